@@ -1,0 +1,89 @@
+"""What can go wrong, as the API names it: one class a status, mapped to HTTP once, in `api`.
+
+The body is always `{"error": {"message", "type", "param", "code"}}` with all four keys.
+"""
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """A fault that is told to the client in OpenAI's error envelope."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.retry_after = retry_after
+        """Seconds after which the client may try again."""
+
+    def body(self) -> dict[str, str | None]:
+        """The member `error` of the envelope."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be carried out as it stands. The SDK does not repeat a 400, so conflicts that
+    repeating cannot mend are told with it too."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class Unauthorized(ApiError):
+    status = 401
+    type = "invalid_request_error"
+
+
+class NotFound(ApiError):
+    status = 404
+    type = "invalid_request_error"
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+    type = "invalid_request_error"
+
+
+class TooLarge(ApiError):
+    status = 413
+    type = "invalid_request_error"
+
+
+class RateLimited(ApiError):
+    status = 429
+    type = "rate_limit_error"
+
+
+class UpstreamError(ApiError):
+    """The model behind us failed: `502` while nothing was sent, else `response.failed`."""
+
+    status = 502
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+
+
+class Unavailable(ApiError):
+    """Not now, but soon: the embedded model still starts, or the server stops."""
+
+    status = 503
+
+
+def one_of(values: tuple[str, ...], last: str = "and") -> str:
+    """Quoted values as a sentence lists them: `'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`."""
+    quoted = [f"'{value}'" for value in values]
+    if len(quoted) < 3:
+        return f" {last} ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, {last} {quoted[-1]}"

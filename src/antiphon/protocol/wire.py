@@ -1,0 +1,41 @@
+"""How the wire is written as types.
+
+Every JSON object of the API is a `Wire`. Three habits say all there is to say about a member:
+
+    name: str                       it must be there
+    name: str | None = None         it may be left out or null; it is not written when it is None
+    name: str | None = shown(None)  it may be left out or null; it is always written
+
+A member with a default that is not None is declared with `shown` too, so that it is always written.
+Limits are written in the type (`Annotated[int, Meta(ge=16)]`), members stand in the order in which the
+API checks them, and the values of a `Literal` in the order in which it lists them: `examine` reads
+the same types to say what is wrong with a request that does not fit.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+T = TypeVar("T")
+
+JsonObject = dict[str, Any]
+
+
+class Wire(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A JSON object of the API."""
+
+
+def shown(value: T) -> T:
+    """A default that is written to the wire even though it is the default."""
+    return msgspec.field(default_factory=lambda: value)
+
+
+# Limits from the reference pages of /responses and /conversations.
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
+CallId = Annotated[str, Meta(min_length=1, max_length=64)]
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
