@@ -189,12 +189,6 @@ class UsageDelta(_Delta):
     reasoning_tokens: int = 0
 
 
-class ModelNamed(_Delta):
-    """The name under which the upstream says it answered."""
-
-    model: str
-
-
 class Finished(_Delta):
     """The end of the turn; always the last delta."""
 
@@ -209,7 +203,6 @@ Delta = (
     | CallStarted
     | CallArguments
     | UsageDelta
-    | ModelNamed
     | Finished
 )
 

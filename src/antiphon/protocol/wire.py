@@ -31,6 +31,16 @@ def shown(value: T) -> T:
     return msgspec.field(default_factory=lambda: value)
 
 
+def shown_list() -> Any:
+    """An empty list that is written to the wire; a new one for each object."""
+    return msgspec.field(default_factory=_empty)
+
+
+def _empty() -> list[Any]:
+    """Not `list` itself: msgspec leaves out what equals the default of that factory."""
+    return []
+
+
 # Limits from the reference pages of /responses and /conversations.
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)

@@ -1,0 +1,157 @@
+"""/v1/conversations (ENDPOINTS.md section 2)."""
+
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from antiphon.api import pages
+from antiphon.api.body import json, read_body
+from antiphon.api.services import project, services
+from antiphon.protocol.conversation import (
+    Conversation,
+    CreateConversation,
+    CreateItems,
+    UpdateConversation,
+)
+from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.ids import new_conversation_id, new_item_id
+from antiphon.protocol.item import Item, item_type
+from antiphon.protocol.items import CompactionTrigger, ItemReference
+from antiphon.protocol.parse import parse, parse_items
+from antiphon.protocol.wire import encode
+from antiphon.store.base import ConversationRow, ItemRow, Page
+
+
+async def create(request: Request) -> HttpResponse:
+    """POST /conversations"""
+    server = services(request).config.server
+    body = await read_body(request, server.max_body_bytes)
+    asked = parse(body or b"{}", CreateConversation, server.lenient)
+    rows = _rows(asked.items or (), server.lenient)
+    row = ConversationRow(new_conversation_id(), int(time.time()), encode(asked.metadata or {}))
+    await services(request).store.create_conversation(project(request), row, rows)
+    return _show(row)
+
+
+async def retrieve(request: Request) -> HttpResponse:
+    """GET /conversations/{id}"""
+    return _show(await _stored(request))
+
+
+async def update(request: Request) -> HttpResponse:
+    """POST /conversations/{id}"""
+    server = services(request).config.server
+    asked = parse(await read_body(request, server.max_body_bytes), UpdateConversation, server.lenient)
+    conversation_id = request.path_params["conversation_id"]
+    row = await services(request).store.update_conversation(
+        project(request), conversation_id, encode(asked.metadata or {})
+    )
+    if row is None:
+        raise _not_found(conversation_id)
+    return _show(row)
+
+
+async def delete(request: Request) -> HttpResponse:
+    """DELETE /conversations/{id}"""
+    conversation_id = request.path_params["conversation_id"]
+    if not await services(request).store.delete_conversation(project(request), conversation_id):
+        raise _not_found(conversation_id)
+    return json({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
+
+
+async def create_items(request: Request) -> HttpResponse:
+    """POST /conversations/{id}/items"""
+    pages.check_members(request.query_params, ("include",))
+    pages.includes(request.query_params)
+    server = services(request).config.server
+    asked = parse(await read_body(request, server.max_body_bytes), CreateItems, server.lenient)
+    rows = _rows(asked.items, server.lenient)
+    conversation_id = request.path_params["conversation_id"]
+    if not await services(request).store.add_items(project(request), conversation_id, rows):
+        raise _not_found(conversation_id)
+    return pages.show_page(Page(rows, more=False))
+
+
+async def list_items(request: Request) -> HttpResponse:
+    """GET /conversations/{id}/items"""
+    query = pages.page_query(request.query_params, ("include",))
+    pages.includes(request.query_params)
+    conversation_id = request.path_params["conversation_id"]
+    page = await services(request).store.conversation_items(project(request), conversation_id, query)
+    if page is None:
+        raise _not_found(conversation_id)
+    return pages.show_page(page)
+
+
+async def retrieve_item(request: Request) -> HttpResponse:
+    """GET /conversations/{id}/items/{item_id}"""
+    pages.check_members(request.query_params, ("include",))
+    pages.includes(request.query_params)
+    conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
+    found = await services(request).store.conversation_item(project(request), conversation_id, item_id)
+    if found is None:
+        raise _item_not_found(conversation_id, item_id)
+    return json(msgspec.Raw(found))
+
+
+async def delete_item(request: Request) -> HttpResponse:
+    """DELETE /conversations/{id}/items/{item_id}: answers with the conversation (BEHAVIOURS.md 7.8)."""
+    conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
+    store = services(request).store
+    if not await store.delete_conversation_item(project(request), conversation_id, item_id):
+        raise _item_not_found(conversation_id, item_id)
+    return _show(await _stored(request))
+
+
+async def _stored(request: Request) -> ConversationRow:
+    conversation_id = request.path_params["conversation_id"]
+    row = await services(request).store.conversation(project(request), conversation_id)
+    if row is None:
+        raise _not_found(conversation_id)
+    return row
+
+
+def _rows(raws: Sequence[msgspec.Raw], lenient: bool) -> list[ItemRow]:
+    """The items, as they are kept. Raises InvalidRequest."""
+    rows = []
+    for index, item in enumerate(parse_items(raws, "items", lenient)):
+        if isinstance(item, ItemReference | CompactionTrigger):
+            raise InvalidRequest(
+                f"An item of type '{item_type(item)}' cannot be kept in a conversation.",
+                param=f"items[{index}]",
+                code="invalid_value",
+            )
+        stored = cast(Item, item).stored(new_item_id)
+        rows.append(ItemRow(cast(str, stored.id), encode(stored)))
+    return rows
+
+
+def _show(row: ConversationRow) -> HttpResponse:
+    return json(Conversation(id=row.id, created_at=row.created_at, metadata=msgspec.Raw(row.metadata)))
+
+
+def _not_found(conversation_id: str) -> NotFound:
+    return NotFound(f"Conversation with id '{conversation_id}' not found.")
+
+
+def _item_not_found(conversation_id: str, item_id: str) -> NotFound:
+    return NotFound(f"Item with id '{item_id}' not found in conversation '{conversation_id}'.")
+
+
+_ONE = "/v1/conversations/{conversation_id}"
+
+routes = [
+    Route("/v1/conversations", create, methods=["POST"]),
+    Route(_ONE, retrieve, methods=["GET"]),
+    Route(_ONE, update, methods=["POST"]),
+    Route(_ONE, delete, methods=["DELETE"]),
+    Route(f"{_ONE}/items", create_items, methods=["POST"]),
+    Route(f"{_ONE}/items", list_items, methods=["GET"]),
+    Route(f"{_ONE}/items/{{item_id}}", retrieve_item, methods=["GET"]),
+    Route(f"{_ONE}/items/{{item_id}}", delete_item, methods=["DELETE"]),
+]

@@ -1,0 +1,106 @@
+"""The edge of the server: what every answer has, whatever answers it.
+
+Request ids, the headers of the real API, who is asking, and the one place where exceptions become
+OpenAI's error envelope. Plain ASGI around the router: a layer costs each request as much as a route.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from antiphon.api import metrics
+from antiphon.api.disconnect import Disconnected
+from antiphon.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed, NotFound, Unauthorized
+from antiphon.protocol.ids import new_request_id
+from antiphon.protocol.wire import encode
+
+log = structlog.get_logger()
+
+DEFAULT_PROJECT = "default"
+VERSION = b"2020-10-01"
+"""What the real API calls its version (BEHAVIOURS.md 1.9)."""
+
+
+class Edge:
+    """Wraps the routes. `projects` maps hashed keys to projects; without any, every key is welcome."""
+
+    def __init__(self, routes: ASGIApp, projects: Mapping[str, str]) -> None:
+        self._routes = routes
+        self._projects = projects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        answer = _Answer(send)
+        scope["app"] = self  # makes the router raise what it cannot route
+        try:
+            scope["project"] = self._project(scope)
+            await self._routes(scope, receive, answer.send)
+        except ApiError as fault:
+            await answer.refuse(fault)
+        except HTTPException as fault:
+            await answer.refuse(_routing_fault(fault, scope))
+        except Disconnected:
+            pass
+        except Exception:
+            log.exception("request failed", request_id=answer.request_id, path=scope["path"])
+            await answer.refuse(ApiError("The server had an error while processing your request."))
+        metrics.count_request(scope, answer.status)
+
+    def _project(self, scope: Scope) -> str:
+        if not self._projects or not scope["path"].startswith("/v1"):
+            return DEFAULT_PROJECT
+        key = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ").strip()
+        project = self._projects.get("sha256:" + hashlib.sha256(key.encode()).hexdigest())
+        if project is None:
+            shown = f"{key[:3]}***" if key else "(none)"
+            raise Unauthorized(f"Incorrect API key provided: {shown}.", code="invalid_api_key")
+        return project
+
+
+class _Answer:
+    """Sends an answer, with the headers that each one has."""
+
+    def __init__(self, send: Send) -> None:
+        self.request_id = new_request_id()
+        self.status = 0
+        self._send = send
+        self._started = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            milliseconds = int((time.perf_counter() - self._started) * 1000)
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id.encode()),
+                (b"openai-processing-ms", b"%d" % milliseconds),
+                (b"openai-version", VERSION),
+            ]
+        await self._send(message)
+
+    async def refuse(self, fault: ApiError) -> None:
+        """The error envelope; nothing when the answer has begun already."""
+        if self.status:
+            return
+        headers = [(b"content-type", b"application/json")]
+        if fault.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(fault.retry_after))))
+        await self.send({"type": "http.response.start", "status": fault.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": encode({"error": fault.body()})})
+
+
+def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:
+    asked = f"{scope['method']} {scope['path']}"
+    if fault.status_code == 404:
+        return NotFound(f"Unknown request URL: {asked}.", code="unknown_url")
+    if fault.status_code == 405:
+        return MethodNotAllowed(f"Not allowed: {asked}.", code="method_not_allowed")
+    return InvalidRequest(str(fault.detail))

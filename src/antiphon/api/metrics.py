@@ -1,0 +1,32 @@
+"""What `/metrics` shows, in Prometheus' form."""
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.types import Scope
+
+from antiphon.protocol.response import Response
+
+registry = CollectorRegistry()
+_requests = Counter("antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
+_responses = Counter("antiphon_responses", "Responses by how they ended", ("status",), registry=registry)
+_tokens = Counter("antiphon_tokens", "Tokens read and written by models", ("kind",), registry=registry)
+
+
+def count_request(scope: Scope, status: int) -> None:
+    """Count an answered request, under the pattern of its route: ids would make a series each."""
+    route = scope.get("route")
+    path = getattr(route, "path", "unknown")
+    _requests.labels(scope["method"], path, str(status or "gone")).inc()
+
+
+def count_response(response: Response) -> None:
+    """Count a response that has ended."""
+    _responses.labels(response.status).inc()
+    if response.usage is not None:
+        _tokens.labels("input").inc(response.usage.input_tokens)
+        _tokens.labels("output").inc(response.usage.output_tokens)
+
+
+async def show(_: Request) -> HttpResponse:
+    return HttpResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

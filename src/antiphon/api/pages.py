@@ -1,0 +1,85 @@
+"""Lists, a page at a time (ENDPOINTS.md section 0)."""
+
+from typing import cast, get_args
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.responses import Response as HttpResponse
+
+from antiphon.api.body import json
+from antiphon.protocol.errors import InvalidRequest, one_of
+from antiphon.protocol.request import Include
+from antiphon.store.base import Order, Page, PageQuery
+
+MAX_LIMIT = 100
+
+
+def page_query(params: QueryParams, allowed: tuple[str, ...] = ()) -> PageQuery:
+    """What `limit`, `order` and `after` ask for. Raises InvalidRequest.
+
+    `allowed` names the other members that the endpoint reads.
+    """
+    check_members(params, ("limit", "order", "after", *allowed))
+    order = params.get("order", "desc")
+    if order not in get_args(Order):
+        raise InvalidRequest(
+            f"Invalid value: '{order}'. Supported values are: {one_of(get_args(Order))}.",
+            param="order",
+            code="invalid_value",
+        )
+    return PageQuery(limit=_limit(params), order=cast(Order, order), after=params.get("after"))
+
+
+def check_members(params: QueryParams, known: tuple[str, ...]) -> None:
+    """Raises InvalidRequest for a query member that the endpoint does not read."""
+    for name in params:
+        if name.removesuffix("[]") not in known:
+            raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+
+def includes(params: QueryParams) -> list[str]:
+    """The values of `include`, in any of the forms in which clients send lists. Raises InvalidRequest."""
+    given = [*params.getlist("include[]"), *(v for s in params.getlist("include") for v in s.split(","))]
+    for index, value in enumerate(given):
+        if value not in get_args(Include):
+            raise InvalidRequest(
+                f"Invalid value: '{value}'. Supported values are: {one_of(get_args(Include))}.",
+                param=f"include[{index}]",
+                code="invalid_value",
+            )
+    return given
+
+
+def show_page(page: Page) -> HttpResponse:
+    """The body that every list has."""
+    rows = page.items
+    return json(
+        {
+            "object": "list",
+            "data": [msgspec.Raw(row.json) for row in rows],
+            "first_id": rows[0].id if rows else None,
+            "last_id": rows[-1].id if rows else None,
+            "has_more": page.more,
+        }
+    )
+
+
+def _limit(params: QueryParams) -> int:
+    given = params.get("limit", "20")
+    try:
+        limit = int(given)
+    except ValueError:
+        raise InvalidRequest(
+            "Invalid type for 'limit': expected an integer, but got a string instead.",
+            param="limit",
+            code="invalid_type",
+        ) from None
+    if not 1 <= limit <= MAX_LIMIT:
+        low = limit < 1
+        raise InvalidRequest(
+            f"Invalid 'limit': integer {'below minimum' if low else 'above maximum'} value. Expected a value "
+            f"{'>= 1' if low else f'<= {MAX_LIMIT}'}, but got {limit} instead.",
+            param="limit",
+            code="integer_below_min_value" if low else "integer_above_max_value",
+        )
+    return limit

@@ -1,0 +1,26 @@
+"""What the routes work with: made when the server starts, closed when it stops."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from antiphon.config import Config
+from antiphon.engine.engine import Engine
+from antiphon.store.base import Store
+
+
+@dataclass(frozen=True)
+class Services:
+    config: Config
+    engine: Engine
+    store: Store
+
+
+def services(request: Request) -> Services:
+    return cast(Services, request.state.services)
+
+
+def project(request: Request) -> str:
+    """The project whose key the request carries."""
+    return cast(str, request.scope["project"])

@@ -1,0 +1,98 @@
+"""A log, read as server-sent events.
+
+Frames as on the real API (BEHAVIOURS.md section 1): LF line ends, one line of data, each event whole in
+one write, no `[DONE]`. Several events that arrive together leave together.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from antiphon.api.disconnect import connected
+from antiphon.protocol import events
+from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.wire import encode
+
+log = structlog.get_logger()
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+_heads: dict[type[Event], bytes] = {}
+
+Frame = Callable[[Event], bytes]
+
+
+def frame(event: Event) -> bytes:
+    """An event, as it goes over the wire."""
+    return _head(event) + encode(event) + b"\n\n"
+
+
+def obfuscated_frame(event: Event) -> bytes:
+    """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
+    data = encode(event)
+    if event.obfuscated:
+        data = b'%b,"obfuscation":"%b"}' % (data[:-1], _padding(event.delta))  # type: ignore[attr-defined]
+    return _head(event) + data + b"\n\n"
+
+
+def _head(event: Event) -> bytes:
+    kind = type(event)
+    head = _heads.get(kind)
+    if head is None:
+        head = _heads[kind] = f"event: {event_type(kind)}\ndata: ".encode()
+    return head
+
+
+_BLOCK = 16
+_POOL = secrets.token_urlsafe(3 << 14).encode()
+
+
+def _padding(delta: str) -> bytes:
+    """As many characters as are missing to a power of two, at least a block: lengths that differ within
+    a token's usual range look alike."""
+    size = len(encode(delta)) - 2
+    bucket = max(_BLOCK, 1 << (size - 1).bit_length())
+    start = secrets.randbelow(len(_POOL) - _BLOCK)
+    return (_POOL[start:] + _POOL)[: bucket - size]
+
+
+class EventStream:
+    """An ASGI response that tells a log. The first batch is awaited before the answer begins, so that
+    what is refused before it is told as an HTTP error."""
+
+    def __init__(self, batches: AsyncGenerator[Sequence[Event], None], frame: Frame) -> None:
+        self._batches = batches
+        self._frame = frame
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with connected(receive), aclosing(self._batches) as batches:
+            told = await anext(batches)
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await self._send(send, told)
+            try:
+                async for told in batches:
+                    await self._send(send, told)
+            except Exception:
+                log.exception("stream failed")
+                await self._send(send, [_crash(told[-1].sequence_number + 1)])
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send, told: Sequence[Event]) -> None:
+        body = b"".join(map(self._frame, told))
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _crash(sequence_number: int) -> Event:
+    """What a client is told when we break in mid-stream: an end that no SDK takes for success."""
+    message = "The server had an error while processing your request."
+    detail = events.ErrorDetail(type="server_error", code="server_error", message=message, param=None)
+    return events.Error(
+        sequence_number=sequence_number, error=detail, code=detail.code, message=message, param=None
+    )

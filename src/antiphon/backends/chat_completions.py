@@ -1,0 +1,313 @@
+"""The workhorse: any server that speaks Chat Completions over HTTP.
+
+One read of the socket is one batch of deltas: no task and no queue stands between. What differs between
+servers is in `dialects`, what goes out in `payload`, what comes in in `answer`, what goes wrong in `faults`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from yarl import URL
+
+from antiphon.backends import faults
+from antiphon.backends.answer import Answer
+from antiphon.backends.base import Backend, Capabilities, Delta, Model, Turn
+from antiphon.backends.dialects import Dialect, guess
+from antiphon.backends.payload import capabilities, encode, payload
+from antiphon.backends.sse import MAX_EVENT, Events
+from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
+from antiphon.protocol.wire import JsonObject
+
+# Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
+_KEEP_ALIVE = 4.0
+# After [DONE] the body ends at once; whoever dawdles loses the connection.
+_GRACE = 1.0
+
+
+class ChatCompletions(Backend):
+    """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        dialect: Dialect | None = None,
+        api_key: str | None = None,
+        unix_socket: str | None = None,
+        ready: Callable[[], Awaitable[None]] | None = None,
+        can: Capabilities | None = None,
+        headers: Mapping[str, str] | None = None,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 600.0,
+        max_connections: int = 0,
+    ) -> None:
+        """`ready` is awaited before each request and raises Unavailable while the server starts; `can`
+        replaces what the dialect says of its models; `read_timeout` is for the first byte and between
+        two reads; `max_connections` 0 sets no limit."""
+        self._base = URL(base_url.rstrip("/"))
+        self._where = str(self._base.with_user(None).with_query(None))
+        self.dialect = dialect or guess(base_url)
+        self._api_key = api_key or ""
+        self._unix_socket = unix_socket
+        self._ready = ready
+        self._can = can or capabilities(self.dialect)
+        self._headers = dict(headers or {})
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_timeout, connect=None, sock_read=read_timeout
+        )
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    # ---- Backend ------------------------------------------------------------------------------------
+
+    def capabilities(self, model: str) -> Capabilities:
+        return self._can
+
+    async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        body = encode(payload(turn, self.dialect))
+        response: aiohttp.ClientResponse | None = None
+        try:
+            response = await self._request("POST", self._url("chat/completions"), body)
+            if response.status != 200:
+                raise await self._refusal(response, turn.model)
+            answer = self._answer(turn)
+            if self._streams(response):
+                events = Events()
+                read = response.content.readany
+                while data := await read():
+                    if deltas := answer.read(events.feed(data)):
+                        yield deltas
+                    if answer.ended:
+                        await _drain(response)
+                        return
+                yield answer.cut(events.rest())
+            else:
+                yield answer.whole(await self._body(response, MAX_EVENT))
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._fault(fault) from fault
+        finally:
+            if response is not None:
+                response.close()
+
+    async def models(self) -> Sequence[Model]:
+        told = await self._ask("GET", self._url("models"))
+        if told is None:
+            raise UpstreamError(f"The upstream at {self._where} lists no models.")
+        return _decode_as(told, _Models).models()
+
+    async def count_tokens(self, turn: Turn) -> int | None:
+        if not self.dialect.tokenizer:
+            return None
+        body = payload(turn, self.dialect)
+        asked: JsonObject = {name: body[name] for name in ("model", "messages", "tools") if name in body}
+        if self.dialect.tokenizer == "template":
+            prompt = await self._ask("POST", self._root("apply-template"), asked)
+            if prompt is None:
+                return None
+            asked = {
+                "content": _decode_as(prompt, _Prompt).prompt,
+                "add_special": True,
+                "parse_special": True,
+            }
+        counted = await self._ask("POST", self._root("tokenize"), asked)
+        return None if counted is None else _decode_as(counted, _Tokens).number()
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # ---- HTTP ---------------------------------------------------------------------------------------
+
+    async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+        if self._ready is not None:
+            await self._ready()
+        session = self._open()
+        seen = SimpleNamespace(reused=False)
+        try:
+            return await _send(session, method, url, body, seen)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            # An idle connection that the upstream closed just as we took it up says nothing of the request.
+            if not seen.reused:
+                raise
+            return await _send(session, method, url, body, seen)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session, made in the loop that uses it."""
+        if self._session is None:
+            headers = {"Accept-Encoding": "identity", "User-Agent": "antiphon", **self._headers}
+            if self._api_key:
+                headers["Authorization"] = f"Bearer {self._api_key}"
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(_mark_reused)
+            self._session = aiohttp.ClientSession(
+                connector=self._connector(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=headers,
+                timeout=self._timeout,
+                trace_configs=[trace],
+            )
+        return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._unix_socket:
+            return aiohttp.UnixConnector(
+                self._unix_socket, limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE
+            )
+        return aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
+
+    def _url(self, path: str) -> URL:
+        return self._base / path
+
+    def _root(self, path: str) -> URL:
+        """Tokenizers live next to `/v1`, not below it."""
+        root = self._base.parent if self._base.name == "v1" else self._base
+        return root / path
+
+    async def _ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
+        """The body of a small answer; None when the upstream does not know the question."""
+        body = None if asked is None else encode(asked)
+        try:
+            async with await self._request(method, url, body) as response:
+                if response.status in (400, 404, 405, 422, 501):
+                    return None
+                if response.status != 200:
+                    raise await self._refusal(response, "")
+                return await self._body(response, MAX_EVENT)
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._fault(fault) from fault
+
+    async def _body(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        """The whole body, or an error when it is larger than any answer."""
+        body = bytearray()
+        while data := await response.content.readany():
+            body += data
+            if len(body) > limit:
+                raise UpstreamError("The upstream sent an answer that is too large.")
+        return bytes(body)
+
+    def _answer(self, turn: Turn) -> Answer:
+        return Answer(
+            think_tags=self.dialect.think_tags,
+            top=turn.sampling.top_logprobs,
+            phrases=self.dialect.context_phrases,
+        )
+
+    def _streams(self, response: aiohttp.ClientResponse) -> bool:
+        kind = response.headers.get("Content-Type", "").lower()
+        if "text/html" in kind:
+            raise UpstreamError(f"The upstream at {self._where} answered with a web page.")
+        return not kind.startswith("application/json")
+
+    # ---- what goes wrong ----------------------------------------------------------------------------
+
+    async def _refusal(self, response: aiohttp.ClientResponse, model: str) -> ApiError:
+        body = await response.content.read(faults.MAX_BODY)
+        error = faults.refused(
+            response.status,
+            body,
+            response.headers,
+            where=self._where,
+            model=model,
+            phrases=self.dialect.context_phrases,
+        )
+        return self._discreet(error)
+
+    def _discreet(self, error: ApiError) -> ApiError:
+        """Some servers repeat the key that they refuse."""
+        if self._api_key and self._api_key in error.message:
+            error.message = error.message.replace(self._api_key, "***")
+            error.args = (error.message,)
+        return error
+
+    def _fault(self, fault: Exception) -> UpstreamError:
+        if isinstance(fault, aiohttp.ConnectionTimeoutError):
+            return UpstreamTimeout(f"The upstream at {self._where} did not take up the connection in time.")
+        if isinstance(fault, TimeoutError):
+            wait = self._timeout.sock_read
+            return UpstreamTimeout(
+                f"The upstream at {self._where} was silent for more than {wait:g} seconds."
+            )
+        if isinstance(fault, aiohttp.ClientConnectorError):
+            return UpstreamError(f"The upstream at {self._where} cannot be reached: {_reason(fault)}.")
+        if isinstance(fault, aiohttp.InvalidURL):
+            return UpstreamError(f"The upstream's address {self._where} is no HTTP URL.")
+        return UpstreamError(f"The upstream at {self._where} broke off the connection.")
+
+
+def _reason(fault: aiohttp.ClientConnectorError) -> str:
+    return fault.os_error.strerror or str(fault.os_error) or type(fault.os_error).__name__
+
+
+async def _send(
+    session: aiohttp.ClientSession, method: str, url: URL, body: bytes | None, seen: SimpleNamespace
+) -> aiohttp.ClientResponse:
+    headers = {"Content-Type": "application/json"} if body is not None else None
+    return await session.request(
+        method, url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=seen
+    )
+
+
+async def _mark_reused(session: Any, context: SimpleNamespace, params: Any) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Reads up to the end, so that the connection can be used again."""
+    if response.content.at_eof():
+        return
+    try:
+        async with asyncio.timeout(_GRACE):
+            while await response.content.readany():
+                pass
+    except (aiohttp.ClientError, TimeoutError):
+        return
+
+
+# ---- small answers ----------------------------------------------------------------------------------
+
+
+class _Listed(Struct, frozen=True):
+    id: str
+    created: int | float | None = None
+    owned_by: str | None = None
+
+
+class _Models(Struct, frozen=True):
+    data: list[_Listed] | None = None
+
+    def models(self) -> list[Model]:
+        # Gemini lists its models as "models/NAME" and answers to both.
+        return [
+            Model(entry.id.removeprefix("models/"), int(entry.created or 0), entry.owned_by or "antiphon")
+            for entry in self.data or ()
+        ]
+
+
+class _Prompt(Struct, frozen=True):
+    prompt: str
+
+
+class _Tokens(Struct, frozen=True):
+    count: int | None = None
+    tokens: list[Any] | None = None
+
+    def number(self) -> int | None:
+        if self.count is not None:
+            return self.count
+        return None if self.tokens is None else len(self.tokens)
+
+
+T = TypeVar("T")
+
+
+def _decode_as(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise UpstreamError("The upstream sent something that we do not understand.") from fault

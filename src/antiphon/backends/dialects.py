@@ -1,0 +1,246 @@
+"""What varies between servers that speak Chat Completions, as data.
+
+A dialect says which members a server reads and in which form. What a dialect does not name is not sent:
+strict servers refuse unknown members. Hints (user, verbosity, cache key) are then left out; what changes
+the answer (penalties, logprobs, grammars, a forced call) is refused instead, see `payload`.
+"""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+
+class GrammarForm(Struct, frozen=True):
+    """Where a grammar goes in the request: the path of the member, and the text it is wrapped in."""
+
+    path: tuple[str, ...]
+    wrap: Literal["", "llguidance lark", "llguidance regex"] = ""
+
+
+# Said by servers, in any status or in the middle of a stream, when the prompt does not fit.
+CONTEXT_PHRASES = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "available context size",
+    "model's context length",
+    "context window",
+    "context length exceeded",
+    "context the overflows",
+    "input token count",
+    "prompt is too long",
+    "input is too long",
+    "reduce the length of the messages",
+)
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """One way of speaking Chat Completions. The defaults are those of a server that we do not know."""
+
+    name: str
+
+    # -- messages ----------------------------------------------------------------------------------
+    developer: bool = False
+    """Knows the role `developer`; otherwise it is told as `system`."""
+    merge_leading: bool = True
+    """Several leading system messages become one: many chat templates read only the first."""
+    late_system: Literal["system", "user"] = "system"
+    """The role of a system message in the middle: some templates refuse it there."""
+    alternate: bool = False
+    """Adjacent messages of one role become one: some templates want strict alternation."""
+    needs_user: bool = False
+    """Refuses a conversation in which the user never speaks."""
+    refill: bool = False
+    """Takes a last assistant message as the beginning of the answer, which we never mean."""
+    parses_arguments: bool = False
+    """Parses the arguments of past calls, so that they must be JSON objects."""
+    tool_names: bool = False
+    """Wants the function's name in a tool message."""
+    reasoning_sent: Literal["", "reasoning", "reasoning_content"] = ""
+    """The member that carries the reasoning of past assistant messages."""
+    remote_images: bool = True
+    """Fetches images by URL."""
+
+    # -- parameters --------------------------------------------------------------------------------
+    max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    stream_options: bool = True
+    choice: Literal["full", "alone", "auto"] = "full"
+    """`alone`: knows no choice by name: the function is offered alone, as required. `auto`: knows no
+    choice at all: `none` offers no functions, a forced call must be emulated."""
+    parallel: Literal["always", "when false", "never"] = "when false"
+    """When `parallel_tool_calls` is sent: its default is true, but not everywhere."""
+    strict: bool = True
+    """Knows `strict` of a function."""
+    effort: Literal["", "reasoning_effort", "chat_template_kwargs", "both", "reasoning"] = ""
+    json_object: Literal["native", "schema"] = "native"
+    """`schema`: told as the JSON schema of any object."""
+    lark: GrammarForm | None = None
+    regex: GrammarForm | None = None
+    penalties: bool = True
+    logprobs: bool = True
+    least_top_logprobs: int = 0
+    """Sends no logprobs at all when asked for fewer alternatives."""
+    logprobs_with_tools: Literal["stream", "plain"] = "stream"
+    """`plain`: refuses to stream logprobs when there are tools, so that answer is not streamed."""
+    hints: frozenset[str] = frozenset()
+    """Which of verbosity, user, prompt_cache_key and service_tier it knows."""
+
+    # -- answers -----------------------------------------------------------------------------------
+    think_tags: bool = True
+    """Reasoning may stand in the text, between <think> and </think>, at its beginning."""
+    context_phrases: tuple[str, ...] = CONTEXT_PHRASES
+
+    # -- the rest ----------------------------------------------------------------------------------
+    images: bool = True
+    audio: bool = False
+    files: bool = False
+    tokenizer: Literal["", "messages", "template"] = ""
+    """`messages`: POST /tokenize counts messages. `template`: /apply-template first, then /tokenize."""
+
+
+GENERIC = Dialect(name="generic")
+
+OPENAI = Dialect(
+    name="openai",
+    developer=True,
+    merge_leading=False,
+    max_tokens="max_completion_tokens",
+    effort="reasoning_effort",
+    hints=frozenset({"verbosity", "user", "prompt_cache_key", "service_tier"}),
+    think_tags=False,
+    audio=True,
+    files=True,
+)
+
+# vllm/entrypoints/openai/chat_completion/protocol.py. `grammar` takes lark, which it recognizes by itself.
+VLLM = Dialect(
+    name="vllm",
+    late_system="user",
+    alternate=True,
+    needs_user=True,
+    parses_arguments=True,
+    reasoning_sent="reasoning",
+    effort="both",
+    lark=GrammarForm(("structured_outputs", "grammar")),
+    regex=GrammarForm(("structured_outputs", "regex")),
+    audio=True,
+    tokenizer="messages",
+)
+
+# sglang/srt/entrypoints/openai/protocol.py. Its `ebnf` is no lark.
+SGLANG = Dialect(
+    name="sglang",
+    late_system="user",
+    alternate=True,
+    needs_user=True,
+    parses_arguments=True,
+    reasoning_sent="reasoning_content",
+    effort="reasoning_effort",
+    regex=GrammarForm(("regex",)),
+    tokenizer="messages",
+)
+
+# llama.cpp tools/server/server-common.cpp: a choice that is an object is read as "auto", top_logprobs 0
+# switches logprobs off, parallel_tool_calls is false by default, a last assistant message is a prefill.
+LLAMA_CPP = Dialect(
+    name="llama_cpp",
+    late_system="user",
+    alternate=True,
+    needs_user=True,
+    refill=True,
+    parses_arguments=True,
+    reasoning_sent="reasoning_content",
+    choice="alone",
+    parallel="always",
+    strict=False,
+    effort="chat_template_kwargs",
+    lark=GrammarForm(("grammar",), "llguidance lark"),
+    regex=GrammarForm(("grammar",), "llguidance regex"),
+    least_top_logprobs=1,
+    logprobs_with_tools="plain",
+    audio=True,
+    tokenizer="template",
+)
+
+# ollama openai/openai.go: no tool_choice, no parallel_tool_calls, images by data: URL only, logprobs
+# (since 0.12.11).
+OLLAMA = Dialect(
+    name="ollama",
+    parses_arguments=True,
+    reasoning_sent="reasoning",
+    remote_images=False,
+    choice="auto",
+    parallel="never",
+    strict=False,
+    effort="reasoning_effort",
+)
+
+# Answers 400 to a tool_choice that is an object (lmstudio-bug-tracker 670) and to json_object (189).
+LMSTUDIO = Dialect(
+    name="lmstudio",
+    late_system="user",
+    alternate=True,
+    needs_user=True,
+    parses_arguments=True,
+    remote_images=False,
+    choice="alone",
+    parallel="never",
+    strict=False,
+    json_object="schema",
+    logprobs=False,
+)
+
+OPENROUTER = Dialect(
+    name="openrouter",
+    reasoning_sent="reasoning",
+    effort="reasoning",
+    hints=frozenset({"user"}),
+    think_tags=False,
+    audio=True,
+    files=True,
+)
+
+# console.groq.com/docs/openai: logprobs and top_logprobs are answered with 400.
+GROQ = Dialect(
+    name="groq",
+    max_tokens="max_completion_tokens",
+    effort="reasoning_effort",
+    logprobs=False,
+    hints=frozenset({"user", "service_tier"}),
+    think_tags=False,
+)
+
+# Unknown members are answered with 400 `Unknown name "frequency_penalty": Cannot find field.`
+GEMINI = Dialect(
+    name="gemini",
+    needs_user=True,
+    tool_names=True,
+    remote_images=False,
+    parallel="never",
+    strict=False,
+    effort="reasoning_effort",
+    penalties=False,
+    logprobs=False,
+    think_tags=False,
+    audio=True,
+)
+
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (GENERIC, OPENAI, VLLM, SGLANG, LLAMA_CPP, OLLAMA, LMSTUDIO, OPENROUTER, GROQ, GEMINI)
+}
+
+_HOSTS = {
+    "api.openai.com": OPENAI,
+    "openrouter.ai": OPENROUTER,
+    "api.groq.com": GROQ,
+    "generativelanguage.googleapis.com": GEMINI,
+}
+_PORTS = {11434: OLLAMA, 1234: LMSTUDIO}
+
+
+def guess(base_url: str) -> Dialect:
+    """The dialect of a well-known address; `generic` for any other."""
+    url = urlsplit(base_url)
+    return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0) or GENERIC

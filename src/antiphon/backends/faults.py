@@ -1,0 +1,128 @@
+"""What an upstream's refusals and failures are in our own words. Our key never appears in them."""
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, UpstreamError, UpstreamTimeout
+
+MAX_BODY = 64 * 1024
+_EXCERPT = 300
+
+_TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
+# What servers say of a path that they do not have, rather than of a model.
+_NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What an error body says."""
+
+    message: str = ""
+    code: str = ""
+    status: int = 0
+
+    def speaks_of(self, phrases: tuple[str, ...]) -> bool:
+        words = f"{self.code} {self.message}".lower()
+        return any(phrase in words for phrase in phrases)
+
+
+def read(body: bytes) -> Fault:
+    """The fault in an error body of any of the usual forms."""
+    try:
+        told: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Fault()
+    if isinstance(told, list) and told:  # Gemini
+        told = told[0]
+    if not isinstance(told, dict):
+        return Fault()
+    fault = told.get("error") or told
+    if not isinstance(fault, dict):
+        return Fault(str(fault))
+    message = fault.get("message") or fault.get("detail") or fault.get("error") or ""
+    code = fault.get("code") if isinstance(fault.get("code"), str) else fault.get("type")
+    status = next((fault[name] for name in ("code", "status") if isinstance(fault.get(name), int)), 0)
+    return Fault(_text(message), str(code or ""), status)
+
+
+def refused(
+    status: int, body: bytes, headers: Mapping[str, str], *, where: str, model: str, phrases: tuple[str, ...]
+) -> ApiError:
+    """The error for an HTTP status that is no success."""
+    fault = read(body)
+    if fault.speaks_of(phrases):
+        return too_long()
+    if status in (401, 403):
+        return UpstreamError(f"The upstream at {where} refuses our API key (HTTP {status}).")
+    if status == 404:
+        return _not_found(fault, where, model)
+    message = fault.message or _excerpt(body)
+    said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
+    if status == 429:
+        return _rate_limited(fault, said, headers)
+    if status in (408, 504):
+        return UpstreamTimeout(said)
+    if 400 <= status < 500:
+        return InvalidRequest(fault.message or said)
+    return UpstreamError(said, retry_after=retry_after(headers))
+
+
+def told_in_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
+    """The error for an error object where a chunk should be."""
+    fault = read(event)
+    if fault.speaks_of(phrases):
+        return too_long()
+    message = f"The upstream failed: {fault.message or _excerpt(event)}"
+    if fault.status == 429 or "rate_limit" in fault.code:
+        return _rate_limited(fault, message, {})
+    return UpstreamError(message)
+
+
+def too_long() -> InvalidRequest:
+    return InvalidRequest(_TOO_LONG, param="input", code="context_length_exceeded")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from a number or a date."""
+    told = headers.get("Retry-After", "").strip()
+    if not told:
+        return None
+    try:
+        seconds = float(told)
+    except ValueError:
+        return _until(told)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> RateLimited:
+    code = "insufficient_quota" if fault.code == "insufficient_quota" else "rate_limit_exceeded"
+    return RateLimited(message, code=code, retry_after=retry_after(headers))
+
+
+def _not_found(fault: Fault, where: str, model: str) -> ApiError:
+    if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
+        return UpstreamError(f"The upstream at {where} speaks no Chat Completions there (HTTP 404).")
+    return InvalidRequest(
+        f"The requested model '{model}' does not exist.", param="model", code="model_not_found"
+    )
+
+
+def _text(message: object) -> str:
+    return message if isinstance(message, str) else msgspec.json.encode(message).decode()[:_EXCERPT]
+
+
+def _excerpt(body: bytes) -> str:
+    """The beginning of a body, unless it is a page."""
+    text = body[:_EXCERPT].decode(errors="replace").strip()
+    return "" if text.startswith("<") else text

@@ -1,0 +1,219 @@
+"""Neutral messages as the messages of Chat Completions.
+
+Servers put what they get through a chat template, and templates are particular: about who may speak,
+where, and how often in a row. Each step below mends one such thing; which steps a server needs is said
+by its dialect.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.backends.base import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.backends.dialects import Dialect
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.wire import JsonObject
+
+CONTINUE = "Continue."
+
+
+def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
+    """The messages as this dialect wants them."""
+    said = _roles(messages, dialect)
+    said = _systems(said, dialect)
+    said = _results_after_calls(said)
+    said = _images_of_results(said)
+    said = _joined(said, dialect)
+    said = _with_user(said, dialect)
+    names = {call.id: call.name for message in said for call in message.calls}
+    return [_wire(message, dialect, names) for message in said]
+
+
+# ---- steps ------------------------------------------------------------------------------------------
+
+
+def _roles(messages: Iterable[Message], dialect: Dialect) -> list[Message]:
+    if dialect.developer:
+        return list(messages)
+    return [replace(m, role="system") if m.role == "developer" else m for m in messages]
+
+
+def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
+    leading = next(
+        (i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages)
+    )
+    head, body = messages[:leading], messages[leading:]
+    if dialect.late_system == "user":
+        body = [replace(m, role="user") if m.role in ("system", "developer") else m for m in body]
+    if dialect.needs_user and not any(m.role == "user" for m in body):
+        # Instructions alone: the last of them is what the model has to answer.
+        head, body = head[:-1], [*(replace(m, role="user") for m in head[-1:]), *body]
+    if dialect.merge_leading and len(head) > 1:
+        text = "\n\n".join(m.text for m in head)
+        head = [Message("system", (TextPart(text),))]
+    return head + body
+
+
+def _results_after_calls(messages: list[Message]) -> list[Message]:
+    """Each result right after the message with its call; one without a call becomes the user's words."""
+    messages = _one_answer(messages)
+    waiting: dict[str, deque[int]] = {}
+    for at, message in enumerate(messages):
+        if message.role == "tool":
+            waiting.setdefault(message.call_id, deque()).append(at)
+    if not waiting:
+        return messages
+    placed: set[int] = set()
+    found: list[Message] = []
+    for at, message in enumerate(messages):
+        if message.role != "tool":
+            found.append(message)
+            for result in _results(message.calls, waiting, at):
+                placed.add(result)
+                found.append(messages[result])
+        elif at not in placed:
+            found.append(_orphan(message))
+    return found
+
+
+def _results(calls: Iterable[Call], waiting: dict[str, deque[int]], at: int) -> Iterator[int]:
+    """Where the results of the calls stand. Ids may come again in a later turn: each takes the next."""
+    for call in calls:
+        places = waiting.get(call.id, deque())
+        while places and places[0] < at:
+            places.popleft()
+        if places:
+            yield places.popleft()
+
+
+def _one_answer(messages: Sequence[Message]) -> list[Message]:
+    """Text and calls that the model told in a row are one message, as it said them."""
+    found: list[Message] = []
+    for message in messages:
+        last = found[-1] if found else None
+        if last and last.role == message.role == "assistant" and (last.calls or message.calls):
+            found[-1] = _join(last, message)
+        else:
+            found.append(message)
+    return found
+
+
+def _orphan(result: Message) -> Message:
+    told = TextPart(f"Result of the function call {result.call_id}:\n")
+    return Message("user", (told, *result.parts))
+
+
+def _images_of_results(messages: list[Message]) -> list[Message]:
+    """A tool message holds text only: what else a result has follows as the user's."""
+    found: list[Message] = []
+    media: list[Part] = []
+    for message in messages:
+        if media and message.role != "tool":
+            found.append(Message("user", tuple(media)))
+            media = []
+        if message.role == "tool" and not all(isinstance(part, TextPart) for part in message.parts):
+            media.append(TextPart(f"From the result of the function call {message.call_id}:"))
+            media += [part for part in message.parts if not isinstance(part, TextPart)]
+            text = message.text or "The result follows in the next message."
+            message = replace(message, parts=(TextPart(text),))
+        found.append(message)
+    return [*found, Message("user", tuple(media))] if media else found
+
+
+def _joined(messages: list[Message], dialect: Dialect) -> list[Message]:
+    if not dialect.alternate:
+        return messages
+    found: list[Message] = []
+    for message in messages:
+        last = found[-1] if found else None
+        if last and last.role == message.role and message.role in ("user", "assistant") and not last.calls:
+            found[-1] = _join(last, message)
+        else:
+            found.append(message)
+    return found
+
+
+def _join(first: Message, second: Message) -> Message:
+    between = (TextPart("\n\n"),) if first.parts and second.parts else ()
+    return replace(
+        first,
+        parts=first.parts + between + second.parts,
+        calls=first.calls + second.calls,
+        reasoning="\n\n".join(filter(None, (first.reasoning, second.reasoning))),
+    )
+
+
+def _with_user(messages: list[Message], dialect: Dialect) -> list[Message]:
+    last = messages[-1] if messages else None
+    if dialect.refill and last and last.role == "assistant":
+        return [*messages, Message("user", (TextPart(CONTINUE),))]
+    return messages
+
+
+# ---- on the wire ------------------------------------------------------------------------------------
+
+
+def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObject:
+    if message.role == "assistant":
+        return _assistant(message, dialect)
+    if message.role == "tool":
+        told: JsonObject = {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        return told | ({"name": names[message.call_id]} if dialect.tool_names else {})
+    if message.role == "user":
+        return {"role": "user", "content": _content(message.parts, dialect)}
+    return {"role": message.role, "content": message.text}
+
+
+def _assistant(message: Message, dialect: Dialect) -> JsonObject:
+    text = message.text
+    told: JsonObject = {"role": "assistant", "content": text or (None if message.calls else "")}
+    if message.reasoning and dialect.reasoning_sent:
+        told[dialect.reasoning_sent] = message.reasoning
+    if message.calls:
+        told["tool_calls"] = [_call(call, dialect) for call in message.calls]
+    return told
+
+
+def _call(call: Call, dialect: Dialect) -> JsonObject:
+    arguments = call.arguments
+    if dialect.parses_arguments and not is_object(arguments):
+        # What the model got wrong stays visible to it, in a form that the template can read.
+        arguments = msgspec.json.encode({"raw": arguments} if arguments.strip() else {}).decode()
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.DecodeError:
+        return False
+
+
+def _content(parts: tuple[Part, ...], dialect: Dialect) -> str | list[JsonObject]:
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    if len(texts) == len(parts):
+        return "".join(texts)
+    return [_part(part, dialect) for part in parts]
+
+
+def _part(part: Part, dialect: Dialect) -> JsonObject:
+    match part:
+        case TextPart(text):
+            return {"type": "text", "text": text}
+        case ImagePart(url, detail):
+            if not (dialect.remote_images or url.startswith("data:")):
+                raise InvalidRequest(
+                    "The model's server does not fetch images by URL: send the image itself."
+                )
+            return {"type": "image_url", "image_url": {"url": url} | _detail(detail)}
+        case AudioPart(data, kind):
+            return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
+        case FilePart(data, filename):
+            return {"type": "file", "file": {"file_data": data, "filename": filename}}
+
+
+def _detail(detail: str) -> JsonObject:
+    return {"detail": detail} if detail != "auto" else {}

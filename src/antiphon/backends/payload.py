@@ -1,0 +1,198 @@
+"""A turn as the body of a Chat Completions request, in a given dialect."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from antiphon.backends.base import (
+    Capabilities,
+    Choice,
+    Function,
+    Grammar,
+    JsonSchema,
+    NamedFunction,
+    Sampling,
+    Turn,
+)
+from antiphon.backends.dialects import Dialect, GrammarForm
+from antiphon.backends.messages import render
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.wire import JsonObject
+
+
+def capabilities(dialect: Dialect) -> Capabilities:
+    """What any model behind a server of this dialect can be asked for."""
+    return Capabilities(
+        parallel_tools=dialect.parallel != "never",
+        grammar=bool(dialect.lark or dialect.regex),
+        logprobs=dialect.logprobs,
+        images=dialect.images,
+        audio=dialect.audio,
+        files=dialect.files,
+        reasoning=bool(dialect.effort),
+    )
+
+
+def payload(turn: Turn, dialect: Dialect) -> JsonObject:
+    """The body. Raises InvalidRequest for what would change the answer and cannot be told."""
+    functions = _tools(turn, dialect)
+    body: JsonObject = {"model": turn.model, "messages": render(turn.messages, dialect)}
+    body |= _stream(turn, dialect)
+    body |= functions
+    body |= _format(turn, dialect)
+    body |= _sampling(turn.sampling, dialect)
+    body |= _effort(turn.effort, dialect)
+    if turn.max_tokens is not None:
+        body[dialect.max_tokens] = turn.max_tokens
+    return body | _hints(turn, dialect)
+
+
+def _stream(turn: Turn, dialect: Dialect) -> JsonObject:
+    if turn.functions and turn.sampling.top_logprobs is not None and dialect.logprobs_with_tools == "plain":
+        return {"stream": False}
+    usage = {"stream_options": {"include_usage": True}} if dialect.stream_options else {}
+    return {"stream": True} | usage
+
+
+# ---- functions --------------------------------------------------------------------------------------
+
+
+def _tools(turn: Turn, dialect: Dialect) -> JsonObject:
+    functions: Sequence[Function] = turn.functions
+    choice = turn.choice
+    if not functions or (choice == "none" and dialect.choice == "auto"):
+        return {}
+    if isinstance(choice, NamedFunction) and dialect.choice == "alone":
+        functions = [function for function in functions if function.name == choice.name]
+        choice = "required"
+    told: JsonObject = {"tools": [_function(function, dialect) for function in functions]}
+    if choice != "auto":
+        told["tool_choice"] = _choice(choice, dialect)
+    if dialect.parallel == "always" or (dialect.parallel == "when false" and not turn.parallel):
+        told["parallel_tool_calls"] = turn.parallel
+    return told
+
+
+def _choice(choice: Choice, dialect: Dialect) -> str | JsonObject:
+    if dialect.choice == "auto":
+        raise InvalidRequest("The model cannot be forced to call a function.", param="tool_choice")
+    if isinstance(choice, NamedFunction):
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice
+
+
+def _function(function: Function, dialect: Dialect) -> JsonObject:
+    told: JsonObject = {"name": function.name, "parameters": function.parameters or _NO_PARAMETERS}
+    if function.description:
+        told["description"] = function.description
+    if function.strict and dialect.strict:
+        told["strict"] = True
+    return {"type": "function", "function": told}
+
+
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+# ---- the form of the answer -------------------------------------------------------------------------
+
+
+def _format(turn: Turn, dialect: Dialect) -> JsonObject:
+    match turn.format:
+        case "text":
+            return {}
+        case "json_object" if dialect.json_object == "native":
+            return {"response_format": {"type": "json_object"}}
+        case "json_object":
+            return _schema(JsonSchema("object", {"type": "object"}))
+        case JsonSchema() as form:
+            return _schema(form)
+        case Grammar(syntax, definition):
+            return _grammar(syntax, definition, dialect)
+
+
+def _schema(form: JsonSchema) -> JsonObject:
+    told: JsonObject = {"name": form.name, "schema": form.schema, "strict": form.strict}
+    if form.description:
+        told["description"] = form.description
+    return {"response_format": {"type": "json_schema", "json_schema": told}}
+
+
+def _grammar(syntax: str, definition: str, dialect: Dialect) -> JsonObject:
+    form = dialect.lark if syntax == "lark" else dialect.regex
+    if form is None:
+        raise InvalidRequest(
+            f"The model's server cannot hold an answer to a {syntax} grammar.", param="tools"
+        )
+    told: object = _wrapped(definition, form)
+    for name in reversed(form.path):
+        told = {name: told}
+    assert isinstance(told, dict)
+    return told
+
+
+def _wrapped(definition: str, form: GrammarForm) -> str:
+    if form.wrap == "llguidance regex":
+        escaped = definition.replace("\\/", "/").replace("/", "\\/")
+        definition = f"start: /{escaped}/"
+    return f"%llguidance {{}}\n{definition}" if form.wrap else definition
+
+
+# ---- how tokens are drawn ---------------------------------------------------------------------------
+
+
+def _sampling(sampling: Sampling, dialect: Dialect) -> JsonObject:
+    told = {
+        name: value
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+        if (value := getattr(sampling, name)) is not None
+    }
+    if not dialect.penalties:
+        _refuse_penalties(told)
+    return told | _logprobs(sampling.top_logprobs, dialect)
+
+
+def _refuse_penalties(told: JsonObject) -> None:
+    for name in ("presence_penalty", "frequency_penalty"):
+        if told.pop(name, 0):
+            raise _unsupported(name)
+
+
+def _logprobs(top: int | None, dialect: Dialect) -> JsonObject:
+    if top is None:
+        return {}
+    if not dialect.logprobs:
+        raise _unsupported("top_logprobs")
+    return {"logprobs": True, "top_logprobs": max(top, dialect.least_top_logprobs)}
+
+
+def _unsupported(name: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
+
+
+def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
+    if effort is None:
+        return {}
+    told: JsonObject = {}
+    if dialect.effort in ("reasoning_effort", "both"):
+        told["reasoning_effort"] = effort
+    if dialect.effort == "reasoning":
+        told["reasoning"] = {"effort": effort}
+    # Templates that know no effort know this switch at least.
+    off = {"enable_thinking": False} if effort == "none" else {}
+    if dialect.effort == "chat_template_kwargs":
+        told["chat_template_kwargs"] = off or {"reasoning_effort": effort}
+    elif dialect.effort == "both" and off:
+        told["chat_template_kwargs"] = off
+    return told
+
+
+def _hints(turn: Turn, dialect: Dialect) -> JsonObject:
+    known = {
+        "verbosity": turn.verbosity,
+        "user": turn.user,
+        "prompt_cache_key": turn.cache_key,
+        "service_tier": turn.service_tier,
+    }
+    return {name: value for name, value in known.items() if value is not None and name in dialect.hints}
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,70 @@
+"""Server-sent events, split from bytes as they arrive. Made for one-line events, correct for all."""
+
+from antiphon.protocol.errors import UpstreamError
+
+MAX_EVENT = 32 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+
+
+class Events:
+    """The data of the events in a stream of bytes that may be cut anywhere."""
+
+    __slots__ = ("_cr", "_limit", "_tail")
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._tail = bytearray()
+        self._cr = False
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of the events that these bytes complete."""
+        if self._cr or b"\r" in data:
+            data = self._unix(data)
+        tail = self._tail
+        if tail:
+            tail += data
+            if b"\n" not in data:
+                self._check(len(tail))
+                return []
+            data = bytes(tail)
+        *blocks, rest = data.split(b"\n\n")
+        if rest or tail:
+            self._check(len(rest))
+            self._tail = bytearray(rest)
+        found = []
+        for block in blocks:
+            if block[:6] == b"data: " and b"\n" not in block:
+                found.append(block[6:])
+            elif (lines := _data(block)) is not None:
+                found.append(lines)
+        return found
+
+    def rest(self) -> bytes | None:
+        """The data of a last event that no blank line ended."""
+        return _data(bytes(self._tail))
+
+    def _unix(self, data: bytes) -> bytes:
+        """CRLF and CR as LF. A CR at the end waits: it may be half of a CRLF."""
+        if self._cr:
+            data = b"\r" + data
+        self._cr = data.endswith(b"\r")
+        if self._cr:
+            data = data[:-1]
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise UpstreamError("The upstream sent an event that is too large.")
+
+
+def _data(block: bytes) -> bytes | None:
+    """The data lines of an event as one; None when it has none."""
+    lines = [
+        value
+        for name, _, value in (line.partition(b":") for line in block.removeprefix(_BOM).split(b"\n"))
+        # Not in the standard: llama.cpp told errors as a field of their own.
+        if name in (b"data", b"error")
+    ]
+    if not lines:
+        return None
+    return b"\n".join(line.removeprefix(b" ") for line in lines)

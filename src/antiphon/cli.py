@@ -1,0 +1,37 @@
+"""The command `antiphon`, and what uvicorn's workers call.
+
+Nothing heavy is imported before it is needed: the version is told at once, and a worker does not carry
+the command line with it.
+"""
+
+import sys
+from typing import Any, NoReturn
+
+from antiphon import __version__
+
+
+def main() -> None:
+    """The console script: every foreseen fault is one sentence and exit code 1."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"antiphon {__version__}")
+        return
+    from antiphon import commands, config, serving
+
+    try:
+        commands.app()
+    except (config.ConfigError, serving.ServeError) as error:
+        fail(str(error))
+
+
+def application() -> Any:
+    """The app, by the configuration that `serve` left in the environment for its workers."""
+    from antiphon import config
+    from antiphon.api.app import create_app
+
+    return create_app(config.resolved())
+
+
+def fail(sentence: str) -> NoReturn:
+    """Ends the command with a sentence for people."""
+    print(f"antiphon: {sentence}", file=sys.stderr)
+    raise SystemExit(1)

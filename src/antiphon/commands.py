@@ -1,0 +1,129 @@
+"""The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`."""
+
+import contextlib
+import os
+import secrets
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import replace
+
+from antiphon import __version__, config, serving
+from antiphon.cli import fail
+
+app = typer.Typer(
+    name="antiphon",
+    help="OpenAI's Responses and Conversations APIs on top of any model.",
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"antiphon {__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+_DataDir = Annotated[Path | None, typer.Option(help="Where the model and everything stored is kept.")]
+_ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file. Without: ./antiphon.toml.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on. [8000]")] = None,
+    data_dir: _DataDir = None,
+    config_file: _ConfigFile = None,
+    upstream: Annotated[str | None, typer.Option(help="URL of a Chat Completions server, with /v1.")] = None,
+    upstream_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable that holds the upstream's key.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Upstream's model for names that it may not know.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
+) -> None:
+    """Starts the server: on the embedded model, or on any Chat Completions server."""
+    signal.signal(signal.SIGTERM, serving.stop)
+    settings = config.load(config_file, data_dir=data_dir)
+    settings = _with_server(settings, host=host, port=port, workers=workers)
+    settings = _with_backend(settings, upstream, upstream_key_env, model)
+    _check_secrets(settings)
+    _make_data_dir(settings)
+    with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
+        settings = _with_server(settings, port=listener.getsockname()[1])
+        with serving.engines(settings) as settings:
+            serving.run(settings, listener)
+
+
+@app.command()
+def pull(data_dir: _DataDir = None, config_file: _ConfigFile = None) -> None:
+    """Fetches the embedded model, if it is not there yet."""
+    settings = config.load(config_file, data_dir=data_dir)
+    _make_data_dir(settings)
+    print(serving.pull_weights(settings))
+
+
+@app.command()
+def key(
+    project: Annotated[str, typer.Argument(help="Whose key: what is stored belongs to a project.")],
+) -> None:
+    """Makes an API key, and the line of the configuration that lets it in."""
+    if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii():
+        fail("A project's name is made of letters, digits, - and _.")
+    secret = f"sk-antiphon-{secrets.token_urlsafe(32)}"
+    print(f"The key of project {project} (it is shown this once):\n\n    {secret}\n")
+    print(f'For {config.FILE_NAME}:\n\n    [server.keys]\n    {project} = "{config.hash_key(secret)}"')
+
+
+# ---- from options to settings ---------------------------------------------------------------------------
+
+
+def _with_server(settings: config.Config, **given: Any) -> config.Config:
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(settings, server=replace(settings.server, **changes))
+
+
+def _with_backend(
+    settings: config.Config, upstream: str | None, key_env: str | None, model: str | None
+) -> config.Config:
+    """The backend that the options name becomes the default; without any backend, the embedded model does."""
+    if upstream is None:
+        if key_env or model:
+            fail("--upstream-key-env and --model say something of --upstream, which is missing.")
+        if settings.backends:
+            return settings
+        return replace(settings, backends={"embedded": config.BackendSettings(type="llama", default=True)})
+    backends = {name: replace(backend, default=False) for name, backend in settings.backends.items()}
+    backends["upstream"] = config.BackendSettings(
+        base_url=upstream, api_key_env=key_env, default=model or True
+    )
+    settings = replace(settings, backends=backends)
+    config.check(settings, "the command line")
+    return settings
+
+
+def _check_secrets(settings: config.Config) -> None:
+    for name, backend in settings.backends.items():
+        if backend.api_key_env and backend.api_key_env not in os.environ:
+            fail(
+                f"The key of backend '{name}' is read from {backend.api_key_env}, a variable that is not set."
+            )
+
+
+def _make_data_dir(settings: config.Config) -> None:
+    try:
+        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"The data directory {settings.data_dir} cannot be made: {error.strerror}. Use --data-dir.")

@@ -1,0 +1,327 @@
+"""The configuration: one TOML file, and every key also an environment variable.
+
+Pure data and how it is read; nothing is built here. What is set on the command line wins over the
+environment (`ANTIPHON_SECTION_KEY`, for named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the
+file, which wins over the defaults below. A key that is not known is an error: a misspelt setting that is
+silently ignored is found out too late.
+"""
+
+import difflib
+import hashlib
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+FILE_NAME: Final = "antiphon.toml"
+RESOLVED: Final = "ANTIPHON_RESOLVED_CONFIG"
+"""Where the command line leaves the whole configuration, as JSON, for the workers that it starts."""
+
+_PREFIX: Final = "ANTIPHON_"
+_TRUE: Final = {"1", "true", "yes", "on"}
+_FALSE: Final = {"0", "false", "no", "off"}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says which key and why."""
+
+
+HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+# ---- what can be set --------------------------------------------------------------------------------
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """`[server]`: where we listen, and to whom."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
+    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
+    lenient: bool = False
+    """Ignore request parameters that are not known, instead of refusing them."""
+    verify: bool = False
+    """Check of every response that its event log, folded, is the answer that was given."""
+
+    def projects(self) -> dict[str, str]:
+        """Hashed key to project."""
+        return {key: project for project, key in self.keys.items()}
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """`[store]`: where responses and conversations are kept."""
+
+    url: str | None = None
+    """`sqlite:///PATH`; none: a file in the data directory."""
+
+
+class BackendSettings(Struct, frozen=True, kw_only=True):
+    """`[backends.NAME]`: something that answers."""
+
+    type: Literal["chat_completions", "llama"] = "chat_completions"
+    base_url: str | None = None
+    """Of a Chat Completions server, with its `/v1`."""
+    unix_socket: str | None = None
+    """Reach the server through this socket. For `llama` we set it ourselves."""
+    api_key_env: str | None = None
+    """The environment variable that holds the upstream's key: secrets are not written in files."""
+    models: list[str] | dict[str, str] = msgspec.field(default_factory=list)
+    """Names (or patterns, `gpt-*`) that it answers; as a table: our name to the upstream's name."""
+    default: bool | str = False
+    """Answers names that nobody else does: under the name asked for (true), or always under this name."""
+    dialect: str | None = None
+    """Whose Chat Completions it speaks; none: the plain one."""
+    timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds without a byte after which the upstream counts as gone."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """`[limits]`"""
+
+    response_seconds: Annotated[float, Meta(gt=0)] | None = None
+    """A response that takes longer is ended as failed."""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    data_dir: str
+    server: Server = Server()
+    store: Store = Store()
+    backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
+    limits: Limits = Limits()
+
+    @property
+    def store_url(self) -> str:
+        return self.store.url or f"sqlite:///{Path(self.data_dir) / 'antiphon.db'}"
+
+
+_SECTIONS: Final[dict[str, type[Struct]]] = {"server": Server, "store": Store, "limits": Limits}
+_NAMED: Final[dict[str, type[Struct]]] = {"backends": BackendSettings}
+_TOP: Final = ("data_dir", *_SECTIONS, *_NAMED)
+_RESERVED: Final = {RESOLVED, f"{_PREFIX}DATA_DIR", f"{_PREFIX}CONFIG"}
+
+
+# ---- how it is read ---------------------------------------------------------------------------------
+
+
+def load(
+    file: Path | None = None, environ: Mapping[str, str] = os.environ, data_dir: Path | None = None
+) -> Config:
+    """The configuration from a file (given, or `ANTIPHON_CONFIG`, or `antiphon.toml` in the working
+    directory when there is one) and the environment. Raises `ConfigError`."""
+    path = _find(file, environ)
+    tree = _read(path) if path else {}
+    where = str(path) if path else "the environment"
+    _check_keys(tree, where)
+    config = _convert(_merge(tree, _from_environment(environ, tree)), where)
+    directory = data_dir or _given_directory(config.data_dir, environ)
+    directory = (directory or default_data_dir(environ)).expanduser().absolute()
+    config = msgspec.structs.replace(config, data_dir=str(directory))
+    check(config, where)
+    return config
+
+
+def check(config: Config, where: str) -> None:
+    """What types cannot tell. Raises `ConfigError`."""
+    for name, backend in config.backends.items():
+        if backend.type == "chat_completions" and not (backend.base_url or backend.unix_socket):
+            raise ConfigError(
+                f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
+            )
+        if backend.base_url and not re.match("https?://[^/]", backend.base_url):
+            raise ConfigError(
+                f"base_url of [backends.{name}] in {where} must begin with http:// or https://."
+            )
+        if backend.type == "llama" and backend.base_url:
+            raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
+    defaults = [name for name, backend in config.backends.items() if backend.default]
+    if len(defaults) > 1:
+        raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where data is kept on this kind of machine."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "antiphon"
+    base = environ.get("XDG_DATA_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share") / "antiphon"
+
+
+def dump(config: Config) -> str:
+    """For `RESOLVED`."""
+    return msgspec.json.encode(config).decode()
+
+
+def resolved(environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration that the command line left for its workers."""
+    return msgspec.json.decode(environ[RESOLVED], type=Config)
+
+
+def hash_key(key: str) -> str:
+    """An API key as `[server.keys]` holds it."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if file is None and f"{_PREFIX}CONFIG" in environ:
+        file = Path(environ[f"{_PREFIX}CONFIG"])
+    if file is not None:
+        return file
+    here = Path(FILE_NAME)
+    return here if here.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
+
+
+def _given_directory(in_file: str, environ: Mapping[str, str]) -> Path | None:
+    given = environ.get(f"{_PREFIX}DATA_DIR") or in_file
+    return Path(given) if given else None
+
+
+# ---- keys ---------------------------------------------------------------------------------------------
+
+
+def _check_keys(tree: dict[str, Any], where: str) -> None:
+    for key, value in tree.items():
+        _known(key, _TOP, where)
+        if key in _SECTIONS:
+            _check_table(value, _SECTIONS[key], f"[{key}]", where)
+        elif key in _NAMED:
+            for name, table in _table(value, f"[{key}]", where).items():
+                _check_table(table, _NAMED[key], f"[{key}.{name}]", where)
+
+
+def _check_table(value: Any, kind: type[Struct], section: str, where: str) -> None:
+    for key in _table(value, section, where):
+        _known(key, kind.__struct_fields__, f"{section} of {where}")
+
+
+def _table(value: Any, section: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{section} of {where} must be a table of keys.")
+    return value
+
+
+def _known(key: str, known: tuple[str, ...], where: str) -> None:
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}."
+    raise ConfigError(f"Unknown key '{key}' in {where}. {hint}")
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _merge(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
+
+
+def _convert(tree: dict[str, Any], where: str) -> Config:
+    try:
+        return msgspec.convert({"data_dir": "", **tree}, Config)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        key = path.removesuffix("`") or "a key"
+        raise ConfigError(f"{key} in {where} has a wrong value: {reason[0].lower()}{reason[1:]}.") from error
+
+
+# ---- the environment ----------------------------------------------------------------------------------
+
+
+def _from_environment(environ: Mapping[str, str], tree: dict[str, Any]) -> dict[str, Any]:
+    """The variables `ANTIPHON_…` as a tree of the file's shape."""
+    found: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if variable.startswith(_PREFIX) and variable not in _RESERVED:
+            place = _place(variable, tree)
+            if place:
+                _put(found, place, _value(text, place, variable))
+    return found
+
+
+def _place(variable: str, tree: dict[str, Any]) -> tuple[str, ...]:
+    """Which key a variable sets; none when it is no variable of ours."""
+    section, _, rest = variable.removeprefix(_PREFIX).lower().partition("_")
+    if section in _SECTIONS:
+        return (section, *_key_of(rest, _SECTIONS[section], variable))
+    if section in _NAMED:
+        return (section, *_named_place(rest, _NAMED[section], tree.get(section, {}), variable))
+    near = difflib.get_close_matches(section, (*_SECTIONS, *_NAMED), n=1, cutoff=0.75)
+    if near:
+        raise ConfigError(
+            f"Unknown section in the environment variable {variable}. Did you mean '{near[0]}'?"
+        )
+    return ()  # other programs' variables may begin like ours
+
+
+def _key_of(rest: str, kind: type[Struct], variable: str) -> tuple[str, ...]:
+    if rest.startswith("keys_") and "keys" in kind.__struct_fields__:
+        return ("keys", rest.removeprefix("keys_"))
+    _known(rest, kind.__struct_fields__, f"the environment variable {variable}")
+    return (rest,)
+
+
+def _named_place(rest: str, kind: type[Struct], tables: dict[str, Any], variable: str) -> tuple[str, str]:
+    """Splits `my_name_base_url`: the key is the longest one that the rest ends with."""
+    endings = [key for key in kind.__struct_fields__ if rest.endswith(f"_{key}")]
+    if not endings:
+        name, _, key = rest.rpartition("_")
+        _known(key if name else rest, kind.__struct_fields__, f"the environment variable {variable}")
+    key = max(endings, key=len)
+    name = rest.removesuffix(f"_{key}")
+    same = [table for table in tables if re.sub(r"\W", "_", table).lower() == name]
+    return (same[0] if same else name, key)
+
+
+def _put(tree: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
+    for step in place[:-1]:
+        tree = tree.setdefault(step, {})
+    tree[place[-1]] = value
+
+
+def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
+    """A variable's text as the type that its key has."""
+    kind = (_SECTIONS | _NAMED)[place[0]]
+    key = place[-1] if place[-1] in kind.__struct_fields__ else ""
+    wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
+    if key == "models":
+        return _names(text, variable)
+    if key == "keys":
+        return _json(text, variable)
+    if wanted in (bool, bool | str) and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    try:
+        return msgspec.convert(text, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The environment variable {variable} has a wrong value: {error}.") from error
+
+
+def _names(text: str, variable: str) -> Any:
+    """`a, b` or JSON."""
+    if text.lstrip().startswith(("[", "{")):
+        return _json(text, variable)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _json(text: str, variable: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"The environment variable {variable} is not JSON: {error}.") from error

@@ -1,0 +1,62 @@
+"""What travels with the client instead of being stored: sealed, so that only this installation reads it.
+
+AEAD (AES-256-GCM) with a key kept in the data directory, bound to the project and to what the content is
+for: a text sealed for one project, or as one kind of content, opens for no other.
+"""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_VERSION = b"\x01"
+_NONCE = 12
+
+
+class Seal:
+    """Seals and opens texts."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    @classmethod
+    def at(cls, path: Path) -> "Seal":
+        """The seal whose key is in this file, made when it is not there yet. Safe for several processes
+        that start together: the first one to link its key in place wins."""
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(AESGCM.generate_key(256))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return cls(path.read_bytes())
+
+    def seal(self, project: str, kind: str, text: str) -> str:
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = self._aead.encrypt(nonce, text.encode(), _bound(project, kind))
+        return base64.urlsafe_b64encode(_VERSION + nonce + sealed).decode()
+
+    def open(self, project: str, kind: str, sealed: str) -> str | None:
+        """The text; None when it was not sealed here, for this project, as this kind."""
+        try:
+            raw = base64.urlsafe_b64decode(sealed.encode())
+            if raw[:1] != _VERSION:
+                return None
+            nonce, body = raw[1 : 1 + _NONCE], raw[1 + _NONCE :]
+            return self._aead.decrypt(nonce, body, _bound(project, kind)).decode()
+        except (ValueError, InvalidTag):
+            return None
+
+
+def _bound(project: str, kind: str) -> bytes:
+    return f"{kind}\0{project}".encode()

@@ -1,0 +1,121 @@
+"""From items to what a model reads: one message after another, oldest first.
+
+A model's turn may be several items (reasoning, a message, calls); neighbours of the assistant's become
+one message again, since that is how the model wrote them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from antiphon.backends.base import AudioPart, ImagePart, Message, Part, TextPart
+from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.item import Item, item_type
+from antiphon.protocol.items import AssistantMessage, InputMessage, Reasoning
+
+Recall = Callable[[Item], Sequence[Message] | None]
+Unseal = Callable[[str], str | None]
+ReasoningContext = Literal["auto", "current_turn", "all_turns"]
+
+
+class Transcript:
+    """Reads items. `recall` reads those of tools, `unseal` opens sealed reasoning."""
+
+    def __init__(self, recall: Recall, unseal: Unseal) -> None:
+        self._recall = recall
+        self._unseal = unseal
+
+    def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
+        """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
+        messages: list[Message] = []
+        for item in items:
+            for message in self._read(item):
+                _append(messages, message)
+        return tuple(messages if reasoning == "all_turns" else _without_old_reasoning(messages))
+
+    def _read(self, item: Item) -> Sequence[Message]:
+        if isinstance(item, InputMessage):
+            return (Message(item.role, parts=_input_parts(item)),)
+        if isinstance(item, AssistantMessage):
+            return (Message("assistant", parts=_output_parts(item)),)
+        if isinstance(item, Reasoning):
+            return (Message("assistant", reasoning=self._reasoning(item)),)
+        recalled = self._recall(item)
+        if recalled is None:
+            kind = item_type(item)
+            raise InvalidRequest(
+                f"Items of type '{kind}' are not supported by this server yet.",
+                param="input",
+                code="unsupported_value",
+            )
+        return recalled
+
+    def _reasoning(self, item: Reasoning) -> str:
+        if item.content:
+            return "".join(part.text for part in item.content)
+        if item.encrypted_content is not None:
+            return self._opened(item.encrypted_content)
+        return "\n".join(part.text for part in item.summary)
+
+    def _opened(self, sealed: str) -> str:
+        text = self._unseal(sealed)
+        if text is None:
+            raise InvalidRequest(
+                "The encrypted content of a reasoning item could not be opened: it was not sealed by this "
+                "server for this project. Leave the item out, or send its summary alone.",
+                param="input",
+                code="invalid_encrypted_content",
+            )
+        return text
+
+
+def _append(messages: list[Message], message: Message) -> None:
+    last = messages[-1] if messages else None
+    if last is None or last.role != "assistant" or message.role != "assistant":
+        messages.append(message)
+        return
+    messages[-1] = Message(
+        "assistant",
+        parts=last.parts + message.parts,
+        calls=last.calls + message.calls,
+        reasoning=last.reasoning + message.reasoning,
+    )
+
+
+def _without_old_reasoning(messages: list[Message]) -> list[Message]:
+    """Only the reasoning behind the newest user message is of use to the turn that goes on."""
+    newest = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+    return [_silent(m) if i < newest and m.reasoning else m for i, m in enumerate(messages)]
+
+
+def _silent(message: Message) -> Message:
+    return Message(message.role, parts=message.parts, calls=message.calls, call_id=message.call_id)
+
+
+def _output_parts(item: AssistantMessage) -> tuple[Part, ...]:
+    if isinstance(item.content, str):
+        return (TextPart(item.content),)
+    return tuple(
+        TextPart(part.text if isinstance(part, OutputText) else part.refusal) for part in item.content
+    )
+
+
+def _input_parts(item: InputMessage) -> tuple[Part, ...]:
+    if isinstance(item.content, str):
+        return (TextPart(item.content),)
+    return tuple(input_part(part) for part in item.content)
+
+
+def input_part(part: InputText | InputImage | InputFile | InputAudio | Refusal) -> Part:
+    """A content part of a message or of a tool's output, as a model reads it."""
+    if isinstance(part, InputText):
+        return TextPart(part.text)
+    if isinstance(part, InputImage) and part.image_url:
+        return ImagePart(part.image_url, part.detail or "auto")
+    if isinstance(part, InputAudio):
+        return AudioPart(part.input_audio.data, part.input_audio.format)
+    raise InvalidRequest(
+        "Files are not supported by this server yet; send text, an image by URL, or audio.",
+        param="input",
+        code="unsupported_value",
+    )

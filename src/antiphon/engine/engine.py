@@ -1,0 +1,64 @@
+"""The engine: takes requests, gives runs. One for each server process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from antiphon.backends.router import Router
+from antiphon.context.seal import Seal
+from antiphon.engine.prepare import Preparation
+from antiphon.engine.run import Run
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.ids import new_request_id
+from antiphon.protocol.parse import Parsed
+from antiphon.store.base import Store
+
+LEASE = 30.0
+"""Seconds for which a conversation stays locked when its holder dies."""
+
+
+class Engine:
+    def __init__(self, router: Router, store: Store, seal: Seal, verify: bool = False) -> None:
+        self.router = router
+        self.store = store
+        self._preparation = Preparation(router, store, seal)
+        self._seal = seal
+        self._verify = verify
+
+    @asynccontextmanager
+    async def run(self, project: str, parsed: Parsed) -> AsyncIterator[Run]:
+        """A run of the request. Its conversation, if it has one, is its own until the block is left.
+
+        Raises InvalidRequest or NotFound when the request cannot be carried out.
+        """
+        async with self._locked(project, parsed.request.conversation_id):
+            plan = await self._preparation.plan(project, parsed)
+            yield Run(plan, self.store, self._seal, self._verify)
+
+    @asynccontextmanager
+    async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:
+        """A conversation takes part in one response at a time (BEHAVIOURS.md 7.6)."""
+        if conversation_id is None:
+            yield
+            return
+        holder = new_request_id()
+        if await self.store.conversation(project, conversation_id) is None:
+            yield  # the plan tells that it is not there, in its place in the order of checks
+            return
+        if not await self.store.lock_conversation(project, conversation_id, holder, LEASE):
+            raise InvalidRequest(
+                "Another process is currently operating on this conversation. Please retry in a few seconds.",
+                param="conversation",
+                code="conversation_locked",
+            )
+        renewal = asyncio.create_task(self._renew(project, conversation_id, holder))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            await self.store.unlock_conversation(project, conversation_id, holder)
+
+    async def _renew(self, project: str, conversation_id: str, holder: str) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            await self.store.lock_conversation(project, conversation_id, holder, LEASE)

@@ -1,0 +1,138 @@
+"""From a request to everything that its run needs. Whatever can be refused is refused here, before
+anything is sent, told or written."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from antiphon.backends.base import Backend, Format, JsonSchema, Message, Sampling, TextPart, Turn
+from antiphon.backends.router import Route, Router
+from antiphon.context.seal import Seal
+from antiphon.context.transcript import Transcript
+from antiphon.engine.choice import resolve_choice
+from antiphon.engine.pairing import check_pairs
+from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
+from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.ids import new_item_id, new_response_id
+from antiphon.protocol.item import InputItem, Item, NewId
+from antiphon.protocol.items import ItemReference, decode_stored
+from antiphon.protocol.parse import Parsed
+from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
+from antiphon.protocol.response import Response, opening
+from antiphon.store.base import Store
+from antiphon.tools.registry import Toolbox, recall
+
+SEALED_REASONING = "reasoning"
+
+
+@dataclass
+class Plan:
+    """A request, resolved."""
+
+    project: str
+    request: CreateResponse
+    response: Response
+    new_id: NewId
+    backend: Backend
+    toolbox: Toolbox
+    turn: Turn
+    input: Sequence[Item]
+    """The request's own input, in the form in which it is stored."""
+
+
+class Preparation:
+    """Makes plans. Reads the store; writes nothing."""
+
+    def __init__(self, router: Router, store: Store, seal: Seal) -> None:
+        self._router = router
+        self._store = store
+        self._seal = seal
+
+    async def plan(self, project: str, parsed: Parsed) -> Plan:
+        """Raises InvalidRequest or NotFound."""
+        request = parsed.request
+        route = self._router.resolve(request.model)
+        check_supported(request)
+        toolbox = Toolbox(request.tools or ())
+        choice, functions = resolve_choice(request.tool_choice, toolbox.functions)
+        history = await self._history(project, request)
+        response = opening(request, new_response_id(), int(time.time()))
+        response.model = route.model
+        new_id = partial(new_item_id, owner=response.id)
+        given = [await self._resolve(project, item, new_id) for item in parsed.items]
+        check_pairs(history, given)
+        check_capable(request, route.capabilities)
+        transcript = Transcript(recall, partial(self._seal.open, project, SEALED_REASONING))
+        context = request.reasoning.context if request.reasoning else None
+        messages = transcript.read((*history, *given), context or "auto")
+        turn = Turn(
+            model=route.model,
+            messages=(*_instructions(request), *messages),
+            functions=tuple(functions),
+            choice=choice,
+            parallel=request.parallel_tool_calls is not False,
+            format=_format(request),
+            sampling=_sampling(request),
+            max_tokens=request.max_output_tokens,
+            effort=request.reasoning.effort if request.reasoning else None,
+            verbosity=request.text.verbosity if request.text else None,
+            user=request.safety_identifier or request.user,
+            cache_key=request.prompt_cache_key,
+            service_tier=request.service_tier,
+        )
+        return Plan(project, request, response, new_id, route.backend, toolbox, turn, given)
+
+    async def _history(self, project: str, request: CreateResponse) -> Sequence[Item]:
+        """What came before: the conversation's items, or those of the response that is continued."""
+        rows: Sequence[bytes] | None = ()
+        if request.conversation_id is not None:
+            rows = await self._store.conversation_history(project, request.conversation_id)
+            if rows is None:
+                raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
+        elif request.previous_response_id is not None:
+            rows = await self._store.history(project, request.previous_response_id)
+            if rows is None:
+                raise InvalidRequest(
+                    f"Previous response with id '{request.previous_response_id}' not found.",
+                    param="previous_response_id",
+                    code="previous_response_not_found",
+                )
+        return [decode_stored(row) for row in rows]
+
+    async def _resolve(self, project: str, item: InputItem, new_id: NewId) -> Item:
+        """An input item as it is kept; a reference becomes the item that it stands for."""
+        if not isinstance(item, ItemReference):
+            return cast(Item, item).stored(new_id)
+        row = await self._store.item(project, item.id)
+        if row is None:
+            raise NotFound(
+                f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false."
+                " Try again with `store` set to true, or remove this item from your input.",
+                param="input",
+            )
+        return decode_stored(row)
+
+
+def _instructions(request: CreateResponse) -> Sequence[Message]:
+    if not request.instructions:
+        return ()
+    return (Message("system", parts=(TextPart(request.instructions),)),)
+
+
+def _sampling(request: CreateResponse) -> Sampling:
+    return Sampling(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        top_logprobs=(request.top_logprobs or 0) if wants_logprobs(request) else None,
+    )
+
+
+def _format(request: CreateResponse) -> Format:
+    form = request.text.format if request.text else None
+    if isinstance(form, JsonSchemaFormat):
+        return JsonSchema(form.name, form.schema, form.description or "", bool(form.strict))
+    return "json_object" if isinstance(form, JsonObjectFormat) else "text"

@@ -1,0 +1,66 @@
+"""What this server does not do yet, said plainly: a request that asks for it is refused, never trimmed."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from antiphon.backends.base import Capabilities
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.request import CreateResponse, JsonSchemaFormat
+
+
+class Refusal(NamedTuple):
+    param: str
+    asked: Callable[[CreateResponse], object]
+    reason: str
+
+
+NOT_YET = (
+    Refusal("moderation", lambda r: r.moderation, "there is no moderation backend"),
+    Refusal("prompt", lambda r: r.prompt, "prompt templates are not there yet"),
+    Refusal("background", lambda r: r.background, "background responses are not there yet"),
+    Refusal("truncation", lambda r: r.truncation == "auto", "only 'disabled' is there yet"),
+    Refusal("context_management", lambda r: r.context_management, "compaction is not there yet"),
+    Refusal(
+        "prompt_cache_options.prewarm",
+        lambda r: r.prompt_cache_options and r.prompt_cache_options.prewarm,
+        "the upstream's cache cannot be warmed without generating",
+    ),
+    Refusal(
+        "image.context_compression",
+        lambda r: r.image and r.image.context_compression == "enabled",
+        "images reach the model as they are",
+    ),
+)
+
+
+def check_supported(request: CreateResponse) -> None:
+    """Raises InvalidRequest for a parameter whose meaning we cannot carry out."""
+    for param, asked, reason in NOT_YET:
+        if asked(request):
+            raise InvalidRequest(
+                f"'{param}' is not supported by this server: {reason}.",
+                param=param,
+                code="unsupported_parameter",
+            )
+
+
+def check_capable(request: CreateResponse, can: Capabilities) -> None:
+    """What the model cannot do is told last. Raises InvalidRequest."""
+    if wants_logprobs(request) and not can.logprobs:
+        raise InvalidRequest(
+            f"logprobs are not supported with the model '{request.model}'.",
+            param="include",
+            code="unsupported_parameter",
+        )
+    form = request.text.format if request.text else None
+    if isinstance(form, JsonSchemaFormat) and not can.json_schema:
+        raise InvalidRequest(
+            f"The model '{request.model}' cannot be held to a JSON schema.",
+            param="text.format",
+            code="unsupported_value",
+        )
+
+
+def wants_logprobs(request: CreateResponse) -> bool:
+    """Logprobs are only visible with the include (SURFACE.md section 1)."""
+    return "message.output_text.logprobs" in (request.include or ())

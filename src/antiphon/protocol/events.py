@@ -1,0 +1,180 @@
+"""The events of a response, one class each, in the form in which they go over the wire.
+
+SURFACE.md section 8. `sequence_number` counts from 0 without gaps. The member `obfuscation` is not
+here: it belongs to a transport, which adds it on the way out.
+"""
+
+from typing import Any, ClassVar
+
+from antiphon.protocol.content import Annotation, Logprob
+from antiphon.protocol.response import Response
+from antiphon.protocol.wire import Wire, shown_list
+
+
+class Event(Wire, tag_field="type", kw_only=True):
+    """An event. Its `type` is the tag of its class."""
+
+    sequence_number: int = -1
+    """Given by the machine when the event is told."""
+    obfuscated: ClassVar[bool] = False
+    """Whether its size would tell the length of a token (BEHAVIOURS.md 1.4)."""
+
+
+# ---- the response -----------------------------------------------------------------------------------
+
+
+class ResponseEvent(Event):
+    """An event that carries the whole response."""
+
+    response: Response
+
+
+class Created(ResponseEvent, tag="response.created"):
+    pass
+
+
+class Queued(ResponseEvent, tag="response.queued"):
+    pass
+
+
+class InProgress(ResponseEvent, tag="response.in_progress"):
+    pass
+
+
+class Completed(ResponseEvent, tag="response.completed"):
+    pass
+
+
+class Incomplete(ResponseEvent, tag="response.incomplete"):
+    pass
+
+
+class Failed(ResponseEvent, tag="response.failed"):
+    pass
+
+
+class Cancelled(ResponseEvent, tag="response.cancelled"):
+    """Ends the log of a cancelled background response. Not among the SDK's types; the wire has it
+    (BEHAVIOURS.md 1.2), and without it a reader of the stream could not tell an end from a cut."""
+
+
+class ErrorDetail(Wire):
+    type: str
+    code: str | None
+    message: str
+    param: str | None
+
+
+class Error(Event, tag="error"):
+    """The response failed. On the wire the members sit under `error`; the SDK's type has them flat, so
+    both forms are told (BEHAVIOURS.md section 2)."""
+
+    error: ErrorDetail
+    code: str | None
+    message: str
+    param: str | None
+
+
+# ---- items ------------------------------------------------------------------------------------------
+
+
+class ItemAdded(Event, tag="response.output_item.added"):
+    output_index: int
+    item: Any
+
+
+class ItemDone(Event, tag="response.output_item.done"):
+    output_index: int
+    item: Any
+
+
+class ItemEvent(Event):
+    """Something happens to an item that was added."""
+
+    item_id: str
+    output_index: int
+
+
+class PartEvent(ItemEvent):
+    """Something happens to a content part of an item."""
+
+    content_index: int
+
+
+class PartAdded(PartEvent, tag="response.content_part.added"):
+    part: Any
+
+
+class PartDone(PartEvent, tag="response.content_part.done"):
+    part: Any
+
+
+class TextDelta(PartEvent, tag="response.output_text.delta"):
+    obfuscated = True
+    delta: str
+    logprobs: list[Logprob] = shown_list()
+
+
+class TextDone(PartEvent, tag="response.output_text.done"):
+    text: str
+    logprobs: list[Logprob] = shown_list()
+
+
+class AnnotationAdded(PartEvent, tag="response.output_text.annotation.added"):
+    annotation_index: int
+    annotation: Annotation
+
+
+class RefusalDelta(PartEvent, tag="response.refusal.delta"):
+    obfuscated = True
+    delta: str
+
+
+class RefusalDone(PartEvent, tag="response.refusal.done"):
+    refusal: str
+
+
+class ReasoningTextDelta(PartEvent, tag="response.reasoning_text.delta"):
+    obfuscated = True
+    delta: str
+
+
+class ReasoningTextDone(PartEvent, tag="response.reasoning_text.done"):
+    text: str
+
+
+class SummaryEvent(ItemEvent):
+    summary_index: int
+
+
+class SummaryPartAdded(SummaryEvent, tag="response.reasoning_summary_part.added"):
+    part: Any
+
+
+class SummaryPartDone(SummaryEvent, tag="response.reasoning_summary_part.done"):
+    part: Any
+
+
+class SummaryTextDelta(SummaryEvent, tag="response.reasoning_summary_text.delta"):
+    obfuscated = True
+    delta: str
+
+
+class SummaryTextDone(SummaryEvent, tag="response.reasoning_summary_text.done"):
+    text: str
+
+
+class ArgumentsDelta(ItemEvent, tag="response.function_call_arguments.delta"):
+    obfuscated = True
+    delta: str
+
+
+class ArgumentsDone(ItemEvent, tag="response.function_call_arguments.done"):
+    arguments: str
+
+
+def event_type(kind: type[Event]) -> str:
+    """The `type` under which events of a class go over the wire."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

@@ -1,0 +1,45 @@
+"""What all items have in common."""
+
+from collections.abc import Callable
+from copy import copy
+from typing import Literal, Self, cast
+
+from antiphon.protocol.wire import Wire
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+NewId = Callable[[str], str]
+"""Makes an id for an item of a type; see `ids.new_item_id`."""
+
+
+class InputItem(Wire, tag_field="type"):
+    """Anything that `input` may hold."""
+
+
+class Item(InputItem, kw_only=True):
+    """An item that is kept. One type serves for what a client sends, where `id` and `status` may be left
+    out or null, and for what the API shows, where they are set."""
+
+    id: str | None = None
+
+    def stored(self, new_id: NewId) -> Self:
+        """A copy in the form in which the API shows it."""
+        item = copy(self)
+        item.id = self.id or new_id(item_type(self))
+        return item
+
+
+class StatusItem(Item, kw_only=True):
+    """An item that always shows a status. What a client sends without one is done."""
+
+    status: str | None = None
+
+    def stored(self, new_id: NewId) -> Self:
+        item = super().stored(new_id)
+        item.status = self.status or "completed"
+        return item
+
+
+def item_type(item: InputItem) -> str:
+    """Its `type` on the wire."""
+    return cast(str, item.__struct_config__.tag)

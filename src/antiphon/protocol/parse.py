@@ -1,0 +1,207 @@
+"""From the bytes of a body to types, or to the fault that the API would tell.
+
+What fits is decoded by msgspec alone. What does not is decoded once more as plain JSON, which `examine`
+holds against the same types. Checks that need no more than the body are made here too, in the API's
+order: BEHAVIOURS.md section 6, steps 1 to 3, and those of steps 4 and 5 that ask no store.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from antiphon.protocol import faults
+from antiphon.protocol.content import InputText
+from antiphon.protocol.examine import examine
+from antiphon.protocol.ids import ITEM_PREFIXES
+from antiphon.protocol.item import InputItem
+from antiphon.protocol.items import InputMessage, ItemReference, LocalShellCallOutput, decode_item
+from antiphon.protocol.request import CreateResponse, RawItem
+from antiphon.protocol.wire import JsonObject, encode
+
+T = TypeVar("T")
+
+# What msgspec raises for JSON that is no JSON, that does not fit, or that is nested too deeply.
+_UNFIT = (ValueError, RecursionError)
+
+# Each of these says where the context comes from, so that `input` need not.
+_STATE = ("previous_response_id", "prompt", "conversation")
+
+# Members of a Chat Completions body, and where they are in this API.
+_MOVED = {"messages": "input"}
+
+_ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The body of POST /responses."""
+
+    request: CreateResponse
+    items: list[InputItem]
+    """Its input, as items also where it was a text."""
+
+
+def parse_create(body: bytes, lenient: bool = False, *, may_be_empty: bool = False) -> Parsed:
+    """Parse the body of POST /responses. `lenient` drops members that we don't know; `may_be_empty` is
+    for a warm-up, which asks for no answer and so may come without any input."""
+    request = parse(body, CreateResponse, lenient, look=_look_at_create)
+    if not request.input:
+        _refuse_absent(_object(body))
+    items = _input_items(request.input, lenient)
+    _refuse_two_pasts(request)
+    if not may_be_empty:
+        _refuse_nothing(request)
+    return Parsed(request, items)
+
+
+def parse(
+    body: bytes,
+    kind: type[T],
+    lenient: bool = False,
+    *,
+    look: Callable[[JsonObject, bool], None] | None = None,
+) -> T:
+    """Parse a body as a `kind`. `look` finds the faults of one that does not fit."""
+    decode: Callable[[bytes], T] = _decoder(cast(Any, kind)).decode
+    try:
+        return decode(body)
+    except _UNFIT as unfit:
+        refusal = unfit
+    plain = _object(body)
+    _explain(partial(look, plain, lenient) if look else partial(examine, plain, kind, drop_unknown=lenient))
+    return _decode_again(decode, plain, lenient, refusal)
+
+
+def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
+    """Parse input items that stand at `path`."""
+    items = [_parse_item(raw, f"{path}[{index}]", lenient) for index, raw in enumerate(raws)]
+    _refuse_ids(items, path)
+    return items
+
+
+# ---- what fits --------------------------------------------------------------------------------------
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+_json = msgspec.json.Decoder()
+
+
+def _input_items(value: str | list[msgspec.Raw], lenient: bool) -> list[InputItem]:
+    if not value:
+        return []
+    if isinstance(value, str):
+        return [InputMessage(role="user", content=[InputText(text=value)])]
+    return parse_items(value, lenient=lenient)
+
+
+def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
+    try:
+        return decode_item(raw)
+    except _UNFIT as unfit:
+        refusal = unfit
+    plain = _plain(raw)
+    _explain(partial(examine, plain, RawItem, path, drop_unknown=lenient))
+    return _decode_again(decode_item, plain, lenient, refusal, path)
+
+
+# ---- what does not fit ------------------------------------------------------------------------------
+
+
+def _plain(raw: bytes | msgspec.Raw) -> Any:
+    try:
+        return _json.decode(raw)
+    except _UNFIT as unfit:
+        raise faults.not_json() from unfit
+
+
+def _object(body: bytes) -> JsonObject:
+    plain = _plain(body)
+    if not isinstance(plain, dict):
+        raise faults.not_an_object(plain)
+    return plain
+
+
+def _explain(look: Callable[[], None]) -> None:
+    """Raise the fault that `look` finds."""
+    try:
+        look()
+    except RecursionError as deep:
+        raise faults.not_json() from deep
+
+
+def _decode_again(
+    decode: Callable[[bytes], T], plain: object, lenient: bool, refusal: Exception, path: str = ""
+) -> T:
+    """Decode what was refused for unknown members only, which are gone by now."""
+    if not lenient:
+        raise faults.unexplained(refusal, path) from refusal
+    try:
+        return decode(encode(plain))
+    except _UNFIT as unfit:
+        raise faults.unexplained(unfit, path) from unfit
+
+
+def _look_at_create(plain: JsonObject, lenient: bool) -> None:
+    _refuse_absent(plain)
+    examine(plain, CreateResponse, drop_unknown=lenient)
+
+
+def _refuse_absent(plain: JsonObject) -> None:
+    """Older examples leave `input` out beside a prompt or a conversation: we allow it with any state."""
+    if "model" not in plain:
+        raise faults.missing("model")
+    for name, place in _MOVED.items():
+        if name in plain:
+            raise faults.moved(name, place)
+    if "input" not in plain and all(plain.get(name) is None for name in _STATE):
+        raise faults.missing("input")
+
+
+# ---- what fits, but cannot be -----------------------------------------------------------------------
+
+
+def _refuse_two_pasts(request: CreateResponse) -> None:
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise faults.two_pasts()
+
+
+def _refuse_nothing(request: CreateResponse) -> None:
+    if not request.input and all(getattr(request, name) is None for name in _STATE):
+        raise faults.nothing_to_answer()
+
+
+def _refuse_ids(items: list[InputItem], path: str) -> None:
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        item_id: str | None = getattr(item, "id", None)
+        if item_id is None:
+            continue
+        _refuse_id(item_id, _prefix(type(item)), f"{path}[{index}].id")
+        if item_id in seen:
+            raise faults.duplicate_id(item_id, path)
+        if type(item) is not LocalShellCallOutput:
+            seen.add(item_id)
+
+
+def _refuse_id(item_id: str, prefix: str, path: str) -> None:
+    if not _ID(item_id):
+        raise faults.wrong_id(path, item_id)
+    if not item_id.startswith(prefix):
+        raise faults.wrong_id_prefix(path, item_id, prefix)
+
+
+@cache
+def _prefix(kind: type[InputItem]) -> str:
+    """How the ids of such items begin. A reference names an item of any type, and the output of a local
+    shell call carries the id of its call."""
+    if kind in (ItemReference, LocalShellCallOutput):
+        return ""
+    return ITEM_PREFIXES.get(str(kind.__struct_config__.tag), "")

@@ -1,0 +1,157 @@
+"""The Response object, as every reader sees it."""
+
+from typing import Any, Literal
+
+from antiphon.protocol.request import (
+    ConversationRef,
+    CreateResponse,
+    JsonSchemaFormat,
+    PromptCacheOptions,
+    PromptRef,
+    Reasoning,
+    TextFormat,
+    TextOptions,
+)
+from antiphon.protocol.tool_choice import ToolChoice
+from antiphon.protocol.tools import Tool
+from antiphon.protocol.wire import Wire, shown, shown_list
+
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+TERMINAL: frozenset[Status] = frozenset({"completed", "incomplete", "failed", "cancelled"})
+
+
+class ResponseError(Wire):
+    """Why a response failed. Codes: SURFACE.md section 10."""
+
+    code: str
+    message: str
+
+
+class IncompleteDetails(Wire):
+    reason: Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
+
+
+class InputTokensDetails(Wire):
+    cached_tokens: int = shown(0)
+    cache_write_tokens: int = shown(0)
+
+
+class OutputTokensDetails(Wire):
+    reasoning_tokens: int = shown(0)
+
+
+class Usage(Wire):
+    """Tokens of a response, summed over all its turns."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class Response(Wire, kw_only=True):
+    """The Response object. Members that a minimal answer of the real API shows are always shown."""
+
+    id: str
+    object: Literal["response"] = shown("response")
+    created_at: int
+    """Seconds since the epoch; so is completed_at."""
+    status: Status
+    background: bool = shown(False)
+    completed_at: int | None = shown(None)
+    conversation: ConversationRef | None = None
+    error: ResponseError | None = shown(None)
+    frequency_penalty: float = shown(0.0)
+    incomplete_details: IncompleteDetails | None = shown(None)
+    instructions: str | list[Any] | None = shown(None)
+    max_output_tokens: int | None = shown(None)
+    max_tool_calls: int | None = shown(None)
+    model: str
+    moderation: None = shown(None)
+    output: list[Any] = shown_list()
+    """Output items: structs of `items`, or their JSON as `msgspec.Raw` when they come from the store."""
+    parallel_tool_calls: bool = shown(True)
+    presence_penalty: float = shown(0.0)
+    previous_response_id: str | None = shown(None)
+    prompt: PromptRef | None = None
+    prompt_cache_key: str | None = shown(None)
+    prompt_cache_options: PromptCacheOptions | None = None
+    prompt_cache_retention: str | None = shown(None)
+    reasoning: Reasoning
+    safety_identifier: str | None = shown(None)
+    service_tier: str = shown("auto")
+    store: bool = shown(True)
+    temperature: float = shown(1.0)
+    text: TextOptions
+    tool_choice: ToolChoice = shown("auto")
+    tools: list[Tool]
+    top_logprobs: int = shown(0)
+    top_p: float = shown(1.0)
+    truncation: str = shown("disabled")
+    usage: Usage | None = shown(None)
+    user: str | None = shown(None)
+    metadata: dict[str, str]
+
+
+def opening(request: CreateResponse, response_id: str, created_at: int) -> Response:
+    """The response as it begins: in progress, empty, with the request's effective values echoed."""
+    return Response(
+        id=response_id,
+        created_at=created_at,
+        status="queued" if request.background else "in_progress",
+        background=bool(request.background),
+        conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
+        frequency_penalty=_or(request.frequency_penalty, 0.0),
+        instructions=request.instructions,
+        max_output_tokens=request.max_output_tokens,
+        max_tool_calls=request.max_tool_calls,
+        model=request.model,
+        parallel_tool_calls=_or(request.parallel_tool_calls, True),
+        presence_penalty=_or(request.presence_penalty, 0.0),
+        previous_response_id=request.previous_response_id,
+        prompt=request.prompt,
+        prompt_cache_key=request.prompt_cache_key,
+        prompt_cache_retention=_retention(request.prompt_cache_retention),
+        reasoning=_reasoning(request.reasoning),
+        safety_identifier=request.safety_identifier,
+        store=_or(request.store, True),
+        temperature=_or(request.temperature, 1.0),
+        text=_text(request.text),
+        tool_choice=_or(request.tool_choice, "auto"),
+        tools=[tool.echo() for tool in request.tools or ()],
+        top_logprobs=_or(request.top_logprobs, 0),
+        top_p=_or(request.top_p, 1.0),
+        truncation=_or(request.truncation, "disabled"),
+        user=request.user,
+        metadata=dict(request.metadata or {}),
+    )
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _retention(value: str | None) -> str | None:
+    """The older spelling reads `in-memory`."""
+    return "in_memory" if value == "in-memory" else value
+
+
+def _reasoning(asked: Reasoning | None) -> Reasoning:
+    if asked is None:
+        return Reasoning()
+    return Reasoning(
+        effort=asked.effort,
+        summary=asked.summary or asked.generate_summary,
+        context=asked.context,
+        mode=asked.mode,
+    )
+
+
+def _text(asked: TextOptions | None) -> TextOptions:
+    form = (asked and asked.format) or TextFormat()
+    if isinstance(form, JsonSchemaFormat) and form.strict is None:
+        form = JsonSchemaFormat(
+            name=form.name, schema=form.schema, description=form.description, strict=False
+        )
+    return TextOptions(format=form, verbosity=(asked and asked.verbosity) or "medium")

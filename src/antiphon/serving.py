@@ -1,0 +1,224 @@
+"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, says what to do next."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from msgspec.structs import replace
+
+from antiphon import __version__, config
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_GRACE_SECONDS = 10
+"""How long answers that are under way may take when the server is told to stop."""
+_KEEP_ALIVE_SECONDS = 75
+_EMBEDDED = "SmolLM2-135M-Instruct"
+
+
+class ServeError(Exception):
+    """The server cannot be started; the message says why."""
+
+
+# ---- the embedded model ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def engines(settings: config.Config) -> Iterator[config.Config]:
+    """Runs the embedded model, if it is wanted, and puts its socket into the settings."""
+    wanted = [n for n, b in settings.backends.items() if b.type == "llama" and not b.unix_socket]
+    if not wanted:
+        yield settings
+        return
+    from antiphon.backends.llama import LlamaProcess
+
+    weights = pull_weights(settings)
+    with LlamaProcess(weights, log=Path(settings.data_dir) / "logs" / "llama.log", alias=_EMBEDDED) as engine:
+        sockets = {n: replace(settings.backends[n], unix_socket=str(engine.socket)) for n in wanted}
+        yield replace(settings, backends={**settings.backends, **sockets})
+
+
+def pull_weights(settings: config.Config) -> Path:
+    """The model file; a progress bar only if it has to be fetched."""
+    from antiphon.backends import weights
+
+    data_dir = Path(settings.data_dir)
+    if weights.present(weights.SMOLLM2, data_dir):
+        return weights.path_of(weights.SMOLLM2, data_dir)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"Fetching {_EMBEDDED} (93 MB) …")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"Fetching {_EMBEDDED}", total=None)
+        try:
+            return weights.pull(
+                weights.SMOLLM2, data_dir, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+        except weights.WeightsError as error:
+            raise ServeError(str(error)) from error
+
+
+# ---- listening ------------------------------------------------------------------------------------------
+
+
+def listen(server: config.Server) -> socket.socket:
+    """Takes the port first: when it is taken, nothing else was begun."""
+    try:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _name, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ServeError(
+            f"Cannot listen on {server.host} port {server.port}: {reason}. Choose another with --port."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(settings: config.Config, listener: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    os.environ[config.RESOLVED] = config.dump(settings)
+    server = uvicorn.Server(_uvicorn(settings))
+    stopped = threading.Event()
+    threading.Thread(target=_announce, args=(settings, stopped), daemon=True).start()
+    try:
+        if settings.server.workers == 1:
+            server.run(sockets=[listener])
+        else:
+            Multiprocess(server.config, sockets=[listener]).run()
+    finally:
+        stopped.set()
+
+
+def _uvicorn(settings: config.Config) -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        "antiphon.cli:application",
+        factory=True,
+        host=settings.server.host,
+        port=settings.server.port,
+        workers=settings.server.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def stop(_signal: int, _frame: object) -> NoReturn:
+    """SIGTERM where uvicorn does not catch it, and after it has: unwinds, so that the engine ends too."""
+    raise SystemExit(0)
+
+
+# ---- what is told ---------------------------------------------------------------------------------------
+
+
+def _announce(settings: config.Config, stopped: threading.Event) -> None:
+    """Tells what to type next, once the first request is answered."""
+    if not _wait_until_up(settings.server, stopped):
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    url = f"http://{_reachable(settings.server)}/v1"
+    console.print(f"\n[bold]Antiphon {__version__}[/] listens on [bold]{url}[/]", end="\n\n")
+    for label, text in _facts(settings):
+        console.print(f"  {label:<7}", text, markup=False)
+    console.print(_next_steps(url, _model_to_try(settings)), markup=False)
+    if not settings.server.keys and not _is_loopback(settings.server.host):
+        console.print(
+            "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
+            "`antiphon key PROJECT` makes one.",
+        )
+
+
+def _wait_until_up(server: config.Server, stopped: threading.Event) -> bool:
+    import http.client
+
+    while not stopped.wait(0.02):
+        with contextlib.closing(http.client.HTTPConnection(_reachable(server), timeout=5)) as connection:
+            try:
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+                return True
+            except (OSError, http.client.HTTPException):
+                continue
+    return False
+
+
+def _reachable(server: config.Server) -> str:
+    """Host and port as a client on this machine would write them."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(server.host, server.host)
+    return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _facts(settings: config.Config) -> Iterator[tuple[str, str]]:
+    for name, backend in settings.backends.items():
+        if backend.type == "llama":
+            yield "model", f"{_EMBEDDED}, embedded (requests wait while it loads)"
+        else:
+            yield "model", f"{name}: {backend.base_url}"
+    yield "data", settings.data_dir
+    yield (
+        "keys",
+        f"{len(settings.server.keys)} projects" if settings.server.keys else "any API key is accepted",
+    )
+
+
+def _model_to_try(settings: config.Config) -> str:
+    """A model name that will be answered, as far as we can know."""
+    for backend in settings.backends.values():
+        if isinstance(backend.default, str):
+            return backend.default
+        if backend.type == "llama":
+            return _EMBEDDED
+    for backend in settings.backends.values():
+        for name in backend.models:
+            if "*" not in name:
+                return name
+    return "MODEL"
+
+
+def _next_steps(url: str, model: str) -> str:
+    return f"""
+Try it:
+
+  curl {url}/responses -H "Content-Type: application/json" -d '{{"model": "{model}", "input": "Say hello."}}'
+
+or, in Python:
+
+  from openai import OpenAI
+
+  client = OpenAI(base_url="{url}", api_key="any")
+  response = client.responses.create(model="{model}", input="Say hello.")
+  print(response.output_text)
+"""

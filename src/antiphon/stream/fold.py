@@ -1,0 +1,232 @@
+"""Folding a log gives the response: `fold(events) == the JSON answer == GET`.
+
+The fold knows only what a client could know: the JSON of the events. It builds every item from the
+small events alone (added, deltas, annotations) and holds what it built against each snapshot that the
+log carries, byte for byte. It steps through the same table as the machine, and shares nothing else with
+it. It serves those who check a log, and those who must continue one (a resumed run).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from antiphon.stream import table
+from antiphon.stream.table import State
+
+Json = dict[str, Any]
+
+_IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role")
+_ECHOES_THAT_CHANGE = frozenset(
+    {
+        "status",
+        "completed_at",
+        "error",
+        "incomplete_details",
+        "model",
+        "output",
+        "service_tier",
+        "tools",
+        "usage",
+    }
+)
+
+
+class BrokenLog(Exception):
+    """A log that does not fold: an event out of order, or a snapshot that its deltas do not give."""
+
+
+class _Item:
+    """An item of the log, as its events have built it so far."""
+
+    def __init__(self, added: Json) -> None:
+        self.json: Json = dict(added)
+        self.state: State = table.OPEN
+        self.rows = table.rows_of(added["type"])
+        self.told: set[str] = set()
+        """Members that events have built; the finished item must agree with them."""
+
+    def parts(self, member: str) -> list[Json]:
+        if member not in self.told:
+            self.json[member] = []
+            self.told.add(member)
+        parts: list[Json] = self.json[member]
+        return parts
+
+    def append(self, member: str, delta: str) -> None:
+        if member not in self.told:
+            self.json[member] = ""
+            self.told.add(member)
+        self.json[member] += delta
+
+
+class Fold:
+    """A response, folded event by event."""
+
+    def __init__(self) -> None:
+        self.response: Json = {}
+        self.items: list[_Item] = []
+        self.done: list[Json | None] = []
+        self.next = 0
+        self.state: State = table.NEW
+
+    def add(self, event: Json) -> None:
+        """Take the next event. Raises BrokenLog."""
+        kind = event["type"]
+        _expect(event["sequence_number"], self.next, f"{kind}: sequence_number")
+        self.next += 1
+        try:
+            self._add(kind, event)
+        except table.IllegalTransition as fault:
+            raise BrokenLog(str(fault)) from fault
+
+    def _add(self, kind: str, event: Json) -> None:
+        if "response" in event:
+            self.state = table.step(table.RESPONSE, self.state, kind)
+            self._snapshot(kind, event["response"])
+        elif kind == "error":
+            self.state = table.step(table.RESPONSE, self.state, kind)
+        elif kind == "response.output_item.added":
+            self.state = table.step(table.RESPONSE, self.state, kind)
+            self._added(event)
+        else:
+            self._item_event(kind, event)
+
+    def _added(self, event: Json) -> None:
+        _expect(event["output_index"], len(self.items), "item added: output_index")
+        self.items.append(_Item(event["item"]))
+        self.done.append(None)
+
+    def _item_event(self, kind: str, event: Json) -> None:
+        index = event["output_index"]
+        if self.state != table.RUNNING or index >= len(self.items):
+            raise BrokenLog(f"{kind} speaks of item {index}, which is not there")
+        item = self.items[index]
+        item.state = table.step(item.rows, item.state, _row(kind, event))
+        if kind == "response.output_item.done":
+            self.done[index] = _finished(item, event["item"])
+            return
+        if "item_id" in event:
+            _expect(event["item_id"], item.json["id"], f"{kind}: item_id")
+        _BUILD[kind](item, event)
+
+    def _snapshot(self, kind: str, response: Json) -> None:
+        before, self.response = self.response, response
+        for member in (before.keys() | response.keys()) - _ECHOES_THAT_CHANGE if before else ():
+            _expect(response.get(member), before.get(member), f"{kind}: {member}")
+        if kind not in table.TERMINAL_EVENTS:
+            _expect(response["output"], [], f"{kind}: output")
+            return
+        if None in self.done:
+            raise BrokenLog(f"{kind} while item {self.done.index(None)} is open")
+        _expect(response["output"], self.done, f"{kind}: output")
+
+    def result(self) -> Json:
+        """The response as the log tells it: with all items that are done."""
+        return {**self.response, "output": [item for item in self.done if item is not None]}
+
+
+def fold(events: Iterable[Json]) -> Json:
+    """The response that a log tells, as JSON. Raises BrokenLog."""
+    folded = Fold()
+    for event in events:
+        folded.add(event)
+    return folded.result()
+
+
+def _row(kind: str, event: Json) -> str:
+    return f"{kind}:{event['part']['type']}" if kind == "response.content_part.added" else kind
+
+
+def _expect(found: Any, expected: Any, what: str) -> None:
+    if found != expected or msgspec.json.encode(found) != msgspec.json.encode(expected):
+        raise BrokenLog(f"{what}: the log gives {expected!r}, but it says {found!r}")
+
+
+def _finished(item: _Item, done: Json) -> Json:
+    """The finished item, once it agrees with all that was told of it."""
+    for member in _IDENTITY:
+        _expect(done.get(member), item.json.get(member), f"item done: {member}")
+    for member in item.told:
+        _expect(done.get(member), item.json[member], f"item done: {member}")
+    return done
+
+
+# ---- what each event builds -------------------------------------------------------------------------
+
+Build = Callable[[_Item, Json], None]
+
+
+def _part_added(member: str, index: str) -> Build:
+    def build(item: _Item, event: Json) -> None:
+        parts = item.parts(member)
+        _expect(event[index], len(parts), f"part added: {index}")
+        parts.append(dict(event["part"]))
+
+    return build
+
+
+def _part_done(member: str, index: str) -> Build:
+    def build(item: _Item, event: Json) -> None:
+        _expect(event["part"], item.parts(member)[event[index]], "part done")
+
+    return build
+
+
+def _grow(member: str, index: str, text: str) -> Build:
+    """A delta to the text of a part, with its logprobs if it has any."""
+
+    def build(item: _Item, event: Json) -> None:
+        part = item.parts(member)[event[index]]
+        part[text] += event["delta"]
+        if event.get("logprobs"):
+            part["logprobs"] = part["logprobs"] + event["logprobs"]
+
+    return build
+
+
+def _whole(member: str, index: str, text: str) -> Build:
+    def build(item: _Item, event: Json) -> None:
+        part = item.parts(member)[event[index]]
+        _expect(event[text], part[text], f"{event['type']}: {text}")
+        if "logprobs" in event:
+            _expect(event["logprobs"], part["logprobs"], f"{event['type']}: logprobs")
+
+    return build
+
+
+def _annotated(item: _Item, event: Json) -> None:
+    part = item.parts("content")[event["content_index"]]
+    _expect(event["annotation_index"], len(part["annotations"]), "annotation_index")
+    part["annotations"] = [*part["annotations"], event["annotation"]]
+
+
+def _member_grows(member: str) -> Build:
+    return lambda item, event: item.append(member, event["delta"])
+
+
+def _member_whole(member: str) -> Build:
+    def build(item: _Item, event: Json) -> None:
+        item.append(member, "")
+        _expect(event[member], item.json[member], f"{event['type']}: {member}")
+
+    return build
+
+
+_BUILD: dict[str, Build] = {
+    "response.content_part.added": _part_added("content", "content_index"),
+    "response.content_part.done": _part_done("content", "content_index"),
+    "response.output_text.delta": _grow("content", "content_index", "text"),
+    "response.output_text.done": _whole("content", "content_index", "text"),
+    "response.output_text.annotation.added": _annotated,
+    "response.refusal.delta": _grow("content", "content_index", "refusal"),
+    "response.refusal.done": _whole("content", "content_index", "refusal"),
+    "response.reasoning_text.delta": _grow("content", "content_index", "text"),
+    "response.reasoning_text.done": _whole("content", "content_index", "text"),
+    "response.reasoning_summary_part.added": _part_added("summary", "summary_index"),
+    "response.reasoning_summary_part.done": _part_done("summary", "summary_index"),
+    "response.reasoning_summary_text.delta": _grow("summary", "summary_index", "text"),
+    "response.reasoning_summary_text.done": _whole("summary", "summary_index", "text"),
+    "response.function_call_arguments.delta": _member_grows("arguments"),
+    "response.function_call_arguments.done": _member_whole("arguments"),
+}

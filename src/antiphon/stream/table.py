@@ -1,0 +1,105 @@
+"""The order in which events may be told, as data. `machine.py` explains how it is read.
+
+A row reads: in this state, this event may be told, and leads to that state. A content part's beginning
+is named with the type of the part, since that decides what may follow. Both the machine that writes a
+log and the fold that reads one step through these rows, so neither can drift from the other.
+
+Sources: BEHAVIOURS.md section 2 (recorded order of the real API), SURFACE.md section 8.
+"""
+
+from collections.abc import Mapping
+
+State = str
+Rows = Mapping[tuple[State, str], State]
+
+
+class IllegalTransition(Exception):
+    """An event was told that may not follow: a fault of ours, never of a client or a model."""
+
+
+def step(rows: Rows, state: State, event: str) -> State:
+    """The state after the event. Raises IllegalTransition."""
+    try:
+        return rows[state, event]
+    except KeyError:
+        raise IllegalTransition(f"{event} may not be told in state {state}") from None
+
+
+# ---- the response -----------------------------------------------------------------------------------
+
+NEW, CREATED, QUEUED, RUNNING, FAILING, ENDED = "new", "created", "queued", "running", "failing", "ended"
+
+RESPONSE: Rows = {
+    (NEW, "response.created"): CREATED,
+    (CREATED, "response.queued"): QUEUED,
+    (CREATED, "response.in_progress"): RUNNING,
+    (QUEUED, "response.in_progress"): RUNNING,
+    (QUEUED, "response.cancelled"): ENDED,
+    (RUNNING, "response.output_item.added"): RUNNING,
+    (RUNNING, "response.completed"): ENDED,
+    (RUNNING, "response.incomplete"): ENDED,
+    (RUNNING, "response.cancelled"): ENDED,
+    (RUNNING, "error"): FAILING,
+    (QUEUED, "error"): FAILING,
+    (FAILING, "response.failed"): ENDED,
+}
+
+TERMINAL_EVENTS = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
+
+# ---- items ------------------------------------------------------------------------------------------
+
+OPEN, CLOSED = "open", "closed"
+
+
+def _told(stages: str) -> Rows:
+    """Rows of an item that tells its stages one after another: `"a b"` reads open, a, b, closed."""
+    rows: dict[tuple[State, str], State] = {}
+    state = OPEN
+    for event in stages.split():
+        if event.endswith("*"):  # any number of times
+            rows[state, event[:-1]] = state
+        else:
+            rows[state, event] = state = event
+    rows[state, "response.output_item.done"] = CLOSED
+    return rows
+
+
+def _parts(*kinds: tuple[str, str]) -> Rows:
+    """Rows of the content parts of an item: for each (part type, stem of its events)."""
+    rows: dict[tuple[State, str], State] = {}
+    for part, stem in kinds:
+        told = f"{part} told"
+        rows[OPEN, f"response.content_part.added:{part}"] = part
+        rows[part, f"response.{stem}.delta"] = part
+        rows[part, f"response.{stem}.done"] = told
+        rows[told, "response.content_part.done"] = OPEN
+    return rows
+
+
+_DONE: Rows = {(OPEN, "response.output_item.done"): CLOSED}
+
+_SUMMARY: Rows = {
+    (OPEN, "response.reasoning_summary_part.added"): "summary",
+    ("summary", "response.reasoning_summary_text.delta"): "summary",
+    ("summary", "response.reasoning_summary_text.done"): "summary told",
+    ("summary told", "response.reasoning_summary_part.done"): OPEN,
+}
+
+ITEMS: Mapping[str, Rows] = {
+    "message": {
+        **_parts(("output_text", "output_text"), ("refusal", "refusal")),
+        ("output_text", "response.output_text.annotation.added"): "output_text",
+        **_DONE,
+    },
+    "reasoning": {**_parts(("reasoning_text", "reasoning_text")), **_SUMMARY, **_DONE},
+    "function_call": _told(
+        "response.function_call_arguments.delta* response.function_call_arguments.done"
+    ),
+}
+
+
+def rows_of(item_type: str) -> Rows:
+    """The rows of an item type; a type that is not in the table has no events of its own."""
+    return ITEMS.get(item_type, _DONE)
