@@ -1,6 +1,7 @@
 """The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`."""
 
 import contextlib
+import difflib
 import os
 import secrets
 import signal
@@ -59,7 +60,7 @@ def serve(
     settings = config.load(config_file, data_dir=data_dir)
     settings = _with_server(settings, host=host, port=port, workers=workers)
     settings = _with_backend(settings, upstream, upstream_key_env, model)
-    _check_secrets(settings)
+    _check_backends(settings)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -114,12 +115,19 @@ def _with_backend(
     return settings
 
 
-def _check_secrets(settings: config.Config) -> None:
+def _check_backends(settings: config.Config) -> None:
+    """What only the running program can tell: which variables are set, which dialects are known."""
+    from antiphon.backends.dialects import DIALECTS
+
     for name, backend in settings.backends.items():
         if backend.api_key_env and backend.api_key_env not in os.environ:
             fail(
                 f"The key of backend '{name}' is read from {backend.api_key_env}, a variable that is not set."
             )
+        if backend.dialect and backend.dialect not in DIALECTS:
+            near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
+            fail(f"Unknown dialect '{backend.dialect}' of backend '{name}'. {hint}")
 
 
 def _make_data_dir(settings: config.Config) -> None:

@@ -1,4 +1,4 @@
-"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, says what to do next."""
+"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, tells what is next."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def engines(settings: config.Config) -> Iterator[config.Config]:
     from antiphon.backends.llama import LlamaProcess
 
     weights = pull_weights(settings)
-    with LlamaProcess(weights, log=Path(settings.data_dir) / "logs" / "llama.log", alias=_EMBEDDED) as engine:
+    with LlamaProcess(weights, log=Path(settings.data_dir) / "logs" / "llama.log") as engine:
         sockets = {n: replace(settings.backends[n], unix_socket=str(engine.socket)) for n in wanted}
         yield replace(settings, backends={**settings.backends, **sockets})
 

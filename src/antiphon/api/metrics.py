@@ -8,7 +8,9 @@ from starlette.types import Scope
 from antiphon.protocol.response import Response
 
 registry = CollectorRegistry()
-_requests = Counter("antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry)
+_requests = Counter(
+    "antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
+)
 _responses = Counter("antiphon_responses", "Responses by how they ended", ("status",), registry=registry)
 _tokens = Counter("antiphon_tokens", "Tokens read and written by models", ("kind",), registry=registry)
 

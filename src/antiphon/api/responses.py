@@ -49,9 +49,7 @@ async def _stream(held: Services, project: str, parsed: Parsed) -> AsyncGenerato
 
 async def retrieve(request: Request) -> HttpResponse:
     """GET /responses/{id}"""
-    pages.check_members(
-        request.query_params, ("include", "stream", "starting_after", "include_obfuscation")
-    )
+    pages.check_members(request.query_params, ("include", "stream", "starting_after", "include_obfuscation"))
     pages.includes(request.query_params)
     found = await _stored(request)
     if request.query_params.get("stream") == "true":

@@ -138,35 +138,31 @@ class Turn(Struct, frozen=True):
 # ---- what comes back --------------------------------------------------------------------------------
 
 
-class _Delta(Struct, frozen=True, gc=False):
-    pass
-
-
-class TextDelta(_Delta):
+class TextDelta(Struct, frozen=True, gc=False):
     """Visible text, with its tokens' logprobs when they were asked for."""
 
     text: str
     logprobs: tuple[Logprob, ...] = ()
 
 
-class RefusalDelta(_Delta):
+class RefusalDelta(Struct, frozen=True, gc=False):
     text: str
 
 
-class ReasoningDelta(_Delta):
+class ReasoningDelta(Struct, frozen=True, gc=False):
     """Raw reasoning, as open models tell it."""
 
     text: str
 
 
-class SummaryDelta(_Delta):
+class SummaryDelta(Struct, frozen=True, gc=False):
     """A piece of a reasoning summary; `part` counts the summary's parts from 0."""
 
     text: str
     part: int = 0
 
 
-class CallStarted(_Delta):
+class CallStarted(Struct, frozen=True, gc=False):
     """A function call begins. `index` names it within the turn; calls are told one after another."""
 
     index: int
@@ -175,12 +171,12 @@ class CallStarted(_Delta):
     """The upstream's id of the call; empty: the engine makes one."""
 
 
-class CallArguments(_Delta):
+class CallArguments(Struct, frozen=True, gc=False):
     index: int
     text: str
 
 
-class UsageDelta(_Delta):
+class UsageDelta(Struct, frozen=True, gc=False):
     """Tokens of the turn, as totals. The last one told counts."""
 
     input_tokens: int
@@ -189,7 +185,7 @@ class UsageDelta(_Delta):
     reasoning_tokens: int = 0
 
 
-class Finished(_Delta):
+class Finished(Struct, frozen=True, gc=False):
     """The end of the turn; always the last delta."""
 
     reason: Literal["stop", "length", "calls", "content_filter"]

@@ -17,8 +17,43 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Self
 
+from msgspec.structs import replace
+
+from antiphon.backends.base import Backend, Capabilities
+from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.dialects import LLAMA_CPP
+from antiphon.backends.emulated import adapt
 from antiphon.backends.llama_engine import ready_marker
 from antiphon.protocol import errors
+
+MODEL = "SmolLM2-135M-Instruct"
+"""The name of the embedded model."""
+_CONTEXT_WINDOW = 8192
+# Its template is plain ChatML: it takes any order of roles, and knows neither functions nor reasoning.
+_SMOLLM2 = replace(
+    LLAMA_CPP,
+    late_system="system",
+    alternate=False,
+    needs_user=False,
+    refill=False,
+    effort="",
+    think_tags=False,
+    images=False,
+    audio=False,
+)
+_CAN = Capabilities(
+    tools=False,
+    parallel_tools=False,
+    json_schema=True,
+    json_object=True,
+    grammar=True,
+    logprobs=True,
+    images=False,
+    audio=False,
+    files=False,
+    reasoning=False,
+    context_window=_CONTEXT_WINDOW,
+)
 
 _PATIENCE = 30.0
 _LOOK_EVERY = 0.02
@@ -27,10 +62,23 @@ _LONGEST_PAUSE = 30.0
 _CRASHES_BEFORE_TROUBLE = 3
 
 
+def embedded(socket: Path, *, patience: float = _PATIENCE, timeout: float = 600.0) -> Backend:
+    """The embedded model behind the socket of a `LlamaProcess`, which may live in another process."""
+    engine = ChatCompletions(
+        "http://embedded/v1",
+        dialect=_SMOLLM2,
+        unix_socket=str(socket),
+        ready=readiness(socket, patience),
+        can=_CAN,
+        read_timeout=timeout,
+    )
+    return adapt(engine)
+
+
 class LlamaProcess:
     """Runs the engine, starts it again when it crashes (ever more slowly), and stops it."""
 
-    def __init__(self, model: Path, *, log: Path, alias: str = "", context: int = 8192) -> None:
+    def __init__(self, model: Path, *, log: Path, alias: str = MODEL, context: int = _CONTEXT_WINDOW) -> None:
         self._model = model
         self._log = log
         self._alias = alias

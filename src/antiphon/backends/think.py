@@ -41,12 +41,19 @@ class ThinkSplitter:
     def _before(self, text: str) -> list[TextDelta | ReasoningDelta]:
         start = text.lstrip()
         if start.startswith(_OPEN):
-            self._feed = self._inside
-            return self._inside(start[len(_OPEN) :].lstrip("\n"))
+            self._feed = self._opened
+            return self._opened(start[len(_OPEN) :])
         if _OPEN.startswith(start):
             self._held = text
             return []
         return self._text(text)
+
+    def _opened(self, text: str) -> list[TextDelta | ReasoningDelta]:
+        text = text.lstrip("\n")
+        if not text:
+            return []
+        self._feed = self._inside
+        return self._inside(text)
 
     def _inside(self, text: str) -> list[TextDelta | ReasoningDelta]:
         reasoning, closed, after = text.partition(_CLOSE)

@@ -18,12 +18,21 @@ LEASE = 30.0
 
 
 class Engine:
-    def __init__(self, router: Router, store: Store, seal: Seal, verify: bool = False) -> None:
+    def __init__(
+        self,
+        router: Router,
+        store: Store,
+        seal: Seal,
+        verify: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
         self._preparation = Preparation(router, store, seal)
         self._seal = seal
         self._verify = verify
+        self._deadline = deadline
 
     @asynccontextmanager
     async def run(self, project: str, parsed: Parsed) -> AsyncIterator[Run]:
@@ -33,7 +42,7 @@ class Engine:
         """
         async with self._locked(project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed)
-            yield Run(plan, self.store, self._seal, self._verify)
+            yield Run(plan, self.store, self._seal, self._verify, self._deadline)
 
     @asynccontextmanager
     async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:

@@ -8,13 +8,13 @@ from functools import partial
 from typing import cast
 
 from antiphon.backends.base import Backend, Format, JsonSchema, Message, Sampling, TextPart, Turn
-from antiphon.backends.router import Route, Router
+from antiphon.backends.router import Router
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
 from antiphon.engine.pairing import check_pairs
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
-from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import ItemReference, decode_stored
@@ -89,16 +89,16 @@ class Preparation:
         rows: Sequence[bytes] | None = ()
         if request.conversation_id is not None:
             rows = await self._store.conversation_history(project, request.conversation_id)
-            if rows is None:
-                raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
+            absent: ApiError = NotFound(f"Conversation with id '{request.conversation_id}' not found.")
         elif request.previous_response_id is not None:
             rows = await self._store.history(project, request.previous_response_id)
-            if rows is None:
-                raise InvalidRequest(
-                    f"Previous response with id '{request.previous_response_id}' not found.",
-                    param="previous_response_id",
-                    code="previous_response_not_found",
-                )
+            absent = InvalidRequest(
+                f"Previous response with id '{request.previous_response_id}' not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        if rows is None:
+            raise absent
         return [decode_stored(row) for row in rows]
 
     async def _resolve(self, project: str, item: InputItem, new_id: NewId) -> Item:

@@ -5,6 +5,7 @@ what is stored are readers of this one iterator. The terminal event is handed ov
 response is durable.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -19,7 +20,7 @@ from antiphon.backends.base import Delta, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.engine.prepare import SEALED_REASONING, Plan
 from antiphon.engine.telling import Telling
-from antiphon.protocol.errors import ApiError, RateLimited
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamTimeout
 from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.response import (
@@ -41,7 +42,9 @@ class Run:
     """A planned response. `verify` folds its log while it grows, and raises BrokenLog at the first event
     that does not hold."""
 
-    def __init__(self, plan: Plan, store: Store, seal: Seal, verify: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, seal: Seal, verify: bool = False, deadline: float | None = None
+    ) -> None:
         self.plan = plan
         self.machine = Machine(plan.response, plan.new_id)
         self.fault: ApiError | None = None
@@ -54,6 +57,7 @@ class Run:
             summarize=_wants_summary(plan),
         )
         self._fold = Fold() if verify else None
+        self._deadline = deadline
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         """The log, in batches. Closing the iterator stops the upstream's work."""
@@ -64,7 +68,7 @@ class Run:
             # Closed here and now when we are: that is what ends the upstream's work.
             deltas = cast(AsyncGenerator[Sequence[Delta], None], self.plan.backend.stream(self.plan.turn))
             async with aclosing(deltas):
-                async for batch in deltas:
+                async for batch in deltas if self._deadline is None else _within(deltas, self._deadline):
                     self._telling.tell(batch)
                     if told := self._drain():
                         yield told
@@ -72,7 +76,7 @@ class Run:
             self._fail(fault)
         else:
             self._finish()
-        if not self.silent:
+        if self.plan.request.stream or not self.silent:
             await self._keep()
         yield self._drain()
 
@@ -136,6 +140,20 @@ class Run:
             fold.add(msgspec.json.decode(encode(event)))
         if self.machine.ended and encode(fold.result()) != encode(self.machine.snapshot()):
             raise BrokenLog("The log does not fold to the response.")
+
+
+async def _within(deltas: AsyncIterator[Sequence[Delta]], seconds: float) -> AsyncIterator[Sequence[Delta]]:
+    """The deltas, if they end in time. Raises UpstreamTimeout."""
+    end = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                batch = await anext(deltas)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise UpstreamTimeout(f"The response took longer than {seconds:g} seconds.") from None
+        yield batch
 
 
 def _rows(items: Sequence[Item]) -> Sequence[ItemRow]:

@@ -185,10 +185,9 @@ def _refuse_ids(items: list[InputItem], path: str) -> None:
         if item_id is None:
             continue
         _refuse_id(item_id, _prefix(type(item)), f"{path}[{index}].id")
-        if item_id in seen:
+        if item_id in seen and type(item) is not LocalShellCallOutput:
             raise faults.duplicate_id(item_id, path)
-        if type(item) is not LocalShellCallOutput:
-            seen.add(item_id)
+        seen.add(item_id)
 
 
 def _refuse_id(item_id: str, prefix: str, path: str) -> None:

@@ -6,6 +6,7 @@ Every JSON object of the API is a `Wire`. Three habits say all there is to say a
     name: str | None = None         it may be left out or null; it is not written when it is None
     name: str | None = shown(None)  it may be left out or null; it is always written
 
+A class in which a member that must be there stands behind one that may be left out says `kw_only=True`.
 A member with a default that is not None is declared with `shown` too, so that it is always written.
 Limits are written in the type (`Annotated[int, Meta(ge=16)]`), members stand in the order in which the
 API checks them, and the values of a `Literal` in the order in which it lists them: `examine` reads
@@ -22,7 +23,7 @@ T = TypeVar("T")
 JsonObject = dict[str, Any]
 
 
-class Wire(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A JSON object of the API."""
 
 

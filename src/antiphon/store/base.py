@@ -121,9 +121,7 @@ class Store(Protocol):
         """
         ...
 
-    async def conversation_items(
-        self, project: str, conversation_id: str, query: PageQuery
-    ) -> Page | None:
+    async def conversation_items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
         """Raises `errors.NotFound` (param "after") when `query.after` is not in the conversation."""
         ...
 
@@ -131,15 +129,11 @@ class Store(Protocol):
         """All items of the conversation, oldest first."""
         ...
 
-    async def conversation_item(
-        self, project: str, conversation_id: str, item_id: str
-    ) -> bytes | None: ...
+    async def conversation_item(self, project: str, conversation_id: str, item_id: str) -> bytes | None: ...
 
     async def delete_conversation_item(self, project: str, conversation_id: str, item_id: str) -> bool: ...
 
-    async def lock_conversation(
-        self, project: str, conversation_id: str, holder: str, lease: float
-    ) -> bool:
+    async def lock_conversation(self, project: str, conversation_id: str, holder: str, lease: float) -> bool:
         """Take or renew the right to write, for `lease` seconds. False: another holder has it."""
         ...
 

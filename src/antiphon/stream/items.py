@@ -4,40 +4,56 @@ Messages and reasoning consist of parts, and the parts of every kind are told al
 whole, done. A `PartKind` names the events of a kind; `OpenParts` tells them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
 
 from antiphon.protocol import events
-from antiphon.protocol.content import Annotation, Logprob, OutputText, ReasoningText, Refusal, SummaryText
-from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.client_items import FunctionCall
+from antiphon.protocol.content import (
+    Annotation,
+    Logprob,
+    OutputText,
+    Part,
+    ReasoningText,
+    Refusal,
+    SummaryText,
+)
+from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
 
 
-class PartKind(NamedTuple):
-    """The events with which parts of a kind are told, and the part that they become."""
+class Told(NamedTuple):
+    """An event of a part: its row in the table, and what makes it."""
 
-    part: type[OutputText | Refusal | ReasoningText | SummaryText]
+    row: str
+    event: Callable[..., Event]
+
+
+class PartKind(NamedTuple):
+    """How parts of a kind are told, and what they become."""
+
+    part: Callable[..., Any]
     member: str
     """The member of the part, and of the event `whole`, that holds the text."""
     counter: str
     """The member of each event that counts the parts of the item."""
-    added: type[Event]
-    added_row: str
-    delta: type[Event]
-    delta_row: str
-    whole: type[Event]
-    done: type[Event]
+    added: Told
+    delta: Told
+    whole: Told
+    done: Told
 
 
-def _content(part: Any, member: str, delta: type[Event], whole: type[Event]) -> PartKind:
-    row = f"response.content_part.added:{part.__struct_config__.tag}"
-    added, done = events.PartAdded, events.PartDone
-    return PartKind(part, member, "content_index", added, row, delta, event_type(delta), whole, done)
+def _told(kind: type[Event]) -> Told:
+    return Told(event_type(kind), kind)
+
+
+def _content(part: type[Part], member: str, delta: type[Event], whole: type[Event]) -> PartKind:
+    added = Told(f"{event_type(events.PartAdded)}:{part.__struct_config__.tag}", events.PartAdded)
+    return PartKind(part, member, "content_index", added, _told(delta), _told(whole), _told(events.PartDone))
 
 
 TEXT = _content(OutputText, "text", events.TextDelta, events.TextDone)
@@ -47,13 +63,12 @@ SUMMARY = PartKind(
     SummaryText,
     "text",
     "summary_index",
-    events.SummaryPartAdded,
-    event_type(events.SummaryPartAdded),
-    events.SummaryTextDelta,
-    event_type(events.SummaryTextDelta),
-    events.SummaryTextDone,
-    events.SummaryPartDone,
+    _told(events.SummaryPartAdded),
+    _told(events.SummaryTextDelta),
+    _told(events.SummaryTextDone),
+    _told(events.SummaryPartDone),
 )
+_ANNOTATION = _told(events.AnnotationAdded)
 
 
 class OpenParts(OpenItem):
@@ -72,21 +87,19 @@ class OpenParts(OpenItem):
         """Tell a piece of a part of the given kind."""
         if self._kind is not kind:
             self.begin(kind)
-        self.step(kind.delta_row)
         self._text.append(delta)
-        self.machine.tell(kind.delta(**self._place, delta=delta, **members))
+        self._tell(kind.delta, delta=delta, **members)
 
     def begin(self, kind: PartKind) -> None:
         """End the part before, and begin one of the given kind."""
         self.end()
-        self.step(kind.added_row)
         self._kind = kind
         self._place = {
             "item_id": self.item_id,
             "output_index": self.output_index,
             kind.counter: len(self._parts[kind.counter]),
         }
-        self.machine.tell(kind.added(**self._place, part=kind.part(**{kind.member: ""})))
+        self._tell(kind.added, part=kind.part(**{kind.member: ""}))
 
     def end(self) -> None:
         """End the part that is being told, if there is one."""
@@ -96,12 +109,14 @@ class OpenParts(OpenItem):
         text = "".join(self._text)
         part = kind.part(**{kind.member: text}, **self._extra)
         logprobs = {"logprobs": self._extra["logprobs"]} if kind is TEXT else {}
-        self.step(event_type(kind.whole))
-        self.machine.tell(kind.whole(**self._place, **{kind.member: text}, **logprobs))
-        self.step(event_type(kind.done))
-        self.machine.tell(kind.done(**self._place, part=part))
+        self._tell(kind.whole, **{kind.member: text}, **logprobs)
+        self._tell(kind.done, part=part)
         self._parts[kind.counter].append(part)
         self._kind, self._text, self._extra = None, [], {}
+
+    def _tell(self, told: Told, **members: Any) -> None:
+        self.step(told.row)
+        self.machine.tell(told.event(**self._place, **members))
 
 
 class OpenMessage(OpenParts):
@@ -121,12 +136,9 @@ class OpenMessage(OpenParts):
         """Annotate the text told so far."""
         if self._kind is not TEXT:
             self._begin_text()
-        self.step("response.output_text.annotation.added")
-        told = self._extra["annotations"]
-        self.machine.tell(
-            events.AnnotationAdded(**self._place, annotation_index=len(told), annotation=annotation)
-        )
-        told.append(annotation)
+        annotations = self._extra["annotations"]
+        self._tell(_ANNOTATION, annotation_index=len(annotations), annotation=annotation)
+        annotations.append(annotation)
 
     def refusal(self, delta: str) -> None:
         """Words in which the model refuses."""
@@ -174,7 +186,7 @@ class OpenFunctionCall(OpenItem):
 
     def __init__(self, machine: Machine, item: FunctionCall, output_index: int) -> None:
         super().__init__(machine, item, output_index)
-        self._place = {"item_id": self.item_id, "output_index": output_index}
+        self._place: dict[str, Any] = {"item_id": self.item_id, "output_index": output_index}
         self._arguments: list[str] = []
 
     def arguments(self, delta: str) -> None:

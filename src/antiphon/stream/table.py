@@ -94,9 +94,7 @@ ITEMS: Mapping[str, Rows] = {
         **_DONE,
     },
     "reasoning": {**_parts(("reasoning_text", "reasoning_text")), **_SUMMARY, **_DONE},
-    "function_call": _told(
-        "response.function_call_arguments.delta* response.function_call_arguments.done"
-    ),
+    "function_call": _told("response.function_call_arguments.delta* response.function_call_arguments.done"),
 }
 
 

@@ -4,8 +4,8 @@
 from collections.abc import Sequence
 
 from antiphon.backends.base import Call, Function, Message, Part, TextPart
-from antiphon.protocol.content import InputText
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
+from antiphon.protocol.content import InputText
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import FunctionTool
 from antiphon.stream.items import OpenFunctionCall

@@ -1,17 +1,18 @@
 """Which file serves which tool type and which item type: the one place where a new tool is named."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from antiphon.backends.base import Function, Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
-from antiphon.protocol.tools import FunctionTool
+from antiphon.protocol.tools import BaseTool, FunctionTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.tools import function
 from antiphon.tools.base import Recall, Tool
 
-_RESOLVERS: dict[type[WireTool], Callable[[WireTool], Tool]] = {  # type: ignore[valid-type]
-    FunctionTool: function.FunctionOfClient,  # type: ignore[dict-item]
+_RESOLVERS: dict[type[BaseTool], Callable[[Any], Tool]] = {
+    FunctionTool: function.FunctionOfClient,
 }
 
 _RECALLS: dict[str, Recall] = {

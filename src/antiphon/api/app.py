@@ -1,0 +1,74 @@
+"""The server as an ASGI application."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from antiphon.api import conversations, metrics, models, responses
+from antiphon.api.edge import Edge
+from antiphon.api.services import Services
+from antiphon.backends.llama import embedded
+from antiphon.backends.router import MAKERS, BackendConfig, build
+from antiphon.config import Config
+from antiphon.context.seal import Seal
+from antiphon.engine.engine import Engine
+from antiphon.store.open import open_store
+
+
+def create_app(config: Config) -> ASGIApp:
+    """The application. What it needs is opened when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[dict[str, Services]]:
+        store = await open_store(config.store_url)
+        router = build(_backends(config), _MAKERS)
+        seal = Seal.at(Path(config.data_dir) / "sealing.key")
+        engine = Engine(router, store, seal, config.server.verify, config.limits.response_seconds)
+        try:
+            yield {"services": Services(config, engine, store)}
+        finally:
+            await router.close()
+            await store.close()
+
+    return Edge(Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects())
+
+
+_MAKERS = {**MAKERS, "llama": embedded}
+
+
+def _backends(config: Config) -> Iterator[BackendConfig]:
+    """The configured backends, with their keys read from the environment."""
+    for name, settings in config.backends.items():
+        yield BackendConfig(
+            name=name,
+            type=settings.type,
+            base_url=settings.base_url,
+            unix_socket=settings.unix_socket,
+            api_key=os.environ.get(settings.api_key_env) if settings.api_key_env else None,
+            models=settings.models,
+            default=settings.default,
+            dialect=settings.dialect,
+            timeout=settings.timeout,
+        )
+
+
+async def health(_: Request) -> PlainTextResponse:
+    """GET /healthz"""
+    return PlainTextResponse("ok\n")
+
+
+def _routes() -> list[Route]:
+    return [
+        *responses.routes,
+        *conversations.routes,
+        *models.routes,
+        Route("/healthz", health, methods=["GET"]),
+        Route("/metrics", metrics.show, methods=["GET"]),
+    ]

@@ -1,0 +1,170 @@
+"""Functions for models that know none, or that cannot be forced to call one.
+
+`hermes` says how functions read in text, `scanner` finds the calls in what the model writes.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from antiphon.backends import hermes
+from antiphon.backends.base import (
+    Backend,
+    Capabilities,
+    Delta,
+    Finished,
+    Format,
+    Function,
+    JsonSchema,
+    Model,
+    NamedFunction,
+    TextDelta,
+    Turn,
+)
+from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner
+from antiphon.protocol.content import Logprob
+
+
+def adapt(backend: Backend, *, forces: bool = True) -> Backend:
+    """The backend, with functions for those of its models that have none. `forces` says whether it can
+    make a model that knows functions call one."""
+    return EmulatedTools(backend, forces=forces)
+
+
+class EmulatedTools(Backend):
+    """A backend whose every model can be given functions. Turns that need no help pass untouched."""
+
+    def __init__(self, inner: Backend, *, forces: bool = True) -> None:
+        self.inner = inner
+        self._forces = forces
+
+    def capabilities(self, model: str) -> Capabilities:
+        return replace(self.inner.capabilities(model), tools=True)
+
+    def stream(self, turn: Turn) -> AsyncIterator[Sequence[Delta]]:
+        return self._emulate(turn) if self._needs_help(turn) else self.inner.stream(turn)
+
+    async def models(self) -> Sequence[Model]:
+        return await self.inner.models()
+
+    async def count_tokens(self, turn: Turn) -> int | None:
+        return await self.inner.count_tokens(self._rewritten(turn)[0] if self._needs_help(turn) else turn)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    def _needs_help(self, turn: Turn) -> bool:
+        if not self.inner.capabilities(turn.model).tools:
+            return bool(turn.functions) or any(m.calls or m.role == "tool" for m in turn.messages)
+        forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
+        return forced and not self._forces
+
+    def _rewritten(self, turn: Turn) -> tuple[Turn, "_Scanner | None"]:
+        """The turn without functions, and what finds the calls in its answer."""
+        functions = _offered(turn)
+        messages = hermes.remembered(turn.messages)
+        if not functions:
+            return replace(turn, messages=tuple(messages), functions=(), choice="auto"), None
+        held = self.inner.capabilities(turn.model).json_schema
+        form = _form(turn, functions) if held else None
+        said = hermes.described(turn, functions, form)
+        told = replace(
+            turn,
+            messages=tuple(hermes.instructed(messages, said)),
+            functions=(),
+            choice="auto",
+            format=form or turn.format,
+        )
+        return told, _scanner(turn, functions, form)
+
+    async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        told, scanner = self._rewritten(turn)
+        inner = self.inner.stream(told)
+        if scanner is None:
+            async for batch in inner:
+                yield batch
+            return
+        async with aclosing(_generator(inner)) as batches:
+            async for batch in batches:
+                out: list[Delta] = []
+                done = _scan(batch, scanner, out)
+                if out:
+                    yield out
+                if done:
+                    return
+
+
+class _Scanner(Protocol):
+    calls: int
+
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None: ...
+
+    def finish(self, out: list[Delta], cut: bool) -> None: ...
+
+
+def _offered(turn: Turn) -> Sequence[Function]:
+    if turn.choice == "none":
+        return ()
+    if isinstance(turn.choice, NamedFunction):
+        name = turn.choice.name
+        return [function for function in turn.functions if function.name == name]
+    # A grammar leaves no room for a call, and "auto" does not demand one.
+    held = not isinstance(turn.format, str | JsonSchema)
+    return () if held and turn.choice == "auto" else turn.functions
+
+
+def _form(turn: Turn, functions: Sequence[Function]) -> JsonSchema | None:
+    """What the answer is held to; None for free text."""
+    if isinstance(turn.choice, NamedFunction):
+        return hermes.arguments_form(functions[0])
+    if turn.choice == "required":
+        return hermes.call_form(functions)
+    answer = _answer_schema(turn.format)
+    return None if answer is None else hermes.call_form(functions, answer)
+
+
+def _answer_schema(form: Format) -> dict[str, object] | None:
+    if isinstance(form, JsonSchema):
+        return form.schema
+    return {"type": "object"} if form == "json_object" else None
+
+
+def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | None) -> _Scanner:
+    names = frozenset(function.name for function in functions)
+    if form is None:
+        return TagScanner(names, one=not turn.parallel)
+    return (
+        NamedSplitter(functions[0].name) if isinstance(turn.choice, NamedFunction) else ObjectSplitter(names)
+    )
+
+
+def _scan(batch: Sequence[Delta], scanner: _Scanner, out: list[Delta]) -> bool:
+    """What a batch says, calls told as calls. True when the rest of the answer is not wanted."""
+    for delta in batch:
+        if isinstance(delta, TextDelta):
+            scanner.feed(delta.text, delta.logprobs, out)
+            if scanner.done:
+                out.append(Finished("calls"))
+                return True
+        elif isinstance(delta, Finished):
+            scanner.finish(out, cut=delta.reason == "length")
+            out.append(Finished("calls") if scanner.calls and delta.reason == "stop" else delta)
+        else:
+            out.append(delta)
+    return False
+
+
+async def _generator(batches: AsyncIterator[Sequence[Delta]]) -> AsyncGenerator[Sequence[Delta], None]:
+    """An iterator that can surely be closed."""
+    try:
+        async for batch in batches:
+            yield batch
+    finally:
+        close = getattr(batches, "aclose", None)
+        if close is not None:
+            await close()

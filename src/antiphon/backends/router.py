@@ -1,0 +1,165 @@
+"""Which backend answers to a model's name: by exact name, then by pattern, then the default."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from antiphon.backends.base import Backend, Capabilities, Model
+from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.dialects import DIALECTS, guess
+from antiphon.backends.emulated import adapt
+from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
+
+# A listing does not wait for an upstream that hangs.
+_LISTING_PATIENCE = 5.0
+
+
+class BackendConfig(Struct, frozen=True, kw_only=True):
+    """A backend, as the configuration has it; keys are already read from the environment."""
+
+    name: str
+    type: str = "chat_completions"
+    base_url: str | None = None
+    unix_socket: str | None = None
+    api_key: str | None = None
+    models: Sequence[str] | Mapping[str, str] = ()
+    """Names or patterns; as a table: our name (or pattern) to the upstream's name."""
+    default: bool | str = False
+    """Answers names that nobody else does: under the name asked for (true), or always under this name."""
+    dialect: str | None = None
+    """None: the one that is known for the address."""
+    timeout: float = 600.0
+
+
+class Route(Struct, frozen=True):
+    """Who answers, under which name, and what can be asked."""
+
+    backend: Backend
+    model: str
+    capabilities: Capabilities
+
+
+class Offer(Struct, frozen=True):
+    """A backend and the names under which it is reached."""
+
+    backend: Backend
+    models: Mapping[str, str]
+    """Name or pattern to the upstream's name; an empty one is the name asked for."""
+    default: bool | str = False
+
+
+class Router:
+    """Finds the backend for a name. It owns the backends."""
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._offers = tuple(offers)
+        names = [(name, upstream, o.backend) for o in self._offers for name, upstream in o.models.items()]
+        self._patterns = [entry for entry in names if _is_pattern(entry[0])]
+        # The first backend that names a model has it.
+        self._exact = {
+            name: (upstream or name, backend)
+            for name, upstream, backend in reversed(names)
+            if not _is_pattern(name)
+        }
+        self._default = _default(self._offers)
+
+    def resolve(self, name: str) -> Route:
+        """Raises InvalidRequest for a name that nobody answers to."""
+        found = self._find(name)
+        if found is None:
+            message = f"The requested model '{name}' does not exist."
+            raise InvalidRequest(message, param="model", code="model_not_found")
+        model, backend = found
+        return Route(backend, model, backend.capabilities(model))
+
+    async def models(self) -> list[Model]:
+        """What can be asked for: the configured names, and what the backends list of themselves."""
+        listed = await asyncio.gather(*(_list(offer.backend) for offer in self._offers))
+        found = {name: Model(name) for name in self._exact}
+        for offer, models in zip(self._offers, listed, strict=True):
+            own = {model.id: model for model in models}
+            for name in found:
+                upstream, backend = self._exact[name]
+                if backend is offer.backend and upstream in own:
+                    found[name] = Model(name, own[upstream].created, own[upstream].owned_by)
+            for model in models:
+                if self._find(model.id) == (model.id, offer.backend):
+                    found.setdefault(model.id, model)
+        return list(found.values())
+
+    async def close(self) -> None:
+        await asyncio.gather(*(offer.backend.close() for offer in self._offers))
+
+    def _find(self, name: str) -> tuple[str, Backend] | None:
+        if not name:
+            return None
+        if exact := self._exact.get(name):
+            return exact
+        for pattern, upstream, backend in self._patterns:
+            if fnmatchcase(name, pattern):
+                return upstream or name, backend
+        if self._default is None:
+            return None
+        default = self._default.default
+        return default if isinstance(default, str) else name, self._default.backend
+
+
+def _is_pattern(name: str) -> bool:
+    return any(char in name for char in "*?[")
+
+
+def _default(offers: Sequence[Offer]) -> Offer | None:
+    """The backend that says so; else the first that names no models, which is there for all of them."""
+    said = next((offer for offer in offers if offer.default), None)
+    return said or next((offer for offer in offers if not offer.models), None)
+
+
+async def _list(backend: Backend) -> Sequence[Model]:
+    """A backend that cannot say has nothing to list."""
+    try:
+        async with asyncio.timeout(_LISTING_PATIENCE):
+            return await backend.models()
+    except (ApiError, TimeoutError):
+        return ()
+
+
+# ---- from the configuration -------------------------------------------------------------------------
+
+Maker = Callable[[BackendConfig], Backend]
+
+
+def _chat_completions(config: BackendConfig) -> Backend:
+    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else "")
+    if not base_url:
+        raise ValueError(f"backends.{config.name} needs a base_url")
+    dialect = DIALECTS.get(config.dialect) if config.dialect else guess(base_url)
+    if dialect is None:
+        known = one_of(tuple(DIALECTS))
+        raise ValueError(f"backends.{config.name}.dialect: {config.dialect!r} is none of {known}")
+    backend = ChatCompletions(
+        base_url,
+        dialect=dialect,
+        api_key=config.api_key,
+        unix_socket=config.unix_socket,
+        read_timeout=config.timeout,
+    )
+    return adapt(backend, forces=dialect.choice != "auto")
+
+
+MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}
+"""What makes a backend of each type. Other modules add theirs."""
+
+
+def build(configs: Iterable[BackendConfig], makers: Mapping[str, Maker] = MAKERS) -> Router:
+    """The router for a configuration. Raises ValueError for one that makes no sense."""
+    offers = []
+    for config in configs:
+        if config.type not in makers:
+            raise ValueError(
+                f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}"
+            )
+        models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
+        offers.append(Offer(makers[config.type](config), models, config.default))
+    return Router(offers)

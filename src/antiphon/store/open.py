@@ -1,0 +1,24 @@
+"""From a URL to a store."""
+
+from pathlib import Path
+
+from antiphon.store.base import Store
+from antiphon.store.sqlite import SqliteStore
+
+_SQLITE = "sqlite:///"
+
+
+class UnknownStore(ValueError):
+    """The store's URL names nothing that there is."""
+
+
+async def open_store(url: str) -> Store:
+    """`sqlite:///relative/path` or `sqlite:////absolute/path`. Raises `UnknownStore`."""
+    if url.startswith(("postgresql://", "postgres://")):
+        raise UnknownStore("PostgreSQL is not supported yet. Use sqlite:///path/to/file.")
+    path = url.removeprefix(_SQLITE)
+    if not url.startswith(_SQLITE) or not path:
+        raise UnknownStore(f"'{url}' is not the URL of a store. Use sqlite:///path/to/file.")
+    if path == ":memory:":
+        raise UnknownStore("A store in memory is not supported. Use sqlite:///path/to/file.")
+    return await SqliteStore.open(Path(path))

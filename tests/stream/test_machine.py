@@ -1,0 +1,263 @@
+"""The machine and the fold, against each other: whatever the one may tell, the other must give back."""
+
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon.protocol.client_items import FunctionCall
+from antiphon.protocol.content import Logprob, UrlCitation
+from antiphon.protocol.items import AssistantMessage, Reasoning
+from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.response import ResponseError, Usage, opening
+from antiphon.protocol.response import InputTokensDetails, OutputTokensDetails
+from antiphon.protocol.wire import encode
+from antiphon.stream.fold import BrokenLog, fold
+from antiphon.stream.items import OpenFunctionCall, OpenMessage, OpenReasoning
+from antiphon.stream.machine import Machine, OpenItem
+from antiphon.stream.table import IllegalTransition
+
+USAGE = Usage(
+    input_tokens=3,
+    input_tokens_details=InputTokensDetails(),
+    output_tokens=2,
+    output_tokens_details=OutputTokensDetails(),
+    total_tokens=5,
+)
+LOGPROB = Logprob(token="a", bytes=[97], logprob=-0.5, top_logprobs=[])
+CITATION = UrlCitation(url="http://a.example", title="A", start_index=0, end_index=1)
+
+
+def machine(**members: object) -> Machine:
+    numbers = count()
+    request = CreateResponse(model="m", input="hi", **members)  # type: ignore[arg-type]
+    return Machine(opening(request, "resp_1", 1), lambda kind: f"{kind}_{next(numbers)}")
+
+
+def running() -> Machine:
+    told = machine()
+    told.create()
+    told.start()
+    return told
+
+
+def message(told: Machine) -> OpenMessage:
+    return told.open(OpenMessage, AssistantMessage(id=told.new_id("msg"), status="in_progress", content=[]))
+
+
+def call(told: Machine) -> OpenFunctionCall:
+    item = FunctionCall(id=told.new_id("fc"), call_id="call_1", name="f", arguments="", status="in_progress")
+    return told.open(OpenFunctionCall, item)
+
+
+def reasoning(told: Machine) -> OpenReasoning:
+    return told.open(OpenReasoning, Reasoning(id=told.new_id("rs"), summary=[]))
+
+
+def log(told: Machine) -> list[dict[str, object]]:
+    return [msgspec.json.decode(encode(event)) for event in told.drain()]
+
+
+def types(told: Machine) -> list[str]:
+    return [str(event["type"]).removeprefix("response.") for event in log(told)]
+
+
+def test_text_is_told_in_the_order_of_the_real_api() -> None:
+    told = running()
+    item = message(told)
+    item.text("Hel")
+    item.text("lo")
+    item.close()
+    told.complete(USAGE, 2)
+    assert types(told) == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ]
+
+
+def test_a_function_call_has_no_parts() -> None:
+    told = running()
+    item = call(told)
+    item.arguments("{}")
+    item.close()
+    assert types(told)[2:] == [
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+    ]
+
+
+def test_a_reasoning_item_without_a_word_is_added_and_done() -> None:
+    told = running()
+    reasoning(told).close()
+    assert types(told)[2:] == ["output_item.added", "output_item.done"]
+
+
+def test_a_summary_is_told_in_parts() -> None:
+    told = running()
+    item = reasoning(told)
+    item.summary("First.")
+    item.end()
+    item.summary("Second.")
+    item.close()
+    part = [
+        "reasoning_summary_part.added",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.done",
+        "reasoning_summary_part.done",
+    ]
+    assert types(told)[2:] == ["output_item.added", *part, *part, "output_item.done"]
+
+
+def test_a_failure_closes_what_is_open_and_tells_an_error_before_failed() -> None:
+    told = running()
+    message(told).text("Hel")
+    told.fail(ResponseError(code="server_error", message="gone"))
+    events = log(told)
+    assert [event["type"] for event in events[-3:]] == [
+        "response.output_item.done",
+        "error",
+        "response.failed",
+    ]
+    assert fold(events)["output"][0]["status"] == "incomplete"
+
+
+def test_a_background_response_is_queued_before_it_runs() -> None:
+    told = machine(background=True)
+    told.create()
+    told.start()
+    assert types(told) == ["created", "queued", "in_progress"]
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        lambda told: told.create(),
+        lambda told: told.start(),
+        lambda told: (message(told), told.complete(None, 1)),
+        lambda told: (told.complete(None, 1), message(told)),
+        lambda told: (told.complete(None, 1), told.fail(ResponseError(code="c", message="m"))),
+        lambda told: (item := message(told), item.close(), item.text("late")),
+        lambda told: (item := call(told), item.close(), item.close()),
+        lambda told: message(told).finish(AssistantMessage(content=[])) or message(told).step("response.x"),
+    ],
+)
+def test_an_illegal_verb_raises(misuse: Callable[[Machine], object]) -> None:
+    with pytest.raises(IllegalTransition):
+        misuse(running())
+
+
+def test_snapshots_before_the_end_show_no_output() -> None:
+    told = running()
+    item = message(told)
+    item.text("Hi")
+    item.close()
+    assert [item.status for item in told.snapshot().output] == ["completed"]
+    assert all(e["response"]["output"] == [] for e in log(told) if "response" in e)  # type: ignore[index]
+
+
+# ---- the equation -----------------------------------------------------------------------------------
+
+texts = st.text(max_size=8)
+verbs = st.one_of(
+    st.tuples(st.just("text"), texts, st.booleans()),
+    st.tuples(st.just("annotate")),
+    st.tuples(st.just("refusal"), texts),
+    st.tuples(st.just("reason"), texts),
+    st.tuples(st.just("summary"), texts),
+    st.tuples(st.just("next part")),
+    st.tuples(st.just("call"), texts),
+    st.tuples(st.just("close"), st.integers(0, 3)),
+)
+ends = st.sampled_from(["complete", "incomplete", "fail", "cancel"])
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Machine:
+    """A machine that was told something legal, items overlapping, until an end."""
+    told = running()
+    handles: list[OpenItem] = []
+
+    def opened(kind: type[OpenItem], make: Callable[[Machine], OpenItem]) -> OpenItem:
+        fitting = [handle for handle in handles if isinstance(handle, kind)]
+        if fitting and draw(st.booleans()):
+            return draw(st.sampled_from(fitting))
+        handles.append(make(told))
+        return handles[-1]
+
+    for verb, *arguments in draw(st.lists(verbs, max_size=25)):
+        if verb == "text":
+            logprobs = [LOGPROB] if arguments[1] else []
+            opened(OpenMessage, message).text(arguments[0], logprobs)  # type: ignore[attr-defined]
+        elif verb == "annotate":
+            opened(OpenMessage, message).annotate(CITATION)  # type: ignore[attr-defined]
+        elif verb == "refusal":
+            opened(OpenMessage, message).refusal(arguments[0])  # type: ignore[attr-defined]
+        elif verb == "reason":
+            opened(OpenReasoning, reasoning).text(arguments[0])  # type: ignore[attr-defined]
+        elif verb == "summary":
+            opened(OpenReasoning, reasoning).summary(arguments[0])  # type: ignore[attr-defined]
+        elif verb == "next part":
+            opened(OpenReasoning, reasoning).end()  # type: ignore[attr-defined]
+        elif verb == "call":
+            opened(OpenFunctionCall, call).arguments(arguments[0])  # type: ignore[attr-defined]
+        elif handles:
+            handles.pop(arguments[0] % len(handles)).close()
+    end = draw(ends)
+    if end == "complete":
+        for handle in handles:
+            handle.close()
+        told.complete(USAGE, 2)
+    elif end == "incomplete":
+        told.incomplete("max_output_tokens", USAGE)
+    elif end == "fail":
+        told.fail(ResponseError(code="server_error", message="gone"))
+    else:
+        told.cancel()
+    return told
+
+
+@given(logs())
+def test_a_log_folds_to_the_response_byte_for_byte(told: Machine) -> None:
+    assert encode(fold(log(told))) == encode(told.snapshot())
+
+
+@given(logs())
+def test_every_prefix_of_a_log_folds(told: Machine) -> None:
+    events = log(told)
+    for length in range(1, len(events) + 1):
+        fold(events[:length])
+
+
+@given(logs(), st.data())
+def test_a_log_with_an_event_lost_or_moved_does_not_fold(told: Machine, data: st.DataObject) -> None:
+    events = log(told)
+    at = data.draw(st.integers(0, len(events) - 2))
+    lost = events[:at] + events[at + 1 :]
+    with pytest.raises(BrokenLog):
+        fold(lost)
+    moved = [*events[:at], events[at + 1], events[at], *events[at + 2 :]]
+    with pytest.raises(BrokenLog):
+        fold(moved)
+
+
+@given(logs(), st.data())
+def test_a_log_in_which_a_delta_was_changed_does_not_fold(told: Machine, data: st.DataObject) -> None:
+    events = log(told)
+    deltas = [event for event in events if isinstance(event.get("delta"), str)]
+    if deltas:
+        data.draw(st.sampled_from(deltas))["delta"] += "!"  # type: ignore[operator]
+        with pytest.raises(BrokenLog):
+            fold(events)

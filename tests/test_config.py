@@ -1,0 +1,194 @@
+"""What the configuration takes, from where, and how it says no."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from antiphon import config
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def file(text: str) -> Path:
+        path = tmp_path / "antiphon.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return file
+
+
+def test_without_anything_it_listens_on_loopback_and_stores_in_the_data_directory(tmp_path: Path) -> None:
+    settings = config.load(environ={"XDG_DATA_HOME": str(tmp_path)}, data_dir=None)
+
+    assert settings.server == config.Server(host="127.0.0.1", port=8000, workers=1)
+    assert settings.backends == {}
+    assert settings.data_dir.endswith("antiphon")
+    assert settings.store_url == f"sqlite:///{settings.data_dir}/antiphon.db"
+
+
+def test_every_section_of_the_file_is_read(write: Write) -> None:
+    file = write(
+        f"""
+        data_dir = "/var/lib/antiphon"
+        [server]
+        port = 9000
+        lenient = true
+        keys.blog = "{config.hash_key("secret")}"
+        [store]
+        url = "sqlite:////var/lib/antiphon/other.db"
+        [backends.local]
+        base_url = "http://127.0.0.1:11434/v1"
+        api_key_env = "LOCAL_KEY"
+        default = "llama3"
+        dialect = "ollama"
+        [backends.local.models]
+        "gpt-4o" = "llama3:70b"
+        """
+    )
+
+    settings = config.load(file, environ={})
+
+    assert settings == config.Config(
+        data_dir="/var/lib/antiphon",
+        server=config.Server(port=9000, lenient=True, keys={"blog": config.hash_key("secret")}),
+        store=config.Store(url="sqlite:////var/lib/antiphon/other.db"),
+        backends={
+            "local": config.BackendSettings(
+                base_url="http://127.0.0.1:11434/v1",
+                api_key_env="LOCAL_KEY",
+                models={"gpt-4o": "llama3:70b"},
+                default="llama3",
+                dialect="ollama",
+            )
+        },
+    )
+
+
+def test_the_environment_wins_over_the_file_key_by_key(write: Write) -> None:
+    file = write(
+        '[server]\nport = 9000\nhost = "::1"\n[backends.My-Box]\nbase_url = "http://a/v1"\ntimeout = 5.0'
+    )
+
+    settings = config.load(
+        file,
+        environ={
+            "ANTIPHON_SERVER_PORT": "9001",
+            "ANTIPHON_SERVER_VERIFY": "yes",
+            "ANTIPHON_SERVER_KEYS_BLOG": config.hash_key("k"),
+            "ANTIPHON_BACKENDS_MY_BOX_BASE_URL": "http://b/v1",
+            "ANTIPHON_BACKENDS_MY_BOX_MODELS": "one, two",
+            "ANTIPHON_BACKENDS_MY_BOX_DEFAULT": "true",
+            "ANTIPHON_BACKENDS_FAR_AWAY_API_KEY_ENV": "FAR_KEY",
+            "ANTIPHON_BACKENDS_FAR_AWAY_BASE_URL": "https://c/v1",
+            "ANTIPHON_BACKENDS_FAR_AWAY_MODELS": '{"a": "b"}',
+            "ANTIPHON_DATA_DIR": "/srv/antiphon",
+            "UNRELATED": "x",
+        },
+    )
+
+    assert settings == config.Config(
+        data_dir="/srv/antiphon",
+        server=config.Server(host="::1", port=9001, verify=True, keys={"blog": config.hash_key("k")}),
+        backends={
+            "My-Box": config.BackendSettings(
+                base_url="http://b/v1", models=["one", "two"], default=True, timeout=5.0
+            ),
+            "far_away": config.BackendSettings(
+                base_url="https://c/v1", api_key_env="FAR_KEY", models={"a": "b"}
+            ),
+        },
+    )
+
+
+def test_the_directory_given_by_hand_wins_over_the_environment() -> None:
+    settings = config.load(environ={"ANTIPHON_DATA_DIR": "/srv/antiphon"}, data_dir=Path("/mine"))
+
+    assert settings.data_dir == "/mine"
+
+
+def test_a_file_named_in_the_environment_is_read(write: Write) -> None:
+    file = write("[server]\nport = 9002")
+
+    assert config.load(environ={"ANTIPHON_CONFIG": str(file)}).server.port == 9002
+
+
+def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write("[server]\nport = 9003").parent)
+
+    assert config.load(environ={}).server.port == 9003
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nprot = 1", r"Unknown key 'prot' in \[server\] of .*antiphon.toml. Did you mean 'port'\?"),
+        ("[sever]\nport = 1", r"Unknown key 'sever' in .*antiphon.toml. Did you mean 'server'\?"),
+        (
+            '[backends.a]\nbase-url = "http://a"',
+            r"Unknown key 'base-url' in \[backends.a\] of .*Did you mean 'base_url'",
+        ),
+        ("[store]\nzzz = 1", r"Unknown key 'zzz' in \[store\] of .*. Known are url."),
+        ("server = 1", r"\[server\] of .* must be a table of keys"),
+        ('[server]\nport = "x"', r"server.port in .* has a wrong value: expected `int`, got `str`"),
+        ("[server]\nport = 99999", r"server.port in .* has a wrong value: expected `int` <= 65535"),
+        ('[server]\nkeys.a = "plain"', r"server.keys.* in .* has a wrong value"),
+        (
+            '[backends.a]\ntype = "magic"',
+            r"backends.*type in .* has a wrong value: invalid enum value 'magic'",
+        ),
+        ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
+        ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
+        ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is the embedded model: it has no base_url"),
+        (
+            '[backends.a]\nbase_url="http://a"\ndefault=true\n[backends.b]\nbase_url="http://b"\ndefault="m"',
+            r"Only one backend can be the default; in .* there are a, b",
+        ),
+        ("[server\n", r"is not TOML"),
+    ],
+)
+def test_a_fault_in_the_file_is_told_with_its_key_and_its_place(write: Write, text: str, said: str) -> None:
+    with pytest.raises(config.ConfigError, match=said):
+        config.load(write(text), environ={})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ANTIPHON_SERVER_PROT", "1", "Unknown key 'prot' in the environment variable .*Did you mean 'port'"),
+        ("ANTIPHON_SERVER_PORT", "x", "ANTIPHON_SERVER_PORT has a wrong value: Expected `int`"),
+        ("ANTIPHON_SERVER_LENIENT", "maybe", "ANTIPHON_SERVER_LENIENT has a wrong value"),
+        ("ANTIPHON_STROE_URL", "x", "ANTIPHON_STROE_URL. Did you mean 'store'"),
+        ("ANTIPHON_BACKENDS_A_BASEURL", "http://a", "Unknown key 'baseurl' in .*Did you mean 'base_url'"),
+        ("ANTIPHON_BACKENDS_URL", "http://a", "Unknown key 'url'"),
+        ("ANTIPHON_BACKENDS_A_MODELS", "[1", "ANTIPHON_BACKENDS_A_MODELS is not JSON"),
+    ],
+)
+def test_a_fault_in_the_environment_is_told_with_its_variable(variable: str, value: str, said: str) -> None:
+    with pytest.raises(config.ConfigError, match=said):
+        config.load(environ={variable: value})
+
+
+def test_variables_of_other_programs_are_left_alone() -> None:
+    assert config.load(environ={"ANTIPHON_API_KEY": "x", "ANTIPHON_TEST_MODELS": "/models"}).backends == {}
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"none.toml cannot be read: No such file"):
+        config.load(tmp_path / "none.toml", environ={})
+
+
+def test_the_configuration_survives_the_way_to_the_workers(write: Write) -> None:
+    file = write('[backends.a]\nbase_url = "http://a/v1"\nmodels = ["gpt-*"]\ndefault = true')
+    settings = config.load(file, environ={})
+
+    assert config.resolved({config.RESOLVED: config.dump(settings)}) == settings
+
+
+def test_keys_are_found_by_their_hash() -> None:
+    server = config.Server(keys={"blog": config.hash_key("secret")})
+
+    assert server.projects().get(config.hash_key("secret")) == "blog"
+    assert server.projects().get(config.hash_key("wrong")) is None
