@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
-
-from chat_rules import complaint
+from tests.chat_rules import complaint
 
 PATIENCE = 10.0
 """Seconds after which waiting for something that never happens fails."""
@@ -170,6 +169,7 @@ class Upstream:
     """The server. Use it as a context manager, or `start` and `stop` it."""
 
     def __init__(self) -> None:
+        self._arrived = threading.Condition()
         self.reset()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="scripted upstream", daemon=True)
@@ -181,7 +181,6 @@ class Upstream:
         """Forgets scripts and requests."""
         self._script: deque[Answer] = deque()
         self._rules: list[tuple[Matcher, Answer]] = []
-        self._arrived = threading.Condition()
         self.requests: list[Received] = []
         """Requests for chat completions, in order of arrival."""
         self.others: list[Received] = []

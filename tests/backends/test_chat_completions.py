@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 from antiphon.backends.answer import Answer as Reader
 from antiphon.backends.base import (
@@ -49,7 +50,6 @@ from antiphon.protocol.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 ADD = Function("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
 SUB = Function("sub")
@@ -651,7 +651,11 @@ BROKEN: dict[str, tuple[Answer, type[ApiError], str]] = {
         "before it was complete",
     ),
     "no JSON": (Answer(raw=[b"data: what?\n\n"]), UpstreamError, "no chat completion: 'what\\?'"),
-    "no UTF-8": (Answer(raw=[b'data: {"model": "\xff"}\n\n']), UpstreamError, "no chat completion"),
+    "no UTF-8": (
+        Answer(raw=[b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n']),
+        UpstreamError,
+        "no chat completion",
+    ),
     "wrong types": (Answer(raw=[data({"content": 7})]), UpstreamError, "no chat completion"),
     "a web page": (Answer(raw=[b"<html>"], content_type="text/html"), UpstreamError, "web page"),
     "an error in the middle": (

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp
 from antiphon.api import conversations, metrics, models, responses
 from antiphon.api.edge import Edge
 from antiphon.api.services import Services
+from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
-from antiphon.backends.router import MAKERS, BackendConfig, build
+from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config
 from antiphon.context.seal import Seal
 from antiphon.engine.engine import Engine
@@ -40,7 +41,13 @@ def create_app(config: Config) -> ASGIApp:
     return Edge(Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects())
 
 
-_MAKERS = {**MAKERS, "llama": embedded}
+def _embedded(config: BackendConfig) -> Backend:
+    if config.unix_socket is None:
+        raise ValueError(f"backends.{config.name}: the embedded model is not running; `antiphon serve` runs it")
+    return embedded(Path(config.unix_socket), timeout=config.timeout)
+
+
+_MAKERS: dict[str, Maker] = {**MAKERS, "llama": _embedded}
 
 
 def _backends(config: Config) -> Iterator[BackendConfig]:

@@ -72,6 +72,7 @@ class ThinkSplitter:
 
     def _text(self, text: str) -> list[TextDelta | ReasoningDelta]:
         self.done = True
+        self._feed = self._text
         logprobs = _last(self._logprobs, len(text))
         self._logprobs = []
         return [TextDelta(text, logprobs)]

@@ -37,6 +37,9 @@ from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
 
+TIER = "default"
+"""The service tier that every response ends with: there is only one."""
+
 
 class Run:
     """A planned response. `verify` folds its log while it grows, and raises BrokenLog at the first event
@@ -96,6 +99,7 @@ class Run:
 
     def _finish(self) -> None:
         usage = _usage(self._telling.usage)
+        self.machine.set_tier(TIER)
         if self._telling.finished == "length":
             self.machine.incomplete("max_output_tokens", usage)
         elif self._telling.finished == "content_filter":
@@ -106,6 +110,7 @@ class Run:
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault
+        self.machine.set_tier(TIER)
         log.warning("response failed", response_id=self.machine.id, reason=fault.message)
         code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
         if fault.code == "context_length_exceeded":

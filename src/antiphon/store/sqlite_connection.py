@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -33,8 +34,10 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
     f"PRAGMA journal_size_limit = {64 * 2**20}",
 )
-# Fewer checkpoints write a page that changes often fewer times: the WAL may grow to 16 MB.
 _WRITER_PRAGMAS = (
+    # Deleting deletes: what was written is overwritten.
+    "PRAGMA secure_delete = ON",
+    # Fewer checkpoints write a page that changes often fewer times: the WAL may grow to 16 MB.
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA cache_size = -16000",
 )

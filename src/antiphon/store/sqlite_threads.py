@@ -80,10 +80,9 @@ def append(
 def _keep(db: sqlite3.Connection, project: str, items: Sequence[ItemRow]) -> list[int]:
     """The items' keys. What is there already is linked; the same id with other content is not the same."""
     values = [(project, item.id, item.json) for item in items]
-    tail = "ON CONFLICT DO NOTHING RETURNING id, key"
-    added = dict(_insert(db, "INSERT INTO items (project_id, id, json)", values, tail))
+    added = _insert(db, "INSERT INTO items (project_id, id, json)", values, "ON CONFLICT DO NOTHING")
     if len(added) == len(items):
-        return [added[item.id] for item in items]
+        return added
     return [_find_or_add(db, project, item) for item in items]
 
 
@@ -114,16 +113,17 @@ def held_ids(db: sqlite3.Connection, project: str, thread: int, items: Iterable[
     return {row[0] for row in db.execute(sql, (wanted, project, thread, HELD))}
 
 
-def _insert(
-    db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = ""
-) -> list[tuple[Any, ...]]:
-    """Insert many rows in few statements, each of which costs as much as several rows."""
-    returned: list[tuple[Any, ...]] = []
+def _insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> list[int]:
+    """Insert many rows in few statements, each of which costs as much as several rows. Gives the new
+    row ids: a statement takes them one after another (`RETURNING` would cost more than the rest)."""
+    keys: list[int] = []
     for first in range(0, len(rows), _ROWS):
         some = rows[first : first + _ROWS]
         sql = _insert_sql(head, len(some), len(some[0]), tail)
-        returned += db.execute(sql, tuple(chain.from_iterable(some)))
-    return returned
+        cursor = db.execute(sql, tuple(chain.from_iterable(some)))
+        end = _new_key(cursor) + 1
+        keys += range(end - cursor.rowcount, end)
+    return keys
 
 
 @cache
@@ -260,6 +260,6 @@ def _drop(db: sqlite3.Connection, thread: int) -> int | None:
             AND NOT EXISTS (SELECT 1 FROM threads AS f WHERE f.parent = t.id)
             AND NOT EXISTS (SELECT 1 FROM conversations AS c
                             WHERE c.project_id = t.project_id AND c.id = t.conversation_id)
-        RETURNING t.parent"""
+        RETURNING parent"""
     dropped = db.execute(sql, (thread,)).fetchone()
     return dropped[0] if dropped is not None else None
