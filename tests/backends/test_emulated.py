@@ -185,7 +185,7 @@ async def test_a_required_call_streams(text: str, size: int, upstream: Upstream,
 async def test_a_required_call_is_told_before_it_is_complete(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer('{"name": "add", "arguments": {"a": 1}}', size=35, gate=Gate(after=2)))
     batches = connect().stream(turn(choice="required"))
-    assert await anext(batches) == [CallStarted(0, "add"), CallArguments(0, '{"a":')]
+    assert await anext(batches) == [CallStarted(0, "add"), CallArguments(0, '{"a": ')]
     await batches.aclose()  # type: ignore[attr-defined]
 
 

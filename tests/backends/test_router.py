@@ -86,8 +86,8 @@ async def test_models_are_those_that_can_be_asked_for(
         ]
     )
     assert await router.models() == [
-        Model("far"),
         Model("llama", 1700000000, "tests"),
+        Model("far"),
         Model("gpt-oss", 1700000000, "tests"),
         Model("qwen", 1700000000, "tests"),
     ]
@@ -102,7 +102,7 @@ async def test_a_configuration_becomes_a_router(upstream: Upstream) -> None:
     )
     assert router.resolve("m").capabilities == Capabilities(grammar=True, audio=True)
     assert router.resolve("n").model == router.resolve("else").model == "up"
-    assert [model.id for model in await router.models()] == ["n", "m"]
+    assert [model.id for model in await router.models()] == ["m", "n"]
     await router.close()
 
 

@@ -22,6 +22,7 @@ from antiphon.backends.base import (
     NamedFunction,
     TextDelta,
     Turn,
+    UsageDelta,
 )
 from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner
 from antiphon.protocol.content import Logprob
@@ -145,17 +146,24 @@ def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | None)
 
 def _scan(batch: Sequence[Delta], scanner: _Scanner, out: list[Delta]) -> bool:
     """What a batch says, calls told as calls. True when the rest of the answer is not wanted."""
+    usage: list[Delta] = []
     for delta in batch:
         if isinstance(delta, TextDelta):
             scanner.feed(delta.text, delta.logprobs, out)
             if scanner.done:
                 out.append(Finished("calls"))
                 return True
+        elif isinstance(delta, UsageDelta):
+            # Waits for what the scanner still holds back.
+            usage.append(delta)
         elif isinstance(delta, Finished):
             scanner.finish(out, cut=delta.reason == "length")
-            out.append(Finished("calls") if scanner.calls and delta.reason == "stop" else delta)
+            reason = "calls" if scanner.calls and delta.reason == "stop" else delta.reason
+            out += (*usage, Finished(reason))
+            usage = []
         else:
             out.append(delta)
+    out += usage
     return False
 
 

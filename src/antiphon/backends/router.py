@@ -57,12 +57,11 @@ class Router:
         self._offers = tuple(offers)
         names = [(name, upstream, o.backend) for o in self._offers for name, upstream in o.models.items()]
         self._patterns = [entry for entry in names if _is_pattern(entry[0])]
-        # The first backend that names a model has it.
-        self._exact = {
-            name: (upstream or name, backend)
-            for name, upstream, backend in reversed(names)
-            if not _is_pattern(name)
-        }
+        self._exact: dict[str, tuple[str, Backend]] = {}
+        for name, upstream, backend in names:
+            if not _is_pattern(name):
+                # The first backend that names a model has it.
+                self._exact.setdefault(name, (upstream or name, backend))
         self._default = _default(self._offers)
 
     def resolve(self, name: str) -> Route:
@@ -77,15 +76,15 @@ class Router:
     async def models(self) -> list[Model]:
         """What can be asked for: the configured names, and what the backends list of themselves."""
         listed = await asyncio.gather(*(_list(offer.backend) for offer in self._offers))
-        found = {name: Model(name) for name in self._exact}
-        for offer, models in zip(self._offers, listed, strict=True):
-            own = {model.id: model for model in models}
-            for name in found:
-                upstream, backend = self._exact[name]
-                if backend is offer.backend and upstream in own:
-                    found[name] = Model(name, own[upstream].created, own[upstream].owned_by)
+        backends = [(offer.backend, models) for offer, models in zip(self._offers, listed, strict=True)]
+        known = {(id(backend), model.id): model for backend, models in backends for model in models}
+        found = {}
+        for name, (upstream, backend) in self._exact.items():
+            model = known.get((id(backend), upstream), Model(upstream))
+            found[name] = Model(name, model.created, model.owned_by)
+        for backend, models in backends:
             for model in models:
-                if self._find(model.id) == (model.id, offer.backend):
+                if self._find(model.id) == (model.id, backend):
                     found.setdefault(model.id, model)
         return list(found.values())
 
