@@ -1,7 +1,8 @@
 """What a type says of JSON, as paths, so that the SDK's types and ours can be compared.
 
-`status`, `status=completed`, `action[exec].command[]`: a member, a value that it may have, a member of the
-object with the tag `exec` in it. Types of the SDK (pydantic and TypedDict) and ours (msgspec) read alike.
+`status`, `status=completed`, `action[exec].command`: a member, a value that it may have, a member of the
+object in it whose `type` is `exec`. Types of the SDK (pydantic and TypedDict) and ours (msgspec) read alike.
+`=*` marks a place for any text, `=?` one for anything at all.
 """
 
 from collections.abc import Iterator
@@ -17,20 +18,37 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 import msgspec
 import pydantic
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, is_typeddict
 
 _WRAPPERS = (Annotated, Required, NotRequired)
 _LISTS = ("list", "Iterable", "Sequence")
 
 
-def shape(*kinds: Any, below: str = "", within: tuple[Any, ...] = ()) -> set[str]:
-    """All paths of JSON that any of the types allows."""
-    return {path for kind in kinds for path in _shape(kind, below, within)}
+def shape(*kinds: Any, closed: tuple[str, ...] = ()) -> set[str]:
+    """All paths of JSON that any of the types allows. What the members `closed` hold is not looked at."""
+    found = {path for kind in kinds for path in _shape(kind, "", ())}
+    return {path for path in found if not any(_inside(path, name) for name in closed)}
+
+
+def differences(theirs: set[str], ours: set[str]) -> tuple[set[str], set[str]]:
+    """What only they say, and what only we say. Where one side leaves open what stands there, the other
+    may say more."""
+    free = {path for path in theirs | ours if path.endswith("=*")}
+    any_ = {path[:-2] for path in theirs | ours if path.endswith("=?")}
+
+    def is_open(path: str) -> bool:
+        place, equals, _ = path.rpartition("=")
+        return (equals and f"{place}=*" in free) or any(_inside(path, name) for name in any_)
+
+    return tuple({path for path in side if not is_open(path)} for side in (theirs - ours, ours - theirs))  # type: ignore[return-value]
+
+
+def _inside(path: str, name: str) -> bool:
+    return path.startswith(name) and path[len(name) : len(name) + 1] in (".", "[", "=") and path != name
 
 
 def tagged(kind: Any, member: str = "type") -> dict[str, list[Any]]:
@@ -96,19 +114,23 @@ def tags(kind: Any, member: str = "type") -> list[str]:
     return [value for value in values(held) if isinstance(value, str)] if held is not None else []
 
 
-def _shape(kind: Any, below: str, within: tuple[Any, ...]) -> Iterator[str]:
+def _shape(kind: Any, below: str, within: tuple[frozenset[str], ...]) -> Iterator[str]:
     for part in variants(kind):
         origin = get_origin(part)
         if origin is Literal:
             yield from (f"{below}={value}" for value in get_args(part))
         elif getattr(origin, "__name__", "") in _LISTS:
             yield from _shape(get_args(part)[0], f"{below}[]", within)
-        elif is_object(part) and part not in within:
+        elif part is str:
+            yield f"{below}=*"
+        elif part in (Any, object, msgspec.Raw):
+            yield f"{below}=?"
+        elif is_object(part) and (names := frozenset(members(part))) not in within:
             for tag in tags(part) or [""]:
-                yield from _object(part, f"{below}[{tag}]" if tag and below else below, (*within, part))
+                yield from _object(part, f"{below}[{tag}]" if tag and below else below, (*within, names))
 
 
-def _object(kind: Any, below: str, within: tuple[Any, ...]) -> Iterator[str]:
+def _object(kind: Any, below: str, within: tuple[frozenset[str], ...]) -> Iterator[str]:
     if below.endswith("]"):
         yield below
     for name, held in members(kind).items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
@@ -346,6 +346,7 @@ DELTAS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(0, len(STREAM)), max_size=30), ending=st.sampled_from([b"\n", b"\r\n", b"\r"])
 )
@@ -360,6 +361,7 @@ def test_any_chunking_of_the_bytes_gives_the_same_deltas(cuts: list[int], ending
     assert merged(found) == DELTAS
 
 
+@settings(deadline=None)
 @given(text=st.text("<>/think ab\n"), cuts=st.lists(st.integers(0, 60)))
 def test_any_cut_of_the_text_gives_the_same_reasoning(text: str, cuts: list[int]) -> None:
     def split(pieces: list[str]) -> list[Delta]:
@@ -673,6 +675,13 @@ BROKEN: dict[str, tuple[Answer, type[ApiError], str]] = {
         UpstreamError,
         "GPU lost",
     ),
+    "an error next to choices": (
+        Answer(
+            raw=[b'data: {"error": {"message": "GPU lost"}, "choices": [{"finish_reason": "error"}]}\n\n']
+        ),
+        UpstreamError,
+        "GPU lost",
+    ),
     "too long, told in the middle": (
         Answer("He", error={"error": {"message": "exceeds the available context size"}}),
         InvalidRequest,
@@ -832,3 +841,25 @@ async def test_every_dialect_passes_a_real_server(upstream: Upstream, connect: C
     for dialect in DIALECTS.values():
         asked = Turn("m", said, (ADD,), effort="low", max_tokens=5, parallel=False, sampling=Sampling(0.0))
         assert await collect(connect(dialect=dialect), asked) == [TextDelta("ok"), *STOP]
+
+
+async def test_a_connection_that_the_upstream_gave_up_is_replaced(connect: Connect) -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers the first request of each connection, and hangs up on the second."""
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        body = data({"content": "ok"}, "stop") + b"data: [DONE]\n\n"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        backend = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        for _ in range(2):
+            assert await collect(backend, turn()) == [TextDelta("ok"), Finished("stop")]
+        await backend.close()
+    assert connections == 2

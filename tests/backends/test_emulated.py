@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted import Answer, Gate, Upstream
 
@@ -341,6 +341,7 @@ def scan(scanner: Any, text: str, cuts: list[int]) -> list[Delta]:
     return merged(out)
 
 
+@settings(deadline=None)
 @given(PIECES, st.lists(st.integers(0, 200)), st.booleans())
 def test_any_cut_of_the_text_gives_the_same_calls(pieces: list[str], cuts: list[int], one: bool) -> None:
     text, names = "".join(pieces), frozenset({"sub"})
@@ -356,6 +357,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, st.integers(0, 50), st.sampled_from(["}", " }", "\n}\n", ", 1"]))
 def test_the_end_of_a_value_is_found(value: Any, cut: int, after: str) -> None:
     text = json.dumps(value)

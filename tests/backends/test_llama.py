@@ -44,6 +44,10 @@ CITY = {
 }
 
 
+COUNT = Grammar("lark", 'start: "one two three four five"')
+"""Which words this small model finds by itself is nothing to test."""
+
+
 def say(text: str, **rest: object) -> Turn:
     message = Message("user", (TextPart(text),))
     return Turn(model=MODEL, messages=(message,), **{"max_tokens": 60, **rest})  # type: ignore[arg-type]
@@ -96,18 +100,18 @@ async def backend(engine: LlamaProcess) -> AsyncIterator[Backend]:
 
 
 async def test_it_answers_in_pieces_and_ends_with_its_usage_and_its_reason(backend: Backend) -> None:
-    deltas = await answer(backend, say("What is the capital of France?", sampling=Sampling(temperature=0)))
+    deltas = await answer(backend, say("Count.", format=COUNT))
 
-    assert "Paris" in text_of(deltas)
+    assert text_of(deltas) == "one two three four five"
     assert len([delta for delta in deltas if isinstance(delta, TextDelta)]) > 3
     assert deltas[-1] == Finished("stop")
     usage = [delta for delta in deltas if isinstance(delta, UsageDelta)][-1]
     assert usage.input_tokens > 10
-    assert 3 < usage.output_tokens < 60
+    assert usage.output_tokens >= 5
 
 
 async def test_an_answer_that_reaches_its_limit_says_so(backend: Backend) -> None:
-    deltas = await answer(backend, say("Tell a long story.", max_tokens=4))
+    deltas = await answer(backend, say("Count.", format=COUNT, max_tokens=4))
 
     assert deltas[-1] == Finished("length")
     assert [delta for delta in deltas if isinstance(delta, UsageDelta)][-1].output_tokens == 4
@@ -150,7 +154,9 @@ async def test_a_forced_call_is_made_with_arguments_that_fit(backend: Backend) -
 async def test_logprobs_come_with_as_many_alternatives_as_were_asked_for(
     backend: Backend, alternatives: int
 ) -> None:
-    deltas = await answer(backend, say("Say hi.", sampling=Sampling(top_logprobs=alternatives), max_tokens=3))
+    turn = say("Count.", format=COUNT, sampling=Sampling(top_logprobs=alternatives), max_tokens=3)
+
+    deltas = await answer(backend, turn)
 
     told = [logprob for delta in deltas if isinstance(delta, TextDelta) for logprob in delta.logprobs]
     assert [len(logprob.top_logprobs) for logprob in told] == [alternatives] * 3
@@ -207,10 +213,13 @@ async def test_an_engine_that_is_killed_comes_back(model: Path, tmp_path: Path) 
 async def test_an_engine_that_dies_in_mid_answer_is_an_upstream_fault(model: Path, tmp_path: Path) -> None:
     with LlamaProcess(model, log=tmp_path / "llama.log") as process:
         backend = embedded(process.socket, patience=60)
+        batches = backend.stream(say("Tell a long story.", max_tokens=2000))
+        await anext(batches)
+        assert process.pid
+        os.kill(process.pid, 9)
         with pytest.raises(errors.UpstreamError):
-            async for _batch in backend.stream(say("Tell a long story.", max_tokens=2000)):
-                if process.pid:
-                    os.kill(process.pid, 9)
+            _rest = [batch async for batch in batches]
+
         await backend.close()
 
 

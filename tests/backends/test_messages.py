@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chat_rules import complaint
 
@@ -269,6 +269,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
     return [*said, USER]
 
 
+@settings(deadline=None)
 @given(conversations(), st.sampled_from(sorted(DIALECTS)))
 def test_every_conversation_is_one_that_the_server_takes(said: list[Message], name: str) -> None:
     dialect = DIALECTS[name]

@@ -43,7 +43,7 @@ def create_app(config: Config) -> ASGIApp:
 
 def _embedded(config: BackendConfig) -> Backend:
     if config.unix_socket is None:
-        raise ValueError(f"backends.{config.name}: the embedded model is not running; `antiphon serve` runs it")
+        raise ValueError(f"backends.{config.name}: `antiphon serve` runs the embedded model, nobody else")
     return embedded(Path(config.unix_socket), timeout=config.timeout)
 
 

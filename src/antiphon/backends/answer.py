@@ -116,12 +116,17 @@ class Answer:
             if event == b"[DONE]":
                 self._end(out)
                 break
-            chunk = _chunk(event)
+            try:
+                chunk = _decode(event)
+            except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+                raise _nonsense(event) from fault
+            if chunk.error:
+                raise told_in_stream(event, self._phrases)
             if chunk.choices:
                 choice = chunk.choices[0]
                 if choice.index == 0:
                     self._choice(choice, out)
-            elif chunk.error is not None or chunk.object == "error":
+            elif chunk.object == "error":
                 raise told_in_stream(event, self._phrases)
             if chunk.usage is not None:
                 self._usage = chunk.usage
@@ -219,12 +224,9 @@ class _Nonsense(UpstreamError):
     """What arrived is no chunk."""
 
 
-def _chunk(event: bytes) -> _Chunk:
-    try:
-        return _decode(event)
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        excerpt = event[:80].decode(errors="replace")
-        raise _Nonsense(f"The upstream sent something that is no chat completion: {excerpt!r}") from fault
+def _nonsense(event: bytes) -> _Nonsense:
+    excerpt = event[:80].decode(errors="replace")
+    return _Nonsense(f"The upstream sent something that is no chat completion: {excerpt!r}")
 
 
 def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:

@@ -70,6 +70,8 @@ def embedded(socket: Path, *, patience: float = _PATIENCE, timeout: float = 600.
         unix_socket=str(socket),
         ready=readiness(socket, patience),
         can=_CAN,
+        # After a streamed answer llama.cpp hangs up without saying so; a unix socket is opened in no time.
+        headers={"Connection": "close"},
         read_timeout=timeout,
     )
     return adapt(engine)
@@ -164,16 +166,24 @@ class LlamaProcess:
                 return None
             # The pipe closes when we die, however that is; a session of its own keeps Ctrl-C from the child.
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Threads that wait must not take the core from the one that they wait for.
+                env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )
             return self._child
 
     def _tell_trouble(self, crashes: int, code: int) -> None:
         note = trouble_note(self.socket)
         new = note.with_name(f"{note.name}.new")
+        said = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
         new.write_text(
-            f"The embedded model does not start: its engine ended {crashes} times, last with code {code}. "
-            f"Its log is {self._log}.",
+            f"The embedded model does not start: its engine ended {crashes} times, last with code {code} "
+            f"({last}). Its log is {self._log}.",
             encoding="utf-8",
         )
         new.replace(note)

@@ -21,6 +21,7 @@ _ERRORS_ONLY = 1
 _PROMPT_CACHE_MIB = 256
 _MOST_THREADS = 8
 """More threads make a small model slower."""
+_NO_OPENMP = "On Debian and Ubuntu, `apt-get install libgomp1` provides it."
 
 
 def ready_marker(socket: Path) -> Path:
@@ -52,8 +53,10 @@ def _options() -> argparse.Namespace:
 
 
 def _serve(options: argparse.Namespace) -> Any:
-    import xllamacpp
-
+    try:
+        import xllamacpp
+    except ImportError as error:
+        sys.exit(f"llama.cpp cannot be loaded: {error}. {_NO_OPENMP if 'gomp' in str(error) else ''}")
     params = xllamacpp.CommonParams()
     params.model.path = str(options.model)
     params.model_alias = {options.alias or options.model.stem}
@@ -68,7 +71,9 @@ def _serve(options: argparse.Namespace) -> Any:
     params.n_ctx = options.slots * options.context
     params.kv_unified = False
     params.cache_ram_mib = _PROMPT_CACHE_MIB
-    params.cpuparams.n_threads = options.threads
+    # Threads wait for each other at every step: one that has to share its core makes all of them slow. A core
+    # is left to everybody else while tokens are drawn; a prompt has larger steps and uses all of them.
+    params.cpuparams.n_threads = max(options.threads - 1, 1)
     params.cpuparams_batch.n_threads = options.threads
     # A conversation may end with the assistant's words: an answer follows them, and does not finish them.
     params.prefill_assistant = False

@@ -21,6 +21,9 @@ class Events:
         if self._cr or b"\r" in data:
             data = self._unix(data)
         tail = self._tail
+        if not tail and data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n":
+            # Nearly every read: one event, whole.
+            return [data[6:-2]]
         if tail:
             tail += data
             if b"\n" not in data:

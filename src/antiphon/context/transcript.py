@@ -11,10 +11,19 @@ from antiphon.backends.base import AudioPart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
-from antiphon.protocol.items import AssistantMessage, InputMessage, Reasoning
+from antiphon.protocol.items import (
+    AdditionalTools,
+    AssistantMessage,
+    Compaction,
+    ConfigurationUpdate,
+    InputMessage,
+    Reasoning,
+)
 
 Recall = Callable[[Item], Sequence[Message] | None]
-Unseal = Callable[[str], str | None]
+Unseal = Callable[[str, str], str | None]
+"""Opens content that was sealed as a kind."""
+REASONING, COMPACTION = "reasoning", "compaction"
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
@@ -40,6 +49,10 @@ class Transcript:
             return (Message("assistant", parts=_output_parts(item)),)
         if isinstance(item, Reasoning):
             return (Message("assistant", reasoning=self._reasoning(item)),)
+        if isinstance(item, Compaction):
+            return (Message("user", parts=(TextPart(self._compacted(item)),)),)
+        if isinstance(item, AdditionalTools | ConfigurationUpdate):
+            return ()  # they act on the turn, not on its text
         recalled = self._recall(item)
         if recalled is None:
             kind = item_type(item)
@@ -54,15 +67,18 @@ class Transcript:
         if item.content:
             return "".join(part.text for part in item.content)
         if item.encrypted_content is not None:
-            return self._opened(item.encrypted_content)
+            return self._opened(REASONING, item.encrypted_content)
         return "\n".join(part.text for part in item.summary)
 
-    def _opened(self, sealed: str) -> str:
-        text = self._unseal(sealed)
+    def _compacted(self, item: Compaction) -> str:
+        return f"Summary of the conversation so far:\n{self._opened(COMPACTION, item.encrypted_content)}"
+
+    def _opened(self, kind: str, sealed: str) -> str:
+        text = self._unseal(kind, sealed)
         if text is None:
             raise InvalidRequest(
-                "The encrypted content of a reasoning item could not be opened: it was not sealed by this "
-                "server for this project. Leave the item out, or send its summary alone.",
+                f"The encrypted content of a {kind} item could not be opened: it was not sealed by this "
+                "server for this project. Leave the item out.",
                 param="input",
                 code="invalid_encrypted_content",
             )

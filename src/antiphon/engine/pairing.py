@@ -5,22 +5,34 @@ from collections.abc import Sequence
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
 
-ANSWERED_BY_CLIENT = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call"})
+_CALL_OF = {
+    "function_call_output": "function_call",
+    "custom_tool_call_output": "custom_tool_call",
+    "computer_call_output": "computer_call",
+    "local_shell_call_output": "local_shell_call",
+    "shell_call_output": "shell_call",
+    "apply_patch_call_output": "apply_patch_call",
+    "tool_search_output": "tool_search_call",
+}
+_CALLS = frozenset(_CALL_OF.values())
 
 
 def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
-    """Every call has its output, and every output that was given has its call. Raises InvalidRequest."""
-    waiting: dict[str, str] = {}
+    """Every call has its output, and every output that was given has its call. Raises InvalidRequest.
+
+    Items of the past are not held to it on the output's side: one may delete items of a conversation.
+    """
     known: dict[str, str] = {}
+    waiting: dict[str, str] = {}
     for index, item in enumerate((*history, *given)):
         call_id = getattr(item, "call_id", None)
         if call_id is None:
             continue
         kind = item_type(item)
-        if kind in ANSWERED_BY_CLIENT:
-            waiting[call_id] = known[call_id] = kind
-        elif kind.endswith("_output"):
-            if index >= len(history) and known.get(call_id) != kind.removesuffix("_output"):
+        if kind in _CALLS:
+            known[call_id] = waiting[call_id] = kind
+        elif kind in _CALL_OF:
+            if index >= len(history) and known.get(call_id) != _CALL_OF[kind]:
                 raise InvalidRequest(
                     f"No tool call found for {_words(kind)} with call_id {call_id}.", param="input"
                 )

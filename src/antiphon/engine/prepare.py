@@ -12,19 +12,18 @@ from antiphon.backends.router import Router
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
+from antiphon.engine.configuration import configured
 from antiphon.engine.pairing import check_pairs
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
-from antiphon.protocol.items import ItemReference, decode_stored
+from antiphon.protocol.items import AdditionalTools, CompactionTrigger, ItemReference, decode_stored
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
 from antiphon.store.base import Store
 from antiphon.tools.registry import Toolbox, recall
-
-SEALED_REASONING = "reasoning"
 
 
 @dataclass
@@ -56,20 +55,29 @@ class Preparation:
         route = self._router.resolve(request.model)
         check_supported(request)
         toolbox = Toolbox(request.tools or ())
-        choice, functions = resolve_choice(request.tool_choice, toolbox.functions)
         history = await self._history(project, request)
-        response = opening(request, new_response_id(), int(time.time()))
-        response.model = route.model
-        new_id = partial(new_item_id, owner=response.id)
+        response_id = new_response_id()
+        new_id = partial(new_item_id, owner=response_id)
         given = [await self._resolve(project, item, new_id) for item in parsed.items]
         check_pairs(history, given)
-        check_capable(request, route.capabilities)
-        transcript = Transcript(recall, partial(self._seal.open, project, SEALED_REASONING))
+        items = (*history, *given)
+        request = configured(request, items)
+        toolbox.extend(tool for item in items if isinstance(item, AdditionalTools) for tool in item.tools)
+        turn = self._turn(project, request, route, toolbox, items)
+        check_capable(request, turn, route.capabilities)
+        response = opening(request, response_id, int(time.time()))
+        response.model = route.model
+        return Plan(project, request, response, new_id, route.backend, toolbox, turn, given)
+
+    def _turn(
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, items: Sequence[Item]
+    ) -> Turn:
+        choice, functions = resolve_choice(request.tool_choice, toolbox.functions)
         context = request.reasoning.context if request.reasoning else None
-        messages = transcript.read((*history, *given), context or "auto")
-        turn = Turn(
+        transcript = Transcript(recall, partial(self._seal.open, project))
+        return Turn(
             model=route.model,
-            messages=(*_instructions(request), *messages),
+            messages=(*_instructions(request), *transcript.read(items, context or "auto")),
             functions=tuple(functions),
             choice=choice,
             parallel=request.parallel_tool_calls is not False,
@@ -82,7 +90,6 @@ class Preparation:
             cache_key=request.prompt_cache_key,
             service_tier=request.service_tier,
         )
-        return Plan(project, request, response, new_id, route.backend, toolbox, turn, given)
 
     async def _history(self, project: str, request: CreateResponse) -> Sequence[Item]:
         """What came before: the conversation's items, or those of the response that is continued."""
@@ -103,6 +110,12 @@ class Preparation:
 
     async def _resolve(self, project: str, item: InputItem, new_id: NewId) -> Item:
         """An input item as it is kept; a reference becomes the item that it stands for."""
+        if isinstance(item, CompactionTrigger):
+            raise InvalidRequest(
+                "Items of type 'compaction_trigger' are not supported by this server yet.",
+                param="input",
+                code="unsupported_value",
+            )
         if not isinstance(item, ItemReference):
             return cast(Item, item).stored(new_id)
         row = await self._store.item(project, item.id)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from antiphon.backends.base import Capabilities
+from antiphon.backends.base import AudioPart, Capabilities, FilePart, ImagePart, JsonSchema, Turn
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.request import CreateResponse, JsonSchemaFormat
+from antiphon.protocol.request import CreateResponse
 
 
 class Refusal(NamedTuple):
@@ -44,21 +44,24 @@ def check_supported(request: CreateResponse) -> None:
             )
 
 
-def check_capable(request: CreateResponse, can: Capabilities) -> None:
+def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is told last. Raises InvalidRequest."""
-    if wants_logprobs(request) and not can.logprobs:
-        raise InvalidRequest(
-            f"logprobs are not supported with the model '{request.model}'.",
-            param="include",
-            code="unsupported_parameter",
-        )
-    form = request.text.format if request.text else None
-    if isinstance(form, JsonSchemaFormat) and not can.json_schema:
-        raise InvalidRequest(
-            f"The model '{request.model}' cannot be held to a JSON schema.",
-            param="text.format",
-            code="unsupported_value",
-        )
+    if turn.sampling.top_logprobs is not None and not can.logprobs:
+        raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
+    if isinstance(turn.format, JsonSchema) and not can.json_schema:
+        raise _incapable(request, "text.format", "cannot be held to a JSON schema", "unsupported_value")
+    kinds = {type(part) for message in turn.messages for part in message.parts}
+    for kind, able, what in (
+        (ImagePart, can.images, "images"),
+        (AudioPart, can.audio, "audio"),
+        (FilePart, can.files, "files"),
+    ):
+        if kind in kinds and not able:
+            raise _incapable(request, "input", f"cannot read {what}", "unsupported_value")
+
+
+def _incapable(request: CreateResponse, param: str, what: str, code: str) -> InvalidRequest:
+    return InvalidRequest(f"The model '{request.model}' {what}.", param=param, code=code)
 
 
 def wants_logprobs(request: CreateResponse) -> bool:

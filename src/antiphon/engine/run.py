@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from antiphon.backends.base import Delta, UsageDelta
 from antiphon.context.seal import Seal
-from antiphon.engine.prepare import SEALED_REASONING, Plan
+from antiphon.context.transcript import REASONING
+from antiphon.engine.prepare import Plan
 from antiphon.engine.telling import Telling
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamTimeout
 from antiphon.protocol.events import Event
@@ -56,7 +57,7 @@ class Run:
         self._telling = Telling(
             self.machine,
             plan.toolbox,
-            seal=partial(seal.seal, plan.project, SEALED_REASONING) if _wants_sealed(plan) else None,
+            seal=partial(seal.seal, plan.project, REASONING) if _wants_sealed(plan) else None,
             summarize=_wants_summary(plan),
         )
         self._fold = Fold() if verify else None

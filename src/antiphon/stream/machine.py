@@ -40,7 +40,7 @@ from antiphon.stream.table import IllegalTransition, State
 IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
 ItemStatus = Literal["completed", "incomplete"]
 
-O = TypeVar("O", bound="OpenItem")
+Opened = TypeVar("Opened", bound="OpenItem")
 
 
 class Machine:
@@ -118,7 +118,7 @@ class Machine:
 
     # ---- items ----
 
-    def open(self, kind: type[O], item: Item) -> O:
+    def open(self, kind: type[Opened], item: Item) -> Opened:
         """Add an item to the output, and give the handle that tells the rest of it."""
         self._step("response.output_item.added")
         handle = kind(self, item, len(self._slots))

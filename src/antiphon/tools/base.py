@@ -1,14 +1,14 @@
 """What a tool is: everything about a tool type stands in its own file, behind this interface.
 
-A tool shows itself to the model as functions, says which item a call becomes, and how its past items
-read in a later turn. Each call has one owner, decided by its tool.
+A tool shows itself to the model as functions, and says which item a call becomes. How its past items read
+in a later turn is a function of the item alone (`recall_…`), since the tool may be gone by then. Each call
+has one owner, decided by its tool.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from antiphon.backends.base import Function, Message
-from antiphon.protocol.item import Item
+from antiphon.backends.base import Function
 from antiphon.stream.machine import ItemStatus, Machine
 
 Owner = Literal["client", "server", "approval"]
@@ -38,7 +38,3 @@ class Tool(Protocol):
     def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
         """The item that a call of the function `name` becomes, added to the output."""
         ...
-
-
-Recall = Callable[[Item], Sequence[Message]]
-"""How a past item reads in a later turn: a function of the item alone, since its tool may be gone."""

@@ -3,14 +3,13 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Call, Function, Message, Part, TextPart
+from antiphon.backends.base import Function, Message
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
-from antiphon.protocol.content import InputText
-from antiphon.protocol.item import Item
 from antiphon.protocol.tools import FunctionTool
 from antiphon.stream.items import OpenFunctionCall
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import Owner
+from antiphon.tools.recall import answered, called, output_parts
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
@@ -42,22 +41,11 @@ class FunctionOfClient:
         return machine.open(OpenFunctionCall, item)
 
 
-def recall_call(item: Item) -> Sequence[Message]:
+def recall_call(item: FunctionCall) -> Sequence[Message]:
     """A past call, as the assistant made it."""
-    assert isinstance(item, FunctionCall)
-    call = Call(id=item.call_id, name=item.name, arguments=item.arguments)
-    return (Message("assistant", calls=(call,)),)
+    return (called(item.call_id, item.name, item.arguments),)
 
 
-def recall_output(item: Item) -> Sequence[Message]:
+def recall_output(item: FunctionCallOutput) -> Sequence[Message]:
     """What the client answered."""
-    assert isinstance(item, FunctionCallOutput)
-    return (Message("tool", parts=output_parts(item.output), call_id=item.call_id or ""),)
-
-
-def output_parts(output: object) -> tuple[Part, ...]:
-    """The content of a tool's output: a string, or content parts."""
-    if isinstance(output, str):
-        return (TextPart(output),)
-    assert isinstance(output, list)
-    return tuple(TextPart(part.text) for part in output if isinstance(part, InputText))
+    return (answered(item.call_id or "", output_parts(item.output)),)

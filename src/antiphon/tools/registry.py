@@ -1,6 +1,6 @@
 """Which file serves which tool type and which item type: the one place where a new tool is named."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from antiphon.backends.base import Function, Message
@@ -8,25 +8,65 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import BaseTool, FunctionTool
 from antiphon.protocol.tools import Tool as WireTool
-from antiphon.tools import function
-from antiphon.tools.base import Recall, Tool
+from antiphon.tools import (
+    apply_patch,
+    code_interpreter,
+    computer,
+    custom,
+    file_search,
+    function,
+    image_generation,
+    local_shell,
+    mcp,
+    program,
+    shell,
+    tool_search,
+    web_search,
+)
+from antiphon.tools.base import Tool
 
 _RESOLVERS: dict[type[BaseTool], Callable[[Any], Tool]] = {
     FunctionTool: function.FunctionOfClient,
 }
 
-_RECALLS: dict[str, Recall] = {
+_RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {
     "function_call": function.recall_call,
     "function_call_output": function.recall_output,
+    "custom_tool_call": custom.recall_call,
+    "custom_tool_call_output": custom.recall_output,
+    "local_shell_call": local_shell.recall_call,
+    "local_shell_call_output": local_shell.recall_output,
+    "shell_call": shell.recall_call,
+    "shell_call_output": shell.recall_output,
+    "apply_patch_call": apply_patch.recall_call,
+    "apply_patch_call_output": apply_patch.recall_output,
+    "computer_call": computer.recall_call,
+    "computer_call_output": computer.recall_output,
+    "tool_search_call": tool_search.recall_call,
+    "tool_search_output": tool_search.recall_output,
+    "mcp_list_tools": mcp.recall_listing,
+    "mcp_call": mcp.recall_call,
+    "mcp_approval_request": mcp.recall_request,
+    "mcp_approval_response": mcp.recall_response,
+    "web_search_call": web_search.recall_call,
+    "file_search_call": file_search.recall_call,
+    "code_interpreter_call": code_interpreter.recall_call,
+    "image_generation_call": image_generation.recall_call,
+    "program": program.recall_call,
+    "program_output": program.recall_output,
 }
 
 
 class Toolbox:
     """The tools of one response: what the model is offered, and whose call a name is."""
 
-    def __init__(self, tools: Sequence[WireTool]) -> None:
+    def __init__(self, tools: Iterable[WireTool]) -> None:
         self.functions: list[Function] = []
         self._by_name: dict[str, Tool] = {}
+        self.extend(tools)
+
+    def extend(self, tools: Iterable[WireTool]) -> None:
+        """Offer more tools. Raises InvalidRequest for one that nobody serves, or whose name is taken."""
         for index, wire in enumerate(tools):
             self._add(index, wire)
 

@@ -1,0 +1,43 @@
+# make serve     everything from nothing to a running server
+# make test      everything, also against the embedded model
+# ARGS="…" is passed on: make serve ARGS="--port 9000", make test ARGS="-k weights"
+
+BIN := .venv/bin
+READY := .venv/.antiphon-ready
+
+.PHONY: help setup serve pull lint check test
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make setup              makes .venv with the package and its test tools'
+	@echo 'make serve ARGS="…"     runs the server (fetches the embedded model first, if it is missing)'
+	@echo 'make pull               fetches the embedded model'
+	@echo 'make check              style, types, import rules, and the tests that need no model'
+	@echo 'make test ARGS="…"      everything'
+
+setup: $(READY)
+
+$(READY): pyproject.toml scripts/setup
+	@scripts/setup
+	@touch $@
+
+serve: $(READY)
+	@exec $(BIN)/antiphon serve $(ARGS)
+
+pull: $(READY)
+	@$(BIN)/antiphon pull $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# A file's tests stay together: those that need the model share one engine.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
+
+check: lint
+	@$(PYTEST) -m "not embedded" $(ARGS)
+
+test: lint
+	@$(PYTEST) $(ARGS)

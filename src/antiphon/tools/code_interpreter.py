@@ -1,0 +1,16 @@
+"""`code_interpreter`: Python in a container, run by the server."""
+
+from collections.abc import Sequence
+
+from antiphon.backends.base import Message
+from antiphon.protocol.hosted_items import CodeInterpreterCall, Logs
+from antiphon.tools.recall import answered, called
+
+
+def recall_call(item: CodeInterpreterCall) -> Sequence[Message]:
+    call_id = item.id or ""
+    logs = [output.logs for output in item.outputs or () if isinstance(output, Logs)]
+    return (
+        called(call_id, "code_interpreter", {"code": item.code or ""}),
+        answered(call_id, "\n".join(logs) or item.status or "completed"),
+    )
