@@ -8,7 +8,7 @@ from functools import partial
 from typing import cast
 
 from antiphon.backends.base import Backend, Format, JsonSchema, Message, Sampling, TextPart, Turn
-from antiphon.backends.router import Router
+from antiphon.backends.router import Route, Router
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
