@@ -1,17 +1,23 @@
 """The command line as a user meets it: in processes of its own."""
 
+import contextlib
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from antiphon import __version__, config
+from antiphon.backends import weights
 
+Serve = Callable[..., "contextlib.AbstractContextManager[Served]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -120,3 +126,110 @@ def test_a_dialect_that_nobody_speaks_is_one_sentence(run: Run) -> None:
 
     assert done.returncode == 1
     assert done.stderr == "antiphon: Unknown dialect 'olama' of backend 'a'. Did you mean 'ollama'?\n"
+
+
+# ---- a server that runs -----------------------------------------------------------------------------
+
+
+class Served:
+    """A server in a process of its own, which has said that it listens."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.told = ""
+        assert process.stdout
+        for line in process.stdout:
+            self.told += line
+            if "print(response.output_text)" in line:
+                break
+        found = re.search(r"listens on (http://\S+)/v1", self.told)
+        assert found, f"it ended instead: {self.told}"
+        self.url = found.group(1)
+
+    def ask(self, path: str, body: object = None) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return bytes(answer.read())
+
+    def children(self) -> list[int]:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
+        return [int(pid) for pid in listed.stdout.split()]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    @contextlib.contextmanager
+    def serving(*options: str) -> Iterator[Served]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+        with subprocess.Popen(
+            [sys.executable, "-m", "antiphon", "serve", "--port", "0", *options],
+            env={**inherited, "ANTIPHON_DATA_DIR": str(tmp_path / "data"), "TMPDIR": str(tmp_path)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield Served(process)
+            finally:
+                process.kill()
+
+    return serving
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_stops_when_it_is_told_to(serve: Serve, how: signal.Signals) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--model", "llama3") as server:
+        assert server.ask("/healthz") == b"ok\n"
+        assert "upstream: http://127.0.0.1:9/v1" in server.told
+        assert 'model="llama3"' in server.told
+
+        server.process.send_signal(how)
+
+        assert server.process.wait(30) == 0
+
+
+def test_several_workers_share_one_port(serve: Serve) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
+        assert server.ask("/healthz") == b"ok\n"
+
+        server.process.send_signal(signal.SIGTERM)
+
+        assert server.process.wait(30) == 0
+
+
+def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--host", "0.0.0.0") as server:
+        assert server.process.stdout
+        said = next(line for line in server.process.stdout if line.strip())
+
+    assert "Everyone who can reach this address can use it" in said
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_embedded_model_answers_and_ends_with_its_server(
+    serve: Serve, tmp_path: Path, workers: str
+) -> None:
+    kept = os.environ.get("ANTIPHON_TEST_MODELS")
+    model = weights.pull(weights.SMOLLM2, Path(kept) if kept else config.default_data_dir())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models").symlink_to(model.parent)
+
+    with serve("--workers", workers) as server:
+        answer = json.loads(
+            server.ask("/v1/responses", {"model": "any", "input": "Say hi.", "max_output_tokens": 16})
+        )
+        children = server.children()
+        server.process.send_signal(signal.SIGTERM)
+        ended = server.process.wait(30)
+
+    assert answer["object"] == "response"
+    assert answer["usage"]["output_tokens"] > 0
+    assert ended == 0
+    assert children
+    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+    assert list(tmp_path.glob("antiphon-*")) == []

@@ -1,6 +1,7 @@
 """/v1/responses (ENDPOINTS.md section 1)."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 from starlette.requests import Request
@@ -41,8 +42,8 @@ async def create(request: Request) -> ASGIApp:
 
 
 async def _stream(held: Services, project: str, parsed: Parsed) -> AsyncGenerator[Sequence[Event], None]:
-    async with held.engine.run(project, parsed) as run:
-        async for told in run.events():
+    async with held.engine.run(project, parsed) as run, aclosing(run.events()) as batches:
+        async for told in batches:
             yield told
         metrics.count_response(run.machine.snapshot())
 

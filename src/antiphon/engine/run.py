@@ -7,7 +7,7 @@ response is durable.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import cast
@@ -16,12 +16,12 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from antiphon.backends.base import Delta, UsageDelta
+from antiphon.backends.base import Delta, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
 from antiphon.engine.prepare import Plan
 from antiphon.engine.telling import Telling
-from antiphon.protocol.errors import ApiError, RateLimited, UpstreamTimeout
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.response import (
@@ -34,10 +34,12 @@ from antiphon.protocol.response import (
 from antiphon.protocol.wire import encode
 from antiphon.store.base import ItemRow, ResponseRow, Store
 from antiphon.stream.fold import BrokenLog, Fold
-from antiphon.stream.machine import Machine
+from antiphon.stream.machine import IncompleteReason, Machine
 
 log = structlog.get_logger()
 
+REPAIRS = 3
+"""How often in a row the model is asked again for a call that was not valid."""
 TIER = "default"
 """The service tier that every response ends with: there is only one."""
 
@@ -54,35 +56,52 @@ class Run:
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
         self._store = store
-        self._telling = Telling(
-            self.machine,
-            plan.toolbox,
-            seal=partial(seal.seal, plan.project, REASONING) if _wants_sealed(plan) else None,
-            summarize=_wants_summary(plan),
-        )
+        self._seal = seal
+        self._usage: Usage | None = None
         self._fold = Fold() if verify else None
-        self._deadline = deadline
+        self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
-    async def events(self) -> AsyncIterator[Sequence[Event]]:
+    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
         """The log, in batches. Closing the iterator stops the upstream's work."""
         self.machine.create()
         self.machine.start()
         yield self._drain()
         try:
-            # Closed here and now when we are: that is what ends the upstream's work.
-            deltas = cast(AsyncGenerator[Sequence[Delta], None], self.plan.backend.stream(self.plan.turn))
-            async with aclosing(deltas):
-                async for batch in deltas if self._deadline is None else _within(deltas, self._deadline):
-                    self._telling.tell(batch)
-                    if told := self._drain():
-                        yield told
+            async with aclosing(self._turns()) as batches:
+                async for told in batches:
+                    yield told
         except ApiError as fault:
             self._fail(fault)
-        else:
-            self._finish()
         if self.plan.request.stream or not self.silent:
             await self._keep()
         yield self._drain()
+
+    async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Turns of the model, until one of them is the last. Raises ApiError."""
+        turn, faulty = self.plan.turn, 0
+        while True:
+            telling = self._telling()
+            # Closed here and now when we are: that is what ends the upstream's work.
+            async with aclosing(self._deltas(turn)) as deltas:
+                async for batch in deltas:
+                    telling.tell(batch)
+                    if told := self._drain():
+                        yield told
+            self._usage = _sum(self._usage, telling.usage)
+            if telling.finished in ("length", "content_filter"):
+                self._cut_short("max_output_tokens" if telling.finished == "length" else "content_filter")
+                return
+            async with aclosing(telling.settle()) as settling:
+                async for _ in settling:
+                    if told := self._drain():
+                        yield told
+            if telling.awaits_client or not telling.answers:
+                self._complete()
+                return
+            faulty = faulty + 1 if telling.faults else 0
+            if faulty > REPAIRS:
+                raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
+            turn = _next(turn, telling)
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
@@ -98,16 +117,27 @@ class Run:
         """Whether it failed before the model said anything."""
         return self.fault is not None and not self.machine.snapshot().output
 
-    def _finish(self) -> None:
-        usage = _usage(self._telling.usage)
+    def _telling(self) -> Telling:
+        plan = self.plan
+        sealed = "reasoning.encrypted_content" in (plan.request.include or ())
+        return Telling(
+            self.machine,
+            plan.toolbox,
+            seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
+            summarize=plan.response.reasoning.summary is not None,
+        )
+
+    def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        deltas = cast(AsyncGenerator[Sequence[Delta], None], self.plan.backend.stream(turn))
+        return deltas if self._deadline is None else _within(deltas, self._deadline)
+
+    def _complete(self) -> None:
         self.machine.set_tier(TIER)
-        if self._telling.finished == "length":
-            self.machine.incomplete("max_output_tokens", usage)
-        elif self._telling.finished == "content_filter":
-            self.machine.incomplete("content_filter", usage)
-        else:
-            self._telling.close()
-            self.machine.complete(usage, int(time.time()))
+        self.machine.complete(self._usage, int(time.time()))
+
+    def _cut_short(self, reason: IncompleteReason) -> None:
+        self.machine.set_tier(TIER)
+        self.machine.incomplete(reason, self._usage)
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault
@@ -116,7 +146,7 @@ class Run:
         code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
         if fault.code == "context_length_exceeded":
             code = fault.code
-        self.machine.fail(ResponseError(code=code, message=fault.message), _usage(self._telling.usage))
+        self.machine.fail(ResponseError(code=code, message=fault.message), self._usage)
 
     async def _keep(self) -> None:
         """Store what is to be stored; durable when this returns."""
@@ -148,40 +178,42 @@ class Run:
             raise BrokenLog("The log does not fold to the response.")
 
 
-async def _within(deltas: AsyncIterator[Sequence[Delta]], seconds: float) -> AsyncIterator[Sequence[Delta]]:
-    """The deltas, if they end in time. Raises UpstreamTimeout."""
-    end = asyncio.get_running_loop().time() + seconds
-    while True:
-        try:
-            async with asyncio.timeout_at(end):
-                batch = await anext(deltas)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise UpstreamTimeout(f"The response took longer than {seconds:g} seconds.") from None
-        yield batch
+async def _within(
+    deltas: AsyncGenerator[Sequence[Delta], None], end: float
+) -> AsyncGenerator[Sequence[Delta], None]:
+    """The deltas, if they come before `end`, in the loop's time. Raises UpstreamTimeout."""
+    async with aclosing(deltas):
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    batch = await anext(deltas)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise UpstreamTimeout("The response took longer than this server allows.") from None
+            yield batch
+
+
+def _next(turn: Turn, telling: Telling) -> Turn:
+    """The turn that follows: the model reads what it said, and what became of its calls. A call that was
+    forced has been made then, unless it has to be made again."""
+    choice = turn.choice if telling.faults or turn.choice == "none" else "auto"
+    return replace(turn, messages=(*turn.messages, telling.spoken(), *telling.answers), choice=choice)
 
 
 def _rows(items: Sequence[Item]) -> Sequence[ItemRow]:
     return [ItemRow(item.id or "", encode(item)) for item in items]
 
 
-def _usage(told: UsageDelta | None) -> Usage | None:
+def _sum(before: Usage | None, told: UsageDelta | None) -> Usage | None:
+    """Usage is that of all turns together."""
     if told is None:
-        return None
-    return Usage(
+        return before
+    turn = Usage(
         input_tokens=told.input_tokens,
         input_tokens_details=InputTokensDetails(cached_tokens=told.cached_tokens),
         output_tokens=told.output_tokens,
         output_tokens_details=OutputTokensDetails(reasoning_tokens=told.reasoning_tokens),
         total_tokens=told.input_tokens + told.output_tokens,
     )
-
-
-def _wants_sealed(plan: Plan) -> bool:
-    return "reasoning.encrypted_content" in (plan.request.include or ())
-
-
-def _wants_summary(plan: Plan) -> bool:
-    reasoning = plan.response.reasoning
-    return reasoning.summary is not None
+    return turn if before is None else before.plus(turn)

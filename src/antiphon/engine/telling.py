@@ -1,22 +1,42 @@
-"""What the model says, told to the stream machine: deltas become verbs.
+"""What the model says in one turn, told to the stream machine: deltas become verbs.
 
-One item is open at a time, as on the real API: a delta of another kind closes what was open before.
+One item is open at a time, as on the real API: a delta of another kind closes what was open before. A call
+is told while the model writes it, unless its tool must check it first, or a call before it in this turn is
+not settled yet; what comes behind such a call waits, and is told by `settle`, in order.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Literal, cast
 
 from antiphon.backends import base
-from antiphon.backends.base import Delta
+from antiphon.backends.base import Delta, Message, TextPart
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.stream.items import OpenMessage, OpenReasoning
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import OpenCall, Owner
+from antiphon.tools.base import OpenCall, OpenServerCall, Outcome, ServerTool, Tool
 from antiphon.tools.registry import Toolbox
 
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
+
+
+class TurnCall:
+    """A call of the model's."""
+
+    def __init__(self, tool: Tool, name: str, call_id: str) -> None:
+        self.tool = tool
+        self.name = name
+        self.id = call_id
+        self.owner = tool.owner(name)
+        self.handle: OpenCall | None = None
+        self.told = False
+        self.pieces: list[str] = []
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
 
 
 class Telling:
@@ -35,21 +55,31 @@ class Telling:
     ) -> None:
         self.usage: base.UsageDelta | None = None
         self.finished: FinishReason | None = None
-        self.owners: set[Owner] = set()
-        """Who has calls to answer."""
+        self.calls: list[TurnCall] = []
+        self.answers: list[Message] = []
+        """What the model is told of its calls: results of those that we ran, faults of those refused."""
+        self.faults: list[str] = []
+        """What was wrong with calls that did not pass their tool's check."""
         self._machine = machine
         self._toolbox = toolbox
         self._seal = seal
         self._summarize = summarize
         self._message: OpenMessage | None = None
         self._thought: OpenReasoning | None = None
+        self._writing: TurnCall | None = None
+        self._said: list[str] = []
         self._reasoned: list[str] = []
-        self._call: OpenCall | None = None
-        self._take: dict[type[Any], Callable[[Any], None]] = {
+        self._thoughts: list[str] = []
+        self._waiting = False
+        self._held: list[Delta] = []
+        self._speech: dict[type[Any], Callable[[Any], None]] = {
             base.TextDelta: self._on_text,
             base.RefusalDelta: self._on_refusal,
             base.ReasoningDelta: self._on_reasoning,
             base.SummaryDelta: self._on_summary,
+        }
+        self._take: dict[type[Any], Callable[[Any], None]] = {
+            **self._speech,
             base.CallStarted: self._on_call,
             base.CallArguments: self._on_arguments,
             base.UsageDelta: self._on_usage,
@@ -58,9 +88,42 @@ class Telling:
 
     def tell(self, deltas: Sequence[Delta]) -> None:
         """Tell a batch of deltas. Raises UpstreamError when they make no sense."""
-        take = self._take
         for delta in deltas:
-            take[type(delta)](delta)
+            self._take[type(delta)](delta)
+
+    def spoken(self) -> Message:
+        """The turn as the model's own message, for the turn that follows."""
+        calls = tuple(base.Call(call.id, call.name, call.arguments) for call in self.calls)
+        parts = (TextPart("".join(self._said)),) if self._said else ()
+        return Message("assistant", parts=parts, calls=calls, reasoning="".join(self._thoughts))
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether a call was told that is not ours to answer."""
+        return any(call.told and call.owner != "server" for call in self.calls)
+
+    # ---- the end of the turn ----
+
+    async def settle(self) -> AsyncGenerator[None, None]:
+        """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
+        there is something new to hand over."""
+        self.close()
+        ready = [call for call in self.calls if not call.told and not self._refused(call)]
+        runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.owner == "server"}
+        try:
+            for call in ready:
+                self._tell_call(call)
+                if run := runs.get(id(call)):
+                    yield
+                    outcome = await run
+                    self.answers.append(Message("tool", parts=outcome.parts, call_id=call.id))
+                    cast(OpenServerCall, call.handle).conclude(outcome)
+                yield
+        finally:
+            for run in runs.values():
+                run.cancel()
+        self._release()
+        yield
 
     def close(self) -> None:
         """Close what is open, as completed."""
@@ -70,11 +133,41 @@ class Telling:
             if self._seal is not None and self._reasoned:
                 self._thought.encrypted_content = self._seal("".join(self._reasoned))
             self._thought.close()
-        if self._call is not None:
-            self._call.close()
-        self._message = self._thought = self._call = None
+        call = self._writing
+        if call is not None and call.handle is not None:
+            call.handle.close()
+            call.told = call.owner != "server"
+        self._message = self._thought = self._writing = None
+
+    def _refused(self, call: TurnCall) -> bool:
+        fault = call.tool.check(call.name, call.arguments) if call.tool.holds(call.name) else None
+        if fault is not None:
+            self.faults.append(fault)
+            self.answers.append(Message("tool", parts=(TextPart(fault),), call_id=call.id))
+        return fault is not None
+
+    def _tell_call(self, call: TurnCall) -> None:
+        if call.handle is None:
+            call.handle = call.tool.open(self._machine, call.name, call.id)
+            call.handle.arguments(call.arguments)
+            call.handle.close()
+        call.told = True
+
+    def _hold(self) -> None:
+        """What the model says from here on waits for `settle`."""
+        self._waiting = True
+        self._take.update(dict.fromkeys(self._speech, self._held.append))
+
+    def _release(self) -> None:
+        """Tell what was said behind calls that are settled now."""
+        self._take.update(self._speech)
+        self.tell(self._held)
+        self.close()
+
+    # ---- deltas ----
 
     def _on_text(self, delta: base.TextDelta) -> None:
+        self._said.append(delta.text)
         self._in_message().text(delta.text, delta.logprobs)
 
     def _on_refusal(self, delta: base.RefusalDelta) -> None:
@@ -83,6 +176,7 @@ class Telling:
     def _on_reasoning(self, delta: base.ReasoningDelta) -> None:
         thought = self._in_thought()
         self._reasoned.append(delta.text)
+        self._thoughts.append(delta.text)
         if self._summarize:
             thought.summary(delta.text)
         else:
@@ -93,14 +187,22 @@ class Telling:
 
     def _on_call(self, delta: base.CallStarted) -> None:
         self.close()
-        tool = self._toolbox.tool(delta.name)
-        self.owners.add(tool.owner)
-        self._call = tool.open(self._machine, delta.name, delta.id or new_call_id())
+        call = TurnCall(self._toolbox.tool(delta.name), delta.name, delta.id or new_call_id())
+        self.calls.append(call)
+        self._writing = call
+        held = call.tool.holds(call.name)
+        if not self._waiting and not held:
+            call.handle = call.tool.open(self._machine, call.name, call.id)
+        if held or call.owner == "server":
+            self._hold()
 
     def _on_arguments(self, delta: base.CallArguments) -> None:
-        if self._call is None:
+        call = self._writing
+        if call is None:
             raise UpstreamError("The upstream sent arguments of a call that it had not begun.")
-        self._call.arguments(delta.text)
+        call.pieces.append(delta.text)
+        if call.handle is not None:
+            call.handle.arguments(delta.text)
 
     def _on_usage(self, delta: base.UsageDelta) -> None:
         self.usage = delta
@@ -122,3 +224,7 @@ class Telling:
             item = Reasoning(id=self._machine.new_id("reasoning"), summary=[])
             self._thought = self._machine.open(OpenReasoning, item)
         return self._thought
+
+
+async def _run(call: TurnCall) -> Outcome:
+    return await cast(ServerTool, call.tool).run(call.name, call.arguments)

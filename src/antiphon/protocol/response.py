@@ -49,6 +49,18 @@ class Usage(Wire):
     output_tokens_details: OutputTokensDetails
     total_tokens: int
 
+    def plus(self, other: "Usage") -> "Usage":
+        """The tokens of both."""
+        cached = self.input_tokens_details.cached_tokens + other.input_tokens_details.cached_tokens
+        reasoned = self.output_tokens_details.reasoning_tokens + other.output_tokens_details.reasoning_tokens
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            input_tokens_details=InputTokensDetails(cached_tokens=cached),
+            output_tokens=self.output_tokens + other.output_tokens,
+            output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoned),
+            total_tokens=self.total_tokens + other.total_tokens,
+        )
+
 
 class Response(Wire, kw_only=True):
     """The Response object. Members that a minimal answer of the real API shows are always shown."""

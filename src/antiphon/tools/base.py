@@ -1,19 +1,21 @@
 """What a tool is: everything about a tool type stands in its own file, behind this interface.
 
-A tool shows itself to the model as functions, and says which item a call becomes. How its past items read
-in a later turn is a function of the item alone (`recall_…`), since the tool may be gone by then. Each call
-has one owner, decided by its tool.
+A tool shows itself to the model as functions, says which item a call becomes, and, when it is ours to run,
+runs it. How its past items read in a later turn is a function of the item alone (`recall_…`), since the
+tool may be gone by then.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from antiphon.backends.base import Function
+from msgspec import Struct
+
+from antiphon.backends.base import Function, Part
 from antiphon.stream.machine import ItemStatus, Machine
 
 Owner = Literal["client", "server", "approval"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
-we ourselves (we run it and go on), or the client's consent comes first."""
+we ourselves (we run it and the model goes on), or the client's consent comes first."""
 
 
 class OpenCall(Protocol):
@@ -23,18 +25,57 @@ class OpenCall(Protocol):
         """A piece of the call's JSON arguments, as the model writes them."""
         ...
 
-    def close(self, status: ItemStatus = "completed") -> None: ...
+    def close(self, status: ItemStatus = "completed") -> None:
+        """The call is whole."""
+        ...
 
 
 class Tool(Protocol):
     """One entry of `tools`, resolved."""
 
-    owner: Owner
-
     def functions(self) -> Sequence[Function]:
         """The tool, as functions that any model can call."""
         ...
 
+    def owner(self, name: str) -> Owner:
+        """Who acts on calls of the function `name`."""
+        ...
+
     def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        """The item that a call of the function `name` becomes, added to the output."""
+        """The item that a call of the function becomes, added to the output."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Whether a call must be whole and checked before any of it is told."""
+        ...
+
+    def check(self, name: str, arguments: str) -> str | None:
+        """What is wrong with a call that is whole, in words for the model, which is asked again; None when
+        nothing is. Only calls that are held are checked."""
+        ...
+
+
+class Outcome(Struct, frozen=True):
+    """How a call of ours ended. A call that failed has an outcome too: the model reads it and goes on."""
+
+    parts: tuple[Part, ...]
+    """What the model reads."""
+    item: object = None
+    """What the tool's own item needs to conclude."""
+
+
+class OpenServerCall(OpenCall, Protocol):
+    """A call that we run ourselves."""
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Tell how it ended, and close the item. Its arguments were closed before."""
+        ...
+
+
+@runtime_checkable
+class ServerTool(Protocol):
+    """A tool with calls that we run ourselves."""
+
+    async def run(self, name: str, arguments: str) -> Outcome:
+        """Run a call. Whatever goes wrong in it is an Outcome; nothing is raised but cancellation."""
         ...

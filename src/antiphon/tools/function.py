@@ -17,8 +17,6 @@ _NO_PARAMETERS = {"type": "object", "properties": {}}
 class FunctionOfClient:
     """A resolved `function` tool."""
 
-    owner: Owner = "client"
-
     def __init__(self, tool: FunctionTool) -> None:
         self._function = Function(
             name=tool.name,
@@ -29,6 +27,15 @@ class FunctionOfClient:
 
     def functions(self) -> Sequence[Function]:
         return (self._function,)
+
+    def owner(self, name: str) -> Owner:
+        return "client"
+
+    def holds(self, name: str) -> bool:
+        return False
+
+    def check(self, name: str, arguments: str) -> str | None:
+        return None
 
     def open(self, machine: Machine, name: str, call_id: str) -> OpenFunctionCall:
         item = FunctionCall(
