@@ -38,7 +38,7 @@ def differences(theirs: set[str], ours: set[str]) -> tuple[set[str], set[str]]:
     """What only they say, and what only we say. Where one side leaves open what stands there, the other
     may say more."""
     free = {path for path in theirs | ours if path.endswith("=*")}
-    any_ = {path[:-2] for path in theirs | ours if path.endswith("=?")}
+    any_ = {path[:-2].removesuffix("[]") for path in theirs | ours if path.endswith("=?")}
 
     def is_open(path: str) -> bool:
         place, equals, _ = path.rpartition("=")
@@ -123,7 +123,7 @@ def _shape(kind: Any, below: str, within: tuple[frozenset[str], ...]) -> Iterato
             yield from _shape(get_args(part)[0], f"{below}[]", within)
         elif part is str:
             yield f"{below}=*"
-        elif part in (Any, object, msgspec.Raw):
+        elif part in (Any, object, msgspec.Raw) or origin is dict:
             yield f"{below}=?"
         elif is_object(part) and (names := frozenset(members(part))) not in within:
             for tag in tags(part) or [""]:

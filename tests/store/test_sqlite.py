@@ -192,6 +192,14 @@ async def test_an_id_that_a_client_uses_for_something_else_keeps_both(store: Sql
     assert counts(file)["items"] == 2
 
 
+async def test_what_remains_of_an_id_is_still_stored_once(store: SqliteStore, file: Path) -> None:
+    for name, text in (("r1", "first"), ("r2", "second")):
+        await store.save_response(P, turn(name, asks=[item("msg_1", text)], says=[]))
+    await store.delete_response(P, "r1")
+    await store.save_response(P, turn("r3", asks=[item("msg_1", "second")], says=[]))
+    assert counts(file)["items"] == 1
+
+
 async def test_an_item_may_come_twice_in_a_history(store: SqliteStore) -> None:
     await store.save_response(P, turn("r1", asks=items("a", "b")))
     await store.save_response(P, turn("r2", "r1", asks=items("a", "c", "c")))
@@ -443,11 +451,14 @@ async def test_a_turn_whose_conversation_was_deleted_meanwhile_is_kept_for_itsel
     await store.delete_conversation(P, "c")
     await store.save_response(P, turn("r", conversation="c"))
     await store.save_response(P, turn("s", conversation="never there"))
+    await store.save_response(P, turn("t", conversation="c"))
     assert await store.conversation(P, "c") is None
+    assert await store.history(P, "t") == [*texts("a"), *said("t")]
     assert await store.history(P, "r") == [*texts("a"), *said("r")]
     assert await store.history(P, "s") == said("s")
     await store.delete_response(P, "r")
     await store.delete_response(P, "s")
+    await store.delete_response(P, "t")
     assert counts(file)["items"] == 1
 
 

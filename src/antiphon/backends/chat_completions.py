@@ -131,7 +131,7 @@ class ChatCompletions(Backend):
         seen = SimpleNamespace(reused=False)
         try:
             return await _send(session, method, url, body, seen)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             # An idle connection that the upstream closed just as we took it up says nothing of the request.
             if not seen.reused:
                 raise

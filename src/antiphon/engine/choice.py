@@ -22,8 +22,20 @@ def resolve_choice(
         _named(choice.name, functions)
         return NamedFunction(choice.name), functions
     if isinstance(choice, AllowedTools):
-        return choice.mode, [_named(tool.name or tool.type, functions) for tool in choice.tools]
+        return choice.mode, _allowed(choice, functions)
     raise _absent(f"Tool choice '{choice.__struct_config__.tag}' not found in 'tools' parameter.")
+
+
+def _allowed(choice: AllowedTools, functions: Sequence[Function]) -> Sequence[Function]:
+    """The functions that are left. One that is named twice is offered once."""
+    left = {}
+    for tool in choice.tools:
+        if tool.type != "function" or tool.name is None:
+            raise _absent(f"Tool choice '{tool.name or tool.type}' not found in 'tools' parameter.")
+        left[tool.name] = _named(tool.name, functions)
+    if choice.mode == "required" and not left:
+        raise _absent("Tool choice 'allowed_tools' must name a tool when its mode is 'required'.")
+    return list(left.values())
 
 
 def _named(name: str, functions: Sequence[Function]) -> Function:

@@ -16,9 +16,16 @@ from antiphon.engine.configuration import configured
 from antiphon.engine.pairing import check_pairs
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
+from antiphon.protocol.faults import duplicate_id
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
-from antiphon.protocol.items import AdditionalTools, CompactionTrigger, ItemReference, decode_stored
+from antiphon.protocol.items import (
+    AdditionalTools,
+    CompactionTrigger,
+    ItemReference,
+    LocalShellCallOutput,
+    decode_stored,
+)
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
@@ -59,6 +66,7 @@ class Preparation:
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         given = [await self._resolve(project, item, new_id) for item in parsed.items]
+        _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         items = (*history, *given)
         request = configured(request, items)
@@ -126,6 +134,15 @@ class Preparation:
                 param="input",
             )
         return decode_stored(row)
+
+
+def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:
+    """The model must not read an item twice: what came before is not sent again."""
+    known = {item.id for item in history}
+    for item in given:
+        item_id: str | None = getattr(item, "id", None)
+        if item_id is not None and item_id in known and type(item) is not LocalShellCallOutput:
+            raise duplicate_id(item_id, "input")
 
 
 def _instructions(request: CreateResponse) -> Sequence[Message]:

@@ -35,9 +35,13 @@ def _place(db: sqlite3.Connection, project: str, row: ResponseRow) -> Segment:
 
 
 def _end_of_conversation(db: sqlite3.Connection, project: str, conversation_id: str) -> Segment | None:
+    """The conversation's thread; if the conversation is deleted, a fork of what is left of it."""
     sql = "SELECT id, next_position FROM threads WHERE project_id = ? AND conversation_id = ?"
     found = db.execute(sql, (project, conversation_id)).fetchone()
-    return Segment(*found) if found is not None else None
+    if found is None:
+        return None
+    thread, end = found
+    return Segment(thread if _is_alive(db, thread) else threads.fork(db, project, thread, end), end)
 
 
 def _end_of_response(db: sqlite3.Connection, project: str, response_id: str) -> Segment | None:

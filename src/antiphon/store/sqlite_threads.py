@@ -225,8 +225,22 @@ def _bounds(
 def unlink(db: sqlite3.Connection, where: str, values: Sequence[int]) -> None:
     """Delete links, and the items that had no other."""
     gone = db.execute(f"DELETE FROM links WHERE {where} RETURNING item", values).fetchall()
-    sql = "DELETE FROM items WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM links WHERE item = ?1)"
-    db.executemany(sql, set(gone))
+    for key in set(gone):
+        _forget(db, key)
+
+
+def _forget(db: sqlite3.Connection, key: tuple[int]) -> None:
+    """Delete an item that has no link. What else goes by its id moves up, so that there is always a
+    version 0 to run into: `_keep` looks for the other versions only then."""
+    sql = """
+        DELETE FROM items WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM links WHERE item = ?1)
+        RETURNING project_id, id"""
+    promote = """
+        UPDATE items SET version = 0
+        WHERE key = (SELECT key FROM items WHERE project_id = ? AND id = ? ORDER BY version LIMIT 1)
+            AND version > 0"""
+    for named in db.execute(sql, key).fetchall():
+        db.execute(promote, named)
 
 
 def prune(db: sqlite3.Connection, thread: int | None) -> None:

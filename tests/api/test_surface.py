@@ -1,0 +1,546 @@
+"""Every parameter, tool, form of tool_choice and value of include: what the ledger says is what happens.
+
+The server's upstream here speaks OpenAI's dialect, which has a place for every parameter.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from msgspec.structs import replace
+from tests.conftest import Running, config_for
+from tests.ledger import case, covers, ids_of, rows
+from tests.protocol.test_tools import ECHOES
+from tests.scripted import Answer, Called, Upstream
+
+Json = dict[str, Any]
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}
+LISTEN = {"type": "function", "name": "listen", "parameters": {"type": "object"}, "strict": True}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+JSON_SCHEMA = {"type": "json_schema", "name": "answer", "schema": SCHEMA, "strict": True}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def server(_upstream: Upstream, data_dir: Path) -> Iterator[Running]:
+    config = config_for(_upstream, data_dir)
+    backends = {name: replace(held, dialect="openai") for name, held in config.backends.items()}
+    with Running(replace(config, backends=backends)) as running:
+        yield running
+
+
+def ask(http: httpx2.Client, **members: Any) -> Json:
+    """A response that goes well."""
+    answer = http.post("/v1/responses", json={"model": "m", "input": "hi", **members})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(http: httpx2.Client, **members: Any) -> tuple[int, str | None, str | None]:
+    answer = http.post("/v1/responses", json={"model": "m", "input": "hi", **members})
+    error = answer.json()["error"]
+    return answer.status_code, error["param"], error["code"]
+
+
+def same_where_named(value: Json, named: Json) -> Json:
+    return {name: value.get(name) for name in named}
+
+
+# ---- parameters that act: what the upstream gets, and what the response shows ------------------------
+
+FORCED = {"type": "function", "function": {"name": "look"}}
+TOLD = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+
+ACTING = [
+    case("param.model", {"model": "another"}, {"model": "another"}, {"model": "another"}),
+    case(
+        "param.input",
+        {"input": "hi"},
+        {"messages": [{"role": "user", "content": "hi"}]},
+        {},
+    ),
+    case(
+        "param.instructions",
+        {"instructions": "Be brief."},
+        {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]},
+        {"instructions": "Be brief."},
+    ),
+    case("param.temperature", {"temperature": 0.5}, {"temperature": 0.5}, {"temperature": 0.5}),
+    case("param.top_p", {"top_p": 0.5}, {"top_p": 0.5}, {"top_p": 0.5}),
+    case(
+        "param.frequency_penalty",
+        {"frequency_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+    ),
+    case(
+        "param.presence_penalty",
+        {"presence_penalty": -0.5},
+        {"presence_penalty": -0.5},
+        {"presence_penalty": -0.5},
+    ),
+    case(
+        "param.max_output_tokens",
+        {"max_output_tokens": 16},
+        {"max_completion_tokens": 16},
+        {"max_output_tokens": 16},
+    ),
+    case(
+        "param.top_logprobs",
+        {"top_logprobs": 2, "include": ["message.output_text.logprobs"]},
+        {"logprobs": True, "top_logprobs": 2},
+        {"top_logprobs": 2},
+        also=("param.include",),
+    ),
+    case(
+        "param.tools",
+        {"tools": [LOOK]},
+        {"tools": [{"type": "function", "function": {**_bare, "parameters": {"type": "object"}}}]}
+        if (_bare := {"name": "look", "strict": True})
+        else {},
+        {"tools": [{**LOOK, "description": None}]},
+        also=("tool.function", "tool.function.strict"),
+    ),
+    case(
+        "param.tool_choice",
+        {"tools": [LOOK], "tool_choice": {"type": "function", "name": "look"}},
+        {"tool_choice": FORCED},
+        {"tool_choice": {"type": "function", "name": "look"}},
+        also=("tool_choice.function",),
+    ),
+    case(
+        "tool_choice.none",
+        {"tools": [LOOK], "tool_choice": "none"},
+        {"tool_choice": "none"},
+        {"tool_choice": "none"},
+    ),
+    case(
+        "tool_choice.auto",
+        {"tools": [LOOK], "tool_choice": "auto"},
+        {"tool_choice": None},
+        {"tool_choice": "auto"},
+    ),
+    case(
+        "param.parallel_tool_calls",
+        {"tools": [LOOK], "parallel_tool_calls": False},
+        {"parallel_tool_calls": False},
+        {"parallel_tool_calls": False},
+    ),
+    case(
+        "param.reasoning.effort",
+        {"reasoning": {"effort": "high"}},
+        {"reasoning_effort": "high"},
+        {"reasoning": {"effort": "high", "summary": None}},
+        also=("param.reasoning",),
+    ),
+    case(
+        "param.text.verbosity",
+        {"text": {"verbosity": "low"}},
+        {"verbosity": "low"},
+        {"text": {"format": {"type": "text"}, "verbosity": "low"}},
+        also=("param.text",),
+    ),
+    case(
+        "param.text.format.json_schema",
+        {"text": {"format": JSON_SCHEMA}},
+        {"response_format": TOLD},
+        {"text": {"format": {**JSON_SCHEMA, "description": None}, "verbosity": "medium"}},
+        also=("param.text.format",),
+    ),
+    case(
+        "param.text.format.json_object",
+        {"text": {"format": {"type": "json_object"}}},
+        {"response_format": {"type": "json_object"}},
+        {"text": {"format": {"type": "json_object"}, "verbosity": "medium"}},
+    ),
+    case(
+        "param.text.format.text",
+        {"text": {"format": {"type": "text"}}},
+        {"response_format": None},
+        {"text": {"format": {"type": "text"}, "verbosity": "medium"}},
+    ),
+    case("param.user", {"user": "me"}, {"user": "me"}, {"user": "me"}),
+    case(
+        "param.safety_identifier",
+        {"safety_identifier": "it", "user": "me"},
+        {"user": "it"},
+        {"safety_identifier": "it", "user": "me"},
+    ),
+    case(
+        "param.prompt_cache_key",
+        {"prompt_cache_key": "k"},
+        {"prompt_cache_key": "k"},
+        {"prompt_cache_key": "k"},
+    ),
+    case(
+        "param.service_tier",
+        {"service_tier": "flex"},
+        {"service_tier": "flex"},
+        {"service_tier": "default"},
+    ),
+    case("param.metadata", {"metadata": {"a": "b"}}, {"metadata": None}, {"metadata": {"a": "b"}}),
+    case(
+        "param.truncation.disabled",
+        {"truncation": "disabled"},
+        {},
+        {"truncation": "disabled"},
+        also=("param.truncation",),
+    ),
+    case("param.store", {"store": False}, {"store": None}, {"store": False}),
+]
+
+
+@pytest.mark.parametrize(("members", "told", "shown"), ACTING)
+def test_a_parameter_reaches_the_model_and_is_shown(
+    http: httpx2.Client, upstream: Upstream, members: Json, told: Json, shown: Json
+) -> None:
+    upstream.script(Answer("Hello"))
+    response = ask(http, **members)
+    assert same_where_named(upstream.last.body, told) == told
+    assert same_where_named(response, shown) == shown
+
+
+@pytest.mark.parametrize("row_id", ids_of("param.service_tier"))
+@covers(*ids_of("param.service_tier"))
+def test_every_service_tier_reaches_the_upstream(
+    http: httpx2.Client, upstream: Upstream, row_id: str
+) -> None:
+    tier = row_id.rpartition(".")[2]
+    upstream.script(Answer("Hello"))
+    assert ask(http, service_tier=tier)["service_tier"] == "default"
+    assert upstream.last.body["service_tier"] == tier
+
+
+@covers("tool_choice.required", "tool_choice.allowed_tools")
+def test_a_call_can_be_required_of_some_tools_alone(http: httpx2.Client, upstream: Upstream) -> None:
+    upstream.script(Answer(calls=[Called("look")]), Answer(calls=[Called("look")]))
+    ask(http, tools=[LOOK, LISTEN], tool_choice="required")
+    assert upstream.last.body["tool_choice"] == "required"
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "look"}]}
+    response = ask(http, tools=[LOOK, LISTEN], tool_choice=choice)
+    assert [tool["function"]["name"] for tool in upstream.last.body["tools"]] == ["look"]
+    assert upstream.last.body["tool_choice"] == "required"
+    assert [tool["name"] for tool in response["tools"]] == ["look", "listen"]
+    assert same_where_named(response["tool_choice"], choice) == choice
+
+
+# ---- state and streams ------------------------------------------------------------------------------
+
+
+@covers("param.previous_response_id", "param.conversation", "param.conversation.id")
+@pytest.mark.parametrize("form", ["previous_response_id", "conversation", "conversation.id"])
+def test_what_was_said_before_reaches_the_model(http: httpx2.Client, upstream: Upstream, form: str) -> None:
+    upstream.script(Answer("One"), Answer("Two"))
+    state: Json = {}
+    if form.startswith("conversation"):
+        conversation = http.post("/v1/conversations", json={}).json()
+        named = conversation["id"] if form == "conversation" else {"id": conversation["id"]}
+        state = {"conversation": named}
+    first = ask(http, **state)
+    second = ask(http, **(state or {"previous_response_id": first["id"]}))
+    told = [(message["role"], message["content"]) for message in upstream.last.body["messages"]]
+    assert told == [("user", "hi"), ("assistant", "One"), ("user", "hi")]
+    if state:
+        assert second["conversation"] == {"id": conversation["id"]}
+    else:
+        assert second["previous_response_id"] == first["id"]
+
+
+@covers("param.stream", "param.stream_options", "param.stream_options.include_obfuscation")
+@pytest.mark.parametrize("options", [None, {"include_obfuscation": True}, {"include_obfuscation": False}])
+def test_deltas_hide_their_size_unless_asked_not_to(
+    http: httpx2.Client, upstream: Upstream, options: Json | None
+) -> None:
+    upstream.script(Answer("Hello there", size=5))
+    body = {"model": "m", "input": "hi", "stream": True, "stream_options": options}
+    text = http.post("/v1/responses", json=body).text
+    deltas = [json.loads(data) for data in re.findall(r'^data: (\{"type":"response.output_text.delta".*)', text, re.M)]
+    assert [delta["delta"] for delta in deltas] == ["Hello", " ther", "e"]
+    hidden = not options or options["include_obfuscation"]
+    assert {("obfuscation" in delta) for delta in deltas} == {hidden}
+
+
+@covers("param.reasoning.summary", "param.reasoning.generate_summary")
+@pytest.mark.parametrize("name", ["summary", "generate_summary"])
+def test_a_summary_of_the_reasoning_is_told_when_asked_for(
+    http: httpx2.Client, upstream: Upstream, name: str
+) -> None:
+    upstream.script(Answer("Hello", reasoning="Hm."), Answer("Hello", reasoning="Hm."))
+    plain = ask(http)["output"][0]
+    assert (plain["summary"], plain["content"]) == ([], [{"type": "reasoning_text", "text": "Hm."}])
+    summarized = ask(http, reasoning={name: "auto"})
+    assert summarized["output"][0]["summary"] == [{"type": "summary_text", "text": "Hm."}]
+    assert summarized["reasoning"]["summary"] == "auto"
+
+
+@covers("param.reasoning.context")
+def test_old_reasoning_is_left_out_unless_all_turns_are_asked_for(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    spoken = [
+        {"role": "user", "content": "hi"},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "again"},
+    ]
+    for context in ("auto", "current_turn", "all_turns"):
+        upstream.script(Answer("Hello"))
+        shown = ask(http, input=spoken, reasoning={"context": context})
+        assert shown["reasoning"] == {"effort": None, "summary": None, "context": context}
+
+
+# ---- parameters that are accepted and do nothing more ------------------------------------------------
+
+NOT_SHOWN: Json = {}
+ECHOING = [
+    case("param.max_tool_calls", {"max_tool_calls": 3}, {"max_tool_calls": 3}),
+    case(
+        "param.reasoning.mode",
+        {"reasoning": {"mode": "pro"}},
+        {"reasoning": {"effort": None, "summary": None, "mode": "pro"}},
+    ),
+    case(
+        "param.prompt_cache_retention.in_memory",
+        {"prompt_cache_retention": "in_memory"},
+        {"prompt_cache_retention": "in_memory"},
+    ),
+    case(
+        "param.prompt_cache_retention",
+        {"prompt_cache_retention": "in-memory"},
+        {"prompt_cache_retention": "in_memory"},
+    ),
+    case(
+        "param.prompt_cache_retention.24h",
+        {"prompt_cache_retention": "24h"},
+        {"prompt_cache_retention": "24h"},
+    ),
+    case("param.prompt_cache_options", {"prompt_cache_options": {}}, NOT_SHOWN),
+    case("param.prompt_cache_options.mode", {"prompt_cache_options": {"mode": "explicit"}}, NOT_SHOWN),
+    case("param.prompt_cache_options.ttl", {"prompt_cache_options": {"ttl": "12h"}}, NOT_SHOWN),
+    case(
+        "param.prompt_cache_options.comparison_response_id",
+        {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
+        NOT_SHOWN,
+    ),
+    case("param.access_programs", {"access_programs": {}}, NOT_SHOWN),
+    case("param.access_programs.cyber", {"access_programs": {"cyber": "standard"}}, NOT_SHOWN),
+    case("param.image", {"image": {}}, NOT_SHOWN),
+    case("param.image.context_compression", {"image": {"context_compression": "auto"}}, NOT_SHOWN),
+    case("param.client_metadata", {"client_metadata": {"session": [1]}}, NOT_SHOWN),
+    case("tool.function.defer_loading", {"tools": [{**LOOK, "defer_loading": True}]}, NOT_SHOWN),
+    case("tool.function.allowed_callers", {"tools": [{**LOOK, "allowed_callers": ["direct"]}]}, NOT_SHOWN),
+    case("tool.function.async", {"tools": [{**LOOK, "async": True}]}, NOT_SHOWN),
+    case("tool.function.output_schema", {"tools": [{**LOOK, "output_schema": SCHEMA}]}, NOT_SHOWN),
+]
+
+
+@pytest.mark.parametrize(("members", "shown"), ECHOING)
+def test_a_parameter_is_accepted_and_changes_nothing_for_the_model(
+    http: httpx2.Client, upstream: Upstream, members: Json, shown: Json
+) -> None:
+    plain = {"tools": [LOOK]} if "tools" in members else {}
+    upstream.script(Answer("Hello"), Answer("Hello"))
+    ask(http, **plain)
+    response = ask(http, **members)
+    assert upstream.requests[0].body == upstream.requests[1].body
+    assert same_where_named(response, shown) == shown
+    for tool in members.get("tools", ()):
+        assert response["tools"] == [{**tool, "description": None}]
+
+
+# ---- parameters that are refused ---------------------------------------------------------------------
+
+UNSUPPORTED = "unsupported_parameter"
+REFUSED = [
+    case("param.background", {"background": True}, "background", UNSUPPORTED),
+    case("param.truncation.auto", {"truncation": "auto"}, "truncation", UNSUPPORTED),
+    case("param.prompt", {"prompt": {"id": "pmpt_1"}}, "prompt", UNSUPPORTED, also=("param.prompt.id",)),
+    case("param.prompt.version", {"prompt": {"id": "pmpt_1", "version": "2"}}, "prompt", UNSUPPORTED),
+    case(
+        "param.prompt.variables",
+        {"prompt": {"id": "pmpt_1", "variables": {"a": "b"}}},
+        "prompt",
+        UNSUPPORTED,
+    ),
+    case(
+        "param.context_management",
+        {"context_management": [{"type": "compaction"}]},
+        "context_management",
+        UNSUPPORTED,
+        also=("param.context_management.type",),
+    ),
+    case(
+        "param.context_management.compact_threshold",
+        {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
+        "context_management",
+        UNSUPPORTED,
+    ),
+    case(
+        "param.prompt_cache_options.prewarm",
+        {"prompt_cache_options": {"prewarm": True}},
+        "prompt_cache_options.prewarm",
+        UNSUPPORTED,
+    ),
+    case(
+        "param.moderation",
+        {"moderation": {"model": "omni"}},
+        "moderation",
+        UNSUPPORTED,
+        also=("param.moderation.model",),
+    ),
+    case(
+        "param.moderation.policy",
+        {"moderation": {"model": "omni", "policy": {"input": {"mode": "block"}}}},
+        "moderation",
+        UNSUPPORTED,
+    ),
+    case(
+        "param.image.context_compression.enabled",
+        {"image": {"context_compression": "enabled"}},
+        "image.context_compression",
+        UNSUPPORTED,
+    ),
+    case("param.generate", {"generate": False}, "generate", "unknown_parameter"),
+    case("param.stream_id", {"stream_id": "s"}, "stream_id", "unknown_parameter"),
+    case("param.multi_agent", {"multi_agent": {"enabled": True}}, "multi_agent", "unknown_parameter"),
+]
+
+
+@pytest.mark.parametrize(("members", "param", "code"), REFUSED)
+def test_a_parameter_that_is_not_there_yet_is_refused(
+    http: httpx2.Client, upstream: Upstream, members: Json, param: str, code: str
+) -> None:
+    assert refused(http, **members) == (400, param, code)
+    assert upstream.requests == []
+
+
+# ---- tools ------------------------------------------------------------------------------------------
+
+UNSERVED = [row_id for row_id in ids_of("tool", does="refuses")]
+
+
+@covers(*ids_of("tool", does="refuses"))
+@pytest.mark.parametrize("row_id", UNSERVED)
+def test_a_tool_that_is_not_served_yet_is_refused(
+    http: httpx2.Client, upstream: Upstream, row_id: str
+) -> None:
+    kind = row_id.removeprefix("tool.")
+    for tool in (sent for sent, _ in ECHOES if sent["type"] == kind):
+        assert refused(http, tools=[LOOK, tool]) == (400, "tools[1].type", "unsupported_value")
+    assert upstream.requests == []
+
+
+UNSERVED_CHOICES = {
+    "custom": {"name": "c"},
+    "mcp": {"server_label": "s", "name": "n"},
+}
+
+
+@covers(*ids_of("tool_choice", does="refuses"))
+@pytest.mark.parametrize("row_id", ids_of("tool_choice", does="refuses"))
+def test_a_choice_of_a_tool_that_is_not_there_is_refused(
+    http: httpx2.Client, upstream: Upstream, row_id: str
+) -> None:
+    kind = row_id.removeprefix("tool_choice.")
+    choice = {"type": kind, **UNSERVED_CHOICES.get(kind, {})}
+    assert refused(http, tools=[LOOK], tool_choice=choice) == (400, "tool_choice", None)
+    assert upstream.requests == []
+
+
+# ---- include ----------------------------------------------------------------------------------------
+
+
+@covers(*ids_of("include", does="echoes"))
+@pytest.mark.parametrize("row_id", ids_of("include", does="echoes"))
+def test_a_value_of_include_is_accepted_wherever_it_may_stand(
+    http: httpx2.Client, upstream: Upstream, row_id: str
+) -> None:
+    value = row_id.removeprefix("include.")
+    upstream.script(Answer("Hello"))
+    response = ask(http, include=[value])
+    url = f"/v1/responses/{response['id']}"
+    for query in ({"include[]": value}, {"include": value}):
+        assert http.get(url, params=query).json() == response
+        assert http.get(f"{url}/input_items", params=query).status_code == 200
+
+
+@covers("include.message.output_text.logprobs", "include.reasoning.encrypted_content")
+def test_logprobs_and_sealed_reasoning_are_there_only_when_included(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.default = Answer("Hello", reasoning="Hm.")
+    thought, message = ask(http)["output"]
+    assert "encrypted_content" not in thought
+    assert message["content"][0]["logprobs"] == []
+    include = ["message.output_text.logprobs", "reasoning.encrypted_content"]
+    thought, message = ask(http, include=include, store=False)["output"]
+    assert [logprob["token"] for logprob in message["content"][0]["logprobs"]] == ["Hello"]
+    assert "Hm." not in thought["encrypted_content"]
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": thought["encrypted_content"]}
+    ask(http, input=[{"role": "user", "content": "hi"}, sealed])
+
+
+# ---- the Response object ----------------------------------------------------------------------------
+
+MINIMAL: Json = {
+    "object": "response",
+    "status": "completed",
+    "background": False,
+    "error": None,
+    "frequency_penalty": 0.0,
+    "incomplete_details": None,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "model": "m",
+    "moderation": None,
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "prompt_cache_retention": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}, "verbosity": "medium"},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "usage": {
+        "input_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 12,
+    },
+    "user": None,
+    "metadata": {},
+}
+
+
+@covers(*ids_of("field"))
+def test_a_response_shows_these_fields_and_no_others(http: httpx2.Client, upstream: Upstream) -> None:
+    upstream.default = Answer("Hello")
+    response = ask(http)
+    made = {name: response.pop(name) for name in ("id", "created_at", "completed_at", "output")}
+    assert response == MINIMAL
+    assert re.fullmatch("resp_[0-9a-f]{50}", made["id"])
+    assert isinstance(made["created_at"], int)
+    assert made["completed_at"] >= made["created_at"]
+    assert [item["type"] for item in made["output"]] == ["message"]
+    conversation = http.post("/v1/conversations", json={}).json()
+    assert ask(http, conversation=conversation["id"])["conversation"] == {"id": conversation["id"]}
+    said = {row.id for row in rows().values() if row.id.startswith("field.") and row.does != "refuses"}
+    assert {f"field.{name}" for name in (*MINIMAL, *made, "conversation")} == said
