@@ -27,7 +27,12 @@ class Running:
 
     def __init__(self, config: Config) -> None:
         settings = uvicorn.Config(
-            create_app(config), loop="uvloop", http="httptools", log_level="error", lifespan="on"
+            create_app(config),
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            log_level="error",
+            lifespan="on",
         )
         self._server = uvicorn.Server(settings)
         self._socket = socket.socket()

@@ -120,7 +120,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         workers=settings.server.workers,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
         lifespan="on",
         access_log=False,
         log_level="warning",

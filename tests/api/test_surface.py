@@ -56,6 +56,7 @@ def same_where_named(value: Json, named: Json) -> Json:
 
 # ---- parameters that act: what the upstream gets, and what the response shows ------------------------
 
+TOLD_FUNCTION = {"name": "look", "parameters": {"type": "object"}, "strict": True}
 FORCED = {"type": "function", "function": {"name": "look"}}
 TOLD = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
 
@@ -103,9 +104,7 @@ ACTING = [
     case(
         "param.tools",
         {"tools": [LOOK]},
-        {"tools": [{"type": "function", "function": {**_bare, "parameters": {"type": "object"}}}]}
-        if (_bare := {"name": "look", "strict": True})
-        else {},
+        {"tools": [{"type": "function", "function": TOLD_FUNCTION}]},
         {"tools": [{**LOOK, "description": None}]},
         also=("tool.function", "tool.function.strict"),
     ),
@@ -281,20 +280,30 @@ def test_a_summary_of_the_reasoning_is_told_when_asked_for(
     assert summarized["reasoning"]["summary"] == "auto"
 
 
+SPOKEN = [
+    {"role": "user", "content": "hi"},
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+    {"role": "assistant", "content": "Hello"},
+    {"role": "user", "content": "again"},
+]
+
+
 @covers("param.reasoning.context")
-def test_old_reasoning_is_left_out_unless_all_turns_are_asked_for(
-    http: httpx2.Client, upstream: Upstream
+def test_old_reasoning_reaches_the_model_when_all_turns_are_asked_for(
+    _upstream: Upstream, tmp_path: Path, upstream: Upstream
 ) -> None:
-    spoken = [
-        {"role": "user", "content": "hi"},
-        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
-        {"role": "assistant", "content": "Hello"},
-        {"role": "user", "content": "again"},
-    ]
-    for context in ("auto", "current_turn", "all_turns"):
-        upstream.script(Answer("Hello"))
-        shown = ask(http, input=spoken, reasoning={"context": context})
-        assert shown["reasoning"] == {"effort": None, "summary": None, "context": context}
+    config = config_for(_upstream, tmp_path)
+    backends = {name: replace(held, dialect="vllm") for name, held in config.backends.items()}
+    upstream.lenient = True
+    upstream.default = Answer("Hello")
+    with (
+        Running(replace(config, backends=backends)) as running,
+        httpx2.Client(base_url=running.url) as http,
+    ):
+        for context, reasoning in (("auto", None), ("current_turn", None), ("all_turns", "Hm.")):
+            shown = ask(http, input=SPOKEN, reasoning={"context": context})
+            assert shown["reasoning"] == {"effort": None, "summary": None, "context": context}
+            assert upstream.last.body["messages"][1].get("reasoning") == reasoning
 
 
 # ---- parameters that are accepted and do nothing more ------------------------------------------------
@@ -424,11 +433,8 @@ def test_a_parameter_that_is_not_there_yet_is_refused(
 
 # ---- tools ------------------------------------------------------------------------------------------
 
-UNSERVED = [row_id for row_id in ids_of("tool", does="refuses")]
-
-
 @covers(*ids_of("tool", does="refuses"))
-@pytest.mark.parametrize("row_id", UNSERVED)
+@pytest.mark.parametrize("row_id", ids_of("tool", does="refuses"))
 def test_a_tool_that_is_not_served_yet_is_refused(
     http: httpx2.Client, upstream: Upstream, row_id: str
 ) -> None:

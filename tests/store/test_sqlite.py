@@ -4,13 +4,13 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
 import pytest
 
 from antiphon.protocol import errors
-from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
+from antiphon.store.base import ConversationRow, ItemRow, Order, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.sqlite import SqliteStore
 from antiphon.store.sqlite_connection import Incompatible
@@ -279,7 +279,7 @@ async def test_deleted_text_is_overwritten_on_disk(file: Path) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 async def test_input_items_are_paged_through_forks_without_gaps(
-    store: SqliteStore, order: str, limit: int
+    store: SqliteStore, order: Order, limit: int
 ) -> None:
     await talk(store, "r1", "r2")
     await store.save_response(P, turn("f1", "r1"))
@@ -574,7 +574,7 @@ async def test_a_write_is_done_though_nobody_waits_for_it(store: SqliteStore) ->
 async def test_a_write_that_fails_does_not_hurt_those_beside_it(store: SqliteStore, file: Path) -> None:
     await store.save_response(P, turn("r"))
     await begin(store, "c", "a")
-    jobs = []
+    jobs: list[Awaitable[object]] = []
     for n in range(10):
         jobs.append(store.save_response(P, turn(f"r{n}", "r")))
         jobs.append(store.save_response(P, turn("r", asks=items(f"lost {n}"))))

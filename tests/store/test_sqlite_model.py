@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import pytest
@@ -129,8 +129,8 @@ def jsons(entries: Sequence[Entry]) -> list[bytes]:
 class Pair:
     """A project of the store and its model, which are told the same."""
 
-    def __init__(self, store: SqliteStore, file: Path, project: str) -> None:
-        self.store, self.file, self.project = store, file, project
+    def __init__(self, store: SqliteStore, disk: sqlite3.Connection, project: str) -> None:
+        self.store, self.disk, self.project = store, disk, project
         self.model = Model()
         self.made = {"resp": 0, "conv": 0, "msg": 0}
 
@@ -211,7 +211,7 @@ class Pair:
         stored = await self.store.response(self.project, name)
         history = await self.store.history(self.project, name)
         if response is None:
-            assert stored is history is None
+            assert (stored, history) == (None, None)
             return
         assert stored is not None
         assert stored.output == jsons(response.output)
@@ -249,19 +249,19 @@ class Pair:
 
     async def compare_disk(self) -> None:
         needed = self.model.needed()
-        with sqlite3.connect(self.file) as db:
-            stored = db.execute("SELECT id, json FROM items WHERE project_id = ?", (self.project,)).fetchall()
-            (links,) = db.execute(
-                "SELECT count(*) FROM links WHERE project_id = ?", (self.project,)
-            ).fetchone()
-        db.close()
+        sql = "SELECT id, json FROM items WHERE project_id = ?"
+        stored = self.disk.execute(sql, (self.project,)).fetchall()
         assert set(stored) == {(entry.row.id, entry.row.json) for entry in needed}
         assert len(stored) == len(set(stored))
-        assert links == len(needed)
+        assert self.count("links") == len(needed)
         known = {item_id for item_id, _ in stored}
         for n in range(self.made["msg"]):
             found = await self.store.item(self.project, f"msg_{n + 1}")
             assert (found is not None) == (f"msg_{n + 1}" in known)
+
+    def count(self, table: str) -> int:
+        sql = f"SELECT count(*) FROM {table} WHERE project_id = ?"
+        return int(self.disk.execute(sql, (self.project,)).fetchone()[0])
 
 
 def in_order(rows: list[ItemRow], order: str) -> list[ItemRow]:
@@ -295,7 +295,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Ru
     file = tmp_path_factory.mktemp("model") / "antiphon.db"
     with asyncio.Runner() as runner:
         store = runner.run(SqliteStore.open(file))
-        yield runner, (Pair(store, file, f"project {n}") for n in range(10**9))
+        disk = sqlite3.connect(file)
+        yield runner, (Pair(store, disk, f"project {n}") for n in count())
+        disk.close()
         runner.run(store.close())
 
 
@@ -317,12 +319,4 @@ async def follow(pair: Pair, steps: list[tuple[Any, ...]]) -> None:
     await pair.delete_everything()
     await pair.compare()
     kept = [ended for ended in pair.model.ended.values() if not pair.model.kept.isdisjoint(ended)]
-    assert threads_left(pair) == len(kept)
-
-
-def threads_left(pair: Pair) -> int:
-    with sqlite3.connect(pair.file) as db:
-        sql = "SELECT count(*) FROM threads WHERE project_id = ?"
-        (count,) = db.execute(sql, (pair.project,)).fetchone()
-    db.close()
-    return int(count)
+    assert pair.count("threads") == len(kept)

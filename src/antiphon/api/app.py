@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from antiphon.api import conversations, metrics, models, responses
@@ -71,7 +71,7 @@ async def health(_: Request) -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
-def _routes() -> list[Route]:
+def _routes() -> list[BaseRoute]:
     return [
         *responses.routes,
         *conversations.routes,

@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from antiphon.api import metrics
 from antiphon.api.disconnect import Disconnected
@@ -35,6 +37,9 @@ class Edge:
         self._projects = projects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
@@ -53,6 +58,16 @@ class Edge:
             log.exception("request failed", request_id=answer.request_id, path=scope["path"])
             await answer.refuse(ApiError("The server had an error while processing your request."))
         metrics.count_request(scope, answer.status)
+
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: a wrong key is told as an HTTP answer to the handshake."""
+        try:
+            scope["project"] = self._project(scope)
+        except ApiError as fault:
+            body = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
+            await WebSocket(scope, receive, send).send_denial_response(body)
+            return
+        await self._routes(scope, receive, send)
 
     def _project(self, scope: Scope) -> str:
         if not self._projects or not scope["path"].startswith("/v1"):

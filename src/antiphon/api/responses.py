@@ -6,10 +6,10 @@ from contextlib import aclosing
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from antiphon.api import metrics, pages, sse
+from antiphon.api import metrics, pages, sse, websocket
 from antiphon.api.body import json, read_body
 from antiphon.api.disconnect import connected
 from antiphon.api.services import Services, project, services
@@ -100,8 +100,9 @@ def _not_found(response_id: str) -> NotFound:
     return NotFound(f"Response with id '{response_id}' not found.", param="id")
 
 
-routes = [
+routes: list[BaseRoute] = [
     Route("/v1/responses", create, methods=["POST"]),
+    WebSocketRoute("/v1/responses", websocket.respond),
     Route("/v1/responses/{response_id}", retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/cancel", cancel, methods=["POST"]),

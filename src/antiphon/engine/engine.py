@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from antiphon.backends.router import Router
 from antiphon.context.seal import Seal
+from antiphon.engine.memory import Memory
 from antiphon.engine.prepare import Preparation
 from antiphon.engine.run import Run
 from antiphon.protocol.errors import InvalidRequest
@@ -35,13 +36,13 @@ class Engine:
         self._deadline = deadline
 
     @asynccontextmanager
-    async def run(self, project: str, parsed: Parsed) -> AsyncIterator[Run]:
+    async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
         """A run of the request. Its conversation, if it has one, is its own until the block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be carried out.
         """
         async with self._locked(project, parsed.request.conversation_id):
-            plan = await self._preparation.plan(project, parsed)
+            plan = await self._preparation.plan(project, parsed, memory)
             yield Run(plan, self.store, self._seal, self._verify, self._deadline)
 
     @asynccontextmanager

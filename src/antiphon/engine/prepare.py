@@ -13,10 +13,12 @@ from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
 from antiphon.engine.configuration import configured
+from antiphon.engine.memory import Memory
 from antiphon.engine.pairing import check_pairs
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
 from antiphon.protocol.faults import duplicate_id
+from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import (
@@ -44,8 +46,27 @@ class Plan:
     backend: Backend
     toolbox: Toolbox
     turn: Turn
+    history: Sequence[Item]
+    """What came before."""
     input: Sequence[Item]
     """The request's own input, in the form in which it is stored."""
+    carried: bool = False
+    """Whether the history is stored nowhere: then it is kept as part of the input."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """All that the model reads."""
+        return (*self.history, *self.input)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the client sees events, and so knows of the response before it ends."""
+        return bool(self.request.stream) or isinstance(self.request, CreateFrame)
+
+    @property
+    def generates(self) -> bool:
+        """A warm-up prepares the state and answers nothing."""
+        return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
 
 
 class Preparation:
@@ -56,13 +77,14 @@ class Preparation:
         self._store = store
         self._seal = seal
 
-    async def plan(self, project: str, parsed: Parsed) -> Plan:
-        """Raises InvalidRequest or NotFound."""
+    async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
+        """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
         toolbox = Toolbox(request.tools or ())
-        history = await self._history(project, request)
+        remembered = memory and memory.recall(request.previous_response_id or "")
+        history = remembered or await self._history(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         given = [await self._resolve(project, item, new_id) for item in parsed.items]
@@ -75,7 +97,9 @@ class Preparation:
         check_capable(request, turn, route.capabilities)
         response = opening(request, response_id, int(time.time()))
         response.model = route.model
-        return Plan(project, request, response, new_id, route.backend, toolbox, turn, given)
+        return Plan(
+            project, request, response, new_id, route.backend, toolbox, turn, history, given, bool(remembered)
+        )
 
     def _turn(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, items: Sequence[Item]

@@ -72,12 +72,15 @@ class Run:
                     yield told
         except ApiError as fault:
             self._fail(fault)
-        if self.plan.request.stream or not self.silent:
+        if self.plan.streamed or not self.silent:
             await self._keep()
         yield self._drain()
 
     async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
         """Turns of the model, until one of them is the last. Raises ApiError."""
+        if not self.plan.generates:
+            self._complete()
+            return
         turn, faulty = self.plan.turn, 0
         while True:
             telling = self._telling()
@@ -158,9 +161,9 @@ class Run:
             id=response.id,
             created_at=response.created_at,
             json=encode(replace(response, output=[])),
-            input=_rows(self.plan.input),
+            input=_rows(self.plan.items if self.plan.carried else self.plan.input),
             output=_rows(response.output),
-            previous_response_id=request.previous_response_id,
+            previous_response_id=None if self.plan.carried else request.previous_response_id,
             conversation_id=None if failed else request.conversation_id,
         )
         await self._store.save_response(self.plan.project, row)

@@ -16,6 +16,7 @@ import msgspec
 from antiphon.protocol import faults
 from antiphon.protocol.content import InputText
 from antiphon.protocol.examine import examine
+from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import InputMessage, ItemReference, LocalShellCallOutput, decode_item
@@ -45,15 +46,15 @@ class Parsed:
     """Its input, as items also where it was a text."""
 
 
-def parse_create(body: bytes, lenient: bool = False, *, may_be_empty: bool = False) -> Parsed:
-    """Parse the body of POST /responses. `lenient` drops members that we don't know; `may_be_empty` is
-    for a warm-up, which asks for no answer and so may come without any input."""
-    request = parse(body, CreateResponse, lenient, look=_look_at_create)
+def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] = CreateResponse) -> Parsed:
+    """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
+    A warm-up, which asks for no answer, may come without any input."""
+    request = parse(body, kind, lenient, look=partial(_look_at_create, kind))
     if not request.input:
         _refuse_absent(_object(body))
     items = _input_items(request.input, lenient)
     _refuse_two_pasts(request)
-    if not may_be_empty:
+    if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
     return Parsed(request, items)
 
@@ -149,9 +150,9 @@ def _decode_again(
         raise faults.unexplained(unfit, path) from unfit
 
 
-def _look_at_create(plain: JsonObject, lenient: bool) -> None:
+def _look_at_create(kind: type[CreateResponse], plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
-    examine(plain, CreateResponse, drop_unknown=lenient)
+    examine(plain, kind, drop_unknown=lenient)
 
 
 def _refuse_absent(plain: JsonObject) -> None:

@@ -75,7 +75,10 @@ class Store(Protocol):
     async def save_response(self, project: str, row: ResponseRow) -> None:
         """Keep a finished response with its items. With a conversation its items are appended there
         (and nothing is when the conversation was deleted meanwhile). Items whose id is already stored
-        in the project (an item replayed by the client) are linked, not stored again."""
+        in the project (an item replayed by the client) are linked, not stored again; but an id that
+        comes with other content is a version of its own, as clients make ids too. When what it
+        continues was deleted while it ran, the response is kept all the same, with what is left.
+        An input item that the conversation has already is part of the response only."""
         ...
 
     async def response(self, project: str, response_id: str) -> StoredResponse | None: ...
@@ -91,13 +94,14 @@ class Store(Protocol):
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
         """The input side of the response: inherited context and its own input (BEHAVIOURS.md 7.3).
+        An id that is in it twice makes a cursor mean the first of them, in the order asked for.
 
         Raises `errors.NotFound` (param "after") when `query.after` is not among them.
         """
         ...
 
     async def item(self, project: str, item_id: str) -> bytes | None:
-        """An item by id, for an `item_reference`."""
+        """An item by id, for an `item_reference`; the newest, when clients gave the id to several."""
         ...
 
     async def create_conversation(
@@ -111,7 +115,8 @@ class Store(Protocol):
     ) -> ConversationRow | None: ...
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8)."""
+        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8); those of a response go
+        when that response is deleted too."""
         ...
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:

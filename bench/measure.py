@@ -1,0 +1,199 @@
+"""Runs workloads and probes, and gathers what they cost."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench import server as servers
+from bench.client import Job, Seen
+from bench.server import Memory, Server, load
+from bench.workloads import Budget, Request, Workload, job
+
+_WARM_UP = 0.2
+"""The part of a workload that is run before anything is counted."""
+
+
+@dataclass
+class Cost:
+    """What a server spent on a workload; one entry in each list for each round, or each answer."""
+
+    cpu: list[float] = field(default_factory=list)
+    """Processor seconds for 1,000 answers, in each round."""
+    rates: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    first_events: list[float] = field(default_factory=list)
+    first_deltas: list[float] = field(default_factory=list)
+    errors: int = 0
+    first_error: str = ""
+    load_share: float = 0.0
+    """Part of the time in which the load itself was busy, at most; near 1 it held the server up."""
+
+    def add(self, cpu: float, seen: Seen) -> None:
+        answers = len(seen.latencies) or 1
+        self.cpu.append(cpu * 1000 / answers)
+        self.rates.append(answers / seen.seconds)
+        self.latencies += seen.latencies
+        self.first_events += seen.first_events
+        self.first_deltas += seen.first_deltas
+        self.errors += seen.errors
+        self.first_error = self.first_error or seen.first_error
+        self.load_share = max(self.load_share, seen.cpu / seen.seconds)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that are shown and kept; times in milliseconds."""
+        return {
+            "cpu_per_1000": median(self.cpu),
+            "cpu_rounds": self.cpu,
+            "per_second": median(self.rates),
+            "p50_ms": percentile(self.latencies, 50),
+            "p99_ms": percentile(self.latencies, 99),
+            "first_event_ms": percentile(self.first_events, 50),
+            "first_delta_ms": percentile(self.first_deltas, 50),
+            "errors": self.errors,
+            "first_error": self.first_error,
+            "load_share": self.load_share,
+        }
+
+
+@dataclass
+class Compared:
+    """A workload on the server and, where it can do the same, on the floor."""
+
+    name: str
+    server: dict[str, Any]
+    floor: dict[str, Any] | None = None
+    budget: Budget | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        floor = self.floor["cpu_per_1000"] if self.floor else 0
+        return self.server["cpu_per_1000"] / floor if floor else None
+
+
+def percentile(values: Sequence[float], rank: int) -> float | None:
+    """In milliseconds; None of nothing."""
+    if not values:
+        return None
+    return sorted(values)[min(len(values) - 1, len(values) * rank // 100)] * 1000
+
+
+# ---- workloads --------------------------------------------------------------------------------------
+
+
+def compare(workload: Workload, floor: Server, server: Server, prefix: str = "") -> Compared:
+    """Rounds of the floor and of the server in turn, so that whatever else goes on here meets both."""
+    contenders = [
+        (floor, workload.floor_job(floor), Cost()),
+        (server, workload.job(server, prefix), Cost()),
+    ]
+    for _server, wanted, _cost in contenders:
+        load(_part(wanted))
+    for _ in range(workload.rounds):
+        for contender, wanted, cost in contenders:
+            _count(contender, wanted, cost)
+    (_, _, below), (_, _, above) = contenders
+    return Compared(workload.name, above.summary(), below.summary(), workload.budget)
+
+
+def _part(wanted: Job) -> Job:
+    count = max(wanted.concurrency, int(wanted.count * _WARM_UP))
+    return Job(**{**wanted.__dict__, "count": min(count, wanted.count)})
+
+
+def _count(server: Server, wanted: Job, cost: Cost) -> Seen:
+    before = server.cpu()
+    seen = load(wanted)
+    cost.add(server.cpu() - before, seen)
+    return seen
+
+
+# ---- reading what is stored -------------------------------------------------------------------------
+
+_READS = 1000
+
+
+def reads(server: Server, prefix: str = "") -> list[Compared]:
+    """GETs of responses, their input items, and a page of a long conversation."""
+    stored = load(Workload("", count=100).job(server, prefix)).ids
+    conversation = _conversation(server)
+    return [
+        _read(server, "GET response", [f"/v1/responses/{id}" for id in stored]),
+        _read(server, "GET input items", [f"/v1/responses/{id}/input_items" for id in stored]),
+        _read(server, "GET 20 of 100 items", [f"/v1/conversations/{conversation}/items"]),
+    ]
+
+
+def _conversation(server: Server) -> str:
+    """A conversation of a hundred messages; each request may bring twenty."""
+    items = [{"type": "message", "role": "user", "content": f"Message {n} of many."} for n in range(20)]
+    body = json.dumps({"items": items})
+    made = load(job(server, [("POST", "/v1/conversations", body)], 1, 1, "conv_")).ids[0]
+    load(job(server, [("POST", f"/v1/conversations/{made}/items", body)], 4, 1, "msg_"))
+    return made
+
+
+def _read(server: Server, name: str, paths: Iterable[str]) -> Compared:
+    requests: list[Request] = [("GET", path, "") for path in paths]
+    wanted, cost = job(server, requests, _READS, 16, '"object"'), Cost()
+    load(_part(wanted))
+    for _ in range(3):
+        _count(server, wanted, cost)
+    return Compared(name, cost.summary())
+
+
+# ---- chains -----------------------------------------------------------------------------------------
+
+
+def chain(server: Server, turns: int, chains: int, prefix: str = "") -> list[float]:
+    """The median time of each turn, in milliseconds: what a history costs that grows."""
+    wanted = Workload("").job(server, prefix)
+    wanted.turns, wanted.count = turns, 2
+    load(wanted)
+    wanted.count = chains
+    seen = load(wanted)
+    if seen.errors:
+        raise SystemExit(f"bench: a chain broke: {seen.first_error}")
+    return [median(seen.latencies[turn::turns]) * 1000 for turn in range(turns)]
+
+
+# ---- a server's beginning, and its size --------------------------------------------------------------
+
+IDLE = 1000
+_MEMORY_STREAMS = 64
+
+
+def start_up(url: str, times: int = 3) -> tuple[float, float]:
+    """Seconds from the command to the first answer, and the processor's part of it."""
+    waited, spent = [], []
+    for _ in range(times):
+        begun = time.perf_counter()
+        with servers.antiphon(url) as server:
+            waited.append(time.perf_counter() - begun)
+            spent.append(server.cpu())
+    return median(waited), median(spent)
+
+
+def memory(start: Callable[[], Any], request: Callable[[Server, Workload], Job]) -> dict[str, Memory]:
+    """A new server's size at rest, at its peak under 64 streams at once, and after that."""
+    sizes = {}
+    with start() as server:
+        load(request(server, Workload("", count=1, concurrency=1)))
+        server.reset_peak()
+        sizes["at rest"] = server.memory()
+        load(request(server, Workload("", stream=True, count=1000, concurrency=_MEMORY_STREAMS)))
+        sizes["64 streams"] = server.memory()
+    return sizes
+
+
+def idle_streams(start: Callable[[], Any], request: Callable[[Server, Workload], Job]) -> float:
+    """Kilobytes for each of 1,000 streams that wait for their model."""
+    waiting = Workload("", "paced-2-4000", stream=True, count=IDLE, concurrency=IDLE)
+    with start() as server:
+        load(request(server, Workload("", stream=True, count=100)))
+        server.reset_peak()
+        before = server.memory().resident
+        load(request(server, waiting))
+        return (server.memory().peak - before) * 1024 / IDLE

@@ -1,0 +1,104 @@
+"""What is measured, as data: one row for each workload, with its budget where DESIGN.md section 11 has one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bench.client import Job
+from bench.server import Server
+
+Request = tuple[str, str, str]
+
+
+class Budget(NamedTuple):
+    """How many times the floor's cost may be spent: what must hold, and what is aimed for."""
+
+    must: float
+    aim: float
+
+
+PLAIN, BURST, PACED = Budget(6, 4), Budget(5, 3.3), Budget(2.2, 1.6)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Responses of one kind, at one concurrency."""
+
+    name: str
+    model: str = "burst-200"
+    stream: bool = False
+    store: bool = True
+    count: int = 1000
+    concurrency: int = 16
+    rounds: int = 3
+    budget: Budget | None = None
+    quick: bool = False
+
+    def floor_job(self, server: Server) -> Job:
+        """The same for the floor, which speaks the upstream's language."""
+        body: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": _QUESTION}]}
+        if self.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        if self.calls:
+            body["tools"] = [{"type": "function", "function": _NOTE}]
+        end = r"data: \[DONE\]" if self.stream else '"finish_reason"'
+        return self._job(server, ("POST", "/v1/chat/completions", json.dumps(body)), end)
+
+    def job(self, server: Server, prefix: str = "") -> Job:
+        body: dict[str, Any] = {"model": prefix + self.model, "input": _QUESTION, "store": self.store}
+        if self.stream:
+            body["stream"] = True
+        if self.calls:
+            body["tools"] = [{"type": "function", **_NOTE}]
+        return self._job(server, ("POST", "/v1/responses", json.dumps(body)), self._end)
+
+    @property
+    def calls(self) -> bool:
+        return self.model.startswith("call")
+
+    @property
+    def _end(self) -> str:
+        return r'"type":\s*"response\.completed"' if self.stream else r'"status":\s*"completed"'
+
+    def _job(self, server: Server, request: Request, end: str) -> Job:
+        return job(server, [request], self.count, self.concurrency, end)
+
+
+_QUESTION = "Tell me, in about two hundred words, why the sea is salt and the rain is not."
+_NOTE = {
+    "name": "note",
+    "description": "Keep a note.",
+    "parameters": {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    },
+}
+
+WORKLOADS = (
+    Workload("plain, stored", budget=PLAIN, quick=True),
+    Workload("plain, not stored", store=False, budget=PLAIN),
+    Workload("burst streams, stored", stream=True, budget=BURST, quick=True),
+    Workload("burst streams, not stored", stream=True, store=False, budget=BURST),
+    Workload(
+        "paced streams, 64 at once",
+        "paced-200",
+        stream=True,
+        count=200,
+        concurrency=64,
+        rounds=2,
+        budget=PACED,
+        quick=True,
+    ),
+    Workload("paced streams, 16 at once", "paced-200", stream=True, count=48, rounds=2, budget=PACED),
+    Workload("call streams", "call-200", stream=True, budget=BURST),
+    Workload("plain calls", "call-200", budget=PLAIN),
+    *(Workload(f"plain, {n} at once", concurrency=n, rounds=2) for n in (1, 64, 512)),
+    *(Workload(f"burst streams, {n} at once", stream=True, concurrency=n, rounds=2) for n in (1, 64, 512)),
+)
+
+
+def job(server: Server, requests: Sequence[Request], count: int, concurrency: int, end: str) -> Job:
+    return Job(server.host, server.port, list(requests), count, concurrency, end)

@@ -1,0 +1,165 @@
+"""The WebSocket transport of /v1/responses (SURFACE.md and BEHAVIOURS.md, section 8 of each).
+
+Frames in, events out: the same JSON as in a stream, without its wrapping. A lane answers one response at a
+time; what comes meanwhile waits. Lanes (`stream_id`) run side by side.
+"""
+
+import asyncio
+from contextlib import aclosing
+
+import msgspec
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from antiphon.api import metrics
+from antiphon.api.services import Services
+from antiphon.engine.memory import Memory
+from antiphon.engine.run import Run
+from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
+from antiphon.protocol.events import Event
+from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
+from antiphon.protocol.parse import Parsed, parse_create
+from antiphon.protocol.wire import encode
+
+log = structlog.get_logger()
+
+LANES = 16
+LIFETIME = 60 * 60
+"""Seconds after which a connection ends, as on the real API."""
+QUEUE = 32
+"""Frames that may wait in a lane."""
+
+_peek = msgspec.json.Decoder(Peek)
+
+
+async def respond(socket: WebSocket) -> None:
+    """GET /responses with Upgrade: websocket."""
+    await socket.accept()
+    connection = Connection(socket, socket.state.services, socket.scope["project"])
+    try:
+        async with asyncio.timeout(LIFETIME):
+            await connection.serve()
+    except TimeoutError:
+        message = "A connection lasts 60 minutes at most. Open a new one."
+        await connection.refuse(InvalidRequest(message, code="websocket_connection_limit_reached"), None)
+        await socket.close()
+
+
+class Connection:
+    """One client, with its lanes and what is remembered for it."""
+
+    def __init__(self, socket: WebSocket, services: Services, project: str) -> None:
+        self._socket = socket
+        self._services = services
+        self._project = project
+        self._memory = Memory()
+        self._lanes: dict[str | None, asyncio.Queue[bytes]] = {}
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def serve(self) -> None:
+        """Until the client goes away; what is under way is stopped then."""
+        try:
+            while (text := await self._frame()) is not None:
+                await self._receive(text)
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def refuse(self, fault: ApiError, lane: str | None) -> None:
+        """Tell a fault; the connection stays open."""
+        frame = ErrorFrame(status=fault.status, error=fault.body(), stream_id=lane)
+        await self._socket.send_text(encode(frame).decode())
+
+    async def _frame(self) -> bytes | None:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        text = message.get("text")
+        return text.encode() if text is not None else message.get("bytes") or b""
+
+    async def _receive(self, text: bytes) -> None:
+        """Take a frame to its lane."""
+        try:
+            seen = _peek.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            await self.refuse(InvalidRequest("A frame must be a JSON object."), None)
+            return
+        try:
+            await self._sort(seen, text)
+        except ApiError as fault:
+            await self.refuse(fault, seen.stream_id)
+
+    async def _sort(self, seen: Peek, text: bytes) -> None:
+        if seen.type == "response.steer":
+            await self._refuse_steering(seen)
+        elif seen.type != "response.create":
+            known = one_of(("response.create", "response.steer"))
+            message = f"Invalid value: '{seen.type}'. Supported values are: {known}."
+            raise InvalidRequest(message, param="type", code="invalid_value")
+        elif len(text) > self._services.config.server.max_body_bytes:
+            raise TooLarge("The frame is too large.", code="request_too_large")
+        else:
+            self._enqueue(seen.stream_id, text)
+
+    def _enqueue(self, lane: str | None, text: bytes) -> None:
+        queue = self._lanes.get(lane)
+        if queue is None:
+            if len(self._lanes) >= LANES:
+                message = f"A connection has {LANES} lanes at most."
+                raise InvalidRequest(message, param="stream_id", code="websocket_stream_limit_reached")
+            queue = self._lanes[lane] = asyncio.Queue(QUEUE)
+            self._workers.append(asyncio.create_task(self._work(lane, queue)))
+        if queue.full():
+            message = f"At most {QUEUE} frames can wait in a lane."
+            raise InvalidRequest(message, code="websocket_stream_limit_reached")
+        queue.put_nowait(text)
+
+    async def _work(self, lane: str | None, queue: asyncio.Queue[bytes]) -> None:
+        """Answer the frames of a lane, one after another."""
+        while True:
+            text = await queue.get()
+            try:
+                await self._answer(lane, self._parse(text))
+            except ApiError as fault:
+                self._memory.forget(lane)
+                await self.refuse(fault, lane)
+            except WebSocketDisconnect:
+                return
+            except Exception:
+                log.exception("turn failed")
+                self._memory.forget(lane)
+                await self.refuse(ApiError("The server had an error while processing your request."), lane)
+
+    def _parse(self, text: bytes) -> Parsed:
+        lenient = self._services.config.server.lenient
+        return parse_create(text, lenient, kind=CreateFrame)
+
+    async def _answer(self, lane: str | None, parsed: Parsed) -> None:
+        running = self._services.engine.run(self._project, parsed, self._memory)
+        async with running as run, aclosing(run.events()) as batches:
+            async for told in batches:
+                for event in told:
+                    await self._socket.send_text(_text(event, lane))
+        metrics.count_response(run.machine.snapshot())
+        self._remember(lane, run)
+
+    def _remember(self, lane: str | None, run: Run) -> None:
+        response = run.machine.snapshot()
+        if response.status == "failed":
+            self._memory.forget(lane)
+        elif not response.store:
+            self._memory.keep(lane, response.id, (*run.plan.items, *response.output))
+
+    async def _refuse_steering(self, seen: Peek) -> None:
+        message = "The models of this server cannot be steered while they write."
+        failed = SteerFailed(
+            SteerError("invalid_request_error", "steering_not_supported", message),
+            Steer(seen.previous_response_id, seen.input),
+        )
+        await self._socket.send_text(encode(failed).decode())
+
+
+def _text(event: Event, lane: str | None) -> str:
+    data = encode(event).decode()
+    return data if lane is None else f'{data[:-1]},"stream_id":{encode(lane).decode()}}}'

@@ -1,0 +1,52 @@
+"""What goes over a WebSocket besides events (SURFACE.md section 8)."""
+
+from typing import Any, Literal
+
+from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.wire import Wire, shown
+
+
+class CreateFrame(CreateResponse, kw_only=True):
+    """`response.create`: the body of POST /responses, and what only a connection knows. `stream` and
+    `background` mean nothing here; Codex sends the former all the same."""
+
+    type: Literal["response.create"] = shown("response.create")
+    generate: bool | None = None
+    """false: prepare the state and answer nothing. The response's id can be continued."""
+    stream_id: str | None = None
+    """The lane of the connection that this response uses: lanes run side by side."""
+
+
+class Peek(Wire, forbid_unknown_fields=False):
+    """What tells frames apart."""
+
+    type: str | None = None
+    stream_id: str | None = None
+    previous_response_id: str | None = None
+    input: Any = None
+
+
+class Steer(Wire):
+    previous_response_id: str | None
+    input: Any
+
+
+class SteerError(Wire):
+    type: str
+    code: str
+    message: str
+
+
+class SteerFailed(Wire, tag="response.steer.failed", tag_field="type"):
+    """No backend of ours can be steered while it writes (BEHAVIOURS.md section 8)."""
+
+    error: SteerError
+    steer: Steer
+
+
+class ErrorFrame(Wire, tag="error", tag_field="type", kw_only=True):
+    """A frame that could not be carried out. The connection stays open."""
+
+    status: int
+    error: dict[str, str | None]
+    stream_id: str | None = None
