@@ -3,12 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
+from antiphon.api.encoding import unpack
 from antiphon.protocol.errors import TooLarge
 from antiphon.protocol.wire import encode
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises TooLarge past `limit` bytes, before it is read when its length is known."""
+    """The whole body, unpacked. Raises TooLarge past `limit` bytes, before it is read when its length is
+    known; InvalidRequest when it cannot be unpacked."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -19,7 +21,9 @@ async def read_body(request: Request, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    encoding = request.headers.get("content-encoding")
+    return unpack(body, encoding, limit) if encoding else body
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -173,6 +173,46 @@ class ArgumentsDone(ItemEvent, tag="response.function_call_arguments.done"):
     arguments: str
 
 
+class CustomInputDelta(ItemEvent, tag="response.custom_tool_call_input.delta"):
+    obfuscated = True
+    delta: str
+
+
+class CustomInputDone(ItemEvent, tag="response.custom_tool_call_input.done"):
+    input: str
+
+
+class PatchDiffDelta(ItemEvent, tag="response.apply_patch_call_operation_diff.delta"):
+    """Undocumented, like its end; recorded from the real API."""
+
+    obfuscated = True
+    delta: str
+
+
+class PatchDiffDone(ItemEvent, tag="response.apply_patch_call_operation_diff.done"):
+    diff: str
+
+
+class CommandEvent(Event):
+    """Something happens to a command of a shell call. The API names no item_id here."""
+
+    output_index: int
+    command_index: int
+
+
+class CommandAdded(CommandEvent, tag="response.shell_call_command.added"):
+    command: str
+
+
+class CommandDelta(CommandEvent, tag="response.shell_call_command.delta"):
+    obfuscated = True
+    delta: str
+
+
+class CommandDone(CommandEvent, tag="response.shell_call_command.done"):
+    command: str
+
+
 def event_type(kind: type[Event]) -> str:
     """The `type` under which events of a class go over the wire."""
     tag = kind.__struct_config__.tag

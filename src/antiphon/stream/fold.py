@@ -15,6 +15,8 @@ from antiphon.stream import table
 from antiphon.stream.table import State
 
 Json = dict[str, Any]
+Path = tuple[str, ...]
+"""Where a member stands in an item: its name, or the object that has it and its name."""
 
 _IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role")
 _ECHOES_THAT_CHANGE = frozenset(
@@ -43,21 +45,28 @@ class _Item:
         self.json: Json = dict(added)
         self.state: State = table.OPEN
         self.rows = table.rows_of(added["type"])
-        self.told: set[str] = set()
+        self.told: set[Path] = set()
         """Members that events have built; the finished item must agree with them."""
 
-    def parts(self, member: str) -> list[Json]:
-        if member not in self.told:
-            self.json[member] = []
-            self.told.add(member)
-        parts: list[Json] = self.json[member]
-        return parts
+    def list(self, *path: str) -> list[Any]:
+        """The list that events build at a place."""
+        holder = self._holder(path, [])
+        held: list[Any] = holder[path[-1]]
+        return held
 
-    def append(self, member: str, delta: str) -> None:
-        if member not in self.told:
-            self.json[member] = ""
-            self.told.add(member)
-        self.json[member] += delta
+    def append(self, path: Path, delta: str) -> None:
+        """More of the text that events build at a place."""
+        self._holder(path, "")[path[-1]] += delta
+
+    def _holder(self, path: Path, empty: Any) -> Json:
+        """The object that has the member; the member is empty before the first event builds it."""
+        if len(path) > 1:
+            self.json[path[0]] = dict(self.json[path[0]])  # the event that it came with is not ours
+        holder = self.json if len(path) == 1 else self.json[path[0]]
+        if path not in self.told:
+            holder[path[-1]] = empty
+            self.told.add(path)
+        return holder
 
 
 class Fold:
@@ -147,9 +156,15 @@ def _finished(item: _Item, done: Json) -> Json:
     """The finished item, once it agrees with all that was told of it."""
     for member in _IDENTITY:
         _expect(done.get(member), item.json.get(member), f"item done: {member}")
-    for member in item.told:
-        _expect(done.get(member), item.json[member], f"item done: {member}")
+    for path in item.told:
+        _expect(_at(done, path), _at(item.json, path), f"item done: {'.'.join(path)}")
     return done
+
+
+def _at(value: Any, path: Path) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 # ---- what each event builds -------------------------------------------------------------------------
@@ -159,7 +174,7 @@ Build = Callable[[_Item, Json], None]
 
 def _part_added(member: str, index: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        parts = item.parts(member)
+        parts = item.list(member)
         _expect(event[index], len(parts), f"part added: {index}")
         parts.append(dict(event["part"]))
 
@@ -168,7 +183,7 @@ def _part_added(member: str, index: str) -> Build:
 
 def _part_done(member: str, index: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        _expect(event["part"], item.parts(member)[event[index]], "part done")
+        _expect(event["part"], item.list(member)[event[index]], "part done")
 
     return build
 
@@ -177,7 +192,7 @@ def _grow(member: str, index: str, text: str) -> Build:
     """A delta to the text of a part, with its logprobs if it has any."""
 
     def build(item: _Item, event: Json) -> None:
-        part = item.parts(member)[event[index]]
+        part = item.list(member)[event[index]]
         part[text] += event["delta"]
         if event.get("logprobs"):
             part["logprobs"] = part["logprobs"] + event["logprobs"]
@@ -187,7 +202,7 @@ def _grow(member: str, index: str, text: str) -> Build:
 
 def _whole(member: str, index: str, text: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        part = item.parts(member)[event[index]]
+        part = item.list(member)[event[index]]
         _expect(event[text], part[text], f"{event['type']}: {text}")
         if "logprobs" in event:
             _expect(event["logprobs"], part["logprobs"], f"{event['type']}: logprobs")
@@ -196,21 +211,35 @@ def _whole(member: str, index: str, text: str) -> Build:
 
 
 def _annotated(item: _Item, event: Json) -> None:
-    part = item.parts("content")[event["content_index"]]
+    part = item.list("content")[event["content_index"]]
     _expect(event["annotation_index"], len(part["annotations"]), "annotation_index")
     part["annotations"] = [*part["annotations"], event["annotation"]]
 
 
-def _member_grows(member: str) -> Build:
-    return lambda item, event: item.append(member, event["delta"])
+def _member_grows(*path: str) -> Build:
+    return lambda item, event: item.append(path, event["delta"])
 
 
-def _member_whole(member: str) -> Build:
+def _member_whole(*path: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        item.append(member, "")
-        _expect(event[member], item.json[member], f"{event['type']}: {member}")
+        item.append(path, "")
+        _expect(event[path[-1]], _at(item.json, path), f"{event['type']}: {path[-1]}")
 
     return build
+
+
+def _command_added(item: _Item, event: Json) -> None:
+    commands = item.list("action", "commands")
+    _expect(event["command_index"], len(commands), "command added: command_index")
+    commands.append(event["command"])
+
+
+def _command_grows(item: _Item, event: Json) -> None:
+    item.list("action", "commands")[event["command_index"]] += event["delta"]
+
+
+def _command_whole(item: _Item, event: Json) -> None:
+    _expect(event["command"], item.list("action", "commands")[event["command_index"]], "command done")
 
 
 _BUILD: dict[str, Build] = {
@@ -229,4 +258,11 @@ _BUILD: dict[str, Build] = {
     "response.reasoning_summary_text.done": _whole("summary", "summary_index", "text"),
     "response.function_call_arguments.delta": _member_grows("arguments"),
     "response.function_call_arguments.done": _member_whole("arguments"),
+    "response.custom_tool_call_input.delta": _member_grows("input"),
+    "response.custom_tool_call_input.done": _member_whole("input"),
+    "response.apply_patch_call_operation_diff.delta": _member_grows("operation", "diff"),
+    "response.apply_patch_call_operation_diff.done": _member_whole("operation", "diff"),
+    "response.shell_call_command.added": _command_added,
+    "response.shell_call_command.delta": _command_grows,
+    "response.shell_call_command.done": _command_whole,
 }

@@ -87,6 +87,8 @@ _SUMMARY: Rows = {
     ("summary told", "response.reasoning_summary_part.done"): OPEN,
 }
 
+_DIFF = "response.apply_patch_call_operation_diff"
+
 ITEMS: Mapping[str, Rows] = {
     "message": {
         **_parts(("output_text", "output_text"), ("refusal", "refusal")),
@@ -95,6 +97,15 @@ ITEMS: Mapping[str, Rows] = {
     },
     "reasoning": {**_parts(("reasoning_text", "reasoning_text")), **_SUMMARY, **_DONE},
     "function_call": _told("response.function_call_arguments.delta* response.function_call_arguments.done"),
+    "custom_tool_call": _told("response.custom_tool_call_input.delta* response.custom_tool_call_input.done"),
+    # A file that is deleted has no diff to tell.
+    "apply_patch_call": {**_told(f"{_DIFF}.delta* {_DIFF}.done"), **_DONE},
+    "shell_call": {
+        (OPEN, "response.shell_call_command.added"): "command",
+        ("command", "response.shell_call_command.delta"): "command",
+        ("command", "response.shell_call_command.done"): OPEN,
+        **_DONE,
+    },
 }
 
 

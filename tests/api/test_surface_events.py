@@ -1,0 +1,211 @@
+"""Every event, status and reason: what a stream tells, and what is told of a response that failed."""
+
+import json
+import re
+from typing import Any
+
+import httpx2
+import pytest
+from tests.ledger import case, covers, ids_of
+from tests.scripted import Answer, Called, Upstream, refusal
+
+from antiphon.stream import table
+
+Json = dict[str, Any]
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}
+START = ["response.created", "response.in_progress"]
+
+
+def stream(http: httpx2.Client, **members: Any) -> list[Json]:
+    answer = http.post("/v1/responses", json={"model": "m", "input": "hi", "stream": True, **members})
+    assert answer.status_code == 200, answer.text
+    return [json.loads(data) for data in re.findall("^data: (.*)", answer.text, re.M)]
+
+
+def item(*told: str) -> list[str]:
+    """The events of an item, in short: `output_text.delta`."""
+    return [f"response.{name}" for name in ("output_item.added", *told, "output_item.done")]
+
+
+def part(stem: str) -> list[str]:
+    return ["content_part.added", f"{stem}.delta", f"{stem}.done", "content_part.done"]
+
+
+SUMMARY = [
+    "reasoning_summary_part.added",
+    "reasoning_summary_text.delta",
+    "reasoning_summary_text.done",
+    "reasoning_summary_part.done",
+]
+ARGUMENTS = ["function_call_arguments.delta", "function_call_arguments.done"]
+TEXT = item(*part("output_text"))
+
+STREAMS = [
+    case(
+        "event.response.output_text.delta",
+        Answer("Hello"),
+        {},
+        [*TEXT, "response.completed"],
+        also=(
+            "event.response.created",
+            "event.response.in_progress",
+            "event.response.output_item.added",
+            "event.response.output_item.done",
+            "event.response.content_part.added",
+            "event.response.content_part.done",
+            "event.response.output_text.done",
+            "event.response.completed",
+            "status.in_progress",
+            "status.completed",
+        ),
+    ),
+    case(
+        "event.response.refusal.delta",
+        Answer(refusal="No."),
+        {},
+        [*item(*part("refusal")), "response.completed"],
+        also=("event.response.refusal.done",),
+    ),
+    case(
+        "event.response.reasoning_text.delta",
+        Answer("Hello", reasoning="Hm."),
+        {},
+        [*item(*part("reasoning_text")), *TEXT, "response.completed"],
+        also=("event.response.reasoning_text.done",),
+    ),
+    case(
+        "event.response.reasoning_summary_text.delta",
+        Answer("Hello", reasoning="Hm."),
+        {"reasoning": {"summary": "auto"}},
+        [*item(*SUMMARY), *TEXT, "response.completed"],
+        also=(
+            "event.response.reasoning_summary_part.added",
+            "event.response.reasoning_summary_part.done",
+            "event.response.reasoning_summary_text.done",
+        ),
+    ),
+    case(
+        "event.response.function_call_arguments.delta",
+        Answer(calls=[Called("look"), Called("look")]),
+        {"tools": [LOOK]},
+        [*item(*ARGUMENTS), *item(*ARGUMENTS), "response.completed"],
+        also=("event.response.function_call_arguments.done",),
+    ),
+    case(
+        "event.response.incomplete",
+        Answer("Hel", finish="length"),
+        {"max_output_tokens": 16},
+        [*TEXT, "response.incomplete"],
+        also=("status.incomplete", "incomplete.max_output_tokens"),
+    ),
+    case(
+        "incomplete.content_filter",
+        Answer("Hel", finish="content_filter"),
+        {},
+        [*TEXT, "response.incomplete"],
+    ),
+    case(
+        "event.response.failed",
+        Answer(status=500, error="down"),
+        {},
+        ["error", "response.failed"],
+        also=("event.error", "status.failed", "failure.server_error"),
+    ),
+]
+STATUS = {"completed": None, "incomplete": "incomplete_details", "failed": "error"}
+
+
+@pytest.mark.parametrize(("answer", "members", "told"), STREAMS)
+def test_a_stream_tells_these_events_in_this_order(
+    http: httpx2.Client, upstream: Upstream, answer: Answer, members: Json, told: list[str]
+) -> None:
+    upstream.script(answer)
+    events = stream(http, **members)
+    assert [event["type"] for event in events] == [*START, *told]
+    assert {event["response"]["status"] for event in events[:2]} == {"in_progress"}
+    last = events[-1]["response"]
+    assert last["status"] == events[-1]["type"].removeprefix("response.")
+    for status, reason in STATUS.items():
+        if reason:
+            assert (last[reason] is not None) is (last["status"] == status)
+
+
+@covers("incomplete.max_output_tokens", "incomplete.content_filter", "status.incomplete")
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+)
+def test_a_response_that_was_cut_off_says_why(
+    http: httpx2.Client, upstream: Upstream, finish: str, reason: str
+) -> None:
+    upstream.script(Answer("Hel", finish=finish))
+    response = http.post("/v1/responses", json={"model": "m", "input": "hi"}).json()
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": reason})
+    assert response["output"][-1]["status"] == "incomplete"
+    assert response["completed_at"] is None
+
+
+FAILURES = [
+    case("failure.server_error", Answer(status=500, error="down"), "server_error"),
+    case("failure.rate_limit_exceeded", refusal(429, "Slow down."), "rate_limit_exceeded"),
+    case(
+        "failure.context_length_exceeded",
+        refusal(400, "The prompt is too long.", "context_length_exceeded"),
+        "context_length_exceeded",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "code"), FAILURES)
+def test_a_response_that_failed_says_why(
+    http: httpx2.Client, upstream: Upstream, answer: Answer, code: str
+) -> None:
+    upstream.script(answer)
+    *_, error, failed = stream(http)
+    assert error["error"]["message"] == error["message"]
+    assert failed["response"]["error"]["code"] == code
+    assert failed["response"]["status"] == "failed"
+
+
+# ---- what is never told ------------------------------------------------------------------------------
+
+TOLD = {event.partition(":")[0] for rows in (table.RESPONSE, *table.ITEMS.values()) for _, event in rows}
+TOLD.add("response.output_item.done")
+# There is a row for them, and nobody who takes it yet.
+BACKGROUND = {"response.queued", "response.cancelled"}
+NO_ANNOTATOR = {"response.output_text.annotation.added"}
+
+
+@covers(*ids_of("event", does="refuses"))
+@pytest.mark.parametrize("row_id", ids_of("event", does="refuses"))
+def test_an_event_of_what_is_not_there_yet_cannot_be_told(row_id: str) -> None:
+    assert row_id.removeprefix("event.") not in TOLD - BACKGROUND - NO_ANNOTATOR
+
+
+@covers(*ids_of("event", does="acts"))
+def test_every_event_of_the_transition_table_is_one_of_the_ledgers() -> None:
+    assert {f"event.{name}" for name in TOLD - BACKGROUND - NO_ANNOTATOR} == set(ids_of("event", does="acts"))
+
+
+@covers("event.response.queued", "event.response.cancelled", "status.queued", "status.cancelled")
+def test_nothing_waits_in_the_background(http: httpx2.Client) -> None:
+    answer = http.post("/v1/responses", json={"model": "m", "input": "hi", "background": True})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "background")
+
+
+REASONS = {
+    "data_residency_mismatch": {},
+    "bio_policy": {},
+    "misalignment_policy_violation": {},
+}
+
+
+@covers(*ids_of("failure", does="refuses"), *ids_of("incomplete", does="refuses"))
+@pytest.mark.parametrize("row_id", [*ids_of("failure", does="refuses"), *ids_of("incomplete", does="refuses")])
+def test_a_code_of_an_upstream_is_not_passed_off_as_ours(
+    http: httpx2.Client, upstream: Upstream, row_id: str
+) -> None:
+    code = row_id.rpartition(".")[2]
+    upstream.script(refusal(500, "It says so.", code))
+    assert stream(http)[-1]["response"]["error"]["code"] == "server_error"
+    upstream.script(Answer("Hel", finish=code))
+    assert stream(http)[-1]["response"]["incomplete_details"] is None
