@@ -58,7 +58,9 @@ def items() -> dict[str, list[Any]]:
 
 def known() -> dict[str, set[str]]:
     """For each kind of rows, the keys that the SDK has."""
-    text = {path for tag, kinds in items().items() for path in shape(*kinds) if tag in ("message", "reasoning")}
+    text = {
+        path for tag, kinds in items().items() for path in shape(*kinds) if tag in ("message", "reasoning")
+    }
     return {
         "endpoint": set(endpoints()),
         "param": params(),
@@ -103,7 +105,9 @@ _CREATED_ITEMS = set(members(item_create_params.ItemCreateParams)) - _PATH
 def params() -> set[str]:
     """The parameters of POST /responses, with their members and values down to a depth."""
     top = set(members(CREATE[0]))
-    return top | {path for path in all_params() if path.count(".") < _DEPTH and not path.startswith(_OWN_TABLES)}
+    return top | {
+        path for path in all_params() if path.count(".") < _DEPTH and not path.startswith(_OWN_TABLES)
+    }
 
 
 def all_params() -> set[str]:

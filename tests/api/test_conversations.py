@@ -4,8 +4,9 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import httpx2
@@ -541,19 +542,11 @@ def test_of_many_at_once_one_is_answered(client: OpenAI, upstream: Upstream, con
     with ThreadPoolExecutor(5) as pool:
         told = [pool.submit(attempt, n) for n in range(5)]
         gate.wait_reached()
-        for _ in range(4):
-            next(done for done in _finished(told))
+        list(islice(as_completed(told, timeout=10), 4))
         gate.open()
 
     assert sorted(answer.result() for answer in told) == ["completed"] + ["conversation_locked"] * 4
     assert len(items_of(client, conv)) == 3
-
-
-def _finished(told: list[Any]) -> Iterator[Any]:
-    """Those that are done; waits for one more each time."""
-    from concurrent.futures import as_completed
-
-    yield from as_completed(told, timeout=10)
 
 
 @pytest.mark.parametrize("after", [0, 2])

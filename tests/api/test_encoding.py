@@ -7,7 +7,6 @@ import zlib
 import httpx2
 import msgspec
 import pytest
-
 from tests.scripted import Answer, Upstream
 
 if sys.version_info >= (3, 14):

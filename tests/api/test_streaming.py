@@ -304,7 +304,7 @@ def test_a_stream_begins_before_the_model_says_anything(client: OpenAI, upstream
 def test_obfuscation_makes_deltas_of_a_tokens_length_look_alike(
     stream: Stream, upstream: Upstream, options: Json
 ) -> None:
-    words = "I am an incomprehensible counterrevolutionary word".split()
+    words = ["I", "am", "an", "incomprehensible", "counterrevolutionary", "word"]
     upstream.script(Answer(raw=[chunk(content=word) for word in words] + [chunk(finish="stop"), DONE]))
 
     deltas = of_type(stream(**options), "response.output_text.delta")

@@ -6,20 +6,16 @@ from typing import Any
 import httpx2
 import pytest
 from openai import OpenAI
-from tests.conftest import Running
 from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Upstream
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 Json = dict[str, Any]
 THREE = [{"role": "user", "content": text} for text in ("One", "Two", "Three")]
-SOCKET = "endpoint.GET /responses (WebSocket)"
 CANCEL = "endpoint.POST /responses/{response_id}/cancel"
 
 
 def absent() -> list[str]:
-    return [row_id for row_id in ids_of("endpoint", does="refuses") if row_id not in (SOCKET, CANCEL)]
+    return [row_id for row_id in ids_of("endpoint", does="refuses") if row_id != CANCEL]
 
 
 @covers(*ids_of("endpoint", does="refuses"))
@@ -29,13 +25,6 @@ def test_an_endpoint_that_is_not_there_says_so(http: httpx2.Client, row_id: str)
     answer = http.request(method, "/v1" + re.sub(r"\{\w+\}", "x", path))
     codes = {404: "unknown_url", 405: "method_not_allowed"}
     assert answer.json()["error"]["code"] == codes[answer.status_code]
-
-
-@covers("endpoint.GET /responses (WebSocket)", *ids_of("ws.client"), *ids_of("ws.server"))
-def test_no_websocket_is_opened(server: Running) -> None:
-    """So no event of its protocol can be sent, nor does one come."""
-    with pytest.raises(InvalidStatus), connect(server.url.replace("http", "ws") + "/v1/responses"):
-        pass
 
 
 @covers("endpoint.POST /responses/{response_id}/cancel")

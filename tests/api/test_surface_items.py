@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from openai.types.conversations import ConversationItem
 from openai.types.responses import ResponseItem
-from tests.conftest import Running
 from tests.api.test_surface import LOOK, ask, data_dir, refused, server
+from tests.conftest import Running
 from tests.ledger import case, covers, ids_of
 from tests.protocol.test_items import CONVERSATION_DIVERGENCES, EXAMPLES, PNG, stored
 from tests.scripted import Answer, Called, Upstream
@@ -112,7 +112,8 @@ OTHERWISE = {"compaction", "item_reference", "message", "additional_tools"}
 
 @covers(*ids_of("item.input", does="acts"))
 @pytest.mark.parametrize(
-    "row_id", [row_id for row_id in ids_of("item.input", does="acts") if row_id.split(".")[2] not in OTHERWISE]
+    "row_id",
+    [row_id for row_id in ids_of("item.input", does="acts") if row_id.split(".")[2] not in OTHERWISE],
 )
 @pytest.mark.parametrize("size", [0, 1], ids=["least", "most"])
 def test_an_item_is_read_in_a_later_turn_and_listed_as_its_input(

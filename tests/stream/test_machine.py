@@ -12,8 +12,7 @@ from antiphon.protocol.client_items import FunctionCall
 from antiphon.protocol.content import Logprob, UrlCitation
 from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import ResponseError, Usage, opening
-from antiphon.protocol.response import InputTokensDetails, OutputTokensDetails
+from antiphon.protocol.response import InputTokensDetails, OutputTokensDetails, ResponseError, Usage, opening
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, fold
 from antiphon.stream.items import OpenFunctionCall, OpenMessage, OpenReasoning

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from antiphon.api import conversations, metrics, models, responses
+from antiphon.api import conversations, metrics, models, prompts, responses
 from antiphon.api.edge import Edge
 from antiphon.api.services import Services
 from antiphon.backends.base import Backend
@@ -76,6 +76,7 @@ def _routes() -> list[BaseRoute]:
         *responses.routes,
         *conversations.routes,
         *models.routes,
+        *prompts.routes,
         Route("/healthz", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),
     ]

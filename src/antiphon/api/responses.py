@@ -77,6 +77,16 @@ async def cancel(request: Request) -> HttpResponse:
     raise InvalidRequest("Cannot cancel a synchronous response.")
 
 
+async def compact(request: Request) -> HttpResponse:
+    """POST /responses/compact. The body is that of POST /responses, since Codex sends with it what it sends
+    with every request; nothing is streamed or stored."""
+    held = services(request)
+    server = held.config.server
+    parsed = parse_create(await read_body(request, server.max_body_bytes), server.lenient)
+    async with connected(request.receive):
+        return json(await held.engine.compact(project(request), parsed))
+
+
 async def input_items(request: Request) -> HttpResponse:
     """GET /responses/{id}/input_items"""
     query = pages.page_query(request.query_params, ("include",))
@@ -103,6 +113,7 @@ def _not_found(response_id: str) -> NotFound:
 routes: list[BaseRoute] = [
     Route("/v1/responses", create, methods=["POST"]),
     WebSocketRoute("/v1/responses", websocket.respond),
+    Route("/v1/responses/compact", compact, methods=["POST"]),
     Route("/v1/responses/{response_id}", retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/cancel", cancel, methods=["POST"]),

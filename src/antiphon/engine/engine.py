@@ -6,12 +6,16 @@ from contextlib import asynccontextmanager
 
 from antiphon.backends.router import Router
 from antiphon.context.seal import Seal
+from antiphon.engine.compaction import compact, kept
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare import Preparation
-from antiphon.engine.run import Run
+from antiphon.engine.run import Run, usage_of
+from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.ids import new_request_id
+from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
+from antiphon.protocol.response import Usage
 from antiphon.store.base import Store
 
 LEASE = 30.0
@@ -45,6 +49,18 @@ class Engine:
             plan = await self._preparation.plan(project, parsed, memory)
             yield Run(plan, self.store, self._seal, self._verify, self._deadline)
 
+    async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
+        """The request's context, compacted; nothing is stored. Raises ApiError."""
+        plan = await self._preparation.plan(project, parsed)
+        made = await compact(plan.backend, plan.read(plan.items), self._seal, project)
+        item = Compaction(id=plan.new_id("compaction"), encrypted_content=made.encrypted_content)
+        return CompactedResponse(
+            id=plan.response.id,
+            created_at=plan.response.created_at,
+            output=[*kept(plan.items), item],
+            usage=usage_of(made.usage) or Usage.none(),
+        )
+
     @asynccontextmanager
     async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:
         """A conversation takes part in one response at a time (BEHAVIOURS.md 7.6)."""
@@ -55,17 +71,21 @@ class Engine:
         if await self.store.conversation(project, conversation_id) is None:
             yield  # the plan tells that it is not there, in its place in the order of checks
             return
-        if not await self.store.lock_conversation(project, conversation_id, holder, LEASE):
-            raise InvalidRequest(
-                "Another process is currently operating on this conversation. Please retry in a few seconds.",
-                param="conversation",
-                code="conversation_locked",
-            )
-        renewal = asyncio.create_task(self._renew(project, conversation_id, holder))
         try:
-            yield
+            if not await self.store.lock_conversation(project, conversation_id, holder, LEASE):
+                raise InvalidRequest(
+                    "Another process is currently operating on this conversation. "
+                    "Please retry in a few seconds.",
+                    param="conversation",
+                    code="conversation_locked",
+                )
+            renewal = asyncio.create_task(self._renew(project, conversation_id, holder))
+            try:
+                yield
+            finally:
+                renewal.cancel()
         finally:
-            renewal.cancel()
+            # Also when we were cancelled while the lock was on its way; a lock of others stays theirs.
             await self.store.unlock_conversation(project, conversation_id, holder)
 
     async def _renew(self, project: str, conversation_id: str, holder: str) -> None:

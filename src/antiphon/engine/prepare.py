@@ -2,16 +2,19 @@
 anything is sent, told or written."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
+
+from msgspec.structs import replace
 
 from antiphon.backends.base import Backend, Format, JsonSchema, Message, Sampling, TextPart, Turn
 from antiphon.backends.router import Route, Router
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
+from antiphon.engine.compaction import since_compaction
 from antiphon.engine.configuration import configured
 from antiphon.engine.memory import Memory
 from antiphon.engine.pairing import check_pairs
@@ -46,10 +49,14 @@ class Plan:
     backend: Backend
     toolbox: Toolbox
     turn: Turn
+    read: Callable[[Sequence[Item]], Turn]
+    """The turn that other items would make."""
     history: Sequence[Item]
     """What came before."""
     input: Sequence[Item]
     """The request's own input, in the form in which it is stored."""
+    trigger: int | None = None
+    """How many of the items come before a `compaction_trigger`: they are compacted first."""
     carried: bool = False
     """Whether the history is stored nowhere: then it is kept as part of the input."""
 
@@ -87,29 +94,42 @@ class Preparation:
         history = remembered or await self._history(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
-        given = [await self._resolve(project, item, new_id) for item in parsed.items]
+        trigger, plain = _split(parsed.items)
+        given = [await self._resolve(project, item, new_id) for item in plain]
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         items = (*history, *given)
         request = configured(request, items)
         toolbox.extend(tool for item in items if isinstance(item, AdditionalTools) for tool in item.tools)
-        turn = self._turn(project, request, route, toolbox, items)
+        read = self._reader(project, request, route, toolbox)
+        turn = read(items)
         check_capable(request, turn, route.capabilities)
         response = opening(request, response_id, int(time.time()))
         response.model = route.model
         return Plan(
-            project, request, response, new_id, route.backend, toolbox, turn, history, given, bool(remembered)
+            project=project,
+            request=request,
+            response=response,
+            new_id=new_id,
+            backend=route.backend,
+            toolbox=toolbox,
+            turn=turn,
+            read=read,
+            history=history,
+            input=given,
+            trigger=None if trigger is None else len(history) + trigger,
+            carried=bool(remembered),
         )
 
-    def _turn(
-        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, items: Sequence[Item]
-    ) -> Turn:
+    def _reader(
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox
+    ) -> Callable[[Sequence[Item]], Turn]:
         choice, functions = resolve_choice(request.tool_choice, toolbox.functions)
-        context = request.reasoning.context if request.reasoning else None
+        context = (request.reasoning and request.reasoning.context) or "auto"
         transcript = Transcript(recall, partial(self._seal.open, project))
-        return Turn(
+        empty = Turn(
             model=route.model,
-            messages=(*_instructions(request), *transcript.read(items, context or "auto")),
+            messages=tuple(_instructions(request)),
             functions=tuple(functions),
             choice=choice,
             parallel=request.parallel_tool_calls is not False,
@@ -122,6 +142,12 @@ class Preparation:
             cache_key=request.prompt_cache_key,
             service_tier=request.service_tier,
         )
+
+        def read(items: Sequence[Item]) -> Turn:
+            messages = transcript.read(since_compaction(items), context)
+            return replace(empty, messages=(*empty.messages, *messages))
+
+        return read
 
     async def _history(self, project: str, request: CreateResponse) -> Sequence[Item]:
         """What came before: the conversation's items, or those of the response that is continued."""
@@ -142,12 +168,6 @@ class Preparation:
 
     async def _resolve(self, project: str, item: InputItem, new_id: NewId) -> Item:
         """An input item as it is kept; a reference becomes the item that it stands for."""
-        if isinstance(item, CompactionTrigger):
-            raise InvalidRequest(
-                "Items of type 'compaction_trigger' are not supported by this server yet.",
-                param="input",
-                code="unsupported_value",
-            )
         if not isinstance(item, ItemReference):
             return cast(Item, item).stored(new_id)
         row = await self._store.item(project, item.id)
@@ -158,6 +178,15 @@ class Preparation:
                 param="input",
             )
         return decode_stored(row)
+
+
+def _split(items: Sequence[InputItem]) -> tuple[int | None, Sequence[InputItem]]:
+    """The items without triggers, and how many of them come before the last trigger."""
+    plain = [item for item in items if not isinstance(item, CompactionTrigger)]
+    if len(plain) == len(items):
+        return None, plain
+    last = max(i for i, item in enumerate(items) if isinstance(item, CompactionTrigger))
+    return sum(not isinstance(item, CompactionTrigger) for item in items[:last]), plain
 
 
 def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:

@@ -19,11 +19,13 @@ from msgspec.structs import replace
 from antiphon.backends.base import Delta, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
+from antiphon.engine.compaction import compact
 from antiphon.engine.prepare import Plan
 from antiphon.engine.telling import Telling
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
+from antiphon.protocol.items import Compaction
 from antiphon.protocol.response import (
     InputTokensDetails,
     OutputTokensDetails,
@@ -34,6 +36,7 @@ from antiphon.protocol.response import (
 from antiphon.protocol.wire import encode
 from antiphon.store.base import ItemRow, ResponseRow, Store
 from antiphon.stream.fold import BrokenLog, Fold
+from antiphon.stream.items import OpenCompaction
 from antiphon.stream.machine import IncompleteReason, Machine
 
 log = structlog.get_logger()
@@ -77,27 +80,31 @@ class Run:
         yield self._drain()
 
     async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Turns of the model, until one of them is the last. Raises ApiError."""
-        if not self.plan.generates:
+        """All that is told between the start and the end. Raises ApiError."""
+        plan, turn = self.plan, self.plan.turn
+        if plan.trigger is not None:
+            async with aclosing(self._compact(plan.trigger)) as compacting:
+                async for told in compacting:
+                    yield told
+            turn = plan.read(self._compacted(plan.trigger))
+        if not plan.generates or plan.trigger == len(plan.items):
             self._complete()
             return
-        turn, faulty = self.plan.turn, 0
+        async with aclosing(self._speak(turn)) as speaking:
+            async for told in speaking:
+                yield told
+
+    async def _speak(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
+        """Turns of the model, until one of them is the last. Raises ApiError."""
+        faulty = 0
         while True:
             telling = self._telling()
-            # Closed here and now when we are: that is what ends the upstream's work.
-            async with aclosing(self._deltas(turn)) as deltas:
-                async for batch in deltas:
-                    telling.tell(batch)
-                    if told := self._drain():
-                        yield told
-            self._usage = _sum(self._usage, telling.usage)
+            async with aclosing(self._turn(turn, telling)) as speaking:
+                async for told in speaking:
+                    yield told
             if telling.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if telling.finished == "length" else "content_filter")
                 return
-            async with aclosing(telling.settle()) as settling:
-                async for _ in settling:
-                    if told := self._drain():
-                        yield told
             if telling.awaits_client or not telling.answers:
                 self._complete()
                 return
@@ -105,6 +112,39 @@ class Run:
             if faulty > REPAIRS:
                 raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
             turn = _next(turn, telling)
+
+    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
+        """One turn: what the model says, then what becomes of its calls."""
+        # Closed here and now when we are: that is what ends the upstream's work.
+        async with aclosing(self._deltas(turn)) as deltas:
+            async for batch in deltas:
+                telling.tell(batch)
+                if told := self._drain():
+                    yield told
+        self._usage = _sum(self._usage, telling.usage)
+        if telling.finished in ("stop", "calls"):
+            async with aclosing(telling.settle()) as settling:
+                async for _ in settling:
+                    if told := self._drain():
+                        yield told
+
+    async def _compact(self, count: int) -> AsyncGenerator[Sequence[Event], None]:
+        """Compact the first `count` items, as an item of the output."""
+        item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
+        handle = self.machine.open(OpenCompaction, item)
+        handle.compacting()
+        yield self._drain()
+        turn = self.plan.read(self.plan.items[:count])
+        compacted = await compact(self.plan.backend, turn, self._seal, self.plan.project)
+        handle.encrypted_content = compacted.encrypted_content
+        handle.close()
+        self._usage = _sum(self._usage, compacted.usage)
+        yield self._drain()
+
+    def _compacted(self, count: int) -> Sequence[Item]:
+        """The items that the model reads when the first `count` are compacted."""
+        before, after = self.plan.items[:count], self.plan.items[count:]
+        return (*before, *self.machine.snapshot().output, *after)
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
@@ -208,15 +248,20 @@ def _rows(items: Sequence[Item]) -> Sequence[ItemRow]:
     return [ItemRow(item.id or "", encode(item)) for item in items]
 
 
-def _sum(before: Usage | None, told: UsageDelta | None) -> Usage | None:
-    """Usage is that of all turns together."""
+def usage_of(told: UsageDelta | None) -> Usage | None:
+    """What a turn cost, as the API shows it."""
     if told is None:
-        return before
-    turn = Usage(
+        return None
+    return Usage(
         input_tokens=told.input_tokens,
         input_tokens_details=InputTokensDetails(cached_tokens=told.cached_tokens),
         output_tokens=told.output_tokens,
         output_tokens_details=OutputTokensDetails(reasoning_tokens=told.reasoning_tokens),
         total_tokens=told.input_tokens + told.output_tokens,
     )
-    return turn if before is None else before.plus(turn)
+
+
+def _sum(before: Usage | None, told: UsageDelta | None) -> Usage | None:
+    """Usage is that of all turns together."""
+    turn = usage_of(told)
+    return before.plus(turn) if before is not None and turn is not None else turn or before

@@ -213,6 +213,10 @@ class CommandDone(CommandEvent, tag="response.shell_call_command.done"):
     command: str
 
 
+class Compacting(ItemEvent, tag="response.compaction.compacting"):
+    pass
+
+
 def event_type(kind: type[Event]) -> str:
     """The `type` under which events of a class go over the wire."""
     tag = kind.__struct_config__.tag

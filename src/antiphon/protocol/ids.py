@@ -53,6 +53,10 @@ def new_conversation_id() -> str:
     return "conv_" + secrets.token_hex(CONVERSATION_LENGTH // 2)
 
 
+def new_prompt_id() -> str:
+    return "pmpt_" + secrets.token_hex(LENGTH // 2)
+
+
 def new_item_id(item_type: str, owner: str = "") -> str:
     """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
     run = owner.partition("_")[2][:RUN]

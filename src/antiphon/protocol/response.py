@@ -49,6 +49,17 @@ class Usage(Wire):
     output_tokens_details: OutputTokensDetails
     total_tokens: int
 
+    @classmethod
+    def none(cls) -> "Usage":
+        """No tokens."""
+        return cls(
+            input_tokens=0,
+            input_tokens_details=InputTokensDetails(),
+            output_tokens=0,
+            output_tokens_details=OutputTokensDetails(),
+            total_tokens=0,
+        )
+
     def plus(self, other: "Usage") -> "Usage":
         """The tokens of both."""
         cached = self.input_tokens_details.cached_tokens + other.input_tokens_details.cached_tokens

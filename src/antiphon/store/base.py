@@ -13,9 +13,12 @@ Every method that writes does so in one transaction, and returns when it is dura
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from antiphon.store.prompts import Prompts
 
 Order = Literal["asc", "desc"]
 
@@ -71,6 +74,11 @@ class ConversationRow(Struct, frozen=True):
 class Store(Protocol):
     """Rows belong to a project; no method sees another project's rows. Things that are not there are
     None, or False from a delete. `project` is the project's id."""
+
+    @property
+    def prompts(self) -> "Prompts":
+        """The prompt templates."""
+        ...
 
     async def save_response(self, project: str, row: ResponseRow) -> None:
         """Keep a finished response with its items. With a conversation its items are appended there

@@ -13,6 +13,7 @@ from antiphon.store import sqlite_conversations as conversations
 from antiphon.store import sqlite_responses as responses
 from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.sqlite_connection import Readers, Writer, prepare
+from antiphon.store.sqlite_prompts import SqlitePrompts
 
 
 class SqliteStore:
@@ -22,6 +23,7 @@ class SqliteStore:
         self._writer = writer
         self._readers = readers
         self._clock = clock
+        self.prompts = SqlitePrompts(writer, readers)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> "SqliteStore":

@@ -48,10 +48,9 @@ class _Item:
         self.told: set[Path] = set()
         """Members that events have built; the finished item must agree with them."""
 
-    def list(self, *path: str) -> list[Any]:
+    def listed(self, *path: str) -> list[Any]:
         """The list that events build at a place."""
-        holder = self._holder(path, [])
-        held: list[Any] = holder[path[-1]]
+        held: list[Any] = self._holder(path, [])[path[-1]]
         return held
 
     def append(self, path: Path, delta: str) -> None:
@@ -59,10 +58,12 @@ class _Item:
         self._holder(path, "")[path[-1]] += delta
 
     def _holder(self, path: Path, empty: Any) -> Json:
-        """The object that has the member; the member is empty before the first event builds it."""
-        if len(path) > 1:
-            self.json[path[0]] = dict(self.json[path[0]])  # the event that it came with is not ours
-        holder = self.json if len(path) == 1 else self.json[path[0]]
+        """The object that has the member. The first event that builds the member finds it empty."""
+        holder = self.json
+        for name in path[:-1]:
+            if path not in self.told:
+                holder[name] = dict(holder[name])  # what it came in is not ours to change
+            holder = holder[name]
         if path not in self.told:
             holder[path[-1]] = empty
             self.told.add(path)
@@ -174,7 +175,7 @@ Build = Callable[[_Item, Json], None]
 
 def _part_added(member: str, index: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        parts = item.list(member)
+        parts = item.listed(member)
         _expect(event[index], len(parts), f"part added: {index}")
         parts.append(dict(event["part"]))
 
@@ -183,7 +184,7 @@ def _part_added(member: str, index: str) -> Build:
 
 def _part_done(member: str, index: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        _expect(event["part"], item.list(member)[event[index]], "part done")
+        _expect(event["part"], item.listed(member)[event[index]], "part done")
 
     return build
 
@@ -192,7 +193,7 @@ def _grow(member: str, index: str, text: str) -> Build:
     """A delta to the text of a part, with its logprobs if it has any."""
 
     def build(item: _Item, event: Json) -> None:
-        part = item.list(member)[event[index]]
+        part = item.listed(member)[event[index]]
         part[text] += event["delta"]
         if event.get("logprobs"):
             part["logprobs"] = part["logprobs"] + event["logprobs"]
@@ -202,7 +203,7 @@ def _grow(member: str, index: str, text: str) -> Build:
 
 def _whole(member: str, index: str, text: str) -> Build:
     def build(item: _Item, event: Json) -> None:
-        part = item.list(member)[event[index]]
+        part = item.listed(member)[event[index]]
         _expect(event[text], part[text], f"{event['type']}: {text}")
         if "logprobs" in event:
             _expect(event["logprobs"], part["logprobs"], f"{event['type']}: logprobs")
@@ -211,7 +212,7 @@ def _whole(member: str, index: str, text: str) -> Build:
 
 
 def _annotated(item: _Item, event: Json) -> None:
-    part = item.list("content")[event["content_index"]]
+    part = item.listed("content")[event["content_index"]]
     _expect(event["annotation_index"], len(part["annotations"]), "annotation_index")
     part["annotations"] = [*part["annotations"], event["annotation"]]
 
@@ -229,17 +230,17 @@ def _member_whole(*path: str) -> Build:
 
 
 def _command_added(item: _Item, event: Json) -> None:
-    commands = item.list("action", "commands")
+    commands = item.listed("action", "commands")
     _expect(event["command_index"], len(commands), "command added: command_index")
     commands.append(event["command"])
 
 
 def _command_grows(item: _Item, event: Json) -> None:
-    item.list("action", "commands")[event["command_index"]] += event["delta"]
+    item.listed("action", "commands")[event["command_index"]] += event["delta"]
 
 
 def _command_whole(item: _Item, event: Json) -> None:
-    _expect(event["command"], item.list("action", "commands")[event["command_index"]], "command done")
+    _expect(event["command"], item.listed("action", "commands")[event["command_index"]], "command done")
 
 
 _BUILD: dict[str, Build] = {
@@ -256,6 +257,7 @@ _BUILD: dict[str, Build] = {
     "response.reasoning_summary_part.done": _part_done("summary", "summary_index"),
     "response.reasoning_summary_text.delta": _grow("summary", "summary_index", "text"),
     "response.reasoning_summary_text.done": _whole("summary", "summary_index", "text"),
+    "response.compaction.compacting": lambda item, event: None,
     "response.function_call_arguments.delta": _member_grows("arguments"),
     "response.function_call_arguments.done": _member_whole("arguments"),
     "response.custom_tool_call_input.delta": _member_grows("input"),

@@ -22,7 +22,7 @@ from antiphon.protocol.content import (
 )
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import AssistantMessage, Reasoning
+from antiphon.protocol.items import AssistantMessage, Compaction, Reasoning
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
 
 
@@ -200,3 +200,18 @@ class OpenFunctionCall(OpenItem):
         self.step("response.function_call_arguments.done")
         self.machine.tell(events.ArgumentsDone(**self._place, arguments=arguments))
         self.finish(replace(cast(FunctionCall, self.item), arguments=arguments, status=status))
+
+
+class OpenCompaction(OpenItem):
+    """A compaction, while it is made."""
+
+    encrypted_content: str = ""
+    """Set before `close`."""
+
+    def compacting(self) -> None:
+        """Tell that the model is at it."""
+        self.step("response.compaction.compacting")
+        self.machine.tell(events.Compacting(item_id=self.item_id, output_index=self.output_index))
+
+    def close(self, status: ItemStatus = "completed") -> None:
+        self.finish(replace(cast(Compaction, self.item), encrypted_content=self.encrypted_content))

@@ -96,6 +96,7 @@ ITEMS: Mapping[str, Rows] = {
         **_DONE,
     },
     "reasoning": {**_parts(("reasoning_text", "reasoning_text")), **_SUMMARY, **_DONE},
+    "compaction": {(OPEN, "response.compaction.compacting"): OPEN, **_DONE},
     "function_call": _told("response.function_call_arguments.delta* response.function_call_arguments.done"),
     "custom_tool_call": _told("response.custom_tool_call_input.delta* response.custom_tool_call_input.done"),
     # A file that is deleted has no diff to tell.

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 from msgspec import Struct
 
 from antiphon.backends.base import Function, Part
+from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import ItemStatus, Machine
 
 Owner = Literal["client", "server", "approval"]
@@ -18,15 +19,48 @@ Owner = Literal["client", "server", "approval"]
 we ourselves (we run it and the model goes on), or the client's consent comes first."""
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """The terms on which an entry of `tools` is offered."""
+
+    place: str = "tools"
+    """Where the entry stands in the request, for faults."""
+    namespace: str | None = None
+    """The namespace that calls of it name."""
+    about: str = ""
+    """What its namespace is for; told to the model with the first function of it."""
+    checks_strict: bool = False
+    """Whether calls of strict functions are to be checked here, since nobody upstream holds the model to
+    their schemas."""
+    catalog: "Catalog | None" = None
+    """What can be searched for."""
+
+
+class Catalog(Protocol):
+    """The tools that are not offered before they are searched for."""
+
+    def listing(self) -> str:
+        """Their names, each with what it is for, as lines."""
+        ...
+
+    def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
+        """Those that fit names or descriptions. They are offered from now on."""
+        ...
+
+
+class InvalidCall(Exception):
+    """A call that turned out to be none before anything of it was told: the model is asked again."""
+
+
 class OpenCall(Protocol):
-    """A call that is being told: an OpenItem of the tool's own type."""
+    """A call that is being told."""
 
     def arguments(self, delta: str) -> None:
         """A piece of the call's JSON arguments, as the model writes them."""
         ...
 
     def close(self, status: ItemStatus = "completed") -> None:
-        """The call is whole."""
+        """The call is whole. Raises InvalidCall when it is not valid and nothing of it was told yet,
+        UpstreamError when something was."""
         ...
 
 
@@ -42,7 +76,8 @@ class Tool(Protocol):
         ...
 
     def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        """The item that a call of the function becomes, added to the output."""
+        """The item that a call of the function becomes. It is added to the output as soon as enough of the
+        call is known."""
         ...
 
     def holds(self, name: str) -> bool:

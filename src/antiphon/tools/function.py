@@ -1,15 +1,25 @@
 """`function`: a function of the client's. The call completes the response; the client answers it with a
-`function_call_output`."""
+`function_call_output`.
+
+The arguments go to the client as the model writes them. When the function is strict and nobody upstream
+holds the model to its schema, they are held back until they are whole, checked, and the model is asked again
+for what does not fit. `strict: null` promises nothing and is told live.
+"""
 
 from collections.abc import Sequence
 
 from antiphon.backends.base import Function, Message
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
-from antiphon.protocol.tools import FunctionTool
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.tools import AllowedCallers, FunctionTool
+from antiphon.protocol.wire import JsonObject, encode
 from antiphon.stream.items import OpenFunctionCall
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import Owner
+from antiphon.tools.base import Owner, Terms
+from antiphon.tools.names import offered_name
+from antiphon.tools.partial import decode
 from antiphon.tools.recall import answered, called, output_parts
+from antiphon.tools.schema import Schema
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
@@ -17,13 +27,17 @@ _NO_PARAMETERS = {"type": "object", "properties": {}}
 class FunctionOfClient:
     """A resolved `function` tool."""
 
-    def __init__(self, tool: FunctionTool) -> None:
+    def __init__(self, tool: FunctionTool, terms: Terms | None = None) -> None:
+        self._wire = tool
+        self._terms = terms or Terms()
+        refuse_programs(tool.allowed_callers, self._terms)
         self._function = Function(
-            name=tool.name,
-            description=tool.description or "",
+            name=offered_name(tool.name, self._terms.namespace),
+            description=_described(tool, self._terms),
             parameters=tool.parameters or _NO_PARAMETERS,
             strict=bool(tool.strict),
         )
+        self._schema = _schema(tool, self._terms) if tool.strict and self._terms.checks_strict else None
 
     def functions(self) -> Sequence[Function]:
         return (self._function,)
@@ -32,17 +46,23 @@ class FunctionOfClient:
         return "client"
 
     def holds(self, name: str) -> bool:
-        return False
+        return self._schema is not None
 
     def check(self, name: str, arguments: str) -> str | None:
-        return None
+        if self._schema is None:
+            return None
+        value = decode(arguments)
+        fault = value if isinstance(value, str) else self._schema.fault(value)
+        return fault and f"The call of {name} does not fit the function's schema: {fault}"
 
     def open(self, machine: Machine, name: str, call_id: str) -> OpenFunctionCall:
         item = FunctionCall(
             id=machine.new_id("function_call"),
             call_id=call_id,
-            name=name,
+            name=self._wire.name,
+            namespace=self._terms.namespace,
             arguments="",
+            async_=self._wire.async_,
             status="in_progress",
         )
         return machine.open(OpenFunctionCall, item)
@@ -50,9 +70,36 @@ class FunctionOfClient:
 
 def recall_call(item: FunctionCall) -> Sequence[Message]:
     """A past call, as the assistant made it."""
-    return (called(item.call_id, item.name, item.arguments),)
+    return (called(item.call_id, offered_name(item.name, item.namespace), item.arguments),)
 
 
 def recall_output(item: FunctionCallOutput) -> Sequence[Message]:
     """What the client answered."""
     return (answered(item.call_id or "", output_parts(item.output)),)
+
+
+def refuse_programs(callers: AllowedCallers | None, terms: Terms) -> None:
+    """Raises InvalidRequest for a tool that the model itself may not call."""
+    if callers is not None and "direct" not in callers:
+        raise InvalidRequest(
+            "Programs that call tools are not supported by this server yet: allowed_callers must have 'direct'.",
+            param=f"{terms.place}.allowed_callers",
+            code="unsupported_value",
+        )
+
+
+def _described(tool: FunctionTool, terms: Terms) -> str:
+    returns = tool.output_schema and f"Returns JSON that fits this schema: {encode(tool.output_schema).decode()}"
+    return "\n\n".join(part for part in (tool.description, returns, terms.about) if part)
+
+
+def _schema(tool: FunctionTool, terms: Terms) -> Schema:
+    schema: JsonObject = tool.parameters or _NO_PARAMETERS
+    try:
+        return Schema(schema)
+    except ValueError as fault:
+        raise InvalidRequest(
+            f"Invalid schema for function '{tool.name}': {str(fault).partition(chr(10))[0]}",
+            param=f"{terms.place}.parameters",
+            code="invalid_function_parameters",
+        ) from fault

@@ -1,0 +1,150 @@
+"""/v1/prompts: templates for `prompt {id, version, variables}`.
+
+The reference has no endpoint for them (ENDPOINTS.md section 7): these follow its style.
+"""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from antiphon.api import pages
+from antiphon.api.body import json, read_body
+from antiphon.api.services import project, services
+from antiphon.context.prompt import PromptMessage, instructed, names
+from antiphon.engine.prompts import (
+    absent_version,
+    messages_of,
+    prompt_not_found,
+    template_of,
+    version_number,
+)
+from antiphon.protocol import faults
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.ids import new_prompt_id
+from antiphon.protocol.item import item_type
+from antiphon.protocol.items import AssistantMessage, InputMessage
+from antiphon.protocol.parse import parse, parse_items
+from antiphon.protocol.prompt import CreatePrompt, Prompt, Template, UpdatePrompt
+from antiphon.protocol.wire import encode
+from antiphon.store.base import ItemRow, Page
+from antiphon.store.prompts import PromptChange, PromptPage, PromptRow
+
+
+async def create(request: Request) -> HttpResponse:
+    """POST /prompts"""
+    server = services(request).config.server
+    asked = parse(await read_body(request, server.max_body_bytes), CreatePrompt, server.lenient)
+    template = _template(asked, server.lenient)
+    if template is None:
+        raise faults.missing("instructions")
+    row = PromptRow(new_prompt_id(), int(time.time()), asked.name, 1, 1, template)
+    await services(request).store.prompts.create(project(request), row)
+    return json(_shown(row))
+
+
+async def show(request: Request) -> HttpResponse:
+    """GET /prompts"""
+    query = pages.page_query(request.query_params)
+    page = await services(request).store.prompts.page(project(request), query)
+    return _show_page(page, [row.id for row in page.rows])
+
+
+async def retrieve(request: Request) -> HttpResponse:
+    """GET /prompts/{id}, or with `?version=` an older or newer one than the default"""
+    pages.check_members(request.query_params, ("version",))
+    prompt_id, version = request.path_params["prompt_id"], request.query_params.get("version")
+    prompts = services(request).store.prompts
+    row = await prompts.get(project(request), prompt_id, version_number(version))
+    if row is None and version is not None and await prompts.get(project(request), prompt_id):
+        raise absent_version(prompt_id, version)
+    if row is None:
+        raise prompt_not_found(prompt_id)
+    return json(_shown(row))
+
+
+async def update(request: Request) -> HttpResponse:
+    """POST /prompts/{id}"""
+    server = services(request).config.server
+    asked = parse(await read_body(request, server.max_body_bytes), UpdatePrompt, server.lenient)
+    default = None if asked.default_version is None else version_number(asked.default_version)
+    change = PromptChange(asked.name, _template(asked, server.lenient), default)
+    prompt_id = request.path_params["prompt_id"]
+    row = await services(request).store.prompts.update(project(request), prompt_id, change)
+    if row is None:
+        raise prompt_not_found(prompt_id)
+    return json(_shown(row))
+
+
+async def delete(request: Request) -> HttpResponse:
+    """DELETE /prompts/{id}"""
+    prompt_id = request.path_params["prompt_id"]
+    if not await services(request).store.prompts.delete(project(request), prompt_id):
+        raise prompt_not_found(prompt_id)
+    return json({"id": prompt_id, "object": "prompt.deleted", "deleted": True})
+
+
+async def versions(request: Request) -> HttpResponse:
+    """GET /prompts/{id}/versions"""
+    query = pages.page_query(request.query_params)
+    prompt_id = request.path_params["prompt_id"]
+    page = await services(request).store.prompts.versions(project(request), prompt_id, query)
+    if page is None:
+        raise prompt_not_found(prompt_id)
+    return _show_page(page, [str(row.version) for row in page.rows])
+
+
+def _template(asked: CreatePrompt | UpdatePrompt, lenient: bool) -> bytes | None:
+    """The template that a body brings, as it is kept; None when it brings none."""
+    messages = _messages(asked.input or (), lenient)
+    if not asked.instructions and not messages:
+        return None
+    raws = [msgspec.Raw(encode(message)) for message in messages]
+    return encode(Template(asked.instructions, raws))
+
+
+def _messages(raws: Sequence[msgspec.Raw], lenient: bool) -> list[PromptMessage]:
+    messages: list[PromptMessage] = []
+    for index, item in enumerate(parse_items(raws, "input", lenient)):
+        if not isinstance(item, InputMessage | AssistantMessage):
+            raise InvalidRequest(
+                f"Invalid value: '{item_type(item)}'. A prompt is made of messages.",
+                param=f"input[{index}]",
+                code="invalid_value",
+            )
+        messages.append(item)
+    return messages
+
+
+def _shown(row: PromptRow) -> Prompt:
+    template = template_of(row)
+    return Prompt(
+        id=row.id,
+        created_at=row.created_at,
+        name=row.name,
+        version=str(row.version),
+        default_version=str(row.default_version),
+        instructions=template.instructions,
+        input=template.input,
+        variables=names(instructed(template.instructions, messages_of(template))),
+    )
+
+
+def _show_page(page: PromptPage, cursors: Sequence[str]) -> HttpResponse:
+    rows = [ItemRow(cursor, encode(_shown(row))) for cursor, row in zip(cursors, page.rows, strict=True)]
+    return pages.show_page(Page(rows, page.more))
+
+
+_ONE = "/v1/prompts/{prompt_id}"
+
+routes = [
+    Route("/v1/prompts", create, methods=["POST"]),
+    Route("/v1/prompts", show, methods=["GET"]),
+    Route(_ONE, retrieve, methods=["GET"]),
+    Route(_ONE, update, methods=["POST"]),
+    Route(_ONE, delete, methods=["DELETE"]),
+    Route(f"{_ONE}/versions", versions, methods=["GET"]),
+]

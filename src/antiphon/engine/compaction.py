@@ -1,0 +1,66 @@
+"""Compaction: the model writes down what matters of a context that has grown long.
+
+The summary is sealed into a `compaction` item: only this installation reads it, for this project. Read back,
+it stands for everything before it, except what users and developers wrote, which survives word for word.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+from msgspec.structs import replace
+
+from antiphon.backends.base import Backend, Delta, Message, TextDelta, TextPart, Turn, UsageDelta
+from antiphon.context.seal import Seal
+from antiphon.context.transcript import COMPACTION
+from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.item import Item
+from antiphon.protocol.items import Compaction, InputMessage
+
+_ASK = (
+    "Write a summary of this conversation for yourself: you will go on from it without seeing what came "
+    "before. Keep the goal, decisions and their reasons, facts, names, numbers, file paths, commands and "
+    "their outcome, what is done and what is still to do. Leave out pleasantries. Answer with the summary "
+    "alone."
+)
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A summary, sealed, and what it cost."""
+
+    encrypted_content: str
+    usage: UsageDelta | None
+
+
+async def compact(backend: Backend, turn: Turn, seal: Seal, project: str) -> Compacted:
+    """Have the turn's context summed up. Raises UpstreamError when the model has nothing to say."""
+    ask = Message("user", parts=(TextPart(_ASK),))
+    asked = replace(turn, messages=(*turn.messages, ask), functions=(), choice="auto", format="text")
+    text: list[str] = []
+    usage: UsageDelta | None = None
+    async with aclosing(cast(AsyncGenerator[Sequence[Delta], None], backend.stream(asked))) as deltas:
+        async for batch in deltas:
+            for delta in batch:
+                if isinstance(delta, TextDelta):
+                    text.append(delta.text)
+                elif isinstance(delta, UsageDelta):
+                    usage = delta
+    summary = "".join(text).strip()
+    if not summary:
+        raise UpstreamError("The model wrote no summary.")
+    return Compacted(seal.seal(project, COMPACTION, summary), usage)
+
+
+def since_compaction(items: Sequence[Item]) -> Sequence[Item]:
+    """What is still read of a context: the newest compaction stands for what came before it."""
+    newest = max((i for i, item in enumerate(items) if isinstance(item, Compaction)), default=None)
+    if newest is None:
+        return items
+    return (*kept(items[:newest]), *items[newest:])
+
+
+def kept(items: Sequence[Item]) -> Sequence[Item]:
+    """What a compaction leaves as it is: the words of users, systems and developers."""
+    return tuple(item for item in items if isinstance(item, InputMessage))

@@ -1,0 +1,107 @@
+"""Keeps a turn within the model's window: `truncation`.
+
+The window is known for some models, and configured for others. A context that is surely short enough costs
+nothing; only one that comes near is counted, by the model's own tokenizer if it has one. Where the window is
+not known, the model's server says when it is passed, and that is learnt for the turns to come.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from msgspec.structs import replace
+
+from antiphon.backends.base import Backend, Delta, Turn
+from antiphon.context.budget import estimate, shortened
+from antiphon.protocol.errors import InvalidRequest, UpstreamError
+
+COUNTS = 4
+"""How often a turn is counted until it fits."""
+REFUSALS = 6
+"""How often the model's server may call a turn too long."""
+_LESS = 0.7
+"""What is left of a turn that was refused, each time."""
+_ANSWER = 1024
+"""Tokens left for an answer of which nothing is said."""
+_TOO_LONG = "context_length_exceeded"
+
+Answer = Callable[[Turn], AsyncGenerator[Sequence[Delta], None]]
+
+
+class Fitting:
+    """For one response. `window`: the model's tokens, None when not known. `drops` says that a turn that is
+    too long is shortened; otherwise it is refused. The first `led` messages are never left out."""
+
+    def __init__(self, backend: Backend, window: int | None, drops: bool, led: int) -> None:
+        self._backend = backend
+        self._window = window
+        self._drops = drops
+        self._led = led
+        self._learnt: int | None = None
+        """What the server did not refuse yet, by our estimate."""
+
+    async def count(self, turn: Turn) -> int:
+        """The tokens of a turn's context."""
+        if not turn.messages:
+            return 0
+        try:
+            counted = await self._backend.count_tokens(turn)
+        except UpstreamError:
+            counted = None
+        return estimate(turn) if counted is None else counted
+
+    async def fit(self, turn: Turn) -> Turn:
+        """The turn, shortened if it must be and may be. Raises InvalidRequest when it is too long."""
+        if self._learnt is not None:
+            turn = self._shorter(turn, estimate(turn) - self._learnt) or turn
+        if self._window is None:
+            return turn
+        room = self._room(self._window, turn.max_tokens)
+        return turn if 2 * estimate(turn) <= room else await self._fit(turn, room)
+
+    async def _fit(self, turn: Turn, room: int) -> Turn:
+        whole, excess = turn, 0.0
+        for _ in range(COUNTS):
+            tokens = await self.count(turn)
+            if tokens <= room:
+                return turn
+            # By how much it is too long in estimated tokens, which is what messages are weighed in.
+            excess += (tokens - room) * estimate(turn) / tokens
+            shorter = self._shorter(whole, int(excess) + 1)
+            if shorter is None:
+                break
+            turn = shorter
+        raise too_long()
+
+    async def stream(self, turn: Turn, answer: Answer) -> AsyncGenerator[Sequence[Delta], None]:
+        """The answer. A turn that the model's server calls too long is shortened, if it may be."""
+        for attempt in range(REFUSALS + 1):
+            told = False
+            try:
+                async with aclosing(answer(turn)) as batches:
+                    async for batch in batches:
+                        told = True
+                        yield batch
+                return
+            except InvalidRequest as fault:
+                size = estimate(turn)
+                shorter = self._shorter(turn, size - int(size * _LESS))
+                if fault.code != _TOO_LONG or told or shorter is None or attempt == REFUSALS:
+                    raise
+                turn, self._learnt = shorter, estimate(shorter)
+
+    def _room(self, window: int, asked: int | None) -> int:
+        """Tokens for the context. One that may not be shortened has the whole window, as on the real API:
+        an answer that does not fit any more is cut short."""
+        return window - min(asked or _ANSWER, window // 2) if self._drops else window
+
+    def _shorter(self, turn: Turn, excess: int) -> Turn | None:
+        messages = shortened(turn.messages, excess, self._led) if self._drops else None
+        return None if messages is None else replace(turn, messages=messages)
+
+
+def too_long() -> InvalidRequest:
+    return InvalidRequest(
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+        param="input",
+        code=_TOO_LONG,
+    )

@@ -1,0 +1,63 @@
+"""The prompt template that a request names, and what it says."""
+
+from typing import cast
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.context.prompt import PromptMessage, instructed, rendered
+from antiphon.protocol.errors import NotFound
+from antiphon.protocol.items import InputMessage, decode_item
+from antiphon.protocol.prompt import Template
+from antiphon.protocol.request import CreateResponse
+from antiphon.store.prompts import PromptRow, Prompts
+
+_NO_VERSION = 0
+"""Versions are counted from 1."""
+
+
+async def said(prompts: Prompts, project: str, request: CreateResponse) -> list[PromptMessage] | None:
+    """The messages of the request's template, filled in, led by its instructions; None without a template.
+    Instructions of the request's own take the place of the template's.
+
+    Raises NotFound or InvalidRequest.
+    """
+    ref = request.prompt
+    if ref is None:
+        return None
+    row = await prompts.get(project, ref.id, version_number(ref.version))
+    if row is None and ref.version is not None and await prompts.get(project, ref.id):
+        raise absent_version(ref.id, ref.version)
+    if row is None:
+        raise prompt_not_found(ref.id)
+    template = template_of(row)
+    messages = rendered(instructed(template.instructions, messages_of(template)), ref.variables or {})
+    if request.instructions:
+        own = InputMessage(role="developer", content=request.instructions)
+        messages = [own, *(messages[1:] if template.instructions else messages)]
+    return [replace(message, id=None, status=None) for message in messages]
+
+
+def template_of(row: PromptRow) -> Template:
+    return msgspec.json.decode(row.template, type=Template)
+
+
+def messages_of(template: Template) -> list[PromptMessage]:
+    """The messages of a template, which were messages when it was made."""
+    return [cast(PromptMessage, decode_item(raw)) for raw in template.input]
+
+
+def version_number(version: str | None) -> int | None:
+    """The version with this name; one that there never is for a name that is no number."""
+    if version is None:
+        return None
+    known = version.isascii() and version.isdigit() and len(version) < 10
+    return int(version) if known else _NO_VERSION
+
+
+def prompt_not_found(prompt_id: str) -> NotFound:
+    return NotFound(f"Prompt with id '{prompt_id}' not found.")
+
+
+def absent_version(prompt_id: str, version: str) -> NotFound:
+    return NotFound(f"Prompt with id '{prompt_id}' has no version '{version}'.")

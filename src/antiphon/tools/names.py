@@ -1,0 +1,22 @@
+"""The name under which a tool's function is offered to the model.
+
+Chat Completions knows no namespaces, and its names have at most 64 characters. The offered name is a
+function of the tool's own name and its namespace alone, so that a past call reads under the same name in a
+later turn, when the tool may be gone.
+"""
+
+from hashlib import sha256
+
+LONGEST = 64
+_DIGITS = 8
+
+
+def offered_name(name: str, namespace: str | None = None) -> str:
+    """`name`, or `namespace__name`; shortened to what upstreams take, with digits that tell long names
+    apart. A namespace of the same name as its function is that of a function which was searched for
+    (see `tool_search`): it stands by itself."""
+    whole = f"{namespace}__{name}" if namespace and namespace != name else name
+    if len(whole) <= LONGEST:
+        return whole
+    digits = sha256(whole.encode()).hexdigest()[:_DIGITS]
+    return f"{whole[: LONGEST - _DIGITS - 1]}_{digits}"
