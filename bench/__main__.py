@@ -34,7 +34,7 @@ def main() -> None:
                 report.costs.append(measure.compare(workload, floor, subject, arguments.model_prefix))
             status.update("chains and reads")
             _add_reads(report, subject, arguments)
-        if not arguments.url:
+        if not arguments.url and not arguments.only:
             status.update("start-up and memory")
             _add_lives(report, url, arguments.quick)
     report.write()
@@ -85,18 +85,19 @@ def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -
     if arguments.quick:
         report.chain = measure.chain(subject, 50, 12, arguments.model_prefix)
         return
+    report.costs += [measure.after_turns(subject, n, arguments.model_prefix) for n in (10, 50, 200)]
     report.costs += measure.reads(subject, arguments.model_prefix)
     report.chain = measure.chain(subject, 200, 10, arguments.model_prefix)
 
 
 def _add_lives(report: Report, url: str, quick: bool) -> None:
     """What needs a server of its own."""
-    report.start_up = measure.start_up(url)
-    lives = {
-        "antiphon": (partial(server.antiphon, url), _for_antiphon),
-        "floor": (partial(server.floor, url), _for_floor),
-    }
-    for name, (start, request) in lives.items():
+    report.start_up = measure.start_up(url, times=3)
+    lives: list[tuple[str, measure.Start, measure.Ask]] = [
+        ("antiphon", partial(server.antiphon, url), _for_antiphon),
+        ("floor", partial(server.floor, url), _for_floor),
+    ]
+    for name, start, request in lives:
         report.sizes[name] = measure.memory(start, request)
         if not quick:
             report.idle[name] = measure.idle_streams(start, request)

@@ -38,7 +38,7 @@ class Job:
     end: str = ""
     """What every good answer has in it, as a regular expression."""
     turns: int = 0
-    """More than 0: chains of so many turns, each continuing the response before it."""
+    """More than 0: `count` chains of so many turns, each continuing the response before it; one at a time."""
 
 
 @dataclass
@@ -111,6 +111,18 @@ class Connection(asyncio.Protocol):
         self._end = end
         self.done = asyncio.get_running_loop().create_future()
         self._waiting = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is heard yet of the answer that comes next."""
+        self._received = bytearray()
+        self._body = 0
+        self._length: int | None = None
+        self._told_event = self._told_delta = False
+        self._sent = self.heard = time.perf_counter()
+
+    def abort(self) -> None:
+        self._transport.abort()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -154,11 +166,7 @@ class Connection(asyncio.Protocol):
         if request is None:
             self._transport.close()
             return
-        self._received = bytearray()
-        self._body = 0
-        self._length: int | None = None
-        self._told_event = self._told_delta = False
-        self._sent = self.heard = time.perf_counter()
+        self._begin()
         self._transport.write(request)
 
     def _take(self) -> None:
@@ -204,7 +212,7 @@ async def _until_done(connection: Connection) -> bool:
         if done:
             return bool(connection.done.result())
         if time.perf_counter() - connection.heard > PATIENCE:
-            connection._transport.abort()
+            connection.abort()
 
 
 async def run(job: Job) -> Seen:
@@ -213,7 +221,7 @@ async def run(job: Job) -> Seen:
     source = Chain(job) if job.turns else Spread(job)
     started, cpu = time.perf_counter(), time.process_time()
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(job.concurrency, job.count)):
+        for _ in range(1 if job.turns else min(job.concurrency, job.count)):
             group.create_task(_work(job, source, seen, end))
     seen.seconds, seen.cpu = time.perf_counter() - started, time.process_time() - cpu
     return seen

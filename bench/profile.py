@@ -2,15 +2,16 @@
 
 py-spy is nobody's dependency: `uv venv /tmp/tools && uv pip install --python /tmp/tools/bin/python py-spy`,
 then `python -m bench.profile "burst streams" --py-spy /tmp/tools/bin/py-spy`. On most systems it needs root,
-or `ptrace` to be allowed. `own` is the time in a function itself, `with callees` that under it as well.
+or `ptrace` to be allowed. Threads that wait for the disk count as well: `--gil` shows Python alone.
 """
 
 import argparse
+import re
 import subprocess
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -32,7 +33,9 @@ def main() -> None:
         with server.antiphon(url) as subject:
             stacks = record(subject, workload, arguments)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(_table(workload.name, stacks, arguments.top))
+    console.print(f"[bold]{workload.name}[/]: {stacks.total()} samples")
+    for name, view in _VIEWS.items():
+        console.print(_table(name, _shares(stacks, view), stacks.total(), arguments.top))
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--py-spy", default="py-spy")
     parser.add_argument("--native", action="store_true", help="C functions too")
+    parser.add_argument("--gil", action="store_true", help="only what holds the interpreter's lock")
     parser.add_argument("--top", type=int, default=30)
     return parser.parse_args()
 
@@ -60,7 +64,8 @@ def record(subject: Server, workload: Workload, arguments: argparse.Namespace) -
             raw = Path(folder, "stacks")
             command = [arguments.py_spy, "record", "--pid", str(subject.pid), "--format", "raw"]
             command += ["--duration", str(arguments.seconds), "--rate", str(_RATE), "--output", str(raw)]
-            subprocess.run([*command, *["--native"] * arguments.native], check=True, capture_output=True)
+            command += ["--native"] * arguments.native + ["--gil"] * arguments.gil
+            subprocess.run(command, check=True, capture_output=True)
             return _counted(raw.read_text().splitlines())
     finally:
         ended.set()
@@ -80,27 +85,48 @@ def _counted(lines: Iterable[str]) -> Counter[str]:
     return stacks
 
 
-def _table(name: str, stacks: Counter[str], top: int) -> Table:
-    own, whole = _shares(stacks)
-    total = stacks.total() or 1
-    table = Table(title=f"{name}: {total} samples", title_justify="left")
-    for column in ("own", "function", "with callees", "function "):
-        table.add_column(column, justify="right" if column != column.strip("function ") else "left")
-    for (mine, mine_count), (all_, all_count) in zip(own.most_common(top), whole.most_common(top), strict=False):
-        table.add_row(f"{mine_count / total:.1%}", mine, f"{all_count / total:.1%}", all_)
-    return table
+# ---- counting ---------------------------------------------------------------------------------------
 
 
-def _shares(stacks: Counter[str]) -> tuple[Counter[str], Counter[str]]:
-    """Samples in each function itself, and in it and what it called."""
-    own: Counter[str] = Counter()
-    whole: Counter[str] = Counter()
+def own_time(frames: Sequence[str]) -> set[str]:
+    """The function that ran."""
+    return {frames[-1]}
+
+
+def with_callees(frames: Sequence[str]) -> set[str]:
+    """Every function that was under way; once, also when it calls itself."""
+    return set(frames)
+
+
+def by_module(frames: Sequence[str]) -> set[str]:
+    """The file of the function that ran."""
+    return {frames[-1].rpartition("(")[2].rstrip(")")}
+
+
+_VIEWS: dict[str, Callable[[Sequence[str]], set[str]]] = {
+    "own time": own_time,
+    "own time, by module": by_module,
+    "with callees": with_callees,
+}
+
+
+def _shares(stacks: Counter[str], view: Callable[[Sequence[str]], set[str]]) -> Counter[str]:
+    shares: Counter[str] = Counter()
     for stack, count in stacks.items():
-        frames = [frame.rpartition(":")[0] + ")" * frame.endswith(")") for frame in stack.split(";")]
-        own[frames[-1]] += count
-        for frame in set(frames):
-            whole[frame] += count
-    return own, whole
+        # The line behind the colon is left out: what counts is the function.
+        frames = [re.sub(r":\d+\)$", ")", frame) for frame in stack.split(";")]
+        for name in view(frames):
+            shares[name] += count
+    return shares
+
+
+def _table(view: str, shares: Counter[str], total: int, top: int) -> Table:
+    table = Table(title=view, title_justify="left", show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for name, count in shares.most_common(top):
+        table.add_row(f"{count / total:.1%}", name)
+    return table
 
 
 if __name__ == "__main__":

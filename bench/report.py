@@ -51,7 +51,9 @@ class Report:
     def show(self, console: Console) -> None:
         console.print(_costs(self.costs, self.subject))
         _complain(self.costs, console)
-        console.print(_figures(self))
+        figures = _figures(self)
+        if figures.row_count:
+            console.print(figures)
 
 
 # ---- tables -----------------------------------------------------------------------------------------

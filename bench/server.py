@@ -161,7 +161,7 @@ def _await_answer(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.recv(1):
                 return
         time.sleep(0.005)
-    raise SystemExit(f"bench: {process.args} did not start")
+    raise SystemExit(f"bench: {process.args!r} did not start")
 
 
 # ---- the load ---------------------------------------------------------------------------------------

@@ -81,6 +81,10 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """Whose Chat Completions it speaks; none: the plain one."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds without a byte after which the upstream counts as gone."""
+    context_window: Annotated[int, Meta(ge=256)] | None = None
+    """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
+    structured_output: bool = True
+    """Whether its models can be held to a JSON schema. If not, they are told it and their answers checked."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -88,6 +92,18 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     response_seconds: Annotated[float, Meta(gt=0)] | None = None
     """A response that takes longer is ended as failed."""
+    file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
+    """The largest file that POST /v1/files takes."""
+
+
+class Outbound(Struct, frozen=True, kw_only=True):
+    """`[outbound]`: fetching what clients name by URL (images, files)."""
+
+    allow_private: bool = False
+    """Also from addresses that the internet cannot reach: this machine, its network, its cloud."""
+    max_bytes: Annotated[int, Meta(ge=1024)] = 50 * 1024 * 1024
+    seconds: Annotated[float, Meta(gt=0)] = 20.0
+    """How long a fetch may take, redirects included."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -96,13 +112,19 @@ class Config(Struct, frozen=True, kw_only=True):
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     limits: Limits = Limits()
+    outbound: Outbound = Outbound()
 
     @property
     def store_url(self) -> str:
         return self.store.url or f"sqlite:///{Path(self.data_dir) / 'antiphon.db'}"
 
 
-_SECTIONS: Final[dict[str, type[Struct]]] = {"server": Server, "store": Store, "limits": Limits}
+_SECTIONS: Final[dict[str, type[Struct]]] = {
+    "server": Server,
+    "store": Store,
+    "limits": Limits,
+    "outbound": Outbound,
+}
 _NAMED: Final[dict[str, type[Struct]]] = {"backends": BackendSettings}
 _TOP: Final = ("data_dir", *_SECTIONS, *_NAMED)
 _RESERVED: Final = {RESOLVED, f"{_PREFIX}DATA_DIR", f"{_PREFIX}CONFIG"}
@@ -141,6 +163,10 @@ def check(config: Config, where: str) -> None:
             )
         if backend.type == "llama" and backend.base_url:
             raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
+        if backend.type == "llama" and (backend.context_window or not backend.structured_output):
+            raise ConfigError(
+                f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
+            )
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")

@@ -24,8 +24,9 @@ ADD: Json = {
         "required": ["a", "b"],
         "additionalProperties": False,
     },
-    "strict": True,
+    "strict": False,
 }
+STRICT_ADD: Json = ADD | {"strict": True}
 CLOCK: Json = {"type": "function", "name": "clock", "parameters": {"type": "object"}, "strict": False}
 
 

@@ -15,7 +15,7 @@ SCRIPTED = {"id": "scripted", "object": "model", "created": 1700000000, "owned_b
 
 
 @covers("endpoint.GET /models")
-def test_the_models_of_the_upstream_are_listed(client: OpenAI, http: httpx2.Client, upstream: Upstream) -> None:
+def test_the_upstreams_models_are_listed(client: OpenAI, http: httpx2.Client, upstream: Upstream) -> None:
     assert wholes(client.models.list()) == [SCRIPTED]
     assert http.get("/v1/models?client_version=0.169.0").json()["object"] == "list"
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from tests.api.asking import (
     ADD,
     CLOCK,
+    STRICT_ADD,
     Json,
     Like,
     called,
@@ -22,8 +24,11 @@ from tests.api.asking import (
     usage,
     whole,
 )
+from tests.conftest import Running, checked_client
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream, Usage
+
+from antiphon.config import BackendSettings, Config, Server
 
 Ask = Callable[..., Any]
 
@@ -389,7 +394,7 @@ def test_an_absent_input_is_refused(http: httpx2.Client) -> None:
         ({"model": "m", "input": "x", "n": 2}, "unknown_parameter", "n"),
         ({"model": "m", "messages": []}, "unsupported_parameter", None),
         ({"model": "m", "input": "x", "temperature": 3}, "decimal_above_max_value", "temperature"),
-        ({"model": "m", "input": "x", "max_output_tokens": 15}, "integer_below_min_value", "max_output_tokens"),
+        ({"model": "m", "input": "x", "max_tool_calls": 0}, "integer_below_min_value", "max_tool_calls"),
         ({"model": "m", "input": "x", "include": ["bogus"]}, "invalid_value", "include[0]"),
         ({"model": "m", "input": "x", "tools": [{}]}, "missing_required_parameter", "tools[0].type"),
         ({"model": "m", "input": "x", "tool_choice": "bogus"}, "invalid_value", "tool_choice"),
@@ -489,15 +494,15 @@ def test_instructions_are_not_inherited(ask: Ask, upstream: Upstream) -> None:
 # ---- functions --------------------------------------------------------------------------------------
 
 
-@covers("tool.function", "item.function_call")
+@covers("tool.function", "item.output.function_call")
 def test_a_function_call_is_the_clients_to_answer(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[Called("add", '{"a": 1, "b": 2}')]))
 
-    told = ask(tools=[ADD])
+    told = ask(tools=[STRICT_ADD])
 
-    assert whole(told) == response(called("add", '{"a": 1, "b": 2}', "call_0"), tools=[ADD])
+    assert whole(told) == response(called("add", '{"a": 1, "b": 2}', "call_0"), tools=[STRICT_ADD])
     assert upstream.last.body["tools"] == [
-        {"type": "function", "function": {name: ADD[name] for name in ADD if name != "type"}}
+        {"type": "function", "function": {name: STRICT_ADD[name] for name in STRICT_ADD if name != "type"}}
     ]
 
 
@@ -506,10 +511,9 @@ def test_what_a_function_leaves_out_is_echoed_filled_in(ask: Ask, upstream: Upst
 
     told = ask(extra_body={"tools": [{"type": "function", "name": "now"}]})
 
-    (tool,) = whole(told)["tools"]
-    assert tool == {"type": "function", "name": "now", "description": None, "parameters": {}, "strict": True} | {
-        name: tool[name] for name in ("parameters", "strict")
-    }
+    assert whole(told)["tools"] == [
+        {"type": "function", "name": "now", "description": None, "parameters": None, "strict": None}
+    ]
     assert upstream.last.body["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
@@ -659,9 +663,7 @@ def test_a_function_is_called_and_answered_in_a_chain(ask: Ask, upstream: Upstre
     upstream.script(Answer(calls=[Called("add", '{"a":1,"b":2}')]), Answer("3"))
     first = ask("1+2?", tools=[ADD])
 
-    second = ask(
-        [output_item("3", first.output[0].call_id)], tools=[ADD], previous_response_id=first.id
-    )
+    second = ask([output_item("3", first.output[0].call_id)], tools=[ADD], previous_response_id=first.id)
 
     assert asked(upstream) == [
         {"role": "user", "content": "1+2?"},
@@ -706,7 +708,7 @@ def test_a_call_that_was_not_answered_keeps_its_chain_waiting(ask: Ask, upstream
         ([{"id": "x", "role": "user", "content": "Hi"}], "invalid_id_prefix", "input[0].id"),
         ([{"id": "msg_a b", "role": "user", "content": "Hi"}], "invalid_value", "input[0].id"),
         ([{"id": "msg_1", "role": "user", "content": "Hi"}] * 2, None, "input"),
-        ([{"id": "msg_1", "role": "user", "content": "Hi"}, {"type": "item_reference", "id": "msg_1"}], None, "input"),
+        ([{"id": "msg_1", "role": "user", "content": "Hi"}, {"id": "msg_1"}], None, "input"),
     ],
 )
 def test_wrong_ids_are_refused(ask: Ask, items: list[Json], code: str | None, param: str) -> None:
@@ -724,20 +726,20 @@ def test_an_item_that_the_chain_has_already_is_refused(ask: Ask, upstream: Upstr
     assert refusal.message.startswith(f"Duplicate item found with id {first.output[0].id}.")
 
 
-@covers("item.item_reference")
+@covers("item.input.item_reference")
 def test_a_reference_stands_for_a_kept_item(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer("Hello"), Answer("You said hello."))
     first = ask()
 
-    ask([{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "What did I say?"}])
+    ask([{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "Why?"}])
 
     assert asked(upstream) == [
         {"role": "assistant", "content": "Hello"},
-        {"role": "user", "content": "What did I say?"},
+        {"role": "user", "content": "Why?"},
     ]
 
 
-@covers("item.item_reference")
+@covers("item.input.item_reference")
 @pytest.mark.parametrize("bare", [{"type": "item_reference"}, {}, {"type": None}])
 def test_a_reference_to_nothing_is_not_found(ask: Ask, upstream: Upstream, bare: Json) -> None:
     upstream.script(Answer("Hello"))
@@ -810,7 +812,7 @@ def test_an_answer_is_parsed_into_a_pydantic_model(client: OpenAI, upstream: Ups
 def test_arguments_are_parsed_by_the_client(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[Called("add", '{"a":1,"b":2}')]))
 
-    told = client.responses.parse(model="m", input="1+2?", tools=[ADD])  # type: ignore[list-item]
+    told = client.responses.parse(model="m", input="1+2?", tools=[STRICT_ADD])  # type: ignore[list-item]
 
     assert told.output[0].parsed_arguments == {"a": 1, "b": 2}  # type: ignore[union-attr]
 
@@ -963,7 +965,7 @@ def thought(text: str | None, *summary: str, **members: Any) -> Json:
     return base | content | members
 
 
-@covers("item.reasoning")
+@covers("item.output.reasoning")
 @pytest.mark.parametrize("member", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_as_an_item_before_the_message(ask: Ask, upstream: Upstream, member: str) -> None:
     upstream.script(Answer("Hello", reasoning="The user greets.", reasoning_field=member, size=5))
@@ -971,7 +973,7 @@ def test_reasoning_comes_as_an_item_before_the_message(ask: Ask, upstream: Upstr
     assert whole(ask())["output"] == [thought("The user greets."), message("Hello")]
 
 
-@covers("item.reasoning")
+@covers("item.output.reasoning")
 def test_reasoning_between_tags_comes_as_an_item_too(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer("<think>The user greets.</think>Hello", size=3))
 
@@ -989,17 +991,13 @@ def test_reasoning_is_its_own_summary_when_one_is_asked_for(ask: Ask, upstream: 
 
 def with_sealed(ask: Ask, upstream: Upstream, **members: Any) -> Any:
     upstream.script(Answer(calls=[Called("add", '{"a":1,"b":2}')], reasoning="I should add."))
-    return ask(
-        "1+2?", tools=[ADD], store=False, include=["reasoning.encrypted_content"], **members
-    )
+    return ask("1+2?", tools=[ADD], store=False, include=["reasoning.encrypted_content"], **members)
 
 
-@covers("include.reasoning.encrypted_content", "item.reasoning")
+@covers("include.reasoning.encrypted_content", "item.input.reasoning")
 @pytest.mark.parametrize("members", [{}, {"reasoning": {"summary": "auto"}}])
 def test_sealed_reasoning_comes_back_with_the_client(ask: Ask, upstream: Upstream, members: Json) -> None:
     """As an agent without state does it: everything is sent again, with the output of the call."""
-    upstream.script(Answer("unused"))
-    upstream.reset()
     first = with_sealed(ask, upstream, **members)
     reasoning, call = map(whole, first.output)
     upstream.script(Answer("3"))
@@ -1015,6 +1013,23 @@ def test_sealed_reasoning_comes_back_with_the_client(ask: Ask, upstream: Upstrea
     assert reasoning["encrypted_content"] == Like("[A-Za-z0-9_=-]{40,}")
     assert "I should add." not in reasoning["encrypted_content"]
     assert [said["role"] for said in asked(upstream)] == ["user", "assistant", "tool"]
+
+
+def test_sealed_reasoning_is_read_by_a_model_that_takes_it(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.lenient = True
+    told = BackendSettings(base_url=upstream.base_url, default=True, dialect="vllm")
+    config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"vllm": told})
+    with Running(config) as running, checked_client(running.url) as client:
+
+        def ask(given: Any, **members: Any) -> Any:
+            return client.responses.create(model="m", input=given, **members)
+
+        first = with_sealed(ask, upstream)
+        replayed = [{k: v for k, v in whole(item).items() if k != "content"} for item in first.output]
+        upstream.script(Answer("3"))
+        ask([{"role": "user", "content": "1+2?"}, *replayed, output_item("3", "call_0")], store=False)
+
+    assert upstream.last.body["messages"][1]["reasoning"] == "I should add."
 
 
 def test_sealed_reasoning_of_another_server_is_refused(ask: Ask) -> None:
@@ -1097,7 +1112,9 @@ def test_a_response_that_is_not_stored_leaves_nothing(client: OpenAI, ask: Ask, 
 # ---- what a hostile client sends --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["\x00", "\ud7ff\ue000\U0010ffff", "\u2028\u2029", '"\\', "é" * 100_000, " "])
+@pytest.mark.parametrize(
+    "text", ["\x00", "\ud7ff\ue000\U0010ffff", "\u2028\u2029", '"\\', "é" * 100_000, " "], ids=ascii
+)
 def test_any_text_goes_there_and_back(ask: Ask, upstream: Upstream, text: str) -> None:
     upstream.script(Answer(text, size=7_001))
 

@@ -67,11 +67,9 @@ def test_a_deleted_response_is_gone(client: OpenAI, http: httpx2.Client, upstrea
 
 
 @covers("error.response_not_found")
-@pytest.mark.parametrize("unknown", ["resp_x", "x" * 3000, "resp_%00", "..%2f..", "%F0%9F%92%A9", "conv_1", "'--"])
+@pytest.mark.parametrize("unknown", ["resp_x", "x" * 3000, "resp_%00", "..%2f..", "%F0%9F", "conv_1", "'--"])
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/input_items")])
-def test_an_unknown_response_is_not_found(
-    http: httpx2.Client, method: str, path: str, unknown: str
-) -> None:
+def test_an_unknown_response_is_not_found(http: httpx2.Client, method: str, path: str, unknown: str) -> None:
     told = http.request(method, f"/v1/responses/{unknown}{path}")
 
     assert told.status_code == 404
@@ -263,12 +261,12 @@ def test_a_replayed_item_keeps_its_id(client: OpenAI, upstream: Upstream) -> Non
 
 def test_an_id_of_the_clients_own_is_kept(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = Answer("Hello")
-    mine = {"id": "msg_01a1fd68-eb41", "type": "message", "role": "user", "content": "Hi"}
+    mine = {"id": "msg_01a1-eb41", "type": "message", "role": "user", "content": "Hi"}
 
     first, second = ask(client, [mine]), ask(client, [mine | {"content": "Not the same"}])
 
-    assert wholes(client.responses.input_items.list(first.id)) == [user("Hi", id="msg_01a1fd68-eb41")]
-    assert wholes(client.responses.input_items.list(second.id)) == [user("Not the same", id="msg_01a1fd68-eb41")]
+    assert wholes(client.responses.input_items.list(first.id)) == [user("Hi", id="msg_01a1-eb41")]
+    assert wholes(client.responses.input_items.list(second.id)) == [user("Not the same", id="msg_01a1-eb41")]
 
 
 def test_a_failed_response_that_said_something_is_kept_and_can_be_continued(
@@ -288,13 +286,14 @@ def test_a_failed_response_that_said_something_is_kept_and_can_be_continued(
 
 def test_everything_is_still_there_when_the_server_starts_again(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script(
-        Answer("Hello", reasoning="Hm"), Answer("Kept in the conversation"), Answer("3"), Answer("Hello again")
+        Answer("Hello", reasoning="Hm"), Answer("Kept"), Answer("Not stored"), Answer("Hello again")
     )
     with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
-        conversation = client.conversations.create(metadata={"a": "b"}, items=[{"role": "user", "content": "Yo"}])
+        given: Any = [{"role": "user", "content": "Yo"}]
+        conversation = client.conversations.create(metadata={"a": "b"}, items=given)
         first = ask(client, metadata={"c": "d"})
         told = ask(client, "And?", conversation=conversation.id)
-        sealed = ask(client, store=False, include=["reasoning.encrypted_content"])
+        lost = ask(client, store=False)
         items = wholes(client.conversations.items.list(conversation.id))
 
     with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
@@ -303,7 +302,7 @@ def test_everything_is_still_there_when_the_server_starts_again(upstream: Upstre
         assert whole(client.conversations.retrieve(conversation.id)) == whole(conversation)
         assert wholes(client.conversations.items.list(conversation.id)) == items
         with refused(404, None, "id"):
-            client.responses.retrieve(sealed.id)
+            client.responses.retrieve(lost.id)
         ask(client, "And now?", previous_response_id=first.id)
 
     assert [said["content"] for said in upstream.last.body["messages"]] == ["Hi", "Hello", "And now?"]

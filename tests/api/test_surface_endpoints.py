@@ -102,6 +102,15 @@ def test_a_list_is_read_in_pages_and_in_either_order(
     assert page(limit="2", order="asc", after=last)[:2] == (["Three"], False)
 
 
+@covers("endpoint.POST /responses/compact")
+def test_a_context_is_compacted(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("They spoke of Oslo."))
+    told = client.responses.compact(model="m", input=THREE)  # type: ignore[arg-type]
+    *messages, compaction = told.output
+    assert [message.content[0].text for message in messages] == ["One", "Two", "Three"]  # type: ignore[union-attr]
+    assert (told.object, compaction.type) == ("response.compaction", "compaction")
+
+
 # ---- conversations ----------------------------------------------------------------------------------
 
 
@@ -151,6 +160,30 @@ def test_items_of_a_conversation_are_added_read_and_deleted(client: OpenAI, http
     assert after == conversation
     left = client.conversations.items.list(conversation.id, order="asc")
     assert [item.content[0].text for item in left] == ["One", "Two"]  # type: ignore[union-attr]
+
+
+# ---- prompts ----------------------------------------------------------------------------------------
+
+
+@covers(
+    "endpoint.POST /prompts",
+    "endpoint.GET /prompts",
+    "endpoint.GET /prompts/{prompt_id}",
+    "endpoint.POST /prompts/{prompt_id}",
+    "endpoint.DELETE /prompts/{prompt_id}",
+    "endpoint.GET /prompts/{prompt_id}/versions",
+)
+def test_a_prompt_is_made_read_changed_and_deleted(http: httpx2.Client) -> None:
+    made = http.post("/v1/prompts", json={"name": "greeting", "instructions": "Greet {{who}}."}).json()
+    url = f"/v1/prompts/{made['id']}"
+    assert (made["object"], made["version"], made["variables"]) == ("prompt", "1", ["who"])
+    assert http.get(url).json() == made
+    assert made["id"] in [prompt["id"] for prompt in http.get("/v1/prompts").json()["data"]]
+    changed = http.post(url, json={"instructions": "Greet them all."}).json()
+    assert (changed["version"], changed["default_version"], changed["variables"]) == ("2", "2", [])
+    assert [each["version"] for each in http.get(f"{url}/versions").json()["data"]] == ["2", "1"]
+    assert http.delete(url).json() == {"id": made["id"], "object": "prompt.deleted", "deleted": True}
+    assert http.get(url).status_code == 404
 
 
 # ---- models -----------------------------------------------------------------------------------------

@@ -304,9 +304,7 @@ def test_what_the_upstream_cannot_do_is_told(
     "error.logprobs_not_supported",
     "error.parameter_not_supported_with_model",
 )
-def test_what_a_configuration_does_not_allow_is_refused(
-    _upstream: Upstream, upstream: Upstream, tmp_path: Path
-) -> None:
+def test_what_a_configuration_does_not_allow_is_refused(upstream: Upstream, tmp_path: Path) -> None:
     """A server with a key, a small limit and one model, on an upstream that reads little."""
     server = Server(keys={"one": hash_key("sk-one")}, max_body_bytes=1024, verify=True)
     config = config_for(upstream, tmp_path, server)

@@ -11,15 +11,20 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from antiphon.api import conversations, metrics, models, prompts, responses
+from antiphon.api import conversations, files, metrics, models, prompts, responses, uploads
 from antiphon.api.edge import Edge
 from antiphon.api.services import Services
 from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config
+from antiphon.config import Config, Outbound
+from antiphon.context.attachments import Attachments
+from antiphon.context.fetch import Fetcher, anywhere, is_public
 from antiphon.context.seal import Seal
 from antiphon.engine.engine import Engine
+from antiphon.retrieval.documents import Documents
+from antiphon.store.blobs import Blobs
+from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 
 
@@ -31,14 +36,26 @@ def create_app(config: Config) -> ASGIApp:
         store = await open_store(config.store_url)
         router = build(_backends(config), _MAKERS)
         seal = Seal.at(Path(config.data_dir) / "sealing.key")
-        engine = Engine(router, store, seal, config.server.verify, config.limits.response_seconds)
+        filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
+        fetcher = _fetcher(config.outbound)
+        attachments = Attachments(filing, fetcher, Documents())
+        engine = Engine(
+            router, store, seal, attachments, config.server.verify, config.limits.response_seconds
+        )
         try:
-            yield {"services": Services(config, engine, store)}
+            async with filing.swept():
+                yield {"services": Services(config, engine, store, filing)}
         finally:
+            await fetcher.close()
             await router.close()
             await store.close()
 
     return Edge(Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects())
+
+
+def _fetcher(settings: Outbound) -> Fetcher:
+    reachable = anywhere if settings.allow_private else is_public
+    return Fetcher(reachable, settings.max_bytes, settings.seconds)
 
 
 def _embedded(config: BackendConfig) -> Backend:
@@ -63,6 +80,8 @@ def _backends(config: Config) -> Iterator[BackendConfig]:
             default=settings.default,
             dialect=settings.dialect,
             timeout=settings.timeout,
+            context_window=settings.context_window,
+            structured_output=settings.structured_output,
         )
 
 
@@ -77,6 +96,8 @@ def _routes() -> list[BaseRoute]:
         *conversations.routes,
         *models.routes,
         *prompts.routes,
+        *files.routes,
+        *uploads.routes,
         Route("/healthz", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),
     ]

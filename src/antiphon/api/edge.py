@@ -72,7 +72,8 @@ class Edge:
     def _project(self, scope: Scope) -> str:
         if not self._projects or not scope["path"].startswith("/v1"):
             return DEFAULT_PROJECT
-        key = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ").strip()
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
         project = self._projects.get("sha256:" + hashlib.sha256(key.encode()).hexdigest())
         if project is None:
             shown = f"{key[:3]}***" if key else "(none)"

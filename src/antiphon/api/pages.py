@@ -14,10 +14,12 @@ from antiphon.store.base import Order, Page, PageQuery
 MAX_LIMIT = 100
 
 
-def page_query(params: QueryParams, allowed: tuple[str, ...] = ()) -> PageQuery:
+def page_query(
+    params: QueryParams, allowed: tuple[str, ...] = (), *, default: int = 20, most: int = MAX_LIMIT
+) -> PageQuery:
     """What `limit`, `order` and `after` ask for. Raises InvalidRequest.
 
-    `allowed` names the other members that the endpoint reads.
+    `allowed` names the other members that the endpoint reads, `default` and `most` are of its limit.
     """
     check_members(params, ("limit", "order", "after", *allowed))
     order = params.get("order", "desc")
@@ -27,7 +29,7 @@ def page_query(params: QueryParams, allowed: tuple[str, ...] = ()) -> PageQuery:
             param="order",
             code="invalid_value",
         )
-    return PageQuery(limit=_limit(params), order=cast(Order, order), after=params.get("after"))
+    return PageQuery(limit=_limit(params, default, most), order=cast(Order, order), after=params.get("after"))
 
 
 def check_members(params: QueryParams, known: tuple[str, ...]) -> None:
@@ -64,8 +66,8 @@ def show_page(page: Page) -> HttpResponse:
     )
 
 
-def _limit(params: QueryParams) -> int:
-    given = params.get("limit", "20")
+def _limit(params: QueryParams, default: int, most: int) -> int:
+    given = params.get("limit", str(default))
     try:
         limit = int(given)
     except ValueError:
@@ -74,11 +76,11 @@ def _limit(params: QueryParams) -> int:
             param="limit",
             code="invalid_type",
         ) from None
-    if not 1 <= limit <= MAX_LIMIT:
+    if not 1 <= limit <= most:
         low = limit < 1
         raise InvalidRequest(
             f"Invalid 'limit': integer {'below minimum' if low else 'above maximum'} value. Expected a value "
-            f"{'>= 1' if low else f'<= {MAX_LIMIT}'}, but got {limit} instead.",
+            f"{'>= 1' if low else f'<= {most}'}, but got {limit} instead.",
             param="limit",
             code="integer_below_min_value" if low else "integer_above_max_value",
         )

@@ -13,9 +13,10 @@ from antiphon.api import metrics, pages, sse, websocket
 from antiphon.api.body import json, read_body
 from antiphon.api.disconnect import connected
 from antiphon.api.services import Services, project, services
+from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.events import Event
-from antiphon.protocol.parse import Parsed, parse_create
+from antiphon.protocol.parse import Parsed, parse_count, parse_create
 from antiphon.protocol.response import Response
 from antiphon.store.base import StoredResponse
 
@@ -87,6 +88,15 @@ async def compact(request: Request) -> HttpResponse:
         return json(await held.engine.compact(project(request), parsed))
 
 
+async def input_tokens(request: Request) -> HttpResponse:
+    """POST /responses/input_tokens"""
+    held = services(request)
+    server = held.config.server
+    parsed = parse_count(await read_body(request, server.max_body_bytes) or b"{}", server.lenient)
+    async with connected(request.receive):
+        return json(TokenCount(input_tokens=await held.engine.count(project(request), parsed)))
+
+
 async def input_items(request: Request) -> HttpResponse:
     """GET /responses/{id}/input_items"""
     query = pages.page_query(request.query_params, ("include",))
@@ -114,6 +124,7 @@ routes: list[BaseRoute] = [
     Route("/v1/responses", create, methods=["POST"]),
     WebSocketRoute("/v1/responses", websocket.respond),
     Route("/v1/responses/compact", compact, methods=["POST"]),
+    Route("/v1/responses/input_tokens", input_tokens, methods=["POST"]),
     Route("/v1/responses/{response_id}", retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/cancel", cancel, methods=["POST"]),

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from antiphon.config import Config
 from antiphon.engine.engine import Engine
 from antiphon.store.base import Store
+from antiphon.store.filing import Filing
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Services:
     config: Config
     engine: Engine
     store: Store
+    files: Filing
 
 
 def services(request: Request) -> Services:

@@ -70,6 +70,7 @@ class EventStream:
     def __init__(self, batches: AsyncGenerator[Sequence[Event], None], frame: Frame) -> None:
         self._batches = batches
         self._frame = frame
+        self._next = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with connected(receive), aclosing(self._batches) as batches:
@@ -81,10 +82,13 @@ class EventStream:
                     await self._send(send, told)
             except Exception:
                 log.exception("stream failed")
-                await self._send(send, [_crash(told[-1].sequence_number + 1)])
+                await self._send(send, [_crash(self._next)])
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send, told: Sequence[Event]) -> None:
+        if not told:
+            return
+        self._next = told[-1].sequence_number + 1
         body = b"".join(map(self._frame, told))
         await send({"type": "http.response.body", "body": body, "more_body": True})
 

@@ -17,7 +17,7 @@ from antiphon.backends.calls import CallPiece, Calls, FunctionPiece
 from antiphon.backends.faults import told_in_stream
 from antiphon.backends.think import ThinkSplitter
 from antiphon.protocol.content import Logprob, TopLogprob
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ApiError, UpstreamError
 
 # ---- the members that we read -----------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ _FAULTS = frozenset({"error", "abort", "insufficient_system_resource"})
 class Answer:
     """Reads one answer. `ended` is true once Finished was told."""
 
-    __slots__ = ("_calls", "_phrases", "_reason", "_think", "_top", "_usage", "ended")
+    __slots__ = ("_calls", "_phrases", "_reason", "_think", "_top", "_usage", "ended", "fault")
 
     def __init__(
         self, *, think_tags: bool = False, top: int | None = None, phrases: tuple[str, ...] = ()
@@ -108,10 +108,19 @@ class Answer:
         self._top = top
         self._usage: _Usage | None = None
         self.ended = False
+        self.fault: ApiError | None = None
 
     def read(self, events: list[bytes]) -> list[Delta]:
-        """The deltas of the events of one network read."""
+        """The deltas of the events of one network read. What is wrong with them is left in `fault`, to be
+        raised behind the deltas that came before it."""
         out: list[Delta] = []
+        try:
+            self._read(events, out)
+        except ApiError as fault:
+            self.fault = fault
+        return out
+
+    def _read(self, events: list[bytes], out: list[Delta]) -> None:
         for event in events:
             if event == b"[DONE]":
                 self._end(out)
@@ -130,19 +139,20 @@ class Answer:
                 raise told_in_stream(event, self._phrases)
             if chunk.usage is not None:
                 self._usage = chunk.usage
-        return out
 
     def whole(self, body: bytes) -> list[Delta]:
         """The deltas of an answer that was not streamed."""
-        out = self.read([body])
+        out: list[Delta] = []
+        self._read([body], out)
         if not self.ended:
             self._end(out)
         return out
 
     def cut(self, rest: bytes | None) -> list[Delta]:
         """The stream ended without [DONE]: complete all the same, or cut off?"""
+        out: list[Delta] = []
         try:
-            out = self.read([rest] if rest else [])
+            self._read([rest] if rest else [], out)
         except _Nonsense as fault:
             raise UpstreamError(_CUT_OFF) from fault
         if not self.ended:

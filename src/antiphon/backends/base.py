@@ -211,6 +211,8 @@ class Capabilities(Struct, frozen=True):
     tools: bool = True
     """Knows functions by itself (tools, and a choice of none, auto, required or by name)."""
     parallel_tools: bool = True
+    strict_tools: bool = False
+    """Holds the model to the schemas of strict functions, also when it calls them of its own accord."""
     json_schema: bool = True
     json_object: bool = True
     grammar: bool = False
@@ -220,6 +222,8 @@ class Capabilities(Struct, frozen=True):
     files: bool = False
     reasoning: bool = True
     """Understands a reasoning effort."""
+    verbosity: bool = False
+    """Understands how long answers should be, other than in words."""
     context_window: int | None = None
     """Tokens of context; None: not known."""
 
@@ -238,7 +242,8 @@ class Backend(Protocol):
     def capabilities(self, model: str) -> Capabilities: ...
 
     def stream(self, turn: Turn) -> AsyncIterator[Sequence[Delta]]:
-        """The answer, in batches as they arrive (one network read, one batch). The last delta is Finished.
+        """The answer, in batches as they arrive (one network read, one batch). The first, which is empty,
+        says that the upstream has taken the turn up; the last delta is Finished.
 
         Raises `errors.UpstreamError` (or a subclass) when the upstream is down, slow, cuts the stream
         off or talks nonsense; `errors.InvalidRequest` when it refuses the turn.

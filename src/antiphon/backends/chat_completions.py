@@ -75,6 +75,7 @@ class ChatCompletions(Backend):
             response = await self._request("POST", self._url("chat/completions"), body)
             if response.status != 200:
                 raise await self._refusal(response, turn.model)
+            yield ()  # it was taken up
             answer = self._answer(turn)
             if self._streams(response):
                 events = Events()
@@ -82,12 +83,16 @@ class ChatCompletions(Backend):
                 while data := await read():
                     if deltas := answer.read(events.feed(data)):
                         yield deltas
+                    if answer.fault is not None:
+                        raise answer.fault
                     if answer.ended:
                         await _drain(response)
                         return
                 yield answer.cut(events.rest())
             else:
                 yield answer.whole(await self._body(response, MAX_EVENT))
+        except ApiError as fault:
+            raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
             raise self._fault(fault) from fault
         finally:
@@ -177,7 +182,7 @@ class ChatCompletions(Backend):
                 if response.status in (400, 404, 405, 422, 501):
                     return None
                 if response.status != 200:
-                    raise await self._refusal(response, "")
+                    raise self._discreet(await self._refusal(response, ""))
                 return await self._body(response, MAX_EVENT)
         except (aiohttp.ClientError, OSError) as fault:
             raise self._fault(fault) from fault
@@ -208,7 +213,7 @@ class ChatCompletions(Backend):
 
     async def _refusal(self, response: aiohttp.ClientResponse, model: str) -> ApiError:
         body = await response.content.read(faults.MAX_BODY)
-        error = faults.refused(
+        return faults.refused(
             response.status,
             body,
             response.headers,
@@ -216,7 +221,6 @@ class ChatCompletions(Backend):
             model=model,
             phrases=self.dialect.context_phrases,
         )
-        return self._discreet(error)
 
     def _discreet(self, error: ApiError) -> ApiError:
         """Some servers repeat the key that they refuse."""

@@ -72,6 +72,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """When `parallel_tool_calls` is sent: its default is true, but not everywhere."""
     strict: bool = True
     """Knows `strict` of a function."""
+    holds_strict: bool = False
+    """Keeps to it always. Most servers do when a call is forced, but not with a choice of `auto`."""
     effort: Literal["", "reasoning_effort", "chat_template_kwargs", "both", "reasoning"] = ""
     json_object: Literal["native", "schema"] = "native"
     """`schema`: told as the JSON schema of any object."""
@@ -103,6 +105,7 @@ GENERIC = Dialect(name="generic")
 
 OPENAI = Dialect(
     name="openai",
+    holds_strict=True,
     developer=True,
     merge_leading=False,
     max_tokens="max_completion_tokens",

@@ -24,12 +24,14 @@ def capabilities(dialect: Dialect) -> Capabilities:
     """What any model behind a server of this dialect can be asked for."""
     return Capabilities(
         parallel_tools=dialect.parallel != "never",
+        strict_tools=dialect.holds_strict,
         grammar=bool(dialect.lark or dialect.regex),
         logprobs=dialect.logprobs,
         images=dialect.images,
         audio=dialect.audio,
         files=dialect.files,
         reasoning=bool(dialect.effort),
+        verbosity="verbosity" in dialect.hints,
     )
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from antiphon.backends.base import Backend, Capabilities, Model
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import DIALECTS, guess
+from antiphon.backends.dialects import DIALECTS, Dialect, guess
 from antiphon.backends.emulated import adapt
+from antiphon.backends.payload import capabilities
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
 # A listing does not wait for an upstream that hangs.
@@ -31,6 +33,10 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     dialect: str | None = None
     """None: the one that is known for the address."""
     timeout: float = 600.0
+    context_window: int | None = None
+    """Tokens of the models' context; None: not known."""
+    structured_output: bool = True
+    """Its models can be held to a JSON schema."""
 
 
 class Route(Struct, frozen=True):
@@ -72,6 +78,12 @@ class Router:
             raise InvalidRequest(message, param="model", code="model_not_found")
         model, backend = found
         return Route(backend, model, backend.capabilities(model))
+
+    @property
+    def default_model(self) -> str | None:
+        """The name that answers when none is given."""
+        default = self._default.default if self._default else None
+        return default if isinstance(default, str) else None
 
     async def models(self) -> list[Model]:
         """What can be asked for: the configured names, and what the backends list of themselves."""
@@ -142,9 +154,17 @@ def _chat_completions(config: BackendConfig) -> Backend:
         dialect=dialect,
         api_key=config.api_key,
         unix_socket=config.unix_socket,
+        can=_capabilities(config, dialect),
         read_timeout=config.timeout,
     )
     return adapt(backend, forces=dialect.choice != "auto")
+
+
+def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
+    held = config.structured_output
+    return replace(
+        capabilities(dialect), context_window=config.context_window, json_schema=held, json_object=held
+    )
 
 
 MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}

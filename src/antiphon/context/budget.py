@@ -19,8 +19,8 @@ BYTES = 4
 """Bytes of text in a token."""
 MESSAGE = 4
 """Tokens that a message takes besides what it says."""
-IMAGE, SMALL_IMAGE = 1000, 85
-"""Tokens of an image, and of one in low detail."""
+IMAGE, SMALL_IMAGE = 256, 85
+"""Tokens of an image, and of one in low detail: few models take fewer."""
 # A second of speech is about ten tokens, and 4 KB of base64.
 _AUDIO_BYTES = 400
 # Files are mostly not text: of a PDF's bytes one in ten or so comes to be read.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from antiphon.protocol import faults
-from antiphon.protocol.content import InputText, OutputText, UserPart
+from antiphon.protocol.content import AssistantPart, InputText, OutputText, UserPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.items import AssistantMessage, InputMessage
 
@@ -50,8 +50,10 @@ def _texts(messages: Iterable[PromptMessage]) -> Iterator[str]:
     for message in messages:
         if isinstance(message.content, str):
             yield message.content
+        elif isinstance(message, AssistantMessage):
+            yield from map(_said, message.content)
         else:
-            yield from (part.text for part in message.content if isinstance(part, InputText | OutputText))
+            yield from (part.text for part in message.content if isinstance(part, InputText))
 
 
 def _filled(message: PromptMessage, values: Values) -> PromptMessage:
@@ -62,12 +64,13 @@ def _filled(message: PromptMessage, values: Values) -> PromptMessage:
 
 
 def _filled_answer(message: AssistantMessage, values: Values) -> AssistantMessage:
-    given = [OutputText(text=message.content)] if isinstance(message.content, str) else message.content
-    content = [
-        replace(part, text=_plain(part.text, values)) if isinstance(part, OutputText) else part
-        for part in given
-    ]
-    return replace(message, content=content)
+    """As one text: that is the form of an answer that needs no id."""
+    texts = [message.content] if isinstance(message.content, str) else map(_said, message.content)
+    return replace(message, content="".join(_plain(text, values) for text in texts))
+
+
+def _said(part: AssistantPart) -> str:
+    return part.text if isinstance(part, OutputText) else part.refusal
 
 
 def _parts(part: UserPart, values: Values) -> Sequence[UserPart]:
@@ -76,7 +79,7 @@ def _parts(part: UserPart, values: Values) -> Sequence[UserPart]:
         return (part,)
     pieces: list[UserPart] = []
     text = ""
-    for name, value in _split(part.text, values):
+    for _, value in _split(part.text, values):
         if isinstance(value, str | InputText):
             text += value if isinstance(value, str) else value.text
         else:

@@ -7,7 +7,7 @@ one message again, since that is how the model wrote them.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from antiphon.backends.base import AudioPart, ImagePart, Message, Part, TextPart
+from antiphon.backends.base import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
@@ -23,22 +23,26 @@ from antiphon.protocol.items import (
 Recall = Callable[[Item], Sequence[Message] | None]
 Unseal = Callable[[str, str], str | None]
 """Opens content that was sealed as a kind."""
+Attached = Callable[[Item], Item]
+"""An item with what it has attached, by value."""
 REASONING, COMPACTION = "reasoning", "compaction"
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
 class Transcript:
-    """Reads items. `recall` reads those of tools, `unseal` opens sealed reasoning."""
+    """Reads items. `recall` reads those of tools, `unseal` opens sealed reasoning, `attached` brings what
+    items have attached."""
 
-    def __init__(self, recall: Recall, unseal: Unseal) -> None:
+    def __init__(self, recall: Recall, unseal: Unseal, attached: Attached = lambda item: item) -> None:
         self._recall = recall
         self._unseal = unseal
+        self._attached = attached
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
         messages: list[Message] = []
         for item in items:
-            for message in self._read(item):
+            for message in self._read(self._attached(item)):
                 _append(messages, message)
         return tuple(messages if reasoning == "all_turns" else _without_old_reasoning(messages))
 
@@ -130,8 +134,8 @@ def input_part(part: InputText | InputImage | InputFile | InputAudio | Refusal) 
         return ImagePart(part.image_url, part.detail or "auto")
     if isinstance(part, InputAudio):
         return AudioPart(part.input_audio.data, part.input_audio.format)
+    if isinstance(part, InputFile) and part.file_data:
+        return FilePart(part.file_data, part.filename or "file")
     raise InvalidRequest(
-        "Files are not supported by this server yet; send text, an image by URL, or audio.",
-        param="input",
-        code="unsupported_value",
+        "A part of the input was not made into what a model reads.", param="input", code="unsupported_value"
     )

@@ -1,47 +1,73 @@
 """What `tool_choice` means for the turn: which functions are offered, and how the model may use them."""
 
-from collections.abc import Sequence
-
-from antiphon.backends.base import Choice, Function, NamedFunction
+from antiphon.backends.base import Choice, NamedFunction
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.tool_choice import AllowedTools, FunctionChoice, ToolChoice
+from antiphon.protocol.tool_choice import (
+    AllowedTool,
+    AllowedTools,
+    CustomChoice,
+    FunctionChoice,
+    HostedChoice,
+    ToolChoice,
+)
+from antiphon.tools.toolbox import Toolbox
+
+_COMPUTERS = ("computer", "computer_use_preview")
+_SAME = {"computer_use": _COMPUTERS, "computer": _COMPUTERS, "computer_use_preview": _COMPUTERS}
+"""Types of which one means the other."""
+_SEARCH = "tool_search"
 
 
-def resolve_choice(
-    choice: ToolChoice | None, functions: Sequence[Function]
-) -> tuple[Choice, Sequence[Function]]:
-    """The choice, and the functions that it leaves. Raises InvalidRequest when it names a tool that is
-    not there."""
+def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
+    """The choice; from here on the toolbox offers the functions that it leaves. What is chosen by name need
+    not be searched for. Raises InvalidRequest when the choice names a tool that is not there."""
     if choice is None or choice == "auto" or choice == "none":
-        return choice or "auto", functions
+        return choice or "auto"
     if choice == "required":
-        if not functions:
+        if not toolbox.functions:
             raise _absent("Tool choice 'required' must be specified with 'tools' parameter.")
-        return "required", functions
-    if isinstance(choice, FunctionChoice):
-        _named(choice.name, functions)
-        return NamedFunction(choice.name), functions
+        return "required"
     if isinstance(choice, AllowedTools):
-        return choice.mode, _allowed(choice, functions)
-    raise _absent(f"Tool choice '{choice.__struct_config__.tag}' not found in 'tools' parameter.")
+        toolbox.allow(_allowed(choice, toolbox))
+        return choice.mode
+    names = _chosen(choice, toolbox)
+    if len(names) > 1:
+        raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
+    toolbox.reveal(names)
+    return NamedFunction(names[0])
 
 
-def _allowed(choice: AllowedTools, functions: Sequence[Function]) -> Sequence[Function]:
-    """The functions that are left. One that is named twice is offered once."""
-    left = {}
-    for tool in choice.tools:
-        if tool.type != "function" or tool.name is None:
-            raise _absent(f"Tool choice '{tool.name or tool.type}' not found in 'tools' parameter.")
-        left[tool.name] = _named(tool.name, functions)
-    if choice.mode == "required" and not left:
+def _chosen(choice: ToolChoice, toolbox: Toolbox) -> list[str]:
+    """The functions of the tool that must be used."""
+    name = choice.name if isinstance(choice, FunctionChoice | CustomChoice) else None
+    kind = "" if isinstance(choice, str) else str(choice.__struct_config__.tag)
+    known = isinstance(choice, FunctionChoice | CustomChoice | HostedChoice)
+    return _named(kind, name, toolbox) if known else _none(kind)
+
+
+def _allowed(choice: AllowedTools, toolbox: Toolbox) -> frozenset[str]:
+    """The functions that are left. They need not be searched for, unless searching is left too."""
+    names = frozenset(name for tool in choice.tools for name in _meant(tool, toolbox))
+    if choice.mode == "required" and not names:
         raise _absent("Tool choice 'allowed_tools' must name a tool when its mode is 'required'.")
-    return list(left.values())
+    if _SEARCH not in names:
+        toolbox.reveal(sorted(names))
+    return names
 
 
-def _named(name: str, functions: Sequence[Function]) -> Function:
-    for function in functions:
-        if function.name == name:
-            return function
+def _meant(tool: AllowedTool, toolbox: Toolbox) -> list[str]:
+    if tool.type == "namespace":
+        return toolbox.members(tool.name or "") or _none(tool.name or tool.type)
+    if tool.type in ("function", "custom") and tool.name is None:
+        return _none(tool.type)
+    return _named(tool.type, tool.name, toolbox)
+
+
+def _named(kind: str, name: str | None, toolbox: Toolbox) -> list[str]:
+    return toolbox.named(_SAME.get(kind, (kind,)), name) or _none(name or kind)
+
+
+def _none(name: str) -> list[str]:
     raise _absent(f"Tool choice '{name}' not found in 'tools' parameter.")
 
 

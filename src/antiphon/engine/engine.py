@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from antiphon.backends.router import Router
+from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.memory import Memory
@@ -12,6 +15,7 @@ from antiphon.engine.prepare import Preparation
 from antiphon.engine.run import Run, usage_of
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.faults import missing
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
@@ -28,13 +32,14 @@ class Engine:
         router: Router,
         store: Store,
         seal: Seal,
+        attachments: Attachments,
         verify: bool = False,
         deadline: float | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
-        self._preparation = Preparation(router, store, seal)
+        self._preparation = Preparation(router, store, seal, attachments)
         self._seal = seal
         self._verify = verify
         self._deadline = deadline
@@ -47,7 +52,19 @@ class Engine:
         """
         async with self._locked(project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
+            if plan.trigger is None:
+                plan.turn = await plan.voice.fit(plan.turn)
             yield Run(plan, self.store, self._seal, self._verify, self._deadline)
+
+    async def count(self, project: str, parsed: Parsed) -> int:
+        """The tokens of the context that the request would give to the model. Raises ApiError."""
+        request = parsed.request
+        model = request.model or self.router.default_model
+        if model is None:
+            raise missing("model")
+        plan = await self._preparation.plan(project, Parsed(replace(request, model=model), parsed.items))
+        fits = plan.response.truncation == "auto"
+        return await plan.voice.count(await plan.voice.fit(plan.turn) if fits else plan.turn)
 
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""

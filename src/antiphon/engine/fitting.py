@@ -36,45 +36,40 @@ class Fitting:
         self._window = window
         self._drops = drops
         self._led = led
+        self._fits: Turn | None = None
+        """The turn that was looked at last."""
         self._learnt: int | None = None
-        """What the server did not refuse yet, by our estimate."""
-
-    async def count(self, turn: Turn) -> int:
-        """The tokens of a turn's context."""
-        if not turn.messages:
-            return 0
-        try:
-            counted = await self._backend.count_tokens(turn)
-        except UpstreamError:
-            counted = None
-        return estimate(turn) if counted is None else counted
+        """The estimate of the last turn that the server did not call too long."""
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, shortened if it must be and may be. Raises InvalidRequest when it is too long."""
+        if turn is self._fits:
+            return turn
         if self._learnt is not None:
             turn = self._shorter(turn, estimate(turn) - self._learnt) or turn
-        if self._window is None:
-            return turn
-        room = self._room(self._window, turn.max_tokens)
-        return turn if 2 * estimate(turn) <= room else await self._fit(turn, room)
+        if self._window is not None:
+            room = self._room(self._window, turn.max_tokens)
+            turn = turn if 2 * estimate(turn) <= room else await self._counted(turn, room)
+        self._fits = turn
+        return turn
 
-    async def _fit(self, turn: Turn, room: int) -> Turn:
-        whole, excess = turn, 0.0
+    async def _counted(self, turn: Turn, room: int) -> Turn:
         for _ in range(COUNTS):
-            tokens = await self.count(turn)
+            tokens = await count(self._backend, turn)
             if tokens <= room:
                 return turn
-            # By how much it is too long in estimated tokens, which is what messages are weighed in.
-            excess += (tokens - room) * estimate(turn) / tokens
-            shorter = self._shorter(whole, int(excess) + 1)
+            # Messages are weighed in estimated tokens: what is too much must be told in them.
+            excess = (tokens - room) * estimate(turn) // tokens + 1
+            shorter = self._shorter(turn, excess)
             if shorter is None:
                 break
             turn = shorter
-        raise too_long()
+        raise _too_long()
 
     async def stream(self, turn: Turn, answer: Answer) -> AsyncGenerator[Sequence[Delta], None]:
         """The answer. A turn that the model's server calls too long is shortened, if it may be."""
-        for attempt in range(REFUSALS + 1):
+        refusals = 0
+        while True:
             told = False
             try:
                 async with aclosing(answer(turn)) as batches:
@@ -83,9 +78,11 @@ class Fitting:
                         yield batch
                 return
             except InvalidRequest as fault:
-                size = estimate(turn)
-                shorter = self._shorter(turn, size - int(size * _LESS))
-                if fault.code != _TOO_LONG or told or shorter is None or attempt == REFUSALS:
+                refusals += 1
+                if told or fault.code != _TOO_LONG or refusals > REFUSALS:
+                    raise
+                shorter = self._shorter(turn, int(estimate(turn) * (1 - _LESS)) + 1)
+                if shorter is None:
                     raise
                 turn, self._learnt = shorter, estimate(shorter)
 
@@ -99,7 +96,18 @@ class Fitting:
         return None if messages is None else replace(turn, messages=messages)
 
 
-def too_long() -> InvalidRequest:
+async def count(backend: Backend, turn: Turn) -> int:
+    """The tokens of a turn's context, by the model's own tokenizer if it has one and answers."""
+    if not turn.messages:
+        return 0
+    try:
+        counted = await backend.count_tokens(turn)
+    except UpstreamError:
+        counted = None
+    return estimate(turn) if counted is None else counted
+
+
+def _too_long() -> InvalidRequest:
     return InvalidRequest(
         "Your input exceeds the context window of this model. Please adjust your input and try again.",
         param="input",

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from antiphon.protocol.client_items import CustomToolCall, FunctionCall
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import Item, item_type
+from antiphon.protocol.item import InputItem, Item, item_type
+from antiphon.tools.toolbox import Toolbox
 
 _CALL_OF = {
     "function_call_output": "function_call",
@@ -39,6 +41,19 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
             waiting.pop(call_id, None)
     for call_id, kind in waiting.items():
         raise InvalidRequest(f"No tool output found for {_words(kind)} {call_id}.", param="input")
+
+
+def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:
+    """A call that is sent back names the namespace that it came with. Raises InvalidRequest."""
+    for index, item in enumerate(given):
+        if not isinstance(item, FunctionCall | CustomToolCall) or item.namespace is not None:
+            continue
+        if toolbox.needs_namespace(item.name):
+            raise InvalidRequest(
+                f"Missing namespace for {item_type(item)} '{item.name}': only a namespace has it. Send the "
+                "model's calls back with their namespace.",
+                param=f"input[{index}].namespace",
+            )
 
 
 def _words(kind: str) -> str:

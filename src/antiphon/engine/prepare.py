@@ -9,16 +9,21 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Format, JsonSchema, Message, Sampling, TextPart, Turn
+from antiphon.backends.base import Backend, Format, JsonSchema, Sampling, Turn
 from antiphon.backends.router import Route, Router
+from antiphon.context.attachments import Attached, Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.configuration import configured
+from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
-from antiphon.engine.pairing import check_pairs
+from antiphon.engine.pairing import check_namespaces, check_pairs
+from antiphon.engine.prompts import said_by_prompt
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
+from antiphon.engine.structured import check_format
+from antiphon.engine.voice import Voice
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
 from antiphon.protocol.faults import duplicate_id
 from antiphon.protocol.frames import CreateFrame
@@ -29,13 +34,15 @@ from antiphon.protocol.items import (
     CompactionTrigger,
     ItemReference,
     LocalShellCallOutput,
+    ToolSearchOutput,
     decode_stored,
 )
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
 from antiphon.store.base import Store
-from antiphon.tools.registry import Toolbox, recall
+from antiphon.tools.registry import recall
+from antiphon.tools.toolbox import Toolbox
 
 
 @dataclass
@@ -47,6 +54,8 @@ class Plan:
     response: Response
     new_id: NewId
     backend: Backend
+    voice: Voice
+    """How the backend is asked for the answer."""
     toolbox: Toolbox
     turn: Turn
     read: Callable[[Sequence[Item]], Turn]
@@ -79,18 +88,20 @@ class Plan:
 class Preparation:
     """Makes plans. Reads the store; writes nothing."""
 
-    def __init__(self, router: Router, store: Store, seal: Seal) -> None:
+    def __init__(self, router: Router, store: Store, seal: Seal, attachments: Attachments) -> None:
         self._router = router
         self._store = store
         self._seal = seal
+        self._attachments = attachments
 
     async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
         """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
-        toolbox = Toolbox(request.tools or ())
+        toolbox = Toolbox(request.tools or (), checks_strict=not route.capabilities.strict_tools)
         remembered = memory and memory.recall(request.previous_response_id or "")
+        prompted = await said_by_prompt(self._store, project, request)
         history = remembered or await self._history(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
@@ -100,18 +111,25 @@ class Preparation:
         check_pairs(history, given)
         items = (*history, *given)
         request = configured(request, items)
-        toolbox.extend(tool for item in items if isinstance(item, AdditionalTools) for tool in item.tools)
-        read = self._reader(project, request, route, toolbox)
+        check_format(request)
+        _load(toolbox, history, given)
+        check_namespaces(parsed.items, toolbox)
+        to_read = (*(prompted or ()), *since_compaction(items))
+        attached = await self._attachments.resolve(project, to_read, given, route.capabilities)
+        read = self._reader(project, request, route, toolbox, prompted, attached)
         turn = read(items)
         check_capable(request, turn, route.capabilities)
         response = opening(request, response_id, int(time.time()))
         response.model = route.model
+        if prompted is not None:
+            response.instructions = prompted
         return Plan(
             project=project,
             request=request,
             response=response,
             new_id=new_id,
             backend=route.backend,
+            voice=Voice(route, response, led=len(read(()).messages)),
             toolbox=toolbox,
             turn=turn,
             read=read,
@@ -122,15 +140,20 @@ class Preparation:
         )
 
     def _reader(
-        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox
+        self,
+        project: str,
+        request: CreateResponse,
+        route: Route,
+        toolbox: Toolbox,
+        prompted: Sequence[Item] | None,
+        attached: Attached,
     ) -> Callable[[Sequence[Item]], Turn]:
-        choice, functions = resolve_choice(request.tool_choice, toolbox.functions)
+        choice = resolve_choice(request.tool_choice, toolbox)
         context = (request.reasoning and request.reasoning.context) or "auto"
-        transcript = Transcript(recall, partial(self._seal.open, project))
+        transcript = Transcript(recall, partial(self._seal.open, project), attached)
         empty = Turn(
             model=route.model,
-            messages=tuple(_instructions(request)),
-            functions=tuple(functions),
+            messages=leading(request, prompted, route.capabilities, transcript.read),
             choice=choice,
             parallel=request.parallel_tool_calls is not False,
             format=_format(request),
@@ -145,7 +168,7 @@ class Preparation:
 
         def read(items: Sequence[Item]) -> Turn:
             messages = transcript.read(since_compaction(items), context)
-            return replace(empty, messages=(*empty.messages, *messages))
+            return replace(empty, messages=(*empty.messages, *messages), functions=toolbox.functions)
 
         return read
 
@@ -189,6 +212,16 @@ def _split(items: Sequence[InputItem]) -> tuple[int | None, Sequence[InputItem]]
     return sum(not isinstance(item, CompactionTrigger) for item in items[:last]), plain
 
 
+def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> None:
+    """Offer the tools that items of the context bring, and those that were found."""
+    places = [*("input" for _ in history), *(f"input[{index}]" for index in range(len(given)))]
+    for item, place in zip((*history, *given), places, strict=True):
+        if isinstance(item, AdditionalTools):
+            toolbox.load(item.tools, place)
+        elif isinstance(item, ToolSearchOutput):
+            toolbox.load(item.tools, place, "client" if item.call_id else "server")
+
+
 def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:
     """The model must not read an item twice: what came before is not sent again."""
     known = {item.id for item in history}
@@ -196,12 +229,6 @@ def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> Non
         item_id: str | None = getattr(item, "id", None)
         if item_id is not None and item_id in known and type(item) is not LocalShellCallOutput:
             raise duplicate_id(item_id, "input")
-
-
-def _instructions(request: CreateResponse) -> Sequence[Message]:
-    if not request.instructions:
-        return ()
-    return (Message("system", parts=(TextPart(request.instructions),)),)
 
 
 def _sampling(request: CreateResponse) -> Sampling:

@@ -6,17 +6,19 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.prompt import PromptMessage, instructed, rendered
+from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.prompt import Template
 from antiphon.protocol.request import CreateResponse
-from antiphon.store.prompts import PromptRow, Prompts
+from antiphon.store.base import Store
+from antiphon.store.prompts import PromptRow
 
 _NO_VERSION = 0
 """Versions are counted from 1."""
 
 
-async def said(prompts: Prompts, project: str, request: CreateResponse) -> list[PromptMessage] | None:
+async def said_by_prompt(store: Store, project: str, request: CreateResponse) -> list[PromptMessage] | None:
     """The messages of the request's template, filled in, led by its instructions; None without a template.
     Instructions of the request's own take the place of the template's.
 
@@ -25,15 +27,15 @@ async def said(prompts: Prompts, project: str, request: CreateResponse) -> list[
     ref = request.prompt
     if ref is None:
         return None
-    row = await prompts.get(project, ref.id, version_number(ref.version))
-    if row is None and ref.version is not None and await prompts.get(project, ref.id):
+    row = await store.prompts.get(project, ref.id, version_number(ref.version))
+    if row is None and ref.version is not None and await store.prompts.get(project, ref.id):
         raise absent_version(ref.id, ref.version)
     if row is None:
         raise prompt_not_found(ref.id)
     template = template_of(row)
     messages = rendered(instructed(template.instructions, messages_of(template)), ref.variables or {})
     if request.instructions:
-        own = InputMessage(role="developer", content=request.instructions)
+        own = InputMessage(role="developer", content=[InputText(text=request.instructions)])
         messages = [own, *(messages[1:] if template.instructions else messages)]
     return [replace(message, id=None, status=None) for message in messages]
 

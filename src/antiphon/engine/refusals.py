@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from antiphon.backends.base import AudioPart, Capabilities, FilePart, ImagePart, JsonSchema, Turn
+from antiphon.backends.base import AudioPart, Capabilities, FilePart, ImagePart, Turn
 from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.faults import unsupported
 from antiphon.protocol.request import CreateResponse
 
 
@@ -16,9 +17,7 @@ class Refusal(NamedTuple):
 
 NOT_YET = (
     Refusal("moderation", lambda r: r.moderation, "there is no moderation backend"),
-    Refusal("prompt", lambda r: r.prompt, "prompt templates are not there yet"),
     Refusal("background", lambda r: r.background, "background responses are not there yet"),
-    Refusal("truncation", lambda r: r.truncation == "auto", "only 'disabled' is there yet"),
     Refusal("context_management", lambda r: r.context_management, "compaction is not there yet"),
     Refusal(
         "prompt_cache_options.prewarm",
@@ -37,19 +36,13 @@ def check_supported(request: CreateResponse) -> None:
     """Raises InvalidRequest for a parameter whose meaning we cannot carry out."""
     for param, asked, reason in NOT_YET:
         if asked(request):
-            raise InvalidRequest(
-                f"'{param}' is not supported by this server: {reason}.",
-                param=param,
-                code="unsupported_parameter",
-            )
+            raise unsupported(param, reason)
 
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is told last. Raises InvalidRequest."""
     if turn.sampling.top_logprobs is not None and not can.logprobs:
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
-    if isinstance(turn.format, JsonSchema) and not can.json_schema:
-        raise _incapable(request, "text.format", "cannot be held to a JSON schema", "unsupported_value")
     kinds = {type(part) for message in turn.messages for part in message.parts}
     for kind, able, what in (
         (ImagePart, can.images, "images"),

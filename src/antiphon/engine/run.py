@@ -10,13 +10,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import cast
+from typing import Any
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
-from antiphon.backends.base import Delta, Turn, UsageDelta
+from antiphon.backends.base import Delta, Function, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
 from antiphon.engine.compaction import compact
@@ -41,6 +41,8 @@ from antiphon.stream.machine import IncompleteReason, Machine
 
 log = structlog.get_logger()
 
+PATIENCE = 2.0
+"""Seconds that the upstream has to refuse a turn before the client is told that it began."""
 REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TIER = "default"
@@ -58,6 +60,7 @@ class Run:
         self.machine = Machine(plan.response, plan.new_id)
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
+        self._announced = False
         self._store = store
         self._seal = seal
         self._usage: Usage | None = None
@@ -65,16 +68,32 @@ class Run:
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The log, in batches. Closing the iterator stops the upstream's work."""
+        """The log, in batches, of which some are empty. Closing the iterator stops the upstream's work.
+
+        Nothing is told before the upstream has taken the turn up, or has let some time pass: what it refuses
+        at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try again.
+        """
         self.machine.create()
         self.machine.start()
-        yield self._drain()
+        opening = self._drain()
         try:
             async with aclosing(self._turns()) as batches:
+                first = asyncio.ensure_future(anext(batches))
+                try:
+                    await asyncio.wait({first}, timeout=PATIENCE)
+                    if first.done():
+                        first.result()
+                    self._announced = True
+                    yield opening
+                    yield await first
+                finally:
+                    await _cancelled(first)
                 async for told in batches:
                     yield told
         except ApiError as fault:
             self._fail(fault)
+            if not self._announced:
+                raise
         if self.plan.streamed or not self.silent:
             await self._keep()
         yield self._drain()
@@ -89,6 +108,7 @@ class Run:
             turn = plan.read(self._compacted(plan.trigger))
         if not plan.generates or plan.trigger == len(plan.items):
             self._complete()
+            yield ()  # the end is told by `events`
             return
         async with aclosing(self._speak(turn)) as speaking:
             async for told in speaking:
@@ -111,22 +131,21 @@ class Run:
             faulty = faulty + 1 if telling.faults else 0
             if faulty > REPAIRS:
                 raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
-            turn = _next(turn, telling)
+            turn = _next(turn, telling, self.plan.toolbox.functions)
 
     async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
         """One turn: what the model says, then what becomes of its calls."""
+        turn = await self.plan.voice.fit(turn)
         # Closed here and now when we are: that is what ends the upstream's work.
         async with aclosing(self._deltas(turn)) as deltas:
             async for batch in deltas:
                 telling.tell(batch)
-                if told := self._drain():
-                    yield told
+                yield self._drain()
         self._usage = _sum(self._usage, telling.usage)
         if telling.finished in ("stop", "calls"):
             async with aclosing(telling.settle()) as settling:
                 async for _ in settling:
-                    if told := self._drain():
-                        yield told
+                    yield self._drain()
 
     async def _compact(self, count: int) -> AsyncGenerator[Sequence[Event], None]:
         """Compact the first `count` items, as an item of the output."""
@@ -167,11 +186,11 @@ class Run:
             self.machine,
             plan.toolbox,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
-            summarize=plan.response.reasoning.summary is not None,
+            summary=plan.response.reasoning.summary,
         )
 
     def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        deltas = cast(AsyncGenerator[Sequence[Delta], None], self.plan.backend.stream(turn))
+        deltas = self.plan.voice.stream(turn)
         return deltas if self._deadline is None else _within(deltas, self._deadline)
 
     def _complete(self) -> None:
@@ -189,7 +208,7 @@ class Run:
         code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
         if fault.code == "context_length_exceeded":
             code = fault.code
-        self.machine.fail(ResponseError(code=code, message=fault.message), self._usage)
+        self.machine.fail(ResponseError(code=code, message=fault.message), self._usage, fault.type)
 
     async def _keep(self) -> None:
         """Store what is to be stored; durable when this returns."""
@@ -221,6 +240,13 @@ class Run:
             raise BrokenLog("The log does not fold to the response.")
 
 
+async def _cancelled(work: asyncio.Future[Any]) -> None:
+    """Cancel what still runs, and wait until it has."""
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+
+
 async def _within(
     deltas: AsyncGenerator[Sequence[Delta], None], end: float
 ) -> AsyncGenerator[Sequence[Delta], None]:
@@ -237,11 +263,12 @@ async def _within(
             yield batch
 
 
-def _next(turn: Turn, telling: Telling) -> Turn:
+def _next(turn: Turn, telling: Telling, functions: tuple[Function, ...]) -> Turn:
     """The turn that follows: the model reads what it said, and what became of its calls. A call that was
     forced has been made then, unless it has to be made again."""
     choice = turn.choice if telling.faults or turn.choice == "none" else "auto"
-    return replace(turn, messages=(*turn.messages, telling.spoken(), *telling.answers), choice=choice)
+    messages = (*turn.messages, telling.spoken(), *telling.answers)
+    return replace(turn, messages=messages, functions=functions, choice=choice)
 
 
 def _rows(items: Sequence[Item]) -> Sequence[ItemRow]:

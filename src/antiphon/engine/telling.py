@@ -14,10 +14,11 @@ from antiphon.backends.base import Delta, Message, TextPart
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage, Reasoning
+from antiphon.protocol.request import Summary
 from antiphon.stream.items import OpenMessage, OpenReasoning
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import OpenCall, OpenServerCall, Outcome, ServerTool, Tool
-from antiphon.tools.registry import Toolbox
+from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, Outcome, ServerTool, Tool
+from antiphon.tools.toolbox import Toolbox
 
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
@@ -32,6 +33,8 @@ class TurnCall:
         self.owner = tool.owner(name)
         self.handle: OpenCall | None = None
         self.told = False
+        self.refused = False
+        """Whether it was not valid: the model is asked again."""
         self.pieces: list[str] = []
 
     @property
@@ -42,8 +45,8 @@ class TurnCall:
 class Telling:
     """One turn of the model, being told.
 
-    `seal` is given when the client asked for sealed reasoning. `summarize` says that it asked for a
-    summary: reasoning is then told as its own summary, word for word.
+    `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
+    summary is the reasoning itself, word for word; any other comes among the deltas.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Telling:
         machine: Machine,
         toolbox: Toolbox,
         seal: Callable[[str], str] | None = None,
-        summarize: bool = False,
+        summary: Summary | None = None,
     ) -> None:
         self.usage: base.UsageDelta | None = None
         self.finished: FinishReason | None = None
@@ -63,7 +66,7 @@ class Telling:
         self._machine = machine
         self._toolbox = toolbox
         self._seal = seal
-        self._summarize = summarize
+        self._summary = summary
         self._message: OpenMessage | None = None
         self._thought: OpenReasoning | None = None
         self._writing: TurnCall | None = None
@@ -108,12 +111,12 @@ class Telling:
         """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
         there is something new to hand over."""
         self.close()
-        ready = [call for call in self.calls if not call.told and not self._refused(call)]
+        ready = [call for call in self.calls if not call.told and self._passes(call)]
         runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.owner == "server"}
         try:
             for call in ready:
                 self._tell_call(call)
-                if run := runs.get(id(call)):
+                if (run := runs.get(id(call))) and not call.refused:
                     yield
                     outcome = await run
                     self.answers.append(Message("tool", parts=outcome.parts, call_id=call.id))
@@ -135,23 +138,37 @@ class Telling:
             self._thought.close()
         call = self._writing
         if call is not None and call.handle is not None:
-            call.handle.close()
-            call.told = call.owner != "server"
+            self._end(call, call.handle)
         self._message = self._thought = self._writing = None
 
-    def _refused(self, call: TurnCall) -> bool:
-        fault = call.tool.check(call.name, call.arguments) if call.tool.holds(call.name) else None
-        if fault is not None:
-            self.faults.append(fault)
-            self.answers.append(Message("tool", parts=(TextPart(fault),), call_id=call.id))
-        return fault is not None
+    def _passes(self, call: TurnCall) -> bool:
+        """Whether a call that was held may be told."""
+        if not call.refused and call.tool.holds(call.name):
+            fault = call.tool.check(call.name, call.arguments)
+            if fault is not None:
+                self._refuse(call, fault)
+        return not call.refused
+
+    def _refuse(self, call: TurnCall, fault: str) -> None:
+        call.refused = True
+        self.faults.append(fault)
+        self.answers.append(Message("tool", parts=(TextPart(fault),), call_id=call.id))
 
     def _tell_call(self, call: TurnCall) -> None:
         if call.handle is None:
             call.handle = call.tool.open(self._machine, call.name, call.id)
             call.handle.arguments(call.arguments)
-            call.handle.close()
-        call.told = True
+            self._end(call, call.handle)
+        call.told = not call.refused
+
+    def _end(self, call: TurnCall, handle: OpenCall) -> None:
+        """All of the call was told, unless it turns out to be none."""
+        try:
+            handle.close()
+        except InvalidCall as fault:
+            self._refuse(call, str(fault))
+        else:
+            call.told = call.owner != "server"
 
     def _hold(self) -> None:
         """What the model says from here on waits for `settle`."""
@@ -177,10 +194,10 @@ class Telling:
         thought = self._in_thought()
         self._reasoned.append(delta.text)
         self._thoughts.append(delta.text)
-        if self._summarize:
-            thought.summary(delta.text)
-        else:
+        if self._summary is None:
             thought.text(delta.text)
+        elif self._summary == "detailed":
+            thought.summary(delta.text)
 
     def _on_summary(self, delta: base.SummaryDelta) -> None:
         self._in_thought().summary(delta.text)

@@ -154,6 +154,13 @@ def wrong_id_prefix(path: str, value: str, prefix: str) -> InvalidRequest:
     )
 
 
+def unsupported(name: str, reason: str) -> InvalidRequest:
+    """A parameter that this server knows and cannot act on."""
+    return InvalidRequest(
+        f"'{name}' is not supported by this server: {reason}.", param=name, code="unsupported_parameter"
+    )
+
+
 def moved(name: str, place: str) -> InvalidRequest:
     """A member of another API that has its own place in this one."""
     return InvalidRequest(

@@ -64,11 +64,27 @@ def new_item_id(item_type: str, owner: str = "") -> str:
     return f"{ITEM_PREFIXES[item_type]}_{run}{digits}"
 
 
+def new_file_id() -> str:
+    return "file-" + _alphanumeric(22)
+
+
+def new_upload_id() -> str:
+    return "upload_" + secrets.token_hex(LENGTH // 2)
+
+
+def new_part_id() -> str:
+    return "part_" + secrets.token_hex(LENGTH // 2)
+
+
 _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def new_call_id() -> str:
-    return "call_" + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(24))
+    return "call_" + _alphanumeric(24)
+
+
+def _alphanumeric(length: int) -> str:
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(length))
 
 
 def new_request_id() -> str:

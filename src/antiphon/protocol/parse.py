@@ -15,6 +15,7 @@ import msgspec
 
 from antiphon.protocol import faults
 from antiphon.protocol.content import InputText
+from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.examine import examine
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import ITEM_PREFIXES
@@ -56,6 +57,17 @@ def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] 
     _refuse_two_pasts(request)
     if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
+    return Parsed(request, items)
+
+
+def parse_count(body: bytes, lenient: bool = False) -> Parsed:
+    """Parse the body of POST /responses/input_tokens, as the request whose context is to be counted."""
+    asked = parse(body, CountTokens, lenient)
+    if asked.personality is not None:
+        raise faults.unsupported("personality", "its models have none to choose from")
+    request = asked.request()
+    items = _input_items(request.input, lenient)
+    _refuse_two_pasts(request)
     return Parsed(request, items)
 
 

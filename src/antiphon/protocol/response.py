@@ -3,8 +3,10 @@
 from typing import Any, Literal
 
 from antiphon.protocol.request import (
+    AccessPrograms,
     ConversationRef,
     CreateResponse,
+    ImageOptions,
     JsonSchemaFormat,
     PromptCacheOptions,
     PromptRef,
@@ -78,6 +80,7 @@ class Response(Wire, kw_only=True):
 
     id: str
     object: Literal["response"] = shown("response")
+    access_programs: AccessPrograms | None = None
     created_at: int
     """Seconds since the epoch; so is completed_at."""
     status: Status
@@ -86,6 +89,7 @@ class Response(Wire, kw_only=True):
     conversation: ConversationRef | None = None
     error: ResponseError | None = shown(None)
     frequency_penalty: float = shown(0.0)
+    image: ImageOptions | None = None
     incomplete_details: IncompleteDetails | None = shown(None)
     instructions: str | list[Any] | None = shown(None)
     max_output_tokens: int | None = shown(None)
@@ -121,11 +125,13 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
     """The response as it begins: in progress, empty, with the request's effective values echoed."""
     return Response(
         id=response_id,
+        access_programs=asked if (asked := request.access_programs) and asked.cyber else None,
         created_at=created_at,
         status="queued" if request.background else "in_progress",
         background=bool(request.background),
         conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
         frequency_penalty=_or(request.frequency_penalty, 0.0),
+        image=ImageOptions(context_compression="disabled") if request.image else None,
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
         max_tool_calls=request.max_tool_calls,
@@ -135,6 +141,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         previous_response_id=request.previous_response_id,
         prompt=request.prompt,
         prompt_cache_key=request.prompt_cache_key,
+        prompt_cache_options=_cache_options(request.prompt_cache_options),
         prompt_cache_retention=_retention(request.prompt_cache_retention),
         reasoning=_reasoning(request.reasoning),
         safety_identifier=request.safety_identifier,
@@ -160,12 +167,20 @@ def _retention(value: str | None) -> str | None:
     return "in_memory" if value == "in-memory" else value
 
 
+def _cache_options(asked: PromptCacheOptions | None) -> PromptCacheOptions | None:
+    if asked is None:
+        return None
+    compared = asked.comparison_response_id
+    return PromptCacheOptions(asked.mode or "implicit", asked.ttl or "30m", comparison_response_id=compared)
+
+
 def _reasoning(asked: Reasoning | None) -> Reasoning:
     if asked is None:
         return Reasoning()
+    summary = asked.summary or asked.generate_summary
     return Reasoning(
         effort=asked.effort,
-        summary=asked.summary or asked.generate_summary,
+        summary="detailed" if summary == "auto" else summary,
         context=asked.context,
         mode=asked.mode,
     )

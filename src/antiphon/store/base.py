@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from antiphon.store.files import Files
     from antiphon.store.prompts import Prompts
 
 Order = Literal["asc", "desc"]
@@ -74,6 +75,11 @@ class ConversationRow(Struct, frozen=True):
 class Store(Protocol):
     """Rows belong to a project; no method sees another project's rows. Things that are not there are
     None, or False from a delete. `project` is the project's id."""
+
+    @property
+    def files(self) -> "Files":
+        """The rows of files and uploads."""
+        ...
 
     @property
     def prompts(self) -> "Prompts":

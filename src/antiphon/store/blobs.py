@@ -83,6 +83,7 @@ class Arriving:
     """A blob that is being written. Chunks are gathered, and written and hashed in a thread."""
 
     def __init__(self, temporary: Path, final: Path) -> None:
+        self.name = final.name
         self.size = 0
         self._temporary = temporary
         self._final = final
@@ -92,6 +93,7 @@ class Arriving:
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._writing = threading.Lock()
+        self._dropped = False
 
     async def write(self, chunk: bytes) -> None:
         self._waiting.append(chunk)
@@ -119,6 +121,7 @@ class Arriving:
     def drop(self) -> None:
         """Waits for a write that is under way, which takes a moment, and lets go of the file."""
         with self._writing:
+            self._dropped = True
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
@@ -130,6 +133,8 @@ class Arriving:
 
     def _flush(self, chunks: Iterable[bytes], durable: bool = False) -> None:
         with self._writing:
+            if self._dropped:
+                return
             if self._file is None:
                 self._file = _create(self._temporary)
             for chunk in chunks:
@@ -171,5 +176,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")  # gone meanwhile
-
-

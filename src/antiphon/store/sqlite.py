@@ -13,6 +13,7 @@ from antiphon.store import sqlite_conversations as conversations
 from antiphon.store import sqlite_responses as responses
 from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.sqlite_connection import Readers, Writer, prepare
+from antiphon.store.sqlite_files import SqliteFiles
 from antiphon.store.sqlite_prompts import SqlitePrompts
 
 
@@ -23,6 +24,7 @@ class SqliteStore:
         self._writer = writer
         self._readers = readers
         self._clock = clock
+        self.files = SqliteFiles(writer, readers, clock)
         self.prompts = SqlitePrompts(writer, readers)
 
     @classmethod

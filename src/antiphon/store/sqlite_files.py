@@ -33,7 +33,9 @@ class SqliteFiles:
         return FileRow(*found) if found is not None else None
 
     async def files(self, project: str, query: PageQuery, purpose: str | None = None) -> FilePage:
-        return await self._readers.apart(lambda db: _page(db, self._named(project, query.after), query, purpose))
+        return await self._readers.apart(
+            lambda db: _page(db, self._named(project, query.after), query, purpose)
+        )
 
     async def remove(self, project: str, file_id: str) -> bool:
         sql = f"DELETE FROM files WHERE project_id = :project AND id = :id AND {_LIVING}"

@@ -51,13 +51,13 @@ def _load(db: sqlite3.Connection, project: str, prompt_id: str, version: int | N
     return PromptRow(*found) if found is not None else None
 
 
-def _update(
-    db: sqlite3.Connection, project: str, prompt_id: str, change: PromptChange
-) -> PromptRow | None:
+def _update(db: sqlite3.Connection, project: str, prompt_id: str, change: PromptChange) -> PromptRow | None:
     key = _key(db, project, prompt_id)
     if key is None:
         return None
-    newest = int(db.execute("SELECT max(version) FROM prompt_versions WHERE prompt = ?", (key,)).fetchone()[0])
+    newest = int(
+        db.execute("SELECT max(version) FROM prompt_versions WHERE prompt = ?", (key,)).fetchone()[0]
+    )
     default = change.default_version
     if default is not None and not 1 <= default <= newest:
         raise InvalidRequest(
@@ -69,7 +69,9 @@ def _update(
     if change.template is not None:
         made = newest + 1
         _add_version(db, key, made, change.template)
-    sql = "UPDATE prompts SET name = coalesce(?, name), default_version = coalesce(?, default_version) WHERE key = ?"
+    sql = """
+        UPDATE prompts SET name = coalesce(?, name), default_version = coalesce(?, default_version)
+        WHERE key = ?"""
     db.execute(sql, (change.name, default or made, key))
     return _load(db, project, prompt_id, made)
 
@@ -86,9 +88,7 @@ def _page(db: sqlite3.Connection, project: str, query: PageQuery) -> PromptPage:
     return _cut(db, sql, (project, after, query.limit + 1), query.limit)
 
 
-def _versions(
-    db: sqlite3.Connection, project: str, prompt_id: str, query: PageQuery
-) -> PromptPage | None:
+def _versions(db: sqlite3.Connection, project: str, prompt_id: str, query: PageQuery) -> PromptPage | None:
     key = _key(db, project, prompt_id)
     if key is None:
         return None
@@ -105,9 +105,7 @@ def _versions(
     return _cut(db, sql, (key, after, query.limit + 1), query.limit)
 
 
-def _cut(
-    db: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...], limit: int
-) -> PromptPage:
+def _cut(db: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...], limit: int) -> PromptPage:
     rows = [PromptRow(*row) for row in db.execute(sql, values)]
     return PromptPage(rows[:limit], more=len(rows) > limit)
 

@@ -103,11 +103,11 @@ class Machine:
         self._abandon()
         self._end(events.Cancelled, "cancelled", usage)
 
-    def fail(self, error: ResponseError, usage: Usage | None = None) -> None:
-        """End badly: an `error` event, then failed."""
+    def fail(self, error: ResponseError, usage: Usage | None = None, kind: str = "server_error") -> None:
+        """End badly: an `error` event, whose `type` is `kind`, then failed."""
         self._abandon()
         self._step("error")
-        detail = events.ErrorDetail(type="server_error", code=error.code, message=error.message, param=None)
+        detail = events.ErrorDetail(type=kind, code=error.code, message=error.message, param=None)
         self.tell(events.Error(error=detail, code=error.code, message=error.message, param=None))
         self._response.error = error
         self._end(events.Failed, "failed", usage)

@@ -82,14 +82,16 @@ def refuse_programs(callers: AllowedCallers | None, terms: Terms) -> None:
     """Raises InvalidRequest for a tool that the model itself may not call."""
     if callers is not None and "direct" not in callers:
         raise InvalidRequest(
-            "Programs that call tools are not supported by this server yet: allowed_callers must have 'direct'.",
+            "Programs that call tools are not supported by this server yet: allowed_callers needs 'direct'.",
             param=f"{terms.place}.allowed_callers",
             code="unsupported_value",
         )
 
 
 def _described(tool: FunctionTool, terms: Terms) -> str:
-    returns = tool.output_schema and f"Returns JSON that fits this schema: {encode(tool.output_schema).decode()}"
+    returns = (
+        tool.output_schema and f"Returns JSON that fits this schema: {encode(tool.output_schema).decode()}"
+    )
     return "\n\n".join(part for part in (tool.description, returns, terms.about) if part)
 
 

@@ -1,14 +1,101 @@
-"""`local_shell`: one command on the client's machine, of older clients."""
+"""`local_shell`: one command on the client's machine, of older clients.
+
+The item has no events of its own, so nothing is lost by telling a call when it is whole and right.
+"""
 
 from collections.abc import Sequence
+from functools import partial
 
-from antiphon.backends.base import Message
-from antiphon.protocol.client_items import LocalShellCall, LocalShellCallOutput
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.backends.base import Function, Message
+from antiphon.protocol.client_items import ExecAction, LocalShellCall, LocalShellCallOutput
+from antiphon.protocol.tools import LocalShellTool
+from antiphon.stream.machine import Machine, OpenItem
+from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.partial import decode
 from antiphon.tools.recall import answered, called
+
+NAME = "local_shell"
+
+_FUNCTION = Function(
+    NAME,
+    "Runs a command on the user's machine and returns what it prints. No shell reads the command: for pipes "
+    "and the like, call one, as in ['bash', '-lc', 'ls | wc -l'].",
+    {
+        "type": "object",
+        "properties": {
+            "command": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The program and its arguments.",
+            },
+            "env": {
+                "type": ["object", "null"],
+                "additionalProperties": {"type": "string"},
+                "description": "Environment variables to set.",
+            },
+            "timeout_ms": {
+                "type": ["integer", "null"],
+                "description": "Milliseconds after which it is stopped.",
+            },
+            "user": {"type": ["string", "null"], "description": "The user to run it as."},
+            "working_directory": {"type": ["string", "null"], "description": "The directory to run it in."},
+        },
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+)
+
+
+class LocalShell:
+    """A resolved `local_shell` tool."""
+
+    def __init__(self, tool: LocalShellTool, terms: Terms) -> None:
+        pass
+
+    def functions(self) -> Sequence[Function]:
+        return (_FUNCTION,)
+
+    def owner(self, name: str) -> Owner:
+        return "client"
+
+    def holds(self, name: str) -> bool:
+        return True
+
+    def check(self, name: str, arguments: str) -> str | None:
+        value = decode(arguments)
+        if isinstance(value, str):
+            return value
+        try:
+            return None if _action(value).command else "`command` must not be empty."
+        except msgspec.ValidationError as fault:
+            return f"The call of {name} is not valid: {fault}."
+
+    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
+        return WholeCall(partial(_tell, machine, call_id))
+
+
+def _action(arguments: Arguments) -> ExecAction:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return msgspec.convert({"env": {}, **given, "type": "exec"}, ExecAction, strict=False)
+
+
+def _tell(machine: Machine, call_id: str, arguments: Arguments) -> None:
+    item = LocalShellCall(
+        id=machine.new_id("local_shell_call"),
+        call_id=call_id,
+        action=ExecAction(command=[], env={}),
+        status="in_progress",
+    )
+    opened = machine.open(OpenItem, item)
+    opened.finish(replace(item, action=_action(arguments), status="completed"))
 
 
 def recall_call(item: LocalShellCall) -> Sequence[Message]:
-    return (called(item.call_id, "local_shell", item.action),)
+    return (called(item.call_id, NAME, item.action),)
 
 
 def recall_output(item: LocalShellCallOutput) -> Sequence[Message]:

@@ -4,7 +4,7 @@ trained on functions can read."""
 from collections.abc import Sequence
 from typing import Any
 
-from antiphon.backends.base import Call, ImagePart, Message, Part, TextPart
+from antiphon.backends.base import Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.content import ComputerScreenshot, InputFile, InputImage, InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import encode
@@ -41,10 +41,12 @@ def _output_part(part: InputText | InputImage | InputFile) -> Part:
         return TextPart(part.text)
     if isinstance(part, InputImage) and part.image_url:
         return ImagePart(part.image_url, part.detail or "auto")
+    if isinstance(part, InputFile) and part.file_data:
+        return FilePart(part.file_data, part.filename or "file")
     raise _unreadable("a file in a tool's output")
 
 
 def _unreadable(what: str) -> InvalidRequest:
     return InvalidRequest(
-        f"This server cannot give {what} to the model yet.", param="input", code="unsupported_value"
+        f"This server cannot give {what} to the model.", param="input", code="unsupported_value"
     )

@@ -1,12 +1,24 @@
 """Which file serves which tool type and which item type: the one place where a new tool is named."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from antiphon.backends.base import Function, Message
+from antiphon.backends.base import Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
-from antiphon.protocol.tools import BaseTool, FunctionTool
+from antiphon.protocol.tools import (
+    ApplyPatchTool,
+    BaseTool,
+    ComputerTool,
+    ComputerUsePreviewTool,
+    CustomTool,
+    FunctionTool,
+    LocalShellTool,
+    ShellTool,
+    ToolSearchTool,
+    WebSearch20250826Tool,
+    WebSearchTool,
+)
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.tools import (
     apply_patch,
@@ -23,10 +35,19 @@ from antiphon.tools import (
     tool_search,
     web_search,
 )
-from antiphon.tools.base import Tool
+from antiphon.tools.base import Terms, Tool
 
-_RESOLVERS: dict[type[BaseTool], Callable[[Any], Tool]] = {
+_RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     FunctionTool: function.FunctionOfClient,
+    CustomTool: custom.CustomOfClient,
+    ApplyPatchTool: apply_patch.ApplyPatch,
+    ShellTool: shell.ShellOfClient,
+    LocalShellTool: local_shell.LocalShell,
+    ComputerTool: computer.Computer,
+    ComputerUsePreviewTool: computer.Computer,
+    ToolSearchTool: tool_search.resolve,
+    WebSearchTool: web_search.CachedWebSearch,
+    WebSearch20250826Tool: web_search.CachedWebSearch,
 }
 
 _RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {
@@ -57,46 +78,16 @@ _RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {
 }
 
 
-class Toolbox:
-    """The tools of one response: what the model is offered, and whose call a name is."""
-
-    def __init__(self, tools: Iterable[WireTool]) -> None:
-        self.functions: list[Function] = []
-        self._by_name: dict[str, Tool] = {}
-        self.extend(tools)
-
-    def extend(self, tools: Iterable[WireTool]) -> None:
-        """Offer more tools. Raises InvalidRequest for one that nobody serves, or whose name is taken."""
-        for index, wire in enumerate(tools):
-            self._add(index, wire)
-
-    def tool(self, name: str) -> Tool:
-        """The tool that a function's name belongs to. A name that the model made up goes to the client as
-        a function call: agents answer it with what is wrong, and the model mends it."""
-        return self._by_name.get(name) or function.FunctionOfClient(FunctionTool(name=name))
-
-    def _add(self, index: int, wire: WireTool) -> None:
-        tool = resolve(index, wire)
-        for offered in tool.functions():
-            if offered.name in self._by_name:
-                raise InvalidRequest(
-                    f"Duplicate tool name '{offered.name}'. Names of tools must be unique.",
-                    param=f"tools[{index}]",
-                )
-            self._by_name[offered.name] = tool
-            self.functions.append(offered)
-
-
-def resolve(index: int, wire: WireTool) -> Tool:
+def resolve(wire: WireTool, terms: Terms) -> Tool:
     """The tool behind an entry of `tools`. Raises InvalidRequest for a type that nobody serves yet."""
     resolver = _RESOLVERS.get(type(wire))
     if resolver is None:
         raise InvalidRequest(
             f"Tools of type '{wire.__struct_config__.tag}' are not supported by this server yet.",
-            param=f"tools[{index}].type",
+            param=f"{terms.place}.type",
             code="unsupported_value",
         )
-    return resolver(wire)
+    return resolver(wire, terms)
 
 
 def recall(item: Item) -> Sequence[Message] | None:

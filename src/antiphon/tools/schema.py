@@ -19,15 +19,15 @@ class Schema:
 
         self._validator = validator_for(schema, retriever=_retrieve)
 
-    def fault(self, value: Any) -> str | None:
-        """What does not fit, in words for the model; None: all of it does."""
-        faults = [_words(error) for error in self._validator.iter_errors(value)]
+    def fault(self, value: Any, name: str = "arguments") -> str | None:
+        """What does not fit in what is called so, in words for the model; None: all of it does."""
+        faults = [_words(error, name) for error in self._validator.iter_errors(value)]
         return "; ".join(faults[:_TOLD]) or None
 
 
-def _words(error: "ValidationError") -> str:
+def _words(error: "ValidationError", name: str) -> str:
     place = "".join(f"[{step!r}]" for step in error.instance_path)
-    return f"arguments{place}: {error.message}"
+    return f"{name}{place}: {error.message}"
 
 
 def _retrieve(uri: str) -> Any:

@@ -1,14 +1,166 @@
-"""`shell`: commands, in a container of ours or on the client's machine."""
+"""`shell`: commands, in a container of ours or on the client's machine.
+
+Without an environment, or in a local one, the client runs the commands and answers with a
+`shell_call_output`. It reads each command as the model writes it.
+"""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-from antiphon.backends.base import Message
-from antiphon.protocol.client_items import CommandOutput, ExitOutcome, ShellCall, ShellCallOutput
+from msgspec.structs import replace
+
+from antiphon.backends.base import Function, Message
+from antiphon.protocol import events
+from antiphon.protocol.client_items import CommandOutput, ExitOutcome, ShellAction, ShellCall, ShellCallOutput
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.item import Item
+from antiphon.protocol.tools import LocalEnvironment, LocalSkill, ShellTool
+from antiphon.stream.machine import ItemStatus, Machine, OpenItem
+from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.calls import Arguments, WrittenCall
+from antiphon.tools.function import refuse_programs
+from antiphon.tools.partial import Piece
 from antiphon.tools.recall import answered, called
+
+NAME = "shell"
+
+_ABOUT = """Runs shell commands on the user's machine and returns what each of them prints. The commands of \
+one call may run at the same time: put commands that depend on each other into one, joined by '&&'."""
+
+_PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "commands": {"type": "array", "items": {"type": "string"}, "description": "The commands to run."},
+        "timeout_ms": {
+            "type": ["integer", "null"],
+            "description": "Milliseconds after which a command is stopped.",
+        },
+        "max_output_length": {
+            "type": ["integer", "null"],
+            "description": "How many characters of output to return for each command at most.",
+        },
+    },
+    "required": ["commands"],
+    "additionalProperties": False,
+}
+
+
+class ShellOfClient:
+    """A resolved `shell` tool whose commands the client runs."""
+
+    def __init__(self, tool: ShellTool, terms: Terms) -> None:
+        refuse_programs(tool.allowed_callers, terms)
+        environment = tool.environment
+        if environment is not None and not isinstance(environment, LocalEnvironment):
+            raise InvalidRequest(
+                "Shells in containers are not supported by this server yet; use a 'local' environment.",
+                param=f"{terms.place}.environment",
+                code="unsupported_value",
+            )
+        self._local = environment is not None
+        self._skills = (environment.skills or ()) if environment is not None else ()
+
+    def functions(self) -> Sequence[Function]:
+        return (Function(NAME, _ABOUT + _skills(self._skills), _PARAMETERS),)
+
+    def owner(self, name: str) -> Owner:
+        return "client"
+
+    def holds(self, name: str) -> bool:
+        return False
+
+    def check(self, name: str, arguments: str) -> str | None:
+        return None
+
+    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
+        item = ShellCall(
+            id=machine.new_id("shell_call"),
+            call_id=call_id,
+            action=ShellAction(commands=[]),
+            environment=LocalEnvironment() if self._local else None,
+            status="in_progress",
+        )
+        return _ShellCall(machine, item)
+
+
+class OpenShellCall(OpenItem):
+    """Commands, being told one after another."""
+
+    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
+        super().__init__(machine, item, output_index)
+        self.action = ShellAction(commands=[])
+        """What the client will run; its limits are set before `close`."""
+        self._command: list[str] | None = None
+
+    def command(self, delta: str) -> None:
+        """A piece of the command that is being told; the first piece begins it."""
+        if self._command is None:
+            self._command = []
+            self._tell(events.CommandAdded, command="")
+        if delta:
+            self._command.append(delta)
+            self._tell(events.CommandDelta, delta=delta)
+
+    def end(self) -> None:
+        """The command is whole."""
+        if self._command is not None:
+            command = "".join(self._command)
+            self._tell(events.CommandDone, command=command)
+            self.action.commands.append(command)
+            self._command = None
+
+    def close(self, status: ItemStatus = "completed") -> None:
+        self.end()
+        self.finish(replace(cast(ShellCall, self.item), action=self.action, status=status))
+
+    def _tell(self, kind: type[events.CommandEvent], **members: Any) -> None:
+        self.step(events.event_type(kind))
+        place: dict[str, Any] = {
+            "output_index": self.output_index,
+            "command_index": len(self.action.commands),
+        }
+        self.machine.tell(kind(**place, **members))
+
+
+class _ShellCall(WrittenCall):
+    item: OpenShellCall | None = None
+
+    def __init__(self, machine: Machine, call: ShellCall) -> None:
+        super().__init__()
+        self._machine = machine
+        self._call = call
+
+    def take(self, piece: Piece) -> None:
+        if len(piece.path) != 2 or piece.path[0] != "commands":
+            return
+        if self.item is None:
+            self.item = self._machine.open(OpenShellCall, self._call)
+        self.item.command(piece.text)
+        if piece.ended:
+            self.item.end()
+
+    def fault(self, arguments: Arguments) -> str | None:
+        commands = arguments.get("commands")
+        if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
+            return "`commands` must be a list of at least one command, each a text."
+        if self.item is None or self.item.action.commands != commands:
+            return "`commands` is there more than once."
+        return None
+
+    def conclude(self, arguments: Arguments) -> None:
+        item = cast(OpenShellCall, self.item)
+        item.action.timeout_ms = _limit(arguments.get("timeout_ms"))
+        item.action.max_output_length = _limit(arguments.get("max_output_length"))
+        item.close()
+
+
+def _limit(value: Any) -> int | None:
+    """A limit that the model wishes for; one that is no number is none."""
+    return int(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def recall_call(item: ShellCall) -> Sequence[Message]:
-    return (called(item.call_id, "shell", item.action),)
+    return (called(item.call_id, NAME, item.action),)
 
 
 def recall_output(item: ShellCallOutput) -> Sequence[Message]:
@@ -18,3 +170,17 @@ def recall_output(item: ShellCallOutput) -> Sequence[Message]:
 def _printed(output: CommandOutput) -> str:
     ended = f"exit code {output.outcome.exit_code}" if isinstance(output.outcome, ExitOutcome) else "timeout"
     return "\n".join(part for part in (output.stdout, output.stderr, f"[{ended}]") if part)
+
+
+def _skills(skills: Sequence[LocalSkill]) -> str:
+    """The skills that the machine has, for the function's description."""
+    if not skills:
+        return ""
+    lines = [f"- {skill.name}: {skill.description} ({skill.path})" for skill in skills]
+    return "\n\n".join(
+        (
+            "\n\nThe machine has skills: folders with instructions for tasks of a kind. Before a task that "
+            "one of them is for, read SKILL.md in its folder and do as it says.",
+            "\n".join(lines),
+        )
+    )

@@ -1,17 +1,179 @@
-"""`tool_search`: the model looks for tools that were deferred."""
+"""`tool_search`: the model looks for tools that were deferred.
+
+Executed by the client, the call is the client's to answer, with a `tool_search_output` that has the tools.
+Executed by the server, the call and what it found are two items of the same response, and the model goes on
+with the tools that were found. Either way they can be called as long as the output is in the context.
+
+On the real API a function without a namespace that the server found is called with its own name as the
+namespace; clients send that back, and know such a call by it. So it is here.
+"""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from antiphon.backends.base import Message
+from msgspec.structs import replace
+
+from antiphon.backends.base import Function, Message, TextPart
 from antiphon.protocol.hosted_items import ToolSearchCall, ToolSearchOutput
-from antiphon.protocol.wire import encode
+from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.tools import Tool as WireTool
+from antiphon.stream.machine import Machine, OpenItem
+from antiphon.tools.base import Catalog, OpenCall, Outcome, Owner, Terms, Tool
+from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.names import offered_name
+from antiphon.tools.partial import decode
 from antiphon.tools.recall import answered, called
+
+NAME = "tool_search"
+
+_ABOUT_CLIENT = "Searches for tools that could help. What it finds can be called afterwards."
+_QUERY = {
+    "type": "object",
+    "properties": {"query": {"type": "string", "description": "What the tool should be able to do."}},
+    "required": ["query"],
+}
+_ABOUT_SERVER = """Loads tools that are not offered yet. What it finds can be called afterwards. \
+These tools can be loaded:
+"""
+_PATHS = {
+    "type": "object",
+    "properties": {
+        "paths": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The tools to load: their names as listed, or a few words on what one should do.",
+        }
+    },
+    "required": ["paths"],
+    "additionalProperties": False,
+}
+
+
+def resolve(tool: ToolSearchTool, terms: Terms) -> Tool:
+    if tool.execution == "client":
+        return ToolSearchOfClient(tool)
+    assert terms.catalog is not None
+    return ToolSearchOfServer(terms.catalog)
+
+
+class ToolSearchOfClient:
+    """A resolved `tool_search` tool that the client executes."""
+
+    def __init__(self, tool: ToolSearchTool) -> None:
+        self._function = Function(NAME, tool.description or _ABOUT_CLIENT, tool.parameters or _QUERY)
+
+    def functions(self) -> Sequence[Function]:
+        return (self._function,)
+
+    def owner(self, name: str) -> Owner:
+        return "client"
+
+    def holds(self, name: str) -> bool:
+        return True
+
+    def check(self, name: str, arguments: str) -> str | None:
+        value = decode(arguments)
+        return value if isinstance(value, str) else None
+
+    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
+        return WholeCall(partial(_tell, machine, call_id))
+
+
+class ToolSearchOfServer:
+    """A resolved `tool_search` tool that we execute."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def functions(self) -> Sequence[Function]:
+        return (Function(NAME, _ABOUT_SERVER + self._catalog.listing(), _PATHS),)
+
+    def owner(self, name: str) -> Owner:
+        return "server"
+
+    def holds(self, name: str) -> bool:
+        return True
+
+    def check(self, name: str, arguments: str) -> str | None:
+        value = decode(arguments)
+        if isinstance(value, str):
+            return value
+        paths = value.get("paths")
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+            return "`paths` must be a list of names, or of words on what a tool should do."
+        return None
+
+    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
+        return _SearchCall(machine)
+
+    async def run(self, name: str, arguments: str) -> Outcome:
+        value = decode(arguments)
+        assert isinstance(value, dict)
+        found = self._catalog.find(value["paths"])
+        return Outcome((TextPart(_words(found)),), found)
+
+
+class _SearchCall(WholeCall):
+    """A search of ours, being told."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(partial(_tell, machine, None))
+        self._machine = machine
+
+    def conclude(self, outcome: Outcome) -> None:
+        found: Any = outcome.item
+        item = ToolSearchOutput(
+            id=self._machine.new_id("tool_search_output"),
+            execution="server",
+            tools=[tool.echo() for tool in found],
+            status="in_progress",
+        )
+        self._machine.open(OpenItem, item).finish(replace(item, status="completed"))
+
+
+def _tell(machine: Machine, call_id: str | None, arguments: Arguments) -> None:
+    item = ToolSearchCall(
+        id=machine.new_id("tool_search_call"),
+        call_id=call_id,
+        execution="client" if call_id else "server",
+        arguments={},
+        status="in_progress",
+    )
+    machine.open(OpenItem, item).finish(replace(item, arguments=arguments, status="completed"))
 
 
 def recall_call(item: ToolSearchCall) -> Sequence[Message]:
-    return (called(item.call_id or item.id or "", "tool_search", item.arguments),)
+    """A search of ours has no call_id: it reads from its output, which has what it found."""
+    return (called(item.call_id, NAME, item.arguments),) if item.call_id else ()
 
 
 def recall_output(item: ToolSearchOutput) -> Sequence[Message]:
-    """What was found, as definitions to call by."""
-    return (answered(item.call_id or item.id or "", encode(item.tools).decode()),)
+    """What was found is offered again, so its names will do."""
+    if item.call_id:
+        return (answered(item.call_id, _words(item.tools)),)
+    call_id = item.id or ""
+    return (
+        called(call_id, NAME, {"paths": [_path(tool) for tool in item.tools]}),
+        answered(call_id, _words(item.tools)),
+    )
+
+
+def _words(found: Sequence[WireTool]) -> str:
+    names = [name for tool in found for name in _names(tool)]
+    if not names:
+        return "No tool was found."
+    return f"These tools can be called now: {', '.join(names)}"
+
+
+def _names(tool: WireTool) -> Sequence[str]:
+    """The names under which a tool's functions are offered."""
+    if isinstance(tool, NamespaceTool):
+        return [offered_name(member.name, tool.name) for member in tool.tools]
+    return [offered_name(_path(tool))]
+
+
+def _path(tool: WireTool) -> str:
+    if isinstance(tool, FunctionTool | CustomTool | NamespaceTool):
+        return tool.name
+    return str(tool.__struct_config__.tag)

@@ -1,10 +1,46 @@
-"""`web_search`: a search on the web, run by the server."""
+"""`web_search`: a search on the web, run by the server.
+
+There is no search engine yet, so the tool is refused. With `external_web_access: false` it may only search
+what the server keeps of the web. This server keeps nothing, so there is nothing that the model could call,
+and it is accepted: Codex sends it so with every request.
+"""
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Message
+from antiphon.backends.base import Function, Message
+from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import WebSearchCall
+from antiphon.protocol.tools import WebSearchTool
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import OpenCall, Owner, Terms
 from antiphon.tools.recall import answered, called
+
+
+class CachedWebSearch:
+    """A `web_search` tool without access to the web: a search in an empty cache."""
+
+    def __init__(self, tool: WebSearchTool, terms: Terms) -> None:
+        if tool.external_web_access is not False:
+            raise InvalidRequest(
+                f"Tools of type '{tool.__struct_config__.tag}' are not supported by this server yet.",
+                param=f"{terms.place}.type",
+                code="unsupported_value",
+            )
+
+    def functions(self) -> Sequence[Function]:
+        return ()
+
+    def owner(self, name: str) -> Owner:
+        return "server"
+
+    def holds(self, name: str) -> bool:
+        return False
+
+    def check(self, name: str, arguments: str) -> str | None:
+        return None
+
+    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
+        raise NotImplementedError("it has no function that could be called")
 
 
 def recall_call(item: WebSearchCall) -> Sequence[Message]:

@@ -1,0 +1,117 @@
+"""Images, files and sound that items point to, made into what a model reads.
+
+Everything reaches the model by value. A URL of a client's is fetched here, guarded (`fetch`), and never
+passed on: many model servers cannot fetch, and those that can stand where strangers should not send them.
+What is stored stays as it was sent.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from antiphon.backends.base import Capabilities
+from antiphon.context.fetch import Fetcher
+from antiphon.context.loading import Loader, Shown, StoredFiles
+from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
+from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage
+from antiphon.protocol.item import Item
+from antiphon.protocol.items import InputMessage
+from antiphon.retrieval.documents import Documents
+
+AT_ONCE = 8
+
+_Key = tuple[object, ...]
+
+
+class Attached:
+    """What the attachments of some items are. Calling it with an item gives the item as a model reads it."""
+
+    def __init__(self) -> None:
+        self.found: dict[_Key, Sequence[Shown]] = {}
+
+    def __call__(self, item: Item) -> Item:
+        if not self.found:
+            return item
+        if isinstance(item, InputMessage) and isinstance(item.content, list):
+            return replace(item, content=list(self._parts(item.content)))
+        if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and isinstance(item.output, list):
+            return replace(item, output=list(self._parts(item.output)))
+        if isinstance(item, ComputerCallOutput):
+            return replace(item, output=self._screenshot(item.output))
+        return item
+
+    def _parts(self, parts: Sequence[Any]) -> Iterator[Any]:
+        for part in parts:
+            yield from self.found.get(_key(part), (part,))
+
+    def _screenshot(self, shot: ComputerScreenshot) -> ComputerScreenshot:
+        for image in self.found.get(_key(shot), ()):
+            if isinstance(image, InputImage):
+                return replace(shot, image_url=image.image_url)
+        return shot
+
+
+class Attachments:
+    """Resolves attachments. One for each server process."""
+
+    def __init__(self, files: StoredFiles, fetcher: Fetcher, documents: Documents) -> None:
+        self._files = files
+        self._fetcher = fetcher
+        self._documents = documents
+
+    async def resolve(
+        self, project: str, items: Sequence[Item], given: Sequence[Item], can: Capabilities
+    ) -> Attached:
+        """What the items have attached; `given` are those of the request itself. Raises InvalidRequest."""
+        attached = Attached()
+        wanted = dict(_wanted(items, given))
+        if wanted:
+            loader = Loader(self._files, self._fetcher, self._documents, project, can)
+            turns = asyncio.Semaphore(AT_ONCE)
+
+            async def load(key: _Key, part: Any, path: str) -> None:
+                async with turns:
+                    attached.found[key] = await loader.load(part, path)
+
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for key, (part, path) in wanted.items():
+                        tasks.create_task(load(key, part, path))
+            except BaseExceptionGroup as faults:
+                raise faults.exceptions[0] from None
+        return attached
+
+
+def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key, tuple[Any, str]]]:
+    """The attachments, each with the path at which faults are told: of the past, it is all of `input`."""
+    places = {id(item): f"input[{index}]" for index, item in enumerate(given)}
+    for item in items:
+        place = places.get(id(item))
+        for part, path in _attachments(item):
+            key = _key(part)
+            if key:
+                yield key, (part, f"{place}.{path}" if place else "")
+
+
+def _attachments(item: Item) -> Iterator[tuple[Any, str]]:
+    if isinstance(item, InputMessage):
+        if isinstance(item.content, list):
+            yield from ((part, f"content[{index}]") for index, part in enumerate(item.content))
+    elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
+        if isinstance(item.output, list):
+            yield from ((part, f"output[{index}]") for index, part in enumerate(item.output))
+    elif isinstance(item, ComputerCallOutput):
+        yield item.output, "output"
+
+
+def _key(part: object) -> _Key:
+    """What tells attachments apart; empty for what is none."""
+    if isinstance(part, InputImage | ComputerScreenshot):
+        return ("image", part.file_id, part.image_url, part.detail)
+    if isinstance(part, InputFile):
+        return ("file", part.file_id, part.file_url, part.file_data, part.filename, part.detail)
+    if isinstance(part, InputAudio):
+        return ("audio", part.input_audio.data)
+    return ()

@@ -1,0 +1,228 @@
+"""Fetches what clients name by URL, without being led to where only we can go.
+
+A server that fetches for strangers is a way into the network it stands in: to the cloud's metadata, to
+databases that trust their neighbours. So the address is checked where nothing can come between: when the
+socket to it is made. Names are looked up once, for that connection alone, and what they resolve to is what is
+checked; so is every form in which an address can be written. Redirects are followed here, one by one.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePosixPath
+
+import aiohttp
+from aiohttp.client_exceptions import ClientConnectorDNSError, InvalidURL
+from msgspec import Struct
+from yarl import URL
+
+MAX_REDIRECTS = 5
+MAX_URL = 8192
+CACHE_BYTES = 64 * 2**20
+CACHE_SECONDS = 300.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HEADERS = {"User-Agent": "Antiphon", "Accept": "*/*", "Accept-Encoding": "identity"}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+
+
+Reachable = Callable[[str], bool]
+"""Whether an address, written as sockets are given it, may be connected to."""
+
+
+class Unfetchable(Exception):
+    """It could not be fetched; the message says why."""
+
+
+class BadUrl(Unfetchable):
+    """Not a URL that we fetch."""
+
+
+class TooBig(Unfetchable):
+    """It is larger than we take."""
+
+
+class _Forbidden(OSError):
+    """A connection to an address that is not public."""
+
+
+class Fetched(Struct, frozen=True):
+    data: bytes
+    media_type: str
+    """As the server says."""
+    filename: str
+
+
+class Fetcher:
+    """Fetches with GET. What was fetched is remembered for some minutes: a conversation that shows an image
+    shows it again with every turn. Make it, and close it, within an event loop."""
+
+    def __init__(self, reachable: Reachable, max_bytes: int = 50 * 2**20, seconds: float = 20.0) -> None:
+        """`reachable` says which addresses may be connected to: `is_public`, or `anywhere`."""
+        self.max_bytes = max_bytes
+        self._seconds = seconds
+        self._recent = _Recent()
+        connector = aiohttp.TCPConnector(
+            use_dns_cache=False,
+            force_close=True,
+            socket_factory=partial(_socket, reachable),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers=_HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def fetch(self, url: str) -> Fetched:
+        """Raises Unfetchable."""
+        found = self._recent.get(url)
+        if found is None:
+            found = await self._fetch(_parsed(url))
+            self._recent.put(url, found)
+        return found
+
+    async def _fetch(self, url: URL) -> Fetched:
+        try:
+            async with asyncio.timeout(self._seconds):
+                for _ in range(MAX_REDIRECTS + 1):
+                    got = await self._step(url)
+                    if isinstance(got, Fetched):
+                        return got
+                    url = got
+        except TimeoutError:
+            raise Unfetchable(f"it took longer than {self._seconds:g} seconds") from None
+        raise Unfetchable(f"it redirects more than {MAX_REDIRECTS} times")
+
+    async def _step(self, url: URL) -> Fetched | URL:
+        """What is there, or where it says to go on."""
+        try:
+            async with self._session.get(url, allow_redirects=False) as response:
+                if response.status in _REDIRECTS:
+                    return _parsed(response.headers.get("Location", ""), url)
+                if response.status != 200:
+                    raise Unfetchable(f"the server answered with HTTP {response.status}")
+                return Fetched(await self._body(response), response.content_type, _filename(response))
+        except InvalidURL:
+            raise BadUrl("it is not a URL that can be fetched") from None
+        except ClientConnectorDNSError:
+            raise Unfetchable("its host could not be found") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if _is_forbidden(error):
+                raise BadUrl("it leads to an address that is not public") from None
+            raise Unfetchable("the connection failed") from None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        if (response.content_length or 0) > self.max_bytes:
+            raise self._too_big()
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > self.max_bytes:
+                raise self._too_big()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _too_big(self) -> TooBig:
+        return TooBig(f"it is larger than {self.max_bytes} bytes")
+
+
+def is_public(address: str) -> bool:
+    """Whether an address, written as sockets are given it, is one that the whole internet can reach. An
+    address that carries another one in it is as good as that one."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    if ip.ipv4_mapped is not None:
+        return is_public(str(ip.ipv4_mapped))
+    if ip in _NAT64:
+        return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    tunnelled = ip.sixtofour is not None or ip.teredo is not None
+    return ip in _UNICAST and ip.is_global and not tunnelled
+
+
+def anywhere(address: str) -> bool:
+    """For servers whose clients are trusted with their network."""
+    return True
+
+
+def _socket(reachable: Reachable, info: aiohttp.AddrInfoType) -> socket.socket:
+    """The socket for a connection. Raises _Forbidden."""
+    family, kind, protocol, _, address = info
+    if not reachable(str(address[0])):
+        raise _Forbidden("not a public address")
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made
+
+
+def _is_forbidden(error: BaseException) -> bool:
+    """With several addresses, what is raised names them all; its text is all that is left then."""
+    cause = getattr(error, "os_error", error)
+    return isinstance(cause, _Forbidden) or "not a public address" in str(cause)
+
+
+def _parsed(text: str, base: URL | None = None) -> URL:
+    """Raises BadUrl."""
+    if not text or len(text) > MAX_URL:
+        raise BadUrl("it is empty" if not text else f"it is longer than {MAX_URL} characters")
+    try:
+        url = URL(text) if base is None else base.join(URL(text))
+        host = url.host
+    except ValueError:
+        raise BadUrl("it is malformed") from None
+    if url.scheme not in ("http", "https"):
+        raise BadUrl("only http and https are fetched")
+    if not host:
+        raise BadUrl("it names no host")
+    if url.user is not None or url.password is not None:
+        raise BadUrl("it has credentials in it")
+    return url
+
+
+def _filename(response: aiohttp.ClientResponse) -> str:
+    disposition = response.content_disposition
+    named = disposition.filename if disposition else None
+    return PurePosixPath(named or response.url.path).name
+
+
+class _Recent:
+    """What was fetched lately, up to a number of bytes."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._found: OrderedDict[str, tuple[float, Fetched]] = OrderedDict()
+
+    def get(self, url: str) -> Fetched | None:
+        self._drop_old()
+        found = self._found.get(url)
+        return found[1] if found else None
+
+    def put(self, url: str, fetched: Fetched) -> None:
+        if url in self._found:
+            self._held -= len(self._found.pop(url)[1].data)
+        self._found[url] = (time.monotonic() + CACHE_SECONDS, fetched)
+        self._held += len(fetched.data)
+        while self._held > CACHE_BYTES:
+            self._drop_oldest()
+
+    def _drop_old(self) -> None:
+        """The oldest come first: none is moved when it is read."""
+        now = time.monotonic()
+        while self._found and next(iter(self._found.values()))[0] < now:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._held -= len(self._found.popitem(last=False)[1][1].data)

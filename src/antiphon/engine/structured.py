@@ -1,0 +1,236 @@
+"""Structured output: which schemas are taken, and how a model that cannot be held to one keeps to it.
+
+The ladder: a server that knows JSON schemas is given the schema, and its answer is streamed as it comes. One
+that knows only JSON, or not even that, is told the schema in words; its answer is held back until it is whole
+and checked. An answer that does not fit is shown to the model with what is wrong, and asked for again, a few
+times. Then the response fails in words: what does not fit is never told.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.backends.base import (
+    Backend,
+    CallStarted,
+    Capabilities,
+    Delta,
+    Finished,
+    JsonSchema,
+    Message,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    TextPart,
+    Turn,
+    UsageDelta,
+)
+from antiphon.engine.summary import plus
+from antiphon.protocol.errors import InvalidRequest, UpstreamError
+from antiphon.protocol.request import CreateResponse, JsonSchemaFormat
+from antiphon.protocol.wire import JsonObject, encode
+from antiphon.tools.schema import Schema
+
+REPAIRS = 3
+"""How often the model is asked again."""
+
+# ---- which schemas are taken ------------------------------------------------------------------------
+
+
+def check_format(request: CreateResponse) -> None:
+    """Raises InvalidRequest for a schema that is none, or that is not strict where it says that it is."""
+    form = request.text.format if request.text else None
+    if not isinstance(form, JsonSchemaFormat):
+        return
+    try:
+        Schema(form.schema)
+    except ValueError as fault:
+        raise _unacceptable(form, str(fault).partition("\n")[0]) from None
+    if form.strict:
+        if form.schema.get("type") != "object":
+            raise _unacceptable(form, "schema must be a JSON Schema of 'type: \"object\"'")
+        for context, reason in _laxities(form.schema, ()):
+            raise _unacceptable(form, f"In context={context}, {reason}")
+
+
+def _laxities(schema: Any, context: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where a schema lets an answer have more or fewer members than it names (the reference's rules for
+    `strict`)."""
+    if isinstance(schema, list):
+        for index, part in enumerate(schema):
+            yield from _laxities(part, (*context, str(index)))
+        return
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "object" or "properties" in schema:
+        yield from ((context, reason) for reason in _lax(schema))
+    for key in ("items", "anyOf"):
+        yield from _laxities(schema.get(key), (*context, key))
+    for key in ("properties", "$defs", "definitions"):
+        named = schema.get(key)
+        for name, part in named.items() if isinstance(named, dict) else ():
+            yield from _laxities(part, (*context, key, name))
+
+
+def _lax(schema: JsonObject) -> Iterator[str]:
+    if schema.get("additionalProperties") is not False:
+        yield "'additionalProperties' is required to be supplied and to be false."
+    required = schema.get("required") or ()
+    for name in schema.get("properties") or ():
+        if name not in required:
+            yield (
+                "'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{name}'."
+            )
+
+
+def _unacceptable(form: JsonSchemaFormat, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid schema for response_format '{form.name}': {reason}",
+        param="text.format.schema",
+        code="invalid_json_schema",
+    )
+
+
+# ---- models that cannot be held to one --------------------------------------------------------------
+
+
+def needs_help(turn: Turn, can: Capabilities) -> bool:
+    """Whether the model cannot be held to the form of its answer."""
+    if turn.format == "json_object":
+        return not can.json_object
+    return isinstance(turn.format, JsonSchema) and not can.json_schema
+
+
+async def stream(backend: Backend, can: Capabilities, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    """The answer to a turn whose form the model cannot be held to. Raises UpstreamError when it does not
+    come to fit."""
+    form = _Form(turn)
+    turn = _instructed(turn, can)
+    answer: _Held | None = None
+    fault = ""
+    for _ in range(REPAIRS + 1):
+        answer = _Held(answer)
+        async with aclosing(cast(AsyncGenerator[Sequence[Delta], None], backend.stream(turn))) as deltas:
+            async for batch in deltas:
+                if told := answer.take(batch):
+                    yield told
+        found, fault = (None, "") if answer.passes else form.read(answer.text)
+        if not fault:
+            yield answer.rest(found)
+            return
+        turn = replace(turn, messages=(*turn.messages, *_correction(answer.text, fault)))
+    raise UpstreamError(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
+
+
+class _Held:
+    """An answer whose text waits until it is whole; all else is passed on."""
+
+    def __init__(self, before: "_Held | None") -> None:
+        """`before` is the answer that did not fit."""
+        self.usage = before.usage if before else UsageDelta(0, 0)
+        self.reasoned = before is not None and before.reasoned
+        self.passes = False
+        """It is not for us to judge: a call, a refusal, or cut short."""
+        self._again = self.reasoned
+        self._spent = self.usage
+        self._texts: list[TextDelta] = []
+        self._end: list[Delta] = []
+        self._told_usage = False
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self._texts)
+
+    def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """Take a batch; what of it may be told now."""
+        told: list[Delta] = []
+        for delta in batch:
+            if isinstance(delta, TextDelta):
+                self._texts.append(delta)
+            elif isinstance(delta, UsageDelta):
+                self.usage, self._told_usage = plus(self._spent, delta), True
+            elif isinstance(delta, Finished):
+                self.passes |= delta.reason in ("length", "content_filter")
+                self._end.append(delta)
+            else:
+                told += (*self._before(delta), delta)
+        return told
+
+    def _before(self, delta: Delta) -> Sequence[Delta]:
+        """What is told before a delta that is passed on."""
+        if isinstance(delta, ReasoningDelta):
+            again, self._again, self.reasoned = self._again, False, True
+            return [ReasoningDelta("\n\n")] if again else ()
+        if not isinstance(delta, CallStarted | RefusalDelta):
+            return ()
+        # What the model says before a call is no answer yet.
+        self.passes = True
+        texts, self._texts = self._texts, []
+        return texts
+
+    def rest(self, text: str | None) -> Sequence[Delta]:
+        """The text (other than it came, if one is given) and the end."""
+        texts = self._texts if text in (None, self.text) else [TextDelta(text or "")]
+        usage = [self.usage] if self._told_usage else []
+        return [*texts, *usage, *self._end]
+
+
+class _Form:
+    """What the answer must be."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._schema = Schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None
+
+    def read(self, text: str) -> tuple[str | None, str]:
+        """The JSON in a text, and what is wrong with it; nothing when that is empty."""
+        for candidate in _candidates(text):
+            try:
+                value = msgspec.json.decode(candidate)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            return candidate, self._fault(value)
+        return None, "it is not JSON"
+
+    def _fault(self, value: Any) -> str:
+        if self._schema is None:
+            return "" if isinstance(value, dict) else "it is not a JSON object"
+        return self._schema.fault(value, "answer") or ""
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """What may be meant as the answer: all of it, what stands in a fence, an object among words."""
+    yield text.strip()
+    _, fence, fenced = text.partition("```")
+    if fence:
+        yield fenced.partition("```")[0].removeprefix("json").strip()
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        yield text[start : end + 1]
+
+
+def _instructed(turn: Turn, can: Capabilities) -> Turn:
+    """The turn, with the form of its answer told in words behind the instructions."""
+    said = "Answer with JSON alone: no other words, no code fence. "
+    if isinstance(turn.format, JsonSchema):
+        about = f" ({turn.format.description})" if turn.format.description else ""
+        said += f"It must fit this JSON schema{about}:\n{encode(turn.format.schema).decode()}"
+    else:
+        said += "It must be one JSON object."
+    told = Message("system", parts=(TextPart(said),))
+    count = next(
+        (i for i, m in enumerate(turn.messages) if m.role not in ("system", "developer")), len(turn.messages)
+    )
+    messages = (*turn.messages[:count], told, *turn.messages[count:])
+    return replace(turn, messages=messages, format="json_object" if can.json_object else "text")
+
+
+def _correction(text: str, fault: str) -> Sequence[Message]:
+    said = f"This answer does not fit: {fault}. Answer again, with the JSON alone."
+    return (
+        Message("assistant", parts=(TextPart(text),)),
+        Message("user", parts=(TextPart(said),)),
+    )

@@ -1,0 +1,55 @@
+"""POST /responses/input_tokens (ENDPOINTS.md section 1)."""
+
+from typing import Literal
+
+from antiphon.protocol.request import (
+    ConversationRef,
+    CreateResponse,
+    RawItem,
+    Reasoning,
+    TextOptions,
+    Truncation,
+)
+from antiphon.protocol.tool_choice import ToolChoice
+from antiphon.protocol.tools import Tool
+from antiphon.protocol.wire import Wire, shown
+
+
+class CountTokens(Wire):
+    """Its body: what of a request bears upon the context."""
+
+    model: str | None = None
+    input: str | list[RawItem] | None = None
+    previous_response_id: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    text: TextOptions | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    truncation: Truncation | None = None
+    instructions: str | None = None
+    conversation: str | ConversationRef | None = None
+    personality: str | None = None
+
+    def request(self) -> CreateResponse:
+        """The request whose context is counted; its model is empty when none was named."""
+        return CreateResponse(
+            model=self.model or "",
+            input=self.input or "",
+            previous_response_id=self.previous_response_id,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            text=self.text,
+            parallel_tool_calls=self.parallel_tool_calls,
+            reasoning=self.reasoning,
+            truncation=self.truncation,
+            instructions=self.instructions,
+            conversation=self.conversation,
+        )
+
+
+class TokenCount(Wire, kw_only=True):
+    """What is answered."""
+
+    object: Literal["response.input_tokens"] = shown("response.input_tokens")
+    input_tokens: int

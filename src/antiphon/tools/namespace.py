@@ -1,0 +1,20 @@
+"""`namespace`: a named group of functions and custom tools.
+
+Its members are offered as functions of their own (`names.offered_name`); their calls carry the name of the
+group. What the group is for is told with its first member.
+"""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
+from antiphon.tools.base import Terms
+
+
+def members(group: NamespaceTool, terms: Terms) -> Iterator[tuple[FunctionTool | CustomTool, Terms]]:
+    """The tools of a group, each with its own terms."""
+    about = f"About the group '{group.name}': {group.description}" if group.description else ""
+    for index, tool in enumerate(group.tools):
+        place = f"{terms.place}.tools[{index}]"
+        yield tool, replace(terms, place=place, namespace=group.name, about="" if index else about)

@@ -1,0 +1,167 @@
+"""The tools of one response: what the model is offered, and whose call a name is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from antiphon.backends.base import Function
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.tools import Tool as WireTool
+from antiphon.tools import deferred, namespace
+from antiphon.tools.base import Terms, Tool
+from antiphon.tools.deferred import Deferred
+from antiphon.tools.function import FunctionOfClient
+from antiphon.tools.registry import resolve
+
+Finder = Literal["client", "server"]
+
+
+class Entry(NamedTuple):
+    """A function that can be called, and the tool that it belongs to."""
+
+    kind: str
+    """The tool's type."""
+    name: str
+    """The tool's own name; a tool without one goes by its type."""
+    namespace: str | None
+    tool: Tool
+    hidden: bool
+    """Whether it must be searched for."""
+
+
+class Toolbox:
+    """Tools by the names of their functions. `checks_strict`: nobody upstream holds the model to the schemas
+    of strict functions."""
+
+    def __init__(self, tools: Iterable[WireTool] = (), checks_strict: bool = False) -> None:
+        self._terms = Terms(checks_strict=checks_strict, catalog=self)
+        self._entries: dict[str, Entry] = {}
+        self._deferred: dict[str, Deferred] = {}
+        self._searches = False
+        self._allowed: frozenset[str] | None = None
+        for index, wire in enumerate(tools):
+            terms = replace(self._terms, place=f"tools[{index}]")
+            for name, entry in self._entries_of(wire, terms, found=False):
+                if name in self._entries:
+                    raise _duplicate(name, terms.place)
+                self._entries[name] = entry
+
+    def load(self, tools: Iterable[WireTool], place: str, finder: Finder | None = None) -> None:
+        """Offer more tools, from an item at `place`; `finder` says who searched for them, if anybody did.
+        One that is there already is replaced, since an item of the context may come again with each
+        request. Raises InvalidRequest for what the constructor does."""
+        for index, wire in enumerate(tools):
+            terms = replace(self._terms, place=f"{place}.tools[{index}]")
+            if finder == "server" and isinstance(wire, FunctionTool | CustomTool):
+                terms = replace(terms, namespace=wire.name)
+            for name, entry in self._entries_of(wire, terms, found=finder is not None):
+                self._put(name, entry, terms.place)
+
+    # ---- what the model is offered ----
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """The functions on offer now, in an order that stays: what is found later stands behind."""
+        return tuple(
+            function
+            for name, entry in self._entries.items()
+            if self._offers(name, entry)
+            for function in entry.tool.functions()
+            if function.name == name
+        )
+
+    def allow(self, names: Iterable[str]) -> None:
+        """Offer none but these functions."""
+        self._allowed = frozenset(names)
+
+    def _offers(self, name: str, entry: Entry) -> bool:
+        return not (entry.hidden and self._searches) and (self._allowed is None or name in self._allowed)
+
+    def tool(self, name: str) -> Tool:
+        """The tool that a function's name belongs to. A name that the model made up goes to the client as
+        a function call: agents answer it with what is wrong, and the model mends it."""
+        entry = self._entries.get(name)
+        if entry is None:
+            bare = [entry for entry in self._entries.values() if entry.namespace and entry.name == name]
+            entry = bare[0] if len(bare) == 1 else None
+        return entry.tool if entry else FunctionOfClient(FunctionTool(name=name))
+
+    def named(self, kinds: Sequence[str], name: str | None = None) -> list[str]:
+        """The functions of the tools of these types, and with this name if one is given. A name stands for
+        a member of a namespace when no tool outside of namespaces has it."""
+        fitting = {
+            function: entry
+            for function, entry in self._entries.items()
+            if entry.kind in kinds and (name is None or entry.name == name)
+        }
+        outside = [function for function, entry in fitting.items() if entry.namespace in (None, entry.name)]
+        return outside or list(fitting)
+
+    def members(self, group: str) -> list[str]:
+        """The functions of a namespace."""
+        return [function for function, entry in self._entries.items() if entry.namespace == group]
+
+    def needs_namespace(self, name: str) -> bool:
+        """Whether the name alone names nothing, but a member of a namespace has it."""
+        owners = {entry.namespace for entry in self._entries.values() if entry.name == name}
+        return bool(owners) and not owners & {None, name}
+
+    # ---- what can be searched for ----
+
+    def reveal(self, names: Iterable[str]) -> None:
+        """Offer functions that would have to be searched for."""
+        for name in names:
+            if self._entries[name].hidden:
+                self._entries[name] = self._entries.pop(name)._replace(hidden=False)
+
+    def listing(self) -> str:
+        return deferred.listing(tuple(self._deferred.values()))
+
+    def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
+        found = deferred.regroup(deferred.find(tuple(self._deferred.values()), wanted))
+        self.load(found, "tool_search_output", "server")
+        return found
+
+    # ---- how they come in ----
+
+    def _entries_of(self, wire: WireTool, terms: Terms, found: bool) -> Iterator[tuple[str, Entry]]:
+        """The functions of an entry of `tools`. What is found need not be searched for again."""
+        if isinstance(wire, ToolSearchTool):
+            self._searches = True
+        group = wire if isinstance(wire, NamespaceTool) else None
+        for member, member_terms in _members(wire, terms):
+            tool = resolve(member, member_terms)
+            hidden = not found and bool(getattr(member, "defer_loading", None))
+            for function in tool.functions():
+                if hidden and isinstance(member, FunctionTool | CustomTool):
+                    self._deferred[function.name] = Deferred(member, group)
+                yield function.name, _entry(member, member_terms, tool, hidden)
+
+    def _put(self, name: str, entry: Entry, place: str) -> None:
+        before = self._entries.get(name)
+        if before is not None:
+            if (before.kind, before.name) != (entry.kind, entry.name):
+                raise _duplicate(name, place)
+            if not before.hidden:
+                entry = entry._replace(hidden=False)
+            elif not entry.hidden:
+                del self._entries[name]  # found just now: it stands behind what was offered before
+        self._entries[name] = entry
+
+
+def _members(wire: WireTool, terms: Terms) -> Iterator[tuple[WireTool, Terms]]:
+    if isinstance(wire, NamespaceTool):
+        yield from namespace.members(wire, terms)
+    else:
+        yield wire, terms
+
+
+def _entry(wire: BaseTool, terms: Terms, tool: Tool, hidden: bool) -> Entry:
+    kind = str(wire.__struct_config__.tag)
+    return Entry(kind, getattr(wire, "name", kind), terms.namespace, tool, hidden)
+
+
+def _duplicate(name: str, place: str) -> InvalidRequest:
+    return InvalidRequest(f"Duplicate tool name '{name}'. Names of tools must be unique.", param=place)

@@ -1,0 +1,101 @@
+"""Compaction: by its endpoint, by an item, and read back."""
+
+import pytest
+from openai import BadRequestError, OpenAI
+from openai.types.responses import ResponseInputParam
+from tests.ledger import covers
+from tests.scripted import Answer, Called, Upstream
+
+TALK: ResponseInputParam = [
+    {"role": "developer", "content": "Be brief."},
+    {"role": "user", "content": "My name is Ada."},
+    {"role": "assistant", "content": "Hello Ada."},
+    {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "call_1", "output": "a lot of text"},
+]
+
+
+def contents(upstream: Upstream) -> list[str]:
+    return [message["content"] for message in upstream.last.body["messages"]]
+
+
+@covers("endpoint.POST /responses/compact")
+def test_what_users_wrote_survives_word_for_word_beside_one_compaction(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Ada was greeted."))
+    compacted = client.responses.compact(model="m", input=TALK)
+    kinds = [(item.type, getattr(item, "role", None)) for item in compacted.output]
+    assert kinds == [("message", "developer"), ("message", "user"), ("compaction", None)]
+    assert compacted.usage.total_tokens == 12
+    assert "a lot of text" in str(upstream.last.body["messages"])
+
+
+@covers("item.input.compaction")
+def test_a_compaction_is_read_back_as_the_summary(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Ada was greeted."), Answer("Ada."))
+    compacted = client.responses.compact(model="m", input=TALK)
+    items = [item.model_dump(exclude_none=True, warnings=False) for item in compacted.output]
+    client.responses.create(model="m", input=[*items, {"role": "user", "content": "Who am I?"}])  # type: ignore[list-item]
+    told = "\n".join(contents(upstream))
+    assert "Ada was greeted." in told
+    assert "My name is Ada." in told
+    assert "a lot of text" not in told
+
+
+@covers("item.input.compaction_trigger", "event.response.compaction.compacting")
+def test_a_trigger_at_the_end_gives_exactly_one_compaction(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Ada was greeted."))
+    events = list(
+        client.responses.create(model="m", input=[*TALK, {"type": "compaction_trigger"}], stream=True)
+    )
+    assert [event.type for event in events] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.compaction.compacting",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    assert len(upstream.requests) == 1
+
+
+def test_a_trigger_before_more_input_compacts_and_then_answers(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Ada was greeted."), Answer("You are Ada."))
+    response = client.responses.create(
+        model="m", input=[*TALK, {"type": "compaction_trigger"}, {"role": "user", "content": "Who am I?"}]
+    )
+    assert [item.type for item in response.output] == ["compaction", "message"]
+    told = "\n".join(contents(upstream))
+    assert "Ada was greeted." in told
+    assert "a lot of text" not in told
+
+
+def test_a_chain_goes_on_from_its_compaction(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello Ada."), Answer("Ada was greeted."), Answer("Ada."))
+    first = client.responses.create(model="m", input="My name is Ada.")
+    second = client.responses.create(
+        model="m", previous_response_id=first.id, input=[{"type": "compaction_trigger"}]
+    )
+    client.responses.create(model="m", previous_response_id=second.id, input="Who am I?")
+    told = "\n".join(contents(upstream))
+    assert "Ada was greeted." in told
+    assert "Hello Ada." not in told
+
+
+def test_a_compaction_that_was_not_sealed_here_is_refused(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.create(
+            model="m",
+            input=[
+                {"type": "compaction", "encrypted_content": "bm9uc2Vuc2U="},
+                {"role": "user", "content": "hi"},
+            ],
+        )
+    assert refused.value.code == "invalid_encrypted_content"
+
+
+def test_a_model_that_writes_no_summary_fails_the_compaction(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer(calls=[Called("look")]))
+    with pytest.raises(Exception, match="no summary"):
+        client.responses.compact(model="m", input=TALK)

@@ -1,0 +1,246 @@
+"""Structured output: which schemas are taken, and models that cannot be held to one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import APIError, OpenAI
+from pydantic import BaseModel
+from tests.api.asking import ADD, Json, message, refused, response, usage, whole
+from tests.conftest import Running, checked_client
+from tests.ledger import covers
+from tests.scripted import Answer, Called, Upstream, Usage
+
+from antiphon.config import BackendSettings, Config, Server
+
+Ask = Callable[..., Any]
+
+SCHEMA: Json = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+GOOD = '{"name": "Ann", "age": 7}'
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def form(schema: Any = SCHEMA, **members: Any) -> Json:
+    return {"type": "json_schema", "name": "person", "schema": schema, "strict": True} | members
+
+
+@pytest.fixture(scope="module")
+def _helpless(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server whose upstream cannot be held to a schema."""
+    backend = BackendSettings(base_url=_upstream.base_url, default=True, structured_output=False)
+    data_dir: Path = tmp_path_factory.mktemp("data")
+    settings = Config(data_dir=str(data_dir), server=Server(verify=True), backends={"upstream": backend})
+    with Running(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def helpless(_helpless: Running, upstream: Upstream) -> Iterator[OpenAI]:
+    with checked_client(_helpless.url) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(helpless: OpenAI) -> Ask:
+    """Asks a model that cannot be held to a schema for a person."""
+
+    def create(**members: Any) -> Any:
+        return helpless.responses.create(model="m", input="Who?", **({"text": {"format": form()}} | members))
+
+    return create
+
+
+# ---- which schemas are taken ------------------------------------------------------------------------
+
+
+def nested(schema: Json) -> Json:
+    """An object that holds such a value."""
+    return SCHEMA | {"properties": {"who": schema}, "required": ["who"]}
+
+
+LOOSE: Json = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+UNACCEPTABLE: list[Json] = [
+    form({"type": "objct"}),
+    form({"type": "object", "properties": []}),
+    form({"$ref": "http://127.0.0.1:9/schema.json"}, strict=False),
+    form({"$ref": "#/$defs/absent"}, strict=False),
+    form({"type": "string", "pattern": "("}, strict=False),
+    form({"type": "array", "items": {}}),
+    form({"anyOf": [SCHEMA]}),
+    form(LOOSE),
+    form(SCHEMA | {"required": ["name"]}),
+    form(nested(LOOSE)),
+    form(nested({"type": "array", "items": LOOSE})),
+    form(nested({"anyOf": [SCHEMA, LOOSE]})),
+    form(nested({"$ref": "#/$defs/Loose"}) | {"$defs": {"Loose": LOOSE}}),
+]
+
+
+@covers("error.invalid_json_schema")
+@pytest.mark.parametrize("unacceptable", UNACCEPTABLE, ids=lambda form: str(form["schema"])[:60])
+def test_a_schema_that_is_not_acceptable_is_refused(
+    client: OpenAI, upstream: Upstream, unacceptable: Json
+) -> None:
+    with refused(400, "invalid_json_schema", "text.format.schema") as refusal:
+        client.responses.create(model="m", input="Who?", text={"format": unacceptable})  # type: ignore[arg-type]
+
+    assert refusal.message.startswith("Invalid schema for response_format 'person': ")
+    assert upstream.requests == []
+
+
+ACCEPTABLE: list[Json] = [
+    form(),
+    form(LOOSE, strict=False),
+    form(LOOSE, strict=None),
+    form({}, strict=False),
+    form(SCHEMA | {"$schema": "http://json-schema.org/draft-07/schema#"}),
+    form(nested({"$ref": "#/$defs/P"}) | {"$defs": {"P": SCHEMA}}),
+    form(nested({"anyOf": [SCHEMA, {"type": "null"}]})),
+]
+
+
+@covers("param.text.format.json_schema")
+@pytest.mark.parametrize("acceptable", ACCEPTABLE, ids=lambda form: str(form["schema"])[:60])
+def test_an_acceptable_schema_reaches_the_model_as_it_is(
+    client: OpenAI, upstream: Upstream, acceptable: Json
+) -> None:
+    upstream.script(Answer(GOOD))
+
+    client.responses.create(model="m", input="Who?", text={"format": acceptable})  # type: ignore[arg-type]
+
+    assert upstream.last.body["response_format"]["json_schema"]["schema"] == acceptable["schema"]
+
+
+# ---- models that cannot be held to one --------------------------------------------------------------
+
+
+@covers("param.text.format.json_schema")
+def test_the_schema_is_told_in_words(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer(GOOD, size=3))
+
+    told = ask(instructions="Be brief.")
+
+    system, user = upstream.last.body["messages"]
+    assert "response_format" not in upstream.last.body
+    assert system["role"] == "system"
+    assert system["content"].startswith("Be brief.\n\nAnswer with JSON alone")
+    assert '"additionalProperties":false' in system["content"]
+    assert user == {"role": "user", "content": "Who?"}
+    assert whole(told) == response(
+        message(GOOD),
+        instructions="Be brief.",
+        text={"format": form(description=None), "verbosity": "medium"},
+    )
+
+
+def test_the_sdk_parses_such_an_answer(helpless: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer(f"Sure!\n```json\n{GOOD}\n```"))
+
+    told = helpless.responses.parse(model="m", input="Who?", text_format=Person)
+
+    assert told.output_parsed == Person(name="Ann", age=7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"```json\n{GOOD}\n```", f"```\n{GOOD}\n```", f"Here it is: {GOOD} Anything else?", f"\n {GOOD} \n"],
+)
+def test_what_stands_around_the_json_is_left_out(ask: Ask, upstream: Upstream, text: str) -> None:
+    upstream.script(Answer(text, size=5))
+
+    assert ask().output_text == GOOD
+
+
+@pytest.mark.parametrize("wrong", ['{"name": "Ann"}', '{"name": "Ann", "age": "7"}', "Ann, seven.", "", "[1"])
+def test_an_answer_that_does_not_fit_is_asked_for_again(ask: Ask, upstream: Upstream, wrong: str) -> None:
+    upstream.script(Answer(wrong), Answer(GOOD))
+
+    told = ask()
+
+    *_, answer, correction = upstream.last.body["messages"]
+    assert whole(told)["output"] == [message(GOOD)]
+    assert whole(told)["usage"] == usage(14, 10)
+    assert (answer["role"], answer["content"]) == ("assistant", wrong)
+    assert correction["content"].startswith("This answer does not fit: ")
+
+
+def test_the_model_is_told_what_is_wrong(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer('{"name": "Ann", "age": "7"}'), Answer(GOOD))
+
+    ask()
+
+    assert 'answer[\'age\']: "7" is not of type "integer"' in upstream.last.body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_never_fits_fails_in_words(ask: Ask, upstream: Upstream, stream: bool) -> None:
+    upstream.default = Answer("Ann, seven.")
+
+    if stream:
+        with pytest.raises(
+            APIError, match="The model's answer did not fit its schema, 4 times: it is not JSON"
+        ):
+            list(ask(stream=True))
+    else:
+        with refused(502, kind="server_error"):
+            ask()
+    assert len(upstream.requests) == 4
+
+
+def test_nothing_is_streamed_before_it_fits(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer("Ann, seven.", size=2), Answer(GOOD, size=2))
+
+    events = list(ask(stream=True))
+
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == GOOD
+    assert len(deltas) > 1
+
+
+def test_reasoning_is_streamed_as_it_comes(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer("Ann.", reasoning="Hm"), Answer(GOOD, reasoning="Ah"))
+
+    reasoning, answer = whole(ask())["output"]
+
+    assert reasoning["content"] == [{"type": "reasoning_text", "text": "Hm\n\nAh"}]
+    assert answer == message(GOOD)
+
+
+def test_a_call_is_told_as_it_comes(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer("I add.", calls=[Called("add", '{"a":1,"b":2}')]))
+
+    assert [item.type for item in ask(tools=[ADD]).output] == ["message", "function_call"]
+
+
+def test_a_refusal_is_no_answer_to_mend(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer(refusal="I will not."))
+
+    assert whole(ask())["output"] == [message("", content=[{"type": "refusal", "refusal": "I will not."}])]
+
+
+def test_an_answer_that_was_cut_off_is_told_as_far_as_it_came(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer('{"name": "An', finish="length"))
+
+    told = ask(max_output_tokens=16)
+
+    assert (told.status, told.output_text) == ("incomplete", '{"name": "An')
+
+
+@covers("param.text.format.json_object")
+def test_any_object_is_one(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer("[1]"), Answer('{"a": 1}', usage=Usage(1, 1)))
+
+    told = ask(text={"format": {"type": "json_object"}})
+
+    assert told.output_text == '{"a": 1}'
+    assert "it is not a JSON object" in upstream.last.body["messages"][-1]["content"]
