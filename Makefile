@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test
+.PHONY: help setup serve pull lint check test bench
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make pull               fetches the embedded model'
 	@echo 'make check              style, types, import rules, and the tests that need no model'
 	@echo 'make test ARGS="…"      everything'
+	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
 
@@ -41,3 +42,6 @@ check: lint
 
 test: lint
 	@$(PYTEST) $(ARGS)
+
+bench: $(READY)
+	@$(BIN)/python -m bench $(ARGS)

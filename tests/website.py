@@ -70,13 +70,16 @@ def _handler(site: Website) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", page.type)
             for name, value in page.headers.items():
                 self.send_header(name, value)
-            whole = isinstance(page.body, bytes)
-            self.send_header(*(("Content-Length", str(len(page.body))) if whole else ("Connection", "close")))  # type: ignore[arg-type]
+            pieces = [page.body] if isinstance(page.body, bytes) else page.body
+            if not isinstance(page.body, bytes):
+                self.send_header("Connection", "close")
+            elif "Content-Length" not in page.headers:
+                self.send_header("Content-Length", str(len(page.body)))
             self.end_headers()
             if page.stuck:
                 site.closed.wait()
-            for piece in (page.body,) if whole else page.body:
-                self.wfile.write(piece)  # type: ignore[arg-type]
+            for piece in pieces:
+                self.wfile.write(piece)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -172,7 +172,7 @@ async def test_this_machine_is_not_fetched_from_however_it_is_called(
     assert site.asked == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_the_refusal_says_that_the_address_is_not_public(
     site: Website, guarded: Fetcher, host: str
 ) -> None:

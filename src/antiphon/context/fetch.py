@@ -112,7 +112,7 @@ class Fetcher:
                 if response.status != 200:
                     raise Unfetchable(f"the server answered with HTTP {response.status}")
                 return Fetched(await self._body(response), response.content_type, _filename(response))
-        except InvalidURL:
+        except (InvalidURL, UnicodeError):
             raise BadUrl("it is not a URL that can be fetched") from None
         except ClientConnectorDNSError:
             raise Unfetchable("its host could not be found") from None
