@@ -59,7 +59,9 @@ def docx(text: str) -> bytes:
 
 def xlsx(*cells: str) -> bytes:
     sheet = f"{_OOXML}/spreadsheetml/2006/main"
-    row = "".join(f'<c r="{chr(65 + n)}1" t="inlineStr"><is><t>{cell}</t></is></c>' for n, cell in enumerate(cells))
+    row = "".join(
+        f'<c r="{chr(65 + n)}1" t="inlineStr"><is><t>{cell}</t></is></c>' for n, cell in enumerate(cells)
+    )
     return _office(
         "xl/workbook.xml",
         "spreadsheetml.sheet",
@@ -82,8 +84,8 @@ def pptx(text: str) -> bytes:
             "ppt/presentation.xml": f'<p:presentation xmlns:p="{slide}" xmlns:r="{_DOCUMENT}"><p:sldIdLst>'
             '<p:sldId id="256" r:id="r1"/></p:sldIdLst></p:presentation>',
             "ppt/_rels/presentation.xml.rels": _relation("slide", "slides/slide1.xml"),
-            "ppt/slides/slide1.xml": f'<p:sld xmlns:p="{slide}" xmlns:a="{_OOXML}/drawingml/2006/main"><p:cSld>'
-            f"<p:spTree><p:sp><p:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree>"
+            "ppt/slides/slide1.xml": f'<p:sld xmlns:p="{slide}" xmlns:a="{_OOXML}/drawingml/2006/main">'
+            f"<p:cSld><p:spTree><p:sp><p:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree>"
             "</p:cSld></p:sld>",
         },
     )

@@ -16,7 +16,7 @@ from msgspec import Meta
 from tests.scripted import Answer, Called, Usage
 
 from antiphon.engine.pairing import _CALL_OF
-from antiphon.protocol.content import InputFile, InputImage
+from antiphon.protocol.content import AudioData, ComputerScreenshot, InputFile, InputImage
 from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import (
@@ -27,6 +27,7 @@ from antiphon.protocol.items import (
     CompactionTrigger,
     ItemReference,
     Reasoning,
+    WebSearchCall,
 )
 from antiphon.protocol.request import CreateResponse
 
@@ -126,7 +127,8 @@ def objects(kind: type[msgspec.Struct], most: int = 3, **members: Strategy) -> S
     required, optional = {}, {}
     for field in msgspec.structs.fields(kind):
         strategy = said.get(field.name, values(hints[field.name]))
-        (required if field.required else optional)[field.encode_name] = strategy
+        there = field.required or (kind, field.name) in _ALWAYS
+        (required if there else optional)[field.encode_name] = strategy
     if config.tag is not None:
         required[str(config.tag_field)] = st.just(config.tag)
     return _subsets(required, optional, most)
@@ -148,8 +150,18 @@ _NO = st.none()
 _RULES: dict[type, dict[str, Strategy]] = {
     InputImage: {"image_url": st.just(IMAGE), "file_id": _NO},
     InputFile: {"file_data": st.just("data:text/plain;base64,SGk="), "file_id": _NO, "file_url": _NO},
+    AudioData: {"data": st.just("SGk=")},
+    ComputerScreenshot: {"image_url": st.just(IMAGE), "file_id": _NO},
     Reasoning: {"encrypted_content": _NO},
     AdditionalTools: {"tools": st.just([])},
+    WebSearchCall: {"action": st.just({"type": "search", "query": "x"})},
+}
+# Members that may be left out by their type, and must not be there.
+_ALWAYS = {
+    (InputImage, "image_url"),
+    (InputFile, "file_data"),
+    (ComputerScreenshot, "image_url"),
+    (WebSearchCall, "action"),
 }
 
 

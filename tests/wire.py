@@ -32,6 +32,7 @@ DIVERGENCES = (
     ".frequency_penalty: unknown",
     ".presence_penalty: unknown",
     ".error: unknown",  # the nested form of the error event, and ours beside it
+    ".call_id: unknown to LocalShellCallOutput",
     ".status: unknown to ResponseCustomToolCall",
 )
 # Told by the real API, and in no type of the SDK.

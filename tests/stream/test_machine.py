@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.protocol.client_items import FunctionCall
+from antiphon.protocol.client_items import (
+    ApplyPatchCall,
+    CreateFile,
+    CustomToolCall,
+    DeleteFile,
+    FunctionCall,
+    PatchOperation,
+    ShellAction,
+    ShellCall,
+)
 from antiphon.protocol.content import Logprob, UrlCitation
 from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.request import CreateResponse
@@ -18,6 +27,9 @@ from antiphon.stream.fold import BrokenLog, fold
 from antiphon.stream.items import OpenFunctionCall, OpenMessage, OpenReasoning
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.stream.table import IllegalTransition
+from antiphon.tools.apply_patch import OpenPatchCall
+from antiphon.tools.custom import OpenCustomCall
+from antiphon.tools.shell import OpenShellCall
 
 USAGE = Usage(
     input_tokens=3,
@@ -50,6 +62,24 @@ def message(told: Machine) -> OpenMessage:
 def call(told: Machine) -> OpenFunctionCall:
     item = FunctionCall(id=told.new_id("fc"), call_id="call_1", name="f", arguments="", status="in_progress")
     return told.open(OpenFunctionCall, item)
+
+
+def custom(told: Machine) -> OpenCustomCall:
+    item = CustomToolCall(id=told.new_id("ctc"), call_id="call_1", name="c", input="", status="in_progress")
+    return told.open(OpenCustomCall, item)
+
+
+def patch(told: Machine, operation: PatchOperation | None = None) -> OpenPatchCall:
+    operation = operation or CreateFile(path="a", diff="")
+    item = ApplyPatchCall(id=told.new_id("apc"), call_id="call_1", operation=operation, status="in_progress")
+    return told.open(OpenPatchCall, item)
+
+
+def shell(told: Machine) -> OpenShellCall:
+    item = ShellCall(
+        id=told.new_id("sh"), call_id="call_1", action=ShellAction(commands=[]), status="in_progress"
+    )
+    return told.open(OpenShellCall, item)
 
 
 def reasoning(told: Machine) -> OpenReasoning:
@@ -95,6 +125,32 @@ def test_a_function_call_has_no_parts() -> None:
         "function_call_arguments.delta",
         "function_call_arguments.done",
         "output_item.done",
+    ]
+
+
+def test_a_file_that_is_deleted_has_no_diff() -> None:
+    told = running()
+    patch(told, DeleteFile(path="a")).close()
+    assert types(told)[2:] == ["output_item.added", "output_item.done"]
+
+
+def test_commands_are_told_one_after_another() -> None:
+    told = running()
+    item = shell(told)
+    item.command("ls")
+    item.end()
+    item.command("p")
+    item.command("wd")
+    item.close()
+    kinds = types(told)[3:-1]
+    assert [kind.removeprefix("shell_call_command.") for kind in kinds] == [
+        "added",
+        "delta",
+        "done",
+        "added",
+        "delta",
+        "delta",
+        "done",
     ]
 
 
@@ -150,6 +206,9 @@ def test_a_background_response_is_queued_before_it_runs() -> None:
         lambda told: (told.complete(None, 1), told.fail(ResponseError(code="c", message="m"))),
         lambda told: (item := message(told), item.close(), item.text("late")),
         lambda told: (item := call(told), item.close(), item.close()),
+        lambda told: (item := custom(told), item.close(), item.input("late")),
+        lambda told: (item := patch(told), item.close(), item.diff("late")),
+        lambda told: (item := shell(told), item.close(), item.command("late")),
         lambda told: message(told).finish(AssistantMessage(content=[])) or message(told).step("response.x"),
     ],
 )
@@ -178,8 +237,25 @@ verbs = st.one_of(
     st.tuples(st.just("summary"), texts),
     st.tuples(st.just("next part")),
     st.tuples(st.just("call"), texts),
+    st.tuples(st.just("custom"), texts),
+    st.tuples(st.just("patch"), texts),
+    st.tuples(st.just("command"), texts),
+    st.tuples(st.just("next command")),
     st.tuples(st.just("close"), st.integers(0, 3)),
 )
+VERBS: dict[str, tuple[type[OpenItem], Callable[[Machine], OpenItem], Callable[..., None]]] = {
+    "text": (OpenMessage, message, lambda item, text, rated: item.text(text, [LOGPROB] if rated else [])),
+    "annotate": (OpenMessage, message, lambda item: item.annotate(CITATION)),
+    "refusal": (OpenMessage, message, OpenMessage.refusal),
+    "reason": (OpenReasoning, reasoning, OpenReasoning.text),
+    "summary": (OpenReasoning, reasoning, OpenReasoning.summary),
+    "next part": (OpenReasoning, reasoning, OpenReasoning.end),
+    "call": (OpenFunctionCall, call, OpenFunctionCall.arguments),
+    "custom": (OpenCustomCall, custom, OpenCustomCall.input),
+    "patch": (OpenPatchCall, patch, OpenPatchCall.diff),
+    "command": (OpenShellCall, shell, OpenShellCall.command),
+    "next command": (OpenShellCall, shell, OpenShellCall.end),
+}
 ends = st.sampled_from(["complete", "incomplete", "fail", "cancel"])
 
 
@@ -197,21 +273,9 @@ def logs(draw: st.DrawFn) -> Machine:
         return handles[-1]
 
     for verb, *arguments in draw(st.lists(verbs, max_size=25)):
-        if verb == "text":
-            logprobs = [LOGPROB] if arguments[1] else []
-            opened(OpenMessage, message).text(arguments[0], logprobs)  # type: ignore[attr-defined]
-        elif verb == "annotate":
-            opened(OpenMessage, message).annotate(CITATION)  # type: ignore[attr-defined]
-        elif verb == "refusal":
-            opened(OpenMessage, message).refusal(arguments[0])  # type: ignore[attr-defined]
-        elif verb == "reason":
-            opened(OpenReasoning, reasoning).text(arguments[0])  # type: ignore[attr-defined]
-        elif verb == "summary":
-            opened(OpenReasoning, reasoning).summary(arguments[0])  # type: ignore[attr-defined]
-        elif verb == "next part":
-            opened(OpenReasoning, reasoning).end()  # type: ignore[attr-defined]
-        elif verb == "call":
-            opened(OpenFunctionCall, call).arguments(arguments[0])  # type: ignore[attr-defined]
+        if verb in VERBS:
+            kind, make, tell = VERBS[verb]
+            tell(opened(kind, make), *arguments)
         elif handles:
             handles.pop(arguments[0] % len(handles)).close()
     end = draw(ends)

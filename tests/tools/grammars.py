@@ -52,7 +52,13 @@ TEXT: /[\s\S]+/
 """
 
 _LARK: list[Case] = [
-    Case("patch", "lark", PATCH, (_ADD, _UPDATE), (_ADD.replace("+one", "one"), _ADD[:-20], "*** Begin Patch\n")),
+    Case(
+        "patch",
+        "lark",
+        PATCH,
+        (_ADD, _UPDATE),
+        (_ADD.replace("+one", "one"), _ADD[:-20], "*** Begin Patch\n"),
+    ),
     Case("source", "lark", SOURCE, ("text(1)\n", '// @exec: {"a": 1}\ntext(1)'), ("",)),
     Case(
         "arithmetic",
@@ -90,7 +96,13 @@ _LARK: list[Case] = [
         ("(", ")", "([)]"),
     ),
     Case("choice", "lark", 'start: "yes" | "no" | "maybe"', ("yes", "maybe"), ("y", "yes ", "YES")),
-    Case("common", "lark", "start: INT (WS INT)*\n%import common.INT\n%import common.WS", ("1 2\n3",), ("1,2", "")),
+    Case(
+        "common",
+        "lark",
+        "start: INT (WS INT)*\n%import common.INT\n%import common.WS",
+        ("1 2\n3",),
+        ("1,2", ""),
+    ),
     Case(
         "key values",
         "lark",
@@ -120,6 +132,8 @@ _REGEX: list[Case] = [
     Case("named", "regex", r"(?P<year>\d{4})/(?P<week>\d{1,2})", ("2026/47",), ("26/47",)),
     Case("mail", "regex", r"[\w.+-]+@[\w-]+(\.[\w-]+)+", ("a.b@c.example",), ("a.b@c", "@c.example")),
     Case("emoji", "regex", r"[😀-😂]+", ("😀😂",), ("😎", "")),
-    Case("timestamp", "regex", r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", ("23:59", "00:00:01"), ("24:00", "1:00")),
+    Case(
+        "timestamp", "regex", r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?", ("23:59", "00:00:01"), ("24:00", "1:00")
+    ),
 ]
 CASES = [*_LARK, *_REGEX]

@@ -18,7 +18,7 @@ APPLY: Json = {
     "description": "Edits files.",
     "format": {"type": "grammar", "syntax": "lark", "definition": PATCH},
 }
-GOOD = "*** Begin Patch\n*** Add File: a.txt\n+\"hi\" \\ é 😀\n*** End Patch\n"
+GOOD = '*** Begin Patch\n*** Add File: a.txt\n+"hi" \\ é 😀\n*** End Patch\n'
 BAD = "*** Begin Patch\n*** Add File: a.txt\nhi\n*** End Patch\n"
 
 
@@ -97,7 +97,9 @@ def test_a_call_that_is_cut_off_is_incomplete(client: OpenAI, upstream: Upstream
 
     answer = ask(client, NOTE)
 
-    assert (answer["status"], only(answer)["status"], only(answer)["input"]) == ("incomplete",) * 2 + ("half",)
+    assert (answer["status"], only(answer)["status"], only(answer)["input"]) == ("incomplete",) * 2 + (
+        "half",
+    )
 
 
 # ---- grammars ---------------------------------------------------------------------------------------

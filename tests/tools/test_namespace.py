@@ -52,7 +52,10 @@ def test_what_the_namespace_is_for_is_told_once(client: OpenAI, upstream: Upstre
     ask(client, AGENTS)
 
     told = {name: function["description"] for name, function in offered(upstream).items()}
-    assert told == {"agents__list": "Lists.\n\nAbout the group 'agents': About agents.", "agents__run": "Runs."}
+    assert told == {
+        "agents__list": "Lists.\n\nAbout the group 'agents': About agents.",
+        "agents__run": "Runs.",
+    }
 
 
 def test_a_model_that_leaves_out_the_namespace_is_understood(client: OpenAI, upstream: Upstream) -> None:
@@ -62,7 +65,9 @@ def test_a_model_that_leaves_out_the_namespace_is_understood(client: OpenAI, ups
 
 
 def test_past_calls_read_under_the_names_that_are_offered(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer(calls=[Called("agents__list"), Called("agents__run", '{"input":"x"}')]), Answer("ok"))
+    upstream.script(
+        Answer(calls=[Called("agents__list"), Called("agents__run", '{"input":"x"}')]), Answer("ok")
+    )
     first: Any = ask(client, AGENTS)["output"]
     outputs = [
         {"type": "function_call_output", "call_id": "call_0", "output": "a"},

@@ -23,14 +23,16 @@ def strings(value: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | in
     """All strings of a value, by their places."""
     if isinstance(value, str):
         return {path: value}
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     return {at: text for key, held in members for at, text in strings(held, (*path, key)).items()}
 
 
 def read(*pieces: str) -> dict[tuple[str | int, ...], str]:
     """All strings that the reader gives, each of which must end."""
     reader, found, ended = StringReader(), {}, set()
-    for piece in (given for text in pieces for given in reader.feed(text)):
+    for piece in (piece for text in pieces for piece in reader.feed(text)):
         assert piece.path not in ended
         found[piece.path] = found.get(piece.path, "") + piece.text
         if piece.ended:
@@ -56,7 +58,7 @@ def test_any_cut_gives_the_same(value: Any, ascii_only: bool, data: st.DataObjec
 
 @given(st.text(max_size=40))
 def test_what_is_no_json_does_no_harm(text: str) -> None:
-    whole = [piece for piece in StringReader().feed(text)]
+    whole = list(StringReader().feed(text))
     reader = StringReader()
     apart = [piece for char in text for piece in reader.feed(char)]
     assert "".join(piece.text for piece in whole) == "".join(piece.text for piece in apart)
@@ -83,7 +85,8 @@ def test_arguments_are_decoded(arguments: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["[1]", '"a"', '{"a": 1', '{"a": 1} x', '{"a": "\\ud83d"}', '{"a": NaN}', "nonsense", "[" * 99999]
+    "arguments",
+    ["[1]", '"a"', '{"a": 1', '{"a": 1} x', '{"a": "\\ud83d"}', '{"a": NaN}', "nonsense", "[" * 99999],
 )
 def test_what_is_wrong_with_arguments_is_said_in_words(arguments: str) -> None:
     assert isinstance(decode(arguments), str)

@@ -35,8 +35,7 @@ def told(events: Sequence[Json]) -> list[str]:
 def only(answer: Json) -> Json:
     """The one item of the output."""
     (item,) = answer["output"]
-    item = dict(item)
-    return item
+    return dict(item)
 
 
 def calls(name: str, arguments: str, size: int = 0) -> Answer:

@@ -71,14 +71,14 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         body = encode(payload(turn, self.dialect))
         response: aiohttp.ClientResponse | None = None
+        answer, events = self._answer(turn), Events()
         try:
             response = await self._request("POST", self._url("chat/completions"), body)
             if response.status != 200:
                 raise await self._refusal(response, turn.model)
+            streams = self._streams(response)
             yield ()  # it was taken up
-            answer = self._answer(turn)
-            if self._streams(response):
-                events = Events()
+            if streams:
                 read = response.content.readany
                 while data := await read():
                     if deltas := answer.read(events.feed(data)):
@@ -94,7 +94,10 @@ class ChatCompletions(Backend):
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
-            raise self._fault(fault) from fault
+            if response is not None:
+                yield answer.read(events.feed(_left(response)))
+            if not answer.ended:
+                raise self._fault(fault) from fault
         finally:
             if response is not None:
                 response.close()
@@ -259,6 +262,11 @@ async def _send(
 
 async def _mark_reused(session: Any, context: SimpleNamespace, params: Any) -> None:
     context.trace_request_ctx.reused = True
+
+
+def _left(response: aiohttp.ClientResponse) -> bytes:
+    """What came before a cut: aiohttp raises the cut before it hands that over."""
+    return response.content._read_nowait(-1)
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

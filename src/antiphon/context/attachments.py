@@ -21,6 +21,8 @@ from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
 
 AT_ONCE = 8
+MAX_TOTAL = 256 * 2**20
+"""Bytes of all that one request has us fetch or read."""
 
 _Key = tuple[object, ...]
 
@@ -56,10 +58,13 @@ class Attached:
 class Attachments:
     """Resolves attachments. One for each server process."""
 
-    def __init__(self, files: StoredFiles, fetcher: Fetcher, documents: Documents) -> None:
+    def __init__(
+        self, files: StoredFiles, fetcher: Fetcher, documents: Documents, most: int = MAX_TOTAL
+    ) -> None:
         self._files = files
         self._fetcher = fetcher
         self._documents = documents
+        self._most = most
 
     async def resolve(
         self, project: str, items: Sequence[Item], given: Sequence[Item], can: Capabilities
@@ -68,7 +73,7 @@ class Attachments:
         attached = Attached()
         wanted = dict(_wanted(items, given))
         if wanted:
-            loader = Loader(self._files, self._fetcher, self._documents, project, can)
+            loader = Loader(self._files, self._fetcher, self._documents, project, can, self._most)
             turns = asyncio.Semaphore(AT_ONCE)
 
             async def load(key: _Key, part: Any, path: str) -> None:

@@ -22,8 +22,6 @@ from antiphon.retrieval.kinds import PDF, TEXT, document_type, image_type
 
 MAX_ATTACHMENT = 50 * 2**20
 """Bytes of one image or file."""
-MAX_TOTAL = 256 * 2**20
-"""Bytes of all that one request has us fetch or read."""
 MAX_TEXT = 10_485_760
 """Characters of a file's text, as of any text."""
 
@@ -65,14 +63,21 @@ class Loader:
     """Loads the attachments of one request."""
 
     def __init__(
-        self, files: StoredFiles, fetcher: Fetcher, documents: Documents, project: str, can: Capabilities
+        self,
+        files: StoredFiles,
+        fetcher: Fetcher,
+        documents: Documents,
+        project: str,
+        can: Capabilities,
+        most: int,
     ) -> None:
+        """`most`: bytes of all that is fetched or read."""
         self._files = files
         self._fetcher = fetcher
         self._documents = documents
         self._project = project
         self._can = can
-        self._left = MAX_TOTAL
+        self._most = self._left = most
 
     async def load(self, part: Image | InputFile | InputAudio, path: str) -> Sequence[Shown]:
         """The parts that the model reads instead. Raises InvalidRequest."""
@@ -188,7 +193,7 @@ class Loader:
     def _take(self, size: int, param: str) -> None:
         self._left -= size
         if self._left < 0:
-            words = f"The images and files of this request are larger than {MAX_TOTAL} bytes together."
+            words = f"The images and files of this request are larger than {self._most} bytes together."
             _refuse(words, param, "request_too_large")
 
 

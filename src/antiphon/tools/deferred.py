@@ -24,6 +24,13 @@ _LISTED = 200
 _LINE = 160
 """How long a line of the listing is."""
 _NAME_WEIGHT = 3
+_SHARE = 0.3
+"""What fits less well than this share of the best is left out."""
+_IDLE = frozenset(
+    "a an and any are at be by can do for from get has have i in is it me my need of on or some that the to tool "
+    "use want what which with".split()
+)
+"""Words that say nothing of a tool."""
 _SATURATION, _LENGTH = 1.2, 0.75  # BM25's k1 and b
 
 
@@ -92,14 +99,18 @@ def _about(tools: Sequence[Deferred], want: str) -> list[Deferred]:
             damping = _SATURATION * (1 - _LENGTH + _LENGTH * text.total() / mean)
             scores[index] += rarity * text[word] * (_SATURATION + 1) / (text[word] + damping)
     best = sorted(range(len(tools)), key=lambda index: -scores[index])[:_MOST]
-    return [tools[index] for index in best if scores[index] > 0]
+    least = _SHARE * max(scores, default=0)
+    return [tools[index] for index in best if scores[index] > 0 and scores[index] >= least]
 
 
 def _words(text: str) -> list[str]:
-    """Words in lower case, without the ending of a plural; `sendEmail` and `send_email` are two each."""
+    """Words that say something, in lower case and without the ending of a plural; `sendEmail` and
+    `send_email` are two each."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
     words = re.findall(r"[^\W_]+", parted.lower())
-    return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
+    return [
+        word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words if word not in _IDLE
+    ]
 
 
 def _line(path: str, description: str | None) -> str:

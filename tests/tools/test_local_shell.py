@@ -1,0 +1,58 @@
+"""`local_shell`: the shell of older clients."""
+
+import json
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from tests.api.asking import Json, some_id
+from tests.ledger import covers
+from tests.scripted import Answer, Upstream
+from tests.tools.using import ask, calls, only, read, stream, told
+
+SHELL: Json = {"type": "local_shell"}
+CALL = '{"command": ["ls", "-a"], "env": null, "timeout_ms": 500, "working_directory": "/tmp"}'
+
+
+@covers("tool.local_shell", "item.output.local_shell_call")
+def test_a_command_is_an_item_of_its_own(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(calls("local_shell", CALL, 4))
+
+    events = stream(client, SHELL)
+
+    assert told(events) == ["output_item.added", "output_item.done"]
+    assert events[2]["item"]["action"] == {"type": "exec", "command": [], "env": {}}
+    assert events[3]["item"] == {
+        "type": "local_shell_call",
+        "id": some_id("lsh"),
+        "call_id": "call_0",
+        "action": {
+            "type": "exec",
+            "command": ["ls", "-a"],
+            "env": {},
+            "timeout_ms": 500,
+            "working_directory": "/tmp",
+        },
+        "status": "completed",
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{}", '{"command": []}', '{"command": "ls"}', '{"command": ["ls"], "x": 1}', "[]"]
+)
+def test_a_call_that_is_no_command_is_asked_for_again(client: OpenAI, upstream: Upstream, wrong: str) -> None:
+    upstream.script(calls("local_shell", wrong), calls("local_shell", CALL))
+
+    assert only(ask(client, SHELL))["action"]["command"] == ["ls", "-a"]
+
+
+def test_what_it_printed_reads_in_the_next_turn(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(calls("local_shell", CALL), Answer("Done."))
+    first = client.responses.create(model="m", input="Hi", tools=[SHELL])  # type: ignore[list-item]
+    output: Any = {"type": "local_shell_call_output", "call_id": "call_0", "output": "a.txt"}
+
+    client.responses.create(model="m", input=[output], previous_response_id=first.id)
+
+    call, result = read(upstream)[1:]
+    assert json.loads(call["tool_calls"][0]["function"]["arguments"])["command"] == ["ls", "-a"]
+    assert result == {"role": "tool", "tool_call_id": "call_0", "content": "a.txt"}
