@@ -192,3 +192,12 @@ def test_keys_are_found_by_their_hash() -> None:
 
     assert server.projects().get(config.hash_key("secret")) == "blog"
     assert server.projects().get(config.hash_key("wrong")) is None
+
+
+def test_what_may_be_fetched_is_set_in_the_environment_too() -> None:
+    environ = {"ANTIPHON_OUTBOUND_ALLOW_PRIVATE": "yes", "ANTIPHON_OUTBOUND_MAX_BYTES": "2048"}
+
+    settings = config.load(environ=environ)
+
+    assert config.Config(data_dir="").outbound == config.Outbound(allow_private=False)
+    assert settings.outbound == config.Outbound(allow_private=True, max_bytes=2048)

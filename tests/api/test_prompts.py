@@ -323,3 +323,28 @@ def test_variables_that_do_not_fit_are_refused(
         client.responses.create(model="m", input="Hi", prompt={"id": made["id"], "variables": variables})
 
     assert upstream.requests == []
+
+
+def test_a_missing_prompt_is_told_after_a_missing_conversation(client: OpenAI) -> None:
+    with refused(404) as refusal:
+        client.responses.create(model="m", input="Hi", prompt={"id": "pmpt_x"}, conversation="conv_x")
+
+    assert refusal.message == "Conversation with id 'conv_x' not found."
+
+
+def test_a_missing_prompt_is_told_before_a_missing_response(client: OpenAI) -> None:
+    with refused(404) as refusal:
+        client.responses.create(model="m", input="Hi", prompt={"id": "pmpt_x"}, previous_response_id="resp_x")
+
+    assert refusal.message == "Prompt with id 'pmpt_x' not found."
+
+
+@covers("param.prompt.variables")
+def test_a_file_stands_where_its_variable_does(client: OpenAI, upstream: Upstream, make: Make) -> None:
+    made = make(input=[{"role": "user", "content": "Sum up {{paper}}."}])
+    upstream.script(Answer("ok"))
+    paper: Any = {"type": "input_file", "filename": "p.txt", "file_data": "data:text/plain;base64,SGVsbG8="}
+
+    client.responses.create(model="m", prompt={"id": made["id"], "variables": {"paper": paper}})
+
+    assert "Hello" in str(asked(upstream))

@@ -181,6 +181,7 @@ async def test_what_arrives_in_one_read_leaves_in_one_batch(upstream: Upstream, 
     body = b"".join(data({"content": word}) for word in ("a", "b", "c"))
     upstream.script(Answer(raw=[body, body + b"data: [DONE]\n\n"], gate=gate))
     batches = connect().stream(turn())
+    assert await anext(batches) == ()
     assert await anext(batches) == [TextDelta("a"), TextDelta("b"), TextDelta("c")]
     gate.open()
     rest = [batch async for batch in batches]

@@ -29,7 +29,7 @@ from antiphon.backends.base import (
     UsageDelta,
 )
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import GENERIC
+from antiphon.backends.dialects import GENERIC, VLLM
 from antiphon.backends.emulated import EmulatedTools, adapt
 from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, ValueScanner
 
@@ -365,3 +365,36 @@ def test_the_end_of_a_value_is_found(value: Any, cut: int, after: str) -> None:
     whole = f" {text}{after}"
     assert scanner.feed(whole[:cut]) + scanner.feed(whole[cut:]) == text
     assert scanner.done
+
+
+# ---- text held to a grammar -------------------------------------------------------------------------
+
+TELEPHONE = Grammar("regex", r"\d{3}-\d{4}")
+DIAL = Function("dial", "Dials.", {"type": "object"}, grammar=TELEPHONE)
+
+
+@pytest.mark.parametrize("tools", [True, False])
+async def test_a_forced_call_is_held_to_the_grammar_of_its_text(upstream: Upstream, tools: bool) -> None:
+    upstream.lenient = True
+    upstream.script(Answer('555-"1\n', size=2))
+    can = Capabilities(tools=tools, regex=True)
+    inner = ChatCompletions(upstream.base_url, dialect=VLLM, can=can)
+    backend = EmulatedTools(inner)
+
+    told = await collect(backend, turn(functions=(ADD, DIAL), choice=NamedFunction("dial")))
+
+    await inner.close()
+    assert told[:2] == [CallStarted(0, "dial"), CallArguments(0, '{"input":"555-\\"1\\n"}')]
+    assert upstream.last.body["structured_outputs"] == {"regex": TELEPHONE.definition}
+    assert "tools" not in upstream.last.body
+
+
+async def test_a_server_without_such_grammars_gets_the_function_as_it_is(
+    connect: Connect, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Hi"))
+    forced = turn(functions=(DIAL,), choice=NamedFunction("dial"))
+
+    await collect(connect(Capabilities(grammar=True)), forced)
+
+    assert upstream.last.body["tool_choice"]["function"] == {"name": "dial"}

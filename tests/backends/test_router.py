@@ -100,7 +100,7 @@ async def test_a_configuration_becomes_a_router(upstream: Upstream) -> None:
             BackendConfig(name="b", unix_socket="/tmp/none", models={"n": "up"}, default="up"),
         ]
     )
-    assert router.resolve("m").capabilities == Capabilities(grammar=True, audio=True)
+    assert router.resolve("m").capabilities == Capabilities(grammar=True, regex=True, audio=True)
     assert router.resolve("n").model == router.resolve("else").model == "up"
     assert [model.id for model in await router.models()] == ["m", "n"]
     await router.close()

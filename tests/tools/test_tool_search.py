@@ -143,9 +143,9 @@ def test_what_was_found_can_be_called_in_later_turns(client: OpenAI, upstream: U
 
     names = ["crm__list_orders", "crm__delete_order", "send_email"]
     assert list(offered(upstream)) == ["crm__help", "tool_search", *names]
-    asked, answered = (
-        read(upstream)[-4:-2] if read(upstream)[-2]["role"] == "assistant" else read(upstream)[1:3]
-    )
+    said = read(upstream)
+    (at,) = (index for index, message in enumerate(said) if message.get("tool_calls"))
+    asked, answered = said[at : at + 2]
     assert asked["tool_calls"][0]["function"] == {
         "name": "tool_search",
         "arguments": '{"paths":["crm","send_email"]}',

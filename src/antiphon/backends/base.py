@@ -74,6 +74,9 @@ class Function(Struct, frozen=True):
     description: str = ""
     parameters: JsonObject = msgspec.field(default_factory=dict)
     strict: bool = False
+    grammar: "Grammar | None" = None
+    """What the one argument, the text `input`, must fit. A backend that can holds the model to it when the
+    call is forced; nobody relies on it."""
 
 
 class NamedFunction(Struct, frozen=True):
@@ -216,6 +219,9 @@ class Capabilities(Struct, frozen=True):
     json_schema: bool = True
     json_object: bool = True
     grammar: bool = False
+    """Can hold an answer to a lark grammar."""
+    regex: bool = False
+    """Can hold an answer to a regular expression."""
     logprobs: bool = True
     images: bool = True
     audio: bool = False

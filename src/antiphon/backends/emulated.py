@@ -1,4 +1,5 @@
-"""Functions for models that know none, or that cannot be forced to call one.
+"""Functions for models that know none, or that cannot be forced to call one; and grammars for the text of
+calls that are forced, which no server knows for functions.
 
 `hermes` says how functions read in text, `scanner` finds the calls in what the model writes.
 """
@@ -17,6 +18,7 @@ from antiphon.backends.base import (
     Finished,
     Format,
     Function,
+    Grammar,
     JsonSchema,
     Model,
     NamedFunction,
@@ -24,7 +26,7 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner
+from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
 from antiphon.protocol.content import Logprob
 
 
@@ -60,7 +62,15 @@ class EmulatedTools(Backend):
         if not self.inner.capabilities(turn.model).tools:
             return bool(turn.functions) or any(m.calls or m.role == "tool" for m in turn.messages)
         forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-        return forced and not self._forces
+        return forced and (not self._forces or self._grammar(turn) is not None)
+
+    def _grammar(self, turn: Turn) -> Grammar | None:
+        """The grammar that the model can be held to, since its answer must be a call of one function."""
+        functions = _offered(turn) if isinstance(turn.choice, NamedFunction) else ()
+        grammar = functions[0].grammar if functions else None
+        can = self.inner.capabilities(turn.model)
+        able = grammar is not None and (can.grammar if grammar.syntax == "lark" else can.regex)
+        return grammar if able else None
 
     def _rewritten(self, turn: Turn) -> tuple[Turn, "_Scanner | None"]:
         """The turn without functions, and what finds the calls in its answer."""
@@ -69,7 +79,7 @@ class EmulatedTools(Backend):
         if not functions:
             return replace(turn, messages=tuple(messages), functions=(), choice="auto"), None
         held = self.inner.capabilities(turn.model).json_schema
-        form = _form(turn, functions) if held else None
+        form = self._grammar(turn) or (_form(turn, functions) if held else None)
         said = hermes.described(turn, functions, form)
         told = replace(
             turn,
@@ -135,7 +145,9 @@ def _answer_schema(form: Format) -> dict[str, object] | None:
     return {"type": "object"} if form == "json_object" else None
 
 
-def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | None) -> _Scanner:
+def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> _Scanner:
+    if isinstance(form, Grammar):
+        return TextSplitter(functions[0].name)
     names = frozenset(function.name for function in functions)
     if form is None:
         return TagScanner(names, one=not turn.parallel)

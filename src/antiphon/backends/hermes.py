@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import Call, Function, JsonSchema, Message, NamedFunction, TextPart, Turn
+from antiphon.backends.base import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
 from antiphon.backends.scanner import CLOSE, OPEN
 from antiphon.protocol.wire import JsonObject
 
@@ -25,19 +25,22 @@ _MUST_TAGGED = (
     f'Call one of the functions now: write only\n{OPEN}\n{{"name": "NAME", "arguments": {{...}}}}\n{CLOSE}'
 )
 _MUST_NAMED = "Call the function {name} now: write only the JSON object with its arguments."
+_MUST_WRITE = "Call the function {name} now: write only its input, as plain text without JSON around it."
 _MAY_OR_ANSWER = (
     'Write only a JSON object: {"name": "NAME", "arguments": {...}} to call a function, or '
     '{"answer": ...} to answer the user.'
 )
 
 
-def described(turn: Turn, functions: Sequence[Function], form: JsonSchema | None) -> str:
+def described(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> str:
     """What the model is told of the functions, and of how to call them."""
     tools = "\n".join(_description(function) for function in functions)
     return _INTRODUCTION.replace("{tools}", tools) + _manner(turn, form)
 
 
-def _manner(turn: Turn, form: JsonSchema | None) -> str:
+def _manner(turn: Turn, form: JsonSchema | Grammar | None) -> str:
+    if isinstance(form, Grammar) and isinstance(turn.choice, NamedFunction):
+        return _MUST_WRITE.replace("{name}", turn.choice.name)
     if isinstance(turn.choice, NamedFunction):
         return _MUST_NAMED.replace("{name}", turn.choice.name) if form else _MUST_TAGGED
     if turn.choice == "required":

@@ -47,6 +47,7 @@ _CAN = Capabilities(
     json_schema=True,
     json_object=True,
     grammar=True,
+    regex=True,
     logprobs=True,
     images=False,
     audio=False,

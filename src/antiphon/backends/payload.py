@@ -25,7 +25,8 @@ def capabilities(dialect: Dialect) -> Capabilities:
     return Capabilities(
         parallel_tools=dialect.parallel != "never",
         strict_tools=dialect.holds_strict,
-        grammar=bool(dialect.lark or dialect.regex),
+        grammar=bool(dialect.lark),
+        regex=bool(dialect.regex),
         logprobs=dialect.logprobs,
         images=dialect.images,
         audio=dialect.audio,

@@ -86,6 +86,30 @@ class NamedSplitter:
             out += (CallStarted(0, self._name), CallArguments(0, "{}"))
 
 
+class TextSplitter:
+    """The whole text is the one argument of one call."""
+
+    done = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.calls = 0
+
+    def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None:
+        self._begin(out)
+        out.append(CallArguments(0, msgspec.json.encode(text).decode()[1:-1]))
+
+    def finish(self, out: list[Delta], cut: bool) -> None:
+        if not cut:
+            self._begin(out)
+            out.append(CallArguments(0, '"}'))
+
+    def _begin(self, out: list[Delta]) -> None:
+        if not self.calls:
+            self.calls = 1
+            out += (CallStarted(0, self._name), CallArguments(0, '{"input":"'))
+
+
 class ObjectSplitter:
     """The text is `{"name": ..., "arguments": ...}`, or `{"answer": ...}` where an answer is allowed."""
 

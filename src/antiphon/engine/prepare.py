@@ -24,7 +24,7 @@ from antiphon.engine.prompts import said_by_prompt
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.engine.structured import check_format
 from antiphon.engine.voice import Voice
-from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
+from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.faults import duplicate_id
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import new_item_id, new_response_id
@@ -101,8 +101,9 @@ class Preparation:
         check_supported(request)
         toolbox = Toolbox(request.tools or (), checks_strict=not route.capabilities.strict_tools)
         remembered = memory and memory.recall(request.previous_response_id or "")
+        history = remembered or await self._conversation(project, request)
         prompted = await said_by_prompt(self._store, project, request)
-        history = remembered or await self._history(project, request)
+        history = history or await self._previous(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         trigger, plain = _split(parsed.items)
@@ -172,21 +173,26 @@ class Preparation:
 
         return read
 
-    async def _history(self, project: str, request: CreateResponse) -> Sequence[Item]:
-        """What came before: the conversation's items, or those of the response that is continued."""
-        rows: Sequence[bytes] | None = ()
-        if request.conversation_id is not None:
-            rows = await self._store.conversation_history(project, request.conversation_id)
-            absent: ApiError = NotFound(f"Conversation with id '{request.conversation_id}' not found.")
-        elif request.previous_response_id is not None:
-            rows = await self._store.history(project, request.previous_response_id)
-            absent = InvalidRequest(
+    async def _conversation(self, project: str, request: CreateResponse) -> Sequence[Item]:
+        """The items of the request's conversation; nothing without one."""
+        if request.conversation_id is None:
+            return ()
+        rows = await self._store.conversation_history(project, request.conversation_id)
+        if rows is None:
+            raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
+        return [decode_stored(row) for row in rows]
+
+    async def _previous(self, project: str, request: CreateResponse) -> Sequence[Item]:
+        """The items of the response that is continued, and of those before it; nothing without one."""
+        if request.previous_response_id is None:
+            return ()
+        rows = await self._store.history(project, request.previous_response_id)
+        if rows is None:
+            raise InvalidRequest(
                 f"Previous response with id '{request.previous_response_id}' not found.",
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
-        if rows is None:
-            raise absent
         return [decode_stored(row) for row in rows]
 
     async def _resolve(self, project: str, item: InputItem, new_id: NewId) -> Item:

@@ -131,8 +131,8 @@ class _Held:
 
     def __init__(self, before: "_Held | None") -> None:
         """`before` is the answer that did not fit."""
-        self.usage = before.usage if before else UsageDelta(0, 0)
-        self.reasoned = before is not None and before.reasoned
+        self.usage: UsageDelta = before.usage if before else UsageDelta(0, 0)
+        self.reasoned: bool = before.reasoned if before else False
         self.passes = False
         """It is not for us to judge: a call, a refusal, or cut short."""
         self._again = self.reasoned

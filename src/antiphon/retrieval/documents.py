@@ -48,7 +48,8 @@ class Documents:
             raise Unsupported("files of this type cannot be read as text")
         if kind == TEXT:
             return Found(text_of(data) or "")
-        key = (hashlib.sha256(data).digest(), kind, images)
+        digest = await asyncio.to_thread(hashlib.sha256, data)
+        key = (digest.digest(), kind, images)
         found = self._cache.get(key)
         if found is None:
             async with self._turns:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.backends.base import Function, Grammar, Message
 from antiphon.protocol import events
 from antiphon.protocol.client_items import CustomToolCall, CustomToolCallOutput
 from antiphon.protocol.errors import InvalidRequest
@@ -42,7 +42,7 @@ class CustomOfClient:
         if self._grammar is not None:
             about.append(_told(self._grammar))
         name = offered_name(self._wire.name, self._terms.namespace)
-        return (Function(name, "\n\n".join(about), _PARAMETERS),)
+        return (Function(name, "\n\n".join(about), _PARAMETERS, grammar=_held_to(self._grammar)),)
 
     def owner(self, name: str) -> Owner:
         return "client"
@@ -141,6 +141,10 @@ def _fault(arguments: Arguments) -> str | None:
     if not isinstance(arguments.get("input"), str):
         return 'The arguments must be {"input": "..."}, with all of the input as one text.'
     return None
+
+
+def _held_to(form: GrammarInput | None) -> Grammar | None:
+    return Grammar(form.syntax, form.definition) if form else None
 
 
 def _told(form: GrammarInput) -> str:

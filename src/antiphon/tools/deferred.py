@@ -27,8 +27,11 @@ _NAME_WEIGHT = 3
 _SHARE = 0.3
 """What fits less well than this share of the best is left out."""
 _IDLE = frozenset(
-    "a an and any are at be by can do for from get has have i in is it me my need of on or some that the to tool "
-    "use want what which with".split()
+    re.findall(
+        r"\w+",
+        "a an and any are at be by can do for from get has have i in is it me my need of on or some that the "
+        "to tool use want what which with",
+    )
 )
 """Words that say nothing of a tool."""
 _SATURATION, _LENGTH = 1.2, 0.75  # BM25's k1 and b
