@@ -33,6 +33,8 @@ DIVERGENCES = (
     ".presence_penalty: unknown",
     ".error: unknown",  # the nested form of the error event, and ours beside it
     ".call_id: unknown to LocalShellCallOutput",
+    ".detail: unknown to ResponseComputerToolCallOutputScreenshot",
+    ".prompt_cache_breakpoint: unknown to ResponseComputerToolCallOutputScreenshot",
     ".status: unknown to ResponseCustomToolCall",
 )
 # Told by the real API, and in no type of the SDK.

@@ -99,3 +99,25 @@ def test_a_model_that_writes_no_summary_fails_the_compaction(client: OpenAI, ups
     upstream.script(Answer(calls=[Called("look")]))
     with pytest.raises(Exception, match="no summary"):
         client.responses.compact(model="m", input=TALK)
+
+
+@covers("param.context_management")
+def test_a_context_past_the_threshold_is_compacted_before_the_answer(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Ada was greeted."), Answer("Hello again."))
+    response = client.responses.create(
+        model="m",
+        input=[*TALK, {"role": "user", "content": "word " * 2000}],
+        context_management=[{"type": "compaction", "compact_threshold": 1000}],
+    )
+    assert [item.type for item in response.output] == ["compaction", "message"]
+    assert "a lot of text" not in "\n".join(contents(upstream))
+
+
+def test_a_context_below_the_threshold_is_left_alone(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello again."))
+    response = client.responses.create(
+        model="m", input=TALK, context_management=[{"type": "compaction", "compact_threshold": 1000}]
+    )
+    assert [item.type for item in response.output] == ["message"]

@@ -17,6 +17,7 @@ from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.configuration import configured
+from antiphon.engine.fitting import count
 from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
 from antiphon.engine.pairing import check_namespaces, check_pairs
@@ -44,6 +45,9 @@ from antiphon.store.base import Store
 from antiphon.tools.registry import recall
 from antiphon.tools.toolbox import Toolbox
 
+DEFAULT_WINDOW = 128_000
+"""Tokens of context that a model is taken to have when nobody says."""
+
 
 @dataclass
 class Plan:
@@ -65,7 +69,10 @@ class Plan:
     input: Sequence[Item]
     """The request's own input, in the form in which it is stored."""
     trigger: int | None = None
-    """How many of the items come before a `compaction_trigger`: they are compacted first."""
+    """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
+    they have grown past a threshold."""
+    only_compacts: bool = False
+    """Whether the compaction is all that was asked for."""
     carried: bool = False
     """Whether the history is stored nowhere: then it is kept as part of the input."""
 
@@ -106,7 +113,7 @@ class Preparation:
         history = history or await self._previous(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
-        trigger, plain = _split(parsed.items)
+        trigger, plain = _split(parsed.items, len(history))
         given = [await self._resolve(project, item, new_id) for item in plain]
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
@@ -136,7 +143,8 @@ class Preparation:
             read=read,
             history=history,
             input=given,
-            trigger=None if trigger is None else len(history) + trigger,
+            trigger=await _compaction_point(request, route, turn, items, trigger),
+            only_compacts=trigger == len(items),
             carried=bool(remembered),
         )
 
@@ -209,13 +217,27 @@ class Preparation:
         return decode_stored(row)
 
 
-def _split(items: Sequence[InputItem]) -> tuple[int | None, Sequence[InputItem]]:
-    """The items without triggers, and how many of them come before the last trigger."""
+def _split(items: Sequence[InputItem], before: int) -> tuple[int | None, Sequence[InputItem]]:
+    """The items without triggers, and how many items of the context (`before` came before these) stand
+    before the last trigger."""
     plain = [item for item in items if not isinstance(item, CompactionTrigger)]
     if len(plain) == len(items):
         return None, plain
     last = max(i for i, item in enumerate(items) if isinstance(item, CompactionTrigger))
-    return sum(not isinstance(item, CompactionTrigger) for item in items[:last]), plain
+    return before + sum(not isinstance(item, CompactionTrigger) for item in items[:last]), plain
+
+
+async def _compaction_point(
+    request: CreateResponse, route: Route, turn: Turn, items: Sequence[Item], trigger: int | None
+) -> int | None:
+    """How many items are to be compacted: those before a trigger, or all when they pass a threshold."""
+    if trigger is not None:
+        return trigger
+    if not request.context_management:
+        return None
+    window = route.capabilities.context_window
+    threshold = request.context_management[0].compact_threshold or int(0.8 * (window or DEFAULT_WINDOW))
+    return len(items) if await count(route.backend, turn) > threshold else None
 
 
 def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> None:

@@ -18,7 +18,6 @@ class Refusal(NamedTuple):
 NOT_YET = (
     Refusal("moderation", lambda r: r.moderation, "there is no moderation backend"),
     Refusal("background", lambda r: r.background, "background responses are not there yet"),
-    Refusal("context_management", lambda r: r.context_management, "compaction is not there yet"),
     Refusal(
         "prompt_cache_options.prewarm",
         lambda r: r.prompt_cache_options and r.prompt_cache_options.prewarm,

@@ -106,7 +106,7 @@ class Run:
                 async for told in compacting:
                     yield told
             turn = plan.read(self._compacted(plan.trigger))
-        if not plan.generates or plan.trigger == len(plan.items):
+        if not plan.generates or plan.only_compacts:
             self._complete()
             yield ()  # the end is told by `events`
             return

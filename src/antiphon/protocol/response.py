@@ -6,7 +6,6 @@ from antiphon.protocol.request import (
     AccessPrograms,
     ConversationRef,
     CreateResponse,
-    ImageOptions,
     JsonSchemaFormat,
     PromptCacheOptions,
     PromptRef,
@@ -75,6 +74,12 @@ class Usage(Wire):
         )
 
 
+class ShownImageOptions(Wire):
+    """What became of images."""
+
+    context_compression: Literal["enabled", "disabled"]
+
+
 class Response(Wire, kw_only=True):
     """The Response object. Members that a minimal answer of the real API shows are always shown."""
 
@@ -89,7 +94,7 @@ class Response(Wire, kw_only=True):
     conversation: ConversationRef | None = None
     error: ResponseError | None = shown(None)
     frequency_penalty: float = shown(0.0)
-    image: ImageOptions | None = None
+    image: ShownImageOptions | None = None
     incomplete_details: IncompleteDetails | None = shown(None)
     instructions: str | list[Any] | None = shown(None)
     max_output_tokens: int | None = shown(None)
@@ -131,7 +136,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         background=bool(request.background),
         conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
         frequency_penalty=_or(request.frequency_penalty, 0.0),
-        image=ImageOptions(context_compression="disabled") if request.image else None,
+        image=ShownImageOptions(context_compression="disabled") if request.image else None,
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
         max_tool_calls=request.max_tool_calls,
