@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from tests.api.asking import message, response, whole
+from tests.api.asking import message, refused, response, whole
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
 
@@ -61,3 +61,26 @@ def test_that_images_are_not_compressed_is_told(client: OpenAI, upstream: Upstre
     told = client.responses.create(model="m", input="Hi", extra_body={"image": asked})
 
     assert whole(told) == response(message("ok"), image={"context_compression": "disabled"})
+
+
+@covers("item.input.local_shell_call_output")
+@pytest.mark.parametrize("answers", [{"id": "lsh_1"}, {"id": "call_1"}, {"call_id": "call_1"}], ids=str)
+def test_the_output_of_a_local_shell_names_its_call_in_any_form(
+    client: OpenAI, upstream: Upstream, answers: Any
+) -> None:
+    upstream.script(Answer("ok"))
+    action = {"type": "exec", "command": ["ls"], "env": {}}
+    call = {"type": "local_shell_call", "id": "lsh_1", "call_id": "call_1", "action": action}
+    output = {"type": "local_shell_call_output", "output": "a.txt", **answers}
+
+    client.responses.create(model="m", input=[{"role": "user", "content": "List"}, call, output])  # type: ignore[list-item]
+
+    _, called, answered = upstream.last.body["messages"]
+    assert answered == {"role": "tool", "tool_call_id": called["tool_calls"][0]["id"], "content": "a.txt"}
+
+
+def test_the_output_of_a_local_shell_that_nobody_called_is_refused(client: OpenAI) -> None:
+    output: Any = {"type": "local_shell_call_output", "id": "lsh_1", "output": "a.txt"}
+
+    with refused(400, None, "input"):
+        client.responses.create(model="m", input=[{"role": "user", "content": "List"}, output])

@@ -6,6 +6,7 @@ servers is in `dialects`, what goes out in `payload`, what comes in in `answer`,
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -71,36 +72,47 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         body = encode(payload(turn, self.dialect))
         response: aiohttp.ClientResponse | None = None
-        answer, events = self._answer(turn), Events()
+        answer = self._answer(turn)
         try:
             response = await self._request("POST", self._url("chat/completions"), body)
             if response.status != 200:
                 raise await self._refusal(response, turn.model)
             streams = self._streams(response)
             yield ()  # it was taken up
-            if streams:
-                read = response.content.readany
-                while data := await read():
-                    if deltas := answer.read(events.feed(data)):
-                        yield deltas
-                    if answer.fault is not None:
-                        raise answer.fault
-                    if answer.ended:
-                        await _drain(response)
-                        return
-                yield answer.cut(events.rest())
-            else:
+            if not streams:
                 yield answer.whole(await self._body(response, MAX_EVENT))
+                return
+            async with aclosing(self._read(response, answer)) as batches:
+                async for deltas in batches:
+                    yield deltas
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
-            if response is not None:
-                yield answer.read(events.feed(_left(response)))
-            if not answer.ended:
-                raise self._fault(fault) from fault
+            raise self._fault(fault) from fault
         finally:
             if response is not None:
                 response.close()
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, answer: Answer
+    ) -> AsyncGenerator[Sequence[Delta], None]:
+        """The deltas of a stream, a batch for each read."""
+        events = Events()
+        read = response.content.readany
+        try:
+            while data := await read():
+                yield answer.read(events.feed(data))
+                if answer.fault is not None:
+                    raise answer.fault
+                if answer.ended:
+                    await _drain(response)
+                    return
+        except (aiohttp.ClientError, OSError):
+            yield answer.read(events.feed(_left(response)))
+            if not answer.ended:
+                raise
+            return
+        yield answer.cut(events.rest())
 
     async def models(self) -> Sequence[Model]:
         told = await self._ask("GET", self._url("models"))

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from antiphon.protocol.client_items import CustomToolCall, FunctionCall
+from msgspec.structs import replace
+
+from antiphon.protocol.client_items import (
+    CustomToolCall,
+    FunctionCall,
+    LocalShellCall,
+    LocalShellCallOutput,
+)
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import InputItem, Item, item_type
 from antiphon.tools.toolbox import Toolbox
@@ -41,6 +48,23 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
             waiting.pop(call_id, None)
     for call_id, kind in waiting.items():
         raise InvalidRequest(f"No tool output found for {_words(kind)} {call_id}.", param="input")
+
+
+def with_call_ids(history: Sequence[Item], given: Sequence[Item]) -> list[Item]:
+    """The given items, in which outputs of a local shell name their call as all others do. In the reference
+    they have the call's id instead, which may be that of its item."""
+    calls = {
+        name: item.call_id
+        for item in (*history, *given)
+        if isinstance(item, LocalShellCall)
+        for name in (item.id, item.call_id)
+    }
+    return [
+        replace(item, call_id=calls.get(item.id, item.id))
+        if isinstance(item, LocalShellCallOutput) and item.call_id is None
+        else item
+        for item in given
+    ]
 
 
 def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:

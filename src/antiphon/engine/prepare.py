@@ -20,7 +20,7 @@ from antiphon.engine.configuration import configured
 from antiphon.engine.fitting import count
 from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
-from antiphon.engine.pairing import check_namespaces, check_pairs
+from antiphon.engine.pairing import check_namespaces, check_pairs, with_call_ids
 from antiphon.engine.prompts import said_by_prompt
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.engine.structured import check_format
@@ -114,7 +114,7 @@ class Preparation:
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         trigger, plain = _split(parsed.items, len(history))
-        given = [await self._resolve(project, item, new_id) for item in plain]
+        given = with_call_ids(history, [await self._resolve(project, item, new_id) for item in plain])
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         items = (*history, *given)

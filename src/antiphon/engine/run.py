@@ -45,6 +45,8 @@ PATIENCE = 2.0
 """Seconds that the upstream has to refuse a turn before the client is told that it began."""
 REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
+TURNS = 100
+"""How many turns of the model a response may take."""
 TIER = "default"
 """The service tier that every response ends with: there is only one."""
 
@@ -64,6 +66,7 @@ class Run:
         self._store = store
         self._seal = seal
         self._usage: Usage | None = None
+        self._ran = 0
         self._fold = Fold() if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
@@ -117,7 +120,7 @@ class Run:
     async def _speak(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
         """Turns of the model, until one of them is the last. Raises ApiError."""
         faulty = 0
-        while True:
+        for _ in range(TURNS):
             telling = self._telling()
             async with aclosing(self._turn(turn, telling)) as speaking:
                 async for told in speaking:
@@ -131,7 +134,9 @@ class Run:
             faulty = faulty + 1 if telling.faults else 0
             if faulty > REPAIRS:
                 raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
+            self._ran += telling.ran
             turn = _next(turn, telling, self.plan.toolbox.functions)
+        self._cut_short("max_messages")
 
     async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
         """One turn: what the model says, then what becomes of its calls."""
@@ -187,6 +192,7 @@ class Run:
             plan.toolbox,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
             summary=plan.response.reasoning.summary,
+            allowed=None if plan.request.max_tool_calls is None else plan.request.max_tool_calls - self._ran,
         )
 
     def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:

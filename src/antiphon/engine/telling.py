@@ -46,7 +46,8 @@ class Telling:
     """One turn of the model, being told.
 
     `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
-    summary is the reasoning itself, word for word; any other comes among the deltas.
+    summary is the reasoning itself, word for word; any other comes among the deltas. `allowed` is how many
+    calls we may still run ourselves; None: any number.
     """
 
     def __init__(
@@ -55,18 +56,22 @@ class Telling:
         toolbox: Toolbox,
         seal: Callable[[str], str] | None = None,
         summary: Summary | None = None,
+        allowed: int | None = None,
     ) -> None:
         self.usage: base.UsageDelta | None = None
         self.finished: FinishReason | None = None
         self.calls: list[TurnCall] = []
         self.answers: list[Message] = []
         """What the model is told of its calls: results of those that we ran, faults of those refused."""
+        self.ran = 0
+        """How many calls are ours to run."""
         self.faults: list[str] = []
         """What was wrong with calls that did not pass their tool's check."""
         self._machine = machine
         self._toolbox = toolbox
         self._seal = seal
         self._summary = summary
+        self._allowed = allowed
         self._message: OpenMessage | None = None
         self._thought: OpenReasoning | None = None
         self._writing: TurnCall | None = None
@@ -154,6 +159,15 @@ class Telling:
         self.faults.append(fault)
         self.answers.append(Message("tool", parts=(TextPart(fault),), call_id=call.id))
 
+    def _admit(self, call: TurnCall) -> None:
+        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model is told so."""
+        if self._allowed is None or self.ran < self._allowed:
+            self.ran += 1
+            return
+        call.refused = True
+        told = TextPart("This call was not made: the response may make no more tool calls.")
+        self.answers.append(Message("tool", parts=(told,), call_id=call.id))
+
     def _tell_call(self, call: TurnCall) -> None:
         if call.handle is None:
             call.handle = call.tool.open(self._machine, call.name, call.id)
@@ -208,7 +222,9 @@ class Telling:
         self.calls.append(call)
         self._writing = call
         held = call.tool.holds(call.name)
-        if not self._waiting and not held:
+        if call.owner == "server":
+            self._admit(call)
+        if not self._waiting and not held and not call.refused:
             call.handle = call.tool.open(self._machine, call.name, call.id)
         if held or call.owner == "server":
             self._hold()
