@@ -1,0 +1,67 @@
+"""The loop: turns of the model, with calls that we run in between."""
+
+import json
+
+from openai import OpenAI
+from openai.types.responses import ToolParam
+
+from antiphon.engine.run import TURNS
+from tests.ledger import covers
+from tests.scripted import Answer, Called, Upstream, Usage
+
+
+def deferred(name: str) -> ToolParam:
+    return {
+        "type": "function",
+        "name": name,
+        "description": f"Does {name}.",
+        "parameters": {"type": "object", "properties": {}},
+        "strict": False,
+        "defer_loading": True,
+    }
+
+
+TOOLS: list[ToolParam] = [{"type": "tool_search"}, deferred("sail"), deferred("dig")]
+
+
+def search(path: str) -> Answer:
+    return Answer(calls=[Called("tool_search", json.dumps({"paths": [path]}))])
+
+
+def test_the_usage_of_all_turns_is_summed(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(search("sail"), Answer("Found.", usage=Usage(prompt=100, completion=10)))
+    response = client.responses.create(model="m", input="hi", tools=TOOLS)
+    assert response.usage is not None
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (107, 15)
+
+
+@covers("param.max_tool_calls")
+def test_calls_past_the_limit_are_ignored_and_the_model_is_told(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(search("sail"), search("dig"), Answer("I stop."))
+    response = client.responses.create(model="m", input="hi", tools=TOOLS, max_tool_calls=1)
+    assert [item.type for item in response.output] == ["tool_search_call", "tool_search_output", "message"]
+    assert "no more tool calls" in upstream.last.body["messages"][-1]["content"]
+    assert response.max_tool_calls == 1
+
+
+def test_a_model_that_never_stops_calling_is_stopped(client: OpenAI, upstream: Upstream) -> None:
+    upstream.default = search("sail")
+    response = client.responses.create(model="m", input="hi", tools=TOOLS)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_messages"
+    assert len(upstream.requests) == TURNS
+
+
+def test_what_the_model_said_before_a_call_stays_said(client: OpenAI, upstream: Upstream) -> None:
+    call = Called("tool_search", json.dumps({"paths": ["sail"]}))
+    upstream.script(Answer("Let me look.", calls=[call]), Answer("Found."))
+    response = client.responses.create(model="m", input="hi", tools=TOOLS)
+    assert [item.type for item in response.output] == [
+        "message",
+        "tool_search_call",
+        "tool_search_output",
+        "message",
+    ]
+    roles = [message["role"] for message in upstream.last.body["messages"]]
+    assert roles == ["user", "assistant", "tool"]
