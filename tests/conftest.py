@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
+import uvloop
 from openai import AsyncOpenAI, OpenAI
 from tests.scripted import Upstream
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
@@ -35,7 +36,8 @@ class Running:
             lifespan="on",
         )
         self._server = uvicorn.Server(settings)
-        self._socket = socket.socket()
+        # Of a socket that says no protocol asyncio does not know that it may send at once.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -65,7 +67,7 @@ class Running:
 
         self._server.startup = startup  # type: ignore[method-assign]
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._server.serve([self._socket]))
+            uvloop.run(self._server.serve([self._socket]))
 
 
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.base import Backend, Format, JsonSchema, Sampling, Turn
 from antiphon.backends.router import Route, Router
-from antiphon.context.attachments import Attached, Attachments
+from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.choice import resolve_choice
@@ -20,7 +20,7 @@ from antiphon.engine.configuration import configured
 from antiphon.engine.fitting import count
 from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
-from antiphon.engine.pairing import check_namespaces, check_pairs, with_call_ids
+from antiphon.engine.pairing import check_namespaces, check_pairs
 from antiphon.engine.prompts import said_by_prompt
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.engine.structured import check_format
@@ -92,6 +92,24 @@ class Plan:
         return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
 
 
+@dataclass(frozen=True)
+class _Context:
+    """Where a request stands: what came before, and what it brings."""
+
+    history: Sequence[Item]
+    given: Sequence[Item]
+    prompted: Sequence[Item] | None
+    """What its prompt template says."""
+    trigger: int | None
+    """How many of the items stand before a `compaction_trigger`."""
+    carried: bool
+    """Whether the history is stored nowhere."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        return (*self.history, *self.given)
+
+
 class Preparation:
     """Makes plans. Reads the store; writes nothing."""
 
@@ -107,30 +125,20 @@ class Preparation:
         route = self._router.resolve(request.model)
         check_supported(request)
         toolbox = Toolbox(request.tools or (), checks_strict=not route.capabilities.strict_tools)
-        remembered = memory and memory.recall(request.previous_response_id or "")
-        history = remembered or await self._conversation(project, request)
-        prompted = await said_by_prompt(self._store, project, request)
-        history = history or await self._previous(project, request)
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
-        trigger, plain = _split(parsed.items, len(history))
-        given = with_call_ids(history, [await self._resolve(project, item, new_id) for item in plain])
-        _refuse_repeated(history, parsed.items)
-        check_pairs(history, given)
-        items = (*history, *given)
-        request = configured(request, items)
+        context = await self._context(project, parsed, new_id, memory)
+        request = configured(request, context.items)
         check_format(request)
-        _load(toolbox, history, given)
+        _load(toolbox, context.history, context.given)
         check_namespaces(parsed.items, toolbox)
-        to_read = (*(prompted or ()), *since_compaction(items))
-        attached = await self._attachments.resolve(project, to_read, given, route.capabilities)
-        read = self._reader(project, request, route, toolbox, prompted, attached)
-        turn = read(items)
+        read = await self._reader(project, request, route, toolbox, context)
+        turn = read(context.items)
         check_capable(request, turn, route.capabilities)
         response = opening(request, response_id, int(time.time()))
         response.model = route.model
-        if prompted is not None:
-            response.instructions = prompted
+        if context.prompted is not None:
+            response.instructions = list(context.prompted)
         return Plan(
             project=project,
             request=request,
@@ -141,28 +149,39 @@ class Preparation:
             toolbox=toolbox,
             turn=turn,
             read=read,
-            history=history,
-            input=given,
-            trigger=await _compaction_point(request, route, turn, items, trigger),
-            only_compacts=trigger == len(items),
-            carried=bool(remembered),
+            history=context.history,
+            input=context.given,
+            trigger=await _compaction_point(request, route, turn, context),
+            only_compacts=context.trigger == len(context.items),
+            carried=context.carried,
         )
 
-    def _reader(
-        self,
-        project: str,
-        request: CreateResponse,
-        route: Route,
-        toolbox: Toolbox,
-        prompted: Sequence[Item] | None,
-        attached: Attached,
+    async def _context(
+        self, project: str, parsed: Parsed, new_id: NewId, memory: Memory | None
+    ) -> "_Context":
+        """Where the request stands. The lookups come in the API's order of checks."""
+        request = parsed.request
+        remembered = memory and memory.recall(request.previous_response_id or "")
+        history = remembered or await self._conversation(project, request)
+        prompted = await said_by_prompt(self._store, project, request)
+        history = history or await self._previous(project, request)
+        trigger, plain = _split(parsed.items, len(history))
+        given = [await self._resolve(project, item, new_id) for item in plain]
+        _refuse_repeated(history, parsed.items)
+        check_pairs(history, given)
+        return _Context(history, given, prompted, trigger, carried=bool(remembered))
+
+    async def _reader(
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: "_Context"
     ) -> Callable[[Sequence[Item]], Turn]:
-        choice = resolve_choice(request.tool_choice, toolbox)
-        context = (request.reasoning and request.reasoning.context) or "auto"
+        to_read = (*(context.prompted or ()), *since_compaction(context.items))
+        attached = await self._attachments.resolve(project, to_read, context.given, route.capabilities)
         transcript = Transcript(recall, partial(self._seal.open, project), attached)
+        choice = resolve_choice(request.tool_choice, toolbox)
+        shown_reasoning = (request.reasoning and request.reasoning.context) or "auto"
         empty = Turn(
             model=route.model,
-            messages=leading(request, prompted, route.capabilities, transcript.read),
+            messages=leading(request, context.prompted, route.capabilities, transcript.read),
             choice=choice,
             parallel=request.parallel_tool_calls is not False,
             format=_format(request),
@@ -176,7 +195,7 @@ class Preparation:
         )
 
         def read(items: Sequence[Item]) -> Turn:
-            messages = transcript.read(since_compaction(items), context)
+            messages = transcript.read(since_compaction(items), shown_reasoning)
             return replace(empty, messages=(*empty.messages, *messages), functions=toolbox.functions)
 
         return read
@@ -228,16 +247,14 @@ def _split(items: Sequence[InputItem], before: int) -> tuple[int | None, Sequenc
 
 
 async def _compaction_point(
-    request: CreateResponse, route: Route, turn: Turn, items: Sequence[Item], trigger: int | None
+    request: CreateResponse, route: Route, turn: Turn, context: "_Context"
 ) -> int | None:
     """How many items are to be compacted: those before a trigger, or all when they pass a threshold."""
-    if trigger is not None:
-        return trigger
-    if not request.context_management:
-        return None
+    if context.trigger is not None or not request.context_management:
+        return context.trigger
     window = route.capabilities.context_window
     threshold = request.context_management[0].compact_threshold or int(0.8 * (window or DEFAULT_WINDOW))
-    return len(items) if await count(route.backend, turn) > threshold else None
+    return len(context.items) if await count(route.backend, turn) > threshold else None
 
 
 def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> None:
