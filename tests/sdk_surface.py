@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types import file_create_params, file_list_params, upload_complete_params, upload_create_params
 from openai.types import responses as sdk
 from openai.types.conversations import (
     ConversationItem,
@@ -24,6 +25,7 @@ from openai.types.responses import (
     responses_server_event,
 )
 from openai.types.responses.response_input_item import ResponseInputItem
+from openai.types.uploads import part_create_params
 from tests.shapes import members, shape, tagged, values
 
 CREATE = (
@@ -93,10 +95,15 @@ _QUERIES: dict[str, Any] = {
     "responses.input_items": input_item_list_params.InputItemListParams,
     "conversations.items.list": item_list_params.ItemListParams,
     "conversations.items.retrieve": item_retrieve_params.ItemRetrieveParams,
+    "files.list": file_list_params.FileListParams,
 }
 _BODIES: dict[str, Any] = {
     "conversations.create": conversation_create_params.ConversationCreateParams,
     "conversations.update": conversation_update_params.ConversationUpdateParams,
+    "files.create": file_create_params.FileCreateParams,
+    "uploads.create": upload_create_params.UploadCreateParams,
+    "uploads.parts.create": part_create_params.PartCreateParams,
+    "uploads.complete": upload_complete_params.UploadCompleteParams,
 }
 # One type for the query and the body.
 _CREATED_ITEMS = set(members(item_create_params.ItemCreateParams)) - _PATH

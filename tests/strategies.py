@@ -210,6 +210,7 @@ ITEMS = st.one_of(
     st.one_of(*map(objects, _ALONE)).map(lambda item: [item]),
     pairs(),
 )
+ITEM_LISTS = st.lists(ITEMS, max_size=4).map(lambda units: [item for unit in units for item in unit])
 USER = objects(INPUT_ITEMS["message"], role=st.just("user"))
 INPUTS = st.one_of(
     TEXT.filter(bool),
@@ -219,7 +220,7 @@ INPUTS = st.one_of(
 )
 
 # What this server always refuses, or what names something that has to be there.
-_STATE = ("previous_response_id", "conversation", "prompt", "background", "moderation", "context_management")
+_STATE = ("previous_response_id", "conversation", "prompt", "background", "moderation")
 REQUESTS = objects(
     CreateResponse,
     most=4,

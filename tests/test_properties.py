@@ -20,14 +20,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import Running, config_for
 from tests.scripted import Answer, Upstream
-from tests.strategies import ANSWERS, FAILURES, INPUTS, REQUESTS, damaged
+from tests.strategies import (
+    ANSWERS,
+    FAILURES,
+    INPUTS,
+    ITEM_LISTS,
+    REQUESTS,
+    TEXT,
+    damaged,
+    objects,
+    values,
+)
 from tests.wire import CheckedTransport, Checker
 
+from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.items import decode_item
-from antiphon.protocol.wire import encode
+from antiphon.protocol.wire import Metadata, encode
 
 Json = Any
 
+GOOD = Answer("ok")
 EXPLORE = int(os.environ.get("ANTIPHON_EXPLORE", "0"))
 
 
@@ -50,11 +62,14 @@ class World:
 
     def ask(self, body: Json, answer: Answer) -> httpx2.Response:
         """The answer, read to its end, to a request whose upstream says `answer` as often as it is asked."""
-        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self.post("responses", body, answer)
+
+    def post(self, path: str, body: Json, answer: Answer = GOOD) -> httpx2.Response:
         self._upstream.reset()
         self._upstream.lenient = True
         self._upstream.default = answer
-        return self.http.post("/v1/responses", content=content)
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self.http.post(f"/v1/{path}", content=content)
 
     @property
     def asked(self) -> int:
@@ -93,7 +108,7 @@ def response_of(answer: httpx2.Response) -> Json:
     return msgspec.json.decode(answer.content.rpartition(b"\ndata: ")[2])["response"]
 
 
-@trying(60)
+@trying(150)
 @given(body=REQUESTS, answer=ANSWERS)
 def test_a_valid_request_is_answered_or_refused_in_words(world: World, body: Json, answer: Answer) -> None:
     told = world.ask(body, answer)
@@ -103,7 +118,7 @@ def test_a_valid_request_is_answered_or_refused_in_words(world: World, body: Jso
         assert response_of(told)["status"] in ("completed", "incomplete", "failed")
 
 
-@trying(40)
+@trying(100)
 @given(body=REQUESTS, answer=FAILURES)
 def test_a_broken_upstream_is_told_in_words(world: World, body: Json, answer: Answer) -> None:
     told = world.ask(body, answer)
@@ -113,7 +128,7 @@ def test_a_broken_upstream_is_told_in_words(world: World, body: Json, answer: An
         assert response_of(told)["status"] in ("completed", "incomplete", "failed")
 
 
-@trying(40)
+@trying(80)
 @given(said=INPUTS)
 def test_what_is_stored_is_listed_and_can_be_sent_again(world: World, said: Json) -> None:
     answer = Answer("ok")
@@ -129,7 +144,7 @@ def test_what_is_stored_is_listed_and_can_be_sent_again(world: World, said: Json
     assert items_of(world, again.json()["id"]) == listed
 
 
-@trying(25)
+@trying(60)
 @given(first=INPUTS, second=INPUTS, answer=ANSWERS)
 def test_a_chain_reads_all_that_was_said(world: World, first: Json, second: Json, answer: Answer) -> None:
     told = world.ask({"model": "m", "input": first}, answer)
@@ -146,7 +161,7 @@ def test_a_chain_reads_all_that_was_said(world: World, first: Json, second: Json
         assert items_of(world, after.json()["id"])[: len(before)] == before
 
 
-@trying(120)
+@trying(250)
 @given(data=st.data(), body=REQUESTS)
 def test_a_damaged_request_is_refused_and_leaves_nothing(
     world: World, data: st.DataObject, body: Json
@@ -161,3 +176,42 @@ def test_a_damaged_request_is_refused_and_leaves_nothing(
         assert set(told.json()["error"]) == {"message", "type", "param", "code"}
         assert world.asked == 0
         assert world.kept() == before
+
+
+BODIES = st.one_of(
+    st.tuples(
+        st.just("conversations"), st.fixed_dictionaries({"items": ITEM_LISTS, "metadata": values(Metadata)})
+    ),
+    st.tuples(st.just("prompts"), st.fixed_dictionaries({"instructions": TEXT, "input": ITEM_LISTS})),
+    st.tuples(st.just("responses/input_tokens"), objects(CountTokens, model=st.just("m"), input=INPUTS)),
+    st.tuples(st.just("responses/compact"), REQUESTS),
+)
+
+
+@trying(120)
+@given(data=st.data(), asked=BODIES)
+def test_damage_to_other_bodies_is_refused_too(world: World, data: st.DataObject, asked: Json) -> None:
+    path, body = asked
+    before = world.kept()
+
+    told = world.post(path, data.draw(damaged(body)))
+
+    assert told.status_code < 500
+    if told.status_code != 200:
+        assert set(told.json()["error"]) == {"message", "type", "param", "code"}
+        assert world.kept() == before
+
+
+@trying(60)
+@given(items=ITEM_LISTS)
+def test_what_a_conversation_keeps_is_what_a_response_would(world: World, items: Json) -> None:
+    made = world.post("conversations", {"items": items})
+    if made.status_code != 200:
+        return
+    listed = world.http.get(f"/v1/conversations/{made.json()['id']}/items", params={"order": "asc"})
+
+    for item in listed.json()["data"]:
+        assert encode(decode_item(msgspec.json.encode(item))) == msgspec.json.encode(item)
+    again = world.post("conversations", {"items": listed.json()["data"]})
+    kept = world.http.get(f"/v1/conversations/{again.json()['id']}/items", params={"order": "asc"})
+    assert kept.json()["data"] == listed.json()["data"]

@@ -33,6 +33,9 @@ DIVERGENCES = (
     ".presence_penalty: unknown",
     ".error: unknown",  # the nested form of the error event, and ours beside it
     ".call_id: unknown to LocalShellCallOutput",
+    ".created_by: unknown to ResponseCustomToolCallOutput",
+    ".type: 'input_audio' is none of",
+    ".input_audio: unknown",
     ".detail: unknown to ResponseComputerToolCallOutputScreenshot",
     ".prompt_cache_breakpoint: unknown to ResponseComputerToolCallOutputScreenshot",
     ".status: unknown to ResponseCustomToolCall",

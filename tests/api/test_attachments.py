@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import Json, refused, whole
 from tests.conftest import Running, checked_client, config_for
-from tests.ledger import covers
+from tests.ledger import case, covers
 from tests.papers import docx, pdf, png
 from tests.scripted import Answer, Called, Upstream
 from tests.website import Page, Website
 
 from antiphon.config import Outbound
+from antiphon.context import loading
 
 PHOTO = png()
 URL = f"data:image/png;base64,{base64.b64encode(PHOTO).decode()}"
@@ -123,25 +124,44 @@ def test_an_image_that_was_deleted_ends_the_conversation_about_it(client: OpenAI
 
 
 @pytest.mark.parametrize(
-    ("part", "code"),
+    ("url", "code"),
     [
-        pytest.param(image(image_url=url), code, marks=covers(f"failure.{code}"), id=code)
-        for url, code in (
-            ("data:image/png;base64,!", "invalid_base64_image"),
-            ("data:text/plain;base64,AA==", "unsupported_image_media_type"),
-            ("data:image/png;base64,AAAA", "invalid_image_format"),
-            ("data:image/png;base64,", "empty_image_file"),
-            ("ftp://example.org/a.png", "invalid_image_url"),
-            ("http://127.0.0.1:1/a.png", "invalid_image_url"),
-            ("http://169.254.169.254/latest/meta-data/", "invalid_image_url"),
-        )
+        case("failure.invalid_base64_image", "data:image/png;base64,!", "invalid_base64_image"),
+        case(
+            "failure.unsupported_image_media_type",
+            "data:text/plain;base64,AA==",
+            "unsupported_image_media_type",
+        ),
+        case("failure.invalid_image_format", "data:image/png;base64,AAAA", "invalid_image_format"),
+        case("failure.empty_image_file", "data:image/png;base64,", "empty_image_file"),
+        case("failure.invalid_image_url", "ftp://example.org/a.png", "invalid_image_url"),
+        case("failure.invalid_image_url", "http://127.0.0.1:1/a.png", "invalid_image_url"),
+        case("failure.invalid_image_url", "http://169.254.169.254/latest/meta-data/", "invalid_image_url"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_refused_before_anything_is_asked(
-    client: OpenAI, upstream: Upstream, part: Json, code: str
+    client: OpenAI, upstream: Upstream, url: str, code: str
 ) -> None:
     with refused(400, code, "input[0].content[0].image_url"):
-        ask(client, part)
+        ask(client, image(image_url=url))
+
+    assert upstream.requests == []
+
+
+@covers("failure.image_too_large", "failure.image_file_too_large")
+def test_an_image_that_is_too_large_is_refused(
+    client: OpenAI, trusting: OpenAI, upstream: Upstream, site: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_ATTACHMENT", len(PHOTO) - 1)
+    photo = client.files.create(file=("a.png", PHOTO), purpose="vision")
+
+    with refused(400, "image_too_large", "input[0].content[0].image_url"):
+        ask(client, image(image_url=URL))
+    with refused(400, "image_file_too_large", "input[0].content[0].file_id"):
+        ask(client, image(file_id=photo.id))
+    site.pages["/a.png"] = Page(PHOTO, "image/png")
+    with refused(400, "image_too_large", "input[0].content[0].image_url"):
+        ask(trusting, image(image_url=f"{site.url}/a.png"))
 
     assert upstream.requests == []
 

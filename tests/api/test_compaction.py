@@ -3,7 +3,7 @@
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types.responses import ResponseInputParam
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Called, Upstream
 
 TALK: ResponseInputParam = [
@@ -101,7 +101,7 @@ def test_a_model_that_writes_no_summary_fails_the_compaction(client: OpenAI, ups
         client.responses.compact(model="m", input=TALK)
 
 
-@covers("param.context_management")
+@covers("param.context_management", *ids_of("param.context_management"))
 def test_a_context_past_the_threshold_is_compacted_before_the_answer(
     client: OpenAI, upstream: Upstream
 ) -> None:

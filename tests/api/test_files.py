@@ -25,7 +25,7 @@ def form(http: httpx2.Client, **members: Any) -> httpx2.Response:
 # ---- one file ---------------------------------------------------------------------------------------
 
 
-@covers("endpoint.POST /files")
+@covers("endpoint.POST /files", "body.files.create.file", "body.files.create.purpose")
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_a_file_is_told_as_the_sdk_knows_it(http: httpx2.Client, purpose: str) -> None:
     told = form(http, data={"purpose": purpose}, files={"file": ("a.txt", b"Hello")}).json()
@@ -79,6 +79,7 @@ def test_a_deleted_file_is_gone(client: OpenAI) -> None:
             again(made.id)
 
 
+@covers("body.files.create.expires_after")
 def test_a_file_can_expire(client: OpenAI) -> None:
     expires = {"anchor": "created_at", "seconds": 3600}
 
@@ -125,7 +126,7 @@ def test_fields_may_come_after_the_file(http: httpx2.Client) -> None:
 # ---- lists ------------------------------------------------------------------------------------------
 
 
-@covers("endpoint.GET /files")
+@covers("endpoint.GET /files", "query.files.list.after", "query.files.list.limit", "query.files.list.order")
 def test_a_list_goes_page_by_page_in_either_order(one: OpenAI) -> None:
     made = [one.files.create(file=(f"{n}", b"x"), purpose="user_data").id for n in range(5)]
 
@@ -143,6 +144,7 @@ def test_a_list_goes_page_by_page_in_either_order(one: OpenAI) -> None:
     assert all(check(file, FileObject) == [] for file in page["data"])
 
 
+@covers("query.files.list.purpose")
 def test_a_list_can_be_of_one_purpose(one: OpenAI) -> None:
     photo = one.files.create(file=("a.png", b"x"), purpose="vision")
     one.files.create(file=("a.txt", b"x"), purpose="user_data")

@@ -429,7 +429,6 @@ def test_a_wrong_request_is_refused_with_its_place(
 @covers(
     "param.background",
     "param.moderation",
-    "param.context_management",
     "tool.web_search",
 )
 @pytest.mark.parametrize(
@@ -437,7 +436,6 @@ def test_a_wrong_request_is_refused_with_its_place(
     [
         ({"background": True}, "unsupported_parameter", "background"),
         ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
-        ({"context_management": [{"type": "compaction"}]}, "unsupported_parameter", "context_management"),
         ({"tools": [{"type": "web_search"}]}, "unsupported_value", "tools[0].type"),
         (
             {"prompt_cache_options": {"prewarm": True}},

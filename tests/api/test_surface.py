@@ -325,7 +325,6 @@ def test_old_reasoning_reaches_the_model_when_all_turns_are_asked_for(
 
 NOT_SHOWN: Json = {}
 ECHOING = [
-    case("param.max_tool_calls", {"max_tool_calls": 3}, {"max_tool_calls": 3}),
     case(
         "param.reasoning.mode",
         {"reasoning": {"mode": "pro"}},
@@ -346,22 +345,39 @@ ECHOING = [
         {"prompt_cache_retention": "24h"},
         {"prompt_cache_retention": "24h"},
     ),
-    case("param.prompt_cache_options", {"prompt_cache_options": {}}, NOT_SHOWN),
-    case("param.prompt_cache_options.mode", {"prompt_cache_options": {"mode": "explicit"}}, NOT_SHOWN),
-    case("param.prompt_cache_options.ttl", {"prompt_cache_options": {"ttl": "12h"}}, NOT_SHOWN),
+    case(
+        "param.prompt_cache_options",
+        {"prompt_cache_options": {}},
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
+    ),
+    case(
+        "param.prompt_cache_options.mode",
+        {"prompt_cache_options": {"mode": "explicit"}},
+        {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
+    ),
+    case(
+        "param.prompt_cache_options.ttl",
+        {"prompt_cache_options": {"ttl": "12h"}},
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "12h"}},
+    ),
     case(
         "param.prompt_cache_options.comparison_response_id",
         {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
-        NOT_SHOWN,
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m", "comparison_response_id": "resp_1"}},
     ),
     case("param.access_programs", {"access_programs": {}}, NOT_SHOWN),
-    case("param.access_programs.cyber", {"access_programs": {"cyber": "standard"}}, NOT_SHOWN),
-    case("param.image", {"image": {}}, NOT_SHOWN),
-    case("param.image.context_compression", {"image": {"context_compression": "auto"}}, NOT_SHOWN),
+    case(
+        "param.access_programs.cyber",
+        {"access_programs": {"cyber": "standard"}},
+        {"access_programs": {"cyber": "standard"}},
+    ),
+    case("param.image", {"image": {}}, {"image": {"context_compression": "disabled"}}),
+    case(
+        "param.image.context_compression",
+        {"image": {"context_compression": "auto"}},
+        {"image": {"context_compression": "disabled"}},
+    ),
     case("param.client_metadata", {"client_metadata": {"session": [1]}}, NOT_SHOWN),
-    case("tool.function.defer_loading", {"tools": [{**LOOK, "defer_loading": True}]}, NOT_SHOWN),
-    case("tool.function.allowed_callers", {"tools": [{**LOOK, "allowed_callers": ["direct"]}]}, NOT_SHOWN),
-    case("tool.function.async", {"tools": [{**LOOK, "async": True}]}, NOT_SHOWN),
 ]
 
 
@@ -369,14 +385,11 @@ ECHOING = [
 def test_a_parameter_is_accepted_and_changes_nothing_for_the_model(
     http: httpx2.Client, upstream: Upstream, members: Json, shown: Json
 ) -> None:
-    plain = {"tools": [LOOK]} if "tools" in members else {}
     upstream.script(Answer("Hello"), Answer("Hello"))
-    ask(http, **plain)
+    ask(http)
     response = ask(http, **members)
     assert upstream.requests[0].body == upstream.requests[1].body
     assert same_where_named(response, shown) == shown
-    for tool in members.get("tools", ()):
-        assert response["tools"] == [{**tool, "description": None}]
 
 
 # ---- parameters that are refused ---------------------------------------------------------------------
@@ -384,19 +397,6 @@ def test_a_parameter_is_accepted_and_changes_nothing_for_the_model(
 UNSUPPORTED = "unsupported_parameter"
 REFUSED = [
     case("param.background", {"background": True}, "background", UNSUPPORTED),
-    case(
-        "param.context_management",
-        {"context_management": [{"type": "compaction"}]},
-        "context_management",
-        UNSUPPORTED,
-        also=("param.context_management.type",),
-    ),
-    case(
-        "param.context_management.compact_threshold",
-        {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
-        "context_management",
-        UNSUPPORTED,
-    ),
     case(
         "param.prompt_cache_options.prewarm",
         {"prompt_cache_options": {"prewarm": True}},

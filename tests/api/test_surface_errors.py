@@ -340,7 +340,7 @@ def test_a_refusal_of_the_upstream_is_passed_on(http: httpx2.Client, upstream: U
     assert "Not this one." in answer.json()["error"]["message"]
 
 
-@covers("error.reasoning_without_its_item", "error.namespace_missing")
+@covers("error.reasoning_without_its_item")
 def test_what_is_refused_elsewhere_for_reasons_that_we_do_not_have(
     http: httpx2.Client, upstream: Upstream
 ) -> None:

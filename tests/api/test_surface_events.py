@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from tests.conftest import Running
 from tests.ledger import case, covers, ids_of, rows
-from tests.scripted import Answer, Called, Upstream, refusal
+from tests.scripted import Answer, Called, Upstream
 
 from antiphon.stream import table
 
@@ -34,6 +34,12 @@ def stream(http: httpx2.Client, **members: Any) -> list[Json]:
 def item(*told: str) -> list[str]:
     """The events of an item, in short: `output_text.delta`."""
     return [f"response.{name}" for name in ("output_item.added", *told, "output_item.done")]
+
+
+def broken(message: str, code: object = None) -> Answer:
+    """An upstream that takes the request up, and then fails. (What it refuses at once is an HTTP status.)"""
+    event = json.dumps({"error": {"message": message, "code": code}})
+    return Answer(raw=[f"data: {event}\n\n".encode()])
 
 
 def part(stem: str) -> list[str]:
@@ -121,7 +127,7 @@ STREAMS = [
     ),
     case(
         "event.response.failed",
-        Answer(status=500, error="down"),
+        broken("down"),
         {},
         ["error", "response.failed"],
         also=("event.error", "status.failed", "failure.server_error"),
@@ -160,11 +166,11 @@ def test_a_response_that_was_cut_off_says_why(
 
 
 FAILURES = [
-    case("failure.server_error", Answer(status=500, error="down"), "server_error"),
-    case("failure.rate_limit_exceeded", refusal(429, "Slow down."), "rate_limit_exceeded"),
+    case("failure.server_error", broken("down"), "server_error"),
+    case("failure.rate_limit_exceeded", broken("Slow down.", 429), "rate_limit_exceeded"),
     case(
         "failure.context_length_exceeded",
-        refusal(400, "The prompt is too long.", "context_length_exceeded"),
+        broken("The prompt is too long.", "context_length_exceeded"),
         "context_length_exceeded",
     ),
 ]
@@ -195,7 +201,8 @@ TELLERS = {
     "web_search_call.": "tool.web_search",
     "image_generation_call.": "tool.image_generation",
     "mcp_": "tool.mcp",
-    "shell_call_": "tool.shell",
+    "shell_call_command": "tool.shell",
+    "shell_call_output_content": "item.output.shell_call_output",
     "apply_patch_call_": "tool.apply_patch",
     "custom_tool_call_": "tool.custom",
 }
@@ -240,7 +247,7 @@ def test_a_code_of_an_upstream_is_not_passed_off_as_ours(
     http: httpx2.Client, upstream: Upstream, row_id: str
 ) -> None:
     code = row_id.rpartition(".")[2]
-    upstream.script(refusal(500, "It says so.", code))
+    upstream.script(broken("It says so.", code))
     assert stream(http)[-1]["response"]["error"]["code"] == "server_error"
     upstream.script(Answer("Hel", finish=code))
     assert stream(http)[-1]["response"]["incomplete_details"] is None

@@ -13,7 +13,7 @@ from openai.types.uploads import UploadPart
 from tests.api.asking import Json, Like, Now, fault, refused
 from tests.api.filing import alone, filed, left_on_disk, one, two
 from tests.conftest import Running
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 from tests.sdk_types import check
 
 __all__ = ["alone", "one", "two"]
@@ -53,7 +53,10 @@ def raw(answer: Any) -> Json:
 
 
 @covers("endpoint.POST /uploads", "endpoint.POST /uploads/{upload_id}/parts")
-@covers("endpoint.POST /uploads/{upload_id}/complete")
+@covers("endpoint.POST /uploads/{upload_id}/complete", *ids_of("body.uploads.parts.create"))
+@covers(*ids_of("body.uploads.complete"))
+@covers("body.uploads.create.bytes", "body.uploads.create.filename")
+@covers("body.uploads.create.mime_type", "body.uploads.create.purpose")
 def test_an_upload_becomes_a_file(client: OpenAI) -> None:
     made = raw(
         client.uploads.with_raw_response.create(
@@ -121,6 +124,7 @@ def test_the_clients_own_helper_uploads_in_chunks(client: OpenAI) -> None:
     assert client.files.content(done.file.id).read() == data
 
 
+@covers("body.uploads.create.expires_after")
 def test_the_file_can_expire(client: OpenAI) -> None:
     upload = begin(client, expires_after={"anchor": "created_at", "seconds": 7200})
 

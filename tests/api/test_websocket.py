@@ -122,9 +122,14 @@ def test_a_warm_up_answers_nothing_and_can_be_continued(socket: ClientConnection
     assert said(upstream) == ["a\n\nb"] or said(upstream) == ["a", "b"]
 
 
-def test_a_warm_up_may_come_without_input(socket: ClientConnection) -> None:
+def test_a_warm_up_may_come_without_input(socket: ClientConnection, upstream: Upstream) -> None:
     send(socket, input=[], generate=False)
-    assert answer(socket)["status"] == "completed"
+    warm = answer(socket)
+    assert warm["status"] == "completed"
+    upstream.script(Answer("one"))
+    send(socket, input="a", previous_response_id=warm["id"])
+    answer(socket)
+    assert said(upstream) == ["a"]
 
 
 def test_what_is_stored_continues_what_was_not(
@@ -192,7 +197,7 @@ def test_a_wrong_frame_is_told_and_the_connection_stays_open(
     assert answer(socket)["status"] == "completed"
 
 
-@covers("event.response.steer.failed")
+@covers("ws.server.response.steer.failed")
 def test_steering_is_refused_in_words(socket: ClientConnection) -> None:
     socket.send('{"type": "response.steer", "previous_response_id": "resp_1", "input": []}')
     told = frame(socket)

@@ -44,6 +44,7 @@ def test_calls_past_the_limit_are_ignored_and_the_model_is_told(client: OpenAI, 
     assert response.max_tool_calls == 1
 
 
+@covers("incomplete.max_messages")
 def test_a_model_that_never_stops_calling_is_stopped(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = search("sail")
     response = client.responses.create(model="m", input="hi", tools=TOOLS)

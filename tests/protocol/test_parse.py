@@ -625,6 +625,13 @@ def test_what_clients_send_is_taken(members: dict[str, Any]) -> None:
     parse_create(body(**members))
 
 
+def test_members_that_codex_adds_with_every_release_break_nothing() -> None:
+    item = message("user", TEXT)
+    plain = {"client_metadata": {"turn_id": "1"}, "input": [item]}
+    added = plain | {"newest": {"a": 1}, "input": [item | {"internal_chat_message_metadata_passthrough": {}}]}
+    assert parse_create(body(**added)).items == parse_create(body(**plain)).items
+
+
 # ---- lenient ----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from openai import OpenAI
 from tests.api.asking import Json, some_id
@@ -56,3 +57,45 @@ def test_what_it_printed_reads_in_the_next_turn(client: OpenAI, upstream: Upstre
     call, result = read(upstream)[1:]
     assert json.loads(call["tool_calls"][0]["function"]["arguments"])["command"] == ["ls", "-a"]
     assert result == {"role": "tool", "tool_call_id": "call_0", "content": "a.txt"}
+
+
+# In the reference an output has no call_id: its `id` is that of the call.
+EARLIER: Json = {
+    "type": "local_shell_call",
+    "id": "lsh_1",
+    "call_id": "call_1",
+    "action": {"type": "exec", "command": ["ls"], "env": {}},
+    "status": "completed",
+}
+PRINTED: Json = {"type": "local_shell_call_output", "output": "a.txt"}
+
+
+@covers("item.conversation.local_shell_call_output")
+def test_what_a_command_printed_reads_from_a_conversation_too(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("One."), Answer("One."))
+    items: Any = [EARLIER, PRINTED | {"id": "call_1"}]
+    conversation = client.conversations.create(items=items)
+
+    for _ in range(2):
+        client.responses.create(model="m", input="How many?", conversation=conversation.id)
+
+        call, result = read(upstream)[:2]
+        assert result == {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "a.txt"}
+
+
+@covers("item.input.local_shell_call_output")
+@pytest.mark.parametrize("name", ["lsh", "call"])
+def test_what_a_command_printed_answers_the_call_of_a_response(
+    client: OpenAI, http: httpx2.Client, upstream: Upstream, name: str
+) -> None:
+    upstream.script(calls("local_shell", CALL), Answer("Done."), Answer("Bye."))
+    first = client.responses.create(model="m", input="Hi", tools=[SHELL])  # type: ignore[list-item]
+    output: Any = PRINTED | {"id": first.output[0].id if name == "lsh" else "call_0"}
+
+    second = client.responses.create(model="m", input=[output], previous_response_id=first.id)
+    client.responses.create(model="m", input="Bye", previous_response_id=second.id)
+
+    assert read(upstream)[2] == {"role": "tool", "tool_call_id": "call_0", "content": "a.txt"}
+    assert http.get(f"/v1/responses/{first.id}").json()["output"][0]["type"] == "local_shell_call"
+    page = http.get(f"/v1/responses/{second.id}/input_items").json()
+    assert [item["type"] for item in page["data"]][0] == "local_shell_call_output"

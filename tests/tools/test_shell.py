@@ -104,6 +104,7 @@ def test_the_model_reads_of_the_machines_skills(client: OpenAI, upstream: Upstre
     assert "- csv: Reads tables. (/skills/csv)" in offered(upstream)["shell"]["description"]
 
 
+@covers("tool.shell.environment.container_auto", "tool.shell.environment.container_reference")
 @pytest.mark.parametrize(
     "environment",
     [{"type": "container_auto"}, {"type": "container_reference", "container_id": "cntr_1"}],

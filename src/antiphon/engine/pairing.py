@@ -22,6 +22,7 @@ _CALL_OF = {
     "shell_call_output": "shell_call",
     "apply_patch_call_output": "apply_patch_call",
     "tool_search_output": "tool_search_call",
+    "program_output": "program",
 }
 _CALLS = frozenset(_CALL_OF.values())
 

@@ -20,7 +20,7 @@ from antiphon.engine.configuration import configured
 from antiphon.engine.fitting import count
 from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
-from antiphon.engine.pairing import check_namespaces, check_pairs
+from antiphon.engine.pairing import check_namespaces, check_pairs, with_call_ids
 from antiphon.engine.prompts import said_by_prompt
 from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
 from antiphon.engine.structured import check_format
@@ -161,15 +161,17 @@ class Preparation:
     ) -> "_Context":
         """Where the request stands. The lookups come in the API's order of checks."""
         request = parsed.request
-        remembered = memory and memory.recall(request.previous_response_id or "")
+        remembered = memory.recall(request.previous_response_id or "") if memory else None
         history = remembered or await self._conversation(project, request)
         prompted = await said_by_prompt(self._store, project, request)
-        history = history or await self._previous(project, request)
+        if remembered is None:
+            history = history or await self._previous(project, request)
+        history = with_call_ids((), history)
         trigger, plain = _split(parsed.items, len(history))
-        given = [await self._resolve(project, item, new_id) for item in plain]
+        given = with_call_ids(history, [await self._resolve(project, item, new_id) for item in plain])
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
-        return _Context(history, given, prompted, trigger, carried=bool(remembered))
+        return _Context(history, given, prompted, trigger, carried=remembered is not None)
 
     async def _reader(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: "_Context"

@@ -35,6 +35,10 @@ _STATE = ("previous_response_id", "prompt", "conversation")
 # Members of a Chat Completions body, and where they are in this API.
 _MOVED = {"messages": "input"}
 
+# A member that no reference knows: its sender is Codex, which adds members to requests and items with every
+# release. They tell the service of its maker what no answer depends on, and must not break a turn.
+_CODEX = b'"client_metadata"'
+
 _ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
@@ -50,6 +54,7 @@ class Parsed:
 def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] = CreateResponse) -> Parsed:
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
+    lenient = lenient or _CODEX in body
     request = parse(body, kind, lenient, look=partial(_look_at_create, kind))
     if not request.input:
         _refuse_absent(_object(body))

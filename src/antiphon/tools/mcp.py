@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Message
+from antiphon.backends.base import Message, TextPart
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools
 from antiphon.protocol.wire import encode
 from antiphon.tools.recall import answered, called
@@ -18,16 +18,18 @@ def recall_call(item: McpCall) -> Sequence[Message]:
     return (called(call_id, item.name, item.arguments), answered(call_id, _outcome(item)))
 
 
-def recall_request(item: McpApprovalRequest) -> Sequence[Message]:
-    return (called(item.id or "", item.name, item.arguments),)
+def recall_request(_: McpApprovalRequest) -> Sequence[Message]:
+    """A call that waited for consent was not made: after consent, an item of its own tells of it."""
+    return ()
 
 
 def recall_response(item: McpApprovalResponse) -> Sequence[Message]:
-    """Only a denial is an answer; after consent, the call's own item has its outcome."""
+    """Consent reads as the call's own item; a denial is told in words, since no call was made."""
     if item.approve:
         return ()
     reason = f": {item.reason}" if item.reason else "."
-    return (answered(item.approval_request_id, f"The user did not approve this call{reason}"),)
+    words = f"The user did not approve the tool call {item.approval_request_id} that was asked for{reason}"
+    return (Message("developer", parts=(TextPart(words),)),)
 
 
 def _outcome(item: McpCall) -> str:

@@ -1,0 +1,174 @@
+"""Codex 0.169, over HTTP and over a WebSocket."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clients.codex import Codex
+from tests.clients.node import Node
+from tests.conftest import Running
+from tests.scripted import Answer, Called, Upstream, Usage
+
+TASK = "greet.sh greets wrongly: put it right."
+WRONG = "echo helo\n"
+RIGHT = "echo hello\n"
+PATCH = """*** Begin Patch
+*** Update File: greet.sh
+@@
+-echo helo
++echo hello
+*** End Patch
+"""
+
+
+@pytest.fixture(params=["http", "websocket"])
+def codex(request: pytest.FixtureRequest, node: Node, server: Running, tmp_path: Path) -> Codex:
+    """Codex in a project with a script that greets wrongly."""
+    home, project = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    (project / "greet.sh").write_text(WRONG)
+    codex = Codex(node, server.url, request.param == "websocket", home, project)
+    codex.configure()
+    return codex
+
+
+def command(text: str) -> Called:
+    """How a model runs a command with Codex."""
+    return Called("exec_command", json.dumps({"cmd": text}))
+
+
+def freeform(name: str, text: str) -> Called:
+    """How a model calls a custom tool through us."""
+    return Called(name, json.dumps({"input": text}))
+
+
+def offered(body: Any) -> set[str]:
+    return {tool["function"]["name"] for tool in body.get("tools", [])}
+
+
+def seen(upstream: Upstream, role: str) -> list[str]:
+    """What the model's last request says in a role."""
+    return [message["content"] for message in upstream.last.body["messages"] if message["role"] == role]
+
+
+def test_a_task_of_several_commands_and_a_patch_is_done_until_the_file_is_right(
+    codex: Codex, upstream: Upstream
+) -> None:
+    upstream.script(
+        Answer(calls=[command("ls"), command("cat greet.sh")], reasoning="Look first."),
+        Answer("I see it.", calls=[command(f"apply_patch <<'EOF'\n{PATCH}EOF")]),
+        Answer(calls=[command("sh greet.sh")], size=7),
+        Answer("It says hello now.", size=4),
+    )
+    told = codex.run(TASK)
+    assert (codex.project / "greet.sh").read_text() == RIGHT
+    assert {(0, "greet.sh\n"), (0, WRONG), (0, "hello\n")} <= set(told.outputs)
+    assert told.messages == ["I see it.", "It says hello now."]
+    assert [output.splitlines()[-1] for output in seen(upstream, "tool")][-1] == "hello"
+    assert (told.usage["input_tokens"], told.usage["output_tokens"]) == (4 * 7, 4 * 5)
+
+
+def test_a_model_that_codex_knows_patches_with_its_custom_tool(codex: Codex, upstream: Upstream) -> None:
+    upstream.script(
+        Answer(calls=[command("cat greet.sh")]),
+        Answer(calls=[freeform("apply_patch", PATCH)], size=9),
+        Answer("Done."),
+    )
+    told = codex.run("-m", "gpt-5.5", TASK)
+    assert (codex.project / "greet.sh").read_text() == RIGHT
+    assert told.changes == [[{"path": str(codex.project / "greet.sh"), "kind": "update"}]]
+    assert told.messages == ["Done."]
+
+
+def test_a_patch_that_breaks_its_grammar_never_reaches_codex(codex: Codex, upstream: Upstream) -> None:
+    upstream.script(
+        Answer(calls=[freeform("apply_patch", "replace helo by hello")]),
+        Answer(calls=[freeform("apply_patch", PATCH)]),
+        Answer("Done."),
+    )
+    told = codex.run("-m", "gpt-5.5", TASK)
+    assert (codex.project / "greet.sh").read_text() == RIGHT
+    assert len(told.changes) == 1
+    assert len(seen(upstream, "tool")) == 1
+
+
+def test_the_newest_models_get_their_tools_as_an_item_and_write_programs(
+    codex: Codex, upstream: Upstream
+) -> None:
+    upstream.script(
+        Answer(
+            calls=[
+                freeform(
+                    "functions__exec",
+                    'const { output } = await tools.exec_command({ cmd: "cat greet.sh" }); text(output);',
+                )
+            ]
+        ),
+        Answer(calls=[freeform("functions__exec", f"await tools.apply_patch({json.dumps(PATCH)});")]),
+        Answer(
+            calls=[
+                freeform(
+                    "functions__exec",
+                    'text((await tools.exec_command({ cmd: "sh greet.sh" })).output);',
+                )
+            ]
+        ),
+        Answer("Done."),
+    )
+    told = codex.run("-m", "gpt-5.6-sol", TASK)
+    assert (codex.project / "greet.sh").read_text() == RIGHT
+    assert told.outputs == [(0, WRONG), (0, "hello\n")]
+    assert told.messages == ["Done."]
+    assert [text.splitlines()[-1] for text in seen(upstream, "tool")[::2]] == ["echo helo", "hello"]
+
+
+def test_a_session_is_resumed_with_all_that_was_said(codex: Codex, upstream: Upstream) -> None:
+    upstream.script(Answer(calls=[command("cat greet.sh")]), Answer("It says helo."), Answer("As I said."))
+    first = codex.run("What does greet.sh say?")
+    second = codex.run("resume", first.thread, "Are you sure?")
+    assert second.thread == first.thread
+    assert second.messages == ["As I said."]
+    assert seen(upstream, "user")[-2:] == ["What does greet.sh say?", "Are you sure?"]
+    assert seen(upstream, "assistant")[-1] == "It says helo."
+    assert seen(upstream, "tool")[0].endswith(WRONG)
+
+
+def test_the_last_message_follows_the_schema_that_was_given(
+    codex: Codex, upstream: Upstream, tmp_path: Path
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"lines": {"type": "integer"}},
+        "required": ["lines"],
+        "additionalProperties": False,
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    upstream.script(Answer(calls=[command("wc -l greet.sh")]), Answer('{"lines": 1}'))
+    told = codex.run("--output-schema", str(tmp_path / "schema.json"), "Count the lines of greet.sh.")
+    assert json.loads(told.messages[-1]) == {"lines": 1}
+    assert upstream.last.body["response_format"]["json_schema"]["schema"] == schema
+
+
+@pytest.mark.parametrize("provider", ["Antiphon", "OpenAI"])
+def test_a_context_that_grows_too_long_is_compacted_in_the_middle_of_a_task(
+    codex: Codex, upstream: Upstream, provider: str
+) -> None:
+    """By Codex itself; or by us, when the provider is named OpenAI."""
+    codex.configure(name=provider, settings="model_auto_compact_token_limit = 20000")
+    upstream.script(
+        Answer(calls=[command("echo one > one.txt")], usage=Usage(prompt=30_000)),
+        Answer("one.txt is written, two.txt is still to do"),
+        Answer(calls=[command("echo two > two.txt")]),
+        Answer("Both are written."),
+    )
+    told = codex.run("Write one.txt, then two.txt.")
+    assert told.messages == ["Both are written."]
+    assert (codex.project / "one.txt").read_text() == "one\n"
+    assert (codex.project / "two.txt").read_text() == "two\n"
+    assert offered(upstream.requests[1].body) == set()
+    users = seen(upstream, "user")
+    assert users[-2] == "Write one.txt, then two.txt."
+    assert users[-1].endswith("one.txt is written, two.txt is still to do")
+    assert len(seen(upstream, "tool")) == 1
