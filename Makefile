@@ -12,7 +12,7 @@ help:
 	@echo 'make setup              makes .venv with the package and its test tools'
 	@echo 'make serve ARGS="…"     runs the server (fetches the embedded model first, if it is missing)'
 	@echo 'make pull               fetches the embedded model'
-	@echo 'make check              style, types, import rules, and the tests that need no model'
+	@echo 'make check              style, types, import rules, and the tests that need no model and no foreign client'
 	@echo 'make test ARGS="…"      everything'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
@@ -38,7 +38,7 @@ lint: $(READY)
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 
 check: lint
-	@$(PYTEST) -m "not embedded" $(ARGS)
+	@$(PYTEST) -m "not embedded and not clients" --ignore tests/clients $(ARGS)
 
 test: lint
 	@$(PYTEST) $(ARGS)

@@ -33,7 +33,7 @@ DIVERGENCES = (
     ".presence_penalty: unknown",
     ".error: unknown",  # the nested form of the error event, and ours beside it
     ".call_id: unknown to LocalShellCallOutput",
-    ".created_by: unknown to ResponseCustomToolCallOutput",
+    ".created_by: unknown to ResponseCustomToolCall",  # nor to ...Output: its listing types know it
     ".type: 'input_audio' is none of",
     ".input_audio: unknown",
     ".detail: unknown to ResponseComputerToolCallOutputScreenshot",

@@ -27,7 +27,7 @@ from tests.api.asking import (
 )
 from tests.conftest import Running
 from tests.ledger import covers
-from tests.scripted import Answer, Called, Gate, Upstream, refusal
+from tests.scripted import Answer, Called, Gate, Upstream
 
 Stream = Callable[..., list[Json]]
 

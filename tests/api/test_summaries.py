@@ -111,3 +111,18 @@ def test_an_answer_without_reasoning_costs_no_second_call(client: OpenAI, upstre
 
     assert whole(ask(client))["output"] == [message("Hello")]
     assert len(upstream.requests) == 1
+
+
+def test_a_client_that_goes_away_ends_the_summary_too(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=3)
+    upstream.on(asks_for_summary, Answer(SUMMARY, size=4, gate=gate))
+    upstream.script(Answer("Hello", reasoning=LONG))
+
+    stream = ask(client, stream=True)
+    next(event for event in stream if event.type == "response.reasoning_summary_text.delta")
+    gate.wait_reached()
+    stream.close()
+
+    for received in upstream.wait_requests(2):
+        received.wait_ended()
+    assert upstream.requests[1].hung_up

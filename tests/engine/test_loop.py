@@ -4,10 +4,10 @@ import json
 
 from openai import OpenAI
 from openai.types.responses import ToolParam
-
-from antiphon.engine.run import TURNS
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream, Usage
+
+from antiphon.engine.run import TURNS
 
 
 def deferred(name: str) -> ToolParam:
@@ -66,3 +66,19 @@ def test_what_the_model_said_before_a_call_stays_said(client: OpenAI, upstream: 
     ]
     roles = [message["role"] for message in upstream.last.body["messages"]]
     assert roles == ["user", "assistant", "tool"]
+
+
+def test_call_ids_that_an_upstream_uses_again_are_replaced(client: OpenAI, upstream: Upstream) -> None:
+    tool: ToolParam = {"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": False}
+    upstream.script(Answer(calls=[Called("add", id="call_0")]), Answer(calls=[Called("add", id="call_0")]))
+    first = client.responses.create(model="m", input="hi", tools=[tool])
+    output = {"type": "function_call_output", "call_id": "call_0", "output": "3"}
+    second = client.responses.create(
+        model="m",
+        input=[output],  # type: ignore[list-item]
+        previous_response_id=first.id,
+        tools=[tool],
+    )
+    ids = [call.call_id for response in (first, second) for call in response.output]  # type: ignore[union-attr]
+    assert ids[0] == "call_0"
+    assert ids[1] != "call_0"

@@ -14,6 +14,7 @@ from tests.protocol.test_items import EXAMPLES
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.examine import examine
+from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.parse import Parsed, parse, parse_create, parse_items
 from antiphon.protocol.request import CreateResponse
@@ -583,8 +584,8 @@ def test_an_empty_input_will_do_beside_a_state(empty: object, state: dict[str, A
 
 
 def test_an_empty_input_will_do_for_a_warm_up() -> None:
-    assert parse_create(body(input=[]), may_be_empty=True).items == []
-    assert refusal(lambda: parse_create(body(input=ABSENT), may_be_empty=True))[2] == "input"
+    assert parse_create(body(input=[], generate=False), kind=CreateFrame).items == []
+    assert refusal(lambda: parse_create(body(input=ABSENT, generate=False), kind=CreateFrame))[2] == "input"
 
 
 @pytest.mark.parametrize(

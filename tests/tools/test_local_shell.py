@@ -98,4 +98,21 @@ def test_what_a_command_printed_answers_the_call_of_a_response(
     assert read(upstream)[2] == {"role": "tool", "tool_call_id": "call_0", "content": "a.txt"}
     assert http.get(f"/v1/responses/{first.id}").json()["output"][0]["type"] == "local_shell_call"
     page = http.get(f"/v1/responses/{second.id}/input_items").json()
-    assert [item["type"] for item in page["data"]][0] == "local_shell_call_output"
+    assert page["data"][0]["type"] == "local_shell_call_output"
+
+
+@covers("item.input.local_shell_call_output")
+def test_a_conversation_keeps_an_output_beside_the_call_whose_id_it_has(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(calls("local_shell", CALL), Answer("Done."), Answer("Bye."))
+    conversation = client.conversations.create().id
+    first = client.responses.create(model="m", input="Hi", tools=[SHELL], conversation=conversation)  # type: ignore[list-item]
+    output: Any = PRINTED | {"id": first.output[0].id}
+
+    client.responses.create(model="m", input=[output], conversation=conversation)
+    client.responses.create(model="m", input="Bye", conversation=conversation)
+
+    assert read(upstream)[2] == {"role": "tool", "tool_call_id": "call_0", "content": "a.txt"}
+    ids = [item.id for item in client.conversations.items.list(conversation)]
+    assert len(ids) == len(set(ids)) == 6

@@ -32,9 +32,7 @@ def test_a_program_reads_as_a_call_and_its_result(client: OpenAI, upstream: Upst
     ],
     ids=["program", "output"],
 )
-def test_one_without_the_other_is_refused(
-    client: OpenAI, upstream: Upstream, item: Json, words: str
-) -> None:
+def test_one_without_the_other_is_refused(client: OpenAI, upstream: Upstream, item: Json, words: str) -> None:
     with refused(400, None, "input") as refusal:
         ask(client, given=[item, QUESTION])
 

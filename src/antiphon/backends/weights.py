@@ -163,13 +163,13 @@ def _watch(pip: subprocess.Popen[bytes], folder: Path, total: int, progress: Pro
 
 
 def _largest(folder: Path) -> int:
-    sizes = [0]
-    for file in folder.rglob("*.whl"):
-        try:
-            sizes.append(file.stat().st_size)
-        except FileNotFoundError:  # pip has just moved it
-            continue
-    return max(sizes)
+    largest = 0
+    try:
+        for file in folder.rglob("*.whl"):
+            largest = max(largest, file.stat().st_size)
+    except FileNotFoundError:  # pip has just moved or removed it
+        pass
+    return largest
 
 
 def _why(weights: Weights, said: str) -> str:

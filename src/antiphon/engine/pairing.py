@@ -1,6 +1,6 @@
 """Calls and their outputs belong together (BEHAVIOURS.md section 6, quoted from users' reports)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ from antiphon.protocol.client_items import (
     LocalShellCallOutput,
 )
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import InputItem, Item, item_type
+from antiphon.protocol.item import InputItem, Item, NewId, item_type
 from antiphon.tools.toolbox import Toolbox
 
 _CALL_OF = {
@@ -51,21 +51,25 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
         raise InvalidRequest(f"No tool output found for {_words(kind)} {call_id}.", param="input")
 
 
-def with_call_ids(history: Sequence[Item], given: Sequence[Item]) -> list[Item]:
+def with_call_ids(history: Sequence[Item], given: Sequence[Item], new_id: NewId) -> list[Item]:
     """The given items, in which outputs of a local shell name their call as all others do. In the reference
-    they have the call's id instead, which may be that of its item."""
+    they have the call's id instead; where that is the id of its item, they get one of their own, since a
+    conversation holds an id once."""
     calls = {
         name: item.call_id
         for item in (*history, *given)
         if isinstance(item, LocalShellCall)
         for name in (item.id, item.call_id)
     }
-    return [
-        replace(item, call_id=calls.get(item.id, item.id))
-        if isinstance(item, LocalShellCallOutput) and item.call_id is None
-        else item
-        for item in given
-    ]
+    return [_bound(item, calls, new_id) for item in given]
+
+
+def _bound(item: Item, calls: Mapping[str | None, str], new_id: NewId) -> Item:
+    if not isinstance(item, LocalShellCallOutput) or item.call_id is not None:
+        return item
+    call_id = calls.get(item.id, item.id)
+    taken = item.id in calls and item.id != call_id
+    return replace(item, call_id=call_id, id=new_id(item_type(item)) if taken else item.id)
 
 
 def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:

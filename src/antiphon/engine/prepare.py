@@ -166,9 +166,10 @@ class Preparation:
         prompted = await said_by_prompt(self._store, project, request)
         if remembered is None:
             history = history or await self._previous(project, request)
-        history = with_call_ids((), history)
+        history = with_call_ids((), history, new_id)
         trigger, plain = _split(parsed.items, len(history))
-        given = with_call_ids(history, [await self._resolve(project, item, new_id) for item in plain])
+        resolved = [await self._resolve(project, item, new_id) for item in plain]
+        given = with_call_ids(history, resolved, new_id)
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         return _Context(history, given, prompted, trigger, carried=remembered is not None)

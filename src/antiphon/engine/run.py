@@ -67,6 +67,7 @@ class Run:
         self._seal = seal
         self._usage: Usage | None = None
         self._ran = 0
+        self._call_ids = {str(getattr(item, "call_id", "")) for item in plan.items}
         self._fold = Fold() if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
@@ -192,6 +193,7 @@ class Run:
             plan.toolbox,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
             summary=plan.response.reasoning.summary,
+            taken=self._call_ids,
             allowed=None if plan.request.max_tool_calls is None else plan.request.max_tool_calls - self._ran,
         )
 

@@ -68,8 +68,9 @@ class Summarizer:
                         continue
                     if self._ends(delta):
                         yield told
-                        async for piece in self._summary():
-                            yield piece
+                        async with aclosing(self._summary()) as summary:
+                            async for piece in summary:
+                                yield piece
                         told = []
                     if isinstance(delta, Finished) and usage is not None:
                         told.append(plus(usage, self._spent))
@@ -94,9 +95,10 @@ class Summarizer:
         turn = replace(self._turn, messages=(*self._turn.messages, asked))
         told = False
         try:
-            async for batch in self._written(turn):
-                told = True
-                yield batch
+            async with aclosing(self._written(turn)) as written:
+                async for batch in written:
+                    told = True
+                    yield batch
         except ApiError as fault:
             log.warning("no summary of reasoning", reason=fault.message)
         if not told:

@@ -20,6 +20,9 @@ from antiphon.stream.machine import Machine
 from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, Outcome, ServerTool, Tool
 from antiphon.tools.toolbox import Toolbox
 
+CALL_ID_LENGTH = 64
+"""Characters of a call_id, at most (SURFACE.md section 3)."""
+
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
@@ -47,7 +50,8 @@ class Telling:
 
     `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
     summary is the reasoning itself, word for word; any other comes among the deltas. `allowed` is how many
-    calls we may still run ourselves; None: any number.
+    calls we may still run ourselves; None: any number. `taken` are call ids of the context: some upstreams
+    count their calls from 0 in every answer, and agents refuse an id that comes back.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Telling:
         seal: Callable[[str], str] | None = None,
         summary: Summary | None = None,
         allowed: int | None = None,
+        taken: set[str] | None = None,
     ) -> None:
         self.usage: base.UsageDelta | None = None
         self.finished: FinishReason | None = None
@@ -72,6 +77,7 @@ class Telling:
         self._seal = seal
         self._summary = summary
         self._allowed = allowed
+        self._taken = set() if taken is None else taken
         self._message: OpenMessage | None = None
         self._thought: OpenReasoning | None = None
         self._writing: TurnCall | None = None
@@ -218,7 +224,7 @@ class Telling:
 
     def _on_call(self, delta: base.CallStarted) -> None:
         self.close()
-        call = TurnCall(self._toolbox.tool(delta.name), delta.name, delta.id or new_call_id())
+        call = TurnCall(self._toolbox.tool(delta.name), delta.name, self._call_id(delta.id))
         self.calls.append(call)
         self._writing = call
         held = call.tool.holds(call.name)
@@ -228,6 +234,12 @@ class Telling:
             call.handle = call.tool.open(self._machine, call.name, call.id)
         if held or call.owner == "server":
             self._hold()
+
+    def _call_id(self, told: str) -> str:
+        """The upstream's id of a call, or one of ours when it has none that is new and fits."""
+        call_id = told if told and len(told) <= CALL_ID_LENGTH and told not in self._taken else new_call_id()
+        self._taken.add(call_id)
+        return call_id
 
     def _on_arguments(self, delta: base.CallArguments) -> None:
         call = self._writing
