@@ -11,6 +11,7 @@ from antiphon.protocol.tool_choice import (
     ToolChoice,
 )
 from antiphon.tools.toolbox import Toolbox
+from antiphon.tools.unserved import Unserved
 
 _COMPUTERS = ("computer", "computer_use_preview")
 _SAME = {"computer_use": _COMPUTERS, "computer": _COMPUTERS, "computer_use_preview": _COMPUTERS}
@@ -33,6 +34,9 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
     names = _chosen(choice, toolbox)
     if len(names) > 1:
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
+    if isinstance(toolbox.tool(names[0]), Unserved):
+        message = f"Tool choice '{names[0]}' cannot be required: this server does not run it yet."
+        raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
     toolbox.reveal(names)
     return NamedFunction(names[0])
 

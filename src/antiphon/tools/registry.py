@@ -9,14 +9,19 @@ from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import (
     ApplyPatchTool,
     BaseTool,
+    CodeInterpreterTool,
     ComputerTool,
     ComputerUsePreviewTool,
     CustomTool,
+    FileSearchTool,
     FunctionTool,
+    ImageGenerationTool,
     LocalShellTool,
     ShellTool,
     ToolSearchTool,
     WebSearch20250826Tool,
+    WebSearchPreview20250311Tool,
+    WebSearchPreviewTool,
     WebSearchTool,
 )
 from antiphon.protocol.tools import Tool as WireTool
@@ -33,6 +38,7 @@ from antiphon.tools import (
     program,
     shell,
     tool_search,
+    unserved,
     web_search,
 )
 from antiphon.tools.base import Terms, Tool
@@ -46,8 +52,13 @@ _RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     ComputerTool: computer.Computer,
     ComputerUsePreviewTool: computer.Computer,
     ToolSearchTool: tool_search.resolve,
-    WebSearchTool: web_search.CachedWebSearch,
-    WebSearch20250826Tool: web_search.CachedWebSearch,
+    WebSearchTool: web_search.resolve,
+    WebSearch20250826Tool: web_search.resolve,
+    WebSearchPreviewTool: unserved.unserved(unserved.WEB_SEARCH),
+    WebSearchPreview20250311Tool: unserved.unserved(unserved.WEB_SEARCH),
+    FileSearchTool: unserved.unserved(unserved.FILE_SEARCH),
+    CodeInterpreterTool: unserved.unserved(unserved.CODE_INTERPRETER),
+    ImageGenerationTool: unserved.unserved(unserved.IMAGE_GENERATION),
 }
 
 _RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {

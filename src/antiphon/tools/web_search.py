@@ -1,31 +1,27 @@
 """`web_search`: a search on the web, run by the server.
 
-There is no search engine yet, so the tool is refused. With `external_web_access: false` it may only search
-what the server keeps of the web. This server keeps nothing, so there is nothing that the model could call,
-and it is accepted: Codex sends it so with every request.
+There is no search engine yet: calls fail in words (`unserved`). With `external_web_access: false` the tool
+may only search what the server keeps of the web. This server keeps nothing, so there is nothing that the
+model could call: Codex sends it so with every request.
 """
 
 from collections.abc import Sequence
 
 from antiphon.backends.base import Function, Message
-from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import WebSearchCall
 from antiphon.protocol.tools import WebSearchTool
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import OpenCall, Owner, Terms, Tool
 from antiphon.tools.recall import answered, called
+from antiphon.tools.unserved import WEB_SEARCH, Unserved
+
+
+def resolve(tool: WebSearchTool, terms: Terms) -> Tool:
+    return CachedWebSearch() if tool.external_web_access is False else Unserved(WEB_SEARCH, tool, terms)
 
 
 class CachedWebSearch:
     """A `web_search` tool without access to the web: a search in an empty cache."""
-
-    def __init__(self, tool: WebSearchTool, terms: Terms) -> None:
-        if tool.external_web_access is not False:
-            raise InvalidRequest(
-                f"Tools of type '{tool.__struct_config__.tag}' are not supported by this server yet.",
-                param=f"{terms.place}.type",
-                code="unsupported_value",
-            )
 
     def functions(self) -> Sequence[Function]:
         return ()

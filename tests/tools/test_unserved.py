@@ -1,0 +1,54 @@
+"""Hosted tools that nobody runs yet: accepted, and every call fails in words."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from openai import BadRequestError, OpenAI
+from tests.scripted import Answer, Called, Upstream
+
+TOOLS: dict[str, dict[str, Any]] = {
+    "web_search": {"type": "web_search"},
+    "web_search_preview": {"type": "web_search_preview"},
+    "file_search": {"type": "file_search", "vector_store_ids": ["vs_1"]},
+    "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
+    "image_generation": {"type": "image_generation"},
+}
+ITEMS: dict[str, dict[str, Any]] = {
+    "web_search": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
+    "web_search_preview": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
+    "file_search": {"type": "file_search_call", "queries": ["boats"], "results": None},
+    "code_interpreter": {
+        "type": "code_interpreter_call",
+        "code": "boats",
+        "container_id": "",
+        "outputs": None,
+    },
+    "image_generation": {"type": "image_generation_call", "revised_prompt": "boats", "result": None},
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_call_fails_and_the_model_goes_on(http: httpx2.Client, upstream: Upstream, name: str) -> None:
+    function = name.removesuffix("_preview")
+    argument = {"code_interpreter": "code", "image_generation": "prompt"}.get(function, "query")
+    upstream.script(
+        Answer(calls=[Called(function, f'{{"{argument}": "boats"}}')]), Answer("Without it, then.")
+    )
+    response = http.post("/v1/responses", json={"model": "m", "input": "hi", "tools": [TOOLS[name]]}).json()
+    failed, message = response["output"]
+    assert {**failed, "id": None} == {"id": None, "status": "failed", **ITEMS[name]}
+    assert message["content"][0]["text"] == "Without it, then."
+    assert "not available on this server" in upstream.last.body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_requiring_it_is_refused(client: OpenAI, name: str) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.create(
+            model="m",
+            input="hi",
+            tools=[TOOLS[name]],  # type: ignore[list-item]
+            tool_choice={"type": name},  # type: ignore[arg-type]
+        )
+    assert (refused.value.param, refused.value.code) == ("tool_choice", "unsupported_value")
