@@ -156,7 +156,7 @@ def test_what_was_found_can_be_called_in_later_turns(client: OpenAI, upstream: U
 def test_a_call_of_a_found_function_reads_under_its_name(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(search("get_weather"), calls("get_weather", "{}"), Answer("Sunny."))
     first = ask(client, *ALL)
-    output = {"type": "function_call_output", "call_id": "call_0", "output": "sun"}
+    output = {"type": "function_call_output", "call_id": first["output"][-1]["call_id"], "output": "sun"}
 
     ask(client, *ALL, given=[output], previous_response_id=first["id"])
 

@@ -5,18 +5,20 @@ from typing import Any
 import httpx2
 import pytest
 from openai import BadRequestError, OpenAI
+from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 
 TOOLS: dict[str, dict[str, Any]] = {
     "web_search": {"type": "web_search"},
+    "web_search_2025_08_26": {"type": "web_search_2025_08_26"},
     "web_search_preview": {"type": "web_search_preview"},
+    "web_search_preview_2025_03_11": {"type": "web_search_preview_2025_03_11"},
     "file_search": {"type": "file_search", "vector_store_ids": ["vs_1"]},
     "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
     "image_generation": {"type": "image_generation"},
 }
 ITEMS: dict[str, dict[str, Any]] = {
     "web_search": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
-    "web_search_preview": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
     "file_search": {"type": "file_search_call", "queries": ["boats"], "results": None},
     "code_interpreter": {
         "type": "code_interpreter_call",
@@ -28,16 +30,30 @@ ITEMS: dict[str, dict[str, Any]] = {
 }
 
 
+def called(kind: str) -> str:
+    """The function that a tool is offered as."""
+    return next(name for name in ITEMS if kind.startswith(name))
+
+
+@covers(
+    "tool.web_search",
+    "tool.web_search_2025_08_26",
+    "tool.web_search_preview",
+    "tool.web_search_preview_2025_03_11",
+    "tool.file_search",
+    "tool.code_interpreter",
+    "tool.image_generation",
+)
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_call_fails_and_the_model_goes_on(http: httpx2.Client, upstream: Upstream, name: str) -> None:
-    function = name.removesuffix("_preview")
+    function = called(name)
     argument = {"code_interpreter": "code", "image_generation": "prompt"}.get(function, "query")
     upstream.script(
         Answer(calls=[Called(function, f'{{"{argument}": "boats"}}')]), Answer("Without it, then.")
     )
     response = http.post("/v1/responses", json={"model": "m", "input": "hi", "tools": [TOOLS[name]]}).json()
     failed, message = response["output"]
-    assert {**failed, "id": None} == {"id": None, "status": "failed", **ITEMS[name]}
+    assert {**failed, "id": None} == {"id": None, "status": "failed", **ITEMS[function]}
     assert message["content"][0]["text"] == "Without it, then."
     assert "not available on this server" in upstream.last.body["messages"][-1]["content"]
 

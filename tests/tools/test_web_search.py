@@ -10,7 +10,10 @@ from tests.tools.using import ask, offered
 CACHED: Json = {"type": "web_search", "external_web_access": False}
 
 
-@covers("tool.web_search.external_web_access", "tool.web_search_2025_08_26.external_web_access")
+@covers(
+    "tool.web_search.external_web_access",
+    "tool.web_search_2025_08_26.external_web_access",
+)
 @pytest.mark.parametrize("kind", ["web_search", "web_search_2025_08_26"])
 def test_a_search_in_the_cache_alone_is_accepted_and_there_is_nothing_to_call(
     client: OpenAI, upstream: Upstream, kind: str
@@ -21,17 +24,6 @@ def test_a_search_in_the_cache_alone_is_accepted_and_there_is_nothing_to_call(
 
     assert list(offered(upstream)) == ["clock"]
     assert answer["tools"][1]["external_web_access"] is False
-
-
-@covers("tool.web_search", "tool.web_search_2025_08_26")
-@pytest.mark.parametrize("kind", ["web_search", "web_search_2025_08_26"])
-@pytest.mark.parametrize("access", [True, None])
-def test_a_search_on_the_web_is_refused(
-    client: OpenAI, upstream: Upstream, access: bool | None, kind: str
-) -> None:
-    with refused(400, "unsupported_value", "tools[0].type"):
-        ask(client, CACHED | {"type": kind, "external_web_access": access})
-    assert upstream.requests == []
 
 
 @covers("tool_choice.web_search")
