@@ -429,14 +429,18 @@ def test_a_wrong_request_is_refused_with_its_place(
 @covers(
     "param.background",
     "param.moderation",
-    "tool.web_search",
+    "tool.mcp",
 )
 @pytest.mark.parametrize(
     ("members", "code", "param"),
     [
         ({"background": True}, "unsupported_parameter", "background"),
         ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
-        ({"tools": [{"type": "web_search"}]}, "unsupported_value", "tools[0].type"),
+        (
+            {"tools": [{"type": "mcp", "server_label": "s", "server_url": "https://example.com"}]},
+            "unsupported_value",
+            "tools[0].type",
+        ),
         (
             {"prompt_cache_options": {"prewarm": True}},
             "unsupported_parameter",

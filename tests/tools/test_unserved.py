@@ -43,6 +43,10 @@ def called(kind: str) -> str:
     "tool.file_search",
     "tool.code_interpreter",
     "tool.image_generation",
+    "item.output.web_search_call",
+    "item.output.file_search_call",
+    "item.output.code_interpreter_call",
+    "item.output.image_generation_call",
 )
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_call_fails_and_the_model_goes_on(http: httpx2.Client, upstream: Upstream, name: str) -> None:
@@ -58,6 +62,15 @@ def test_a_call_fails_and_the_model_goes_on(http: httpx2.Client, upstream: Upstr
     assert "not available on this server" in upstream.last.body["messages"][-1]["content"]
 
 
+@covers(
+    "tool_choice.web_search",
+    "tool_choice.web_search_2025_08_26",
+    "tool_choice.web_search_preview",
+    "tool_choice.web_search_preview_2025_03_11",
+    "tool_choice.file_search",
+    "tool_choice.code_interpreter",
+    "tool_choice.image_generation",
+)
 @pytest.mark.parametrize("name", TOOLS)
 def test_requiring_it_is_refused(client: OpenAI, name: str) -> None:
     with pytest.raises(BadRequestError) as refused:
