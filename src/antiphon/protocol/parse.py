@@ -37,7 +37,7 @@ _MOVED = {"messages": "input"}
 
 # A member that no reference knows: its sender is Codex, which adds members to requests and items with every
 # release. They tell the service of its maker what no answer depends on, and must not break a turn.
-_CODEX = b'"client_metadata"'
+_CODEX = "client_metadata"
 
 _ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
@@ -54,8 +54,8 @@ class Parsed:
 def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] = CreateResponse) -> Parsed:
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
-    lenient = lenient or _CODEX in body
     request = parse(body, kind, lenient, look=partial(_look_at_create, kind))
+    lenient = lenient or request.client_metadata is not None
     if not request.input:
         _refuse_absent(_object(body))
     items = _input_items(request.input, lenient)
@@ -90,6 +90,7 @@ def parse(
     except _UNFIT as unfit:
         refusal = unfit
     plain = _object(body)
+    lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
     _explain(partial(look, plain, lenient) if look else partial(examine, plain, kind, drop_unknown=lenient))
     return _decode_again(decode, plain, lenient, refusal)
 
