@@ -505,3 +505,29 @@ def test_usage_told_before_a_cut_is_kept(stream: Stream, upstream: Upstream) -> 
     upstream.script(Answer("Hello", finish="length"))
 
     assert stream()[-1]["response"]["usage"] == usage()
+
+
+@covers(
+    "event.response.audio.delta",
+    "event.response.audio.done",
+    "event.response.audio.transcript.delta",
+    "event.response.audio.transcript.done",
+)
+def test_what_an_upstream_says_aloud_is_told_and_its_words_are_text(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    pieces = [chunk(audio={"data": "AAAA", "transcript": "Hel"}), chunk(audio={"data": "BBBB"})]
+    last = chunk(audio={"transcript": "lo"}) + chunk(finish="stop") + b"data: [DONE]\n\n"
+    upstream.script(Answer(raw=[*pieces, last]))
+
+    events = list(client.responses.create(model="m", input="Hi", stream=True))
+
+    sound = [event.delta for event in events if event.type == "response.audio.delta"]
+    words = [event.delta for event in events if event.type == "response.audio.transcript.delta"]
+    assert (sound, words) == (["AAAA", "BBBB"], ["Hel", "lo"])
+    assert [event.type for event in events[-3:]] == [
+        "response.audio.done",
+        "response.audio.transcript.done",
+        "response.completed",
+    ]
+    assert events[-1].response.output_text == "Hello"  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.backends.base import (
+    AudioDelta,
     Delta,
     Finished,
     ReasoningDelta,
@@ -39,11 +40,17 @@ class _Logprobs(Struct, frozen=True, gc=False):
     content: list[_Token] | None = None
 
 
+class _Audio(Struct, frozen=True, gc=False):
+    data: str | None = None
+    transcript: str | None = None
+
+
 class _Said(Struct, frozen=True, gc=False):
     content: str | list[dict[str, Any]] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
+    audio: _Audio | None = None
     tool_calls: list[CallPiece] | None = None
     function_call: FunctionPiece | None = None
 
@@ -175,6 +182,8 @@ class Answer:
                     self._text(text, choice.logprobs, out)
             if said.refusal:
                 out.append(RefusalDelta(said.refusal))
+            if said.audio:
+                out.append(AudioDelta(said.audio.data or "", said.audio.transcript or ""))
             if said.tool_calls or said.function_call:
                 self._call(said, out)
         if choice.finish_reason:

@@ -152,6 +152,13 @@ class RefusalDelta(Struct, frozen=True, gc=False):
     text: str
 
 
+class AudioDelta(Struct, frozen=True, gc=False):
+    """What the model says aloud: sound, base64, and the words in it."""
+
+    data: str
+    transcript: str = ""
+
+
 class ReasoningDelta(Struct, frozen=True, gc=False):
     """Raw reasoning, as open models tell it."""
 
@@ -197,6 +204,7 @@ class Finished(Struct, frozen=True, gc=False):
 Delta = (
     TextDelta
     | RefusalDelta
+    | AudioDelta
     | ReasoningDelta
     | SummaryDelta
     | CallStarted

@@ -89,6 +89,7 @@ class Telling:
         self._speech: dict[type[Any], Callable[[Any], None]] = {
             base.TextDelta: self._on_text,
             base.RefusalDelta: self._on_refusal,
+            base.AudioDelta: self._on_audio,
             base.ReasoningDelta: self._on_reasoning,
             base.SummaryDelta: self._on_summary,
         }
@@ -209,6 +210,12 @@ class Telling:
 
     def _on_refusal(self, delta: base.RefusalDelta) -> None:
         self._in_message().refusal(delta.text)
+
+    def _on_audio(self, delta: base.AudioDelta) -> None:
+        """The words are told as text too: sound has no place in the output, nor in later turns."""
+        self._machine.speak(delta.data, delta.transcript)
+        if delta.transcript:
+            self._on_text(base.TextDelta(delta.transcript))
 
     def _on_reasoning(self, delta: base.ReasoningDelta) -> None:
         thought = self._in_thought()

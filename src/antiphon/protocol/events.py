@@ -75,6 +75,27 @@ class Error(Event, tag="error"):
     param: str | None
 
 
+# ---- sound ------------------------------------------------------------------------------------------
+
+
+class AudioDelta(Event, tag="response.audio.delta"):
+    """A piece of what the model says aloud, base64."""
+
+    delta: str
+
+
+class AudioDone(Event, tag="response.audio.done"):
+    pass
+
+
+class TranscriptDelta(Event, tag="response.audio.transcript.delta"):
+    delta: str
+
+
+class TranscriptDone(Event, tag="response.audio.transcript.done"):
+    pass
+
+
 # ---- items ------------------------------------------------------------------------------------------
 
 

@@ -94,7 +94,7 @@ class Fold:
         if "response" in event:
             self.state = table.step(table.RESPONSE, self.state, kind)
             self._snapshot(kind, event["response"])
-        elif kind == "error":
+        elif kind == "error" or kind.startswith("response.audio."):
             self.state = table.step(table.RESPONSE, self.state, kind)
         elif kind == "response.output_item.added":
             self.state = table.step(table.RESPONSE, self.state, kind)

@@ -57,6 +57,7 @@ class Machine:
         self._told: list[Event] = []
         self._slots: list[Item | None] = []
         self._open: list[OpenItem] = []
+        self._speaks = False
 
     @property
     def id(self) -> str:
@@ -116,6 +117,16 @@ class Machine:
         """The service tier that was really used; the next snapshot shows it."""
         self._response.service_tier = tier
 
+    def speak(self, data: str, transcript: str = "") -> None:
+        """Tell a piece of sound (base64), and the words in it."""
+        self._speaks = True
+        if data:
+            self._step("response.audio.delta")
+            self.tell(events.AudioDelta(delta=data))
+        if transcript:
+            self._step("response.audio.transcript.delta")
+            self.tell(events.TranscriptDelta(delta=transcript))
+
     # ---- items ----
 
     def open(self, kind: type[Opened], item: Item) -> Opened:
@@ -156,6 +167,11 @@ class Machine:
     def _end(self, kind: type[ResponseEvent], status: Status, usage: Usage | None) -> None:
         if self._open:
             raise IllegalTransition(f"{status} may not be told while items are open")
+        if self._speaks and self._state == table.RUNNING:
+            self._step("response.audio.done")
+            self.tell(events.AudioDone())
+            self._step("response.audio.transcript.done")
+            self.tell(events.TranscriptDone())
         self._response.status = status
         self._response.usage = usage
         self._response.output = list(self._slots)

@@ -36,6 +36,11 @@ RESPONSE: Rows = {
     (QUEUED, "response.in_progress"): RUNNING,
     (QUEUED, "response.cancelled"): ENDED,
     (RUNNING, "response.output_item.added"): RUNNING,
+    # What is said aloud belongs to no item; `machine.py` tells the end of it before the response's.
+    (RUNNING, "response.audio.delta"): RUNNING,
+    (RUNNING, "response.audio.done"): RUNNING,
+    (RUNNING, "response.audio.transcript.delta"): RUNNING,
+    (RUNNING, "response.audio.transcript.done"): RUNNING,
     (RUNNING, "response.completed"): ENDED,
     (RUNNING, "response.incomplete"): ENDED,
     (RUNNING, "response.cancelled"): ENDED,
