@@ -46,6 +46,9 @@ class Server(Struct, frozen=True, kw_only=True):
     keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
     """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
+    keep_alive: Annotated[float, Meta(gt=0)] = 15.0
+    """Seconds of silence in a stream after which `response.in_progress` is told again: Codex and others take
+    a longer silence for a dead connection, and comment lines do not count for them."""
     lenient: bool = False
     """Ignore request parameters that are not known, instead of refusing them."""
     verify: bool = False

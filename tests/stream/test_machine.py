@@ -200,7 +200,6 @@ def test_a_background_response_is_queued_before_it_runs() -> None:
     "misuse",
     [
         lambda told: told.create(),
-        lambda told: told.start(),
         lambda told: (message(told), told.complete(None, 1)),
         lambda told: (told.complete(None, 1), message(told)),
         lambda told: (told.complete(None, 1), told.fail(ResponseError(code="c", message="m"))),

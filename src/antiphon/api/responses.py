@@ -1,6 +1,6 @@
 """/v1/responses (ENDPOINTS.md section 1)."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -13,6 +13,7 @@ from antiphon.api import metrics, pages, sse, websocket
 from antiphon.api.body import json, read_body
 from antiphon.api.disconnect import connected
 from antiphon.api.services import Services, project, services
+from antiphon.engine.run import Run
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.events import Event
@@ -29,8 +30,9 @@ async def create(request: Request) -> ASGIApp:
     if parsed.request.stream:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
-        batches = _stream(held, project(request), parsed)
-        return sse.EventStream(batches, sse.frame if plain else sse.obfuscated_frame)
+        log = _Log(held, project(request), parsed)
+        frame = sse.frame if plain else sse.obfuscated_frame
+        return sse.EventStream(log.batches(), frame, log.pulse, server.keep_alive)
     if parsed.request.stream_options is not None:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -42,11 +44,21 @@ async def create(request: Request) -> ASGIApp:
     return json(response)
 
 
-async def _stream(held: Services, project: str, parsed: Parsed) -> AsyncGenerator[Sequence[Event], None]:
-    async with held.engine.run(project, parsed) as run, aclosing(run.events()) as batches:
-        async for told in batches:
-            yield told
-        metrics.count_response(run.machine.snapshot())
+class _Log:
+    """The log of a response that is made now."""
+
+    def __init__(self, held: Services, project: str, parsed: Parsed) -> None:
+        self._running = held.engine.run(project, parsed)
+        self._run: Run | None = None
+
+    async def batches(self) -> sse.Batches:
+        async with self._running as self._run, aclosing(self._run.events()) as batches:
+            async for told in batches:
+                yield told
+            metrics.count_response(self._run.machine.snapshot())
+
+    def pulse(self) -> Sequence[Event]:
+        return self._run.keep_alive() if self._run else ()
 
 
 async def retrieve(request: Request) -> HttpResponse:

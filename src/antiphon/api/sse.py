@@ -4,6 +4,7 @@ Frames as on the real API (BEHAVIOURS.md section 1): LF line ends, one line of d
 one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -67,13 +68,23 @@ def _padding(delta: str) -> bytes:
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
 
+Batches = AsyncGenerator[Sequence[Event], None]
+
+
 class EventStream:
     """An ASGI response that tells a log. The first batch is awaited before the answer begins, so that
-    what is refused before it is told as an HTTP error."""
+    what is refused before it is told as an HTTP error. `pulse` gives what is told after `seconds` of
+    silence."""
 
-    def __init__(self, batches: AsyncGenerator[Sequence[Event], None], frame: Frame) -> None:
+    def __init__(
+        self, batches: Batches, frame: Frame, pulse: Callable[[], Sequence[Event]], seconds: float
+    ) -> None:
         self._batches = batches
         self._frame = frame
+        self._pulse = pulse
+        self._seconds = seconds
+        self._told = 0.0
+        """When something was told last, in the loop's time."""
         self._next = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,20 +92,33 @@ class EventStream:
             told = await anext(batches)
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._send(send, told)
+            beating = asyncio.create_task(self._beat(send))
             try:
                 async for told in batches:
                     await self._send(send, told)
             except Exception:
                 log.exception("stream failed")
                 await self._send(send, [_crash(self._next)])
+            finally:
+                beating.cancel()
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send, told: Sequence[Event]) -> None:
         if not told:
             return
+        self._told = asyncio.get_running_loop().time()
         self._next = told[-1].sequence_number + 1
         body = b"".join(map(self._frame, told))
         await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def _beat(self, send: Send) -> None:
+        """Tell that we are still there, whenever nothing else was told for a while."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._told + self._seconds - loop.time())
+            if loop.time() >= self._told + self._seconds:
+                await self._send(send, self._pulse())
+                self._told = loop.time()
 
 
 def _crash(sequence_number: int) -> Event:

@@ -102,6 +102,14 @@ class Run:
             await self._keep()
         yield self._drain()
 
+    def keep_alive(self) -> Sequence[Event]:
+        """Events that say no more than that the response is in progress; for a reader to ask for while
+        `events` is silent. Nothing before the first and after the last batch."""
+        if not self._announced or self.machine.ended:
+            return ()
+        self.machine.still_running()
+        return self._drain()
+
     async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
         """All that is told between the start and the end. Raises ApiError."""
         plan, turn = self.plan, self.plan.turn

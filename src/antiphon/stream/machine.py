@@ -88,6 +88,10 @@ class Machine:
         self._response.status = "in_progress"
         self._announce(events.InProgress)
 
+    def still_running(self) -> None:
+        """Tell once more that the response is in progress."""
+        self._announce(events.InProgress)
+
     def complete(self, usage: Usage | None, now: int) -> None:
         """End well. Every item must be closed. `now`: seconds since the epoch."""
         self._response.completed_at = now

@@ -34,6 +34,8 @@ RESPONSE: Rows = {
     (CREATED, "response.queued"): QUEUED,
     (CREATED, "response.in_progress"): RUNNING,
     (QUEUED, "response.in_progress"): RUNNING,
+    # Told again in a long silence, for clients that take one for a dead connection.
+    (RUNNING, "response.in_progress"): RUNNING,
     (QUEUED, "response.cancelled"): ENDED,
     (RUNNING, "response.output_item.added"): RUNNING,
     # What is said aloud belongs to no item; `machine.py` tells the end of it before the response's.

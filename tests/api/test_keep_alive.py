@@ -1,0 +1,36 @@
+"""A long silence of the model is not a dead connection."""
+
+from pathlib import Path
+
+from tests.conftest import Running, checked_client, config_for
+from tests.scripted import Answer, Gate, Upstream
+
+from antiphon.config import Server
+
+
+def test_in_a_long_silence_the_stream_says_that_it_goes_on(upstream: Upstream, tmp_path: Path) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello", size=2, gate=gate))
+    settings = Server(verify=True, keep_alive=0.1)
+    with Running(config_for(upstream, tmp_path, settings)) as server, checked_client(server.url) as client:
+        told = []
+        for event in client.responses.create(model="m", input="hi", stream=True):
+            told.append(event)
+            if [event.type for event in told].count("response.in_progress") == 3:
+                gate.open()
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    assert told[-1].response.output_text == "Hello"  # type: ignore[union-attr]
+
+
+def test_the_streaming_helper_does_not_mind(upstream: Upstream, tmp_path: Path) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello", size=2, gate=gate))
+    settings = Server(verify=True, keep_alive=0.1)
+    with Running(config_for(upstream, tmp_path, settings)) as server, checked_client(server.url) as client:
+        pulses = 0
+        with client.responses.stream(model="m", input="hi") as stream:
+            for event in stream:
+                pulses += event.type == "response.in_progress"
+                if pulses == 3:
+                    gate.open()
+            assert stream.get_final_response().output_text == "Hello"
