@@ -364,23 +364,13 @@ class McpApprovalFilter(Wire):
 
 
 class McpTool(BaseTool, tag="mcp"):
-    """A server is named by one of server_url, connector_id and tunnel_id."""
+    """A server is named by one of server_url, connector_id and tunnel_id, or by its label alone when the
+    installation has one of that name."""
 
     server_label: str
     server_url: str | None = None
-    connector_id: (
-        Literal[
-            "connector_dropbox",
-            "connector_gmail",
-            "connector_googlecalendar",
-            "connector_googledrive",
-            "connector_microsoftteams",
-            "connector_outlookcalendar",
-            "connector_outlookemail",
-            "connector_sharepoint",
-        ]
-        | None
-    ) = None
+    connector_id: str | None = None
+    """One of the API's connectors, or of the installation's own; configuration says where it is."""
     tunnel_id: Annotated[str, Meta(pattern="^tunnel_[a-z0-9]{32}$")] | None = None
     server_description: str | None = shown(None)
     authorization: str | None = None
