@@ -17,6 +17,7 @@ from antiphon.protocol.tools import (
     FunctionTool,
     ImageGenerationTool,
     LocalShellTool,
+    McpTool,
     ShellTool,
     ToolSearchTool,
     WebSearch20250826Tool,
@@ -41,7 +42,7 @@ from antiphon.tools import (
     unserved,
     web_search,
 )
-from antiphon.tools.base import Terms, Tool
+from antiphon.tools.base import Source, Terms, Tool
 
 _RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     FunctionTool: function.FunctionOfClient,
@@ -60,6 +61,8 @@ _RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     CodeInterpreterTool: unserved.unserved(unserved.CODE_INTERPRETER),
     ImageGenerationTool: unserved.unserved(unserved.IMAGE_GENERATION),
 }
+
+_SOURCES: dict[type[BaseTool], Callable[[Any, Terms], Source]] = {McpTool: mcp.Server}
 
 _RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {
     "function_call": function.recall_call,
@@ -99,6 +102,12 @@ def resolve(wire: WireTool, terms: Terms) -> Tool:
             code="unsupported_value",
         )
     return resolver(wire, terms)
+
+
+def source(wire: WireTool, terms: Terms) -> Source | None:
+    """What must be asked for the tools behind an entry of `tools`; None: they are known."""
+    maker = _SOURCES.get(type(wire))
+    return maker(wire, terms) if maker else None
 
 
 def recall(item: Item) -> Sequence[Message] | None:
