@@ -436,3 +436,49 @@ def test_an_address_that_is_none_is_refused(
 def test_two_servers_of_one_label_are_refused(client: OpenAI, tool: Json) -> None:
     with refused(400, None, "tools[1]"):
         ask(client, tool, tool)
+
+
+# ---- tools that must be searched for --------------------------------------------------------------------
+
+
+def test_tools_of_a_server_can_be_searched_for(client: OpenAI, upstream: Upstream, mcp: Served) -> None:
+    search = calls("tool_search", '{"paths":["things.add"]}')
+    upstream.script(search, ADD, Answer("3"), ADD, Answer("3"))
+    tools = (server_at(mcp, defer_loading=True, server_description="Sums"), {"type": "tool_search"})
+
+    first = ask(client, *tools)
+    ask(client, *tools, given="Again", previous_response_id=first["id"])
+
+    assert list(offered(upstream, 0)) == ["tool_search"]
+    assert "- things.add: Adds two numbers." in offered(upstream, 0)["tool_search"]["description"]
+    assert list(offered(upstream, 1)) == list(offered(upstream, 3)) == ["tool_search", "things__add"]
+    assert [item["type"] for item in first["output"]] == [
+        "mcp_list_tools",
+        "tool_search_call",
+        "tool_search_output",
+        "mcp_call",
+        "message",
+    ]
+    (found,) = first["output"][2]["tools"]
+    assert (found["server_label"], found["allowed_tools"]) == ("things", ["add"])
+
+
+def test_a_limit_of_calls_counts_those_of_servers(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    add = Called("things__add", '{"a":1,"b":2}')
+    upstream.script(Answer(calls=[add, add]), Answer("3"))
+
+    answer = ask(client, tool, max_tool_calls=1)
+
+    assert [item["type"] for item in answer["output"]] == ["mcp_list_tools", "mcp_call", "message"]
+
+
+def test_calls_of_servers_and_of_the_client_stand_in_one_turn(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    clock = {"type": "function", "name": "clock", "parameters": {"type": "object"}, "strict": False}
+    upstream.script(Answer(calls=[Called("clock", "{}"), Called("things__add", '{"a":1,"b":2}')]))
+
+    answer = ask(client, clock, tool)
+
+    assert [item["type"] for item in answer["output"]] == ["mcp_list_tools", "function_call", "mcp_call"]
+    assert answer["output"][2]["output"] == "3"

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from antiphon.backends.base import Function, Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
-from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
 from antiphon.tools.base import Source, Terms, Tool
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import FunctionOfClient
+from antiphon.tools.names import safe_name
 from antiphon.tools.registry import resolve, source
 
 Finder = Literal["client", "server"]
@@ -42,8 +43,10 @@ class Toolbox:
     def __init__(self, tools: Iterable[WireTool] = (), terms: Terms | None = None) -> None:
         self._terms = replace(terms or Terms(), catalog=self)
         self._sources: dict[str, Source] = {}
-        self._hiding: set[str] = set()
-        """The labels of sources whose tools must be searched for."""
+        self._hiding: dict[str, NamespaceTool] = {}
+        """The sources whose tools must be searched for, by their labels."""
+        self._found: set[str] = set()
+        """The functions of servers that were searched for."""
         self._entries: dict[str, Entry] = {}
         self._deferred: dict[str, Deferred] = {}
         self._searches = False
@@ -63,6 +66,9 @@ class Toolbox:
         request. Raises InvalidRequest for what the constructor does."""
         for index, wire in enumerate(tools):
             terms = replace(self._terms, place=f"{place}.tools[{index}]")
+            if isinstance(wire, McpTool) and finder is not None:
+                self._find_in(wire)
+                continue
             if self._is_source(wire, terms):
                 continue
             if finder == "server" and isinstance(wire, FunctionTool | CustomTool):
@@ -188,15 +194,27 @@ class Toolbox:
             )
         self._sources[found.label] = found
         if getattr(wire, "defer_loading", None):
-            self._hiding.add(found.label)
+            about = getattr(wire, "server_description", None) or ""
+            self._hiding[found.label] = NamespaceTool(name=found.label, description=about, tools=[])
         return True
 
     def _take(self, known: Source) -> None:
-        hidden = known.label in self._hiding
+        group = self._hiding.get(known.label)
         for name, tool in known.tools():
             for function in tool.functions():
+                hidden = group is not None and function.name not in self._found
                 entry = Entry("mcp", name, None, tool, hidden, known.label)
                 self._entries.setdefault(function.name, entry)
+                if group is not None:
+                    wire = FunctionTool(name=name, description=function.description)
+                    self._deferred[function.name] = Deferred(wire, group, known.label)
+
+    def _find_in(self, wire: McpTool) -> None:
+        """Offer tools of a server that were searched for."""
+        names = wire.allowed_tools if isinstance(wire.allowed_tools, list) else []
+        functions = [safe_name(name, wire.server_label) for name in names]
+        self._found.update(functions)
+        self.reveal(function for function in functions if function in self._entries)
 
     # ---- what can be searched for ----
 
