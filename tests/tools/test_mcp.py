@@ -482,3 +482,15 @@ def test_calls_of_servers_and_of_the_client_stand_in_one_turn(
 
     assert [item["type"] for item in answer["output"]] == ["mcp_list_tools", "function_call", "mcp_call"]
     assert answer["output"][2]["output"] == "3"
+
+
+def test_secrets_of_tools_that_come_later_are_not_kept(
+    client: OpenAI, upstream: Upstream, mcp: Served
+) -> None:
+    more = {"type": "additional_tools", "role": "developer", "tools": [server_at(mcp, authorization="tok-2")]}
+
+    with refused(400, None, "input[0].tools[0].headers"):
+        ask(client, given=[more, {"role": "user", "content": "Hi"}])
+
+    kept = client.conversations.create(items=[more])  # type: ignore[list-item]
+    assert "tok-2" not in client.conversations.items.list(kept.id).to_json()

@@ -382,9 +382,13 @@ class McpTool(BaseTool, tag="mcp"):
     allowed_callers: AllowedCallers | None = None
 
     def echo(self) -> Self:
+        shown = self.without_secrets()._with(require_approval="always")
+        return msgspec.structs.replace(shown, server_url=self.server_url and _origin(self.server_url))
+
+    def without_secrets(self) -> Self:
+        """The tool as it may be kept."""
         return msgspec.structs.replace(
-            self._with(require_approval="always"),
-            server_url=self.server_url and _origin(self.server_url),
+            self,
             authorization=self.authorization and REDACTED,
             headers=self.headers and dict.fromkeys(self.headers, REDACTED),
         )
