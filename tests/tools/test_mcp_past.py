@@ -55,13 +55,10 @@ def test_an_approved_call_reads_as_one_call_with_its_result(
 
 @covers("item.input.mcp_approval_request")
 @pytest.mark.usefixtures("strict")
-@pytest.mark.parametrize("given", [[REQUEST], [REQUEST, response(True)]], ids=["alone", "approved"])
-def test_a_call_that_was_not_made_reads_as_nothing(
-    client: OpenAI, upstream: Upstream, given: list[Json]
-) -> None:
+def test_a_call_that_nobody_decided_on_reads_as_nothing(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Done."))
 
-    ask(client, given=[*given, QUESTION])
+    ask(client, given=[REQUEST, QUESTION])
 
     assert read(upstream) == [QUESTION]
 
