@@ -7,6 +7,10 @@ from tests.ledger import covers
 from tests.scripted import Answer, Upstream
 from tests.tools.using import ask, read
 
+from antiphon.backends.base import TextPart
+from antiphon.protocol.hosted_items import McpCall
+from antiphon.tools.registry import recall_without_images
+
 REQUEST: Json = {
     "type": "mcp_approval_request",
     "id": "mcpr_1",
@@ -77,3 +81,12 @@ def test_a_denial_reads_as_the_result_of_the_call(
     assert [call["function"]["name"] for call in called["tool_calls"]] == ["files__rm"]
     assert answered["tool_call_id"] == called["tool_calls"][0]["id"]
     assert answered["content"] == f"The user did not approve this {words}"
+
+
+def test_a_model_without_eyes_is_told_of_images_in_words() -> None:
+    content = '[{"type":"text","text":"A dot:"},{"type":"image","data":"AAAA","mimeType":"image/png"}]'
+    call = McpCall(id="mcp_1", server_label="s", name="draw", arguments="{}", output=content)
+
+    _, answered = recall_without_images(call) or ()
+
+    assert answered.parts == (TextPart("A dot:"), TextPart("[image image/png that this model cannot read]"))

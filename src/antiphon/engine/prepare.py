@@ -45,7 +45,7 @@ from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSche
 from antiphon.protocol.response import Response, opening
 from antiphon.store.base import Store
 from antiphon.tools.base import Means, Terms
-from antiphon.tools.registry import recall
+from antiphon.tools.registry import recall, recall_without_images
 from antiphon.tools.toolbox import Toolbox
 
 DEFAULT_WINDOW = 128_000
@@ -199,7 +199,8 @@ class Preparation:
     ) -> Callable[[Sequence[Item]], Turn]:
         to_read = (*(context.prompted or ()), *since_compaction(context.items))
         attached = await self._attachments.resolve(project, to_read, context.given, route.capabilities)
-        transcript = Transcript(recall, partial(self._seal.open, project), attached)
+        reads = recall if route.capabilities.images else recall_without_images
+        transcript = Transcript(reads, partial(self._seal.open, project), attached)
         check_choice(request.tool_choice, toolbox)
         choice = "auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox)
         shown_reasoning = (request.reasoning and request.reasoning.context) or "auto"

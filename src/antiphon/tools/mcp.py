@@ -346,9 +346,11 @@ def recall_listing(item: McpListTools) -> Sequence[Message]:
     return _no_listing(item.id or "", item.server_label, item.error) if item.error else ()
 
 
-def recall_call(item: McpCall) -> Sequence[Message]:
+def recall_call(item: McpCall, images: bool = True) -> Sequence[Message]:
     call_id = item.id or ""
-    output = _shown(item.output or "") if item.error is None else (TextPart(_error_words(item.error)),)
+    output = (
+        _shown(item.output or "", images) if item.error is None else (TextPart(_error_words(item.error)),)
+    )
     name = function_name(item.server_label, item.name)
     return (called(call_id, name, item.arguments), answered(call_id, output))
 

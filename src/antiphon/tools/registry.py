@@ -5,6 +5,7 @@ from typing import Any
 
 from antiphon.backends.base import Message
 from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import (
     ApplyPatchTool,
@@ -114,3 +115,8 @@ def recall(item: Item) -> Sequence[Message] | None:
     """A past item of a tool as messages; None: no tool serves items of its type."""
     recalled = _RECALLS.get(item_type(item))
     return recalled(item) if recalled else None
+
+
+def recall_without_images(item: Item) -> Sequence[Message] | None:
+    """The same for a model that reads none. Of a server's images it is told in words: they came unasked."""
+    return mcp.recall_call(item, images=False) if isinstance(item, McpCall) else recall(item)
