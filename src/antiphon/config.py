@@ -109,6 +109,48 @@ class Outbound(Struct, frozen=True, kw_only=True):
     """How long a fetch may take, redirects included."""
 
 
+class Connector(Struct, frozen=True, kw_only=True):
+    """`[connectors.ID]`: the MCP server behind a `connector_id` of requests."""
+
+    url: str
+    authorization_env: str | None = None
+    """The environment variable that holds a token for it; what a request brings itself wins."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class McpServer(Struct, frozen=True, kw_only=True):
+    """`[mcp_servers.NAME]`: an MCP server that we start, named by the server_label of requests."""
+
+    command: str
+    args: list[str] = msgspec.field(default_factory=list)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class McpSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.mcp]`: what an MCP server may take."""
+
+    call_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """How long a call may go on without an answer or a progress notification."""
+    total_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """How long a call may go on at all."""
+    list_seconds: Annotated[float, Meta(gt=0)] = 20.0
+    """How long connecting and listing the tools may take."""
+    result_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
+    """The largest answer."""
+    connections: Annotated[int, Meta(ge=1)] = 100
+    """How many connections are kept."""
+    idle_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    """How long a connection is kept that nobody uses."""
+    cache_seconds: Annotated[float, Meta(ge=0)] = 60.0
+    """How long a listing is remembered."""
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    """`[tools.TYPE]`: the tools that run here."""
+
+    mcp: McpSettings = McpSettings()
+
+
 class Config(Struct, frozen=True, kw_only=True):
     data_dir: str
     server: Server = Server()
@@ -116,6 +158,9 @@ class Config(Struct, frozen=True, kw_only=True):
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
+    tools: Tools = Tools()
+    connectors: dict[str, Connector] = msgspec.field(default_factory=dict)
+    mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
 
     @property
     def store_url(self) -> str:
@@ -128,8 +173,14 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": Limits,
     "outbound": Outbound,
 }
-_NAMED: Final[dict[str, type[Struct]]] = {"backends": BackendSettings}
-_TOP: Final = ("data_dir", *_SECTIONS, *_NAMED)
+_NAMED: Final[dict[str, type[Struct]]] = {
+    "backends": BackendSettings,
+    "connectors": Connector,
+    "mcp_servers": McpServer,
+}
+_NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
+_ALL: Final = (*_SECTIONS, *_NAMED, *_NESTED)
+_TOP: Final = ("data_dir", *_ALL)
 _RESERVED: Final = {RESOLVED, f"{_PREFIX}DATA_DIR", f"{_PREFIX}CONFIG"}
 
 
@@ -170,6 +221,9 @@ def check(config: Config, where: str) -> None:
             raise ConfigError(
                 f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
             )
+    for name, connector in config.connectors.items():
+        if not re.match("https?://[^/]", connector.url):
+            raise ConfigError(f"url of [connectors.{name}] in {where} must begin with http:// or https://.")
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
@@ -233,6 +287,10 @@ def _check_keys(tree: dict[str, Any], where: str) -> None:
         elif key in _NAMED:
             for name, table in _table(value, f"[{key}]", where).items():
                 _check_table(table, _NAMED[key], f"[{key}.{name}]", where)
+        elif key in _NESTED:
+            for name, table in _table(value, f"[{key}]", where).items():
+                _known(name, tuple(_NESTED[key]), f"[{key}] of {where}")
+                _check_table(table, _NESTED[key][name], f"[{key}.{name}]", where)
 
 
 def _check_table(value: Any, kind: type[Struct], section: str, where: str) -> None:
@@ -287,12 +345,18 @@ def _from_environment(environ: Mapping[str, str], tree: dict[str, Any]) -> dict[
 
 def _place(variable: str, tree: dict[str, Any]) -> tuple[str, ...]:
     """Which key a variable sets; none when it is no variable of ours."""
-    section, _, rest = variable.removeprefix(_PREFIX).lower().partition("_")
+    words = variable.removeprefix(_PREFIX).lower()
+    section = next((each for each in _ALL if words.startswith(f"{each}_")), words.partition("_")[0])
+    rest = words.removeprefix(f"{section}_")
     if section in _SECTIONS:
         return (section, *_key_of(rest, _SECTIONS[section], variable))
     if section in _NAMED:
         return (section, *_named_place(rest, _NAMED[section], tree.get(section, {}), variable))
-    near = difflib.get_close_matches(section, (*_SECTIONS, *_NAMED), n=1, cutoff=0.75)
+    if section in _NESTED:
+        name, _, key = rest.partition("_")
+        _known(name, tuple(_NESTED[section]), f"the environment variable {variable}")
+        return (section, name, *_key_of(key, _NESTED[section][name], variable))
+    near = difflib.get_close_matches(section, _ALL, n=1, cutoff=0.75)
     if near:
         raise ConfigError(
             f"Unknown section in the environment variable {variable}. Did you mean '{near[0]}'?"
@@ -327,12 +391,12 @@ def _put(tree: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
 
 def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
     """A variable's text as the type that its key has."""
-    kind = (_SECTIONS | _NAMED)[place[0]]
+    kind = _NESTED[place[0]][place[1]] if place[0] in _NESTED else (_SECTIONS | _NAMED)[place[0]]
     key = place[-1] if place[-1] in kind.__struct_fields__ else ""
     wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
-    if key == "models":
+    if key in ("models", "args"):
         return _names(text, variable)
-    if key == "keys":
+    if key in ("keys", "headers", "env"):
         return _json(text, variable)
     if wanted in (bool, bool | str) and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE

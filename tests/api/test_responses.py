@@ -437,7 +437,7 @@ def test_a_wrong_request_is_refused_with_its_place(
         ({"background": True}, "unsupported_parameter", "background"),
         ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
         (
-            {"tools": [{"type": "mcp", "server_label": "s", "server_url": "https://example.com"}]},
+            {"tools": [{"type": "programmatic_tool_calling"}]},
             "unsupported_value",
             "tools[0].type",
         ),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
@@ -17,15 +18,19 @@ from antiphon.api.services import Services
 from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Outbound
+from antiphon.config import Config, Connector, Outbound
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher, anywhere, is_public
 from antiphon.context.seal import Seal
 from antiphon.engine.engine import Engine
+from antiphon.mcp.base import Limits as McpLimits
+from antiphon.mcp.base import Local, Remote
+from antiphon.mcp.pool import Pool
 from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
+from antiphon.tools.base import Means
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -39,13 +44,16 @@ def create_app(config: Config) -> ASGIApp:
         filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
+        means = _means(config)
         engine = Engine(
-            router, store, seal, attachments, config.server.verify, config.limits.response_seconds
+            router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
         try:
             async with filing.swept():
                 yield {"services": Services(config, engine, store, filing)}
         finally:
+            if means.mcp is not None:
+                await means.mcp.close()
             await fetcher.close()
             await router.close()
             await store.close()
@@ -56,6 +64,26 @@ def create_app(config: Config) -> ASGIApp:
 def _fetcher(settings: Outbound) -> Fetcher:
     reachable = anywhere if settings.allow_private else is_public
     return Fetcher(reachable, settings.max_bytes, settings.seconds)
+
+
+def _means(config: Config) -> Means:
+    reachable = anywhere if config.outbound.allow_private else is_public
+    return Means(
+        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), reachable),
+        connectors={
+            name: Remote(url=connector.url, headers=_connector_headers(connector))
+            for name, connector in config.connectors.items()
+        },
+        mcp_servers={
+            name: Local(command=server.command, args=server.args, env=server.env)
+            for name, server in config.mcp_servers.items()
+        },
+    )
+
+
+def _connector_headers(connector: Connector) -> dict[str, str]:
+    token = os.environ.get(connector.authorization_env) if connector.authorization_env else None
+    return connector.headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def _embedded(config: BackendConfig) -> Backend:

@@ -8,6 +8,7 @@ from antiphon.protocol.tool_choice import (
     CustomChoice,
     FunctionChoice,
     HostedChoice,
+    McpChoice,
     ToolChoice,
 )
 from antiphon.tools.toolbox import Toolbox
@@ -32,6 +33,10 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         toolbox.allow(_allowed(choice, toolbox))
         return choice.mode
     names = _chosen(choice, toolbox)
+    if len(names) > 1 and isinstance(choice, McpChoice):
+        toolbox.reveal(names)
+        toolbox.allow(names)
+        return "required"
     if len(names) > 1:
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
     if isinstance(toolbox.tool(names[0]), Unserved):
@@ -41,8 +46,22 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
     return NamedFunction(names[0])
 
 
+def check_choice(choice: ToolChoice | None, toolbox: Toolbox) -> None:
+    """What can be known of a choice before the servers have told what tools they have. Raises
+    InvalidRequest."""
+    meant = choice.tools if isinstance(choice, AllowedTools) else [choice]
+    for each in meant:
+        label = each.server_label if isinstance(each, McpChoice | AllowedTool) else None
+        if label is not None and not toolbox.has_server(label):
+            _none(label)
+
+
 def _chosen(choice: ToolChoice, toolbox: Toolbox) -> list[str]:
     """The functions of the tool that must be used."""
+    if isinstance(choice, McpChoice):
+        return toolbox.of_server(choice.server_label, choice.name) or _none(
+            choice.name or choice.server_label
+        )
     name = choice.name if isinstance(choice, FunctionChoice | CustomChoice) else None
     kind = "" if isinstance(choice, str) else str(choice.__struct_config__.tag)
     known = isinstance(choice, FunctionChoice | CustomChoice | HostedChoice)
@@ -60,6 +79,9 @@ def _allowed(choice: AllowedTools, toolbox: Toolbox) -> frozenset[str]:
 
 
 def _meant(tool: AllowedTool, toolbox: Toolbox) -> list[str]:
+    if tool.type == "mcp":
+        label = tool.server_label or ""
+        return toolbox.of_server(label, tool.name) or _none(tool.name or label)
     if tool.type == "namespace":
         return toolbox.members(tool.name or "") or _none(tool.name or tool.type)
     if tool.type in ("function", "custom") and tool.name is None:

@@ -21,6 +21,7 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Usage
 from antiphon.store.base import Store
+from antiphon.tools.base import Means
 
 LEASE = 30.0
 """Seconds for which a conversation stays locked when its holder dies."""
@@ -35,11 +36,12 @@ class Engine:
         attachments: Attachments,
         verify: bool = False,
         deadline: float | None = None,
+        means: Means | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
-        self._preparation = Preparation(router, store, seal, attachments)
+        self._preparation = Preparation(router, store, seal, attachments, means)
         self._seal = seal
         self._verify = verify
         self._deadline = deadline

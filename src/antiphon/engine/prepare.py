@@ -14,7 +14,8 @@ from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
-from antiphon.engine.choice import resolve_choice
+from antiphon.engine.approvals import Consent, approved_in, check_approvals, decided
+from antiphon.engine.choice import check_choice, resolve_choice
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.configuration import configured
 from antiphon.engine.fitting import count
@@ -28,6 +29,7 @@ from antiphon.engine.voice import Voice
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.faults import duplicate_id
 from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.hosted_items import McpListTools
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import (
@@ -42,7 +44,8 @@ from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
 from antiphon.store.base import Store
-from antiphon.tools.registry import recall
+from antiphon.tools.base import Means, Terms
+from antiphon.tools.registry import recall, recall_without_images
 from antiphon.tools.toolbox import Toolbox
 
 DEFAULT_WINDOW = 128_000
@@ -64,6 +67,10 @@ class Plan:
     turn: Turn
     read: Callable[[Sequence[Item]], Turn]
     """The turn that other items would make."""
+    offer: Callable[[Turn], Turn]
+    """A turn with the tools that are known when all were asked for."""
+    approved: Sequence[Consent]
+    """Calls that may be made now, before the model goes on."""
     history: Sequence[Item]
     """What came before."""
     input: Sequence[Item]
@@ -113,18 +120,21 @@ class _Context:
 class Preparation:
     """Makes plans. Reads the store; writes nothing."""
 
-    def __init__(self, router: Router, store: Store, seal: Seal, attachments: Attachments) -> None:
+    def __init__(
+        self, router: Router, store: Store, seal: Seal, attachments: Attachments, means: Means | None = None
+    ) -> None:
         self._router = router
         self._store = store
         self._seal = seal
         self._attachments = attachments
+        self._means = means or Means()
 
     async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
         """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
-        toolbox = Toolbox(request.tools or (), checks_strict=not route.capabilities.strict_tools)
+        toolbox = Toolbox(request.tools or (), self._terms(project, route))
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await self._context(project, parsed, new_id, memory)
@@ -132,6 +142,7 @@ class Preparation:
         check_format(request)
         _load(toolbox, context.history, context.given)
         check_namespaces(parsed.items, toolbox)
+        approved = approved_in(toolbox, context.history, context.given)
         read = await self._reader(project, request, route, toolbox, context)
         turn = read(context.items)
         check_capable(request, turn, route.capabilities)
@@ -149,11 +160,19 @@ class Preparation:
             toolbox=toolbox,
             turn=turn,
             read=read,
+            offer=_offer(request, toolbox),
+            approved=approved,
             history=context.history,
             input=context.given,
             trigger=await _compaction_point(request, route, turn, context),
             only_compacts=context.trigger == len(context.items),
             carried=context.carried,
+        )
+
+    def _terms(self, project: str, route: Route) -> Terms:
+        can = route.capabilities
+        return Terms(
+            checks_strict=not can.strict_tools, means=self._means, project=project, images=can.images
         )
 
     async def _context(
@@ -172,6 +191,7 @@ class Preparation:
         given = with_call_ids(history, resolved, new_id)
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
+        check_approvals(history, given)
         return _Context(history, given, prompted, trigger, carried=remembered is not None)
 
     async def _reader(
@@ -179,8 +199,10 @@ class Preparation:
     ) -> Callable[[Sequence[Item]], Turn]:
         to_read = (*(context.prompted or ()), *since_compaction(context.items))
         attached = await self._attachments.resolve(project, to_read, context.given, route.capabilities)
-        transcript = Transcript(recall, partial(self._seal.open, project), attached)
-        choice = resolve_choice(request.tool_choice, toolbox)
+        reads = recall if route.capabilities.images else recall_without_images
+        transcript = Transcript(reads, partial(self._seal.open, project), attached)
+        check_choice(request.tool_choice, toolbox)
+        choice = "auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox)
         shown_reasoning = (request.reasoning and request.reasoning.context) or "auto"
         empty = Turn(
             model=route.model,
@@ -198,7 +220,7 @@ class Preparation:
         )
 
         def read(items: Sequence[Item]) -> Turn:
-            messages = transcript.read(since_compaction(items), shown_reasoning)
+            messages = transcript.read(decided(since_compaction(items)), shown_reasoning)
             return replace(empty, messages=(*empty.messages, *messages), functions=toolbox.functions)
 
         return read
@@ -260,6 +282,24 @@ async def _compaction_point(
     return len(context.items) if await count(route.backend, turn) > threshold else None
 
 
+def _offer(request: CreateResponse, toolbox: Toolbox) -> Callable[[Turn], Turn]:
+    if not toolbox.waits:
+        return lambda turn: turn
+
+    def offer(turn: Turn) -> Turn:
+        """A tool that must be called, and is not there since its server is not, is not called."""
+        try:
+            choice = resolve_choice(request.tool_choice, toolbox)
+        except InvalidRequest:
+            if not toolbox.waits:
+                raise
+            choice = "auto"
+        messages = (*turn.messages, *toolbox.notes())
+        return replace(turn, messages=messages, functions=toolbox.functions, choice=choice)
+
+    return offer
+
+
 def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> None:
     """Offer the tools that items of the context bring, and those that were found."""
     places = [*("input" for _ in history), *(f"input[{index}]" for index in range(len(given)))]
@@ -268,6 +308,8 @@ def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> N
             toolbox.load(item.tools, place)
         elif isinstance(item, ToolSearchOutput):
             toolbox.load(item.tools, place, "client" if item.call_id else "server")
+        elif isinstance(item, McpListTools):
+            toolbox.listed(item)
 
 
 def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:

@@ -128,6 +128,19 @@ class Run:
 
     async def _speak(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
         """Turns of the model, until one of them is the last. Raises ApiError."""
+        if self.plan.toolbox.waits:
+            async with aclosing(self.plan.toolbox.connect(self.machine)) as connecting:
+                async for _ in connecting:
+                    yield self._drain()
+            turn = self.plan.offer(turn)
+        if self.plan.approved:
+            telling = self._resumed()
+            async with aclosing(telling.settle()) as settling:
+                async for _ in settling:
+                    yield self._drain()
+            self._ran += telling.ran
+            choice = turn.choice
+            turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=choice)
         faulty = 0
         for _ in range(TURNS):
             telling = self._telling()
@@ -204,6 +217,13 @@ class Run:
             taken=self._call_ids,
             allowed=None if plan.request.max_tool_calls is None else plan.request.max_tool_calls - self._ran,
         )
+
+    def _resumed(self) -> Telling:
+        """The calls that may be made now."""
+        telling = self._telling()
+        for name, tool, request in self.plan.approved:
+            telling.resume(tool, name, request.id or "", request.arguments)
+        return telling
 
     def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         deltas = self.plan.voice.stream(turn)

@@ -140,6 +140,13 @@ class Telling:
         self._release()
         yield
 
+    def resume(self, tool: Tool, name: str, call_id: str, arguments: str) -> None:
+        """A call that the model made before, and that is settled now."""
+        call = TurnCall(tool, name, call_id)
+        call.pieces.append(arguments)
+        self.calls.append(call)
+        self._admit(call)
+
     def close(self) -> None:
         """Close what is open, as completed."""
         if self._message is not None:

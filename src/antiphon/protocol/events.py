@@ -234,6 +234,39 @@ class CommandDone(CommandEvent, tag="response.shell_call_command.done"):
     command: str
 
 
+class McpListingInProgress(ItemEvent, tag="response.mcp_list_tools.in_progress"):
+    pass
+
+
+class McpListingCompleted(ItemEvent, tag="response.mcp_list_tools.completed"):
+    pass
+
+
+class McpListingFailed(ItemEvent, tag="response.mcp_list_tools.failed"):
+    pass
+
+
+class McpCallInProgress(ItemEvent, tag="response.mcp_call.in_progress"):
+    pass
+
+
+class McpArgumentsDelta(ItemEvent, tag="response.mcp_call_arguments.delta"):
+    obfuscated = True
+    delta: str
+
+
+class McpArgumentsDone(ItemEvent, tag="response.mcp_call_arguments.done"):
+    arguments: str
+
+
+class McpCallCompleted(ItemEvent, tag="response.mcp_call.completed"):
+    pass
+
+
+class McpCallFailed(ItemEvent, tag="response.mcp_call.failed"):
+    pass
+
+
 class Compacting(ItemEvent, tag="response.compaction.compacting"):
     pass
 

@@ -50,7 +50,7 @@ from antiphon.protocol.hosted_items import (
 )
 from antiphon.protocol.item import InputItem, Item, ItemStatus, NewId, StatusItem, item_type
 from antiphon.protocol.request import Effort, JsonSchemaFormat, TextFormat
-from antiphon.protocol.tools import Tool
+from antiphon.protocol.tools import McpTool, Tool
 from antiphon.protocol.wire import Wire, shown
 
 __all__ = [
@@ -163,6 +163,11 @@ class AdditionalTools(Item, tag="additional_tools", kw_only=True):
 
     role: Literal["developer"]
     tools: list[Tool]
+
+    def stored(self, new_id: NewId) -> Self:
+        item = super().stored(new_id)
+        item.tools = [tool.without_secrets() if isinstance(tool, McpTool) else tool for tool in self.tools]
+        return item
 
 
 class ReasoningUpdate(Wire):

@@ -364,23 +364,13 @@ class McpApprovalFilter(Wire):
 
 
 class McpTool(BaseTool, tag="mcp"):
-    """A server is named by one of server_url, connector_id and tunnel_id."""
+    """A server is named by one of server_url, connector_id and tunnel_id, or by its label alone when the
+    installation has one of that name."""
 
     server_label: str
     server_url: str | None = None
-    connector_id: (
-        Literal[
-            "connector_dropbox",
-            "connector_gmail",
-            "connector_googlecalendar",
-            "connector_googledrive",
-            "connector_microsoftteams",
-            "connector_outlookcalendar",
-            "connector_outlookemail",
-            "connector_sharepoint",
-        ]
-        | None
-    ) = None
+    connector_id: str | None = None
+    """One of the API's connectors, or of the installation's own; configuration says where it is."""
     tunnel_id: Annotated[str, Meta(pattern="^tunnel_[a-z0-9]{32}$")] | None = None
     server_description: str | None = shown(None)
     authorization: str | None = None
@@ -392,9 +382,13 @@ class McpTool(BaseTool, tag="mcp"):
     allowed_callers: AllowedCallers | None = None
 
     def echo(self) -> Self:
+        shown = self.without_secrets()._with(require_approval="always")
+        return msgspec.structs.replace(shown, server_url=self.server_url and _origin(self.server_url))
+
+    def without_secrets(self) -> Self:
+        """The tool as it may be kept."""
         return msgspec.structs.replace(
-            self._with(require_approval="always"),
-            server_url=self.server_url and _origin(self.server_url),
+            self,
             authorization=self.authorization and REDACTED,
             headers=self.headers and dict.fromkeys(self.headers, REDACTED),
         )

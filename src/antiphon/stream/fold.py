@@ -243,6 +243,17 @@ def _command_whole(item: _Item, event: Json) -> None:
     _expect(event["command"], item.listed("action", "commands")[event["command_index"]], "command done")
 
 
+# Events that tell how far an item is, and nothing of what it becomes.
+_STAGES = (
+    "response.compaction.compacting",
+    "response.mcp_call.completed",
+    "response.mcp_call.failed",
+    "response.mcp_call.in_progress",
+    "response.mcp_list_tools.completed",
+    "response.mcp_list_tools.failed",
+    "response.mcp_list_tools.in_progress",
+)
+
 _BUILD: dict[str, Build] = {
     "response.content_part.added": _part_added("content", "content_index"),
     "response.content_part.done": _part_done("content", "content_index"),
@@ -257,9 +268,11 @@ _BUILD: dict[str, Build] = {
     "response.reasoning_summary_part.done": _part_done("summary", "summary_index"),
     "response.reasoning_summary_text.delta": _grow("summary", "summary_index", "text"),
     "response.reasoning_summary_text.done": _whole("summary", "summary_index", "text"),
-    "response.compaction.compacting": lambda item, event: None,
     "response.function_call_arguments.delta": _member_grows("arguments"),
     "response.function_call_arguments.done": _member_whole("arguments"),
+    "response.mcp_call_arguments.delta": _member_grows("arguments"),
+    "response.mcp_call_arguments.done": _member_whole("arguments"),
+    **dict.fromkeys(_STAGES, lambda item, event: None),
     "response.custom_tool_call_input.delta": _member_grows("input"),
     "response.custom_tool_call_input.done": _member_whole("input"),
     "response.apply_patch_call_operation_diff.delta": _member_grows("operation", "diff"),

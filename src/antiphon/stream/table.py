@@ -96,6 +96,26 @@ _SUMMARY: Rows = {
 
 _DIFF = "response.apply_patch_call_operation_diff"
 
+_LISTING, _CALLING = "response.mcp_list_tools", "response.mcp_call"
+_MCP: Mapping[str, Rows] = {
+    "mcp_list_tools": {
+        (OPEN, f"{_LISTING}.in_progress"): "listing",
+        ("listing", f"{_LISTING}.completed"): "listed",
+        ("listing", f"{_LISTING}.failed"): "listed",
+        ("listing", "response.output_item.done"): CLOSED,  # given up
+        ("listed", "response.output_item.done"): CLOSED,
+    },
+    "mcp_call": {
+        (OPEN, f"{_CALLING}.in_progress"): "written",
+        ("written", "response.mcp_call_arguments.delta"): "written",
+        ("written", "response.mcp_call_arguments.done"): "called",
+        ("called", f"{_CALLING}.completed"): "answered",
+        ("called", f"{_CALLING}.failed"): "answered",
+        ("called", "response.output_item.done"): CLOSED,  # given up
+        ("answered", "response.output_item.done"): CLOSED,
+    },
+}
+
 ITEMS: Mapping[str, Rows] = {
     "message": {
         **_parts(("output_text", "output_text"), ("refusal", "refusal")),
@@ -114,6 +134,7 @@ ITEMS: Mapping[str, Rows] = {
         ("command", "response.shell_call_command.done"): OPEN,
         **_DONE,
     },
+    **_MCP,
 }
 
 

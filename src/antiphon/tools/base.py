@@ -5,18 +5,31 @@ runs it. How its past items read in a later turn is a function of the item alone
 tool may be gone by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from antiphon.backends.base import Function, Part
+from antiphon.backends.base import Function, Message, Part
+from antiphon.mcp.base import Address
+from antiphon.mcp.pool import Pool
+from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import ItemStatus, Machine
 
 Owner = Literal["client", "server", "approval"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
 we ourselves (we run it and the model goes on), or the client's consent comes first."""
+
+
+class Means(Struct, frozen=True, kw_only=True):
+    """What tools that we run ourselves work with. Made when the server starts."""
+
+    mcp: Pool | None = None
+    connectors: Mapping[str, Address] = {}
+    """Where the connectors are that the installation has set up."""
+    mcp_servers: Mapping[str, Address] = {}
+    """The installation's own MCP servers, by name."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -33,6 +46,10 @@ class Terms(Struct, frozen=True, kw_only=True):
     their schemas."""
     catalog: "Catalog | None" = None
     """What can be searched for."""
+    means: Means = Means()
+    project: str = ""
+    images: bool = True
+    """Whether the model reads images."""
 
 
 class Catalog(Protocol):
@@ -113,4 +130,43 @@ class ServerTool(Protocol):
 
     async def run(self, name: str, arguments: str) -> Outcome:
         """Run a call. Whatever goes wrong in it is an Outcome; nothing is raised but cancellation."""
+        ...
+
+
+class Source(Protocol):
+    """An entry of `tools` whose tools are known when somebody was asked: before the first turn, unless the
+    context has the answer already."""
+
+    @property
+    def label(self) -> str:
+        """What its items and choices of it call it."""
+        ...
+
+    @property
+    def known(self) -> bool:
+        """Whether it need not be asked any more."""
+        ...
+
+    def remember(self, listing: McpListTools) -> None:
+        """Take the tools from an item of the context."""
+        ...
+
+    def begin(self, machine: Machine) -> None:
+        """Tell that it is asked."""
+        ...
+
+    async def ask(self) -> None:
+        """Ask, and tell what came of it. Nothing is raised but cancellation."""
+        ...
+
+    def note(self) -> Sequence[Message]:
+        """What the model must know of how it went."""
+        ...
+
+    def tools(self) -> Sequence[tuple[str, Tool]]:
+        """Its tools, each with its own name."""
+        ...
+
+    def approved(self, request: McpApprovalRequest) -> tuple[str, Tool]:
+        """A call that may be made now: the name of its function, and the tool that runs it."""
         ...

@@ -13,9 +13,9 @@ from math import log
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
+from antiphon.protocol.tools import CustomTool, FunctionTool, McpTool, NamespaceTool
 from antiphon.protocol.tools import Tool as WireTool
-from antiphon.tools.names import offered_name
+from antiphon.tools.names import offered_name, safe_name
 
 _MOST = 5
 """How many tools words find at most."""
@@ -42,6 +42,8 @@ class Deferred(Struct, frozen=True):
 
     tool: FunctionTool | CustomTool
     group: NamespaceTool | None = None
+    label: str | None = None
+    """The server that has it; its group stands for the server then."""
 
     @property
     def path(self) -> str:
@@ -50,6 +52,8 @@ class Deferred(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of its function."""
+        if self.label is not None:
+            return safe_name(self.tool.name, self.label)
         return offered_name(self.tool.name, self.group.name if self.group else None)
 
     def words(self) -> Counter[str]:
@@ -78,6 +82,13 @@ def regroup(tools: Iterable[Deferred]) -> list[WireTool]:
     for each in tools:
         if each.group is None:
             entries[each.path] = each.tool
+            continue
+        if each.label is not None:
+            server = entries.get(f"{each.label}:") or McpTool(server_label=each.label, allowed_tools=[])
+            assert isinstance(server, McpTool)
+            assert isinstance(server.allowed_tools, list)
+            names = [*server.allowed_tools, each.tool.name]
+            entries[f"{each.label}:"] = replace(server, allowed_tools=names)
             continue
         key = f"{each.group.name}."  # a path never ends so
         group = entries.get(key) or replace(each.group, tools=[])

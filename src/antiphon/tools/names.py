@@ -5,6 +5,7 @@ function of the tool's own name and its namespace alone, so that a past call rea
 later turn, when the tool may be gone.
 """
 
+import re
 from hashlib import sha256
 
 LONGEST = 64
@@ -16,7 +17,16 @@ def offered_name(name: str, namespace: str | None = None) -> str:
     apart. A namespace of the same name as its function is that of a function which was searched for
     (see `tool_search`): it stands by itself."""
     whole = f"{namespace}__{name}" if namespace and namespace != name else name
-    if len(whole) <= LONGEST:
-        return whole
+    return whole if len(whole) <= LONGEST else _told_apart(whole, whole)
+
+
+def safe_name(name: str, namespace: str) -> str:
+    """The same for names that others gave: what upstreams do not take in a name is replaced."""
+    whole = f"{namespace}__{name}"
+    plain = re.sub(r"[^a-zA-Z0-9_-]", "_", whole)
+    return whole if plain == whole and len(whole) <= LONGEST else _told_apart(plain, whole)
+
+
+def _told_apart(short: str, whole: str) -> str:
     digits = sha256(whole.encode()).hexdigest()[:_DIGITS]
-    return f"{whole[: LONGEST - _DIGITS - 1]}_{digits}"
+    return f"{short[: LONGEST - _DIGITS - 1]}_{digits}"

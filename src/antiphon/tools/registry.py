@@ -5,6 +5,7 @@ from typing import Any
 
 from antiphon.backends.base import Message
 from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import (
     ApplyPatchTool,
@@ -17,6 +18,7 @@ from antiphon.protocol.tools import (
     FunctionTool,
     ImageGenerationTool,
     LocalShellTool,
+    McpTool,
     ShellTool,
     ToolSearchTool,
     WebSearch20250826Tool,
@@ -41,7 +43,7 @@ from antiphon.tools import (
     unserved,
     web_search,
 )
-from antiphon.tools.base import Terms, Tool
+from antiphon.tools.base import Source, Terms, Tool
 
 _RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     FunctionTool: function.FunctionOfClient,
@@ -60,6 +62,8 @@ _RESOLVERS: dict[type[BaseTool], Callable[[Any, Terms], Tool]] = {
     CodeInterpreterTool: unserved.unserved(unserved.CODE_INTERPRETER),
     ImageGenerationTool: unserved.unserved(unserved.IMAGE_GENERATION),
 }
+
+_SOURCES: dict[type[BaseTool], Callable[[Any, Terms], Source]] = {McpTool: mcp.Server}
 
 _RECALLS: dict[str, Callable[[Any], Sequence[Message]]] = {
     "function_call": function.recall_call,
@@ -101,7 +105,18 @@ def resolve(wire: WireTool, terms: Terms) -> Tool:
     return resolver(wire, terms)
 
 
+def source(wire: WireTool, terms: Terms) -> Source | None:
+    """What must be asked for the tools behind an entry of `tools`; None: they are known."""
+    maker = _SOURCES.get(type(wire))
+    return maker(wire, terms) if maker else None
+
+
 def recall(item: Item) -> Sequence[Message] | None:
     """A past item of a tool as messages; None: no tool serves items of its type."""
     recalled = _RECALLS.get(item_type(item))
     return recalled(item) if recalled else None
+
+
+def recall_without_images(item: Item) -> Sequence[Message] | None:
+    """The same for a model that reads none. Of a server's images it is told in words: they came unasked."""
+    return mcp.recall_call(item, images=False) if isinstance(item, McpCall) else recall(item)

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 
 from antiphon.backends.base import Function, Message, TextPart
 from antiphon.protocol.hosted_items import ToolSearchCall, ToolSearchOutput
-from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.tools import CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.tools.base import Catalog, OpenCall, Outcome, Owner, Terms, Tool
 from antiphon.tools.calls import Arguments, WholeCall
-from antiphon.tools.names import offered_name
+from antiphon.tools.names import offered_name, safe_name
 from antiphon.tools.partial import decode
 from antiphon.tools.recall import answered, called
 
@@ -168,6 +168,9 @@ def _words(found: Sequence[WireTool]) -> str:
 
 def _names(tool: WireTool) -> Sequence[str]:
     """The names under which a tool's functions are offered."""
+    if isinstance(tool, McpTool):
+        allowed = tool.allowed_tools if isinstance(tool.allowed_tools, list) else []
+        return [safe_name(name, tool.server_label) for name in allowed]
     if isinstance(tool, NamespaceTool):
         return [offered_name(member.name, tool.name) for member in tool.tools]
     return [offered_name(_path(tool))]
@@ -176,4 +179,6 @@ def _names(tool: WireTool) -> Sequence[str]:
 def _path(tool: WireTool) -> str:
     if isinstance(tool, FunctionTool | CustomTool | NamespaceTool):
         return tool.name
+    if isinstance(tool, McpTool):
+        return tool.server_label
     return str(tool.__struct_config__.tag)

@@ -1,19 +1,23 @@
 """The tools of one response: what the model is offered, and whose call a name is."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function
+from antiphon.backends.base import Function, Message
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
+from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
+from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
-from antiphon.tools.base import Terms, Tool
+from antiphon.tools.base import Source, Terms, Tool
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import FunctionOfClient
-from antiphon.tools.registry import resolve
+from antiphon.tools.names import safe_name
+from antiphon.tools.registry import resolve, source
 
 Finder = Literal["client", "server"]
 
@@ -29,20 +33,28 @@ class Entry(NamedTuple):
     tool: Tool
     hidden: bool
     """Whether it must be searched for."""
+    label: str | None = None
+    """The server that has it."""
 
 
 class Toolbox:
-    """Tools by the names of their functions. `checks_strict`: nobody upstream holds the model to the schemas
-    of strict functions."""
+    """Tools by the names of their functions, offered on the given terms."""
 
-    def __init__(self, tools: Iterable[WireTool] = (), checks_strict: bool = False) -> None:
-        self._terms = Terms(checks_strict=checks_strict, catalog=self)
+    def __init__(self, tools: Iterable[WireTool] = (), terms: Terms | None = None) -> None:
+        self._terms = replace(terms or Terms(), catalog=self)
+        self._sources: dict[str, Source] = {}
+        self._hiding: dict[str, NamespaceTool] = {}
+        """The sources whose tools must be searched for, by their labels."""
+        self._found: set[str] = set()
+        """The functions of servers that were searched for."""
         self._entries: dict[str, Entry] = {}
         self._deferred: dict[str, Deferred] = {}
         self._searches = False
         self._allowed: frozenset[str] | None = None
         for index, wire in enumerate(tools):
             terms = replace(self._terms, place=f"tools[{index}]")
+            if self._is_source(wire, terms):
+                continue
             for name, entry in self._entries_of(wire, terms, found=False):
                 if name in self._entries:
                     raise _duplicate(name, terms.place)
@@ -54,6 +66,11 @@ class Toolbox:
         request. Raises InvalidRequest for what the constructor does."""
         for index, wire in enumerate(tools):
             terms = replace(self._terms, place=f"{place}.tools[{index}]")
+            if isinstance(wire, McpTool) and finder is not None:
+                self._find_in(wire)
+                continue
+            if self._is_source(wire, terms):
+                continue
             if finder == "server" and isinstance(wire, FunctionTool | CustomTool):
                 terms = replace(terms, namespace=wire.name)
             for name, entry in self._entries_of(wire, terms, found=finder is not None):
@@ -84,7 +101,8 @@ class Toolbox:
         a function call: agents answer it with what is wrong, and the model mends it."""
         entry = self._entries.get(name)
         if entry is None:
-            bare = [entry for entry in self._entries.values() if entry.namespace and entry.name == name]
+            grouped = (entry for entry in self._entries.values() if entry.namespace or entry.label)
+            bare = [entry for entry in grouped if entry.name == name]
             entry = bare[0] if len(bare) == 1 else None
         return entry.tool if entry else FunctionOfClient(FunctionTool(name=name))
 
@@ -103,10 +121,100 @@ class Toolbox:
         """The functions of a namespace."""
         return [function for function, entry in self._entries.items() if entry.namespace == group]
 
+    def of_server(self, label: str, name: str | None = None) -> list[str]:
+        """The functions of a server, or the one with this name."""
+        return [
+            function
+            for function, entry in self._entries.items()
+            if entry.label == label and name in (None, entry.name)
+        ]
+
     def needs_namespace(self, name: str) -> bool:
         """Whether the name alone names nothing, but a member of a namespace has it."""
-        owners = {entry.namespace for entry in self._entries.values() if entry.name == name}
+        named = [entry for entry in self._entries.values() if entry.name == name and not entry.label]
+        owners = {entry.namespace for entry in named}
         return bool(owners) and not owners & {None, name}
+
+    # ---- what must be asked for ----
+
+    @property
+    def waits(self) -> bool:
+        """Whether some tools are not known yet: `connect` asks for them."""
+        return not all(each.known for each in self._sources.values())
+
+    def has_server(self, label: str) -> bool:
+        return label in self._sources
+
+    def listed(self, listing: McpListTools) -> None:
+        """Take a server's tools from an item of the context."""
+        if listing.server_label in self._sources:
+            known = self._sources[listing.server_label]
+            known.remember(listing)
+            if known.known:
+                self._take(known)
+
+    async def connect(self, machine: Machine) -> AsyncGenerator[None, None]:
+        """Ask for what is not known: all at once, each told when its answer is there. Yields whenever there
+        is something new to hand over."""
+        asked = [each for each in self._sources.values() if not each.known]
+        for each in asked:
+            each.begin(machine)
+        yield
+        asking = {asyncio.create_task(each.ask()) for each in asked}
+        try:
+            waiting = asking
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                yield
+        finally:
+            for task in asking:
+                task.cancel()
+        for each in asked:  # in the request's order, however long each took
+            self._take(each)
+
+    def notes(self) -> tuple[Message, ...]:
+        """What the model must know of those that were asked."""
+        return tuple(note for each in self._sources.values() for note in each.note())
+
+    def approved(self, request: McpApprovalRequest) -> tuple[str, Tool] | None:
+        """A call that may be made now; None: nobody here makes it."""
+        known = self._sources.get(request.server_label)
+        return known.approved(request) if known else None
+
+    def _is_source(self, wire: WireTool, terms: Terms) -> bool:
+        found = source(wire, terms)
+        if found is None:
+            return False
+        if found.label in self._sources:
+            raise InvalidRequest(
+                f"Duplicate server label '{found.label}'. Labels of servers must be unique.",
+                param=terms.place,
+            )
+        self._sources[found.label] = found
+        if getattr(wire, "defer_loading", None):
+            about = getattr(wire, "server_description", None) or ""
+            self._hiding[found.label] = NamespaceTool(name=found.label, description=about, tools=[])
+        return True
+
+    def _take(self, known: Source) -> None:
+        group = self._hiding.get(known.label)
+        for name, tool in known.tools():
+            for function in tool.functions():
+                hidden = group is not None and function.name not in self._found
+                entry = Entry("mcp", name, None, tool, hidden, known.label)
+                self._entries.setdefault(function.name, entry)
+                if group is not None:
+                    wire = FunctionTool(name=name, description=function.description)
+                    self._deferred[function.name] = Deferred(wire, group, known.label)
+
+    def _find_in(self, wire: McpTool) -> None:
+        """Offer tools of a server that were searched for."""
+        names = wire.allowed_tools if isinstance(wire.allowed_tools, list) else []
+        functions = [safe_name(name, wire.server_label) for name in names]
+        self._found.update(functions)
+        self.reveal(function for function in functions if function in self._entries)
 
     # ---- what can be searched for ----
 

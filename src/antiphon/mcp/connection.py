@@ -1,0 +1,250 @@
+"""One connection to an MCP server.
+
+The library's sessions must be opened and closed in one task, and end with whatever went wrong in any of the
+tasks behind them. So each is kept by a task of its own, and so is every request that is made over it: what a
+task ended with is read from the task, never caught, and nothing a server does can reach who asked.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+import aiohttp
+import httpx2
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
+from msgspec import json
+
+from antiphon.mcp.base import CLOSED, Address, Fault, Limits, Listed, Local, Remote, Result, too_late
+from antiphon.mcp.faults import begin, fault_of
+from antiphon.mcp.transport import Outbound, open_session, too_large
+
+__all__ = ["Connection", "connect", "open_session"]
+
+T = TypeVar("T")
+
+_PAGES = 50
+"""How many pages of tools are read."""
+_PARTING_SECONDS = 2.0
+"""How long a server may take to say goodbye."""
+_OLD = (400, 404, 405)
+"""How servers answer that know nothing of streamable HTTP."""
+
+# What goes wrong with a server is told in the response; the library would also write it to our log.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
+logging.getLogger("mcp").propagate = False
+
+
+class Connection:
+    """A session with a server. Made by `connect`; `retired` ones are given to nobody any more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.retired = False
+        self.changed = False
+        """Whether the server said that its tools are others now."""
+        self.users = 0
+        self._limits = limits
+        self._closing = asyncio.Event()
+        self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        return not self.retired and self._keeper is not None and not self._keeper.done()
+
+    async def open(self, transport: Any, mode: str) -> None:
+        """Raises Fault."""
+        exchange = begin()
+        self._keeper = asyncio.create_task(self._keep(transport, mode))
+        self._keeper.add_done_callback(_seen)
+        try:
+            first: set[asyncio.Future[Any]] = {self._ready, self._keeper}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not self._ready.done():
+                self._keeper.cancel()
+        if not self._ready.done():
+            raise fault_of(_error(self._keeper), exchange)
+
+    async def list(self) -> list[Listed]:
+        """Raises Fault."""
+        found: dict[str, Listed] = {}
+        cursor: str | None = None
+        seconds = self._limits.list_seconds
+        for _ in range(_PAGES):
+            page = await self._ask(self._page(cursor), _Patience(seconds, seconds))
+            for tool in page.tools:
+                told = _as_json(tool)
+                listed = Listed(
+                    tool.name, tool.description, told.get("inputSchema") or {}, told.get("annotations")
+                )
+                found.setdefault(tool.name, listed)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return list(found.values())
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> Result:
+        """Raises Fault."""
+        patience = _Patience(self._limits.call_seconds, self._limits.total_seconds)
+        result = await self._ask(self._called(name, arguments, patience), patience)
+        content = [_as_json(block) for block in result.content]
+        if not content and result.structured_content is not None:
+            content = [{"type": "text", "text": json.encode(result.structured_content).decode()}]
+        if len(json.encode(content)) > self._limits.result_bytes:
+            raise Fault("protocol", CLOSED, too_large(self._limits.result_bytes))
+        return Result(content, result.is_error)
+
+    def retire(self) -> None:
+        """Give it to nobody any more; it is closed when its last user has left."""
+        self.retired = True
+        if self.users == 0:
+            self._closing.set()
+
+    async def close(self) -> None:
+        """Close it now."""
+        self.retired = True
+        self._closing.set()
+        if self._keeper is None:
+            return
+        await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
+        if not self._keeper.done():
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
+
+    async def _keep(self, transport: Any, mode: str) -> None:
+        client = Client(transport, mode=mode, cache=None, message_handler=self._heard)
+        async with client:
+            self._ready.set_result(client)
+            await self._closing.wait()
+
+    async def _heard(self, message: Any) -> None:
+        self.changed = self.changed or isinstance(message, ToolListChangedNotification)
+
+    async def _page(self, cursor: str | None) -> ListToolsResult:
+        return await self._ready.result().list_tools(cursor=cursor)
+
+    async def _called(self, name: str, arguments: dict[str, Any], patience: "_Patience") -> CallToolResult:
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            patience.renew()
+
+        return await self._ready.result().call_tool(name, arguments, progress_callback=progress)
+
+    async def _ask(self, work: Coroutine[Any, Any, T], patience: "_Patience") -> T:
+        """Do some work with the session, in a task of its own. Raises Fault. Work that is given up may
+        still occupy the session, so that is given to nobody any more."""
+        assert self._keeper is not None
+        exchange = begin()
+        task = asyncio.create_task(work)
+        task.add_done_callback(_seen)
+        try:
+            while not task.done() and not self._keeper.done() and patience.left() > 0:
+                await asyncio.wait(
+                    {task, self._keeper}, timeout=patience.left(), return_when=asyncio.FIRST_COMPLETED
+                )
+            if not task.done() and self._keeper.done():  # the session has ended, and tells its requests
+                await asyncio.wait({task}, timeout=_PARTING_SECONDS)
+        finally:
+            if not task.done():
+                task.cancel()
+                self.retire()
+        if not task.done() and not self._keeper.done():
+            raise too_late(patience.seconds)
+        if not task.done() or task.cancelled() or task.exception() is not None:
+            raise fault_of(_error(task) or _error(self._keeper), exchange)
+        return task.result()
+
+
+class _Patience:
+    """How long something may still take."""
+
+    def __init__(self, idle: float, total: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._idle = idle
+        self._total = total
+        self._end = self._now() + total
+        self._next = self._now() + idle
+
+    def renew(self) -> None:
+        """There was a sign of life."""
+        self._next = self._now() + self._idle
+
+    def left(self) -> float:
+        return min(self._next, self._end) - self._now()
+
+    @property
+    def seconds(self) -> float:
+        """What has run out first."""
+        return self._idle if self._next <= self._end else self._total
+
+
+async def connect(address: Address, session: aiohttp.ClientSession, limits: Limits) -> Connection:
+    """A session with the server. Raises Fault."""
+    if isinstance(address, Local):
+        parameters = StdioServerParameters(
+            command=address.command, args=list(address.args), env=dict(address.env)
+        )
+        return await _opened(limits, stdio_client(parameters), "auto")
+    try:
+        return await _opened(limits, _streamable(address, session, limits), "auto")
+    except Fault as fault:
+        if fault.kind != "http" or fault.code not in _OLD:
+            raise
+        with contextlib.suppress(Fault):
+            return await _opened(limits, _events(address, session, limits), "legacy")
+        raise
+
+
+async def _opened(limits: Limits, transport: Any, mode: str) -> Connection:
+    connection = Connection(limits)
+    await connection.open(transport, mode)
+    return connection
+
+
+@contextlib.asynccontextmanager
+async def _streamable(
+    address: Remote, session: aiohttp.ClientSession, limits: Limits
+) -> AsyncGenerator[Any, None]:
+    async with (
+        _http(address, session, limits) as http,
+        streamable_http_client(
+            address.url, http_client=http, max_sse_event_size=limits.result_bytes
+        ) as streams,
+    ):
+        yield streams
+
+
+def _events(address: Remote, session: aiohttp.ClientSession, limits: Limits) -> Any:
+    """The transport of older servers: one stream of events for all answers."""
+
+    def factory(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
+        return _http(address, session, limits)
+
+    return sse_client(address.url, httpx_client_factory=factory)
+
+
+def _http(address: Remote, session: aiohttp.ClientSession, limits: Limits) -> httpx2.AsyncClient:
+    transport = Outbound(session, limits.result_bytes)
+    return httpx2.AsyncClient(
+        transport=transport, headers=dict(address.headers), timeout=None, trust_env=False
+    )
+
+
+def _as_json(model: Any) -> dict[str, Any]:
+    told: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return told
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """What a task ended with is told by whoever waits for it, if anybody does."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _error(task: "asyncio.Task[Any]") -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

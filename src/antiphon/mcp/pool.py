@@ -1,0 +1,184 @@
+"""Connections to MCP servers, shared among requests with the same credentials, and what the servers listed.
+
+A connection is kept while it is of use: until it fails, until nobody has asked for a while, or until there
+are too many. A request that cannot have reached the server is made once more, over a new connection.
+"""
+
+import asyncio
+import importlib
+import sys
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from antiphon.mcp.base import CLOSED, Address, Fault, Limits, Listed, Result, key_of, too_late
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from antiphon.mcp.connection import Connection
+
+T = TypeVar("T")
+Work = Callable[["Connection"], Awaitable[T]]
+
+_LISTINGS = 256
+"""How many listings are remembered."""
+
+
+class _Slot:
+    """The place of one connection."""
+
+    def __init__(self) -> None:
+        self.opening = asyncio.Lock()
+        self.connection: Connection | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.connection is not None and not self.connection.users and not self.opening.locked()
+
+
+class Pool:
+    """MCP servers, by their addresses. Make it, and close it, within an event loop."""
+
+    def __init__(self, limits: Limits, reachable: Callable[[str], bool]) -> None:
+        """`reachable` says which network addresses may be connected to."""
+        self.limits = limits
+        self._reachable = reachable
+        self._session: aiohttp.ClientSession | None = None
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._listings: OrderedDict[str, tuple[float, Sequence[Listed]]] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def list(self, project: str, address: Address) -> Sequence[Listed]:
+        """The server's tools. Raises Fault."""
+        key = key_of(project, address)
+        slot = self._slots.get(key)
+        if slot is not None and slot.connection is not None and slot.connection.changed:
+            slot.connection.changed = False
+            self._listings.pop(key, None)
+        known = self._listings.get(key)
+        if known is not None and known[0] > _now():
+            return known[1]
+        await _library()  # not at the server's expense
+        seconds = self.limits.list_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                found = await self._with(key, address, lambda connection: connection.list())
+        except TimeoutError:
+            raise too_late(seconds) from None
+        self._listings[key] = (_now() + self.limits.cache_seconds, found)
+        self._listings.move_to_end(key)
+        while len(self._listings) > _LISTINGS:
+            self._listings.popitem(last=False)
+        return found
+
+    async def call(self, project: str, address: Address, name: str, arguments: dict[str, Any]) -> Result:
+        """What a tool of the server gives. Raises Fault."""
+        return await self._with(
+            key_of(project, address), address, lambda connection: connection.call(name, arguments)
+        )
+
+    async def close(self) -> None:
+        connections = [slot.connection for slot in self._slots.values() if slot.connection is not None]
+        for slot in self._slots.values():
+            if slot.timer is not None:
+                slot.timer.cancel()
+        self._slots.clear()
+        await asyncio.gather(*(connection.close() for connection in connections), *self._closing)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _with(self, key: str, address: Address, work: "Work[T]") -> T:
+        """Work done over a connection; once more when the server surely was not reached. Raises Fault."""
+        try:
+            return await self._once(key, address, work)
+        except Fault as fault:
+            if not fault.unsent:
+                raise
+        return await self._once(key, address, work)
+
+    async def _once(self, key: str, address: Address, work: "Work[T]") -> T:
+        slot = self._slots.setdefault(key, _Slot())
+        self._slots.move_to_end(key)
+        connection = await self._connected(key, slot, address)
+        self._take(slot, connection)
+        try:
+            return await work(connection)
+        except Fault as fault:
+            if fault.unsent or fault.code == CLOSED or not connection.usable:
+                connection.retire()
+            raise
+        finally:
+            self._leave(key, slot, connection)
+
+    async def _connected(self, key: str, slot: _Slot, address: Address) -> "Connection":
+        """The slot's connection; a new one if it has none that is of use. Raises Fault."""
+        async with slot.opening:
+            if slot.connection is not None and slot.connection.usable:
+                return slot.connection
+            if slot.connection is not None:
+                slot.connection.retire()
+                slot.connection = None
+            self._make_room()
+            try:
+                slot.connection = await self._open(address)
+            finally:
+                if slot.connection is None:
+                    self._slots.pop(key, None)
+            return slot.connection
+
+    async def _open(self, address: Address) -> "Connection":
+        library = await _library()
+        if self._session is None:
+            self._session = library.open_session(self._reachable)
+        try:
+            async with asyncio.timeout(self.limits.list_seconds):
+                opened: Connection = await library.connect(address, self._session, self.limits)
+                return opened
+        except TimeoutError:
+            raise too_late(self.limits.list_seconds) from None
+
+    def _make_room(self) -> None:
+        """Close what was used longest ago, when there are too many."""
+        idle = [key for key, slot in self._slots.items() if slot.idle]
+        for key in idle[: max(0, len(self._slots) - self.limits.connections)]:
+            self._drop(key)
+
+    def _take(self, slot: _Slot, connection: "Connection") -> None:
+        connection.users += 1
+        if slot.timer is not None:
+            slot.timer.cancel()
+            slot.timer = None
+
+    def _leave(self, key: str, slot: _Slot, connection: "Connection") -> None:
+        connection.users -= 1
+        if connection.users:
+            return
+        if connection.retired:
+            self._part(connection)
+        elif slot.timer is None:
+            loop = asyncio.get_running_loop()
+            slot.timer = loop.call_later(self.limits.idle_seconds, self._drop, key)
+
+    def _drop(self, key: str) -> None:
+        slot = self._slots.get(key)
+        if slot is not None and slot.idle and slot.connection is not None:
+            del self._slots[key]
+            self._part(slot.connection)
+
+    def _part(self, connection: "Connection") -> None:
+        """Close a connection, while others go on."""
+        task = asyncio.create_task(connection.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _library() -> Any:
+    """What needs the MCP library. That takes a while to load, so it is done when it is first needed."""
+    name = "antiphon.mcp.connection"
+    return sys.modules.get(name) or await asyncio.to_thread(importlib.import_module, name)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

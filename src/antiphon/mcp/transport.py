@@ -1,0 +1,127 @@
+"""HTTP to MCP servers: the library's HTTP client, over connections that go only where they may.
+
+The library takes what fails on the network as the end of a whole session. Here it becomes an answer like any
+other, with the cause noted (`Exchange`), so that one request that fails does not take its neighbours along.
+"""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import aiohttp
+import httpx2
+from aiohttp.client_exceptions import ClientConnectorDNSError
+
+from antiphon.mcp.faults import EXCHANGE, Exchange
+
+Reachable = Callable[[str], bool]
+"""Whether an address, written as sockets are given it, may be connected to."""
+
+_OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+_CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 4.0  # servers commonly close idle connections after 5
+
+
+class _Forbidden(OSError):
+    """A connection to an address that is not public."""
+
+
+def open_session(reachable: Reachable) -> aiohttp.ClientSession:
+    """The connections to all servers."""
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        use_dns_cache=False,
+        keepalive_timeout=_IDLE_SECONDS,
+        socket_factory=partial(_socket, reachable),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+    )
+
+
+class Outbound(httpx2.AsyncBaseTransport):
+    """Sends the library's requests over a session of ours. Bodies longer than `most` bytes are cut off."""
+
+    def __init__(self, session: aiohttp.ClientSession, most: int) -> None:
+        self._session = session
+        self._most = most
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        exchange = EXCHANGE.get()
+        try:
+            answer = await self._session.request(
+                request.method,
+                str(request.url),
+                headers=[(name, value) for name, value in request.headers.multi_items() if name not in _OURS],
+                skip_auto_headers=("User-Agent", "Content-Type"),
+                data=await request.aread() or None,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            _note(exchange, error)
+            return httpx2.Response(502, request=request)
+        if answer.status >= 400:
+            exchange.status = answer.status
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            answer.close()
+            exchange.broken = "The MCP server compressed its answer, which it was not asked for."
+            return httpx2.Response(502, request=request)
+        lasting = request.method == "GET"  # a stream of events that lasts as long as the session
+        body = _Body(answer, exchange, None if lasting else self._most)
+        return httpx2.Response(
+            answer.status, headers=list(answer.headers.items()), stream=body, request=request
+        )
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, answer: aiohttp.ClientResponse, exchange: Exchange, most: int | None) -> None:
+        self._answer = answer
+        self._exchange = exchange
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        try:
+            async for chunk in self._answer.content.iter_any():
+                size += len(chunk)
+                if self._most is not None and size > self._most:
+                    self._exchange.broken = too_large(self._most)
+                    raise httpx2.StreamError(self._exchange.broken)
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            self._exchange.broken = "The MCP server broke off its answer."
+            raise httpx2.StreamError(self._exchange.broken) from error
+
+    async def aclose(self) -> None:
+        self._answer.close()
+
+
+def too_large(most: int) -> str:
+    return f"The MCP server's answer is larger than {most} bytes."
+
+
+def _socket(reachable: Reachable, info: aiohttp.AddrInfoType) -> socket.socket:
+    """The socket for a connection. Raises _Forbidden."""
+    family, kind, protocol, _, address = info
+    if not reachable(str(address[0])):
+        raise _Forbidden("not a public address")
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made
+
+
+def _note(exchange: Exchange, error: Exception) -> None:
+    """Why there was no answer, in words that name neither the URL nor what was sent."""
+    exchange.unsent = isinstance(error, aiohttp.ClientConnectorError | _Forbidden)
+    if "not a public address" in str(getattr(error, "os_error", error)):
+        exchange.broken = "The MCP server's URL leads to an address that is not public."
+    elif isinstance(error, ClientConnectorDNSError):
+        exchange.broken = "The MCP server's host could not be found."
+    elif isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
+        exchange.broken = "The MCP server could not be reached."
+    else:
+        exchange.broken = "The connection to the MCP server failed."

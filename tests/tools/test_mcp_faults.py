@@ -1,0 +1,440 @@
+"""`mcp` against servers that misbehave: the model is told, the response goes on, nothing hangs."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from openai import OpenAI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from tests.api.asking import Json
+from tests.conftest import Running, checked_client, config_for
+from tests.ledger import covers
+from tests.scripted import PATIENCE, Answer, Called, Upstream
+from tests.tools.mcp_servers import Served, Toolset, served
+from tests.tools.using import ask, calls, offered, read, stream, told
+
+from antiphon.config import Config, McpServer, McpSettings, Outbound, Tools
+
+# The library's own servers, which run in this process, leave streams open when they are stopped.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+Behaviour = Callable[[Request, Json], Any]
+
+
+class Crooked:
+    """An MCP server of old that misbehaves: `lists` and `calls` make its answers."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.reset()
+        app = Starlette(routes=[Route("/mcp", self._answer, methods=["GET", "POST", "DELETE"])])
+        self.served = Served(app)
+
+    def reset(self) -> None:
+        self.lists: Behaviour = lambda request, body: result(body, {"tools": [tool("do")]})
+        self.calls: Behaviour = lambda request, body: result(body, {"content": [text("done")]})
+        self.starts: Behaviour | None = None
+        self.gone = threading.Event()
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method != "POST":
+            return Response(status_code=405)
+        body = await request.json()
+        method = body.get("method", "")
+        if self.starts is not None:
+            return await _given(self.starts(request, body))
+        if method == "initialize":
+            return result(
+                body,
+                {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "crooked", "version": "1"},
+                },
+            )
+        if "id" not in body:
+            return Response(status_code=202)
+        if method == "tools/list":
+            return await _given(self.lists(request, body))
+        if method == "tools/call":
+            return await _given(self.calls(request, body))
+        return error(body, -32601, "Method not found")
+
+
+async def _given(answer: Any) -> Response:
+    found: Response = await answer if asyncio.iscoroutine(answer) else answer
+    return found
+
+
+def result(body: Json, value: Any) -> Response:
+    return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "result": value})
+
+
+def error(body: Json, code: int, message: str) -> Response:
+    return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "error": {"code": code, "message": message}})
+
+
+def text(words: str) -> Json:
+    return {"type": "text", "text": words}
+
+
+def tool(name: str, **members: Any) -> Json:
+    return {"name": name, "inputSchema": {"type": "object"}, **members}
+
+
+async def hang(request: Request, body: Json) -> Response:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response(status_code=500)
+
+
+def cut(request: Request, body: Json) -> Response:
+    async def pieces() -> Any:
+        yield b'{"jsonrpc": "2.0", "id"'
+        raise ConnectionAbortedError
+
+    return StreamingResponse(pieces(), media_type="application/json", headers={"content-length": "1000"})
+
+
+def status(code: int) -> Behaviour:
+    return lambda request, body: Response("no", status_code=code)
+
+
+def gives(value: Any) -> Behaviour:
+    return lambda request, body: result(body, value)
+
+
+def html(request: Request, body: Json) -> Response:
+    return HTMLResponse("<h1>Hello</h1>")
+
+
+def garbage(request: Request, body: Json) -> Response:
+    return Response(b"\x00{{{", media_type="application/json")
+
+
+def silent_stream(request: Request, body: Json) -> Response:
+    async def nothing() -> Any:
+        yield b": nothing\n\n"
+
+    return StreamingResponse(nothing(), media_type="text/event-stream")
+
+
+def compressed(request: Request, body: Json) -> Response:
+    return Response(b"\x1f\x8b", media_type="application/json", headers={"content-encoding": "gzip"})
+
+
+def away(request: Request, body: Json) -> Response:
+    return RedirectResponse("http://169.254.169.254/latest", status_code=307)
+
+
+def huge(request: Request, body: Json) -> Response:
+    return result(body, {"content": [text("x" * 100_000)]})
+
+
+@pytest.fixture(scope="module")
+def crooked_server() -> Iterator[Crooked]:
+    crooked = Crooked()
+    with crooked.served:
+        yield crooked
+
+
+@pytest.fixture
+def crooked(crooked_server: Crooked) -> Crooked:
+    crooked_server.reset()
+    return crooked_server
+
+
+STDIO = """
+import os, sys
+from fastmcp import FastMCP
+server = FastMCP("local")
+@server.tool
+def greet() -> str:
+    return os.environ["WORD"]
+@server.tool
+def die() -> str:
+    os._exit(1)
+server.run(show_banner=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def config(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    data = tmp_path_factory.mktemp("data")
+    script = data / "server.py"
+    script.write_text(STDIO)
+    limits = McpSettings(call_seconds=1, list_seconds=15, result_bytes=50_000, cache_seconds=0)
+    return replace(
+        config_for(_upstream, data),
+        outbound=Outbound(allow_private=True),
+        tools=Tools(mcp=limits),
+        mcp_servers={
+            "local": McpServer(command=sys.executable, args=[str(script)], env={"WORD": "hello"}),
+            "absent": McpServer(command="/no/such/command"),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def client(config: Config) -> Iterator[OpenAI]:
+    with Running(config) as running, checked_client(running.url) as client:
+        yield client
+
+
+def at(served: Served, **members: Any) -> Json:
+    base = {"type": "mcp", "server_label": "s", "server_url": f"{served.url}/mcp"}
+    return base | {"require_approval": "never"} | members
+
+
+DO = calls("s__do", "{}")
+
+CALLS = [
+    pytest.param(hang, "did not answer within 1 seconds", id="hangs"),
+    pytest.param(status(401), "HTTP 401 Unauthorized", id="401"),
+    pytest.param(status(403), "HTTP 403 Forbidden", id="403"),
+    pytest.param(status(404), "HTTP 404 Not Found", id="404"),
+    pytest.param(status(500), "HTTP 500", id="500"),
+    pytest.param(html, "Unexpected content type", id="html"),
+    pytest.param(garbage, "Failed to parse JSON", id="garbage"),
+    pytest.param(cut, "broke off its answer", id="cut off"),
+    pytest.param(silent_stream, "ended without a response", id="stream without an answer"),
+    pytest.param(compressed, "compressed its answer", id="compressed"),
+    pytest.param(away, "not followed", id="redirect"),
+    pytest.param(huge, "larger than 50000 bytes", id="huge"),
+    pytest.param(
+        lambda request, body: result(body, {"content": "?"}), "does not fit the protocol", id="wrong shape"
+    ),
+    pytest.param(lambda request, body: error(body, -32000, "out of order"), "out of order", id="error"),
+    pytest.param(status(202), "202", id="accepted only"),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "words"), CALLS)
+def test_a_call_that_goes_wrong_is_told_and_the_response_goes_on(
+    client: OpenAI, upstream: Upstream, crooked: Crooked, behaviour: Behaviour, words: str
+) -> None:
+    crooked.calls = behaviour
+    upstream.script(DO, Answer("Sorry"))
+
+    answer = ask(client, at(crooked.served))
+
+    _, call, message = answer["output"]
+    assert (answer["status"], call["status"], call["output"]) == ("completed", "failed", None)
+    assert words in call["error"]["message"]
+    assert words in read(upstream)[-1]["content"]
+    assert message["content"][0]["text"] == "Sorry"
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 500])
+def test_an_http_status_is_told_as_such(
+    client: OpenAI, upstream: Upstream, crooked: Crooked, code: int
+) -> None:
+    crooked.calls = status(code)
+    upstream.script(DO, Answer("Sorry"))
+
+    failed = ask(client, at(crooked.served))["output"][1]["error"]
+
+    assert (failed["type"], failed["code"]) == ("http_error", code)
+
+
+LISTS = [
+    pytest.param(status(401), "HTTP 401", id="401"),
+    pytest.param(status(500), "HTTP 500", id="500"),
+    pytest.param(html, "Unexpected content type", id="html"),
+    pytest.param(garbage, "Failed to parse JSON", id="garbage"),
+    pytest.param(
+        lambda request, body: result(body, {"tools": [{"name": 1}]}), "does not fit", id="wrong shape"
+    ),
+    pytest.param(
+        lambda request, body: result(body, {"tools": [tool("x" * 60_000)]}), "larger than 50000", id="huge"
+    ),
+    pytest.param(lambda request, body: error(body, -32000, "out of order"), "out of order", id="error"),
+]
+
+
+@covers("event.response.mcp_list_tools.failed")
+@pytest.mark.parametrize("at_once", [False, True], ids=["listing", "connecting"])
+@pytest.mark.parametrize(("behaviour", "words"), LISTS)
+def test_a_listing_that_goes_wrong_is_told_and_the_response_goes_on(
+    client: OpenAI, upstream: Upstream, crooked: Crooked, behaviour: Behaviour, words: str, at_once: bool
+) -> None:
+    crooked.lists = behaviour
+    crooked.starts = behaviour if at_once else None
+    upstream.script(Answer("Sorry"))
+
+    events = stream(client, at(crooked.served))
+
+    assert told(events)[1:4] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed", "output_item.done"]
+    listing, message = events[-1]["response"]["output"]
+    if not at_once:
+        assert words in listing["error"]
+    assert listing["error"] in read(upstream)[-1]["content"]
+    assert message["content"][0]["text"] == "Sorry"
+
+
+def test_a_server_that_nobody_runs_is_told(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Sorry"))
+    nowhere = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:9/mcp"}
+
+    answer = ask(client, nowhere)
+
+    assert answer["output"][0]["error"] == "The MCP server could not be reached."
+
+
+def test_a_choice_of_a_server_that_fails_is_left_to_the_model(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Sorry"))
+    nowhere = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:9/mcp"}
+
+    answer = ask(client, nowhere, tool_choice={"type": "mcp", "server_label": "s", "name": "do"})
+
+    assert answer["status"] == "completed"
+
+
+def test_one_server_that_fails_leaves_the_others(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    upstream.script(DO, Answer("ok"))
+    nowhere = {"type": "mcp", "server_label": "n", "server_url": "http://127.0.0.1:9/mcp"}
+
+    output = ask(client, nowhere, at(crooked.served))["output"]
+
+    assert [item["type"] for item in output] == ["mcp_list_tools"] * 2 + ["mcp_call", "message"]
+    assert output[2]["output"] == "done"
+
+
+def test_tools_of_one_name_are_offered_once(client: OpenAI, upstream: Upstream, crooked: Crooked) -> None:
+    crooked.lists = lambda request, body: result(
+        body, {"tools": [tool("do", description="first"), tool("do", description="second")]}
+    )
+    upstream.script(Answer("Hi"))
+
+    ask(client, at(crooked.served))
+
+    assert offered(upstream)["s__do"]["description"] == "first"
+
+
+def test_a_schema_that_is_none_does_not_spoil_the_turn(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    lie = {"type": "object", "properties": {"a": {"type": "banana"}}}
+    crooked.lists = lambda request, body: result(body, {"tools": [tool("do") | {"inputSchema": lie}]})
+    upstream.script(DO, Answer("ok"))
+
+    answer = ask(client, at(crooked.served))
+
+    assert offered(upstream)["s__do"]["parameters"] == {"type": "object", "properties": {}}
+    assert answer["output"][1]["output"] == "done"
+
+
+def test_names_that_upstreams_do_not_take_are_replaced(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    crooked.lists = lambda request, body: result(body, {"tools": [tool("a.b/c"), tool("n" * 128)]})
+    upstream.script(Answer("Hi"))
+
+    ask(client, at(crooked.served, server_label="my server"))
+
+    assert all(len(name) <= 64 and name.startswith("my_server__") for name in offered(upstream))
+    assert len(offered(upstream)) == 2
+
+
+def test_a_result_that_breaks_its_own_schema_fails(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    promised = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    crooked.lists = lambda request, body: result(body, {"tools": [tool("do", outputSchema=promised)]})
+    crooked.calls = lambda request, body: result(
+        body, {"content": [text("x")], "structuredContent": {"n": "many"}}
+    )
+    upstream.script(DO, Answer("Sorry"))
+
+    assert "Invalid structured content" in ask(client, at(crooked.served))["output"][1]["error"]["message"]
+
+
+def test_private_addresses_are_not_reached(upstream: Upstream, crooked: Crooked, tmp_path: Path) -> None:
+    with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
+        for url in (f"{crooked.served.url}/mcp", crooked.served.url.replace("127.0.0.1", "localhost")):
+            upstream.script(Answer("Sorry"))
+            answer = ask(client, at(crooked.served, server_url=url))
+            assert answer["output"][0]["error"].endswith("an address that is not public.")
+
+
+# ---- servers that come and go -------------------------------------------------------------------------
+
+
+def test_a_server_that_was_started_again_is_connected_to_again(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    upstream.script(DO, Answer("ok"))
+    ask(client, at(crooked.served))
+    lost = [status(404)]
+    crooked.calls = lambda request, body: (
+        lost.pop()(request, body) if lost else result(body, {"content": [text("back")]})
+    )
+    upstream.script(DO, Answer("ok"))
+
+    assert ask(client, at(crooked.served))["output"][1]["output"] == "back"
+
+
+def test_the_installations_own_servers_are_named_by_their_label(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(calls("local__greet", "{}"), Answer("ok"))
+
+    answer = ask(client, {"type": "mcp", "server_label": "local", "require_approval": "never"})
+
+    assert answer["output"][1]["output"] == "hello"
+
+
+def test_a_server_that_dies_in_mid_call_is_told_and_started_again(client: OpenAI, upstream: Upstream) -> None:
+    local = {"type": "mcp", "server_label": "local", "require_approval": "never"}
+    upstream.script(calls("local__die", "{}"), calls("local__greet", "{}"), Answer("ok"))
+
+    _, died, greeted, _ = ask(client, local)["output"]
+
+    assert (died["status"], died["error"]["type"]) == ("failed", "mcp_protocol_error")
+    assert greeted["output"] == "hello"
+
+
+def test_a_server_that_cannot_be_started_is_told(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Sorry"))
+
+    answer = ask(client, {"type": "mcp", "server_label": "absent"})
+
+    assert "could not be started" in answer["output"][0]["error"]
+
+
+def test_old_servers_are_reached_by_their_stream_of_events(client: OpenAI, upstream: Upstream) -> None:
+    with served(Toolset().server(), "sse") as old:
+        upstream.script(calls("s__add", '{"a":1,"b":2}'), Answer("3"))
+        answer = ask(client, at(old))
+    assert answer["output"][1]["output"] == "3"
+
+
+def test_twenty_calls_are_made_at_once(client: OpenAI, upstream: Upstream) -> None:
+    things = Toolset()
+    with served(things.server()) as mcp:
+        upstream.script(Answer(calls=[Called("s__meet")] * 20), Answer("ok"))
+        answer = ask(client, at(mcp))
+    assert [item["output"] for item in answer["output"][1:-1]] == ["met"] * 20
+
+
+def test_a_client_that_goes_away_stops_the_call(config: Config, upstream: Upstream, tmp_path: Path) -> None:
+    things = Toolset()
+    patient = replace(config, data_dir=str(tmp_path), tools=Tools())
+    with served(things.server()) as mcp, Running(patient) as running, checked_client(running.url) as client:
+        upstream.script(calls("s__wait", "{}"))
+        events = client.responses.create(model="m", input="Hi", tools=[at(mcp)], stream=True)  # type: ignore[list-item]
+        for event in events:
+            if event.type == "response.mcp_call_arguments.done":
+                break
+        assert things.begun.wait(PATIENCE)
+        events.close()
+        assert things.ended.wait(PATIENCE), "the call went on"
