@@ -1,9 +1,11 @@
 """A long silence of the model is not a dead connection."""
 
+import json
 from pathlib import Path
 
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Gate, Upstream
+from websockets.sync.client import connect
 
 from antiphon.config import Server
 
@@ -34,3 +36,19 @@ def test_the_streaming_helper_does_not_mind(upstream: Upstream, tmp_path: Path) 
                 if pulses == 3:
                     gate.open()
             assert stream.get_final_response().output_text == "Hello"
+
+
+def test_a_connection_says_so_too(upstream: Upstream, tmp_path: Path) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello", size=2, gate=gate))
+    settings = Server(verify=True, keep_alive=0.1)
+    with Running(config_for(upstream, tmp_path, settings)) as server:
+        address = server.url.replace("http", "ws") + "/v1/responses"
+        with connect(address) as socket:
+            socket.send('{"type": "response.create", "model": "m", "input": "hi"}')
+            told = [json.loads(socket.recv(timeout=10))]
+            while told[-1]["type"] != "response.completed":
+                told.append(json.loads(socket.recv(timeout=10)))
+                if [event["type"] for event in told].count("response.in_progress") == 3:
+                    gate.open()
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))

@@ -57,3 +57,9 @@ def test_names_reach_the_backend_that_has_them(upstream: Upstream, tmp_path: Pat
 def test_a_backend_that_is_down_hides_no_other(upstream: Upstream, tmp_path: Path) -> None:
     with Running(two_backends(upstream, tmp_path)) as running, checked_client(running.url) as client:
         assert client.models.retrieve("gpt-5").created == SCRIPTED["created"]
+
+
+def test_codex_finds_a_catalogue_beside_the_list(http: httpx2.Client, upstream: Upstream) -> None:
+    listed = http.get("/v1/models", params={"client_version": "0.169.0"}).json()
+    assert listed["models"] == []
+    assert [model["id"] for model in listed["data"]] == list(upstream.models)

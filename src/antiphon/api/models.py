@@ -11,9 +11,11 @@ from antiphon.protocol.errors import NotFound
 
 
 async def list_models(request: Request) -> HttpResponse:
-    """GET /models"""
+    """GET /models. Codex, which tells its version, looks for a catalogue in `models`; an empty one leaves it
+    with what it knows itself."""
     models = await services(request).engine.router.models()
-    return json({"object": "list", "data": [_show(model) for model in models]})
+    page: dict[str, object] = {"object": "list", "data": [_show(model) for model in models]}
+    return json({**page, "models": []} if "client_version" in request.query_params else page)
 
 
 async def retrieve(request: Request) -> HttpResponse:

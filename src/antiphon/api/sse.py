@@ -4,16 +4,17 @@ Frames as on the real API (BEHAVIOURS.md section 1): LF line ends, one line of d
 one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
-import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from random import getrandbits
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
+from antiphon.api.pulse import Pulse
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.wire import encode
@@ -83,8 +84,6 @@ class EventStream:
         self._frame = frame
         self._pulse = pulse
         self._seconds = seconds
-        self._told = 0.0
-        """When something was told last, in the loop's time."""
         self._next = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,33 +91,22 @@ class EventStream:
             told = await anext(batches)
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._send(send, told)
-            beating = asyncio.create_task(self._beat(send))
-            try:
-                async for told in batches:
-                    await self._send(send, told)
-            except Exception:
-                log.exception("stream failed")
-                await self._send(send, [_crash(self._next)])
-            finally:
-                beating.cancel()
+            async with Pulse(self._seconds, self._pulse, partial(self._send, send)) as pulse:
+                try:
+                    async for told in batches:
+                        await self._send(send, told)
+                        pulse.sent()
+                except Exception:
+                    log.exception("stream failed")
+                    await self._send(send, [_crash(self._next)])
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send, told: Sequence[Event]) -> None:
         if not told:
             return
-        self._told = asyncio.get_running_loop().time()
         self._next = told[-1].sequence_number + 1
         body = b"".join(map(self._frame, told))
         await send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def _beat(self, send: Send) -> None:
-        """Tell that we are still there, whenever nothing else was told for a while."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._told + self._seconds - loop.time())
-            if loop.time() >= self._told + self._seconds:
-                await self._send(send, self._pulse())
-                self._told = loop.time()
 
 
 def _crash(sequence_number: int) -> Event:

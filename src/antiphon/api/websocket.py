@@ -5,13 +5,16 @@ time; what comes meanwhile waits. Lanes (`stream_id`) run side by side.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics
+from antiphon.api.pulse import Pulse
 from antiphon.api.services import Services
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
@@ -137,12 +140,21 @@ class Connection:
 
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
         running = self._services.engine.run(self._project, parsed, self._memory)
-        async with running as run, aclosing(run.events()) as batches:
+        seconds = self._services.config.server.keep_alive
+        async with (
+            running as run,
+            aclosing(run.events()) as batches,
+            Pulse(seconds, run.keep_alive, partial(self._tell, lane)) as pulse,
+        ):
             async for told in batches:
-                for event in told:
-                    await self._socket.send_text(_text(event, lane))
+                await self._tell(lane, told)
+                pulse.sent()
         metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
+
+    async def _tell(self, lane: str | None, told: Sequence[Event]) -> None:
+        for event in told:
+            await self._socket.send_text(_text(event, lane))
 
     def _remember(self, lane: str | None, run: Run) -> None:
         response = run.machine.snapshot()
