@@ -4,70 +4,38 @@ The server is uvicorn in a thread, with SQLite in a temporary directory, and fol
 writes (`verify`). Its upstream is scripted; the clients' transport checks every answer (`wire.py`).
 """
 
-import asyncio
 import contextlib
-import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 import uvloop
 from openai import AsyncOpenAI, OpenAI
 from tests.scripted import Upstream
+from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.config import BackendSettings, Config, Server
 
 
-class Running:
-    """A server that runs in a thread of its own."""
+class Running(Served):
+    """Antiphon, run as `antiphon serve` runs it."""
 
     def __init__(self, config: Config) -> None:
-        settings = uvicorn.Config(
+        super().__init__(
             create_app(config),
+            uvloop.run,
             loop="uvloop",
             http="httptools",
             ws="websockets-sansio",
             log_level="error",
-            lifespan="on",
         )
-        self._server = uvicorn.Server(settings)
-        # Of a socket that says no protocol asyncio does not know that it may send at once.
-        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
-        self._socket.bind(("127.0.0.1", 0))
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    @property
-    def url(self) -> str:
-        host, port = self._socket.getsockname()
-        return f"http://{host}:{port}"
-
-    def __enter__(self) -> "Running":
-        self._thread.start()
-        assert self._ready.wait(20), "the server did not start"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(20)
-        self._socket.close()
-        assert not self._thread.is_alive(), "the server did not stop"
-
-    def _run(self) -> None:
-        started = self._server.startup
-
-        async def startup(sockets: list[socket.socket] | None = None) -> None:
-            await started(sockets)
-            self._ready.set()
-
-        self._server.startup = startup  # type: ignore[method-assign]
-        with contextlib.suppress(asyncio.CancelledError):
-            uvloop.run(self._server.serve([self._socket]))
+    def stop(self) -> None:
+        super().stop()
+        assert not self.thread.is_alive(), "the server did not stop"
 
 
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:

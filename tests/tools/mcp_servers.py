@@ -3,59 +3,27 @@
 import asyncio
 import contextlib
 import gc
-import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from fastmcp import Context, FastMCP
 from fastmcp.utilities.types import Image
 from mcp.types import EmbeddedResource, ImageContent, TextContent, TextResourceContents, ToolAnnotations
+from tests.served import Served
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-class Served:
-    """An ASGI application in a thread of its own."""
+class ServedMcp(Served):
+    """An MCP server."""
 
     def __init__(self, app: Any) -> None:
-        config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    @property
-    def url(self) -> str:
-        host, port = self._socket.getsockname()
-        return f"http://{host}:{port}"
-
-    def __enter__(self) -> "Served":
-        self._thread.start()
-        assert self._ready.wait(20), "the server did not start"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().__init__(app, log_level="critical", timeout_graceful_shutdown=1)
 
     def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(20)
-        self._socket.close()
+        super().stop()
         gc.collect()  # the library's servers leave streams open when they are stopped
-
-    def _run(self) -> None:
-        started = self._server.startup
-
-        async def startup(sockets: list[socket.socket] | None = None) -> None:
-            await started(sockets)
-            self._ready.set()
-
-        self._server.startup = startup  # type: ignore[method-assign]
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._server.serve([self._socket]))
 
 
 class Meeting:
@@ -145,8 +113,8 @@ class Toolset:
 
 
 @contextlib.contextmanager
-def served(server: "FastMCP[Any]", transport: Any = "http") -> Iterator[Served]:
-    with Served(server.http_app(transport=transport, path="/mcp")) as running:
+def served(server: "FastMCP[Any]", transport: Any = "http") -> Iterator[ServedMcp]:
+    with ServedMcp(server.http_app(transport=transport, path="/mcp")) as running:
         yield running
 
 
