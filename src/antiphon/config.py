@@ -95,6 +95,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     response_seconds: Annotated[float, Meta(gt=0)] | None = None
     """A response that takes longer is ended as failed."""
+    background_runs: Annotated[int, Meta(ge=1)] = 16
+    """How many background responses run at once, in each server process."""
+    background_queue: Annotated[int, Meta(ge=1)] = 1000
+    """How many wait for their turn; the next one is refused."""
+    background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
+    """How long one may run."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
 

@@ -18,10 +18,11 @@ from antiphon.api.services import Services
 from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Outbound
+from antiphon.config import Config, Connector, Limits, Outbound
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher, anywhere, is_public
 from antiphon.context.seal import Seal
+from antiphon.engine.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.base import Local, Remote
@@ -48,9 +49,10 @@ def create_app(config: Config) -> ASGIApp:
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
+        background = Background(engine, seal, _capacity(config.limits), metrics.count_response)
         try:
-            async with filing.swept():
-                yield {"services": Services(config, engine, store, filing)}
+            async with filing.swept(), background.carrying():
+                yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if means.mcp is not None:
                 await means.mcp.close()
@@ -64,6 +66,12 @@ def create_app(config: Config) -> ASGIApp:
 def _fetcher(settings: Outbound) -> Fetcher:
     reachable = anywhere if settings.allow_private else is_public
     return Fetcher(reachable, settings.max_bytes, settings.seconds)
+
+
+def _capacity(limits: Limits) -> Capacity:
+    return Capacity(
+        runs=limits.background_runs, queue=limits.background_queue, seconds=limits.background_seconds
+    )
 
 
 def _means(config: Config) -> Means:

@@ -20,6 +20,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from antiphon.store.files import Files
     from antiphon.store.prompts import Prompts
+    from antiphon.store.runs import Runs
 
 Order = Literal["asc", "desc"]
 
@@ -86,6 +87,11 @@ class Store(Protocol):
         """The prompt templates."""
         ...
 
+    @property
+    def runs(self) -> "Runs":
+        """The background runs."""
+        ...
+
     async def save_response(self, project: str, row: ResponseRow) -> None:
         """Keep a finished response with its items. With a conversation its items are appended there
         (and nothing is when the conversation was deleted meanwhile). Items whose id is already stored
@@ -103,7 +109,8 @@ class Store(Protocol):
         ...
 
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
-        """All items up to and including the response's output, oldest first."""
+        """All items up to and including the response's output, oldest first. None also for a response
+        that is still being made."""
         ...
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
@@ -153,7 +160,8 @@ class Store(Protocol):
     async def delete_conversation_item(self, project: str, conversation_id: str, item_id: str) -> bool: ...
 
     async def lock_conversation(self, project: str, conversation_id: str, holder: str, lease: float) -> bool:
-        """Take or renew the right to write, for `lease` seconds. False: another holder has it."""
+        """Take or renew the right to write, for `lease` seconds. False: another holder has it, or a
+        background run of the conversation has not ended."""
         ...
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None: ...

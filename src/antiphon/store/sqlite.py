@@ -12,20 +12,26 @@ from pathlib import Path
 from antiphon.store import sqlite_conversations as conversations
 from antiphon.store import sqlite_responses as responses
 from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
-from antiphon.store.sqlite_connection import Readers, Writer, prepare
+from antiphon.store.sqlite_connection import Readers, Writer, prepare, transaction
 from antiphon.store.sqlite_files import SqliteFiles
+from antiphon.store.sqlite_presence import Presence
 from antiphon.store.sqlite_prompts import SqlitePrompts
+from antiphon.store.sqlite_runs import SqliteRuns, free_all
 
 
 class SqliteStore:
     """A `Store` in a file, which other processes may use at the same time."""
 
-    def __init__(self, writer: Writer, readers: Readers, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, writer: Writer, readers: Readers, presence: Presence, clock: Callable[[], float]
+    ) -> None:
+        self._presence = presence
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self.files = SqliteFiles(writer, readers, clock)
         self.prompts = SqlitePrompts(writer, readers)
+        self.runs = SqliteRuns(writer, readers, clock)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> "SqliteStore":
@@ -35,11 +41,17 @@ class SqliteStore:
         """
         path = Path(path)
         db = await asyncio.to_thread(prepare, path)
-        return cls(Writer(db), Readers(path), clock)
+        presence = await asyncio.to_thread(Presence, path)
+        with presence.arriving() as alone:
+            if alone:
+                with transaction(db):
+                    free_all(db)
+        return cls(Writer(db), Readers(path), presence, clock)
 
     async def close(self) -> None:
         await self._writer.close()
         await self._readers.close()
+        self._presence.leave()
 
     # ---- responses ----
 

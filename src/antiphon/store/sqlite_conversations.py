@@ -87,7 +87,10 @@ def lock(
     sql = """
         UPDATE conversations SET lock_holder = :holder, locked_until = :until
         WHERE project_id = :project AND id = :id
-            AND (lock_holder IS NULL OR lock_holder = :holder OR locked_until <= :now)"""
+            AND (lock_holder IS NULL OR lock_holder = :holder OR locked_until <= :now)
+            AND NOT EXISTS (
+                SELECT 1 FROM runs
+                WHERE project_id = :project AND conversation_id = :id AND status <> 'ended')"""
     values = {
         "project": project,
         "id": conversation_id,
