@@ -7,7 +7,7 @@ with one whose process died. So a crash is nothing special: it leaves a run with
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from msgspec import Struct
@@ -94,19 +94,24 @@ class Background:
         return response
 
     async def cancel(self, project: str, response_id: str) -> None:
-        """Cancel a run, wherever it is carried; returns when it has ended."""
+        """Cancel a run, wherever it is carried; returns when it has ended, or will not do so soon."""
         if not await self._runs.cancel(project, response_id):
             return
         if response_id in self._carried:
             carrier, task = self._carried[response_id]
             carrier.cancel(task)
-        async with asyncio.timeout(PATIENCE):
-            while await self._runs.running(project, response_id):
-                if response_id not in self._carried:
-                    claim = await self._runs.claim(self._owner, LEASE, (project, response_id))
-                    if claim is not None:
-                        self._take(claim)
-                await self._runs.news(response_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._until_ended(project, response_id)
+
+    async def _until_ended(self, project: str, response_id: str) -> None:
+        """A run that waits, or whose process died, is ended here."""
+        while await self._runs.running(project, response_id):
+            if response_id not in self._carried:
+                claim = await self._runs.claim(self._owner, LEASE, (project, response_id))
+                if claim is not None:
+                    self._take(claim)
+            await self._runs.news(response_id)
 
     @asynccontextmanager
     async def carrying(self) -> AsyncIterator[None]:
@@ -133,11 +138,9 @@ class Background:
                     self._take(claim)
             except Exception:
                 log.exception("no run could be claimed")
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE):
                     await self._awake.wait()
-            except TimeoutError:
-                pass
 
     def _take(self, claim: Claim) -> None:
         if claim.id in self._carried:

@@ -1,7 +1,7 @@
 """The log of a background run, written down before anybody reads it.
 
-Deltas are gathered for a moment and written together. What a crash must not forget is waited for: an item
-that is done, a call that is about to be made.
+Deltas are gathered for a moment and written together. What others must know is waited for: that it runs,
+an item that is done, a call that is about to be made.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from antiphon.store.runs import Claim, Record, RunEnd, Runs
 GATHER = 0.05
 """Seconds of deltas that are written together: as long as a reader is behind, at most."""
 
-_BOUNDARIES = (events.ItemDone, events.McpArgumentsDone)
+_BOUNDARIES = (events.InProgress, events.ItemDone, events.McpArgumentsDone)
 
 
 class Journal:
