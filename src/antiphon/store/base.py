@@ -20,6 +20,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from antiphon.store.files import Files
     from antiphon.store.prompts import Prompts
+    from antiphon.store.webhooks import Deliveries
 
 Order = Literal["asc", "desc"]
 
@@ -84,6 +85,11 @@ class Store(Protocol):
     @property
     def prompts(self) -> "Prompts":
         """The prompt templates."""
+        ...
+
+    @property
+    def webhooks(self) -> "Deliveries":
+        """The deliveries of webhooks."""
         ...
 
     async def save_response(self, project: str, row: ResponseRow) -> None:

@@ -15,6 +15,7 @@ from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, Respo
 from antiphon.store.sqlite_connection import Readers, Writer, prepare
 from antiphon.store.sqlite_files import SqliteFiles
 from antiphon.store.sqlite_prompts import SqlitePrompts
+from antiphon.store.sqlite_webhooks import SqliteWebhooks
 
 
 class SqliteStore:
@@ -26,6 +27,7 @@ class SqliteStore:
         self._clock = clock
         self.files = SqliteFiles(writer, readers, clock)
         self.prompts = SqlitePrompts(writer, readers)
+        self.webhooks = SqliteWebhooks(writer, readers)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> "SqliteStore":
