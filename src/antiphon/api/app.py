@@ -31,6 +31,8 @@ from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 from antiphon.tools.base import Means
+from antiphon.webhooks.endpoints import Endpoint, key_of
+from antiphon.webhooks.sender import Webhooks
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -45,11 +47,12 @@ def create_app(config: Config) -> ASGIApp:
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
         means = _means(config)
+        webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
         try:
-            async with filing.swept():
+            async with filing.swept(), webhooks.running():
                 yield {"services": Services(config, engine, store, filing)}
         finally:
             if means.mcp is not None:
@@ -111,6 +114,13 @@ def _backends(config: Config) -> Iterator[BackendConfig]:
             context_window=settings.context_window,
             structured_output=settings.structured_output,
         )
+
+
+def _endpoints(config: Config) -> Iterator[Endpoint]:
+    """The configured endpoints of webhooks, with their secrets read from the environment."""
+    for name, settings in config.webhooks.items():
+        secret = settings.secret or os.environ.get(settings.secret_env or "", "")
+        yield Endpoint(name, settings.url, key_of(secret), frozenset(settings.events), settings.project)
 
 
 async def health(_: Request) -> PlainTextResponse:
