@@ -22,8 +22,7 @@ T = TypeVar("T")
 
 app = typer.Typer(help="The webhooks that were sent, and that wait.")
 
-_WIDE = 220
-"""Columns of a table that is not shown in a terminal: nothing is cut off."""
+_TITLES = ("created", "status", "attempts", "endpoint", "event", "delivery", "response", "last error")
 _KEY_BYTES = 32
 
 
@@ -96,23 +95,18 @@ def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]")
 
 
 def _show(rows: "Sequence[DeliveryRow]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDE
-    table = Table(box=None, pad_edge=False)
-    for title in ("created", "status", "attempts", "endpoint", "event"):
-        table.add_column(title, no_wrap=True)
-    for title in ("delivery", "response", "last error"):
-        table.add_column(title, overflow="fold")
+    """A table whose lines are as long as they are: what is cut off cannot be copied."""
     now = time.time()
-    for row in rows:
-        created = datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M:%S")
-        cells = (row.endpoint, row.type, row.id, row.response_id, row.error or "")
-        table.add_row(created, _status(row, now), str(row.attempts), *map(_plain, cells))
-    console.print(table)
+    lines = [_TITLES, *(_cells(row, now) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cells(row: "DeliveryRow", now: float) -> tuple[str, ...]:
+    created = datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M:%S")
+    status, attempts = _status(row, now), str(row.attempts)
+    return created, status, attempts, row.endpoint, row.type, row.id, row.response_id, row.error or ""
 
 
 def _status(row: "DeliveryRow", now: float) -> str:
@@ -123,9 +117,3 @@ def _status(row: "DeliveryRow", now: float) -> str:
         if seconds >= size:
             return f"pending, in {seconds / size:.0f} {unit}"
     return f"pending, in {seconds:.0f} s"
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

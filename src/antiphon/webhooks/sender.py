@@ -7,6 +7,7 @@ under way when a process died is due again when its lease ends; so an event may 
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -212,7 +213,7 @@ class _Courier:
         told = log.bind(
             delivery=taken.delivery.id,
             endpoint=self._endpoint.name,
-            event=taken.delivery.type,
+            type=taken.delivery.type,
             response=taken.delivery.response_id,
             attempt=taken.attempt,
         )
@@ -231,5 +232,7 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return "No secure connection: its certificate or TLS was not accepted."
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"It could not be connected to: {error.os_error.strerror or 'no reason given'}."
+        number = error.os_error.errno
+        reason = os.strerror(number).lower() if number else "no reason given"
+        return f"It could not be connected to: {reason}."
     return f"The connection broke: {type(error).__name__}."
