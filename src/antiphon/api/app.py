@@ -30,6 +30,7 @@ from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
+from antiphon.store.retention import Retention, rules
 from antiphon.tools.base import Means
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
@@ -47,12 +48,14 @@ def create_app(config: Config) -> ASGIApp:
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
         means = _means(config)
+        kept = config.retention
+        retention = Retention(rules(store, kept.responses_days, kept.deliveries_days))
         webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
         try:
-            async with filing.swept(), webhooks.running():
+            async with filing.swept(), retention.swept(), webhooks.running():
                 yield {"services": Services(config, engine, store, filing)}
         finally:
             if means.mcp is not None:

@@ -135,8 +135,8 @@ class Store(Protocol):
     ) -> ConversationRow | None: ...
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8); those of a response go
-        when that response is deleted too."""
+        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8), until `expire_left_items`;
+        those of a response go when that response is deleted too."""
         ...
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
@@ -163,5 +163,15 @@ class Store(Protocol):
         ...
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None: ...
+
+    async def expire_responses(self, before: float, limit: int) -> int:
+        """Delete, in every project, responses that were created before (seconds since the epoch), as
+        `delete_response` does: the oldest first, at most `limit`. Gives how many went."""
+        ...
+
+    async def expire_left_items(self, before: float, limit: int) -> int:
+        """Forget, in every project, the items of at most `limit` conversations that were deleted before,
+        except what responses need: that goes with them. Gives of how many conversations."""
+        ...
 
     async def close(self) -> None: ...
