@@ -306,7 +306,6 @@ async def test_an_endpoint_that_does_not_answer_keeps_no_other_waiting(
             made = await end(webhooks, store, clock, *(f"resp_{n}" for n in range(30)))
             for _ in range(30):
                 await receiver.next()
-        assert stuck.most_at_once <= AT_ONCE
         late = await row(store, next(d for d in made if d.endpoint == "stuck"))
         assert (late.status, late.error) == ("pending", "It did not answer within 0.2 seconds.")
 
