@@ -31,7 +31,10 @@ from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
+from antiphon.store.retention import Retention, rules
 from antiphon.tools.base import Means
+from antiphon.webhooks.endpoints import Endpoint, key_of
+from antiphon.webhooks.sender import Webhooks
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -46,12 +49,17 @@ def create_app(config: Config) -> ASGIApp:
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
         means = _means(config)
+        kept = config.retention
+        retention = Retention(rules(store, kept.responses_days, kept.events_hours, kept.deliveries_days))
+        webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
-        background = Background(engine, seal, _capacity(config.limits), metrics.count_response)
+        background = Background(
+            engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
+        )
         try:
-            async with filing.swept(), background.carrying():
+            async with filing.swept(), retention.swept(), webhooks.running(), background.carrying():
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if means.mcp is not None:
@@ -119,6 +127,13 @@ def _backends(config: Config) -> Iterator[BackendConfig]:
             context_window=settings.context_window,
             structured_output=settings.structured_output,
         )
+
+
+def _endpoints(config: Config) -> Iterator[Endpoint]:
+    """The configured endpoints of webhooks, with their secrets read from the environment."""
+    for name, settings in config.webhooks.items():
+        secret = settings.secret or os.environ.get(settings.secret_env or "", "")
+        yield Endpoint(name, settings.url, key_of(secret), frozenset(settings.events), settings.project)
 
 
 async def health(_: Request) -> PlainTextResponse:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
-from antiphon.engine.carrier import RUN, Carrier
+from antiphon.engine.carrier import RUN, Carrier, Desk
 from antiphon.engine.engine import Engine
 from antiphon.engine.prepare import Accepted, Plan
 from antiphon.engine.run import rows, without_output
@@ -24,8 +24,9 @@ from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.base import ResponseRow
-from antiphon.store.runs import AcceptedRun, Claim, Runs
+from antiphon.store.runs import AcceptedRun, Claim
 from antiphon.stream.machine import Machine
+from antiphon.webhooks.sender import Webhooks
 
 log = structlog.get_logger()
 
@@ -59,12 +60,12 @@ class Background:
         self,
         engine: Engine,
         seal: Seal,
+        webhooks: Webhooks,
         capacity: Capacity,
         ended: Callable[[Response], None],
     ) -> None:
-        self._engine = engine
-        self._runs: Runs = engine.store.runs
-        self._seal = seal
+        self._desk = Desk(engine, seal, webhooks)
+        self._runs = self._desk.runs
         self._capacity = capacity
         self._ended = ended
         self._owner = new_request_id()
@@ -73,7 +74,7 @@ class Background:
 
     async def accept(self, project: str, parsed: Parsed) -> Response:
         """Write a request down; durable when this returns the response, queued. Raises ApiError."""
-        async with self._engine.planned(project, parsed) as plan:
+        async with self._desk.engine.planned(project, parsed) as plan:
             machine = Machine(plan.response, plan.new_id)
             machine.create()
             told = [encode(event) for event in machine.drain()]
@@ -145,7 +146,7 @@ class Background:
     def _take(self, claim: Claim) -> None:
         if claim.id in self._carried:
             return  # our own, whose lease we renewed too late
-        carrier = Carrier(self._engine, self._runs, self._seal, claim, self._capacity.seconds)
+        carrier = Carrier(self._desk, claim, self._capacity.seconds)
         self._carried[claim.id] = carrier, asyncio.create_task(self._carry(carrier))
 
     async def _carry(self, carrier: Carrier) -> None:
@@ -186,7 +187,7 @@ class Background:
 
     def _sealed(self, project: str, parsed: Parsed, plan: Plan) -> bytes:
         accepted = Accepted(replace(parsed.request, input=""), plan.trigger, plan.only_compacts)
-        return self._seal.seal(project, RUN, encode(accepted).decode()).encode()
+        return self._desk.seal.seal(project, RUN, encode(accepted).decode()).encode()
 
 
 def _row(plan: Plan, response: Response) -> ResponseRow:

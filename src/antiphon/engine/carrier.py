@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.runs import Claim, LostRun, Runs
 from antiphon.stream.resume import Resumed, resume
+from antiphon.webhooks.sender import Webhooks
 
 log = structlog.get_logger()
 
@@ -36,16 +37,27 @@ _INTERRUPTED = ApiError("The run was interrupted too often.")
 _BROKEN = ApiError("The server had an error while processing your request.")
 
 
+class Desk(NamedTuple):
+    """What the runs of a process are carried with."""
+
+    engine: Engine
+    seal: Seal
+    webhooks: Webhooks
+
+    @property
+    def runs(self) -> Runs:
+        return self.engine.store.runs
+
+
 class Carrier:
     """Carries a claimed run. `seconds`: how long it may take since it was first claimed."""
 
-    def __init__(self, engine: Engine, runs: Runs, seal: Seal, claim: Claim, seconds: float) -> None:
+    def __init__(self, desk: Desk, claim: Claim, seconds: float) -> None:
         self.claim = claim
         self.stage: Stage = "reading"
         self._cancelled = claim.cancelled
-        self._engine = engine
-        self._runs = runs
-        self._seal = seal
+        self._desk = desk
+        self._runs = desk.runs
         self._left = claim.started_at + seconds - time.time()
         self._run: Run | None = None
 
@@ -104,7 +116,7 @@ class Carrier:
         )
         from_ = Resumption(resumed.machine, resumed.fold, progress)
         stored = await self._runs.context(self.claim)
-        self._run = run = await self._engine.resumed(
+        self._run = run = await self._desk.engine.resumed(
             self.claim.project, self._accepted(), stored, from_, self._finish
         )
         async with aclosing(run.events()) as batches:
@@ -112,7 +124,7 @@ class Carrier:
                 await self._journal.write(told, run)
 
     def _accepted(self) -> Accepted:
-        request = self._seal.open(self.claim.project, RUN, self.claim.request.decode())
+        request = self._desk.seal.open(self.claim.project, RUN, self.claim.request.decode())
         if request is None:
             raise ApiError("The run was accepted with another sealing key, and cannot be gone on with.")
         return msgspec.json.decode(request, type=Accepted)
@@ -134,7 +146,11 @@ class Carrier:
 
     async def _finish(self, response: Response, told: Sequence[Event]) -> None:
         self.stage = "ending"
-        await self._journal.finish(response, told)
+        deliveries = self._desk.webhooks.deliveries_for(
+            self.claim.project, response.id, response.status, time.time()
+        )
+        await self._journal.finish(response, told, deliveries)
+        self._desk.webhooks.wake()
 
     def _drained(self) -> Sequence[Event]:
         return self._run.drain() if self._run else self._machine.drain()

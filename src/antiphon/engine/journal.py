@@ -13,6 +13,7 @@ from antiphon.protocol.events import Event
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.runs import Claim, Record, RunEnd, Runs
+from antiphon.store.webhooks import Delivery
 
 GATHER = 0.05
 """Seconds of deltas that are written together: as long as a reader is behind, at most."""
@@ -51,8 +52,8 @@ class Journal:
             if self._pending:
                 await self._runs.record(self._claim, self._record(encode(run.checkpoint())))
 
-    async def finish(self, response: Response, told: Sequence[Event]) -> None:
-        """Take the last events, and the response that they end. Raises LostRun."""
+    async def finish(self, response: Response, told: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+        """Take the last events, the response that they end, and who is to be told. Raises LostRun."""
         self._pending += map(encode, told)
         if self._later is not None:
             self._later.cancel()
@@ -62,6 +63,7 @@ class Journal:
                 response=without_output(response),
                 output=rows(response.output),
                 speaks=response.status not in ("failed", "cancelled"),
+                deliveries=deliveries,
             )
             await self._runs.finish(self._claim, end)
 

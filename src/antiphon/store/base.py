@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from antiphon.store.files import Files
     from antiphon.store.prompts import Prompts
     from antiphon.store.runs import Runs
+    from antiphon.store.webhooks import Deliveries
 
 Order = Literal["asc", "desc"]
 
@@ -92,6 +93,11 @@ class Store(Protocol):
         """The background runs."""
         ...
 
+    @property
+    def webhooks(self) -> "Deliveries":
+        """The deliveries of webhooks."""
+        ...
+
     async def save_response(self, project: str, row: ResponseRow) -> None:
         """Keep a finished response with its items. With a conversation its items are appended there
         (and nothing is when the conversation was deleted meanwhile). Items whose id is already stored
@@ -136,8 +142,8 @@ class Store(Protocol):
     ) -> ConversationRow | None: ...
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8); those of a response go
-        when that response is deleted too."""
+        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8), until `expire_left_items`;
+        those of a response go when that response is deleted too."""
         ...
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
@@ -165,5 +171,15 @@ class Store(Protocol):
         ...
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None: ...
+
+    async def expire_responses(self, before: float, limit: int) -> int:
+        """Delete, in every project, responses that were created before (seconds since the epoch), as
+        `delete_response` does: the oldest first, at most `limit`. Gives how many went."""
+        ...
+
+    async def expire_left_items(self, before: float, limit: int) -> int:
+        """Forget, in every project, the items of at most `limit` conversations that were deleted before,
+        except what responses need: that goes with them. Gives of how many conversations."""
+        ...
 
     async def close(self) -> None: ...

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from antiphon.store.base import ItemRow, ResponseRow
+from antiphon.store.webhooks import Delivery
 
 
 class LostRun(Exception):
@@ -75,6 +76,8 @@ class RunEnd(Struct, frozen=True):
     output: Sequence[ItemRow]
     speaks: bool = True
     """Whether its items go to its conversation."""
+    deliveries: Sequence[Delivery] = ()
+    """Who is to be told of it."""
 
 
 class LogStretch(Struct, frozen=True):
@@ -135,6 +138,11 @@ class Runs(Protocol):
     async def stretch(self, project: str, response_id: str, after: int) -> LogStretch | None:
         """Events behind the number `after` (-1: from the first), some at a time. None: there is no log that
         clients may read."""
+        ...
+
+    async def expire(self, before: float, limit: int) -> int:
+        """Delete the logs of runs that ended before, the oldest first and at most so many; gives how many
+        went."""
         ...
 
     async def news(self, response_id: str) -> None:

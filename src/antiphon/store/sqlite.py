@@ -11,12 +11,14 @@ from pathlib import Path
 
 from antiphon.store import sqlite_conversations as conversations
 from antiphon.store import sqlite_responses as responses
+from antiphon.store import sqlite_retention as retention
 from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.sqlite_connection import Readers, Writer, prepare, transaction
 from antiphon.store.sqlite_files import SqliteFiles
 from antiphon.store.sqlite_presence import Presence
 from antiphon.store.sqlite_prompts import SqlitePrompts
 from antiphon.store.sqlite_runs import SqliteRuns, free_all
+from antiphon.store.sqlite_webhooks import SqliteWebhooks
 
 
 class SqliteStore:
@@ -32,6 +34,7 @@ class SqliteStore:
         self.files = SqliteFiles(writer, readers, clock)
         self.prompts = SqlitePrompts(writer, readers)
         self.runs = SqliteRuns(writer, readers, clock)
+        self.webhooks = SqliteWebhooks(writer, readers)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> "SqliteStore":
@@ -87,7 +90,9 @@ class SqliteStore:
         return await self._writer.run(lambda db: conversations.update(db, project, conversation_id, metadata))
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        return await self._writer.run(lambda db: conversations.delete(db, project, conversation_id))
+        return await self._writer.run(
+            lambda db: conversations.delete(db, project, conversation_id, self._clock())
+        )
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
         return await self._writer.run(lambda db: conversations.add_items(db, project, conversation_id, items))
@@ -115,3 +120,11 @@ class SqliteStore:
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None:
         await self._writer.run(lambda db: conversations.unlock(db, project, conversation_id, holder))
+
+    # ---- what is over ----
+
+    async def expire_responses(self, before: float, limit: int) -> int:
+        return await self._writer.run(lambda db: retention.expire_responses(db, before, limit))
+
+    async def expire_left_items(self, before: float, limit: int) -> int:
+        return await self._writer.run(lambda db: retention.expire_left_items(db, before, limit))

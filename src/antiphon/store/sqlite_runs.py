@@ -11,6 +11,7 @@ from antiphon.store.base import ResponseRow
 from antiphon.store.runs import AcceptedRun, Claim, Context, LogStretch, LostRun, Record, RunEnd
 from antiphon.store.sqlite_connection import Readers, Writer
 from antiphon.store.sqlite_threads import Segment
+from antiphon.store.sqlite_webhooks import enqueue
 
 _ROWS = 32
 """Rows of events that are read at a time."""
@@ -72,6 +73,12 @@ class SqliteRuns:
 
     async def stretch(self, project: str, response_id: str, after: int) -> LogStretch | None:
         return self._readers.now(lambda db: _stretch(db, project, response_id, after))
+
+    async def expire(self, before: float, limit: int) -> int:
+        sql = """
+            DELETE FROM runs WHERE key IN (
+                SELECT key FROM runs WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"""
+        return await self._writer.run(lambda db: db.execute(sql, (before, limit)).rowcount)
 
     async def news(self, response_id: str) -> None:
         told = self._news.setdefault(response_id, asyncio.Event())
@@ -224,5 +231,6 @@ def _finish(db: sqlite3.Connection, claim: Claim, end: RunEnd, now: float) -> No
         conversation_id=conversation if end.speaks else None,
     )
     responses.save(db, claim.project, row)
+    enqueue(db, end.deliveries)
     if not claim.streamed:
         db.execute("DELETE FROM events WHERE run = ?", (claim.key,))
