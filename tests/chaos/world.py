@@ -58,6 +58,8 @@ class World:
     seed: int
     cases: list[Case] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
+    closing: bool = False
+    """Whether nothing new is to be begun."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with no response in particular."""
 
