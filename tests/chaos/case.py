@@ -50,8 +50,6 @@ class Told:
     first: int = 0
     """The number of the event that it asked for first."""
     frames: list[Frame] = field(default_factory=list)
-    last_at: float = 0.0
-    """When it was told something last."""
 
     @property
     def next(self) -> int:

@@ -54,9 +54,9 @@ class Chaos:
             return self._judge(world, tool.recorded)
 
     async def _live(self, world: World) -> None:
-        end = time.monotonic() + self.seconds
-        clients = [asyncio.create_task(self._client(world, end)) for _ in range(self.clients)]
-        await self._kill_until(world, end)
+        clients = [asyncio.create_task(self._client(world)) for _ in range(self.clients)]
+        await self._kills(world)
+        world.closing = True
         _, unsettled = await asyncio.wait(clients, timeout=self.settle)
         for client in unsettled:
             client.cancel()
@@ -65,10 +65,10 @@ class Chaos:
         ended = await asyncio.gather(*clients, return_exceptions=True)
         world.faults += [f"a client ended with {error!r}" for error in ended if isinstance(error, Exception)]
 
-    async def _client(self, world: World, end: float) -> None:
+    async def _client(self, world: World) -> None:
         """Someone who does one thing after another."""
         weights = [KINDS[kind][1] for kind in self.kinds]
-        while time.monotonic() < end:
+        while not world.closing:
             kind = world.random.choices(self.kinds, weights)[0]
             try:
                 await KINDS[kind][0](world)
@@ -76,13 +76,15 @@ class Chaos:
                 world.faults.append(f"{kind}: {error}")
                 await world.pause()
 
-    async def _kill_until(self, world: World, end: float) -> None:
+    async def _kills(self, world: World) -> None:
+        end = time.monotonic() + self.seconds
         # Chance of its own: what the clients draw must not shift the kills.
         random = Random(f"{self.seed} kills")
         ways = _drawn(random)
         while (wait := random.uniform(0.4, 1.6) * self.every) < end - time.monotonic():
             await asyncio.sleep(wait)
             await _kill(world, next(ways), random)
+        await asyncio.sleep(max(0, end - time.monotonic()))
 
     def _judge(self, world: World, recorded: Mapping[str, int]) -> bool:
         faults = [(case, fault) for case in world.cases for fault in judge(case, recorded)]

@@ -103,7 +103,7 @@ async def chained(world: World) -> None:
     previous: Json = {}
     for turn in range(1, world.random.randint(2, 4) + 1):
         case = await accepted(world, "chained", turn, **previous)
-        if await settled(world, case) != "completed":
+        if await settled(world, case) != "completed" or world.closing:
             return
         previous = {"previous_response_id": case.id}
 

@@ -37,7 +37,7 @@ class Plan:
 
     @classmethod
     def drawn(cls, random: Random, seed: int) -> "Plan":
-        return cls(random.choice((0, 1, 1, 2, 3)), random.randint(10, 120), random.randint(5, 40), seed)
+        return cls(random.choice((0, 1, 1, 2, 3)), random.randint(10, 100), random.randint(5, 30), seed)
 
     @classmethod
     def read(cls, text: str) -> "Plan | None":

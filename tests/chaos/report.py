@@ -23,7 +23,8 @@ def lines(world: World, recorded: Mapping[str, int], faults: Faults, home: Path)
     kept = sum(len(case.log) for case in cases)
     yield f"events     {kept} in logs; {told} told to {readers} readers, with {seen.reconnects} reconnects"
     taken = [case.takeovers for case in cases if case.takeovers]
-    yield f"takeovers  {sum(taken)} in {len(taken)} logs{_times('; silence before', seen.takeovers)}"
+    waited = _times("; by another worker, after the kill", seen.takeovers)
+    yield f"takeovers  {sum(taken)} in {len(taken)} logs{waited}"
     yield f"restarts  {_times(' start of the server to the first continued event', seen.restarts) or ' none'}"
     yield f"calls      {_calls(cases, recorded)}"
     yield f"clients    {seen.lost} requests lost, {seen.busy} told to wait, {seen.early} streams ended early"

@@ -46,6 +46,7 @@ class Server:
         """When the processes that run now were started."""
         self.disturbed = 0
         """How often it was killed or stopped, counted before it happens."""
+        self.disturbed_at = 0.0
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
@@ -95,19 +96,23 @@ class Server:
 
     # -- the ways to go
 
+    def _disturb(self) -> None:
+        self.disturbed += 1
+        self.disturbed_at = time.monotonic()
+
     async def kill_worker(self, random: Random) -> bool:
         """Kill one worker, which the supervisor replaces; False when there is none (or just one process)."""
         assert self._process is not None
         workers = workers_of(self._process.pid)
         if not workers:
             return False
-        self.disturbed += 1
+        self._disturb()
         os.kill(random.choice(workers), signal.SIGKILL)
         return True
 
     async def kill_whole(self) -> None:
         """Kill the supervisor and all workers in one moment, and start again."""
-        self.disturbed += 1
+        self._disturb()
         self.up.clear()
         await asyncio.to_thread(self._kill_group)
         await self.start()
@@ -115,7 +120,7 @@ class Server:
     async def stop_gracefully(self) -> float:
         """Ask it to stop, and start again; the seconds that stopping took."""
         assert self._process is not None
-        self.disturbed += 1
+        self._disturb()
         self.up.clear()
         begun = time.monotonic()
         self._process.terminate()

@@ -68,6 +68,7 @@ class Torn:
         await response.prepare(request)
         data = b"".join(frame.data + b"\n\n" for frame in log)
         end = self.random.randrange(len(data) + 1, 2 * len(data)) if self.random.random() < 0.3 else 0
+        await response.write(b": so far so good\n\n")
         await response.write(data[: end or self.random.randrange(len(data))])
         if not end:
             assert request.transport
@@ -82,7 +83,7 @@ async def torn() -> Torn:
 
 @pytest.fixture
 async def world(torn: Torn) -> AsyncIterator[World]:
-    server = SimpleNamespace(up=asyncio.Event(), launched=1.0, disturbed=0, log=Path())
+    server = SimpleNamespace(up=asyncio.Event(), launched=1.0, disturbed=0, disturbed_at=0.0, log=Path())
     server.up.set()
     async with TestServer(torn.app) as served:
         url = str(served.make_url("")).rstrip("/")

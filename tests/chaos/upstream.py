@@ -5,11 +5,11 @@ are without a result it makes the next ones, then it says the plan's text.
 """
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -122,16 +122,20 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     wrong = complaint(body)
     if wrong:
         return web.json_response({"error": {"message": wrong}}, status=400)
-    said = decide(body["messages"])
-    random = Random()
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-    await response.prepare(request)
+    with contextlib.suppress(ConnectionResetError):  # whoever asked was killed
+        await response.prepare(request)
+        await _tell(response, decide(body["messages"]), body)
+    return response
+
+
+async def _tell(response: web.StreamResponse, said: Said, body: Json) -> None:
+    random = Random()
     base = {"id": "chatcmpl-chaos", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
     for chunk in _chunks(said, _tool(body), random):
         await asyncio.sleep(random.uniform(0, 2 * said.plan.pace) / 1000)
         await response.write(f"data: {json.dumps(base | chunk)}\n\n".encode())
     await response.write(b"data: [DONE]\n\n")
-    return response
 
 
 def _tool(body: Json) -> str:
@@ -151,7 +155,7 @@ async def _serve() -> None:
     await runner.cleanup()
 
 
-@contextmanager
+@contextlib.contextmanager
 def running() -> Iterator[str]:
     """The upstream's base URL, while it runs."""
     command = [sys.executable, "-m", "tests.chaos.upstream"]

@@ -45,7 +45,7 @@ class Seen:
     restarts: list[float] = field(default_factory=list)
     """Seconds from the start of a new server to the first event of a response that it went on with."""
     takeovers: list[float] = field(default_factory=list)
-    """Seconds that a reader sat in silence until another worker went on with its response."""
+    """Seconds from the last kill until another worker went on with a response."""
 
 
 @dataclass
@@ -58,6 +58,8 @@ class World:
     seed: int
     cases: list[Case] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
+    closing: bool = False
+    """Whether nothing new is to be begun."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with no response in particular."""
 
@@ -111,4 +113,4 @@ class World:
                 self.seen.restarts.append(time.monotonic() - self.server.launched)
             case.launch = self.server.launched
         elif again:
-            self.seen.takeovers.append(time.monotonic() - told.last_at)
+            self.seen.takeovers.append(time.monotonic() - self.server.disturbed_at)
