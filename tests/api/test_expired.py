@@ -22,7 +22,7 @@ async def test_a_response_whose_days_are_over_is_not_found_but_its_conversation_
         other = client.responses.create(model="m", input="Hello")
 
         store = await SqliteStore.open(tmp_path / "antiphon.db")
-        await Retention(rules(store, 30, 30), lambda: time.time() + 31 * DAY).sweep()
+        await Retention(rules(store, 30, 24, 30), lambda: time.time() + 31 * DAY).sweep()
         await store.close()
 
         for gone in (first.id, other.id):

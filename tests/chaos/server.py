@@ -125,6 +125,7 @@ class Server:
         begun = time.monotonic()
         self._process.terminate()
         code = await asyncio.to_thread(self._wait_until_ended)
+        self._disturb()  # what was begun while it stopped may have been cut off too
         took = time.monotonic() - begun
         await self.start()
         if code != 0:

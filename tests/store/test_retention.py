@@ -267,7 +267,9 @@ async def test_two_processes_that_sweep_at_once_share_the_work(
     clock.pass_days(31)
     other = await SqliteStore.open(file, clock=clock)
 
-    await asyncio.gather(*(Retention(rules(each, 30, 24, 30), clock, pause=0).sweep() for each in (store, other)))
+    await asyncio.gather(
+        *(Retention(rules(each, 30, 24, 30), clock, pause=0).sweep() for each in (store, other))
+    )
 
     assert rows_left(file) == {}
     await other.close()

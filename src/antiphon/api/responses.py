@@ -63,9 +63,9 @@ class _Log:
         self._run: Run | None = None
 
     async def batches(self) -> sse.Batches:
-        async with self._running as self._run, aclosing(self._run.events()) as batches:
-            async for told in batches:
-                yield told
+        async with self._running as self._run, aclosing(self._run.steps()) as steps:
+            async for _ in steps:
+                yield self._run.drain()
             metrics.count_response(self._run.machine.snapshot())
 
     def pulse(self) -> Sequence[Event]:

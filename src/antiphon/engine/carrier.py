@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Literal, NamedTuple
@@ -16,7 +15,6 @@ from antiphon.engine.journal import Journal
 from antiphon.engine.prepare import Accepted
 from antiphon.engine.run import Progress, Resumption, Run, failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
-from antiphon.protocol.events import Event
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.runs import Claim, LostRun, Runs
@@ -119,9 +117,9 @@ class Carrier:
         self._run = run = await self._desk.engine.resumed(
             self.claim.project, self._accepted(), stored, from_, self._finish
         )
-        async with aclosing(run.events()) as batches:
-            async for told in batches:
-                await self._journal.write(told, run)
+        async with aclosing(run.steps()) as steps:
+            async for _ in steps:
+                await self._journal.write(run.drain(), run)
 
     def _accepted(self) -> Accepted:
         request = self._desk.seal.open(self.claim.project, RUN, self.claim.request.decode())
@@ -142,21 +140,20 @@ class Carrier:
         await self._end()
 
     async def _end(self) -> None:
-        await self._finish(self._machine.snapshot(), self._drained())
+        await self._finish(self._machine.snapshot())
 
-    async def _finish(self, response: Response, told: Sequence[Event]) -> None:
+    async def _finish(self, response: Response) -> None:
         self.stage = "ending"
         deliveries = self._desk.webhooks.deliveries_for(
             self.claim.project, response.id, response.status, time.time()
         )
+        told = self._run.drain() if self._run else self._machine.drain()
         await self._journal.finish(response, told, deliveries)
         self._desk.webhooks.wake()
-
-    def _drained(self) -> Sequence[Event]:
-        return self._run.drain() if self._run else self._machine.drain()
 
     async def _hand_over(self) -> None:
         """What was told is kept for who goes on."""
         if self._run is not None:
             with suppress(LostRun):
+                await self._journal.write(self._run.drain(), self._run)
                 await self._journal.flush(self._run)

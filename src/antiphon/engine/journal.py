@@ -12,7 +12,7 @@ from antiphon.protocol import events
 from antiphon.protocol.events import Event
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
-from antiphon.store.runs import Claim, Record, RunEnd, Runs
+from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
 from antiphon.store.webhooks import Delivery
 
 GATHER = 0.05
@@ -31,10 +31,13 @@ class Journal:
         self._pending: list[bytes] = []
         self._writing = asyncio.Lock()
         self._later: asyncio.Task[None] | None = None
+        self._lost = False
         self._response: bytes | None = None
 
     async def write(self, told: Sequence[Event], run: Run) -> None:
         """Take events. Raises LostRun when the run is somebody else's now."""
+        if self._lost:
+            raise LostRun
         if not told:
             return
         self._pending += map(encode, told)
@@ -75,12 +78,12 @@ class Journal:
 
     def _soon(self, run: Run) -> None:
         """Write in a moment what is there by then."""
-        if self._later is not None:
-            if not self._later.done():
-                return
-            self._later.result()
-        self._later = asyncio.create_task(self._flush_later(run))
+        if self._later is None or self._later.done():
+            self._later = asyncio.create_task(self._flush_later(run))
 
     async def _flush_later(self, run: Run) -> None:
         await asyncio.sleep(GATHER)
-        await self.flush(run)
+        try:
+            await self.flush(run)
+        except LostRun:
+            self._lost = True

@@ -1,8 +1,8 @@
 """The life of one response: turns of the model, told to the stream machine, then kept.
 
-`events` is the log as it grows, in batches. Nobody else produces events: SSE, the plain JSON answer and
-what is stored are readers of this one iterator. The terminal event is handed over only when the
-response is durable.
+`steps` makes it, `drain` gives what was told since the last time. Nobody else produces events: SSE, the
+plain JSON answer and what is stored are readers of this one log. The terminal event is there to be drained
+only when the response is durable, unless whoever makes it durable drains it.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ TURNS = 100
 """How many turns of the model a response may take."""
 
 
-Keep = Callable[[Response, Sequence[Event]], Awaitable[None]]
-"""Makes a finished response durable, before the last of its events are told."""
+Keep = Callable[[Response], Awaitable[None]]
+"""Makes a finished response durable, before the last of its events are handed over."""
 
 
 class Progress(Wire):
@@ -98,41 +98,40 @@ class Run:
         self._fold = (from_.fold if from_ else Fold()) if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
-    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The log, in batches, of which some are empty. Closing the iterator stops the upstream's work.
+    async def steps(self) -> AsyncGenerator[None, None]:
+        """The response being made. Whenever there may be more of the log, to be had from `drain`, it yields;
+        closing the iterator stops the upstream's work.
 
         Nothing is told before the upstream has taken the turn up, or has let some time pass: what it refuses
         at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try again.
         """
-        resumed = self._announced
-        if not resumed:
+        if not self._announced:
             self.machine.create()
         self.machine.start()
-        opening = self.drain()
-        if resumed:
-            yield opening
+        if self._announced:
+            yield
         try:
-            async with aclosing(self._turns()) as batches:
-                first = asyncio.ensure_future(anext(batches))
+            async with aclosing(self._turns()) as turns:
+                first = asyncio.ensure_future(anext(turns))
                 try:
                     await asyncio.wait({first}, timeout=PATIENCE)
                     if first.done():
                         first.result()
                     self._announced = True
-                    yield () if resumed else opening
-                    yield await first
+                    yield
+                    await first
                 finally:
                     await _cancelled(first)
-                async for told in batches:
-                    yield told
+                yield
+                async for _ in turns:
+                    yield
         except ApiError as fault:
             self._fail(fault)
             if not self._announced:
                 raise
-        last = self.drain()
         if self.plan.request.store is not False and (self.plan.tells or not self.silent):
-            await self._keep(self.machine.snapshot(), last)
-        yield last
+            await self._keep(self.machine.snapshot())
+        yield
 
     def checkpoint(self) -> Progress:
         """How far it is, for who goes on with it. A call of the client's is the last thing to be told."""
@@ -141,56 +140,56 @@ class Run:
 
     def keep_alive(self) -> Sequence[Event]:
         """Events that say no more than that the response is in progress; for a reader to ask for while
-        `events` is silent. Nothing before the first and after the last batch."""
+        `steps` is silent. Nothing before the first and after the last batch."""
         if not self._announced or self.machine.ended:
             return ()
         self.machine.still_running()
         return self.drain()
 
-    async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
+    async def _turns(self) -> AsyncGenerator[None, None]:
         """All that is told between the start and the end. Raises ApiError."""
         plan, turn = self.plan, self.plan.turn
         if self.progress.said:
             self._complete()
-            yield ()
+            yield
             return
         if plan.trigger is not None:
             async with aclosing(self._compact(plan.trigger)) as compacting:
-                async for told in compacting:
-                    yield told
+                async for _ in compacting:
+                    yield
             turn = plan.read(self._compacted(plan.trigger))
         if not plan.generates or plan.only_compacts:
             self._complete()
-            yield ()  # the end is told by `events`
+            yield  # the end is told by `steps`
             return
         async with aclosing(self._speak(turn)) as speaking:
-            async for told in speaking:
-                yield told
+            async for _ in speaking:
+                yield
 
-    async def _speak(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
+    async def _speak(self, turn: Turn) -> AsyncGenerator[None, None]:
         """Turns of the model, until one of them is the last. Raises ApiError."""
         if self.plan.toolbox.waits:
             async with aclosing(self.plan.toolbox.connect(self.machine)) as connecting:
                 async for _ in connecting:
-                    yield self.drain()
+                    yield
             turn = self.plan.offer(turn)
         if self.plan.approved:
             telling = self._resumed()
             async with aclosing(self._settle(telling)) as settling:
-                async for told in settling:
-                    yield told
+                async for _ in settling:
+                    yield
             turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=turn.choice)
         async with aclosing(self._loop(turn)) as looping:
-            async for told in looping:
-                yield told
+            async for _ in looping:
+                yield
 
-    async def _loop(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
+    async def _loop(self, turn: Turn) -> AsyncGenerator[None, None]:
         faulty = 0
         for _ in range(TURNS):
             telling = self._telling()
             async with aclosing(self._turn(turn, telling)) as speaking:
-                async for told in speaking:
-                    yield told
+                async for _ in speaking:
+                    yield
             if telling.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if telling.finished == "length" else "content_filter")
                 return
@@ -203,40 +202,40 @@ class Run:
             turn = _next(turn, telling, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
-    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
+    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[None, None]:
         """One turn: what the model says, then what becomes of its calls."""
         turn = await self.plan.voice.fit(turn)
         # Closed here and now when we are: that is what ends the upstream's work.
         async with aclosing(self._deltas(turn)) as deltas:
             async for batch in deltas:
                 telling.tell(batch)
-                yield self.drain()
+                yield
         self.progress.usage = _sum(self.progress.usage, telling.usage)
         if telling.finished in ("stop", "calls"):
             async with aclosing(self._settle(telling)) as settling:
-                async for told in settling:
-                    yield told
+                async for _ in settling:
+                    yield
 
-    async def _settle(self, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
+    async def _settle(self, telling: Telling) -> AsyncGenerator[None, None]:
         """What becomes of the calls of a turn."""
         self.progress.ran += telling.ran
         async with aclosing(telling.settle()) as settling:
             async for _ in settling:
                 self.progress.said = telling.ends
-                yield self.drain()
+                yield
 
-    async def _compact(self, count: int) -> AsyncGenerator[Sequence[Event], None]:
+    async def _compact(self, count: int) -> AsyncGenerator[None, None]:
         """Compact the first `count` items, as an item of the output."""
         item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
         handle = self.machine.open(OpenCompaction, item)
         handle.compacting()
-        yield self.drain()
+        yield
         turn = self.plan.read(self.plan.items[:count])
         compacted = await compact(self.plan.backend, turn, self._seal, self.plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
         self.progress.usage = _sum(self.progress.usage, compacted.usage)
-        yield self.drain()
+        yield
 
     def _compacted(self, count: int) -> Sequence[Item]:
         """The items that the model reads when the first `count` are compacted."""
@@ -246,8 +245,8 @@ class Run:
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
         model had not said anything yet."""
-        async for _ in self.events():
-            pass
+        async for _ in self.steps():
+            self.drain()
         if self.silent and self.fault is not None:
             raise self.fault
         return self.machine.snapshot()
@@ -351,7 +350,7 @@ def failure(fault: ApiError) -> ResponseError:
     return ResponseError(code=code, message=fault.message)
 
 
-async def save(store: Store, plan: Plan, response: Response, _: Sequence[Event]) -> None:
+async def save(store: Store, plan: Plan, response: Response) -> None:
     """Keep the response of a plan; durable when this returns."""
     request = plan.request
     row = ResponseRow(
