@@ -7,7 +7,7 @@ import pytest
 from tests.store.test_sqlite import P, item, items, texts, turn
 
 from antiphon.store.base import ConversationRow, PageQuery
-from antiphon.store.runs import AcceptedRun, Claim, LostRun, Record, RunEnd
+from antiphon.store.runs import AcceptedRun, Claim, LostRun, QueueFull, Record, RunEnd
 from antiphon.store.sqlite import SqliteStore
 
 LEASE = 5.0
@@ -42,10 +42,12 @@ async def other(store: SqliteStore, tmp_path: Path, clock: Clock) -> AsyncIterat
     await other.close()
 
 
-async def accept(store: SqliteStore, name: str, queue: int = 100, **members: str) -> bool:
+async def accept(
+    store: SqliteStore, name: str, queue: int = 100, owner: str | None = None, **members: str
+) -> Claim | None:
     row = turn(name, says=(), **members)  # type: ignore[arg-type]
     run = AcceptedRun(row, b"sealed", [b"0", b"1"], streamed=True)
-    return await store.runs.accept(P, run, queue)
+    return await store.runs.accept(P, run, queue, owner, LEASE)
 
 
 async def claim(store: SqliteStore, owner: str = "me") -> Claim:
@@ -66,18 +68,28 @@ async def log(store: SqliteStore, name: str, after: int = -1) -> Sequence[bytes]
 
 async def test_what_waits_longest_is_claimed_first_and_by_one(store: SqliteStore, other: SqliteStore) -> None:
     for name in ("a", "b"):
-        assert await accept(store, name)
+        assert await accept(store, name) is None
     assert ((await claim(store)).id, (await claim(other, "you")).id) == ("a", "b")
     assert await store.runs.claim("me", LEASE) is None
     assert await other.runs.claim("you", LEASE) is None
 
 
 async def test_a_full_queue_takes_nothing_and_leaves_no_trace(store: SqliteStore) -> None:
-    assert await accept(store, "a", queue=1)
-    assert not await accept(store, "b", queue=1)
+    await accept(store, "a", queue=1)
+    with pytest.raises(QueueFull):
+        await accept(store, "b", queue=1)
     assert await store.response(P, "b") is None
     await claim(store)
-    assert await accept(store, "b", queue=1)
+    await accept(store, "b", queue=1)
+
+
+async def test_who_accepts_a_run_claims_it_unless_others_wait(store: SqliteStore) -> None:
+    first = await accept(store, "a", owner="me")
+    assert first is not None
+    assert (first.id, first.claims) == ("a", 1)
+    await accept(store, "b")
+    assert await accept(store, "c", owner="me") is None
+    assert [(await claim(store)).id for _ in range(2)] == ["b", "c"]
 
 
 async def test_a_lease_that_is_not_renewed_runs_out(
@@ -86,7 +98,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(
     await accept(store, "a")
     mine = await claim(store)
     clock.now += LEASE - 1
-    await store.runs.renew("me", LEASE)
+    await store.runs.renew("me", LEASE, ["a"])
     clock.now += LEASE - 1
     assert await other.runs.claim("you", LEASE) is None
     clock.now += 2

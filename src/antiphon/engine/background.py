@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
-from antiphon.engine.carrier import RUN, Carrier, Desk
+from antiphon.engine.carrier import RUN, Begun, Carrier, Desk
 from antiphon.engine.engine import Engine
 from antiphon.engine.prepare import Accepted, Plan
 from antiphon.engine.run import rows, without_output
@@ -24,7 +24,7 @@ from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.base import ResponseRow
-from antiphon.store.runs import AcceptedRun, Claim
+from antiphon.store.runs import AcceptedRun, Claim, QueueFull
 from antiphon.stream.machine import Machine
 from antiphon.webhooks.sender import Webhooks
 
@@ -85,14 +85,23 @@ class Background:
                 events=told,
                 streamed=bool(plan.request.stream),
             )
-            if not await self._runs.accept(project, run, self._capacity.queue):
-                raise RateLimited(
-                    "Too many background responses wait for their turn. Please try again later.",
-                    code="rate_limit_exceeded",
-                    retry_after=RETRY_AFTER,
-                )
-        self._awake.set()
+            claim = await self._accepted(project, run)
+        if claim is not None:
+            self._take(claim, Begun(plan, told))
+        else:
+            self._awake.set()
         return response
+
+    async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
+        owner = self._owner if len(self._carried) < self._capacity.runs else None
+        try:
+            return await self._runs.accept(project, run, self._capacity.queue, owner, LEASE)
+        except QueueFull:
+            raise RateLimited(
+                "Too many background responses wait for their turn. Please try again later.",
+                code="rate_limit_exceeded",
+                retry_after=RETRY_AFTER,
+            ) from None
 
     async def cancel(self, project: str, response_id: str) -> None:
         """Cancel a run, wherever it is carried; returns when it has ended, or will not do so soon."""
@@ -143,10 +152,10 @@ class Background:
                 async with asyncio.timeout(IDLE):
                     await self._awake.wait()
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, claim: Claim, begun: Begun | None = None) -> None:
         if claim.id in self._carried:
             return  # our own, whose lease we renewed too late
-        carrier = Carrier(self._desk, claim, self._capacity.seconds)
+        carrier = Carrier(self._desk, claim, self._capacity.seconds, begun)
         self._carried[claim.id] = carrier, asyncio.create_task(self._carry(carrier))
 
     async def _carry(self, carrier: Carrier) -> None:
@@ -171,7 +180,7 @@ class Background:
                 continue
             try:
                 if loop.time() > renewed + RENEWAL:
-                    await self._runs.renew(self._owner, LEASE)
+                    await self._runs.renew(self._owner, LEASE, list(self._carried))
                     renewed = loop.time()
                 await self._look()
             except Exception:

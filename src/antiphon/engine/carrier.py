@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Literal, NamedTuple
@@ -12,7 +13,7 @@ import structlog
 from antiphon.context.seal import Seal
 from antiphon.engine.engine import Engine
 from antiphon.engine.journal import Journal
-from antiphon.engine.prepare import Accepted
+from antiphon.engine.prepare import Accepted, Plan
 from antiphon.engine.run import Progress, Resumption, Run, failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
@@ -47,10 +48,18 @@ class Desk(NamedTuple):
         return self.engine.store.runs
 
 
+class Begun(NamedTuple):
+    """A run that was accepted here just now: all that would have to be read again."""
+
+    plan: Plan
+    log: Sequence[bytes]
+
+
 class Carrier:
     """Carries a claimed run. `seconds`: how long it may take since it was first claimed."""
 
-    def __init__(self, desk: Desk, claim: Claim, seconds: float) -> None:
+    def __init__(self, desk: Desk, claim: Claim, seconds: float, begun: Begun | None = None) -> None:
+        self._begun = begun
         self.claim = claim
         self.stage: Stage = "reading"
         self._cancelled = claim.cancelled
@@ -73,8 +82,8 @@ class Carrier:
     async def carry(self) -> Response | None:
         """To the end, which is given; None when the run is somebody else's now."""
         try:
-            events = map(msgspec.json.decode, await self._runs.log(self.claim))
-            resumed = resume(events, partial(new_item_id, owner=self.claim.id))
+            told = self._begun.log if self._begun else await self._runs.log(self.claim)
+            resumed = resume(map(msgspec.json.decode, told), partial(new_item_id, owner=self.claim.id))
             return await self._to_the_end(resumed)
         except LostRun:
             log.info("run is carried elsewhere", response_id=self.claim.id)
@@ -109,23 +118,22 @@ class Carrier:
         """Raises ApiError when it cannot be gone on with."""
         if self.claim.claims > CLAIMS:
             raise _INTERRUPTED
-        progress = (
-            msgspec.json.decode(self.claim.progress, type=Progress) if self.claim.progress else Progress()
-        )
+        progress = msgspec.json.decode(self.claim.progress or b"{}", type=Progress)
         from_ = Resumption(resumed.machine, resumed.fold, progress)
-        stored = await self._runs.context(self.claim)
-        self._run = run = await self._desk.engine.resumed(
-            self.claim.project, self._accepted(), stored, from_, self._finish
-        )
+        plan = self._begun.plan if self._begun else await self._planned(resumed.machine.snapshot())
+        self._run = run = self._desk.engine.resumed(plan, from_, self._finish)
         async with aclosing(run.steps()) as steps:
             async for _ in steps:
                 await self._journal.write(run.drain(), run)
 
-    def _accepted(self) -> Accepted:
+    async def _planned(self, response: Response) -> Plan:
+        """The plan again, from what was kept of the request. Raises ApiError."""
         request = self._desk.seal.open(self.claim.project, RUN, self.claim.request.decode())
         if request is None:
             raise ApiError("The run was accepted with another sealing key, and cannot be gone on with.")
-        return msgspec.json.decode(request, type=Accepted)
+        accepted = msgspec.json.decode(request, type=Accepted)
+        stored = await self._runs.context(self.claim)
+        return await self._desk.engine.planned_again(self.claim.project, accepted, stored, response)
 
     async def _cancel(self) -> None:
         """It ends as cancelled, unless it had just ended by itself."""

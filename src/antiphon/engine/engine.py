@@ -20,7 +20,7 @@ from antiphon.protocol.faults import missing
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
-from antiphon.protocol.response import Usage
+from antiphon.protocol.response import Response, Usage
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
 from antiphon.tools.base import Means
@@ -68,11 +68,14 @@ class Engine:
                 plan.turn = await plan.voice.fit(plan.turn)
             yield plan
 
-    async def resumed(
-        self, project: str, accepted: Accepted, stored: Stored, from_: Resumption, keep: Keep
-    ) -> Run:
-        """A run that goes on where another stopped. Raises ApiError when it cannot."""
-        plan = await self._preparation.resume(project, accepted, stored, from_.machine.snapshot())
+    async def planned_again(
+        self, project: str, accepted: Accepted, stored: Stored, response: Response
+    ) -> Plan:
+        """The plan of a response that goes on with what it has said. Raises ApiError when it cannot."""
+        return await self._preparation.resume(project, accepted, stored, response)
+
+    def resumed(self, plan: Plan, from_: Resumption, keep: Keep) -> Run:
+        """A run that goes on where another stopped, or where it was accepted."""
         return Run(plan, keep, self._seal, self._verify, from_=from_)
 
     async def count(self, project: str, parsed: Parsed) -> int:

@@ -1,7 +1,7 @@
 """The log of a background run, written down before anybody reads it.
 
-Deltas are gathered for a moment and written together. What others must know is waited for: that it runs,
-an item that is done, a call that is about to be made.
+What is told is gathered for a moment and written together. What a crash must not forget is waited for: a
+call that is about to be made, and its result.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from antiphon.engine.run import Run, rows, without_output
 from antiphon.protocol import events
 from antiphon.protocol.events import Event
+from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
@@ -18,7 +19,10 @@ from antiphon.store.webhooks import Delivery
 GATHER = 0.05
 """Seconds of deltas that are written together: as long as a reader is behind, at most."""
 
-_BOUNDARIES = (events.InProgress, events.ItemDone, events.McpArgumentsDone)
+_SPOKEN = (AssistantMessage, Reasoning)
+"""Items that nothing depends on: if they are lost, nobody had read them."""
+_SHOWN = (events.InProgress, events.ItemDone)
+"""What is written down soon even if nobody reads the log."""
 
 
 class Journal:
@@ -40,14 +44,17 @@ class Journal:
             raise LostRun
         if not told:
             return
+        self._note(told)
         self._pending += map(encode, told)
+        if any(map(_is_waited_for, told)):
+            await self.flush(run)
+        elif self._claim.streamed or any(isinstance(event, _SHOWN) for event in told):
+            self._soon(run)
+
+    def _note(self, told: Sequence[Event]) -> None:
         for event in told:
             if isinstance(event, events.InProgress):
                 self._response = without_output(event.response)
-        if any(isinstance(event, _BOUNDARIES) for event in told):
-            await self.flush(run)
-        elif self._claim.streamed:
-            self._soon(run)
 
     async def flush(self, run: Run) -> None:
         """Durable when this returns. Raises LostRun."""
@@ -87,3 +94,10 @@ class Journal:
             await self.flush(run)
         except LostRun:
             self._lost = True
+
+
+def _is_waited_for(event: Event) -> bool:
+    """Whether a crash must not forget it: a call is about to be made, or has its result."""
+    if isinstance(event, events.ItemDone):
+        return not isinstance(event.item, _SPOKEN)
+    return isinstance(event, events.McpArgumentsDone)

@@ -20,6 +20,10 @@ class LostRun(Exception):
     """The run is somebody else's now, or deleted."""
 
 
+class QueueFull(Exception):
+    """As many runs wait as may."""
+
+
 class AcceptedRun(Struct, frozen=True):
     """A run to be kept. `response` has no output yet."""
 
@@ -90,8 +94,11 @@ class LogStretch(Struct, frozen=True):
 class Runs(Protocol):
     """The background runs of an installation. What is not there is None."""
 
-    async def accept(self, project: str, run: AcceptedRun, queue: int) -> bool:
-        """Keep a run; durable when this returns. False: `queue` runs wait already."""
+    async def accept(
+        self, project: str, run: AcceptedRun, queue: int, owner: str | None = None, lease: float = 0
+    ) -> Claim | None:
+        """Keep a run; durable when this returns. With an `owner`, and if nothing else waits, it is claimed
+        at once. Raises QueueFull when `queue` runs wait already."""
         ...
 
     async def claim(self, owner: str, lease: float, only: tuple[str, str] | None = None) -> Claim | None:
@@ -99,8 +106,8 @@ class Runs(Protocol):
         `owner` names this process. It may be given what it carries already, when it renewed too late."""
         ...
 
-    async def renew(self, owner: str, lease: float) -> None:
-        """Hold on to all that the owner carries."""
+    async def renew(self, owner: str, lease: float, ids: Sequence[str]) -> None:
+        """Hold on to what the owner carries, by the ids of the responses."""
         ...
 
     async def release(self, owner: str) -> None:

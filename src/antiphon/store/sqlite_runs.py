@@ -5,10 +5,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from antiphon.protocol.wire import encode
 from antiphon.store import sqlite_responses as responses
 from antiphon.store import sqlite_threads as threads
 from antiphon.store.base import ResponseRow
-from antiphon.store.runs import AcceptedRun, Claim, Context, LogStretch, LostRun, Record, RunEnd
+from antiphon.store.runs import AcceptedRun, Claim, Context, LogStretch, LostRun, QueueFull, Record, RunEnd
 from antiphon.store.sqlite_connection import Readers, Writer
 from antiphon.store.sqlite_threads import Segment
 from antiphon.store.sqlite_webhooks import enqueue
@@ -28,8 +29,11 @@ class SqliteRuns:
         self._clock = clock
         self._news: dict[str, asyncio.Event] = {}
 
-    async def accept(self, project: str, run: AcceptedRun, queue: int) -> bool:
-        return await self._writer.run(lambda db: _accept(db, project, run, queue))
+    async def accept(
+        self, project: str, run: AcceptedRun, queue: int, owner: str | None = None, lease: float = 0
+    ) -> Claim | None:
+        now = self._clock()
+        return await self._writer.run(lambda db: _accept(db, project, run, queue, owner, now, lease))
 
     async def claim(self, owner: str, lease: float, only: tuple[str, str] | None = None) -> Claim | None:
         now = self._clock()
@@ -37,12 +41,14 @@ class SqliteRuns:
             return None  # to look costs little, to write does not
         return await self._writer.run(lambda db: _claim(db, owner, now, lease, only))
 
-    async def renew(self, owner: str, lease: float) -> None:
+    async def renew(self, owner: str, lease: float, ids: Sequence[str]) -> None:
         until = self._clock() + lease
-        await self._writer.run(lambda db: _lease(db, owner, until))
+        sql = "UPDATE runs SET leased_until = ? WHERE owner = ? AND id IN (SELECT value FROM json_each(?))"
+        await self._writer.run(lambda db: db.execute(sql, (until, owner, encode(ids).decode())))
 
     async def release(self, owner: str) -> None:
-        await self._writer.run(lambda db: _lease(db, owner, 0))
+        sql = "UPDATE runs SET leased_until = 0 WHERE owner = ?"
+        await self._writer.run(lambda db: db.execute(sql, (owner,)))
 
     async def held(self, owner: str) -> Mapping[str, bool]:
         sql = "SELECT id, cancelled FROM runs WHERE owner = ?"
@@ -97,10 +103,18 @@ class SqliteRuns:
 # ---- the queue ------------------------------------------------------------------------------------------
 
 
-def _accept(db: sqlite3.Connection, project: str, run: AcceptedRun, queue: int) -> bool:
+def _accept(
+    db: sqlite3.Connection,
+    project: str,
+    run: AcceptedRun,
+    queue: int,
+    owner: str | None,
+    now: float,
+    lease: float,
+) -> Claim | None:
     waiting = db.execute("SELECT count(*) FROM runs WHERE status = 'queued'").fetchone()[0]
     if waiting >= queue:
-        return False
+        raise QueueFull
     row = run.response
     responses.save_apart(db, project, row)
     sql = """
@@ -118,7 +132,7 @@ def _accept(db: sqlite3.Connection, project: str, run: AcceptedRun, queue: int) 
     )
     key = db.execute(sql, values).lastrowid
     _append(db, key or 0, 0, run.events)
-    return True
+    return _claim(db, owner, now, lease, (project, row.id)) if owner and not waiting else None
 
 
 _FREE = "status <> 'ended' AND leased_until < :now"
@@ -147,10 +161,6 @@ def _claim(
         return None
     key, project, response_id, owner, conversation, streamed, cancelled, *rest = found
     return Claim(key, project, response_id, owner, conversation, bool(streamed), bool(cancelled), *rest)
-
-
-def _lease(db: sqlite3.Connection, owner: str, until: float) -> None:
-    db.execute("UPDATE runs SET leased_until = ? WHERE owner = ?", (until, owner))
 
 
 def free_all(db: sqlite3.Connection) -> None:
