@@ -26,8 +26,8 @@ class Crooked:
         self.lists: Behaviour = lambda request, body: result(body, {"tools": [tool("do")]})
         self.calls: Behaviour = lambda request, body: result(body, {"content": [text("done")]})
         self.starts: Behaviour | None = None
-        self.session: str | None = None
-        """The id that it gives to sessions, if it does."""
+        self.welcomes: Callable[[], str | None] = lambda: None
+        """Gives ids to sessions, if they have any."""
         self.asked: list[str] = []
         """The methods, in order."""
 
@@ -54,8 +54,9 @@ class Crooked:
         answer = result(
             body, {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": about}
         )
-        if self.session is not None:
-            answer.headers["mcp-session-id"] = self.session
+        session = self.welcomes()
+        if session is not None:
+            answer.headers["mcp-session-id"] = session
         return answer
 
 

@@ -172,10 +172,10 @@ def unknown_session(_: Any, __: Json) -> Any:
 def test_a_session_that_the_server_forgot_is_begun_again(
     upstream: Upstream, tmp_path: Path, crooked: Crooked, refusal: Behaviour
 ) -> None:
-    crooked.session = "one"
+    crooked.welcomes = lambda: "one"
     with answering(upstream, tmp_path) as client:
         one_call(client, upstream, at(crooked.served), "do")
-        crooked.session = "two"
+        crooked.welcomes = lambda: "two"
         crooked.calls = lambda request, body: (
             result(body, {"content": [text("back")]})
             if request.headers["mcp-session-id"] == "two"
@@ -204,7 +204,7 @@ def test_a_session_that_the_server_forgot_is_begun_again(
 def test_a_call_that_may_have_been_begun_is_not_made_again(
     upstream: Upstream, tmp_path: Path, crooked: Crooked, session: str | None, refusal: Behaviour
 ) -> None:
-    crooked.session = session
+    crooked.welcomes = lambda: session
     crooked.calls = refusal
     with answering(upstream, tmp_path) as client:
         assert one_call(client, upstream, at(crooked.served), "do")["status"] == "failed"
@@ -214,7 +214,7 @@ def test_a_call_that_may_have_been_begun_is_not_made_again(
 
 async def test_a_call_that_was_made_is_not_made_again_for_what_is_asked_after_it(crooked: Crooked) -> None:
     """A result with structured content makes the library list the tools, when the session has not yet."""
-    crooked.session = "one"
+    crooked.welcomes = lambda: "one"
     crooked.lists = status(404)
     crooked.calls = lambda request, body: result(
         body, {"content": [text("x")], "structuredContent": {"n": 1}}

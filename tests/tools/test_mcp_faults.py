@@ -1,5 +1,6 @@
 """`mcp` against servers that misbehave: the model is told, the response goes on, nothing hangs."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,14 @@ def test_a_listing_that_goes_wrong_is_told_and_the_response_goes_on(
         assert words in listing["error"]
     assert listing["error"] in read(upstream)[-1]["content"]
     assert message["content"][0]["text"] == "Sorry"
+
+
+def test_where_a_redirect_leads_is_not_shown(client: OpenAI, upstream: Upstream, crooked: Crooked) -> None:
+    """Servers redirect to themselves, and a path may be a secret."""
+    crooked.calls = away
+    upstream.script(DO, Answer("Sorry"))
+
+    assert "latest" not in json.dumps(ask(client, at(crooked.served))["output"])
 
 
 def test_a_server_that_nobody_runs_is_told(client: OpenAI, upstream: Upstream) -> None:

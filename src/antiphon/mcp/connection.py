@@ -37,9 +37,11 @@ _PARTING_SECONDS = 2.0
 _OLD = (400, 404, 405)
 """How servers answer that know nothing of streamable HTTP."""
 
-# What goes wrong with a server is told in the response; the library would also write it to our log.
-logging.getLogger("mcp").addHandler(logging.NullHandler())
-logging.getLogger("mcp").propagate = False
+# What goes wrong with a server is told in the response; the libraries would also write it to our log, with
+# the whole URL, which may be a secret.
+for _name in ("mcp", "httpx2"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 
 class Connection:

@@ -13,6 +13,7 @@ from antiphon.mcp.base import CLOSED, Fault
 
 INVALID = -32600
 _LONGEST = 2000
+_REDIRECT = "Redirect to "
 _HUNG_UP = "Connection closed"
 _STAND_INS = {"Server returned an error response", "Session terminated", "Not Found", _HUNG_UP}
 """What the library says when the server gave no reason."""
@@ -91,7 +92,7 @@ def _told(leaves: list[BaseException], untouched: bool) -> Fault:
         if isinstance(leaf, httpx2.SSEError):  # an event is too large
             return Fault("protocol", CLOSED, f"The MCP server's answer cannot be read: {_short(str(leaf))}")
         if isinstance(leaf, MCPError):
-            return Fault("protocol", leaf.code, _short(leaf.message), untouched)
+            return Fault("protocol", leaf.code, _words(leaf.message), untouched)
         if isinstance(leaf, ValidationError):
             return Fault("protocol", INVALID, "The MCP server's answer does not fit the protocol.")
         if isinstance(leaf, RuntimeError):  # the result breaks the tool's schema; or no session
@@ -99,6 +100,12 @@ def _told(leaves: list[BaseException], untouched: bool) -> Fault:
         if isinstance(leaf, OSError):
             return Fault("protocol", CLOSED, f"The MCP server could not be started: {leaf.strerror or leaf}")
     return Fault("protocol", CLOSED, "The connection to the MCP server was closed.", untouched)
+
+
+def _words(message: str) -> str:
+    if message.startswith(_REDIRECT):  # the path that follows may be a secret of the user's
+        return "The MCP server redirects to another address, which is not followed: name that one instead."
+    return _short(message)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
