@@ -25,9 +25,10 @@ def main() -> None:
 
 def application() -> Any:
     """The app, by the configuration that `serve` left in the environment for its workers."""
-    from antiphon import config
+    from antiphon import config, logs
     from antiphon.api.app import create_app
 
+    logs.configure()
     return create_app(config.resolved())
 
 

@@ -5,7 +5,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -153,32 +152,6 @@ async def test_a_connection_that_was_made_after_another_failed_is_closed_with_th
     await pool.close()
 
     await asyncio.to_thread(life.wait_over)
-
-
-FIRST_USE = """
-import asyncio, sys
-from antiphon.mcp.base import Limits, Remote
-from antiphon.mcp.pool import Pool
-
-async def main():
-    pool = Pool(Limits(), lambda _: True)
-    first = asyncio.create_task(pool.list("p", Remote(url="http://127.0.0.1:9/mcp")))
-    while "antiphon.mcp.connection" not in sys.modules:
-        await asyncio.sleep(0)
-    assert not first.done()
-    second = pool.list("p", Remote(url="http://127.0.0.1:9/other"))
-    for fault in await asyncio.gather(first, second, return_exceptions=True):
-        print(fault)
-    await pool.close()
-
-asyncio.run(main())
-"""
-
-
-def test_who_comes_while_the_library_is_loaded_waits_for_it() -> None:
-    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=True)
-
-    assert done.stdout.splitlines() == ["The MCP server could not be reached."] * 2
 
 
 # ---- sessions that a server forgot ----------------------------------------------------------------------

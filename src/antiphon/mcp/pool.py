@@ -46,7 +46,6 @@ class Pool:
         """`reachable` says which network addresses may be connected to."""
         self.limits = limits
         self._reachable = reachable
-        self._loaded: Any = None
         self._session: aiohttp.ClientSession | None = None
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._listings: OrderedDict[str, tuple[float, Sequence[Listed]]] = OrderedDict()
@@ -62,7 +61,7 @@ class Pool:
         known = self._listings.get(key)
         if known is not None and known[0] > _now():
             return known[1]
-        await self._library()  # not at the server's expense
+        await _library()  # not at the server's expense
         seconds = self.limits.list_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -137,7 +136,7 @@ class Pool:
             return slot.connection
 
     async def _open(self, address: Address) -> "Connection":
-        library = await self._library()
+        library = await _library()
         if self._session is None:
             self._session = library.open_session(self._reachable)
         try:
@@ -146,13 +145,6 @@ class Pool:
                 return opened
         except TimeoutError:
             raise too_late(self.limits.list_seconds) from None
-
-    async def _library(self) -> Any:
-        """What needs the MCP library. That takes a while to load, so it is done when it is first needed; who
-        needs it meanwhile waits in `import_module`, which gives nobody a module that is not whole."""
-        if self._loaded is None:
-            self._loaded = await asyncio.to_thread(importlib.import_module, "antiphon.mcp.connection")
-        return self._loaded
 
     def _make_room(self) -> None:
         """Close what was used longest ago, when there are too many."""
@@ -188,6 +180,18 @@ class Pool:
         task = asyncio.create_task(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+_loaded: Any = None
+
+
+async def _library() -> Any:
+    """What needs the MCP library. That takes a while to load, so it is done when it is first needed. A module
+    that another thread still loads is in `sys.modules` already; the import waits until it is whole."""
+    global _loaded
+    if _loaded is None:
+        _loaded = await asyncio.to_thread(importlib.import_module, "antiphon.mcp.connection")
+    return _loaded
 
 
 def _now() -> float:
