@@ -107,6 +107,7 @@ def test_a_call_that_its_server_died_of_is_told_and_not_made_again(
         greeted = one_call(client, upstream, named("local"), "greet")
 
     assert (died["status"], died["error"]["type"]) == ("failed", "mcp_protocol_error")
+    assert died["error"]["message"] == "The connection to the MCP server was closed."
     assert (place / "deaths").read_text() == "x"
     assert greeted["output"] == "hello"
 
@@ -301,13 +302,21 @@ def test_old_servers_are_reached_by_their_stream_of_events(
         assert one_call(client, upstream, at(old[0]), "add", '{"a":1,"b":2}')["output"] == "3"
 
 
-def test_a_stream_that_broke_off_while_idle_is_opened_again(
-    upstream: Upstream, tmp_path: Path, old: tuple[Any, Cuttable]
-) -> None:
-    with answering(upstream, tmp_path) as client:
-        one_call(client, upstream, at(old[0]), "add", '{"a":1,"b":2}')
-        old[1].cut()
-        assert one_call(client, upstream, at(old[0]), "add", '{"a":3,"b":4}')["output"] == "7"
+async def test_a_stream_that_broke_off_while_idle_is_opened_again(old: tuple[Any, Cuttable]) -> None:
+    pool, address = Pool(Limits(), lambda _: True), Remote(url=f"{old[0].url}/mcp")
+    await pool.call("p", address, "add", {"a": 1, "b": 2})
+    (slot,) = pool._slots.values()
+    connection = slot.connection
+    assert connection is not None
+
+    await asyncio.to_thread(old[1].cut)
+    assert connection._keeper is not None
+    await asyncio.wait({connection._keeper}, timeout=PATIENCE)
+    again = await pool.call("p", address, "add", {"a": 3, "b": 4})
+    await pool.close()
+
+    assert not connection.usable
+    assert again.content == [{"type": "text", "text": "7"}]
 
 
 def test_an_event_that_the_library_does_not_take_fails_its_call_in_words(

@@ -14,6 +14,7 @@ from antiphon.mcp.base import CLOSED, Fault
 INVALID = -32600
 _LONGEST = 2000
 _REDIRECT = "Redirect to "
+_CLOSED = "The connection to the MCP server was closed."
 _HUNG_UP = "Connection closed"
 _STAND_INS = {"Server returned an error response", "Session terminated", "Not Found", _HUNG_UP}
 """What the library says when the server gave no reason."""
@@ -99,13 +100,13 @@ def _told(leaves: list[BaseException], untouched: bool) -> Fault:
             return Fault("protocol", INVALID, _short(str(leaf)), untouched)
         if isinstance(leaf, OSError):
             return Fault("protocol", CLOSED, f"The MCP server could not be started: {leaf.strerror or leaf}")
-    return Fault("protocol", CLOSED, "The connection to the MCP server was closed.", untouched)
+    return Fault("protocol", CLOSED, _CLOSED, untouched)
 
 
 def _words(message: str) -> str:
     if message.startswith(_REDIRECT):  # the path that follows may be a secret of the user's
         return "The MCP server redirects to another address, which is not followed: name that one instead."
-    return _short(message)
+    return _CLOSED if message == _HUNG_UP else _short(message)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
