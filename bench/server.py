@@ -117,12 +117,12 @@ def free_port() -> int:
 
 def upstream(port: int = 0) -> contextlib.AbstractContextManager[Server]:
     port = port or free_port()
-    return _running(port, "bench.upstream", "--port", str(port))
+    return running(port, "bench.upstream", "--port", str(port))
 
 
 def floor(url: str) -> contextlib.AbstractContextManager[Server]:
     port = free_port()
-    return _running(port, "bench.floor", "--port", str(port), "--upstream", url.removesuffix("/v1"))
+    return running(port, "bench.floor", "--port", str(port), "--upstream", url.removesuffix("/v1"))
 
 
 @contextlib.contextmanager
@@ -130,12 +130,12 @@ def antiphon(url: str, *options: str) -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as folder:
         arguments = ("serve", "--port", str(port), "--upstream", url, "--data-dir", folder, *options)
-        with _running(port, "antiphon", *arguments) as server:
+        with running(port, "antiphon", *arguments) as server:
             yield server
 
 
 @contextlib.contextmanager
-def _running(port: int, module: str, *arguments: str) -> Iterator[Server]:
+def running(port: int, module: str, *arguments: str) -> Iterator[Server]:
     """A server, from its first answer until the block is left."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", module, *arguments]

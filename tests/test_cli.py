@@ -132,6 +132,19 @@ def test_a_dialect_that_nobody_speaks_is_one_sentence(run: Run) -> None:
     assert done.stderr == "antiphon: Unknown dialect 'olama' of backend 'a'. Did you mean 'ollama'?\n"
 
 
+def test_a_connector_without_its_token_is_one_sentence(run: Run) -> None:
+    named = {
+        "ANTIPHON_CONNECTORS_DRIVE_URL": "http://a",
+        "ANTIPHON_CONNECTORS_DRIVE_AUTHORIZATION_ENV": "TOKEN",
+    }
+    done = run("serve", **named)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "antiphon: The token of connector 'drive' is read from TOKEN, a variable that is not set.\n"
+    )
+
+
 # ---- webhooks ---------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,12 @@
 """What the configuration takes, from where, and how it says no."""
 
+import re
+import textwrap
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from antiphon import config
@@ -46,6 +50,17 @@ def test_every_section_of_the_file_is_read(write: Write) -> None:
         dialect = "ollama"
         [backends.local.models]
         "gpt-4o" = "llama3:70b"
+        [tools.mcp]
+        call_seconds = 5.5
+        connections = 7
+        [connectors.connector_gmail]
+        url = "https://mail.example.com/mcp"
+        authorization_env = "MAIL_TOKEN"
+        headers = {{ "X-From" = "us" }}
+        [mcp_servers.files]
+        command = "uvx"
+        args = ["mcp-files", "/srv"]
+        env = {{ MODE = "read" }}
         """
     )
 
@@ -63,6 +78,15 @@ def test_every_section_of_the_file_is_read(write: Write) -> None:
                 default="llama3",
                 dialect="ollama",
             )
+        },
+        tools=config.Tools(mcp=config.McpSettings(call_seconds=5.5, connections=7)),
+        connectors={
+            "connector_gmail": config.Connector(
+                url="https://mail.example.com/mcp", authorization_env="MAIL_TOKEN", headers={"X-From": "us"}
+            )
+        },
+        mcp_servers={
+            "files": config.McpServer(command="uvx", args=["mcp-files", "/srv"], env={"MODE": "read"})
         },
     )
 
@@ -163,6 +187,18 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ("[retention]\nresponses_days = -1", r"retention.responses_days in .* has a wrong value"),
         ("[retention]\nresponse_days = 1", r"Unknown key 'response_days' .*Did you mean 'responses_days'"),
         ("[server\n", r"is not TOML"),
+        ("[tools.mpc]\ncall_seconds = 1", r"Unknown key 'mpc' in \[tools\] of .*Did you mean 'mcp'"),
+        ("[tools.mcp]\ncall_second = 1", r"Unknown key 'call_second' in \[tools.mcp\].*'call_seconds'"),
+        (
+            "[tools.mcp]\ncall_seconds = 0",
+            r"tools.mcp.call_seconds in .* has a wrong value: expected `float` >",
+        ),
+        ("[tools]\nmcp = 1", r"\[tools.mcp\] of .* must be a table"),
+        ('[connectors.a]\nulr = "http://a"', r"Unknown key 'ulr' in \[connectors.a\].*Did you mean 'url'"),
+        ('[connectors.a]\nurl = "a.b/mcp"', r"url of \[connectors.a\] in .* must begin with http"),
+        ("[connectors.a]", r"connectors.* in .* has a wrong value: object missing required field `url`"),
+        ("[mcp_servers.a]\nargs = []", r"mcp_servers.* in .* has a wrong value: .*missing required field"),
+        ('[mcp_servers.a]\nurl = "http://a"', r"Unknown key 'url' in \[mcp_servers.a\]"),
     ],
 )
 def test_a_fault_in_the_file_is_told_with_its_key_and_its_place(write: Write, text: str, said: str) -> None:
@@ -180,6 +216,11 @@ def test_a_fault_in_the_file_is_told_with_its_key_and_its_place(write: Write, te
         ("ANTIPHON_BACKENDS_A_BASEURL", "http://a", "Unknown key 'baseurl' in .*Did you mean 'base_url'"),
         ("ANTIPHON_BACKENDS_URL", "http://a", "Unknown key 'url'"),
         ("ANTIPHON_BACKENDS_A_MODELS", "[1", "ANTIPHON_BACKENDS_A_MODELS is not JSON"),
+        ("ANTIPHON_TOOLS_MPC_CALL_SECONDS", "1", "Unknown key 'mpc' in .*Did you mean 'mcp'"),
+        ("ANTIPHON_TOOLS_MCP_CALL_SECOND", "1", "Unknown key 'call_second' in .*Did you mean 'call_seconds'"),
+        ("ANTIPHON_TOOLS_MCP_CALL_SECONDS", "x", "ANTIPHON_TOOLS_MCP_CALL_SECONDS has a wrong value"),
+        ("ANTIPHON_CONNECTORS_A_HEADERS", "X: a", "ANTIPHON_CONNECTORS_A_HEADERS is not JSON"),
+        ("ANTIPHON_MCP_SERVERS_A_URL", "http://a", "Unknown key 'url' in .*ANTIPHON_MCP_SERVERS_A_URL"),
     ],
 )
 def test_a_fault_in_the_environment_is_told_with_its_variable(variable: str, value: str, said: str) -> None:
@@ -217,6 +258,53 @@ def test_what_may_be_fetched_is_set_in_the_environment_too() -> None:
 
     assert config.Config(data_dir="").outbound == config.Outbound(allow_private=False)
     assert settings.outbound == config.Outbound(allow_private=True, max_bytes=2048)
+
+
+def test_mcp_servers_are_set_in_the_environment_too() -> None:
+    environ = {
+        "ANTIPHON_TOOLS_MCP_LIST_SECONDS": "3",
+        "ANTIPHON_TOOLS_MCP_RESULT_BYTES": "2048",
+        "ANTIPHON_CONNECTORS_CONNECTOR_GMAIL_URL": "https://mail.example.com/mcp",
+        "ANTIPHON_CONNECTORS_CONNECTOR_GMAIL_AUTHORIZATION_ENV": "MAIL_TOKEN",
+        "ANTIPHON_CONNECTORS_CONNECTOR_GMAIL_HEADERS": '{"X-From": "us"}',
+        "ANTIPHON_MCP_SERVERS_MY_FILES_COMMAND": "uvx",
+        "ANTIPHON_MCP_SERVERS_MY_FILES_ARGS": "mcp-files, /srv",
+        "ANTIPHON_MCP_SERVERS_MY_FILES_ENV": '{"MODE": "read"}',
+    }
+
+    settings = config.load(environ=environ)
+
+    assert settings.tools.mcp == config.McpSettings(list_seconds=3.0, result_bytes=2048)
+    assert settings.connectors == {
+        "connector_gmail": config.Connector(
+            url="https://mail.example.com/mcp", authorization_env="MAIL_TOKEN", headers={"X-From": "us"}
+        )
+    }
+    assert settings.mcp_servers == {
+        "my_files": config.McpServer(command="uvx", args=["mcp-files", "/srv"], env={"MODE": "read"})
+    }
+
+
+def test_what_the_document_on_mcp_sets_is_what_there_is(write: Write) -> None:
+    document = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^    \[.*?(?=^\S)", document, re.MULTILINE | re.DOTALL)
+
+    settings = config.load(write(textwrap.dedent("".join(blocks))), environ={})
+
+    limits = tomllib.loads(textwrap.dedent(blocks[-1]))["tools"]["mcp"]
+    assert limits == msgspec.structs.asdict(config.McpSettings()), "all of them, with their defaults"
+    assert list(settings.connectors) == ["connector_gmail"]
+    assert list(settings.mcp_servers) == ["clock"]
+
+
+def test_an_mcp_server_of_the_file_is_changed_in_the_environment(write: Write) -> None:
+    file = write('[mcp_servers.My-Files]\ncommand = "uvx"\nargs = ["a"]')
+
+    settings = config.load(file, environ={"ANTIPHON_MCP_SERVERS_MY_FILES_ENV": '{"TOKEN": "t"}'})
+
+    assert settings.mcp_servers == {
+        "My-Files": config.McpServer(command="uvx", args=["a"], env={"TOKEN": "t"})
+    }
 
 
 def test_what_models_can_do_is_set_for_each_backend() -> None:

@@ -61,6 +61,7 @@ def serve(
     settings = _with_backend(settings, upstream, upstream_key_env, model)
     _check_backends(settings)
     _check_webhooks(settings)
+    _check_connectors(settings)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -128,6 +129,13 @@ def _check_backends(settings: config.Config) -> None:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
             fail(f"Unknown dialect '{backend.dialect}' of backend '{name}'. {hint}")
+
+
+def _check_connectors(settings: config.Config) -> None:
+    for name, connector in settings.connectors.items():
+        variable = connector.authorization_env
+        if variable and variable not in os.environ:
+            fail(f"The token of connector '{name}' is read from {variable}, a variable that is not set.")
 
 
 def _check_webhooks(settings: config.Config) -> None:

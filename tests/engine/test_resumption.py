@@ -17,8 +17,6 @@ from tests.tools.using import calls, read
 
 from antiphon.config import Config, Outbound
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture
 def things() -> Toolset:

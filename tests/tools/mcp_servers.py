@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +19,6 @@ class ServedMcp(Served):
 
     def __init__(self, app: Any) -> None:
         super().__init__(app, log_level="critical", timeout_graceful_shutdown=1)
-
-    def stop(self) -> None:
-        super().stop()
-        gc.collect()  # the library's servers leave streams open when they are stopped
 
 
 class Meeting:

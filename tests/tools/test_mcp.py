@@ -16,9 +16,6 @@ from tests.tools.using import ask, calls, offered, read, stream, told
 
 from antiphon.config import Connector, Outbound
 
-# The library's own servers, which run in this process, leave streams open when they are stopped.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture(scope="module")
 def things() -> Toolset:

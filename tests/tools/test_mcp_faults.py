@@ -1,144 +1,40 @@
 """`mcp` against servers that misbehave: the model is told, the response goes on, nothing hangs."""
 
-import asyncio
+import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from openai import OpenAI
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route
 from tests.api.asking import Json
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import PATIENCE, Answer, Called, Upstream
+from tests.tools.mcp_crooked import (
+    Behaviour,
+    Crooked,
+    away,
+    compressed,
+    cut,
+    error,
+    garbage,
+    hang,
+    html,
+    huge,
+    result,
+    silent_stream,
+    status,
+    text,
+    tool,
+)
 from tests.tools.mcp_servers import Served, Toolset, served
 from tests.tools.using import ask, calls, offered, read, stream, told
 
 from antiphon.config import Config, McpServer, McpSettings, Outbound, Tools
-
-# The library's own servers, which run in this process, leave streams open when they are stopped.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-Behaviour = Callable[[Request, Json], Any]
-
-
-class Crooked:
-    """An MCP server of old that misbehaves: `lists` and `calls` make its answers."""
-
-    def __init__(self) -> None:
-        self.released = threading.Event()
-        self.reset()
-        app = Starlette(routes=[Route("/mcp", self._answer, methods=["GET", "POST", "DELETE"])])
-        self.served = Served(app)
-
-    def reset(self) -> None:
-        self.lists: Behaviour = lambda request, body: result(body, {"tools": [tool("do")]})
-        self.calls: Behaviour = lambda request, body: result(body, {"content": [text("done")]})
-        self.starts: Behaviour | None = None
-        self.gone = threading.Event()
-
-    async def _answer(self, request: Request) -> Response:
-        if request.method != "POST":
-            return Response(status_code=405)
-        body = await request.json()
-        method = body.get("method", "")
-        if self.starts is not None:
-            return await _given(self.starts(request, body))
-        if method == "initialize":
-            return result(
-                body,
-                {
-                    "protocolVersion": "2025-06-18",
-                    "capabilities": {"tools": {}},
-                    "serverInfo": {"name": "crooked", "version": "1"},
-                },
-            )
-        if "id" not in body:
-            return Response(status_code=202)
-        if method == "tools/list":
-            return await _given(self.lists(request, body))
-        if method == "tools/call":
-            return await _given(self.calls(request, body))
-        return error(body, -32601, "Method not found")
-
-
-async def _given(answer: Any) -> Response:
-    found: Response = await answer if asyncio.iscoroutine(answer) else answer
-    return found
-
-
-def result(body: Json, value: Any) -> Response:
-    return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "result": value})
-
-
-def error(body: Json, code: int, message: str) -> Response:
-    return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "error": {"code": code, "message": message}})
-
-
-def text(words: str) -> Json:
-    return {"type": "text", "text": words}
-
-
-def tool(name: str, **members: Any) -> Json:
-    return {"name": name, "inputSchema": {"type": "object"}, **members}
-
-
-async def hang(request: Request, body: Json) -> Response:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    return Response(status_code=500)
-
-
-def cut(request: Request, body: Json) -> Response:
-    async def pieces() -> Any:
-        yield b'{"jsonrpc": "2.0", "id"'
-        raise ConnectionAbortedError
-
-    return StreamingResponse(pieces(), media_type="application/json", headers={"content-length": "1000"})
-
-
-def status(code: int) -> Behaviour:
-    return lambda request, body: Response("no", status_code=code)
-
-
-def gives(value: Any) -> Behaviour:
-    return lambda request, body: result(body, value)
-
-
-def html(request: Request, body: Json) -> Response:
-    return HTMLResponse("<h1>Hello</h1>")
-
-
-def garbage(request: Request, body: Json) -> Response:
-    return Response(b"\x00{{{", media_type="application/json")
-
-
-def silent_stream(request: Request, body: Json) -> Response:
-    async def nothing() -> Any:
-        yield b": nothing\n\n"
-
-    return StreamingResponse(nothing(), media_type="text/event-stream")
-
-
-def compressed(request: Request, body: Json) -> Response:
-    return Response(b"\x1f\x8b", media_type="application/json", headers={"content-encoding": "gzip"})
-
-
-def away(request: Request, body: Json) -> Response:
-    return RedirectResponse("http://169.254.169.254/latest", status_code=307)
-
-
-def huge(request: Request, body: Json) -> Response:
-    return result(body, {"content": [text("x" * 100_000)]})
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +57,6 @@ server = FastMCP("local")
 @server.tool
 def greet() -> str:
     return os.environ["WORD"]
-@server.tool
-def die() -> str:
-    os._exit(1)
 server.run(show_banner=False)
 """
 
@@ -215,6 +108,7 @@ CALLS = [
         lambda request, body: result(body, {"content": "?"}), "does not fit the protocol", id="wrong shape"
     ),
     pytest.param(lambda request, body: error(body, -32000, "out of order"), "out of order", id="error"),
+    pytest.param(lambda _, body: error(body, -32602, "no such", 400), "no such", id="error with a status"),
     pytest.param(status(202), "202", id="accepted only"),
 ]
 
@@ -280,6 +174,14 @@ def test_a_listing_that_goes_wrong_is_told_and_the_response_goes_on(
         assert words in listing["error"]
     assert listing["error"] in read(upstream)[-1]["content"]
     assert message["content"][0]["text"] == "Sorry"
+
+
+def test_where_a_redirect_leads_is_not_shown(client: OpenAI, upstream: Upstream, crooked: Crooked) -> None:
+    """Servers redirect to themselves, and a path may be a secret."""
+    crooked.calls = away
+    upstream.script(DO, Answer("Sorry"))
+
+    assert "latest" not in json.dumps(ask(client, at(crooked.served))["output"])
 
 
 def test_a_server_that_nobody_runs_is_told(client: OpenAI, upstream: Upstream) -> None:
@@ -372,20 +274,6 @@ def test_private_addresses_are_not_reached(upstream: Upstream, crooked: Crooked,
 # ---- servers that come and go -------------------------------------------------------------------------
 
 
-def test_a_server_that_was_started_again_is_connected_to_again(
-    client: OpenAI, upstream: Upstream, crooked: Crooked
-) -> None:
-    upstream.script(DO, Answer("ok"))
-    ask(client, at(crooked.served))
-    lost = [status(404)]
-    crooked.calls = lambda request, body: (
-        lost.pop()(request, body) if lost else result(body, {"content": [text("back")]})
-    )
-    upstream.script(DO, Answer("ok"))
-
-    assert ask(client, at(crooked.served))["output"][1]["output"] == "back"
-
-
 def test_the_installations_own_servers_are_named_by_their_label(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("local__greet", "{}"), Answer("ok"))
 
@@ -394,29 +282,12 @@ def test_the_installations_own_servers_are_named_by_their_label(client: OpenAI, 
     assert answer["output"][1]["output"] == "hello"
 
 
-def test_a_server_that_dies_in_mid_call_is_told_and_started_again(client: OpenAI, upstream: Upstream) -> None:
-    local = {"type": "mcp", "server_label": "local", "require_approval": "never"}
-    upstream.script(calls("local__die", "{}"), calls("local__greet", "{}"), Answer("ok"))
-
-    _, died, greeted, _ = ask(client, local)["output"]
-
-    assert (died["status"], died["error"]["type"]) == ("failed", "mcp_protocol_error")
-    assert greeted["output"] == "hello"
-
-
 def test_a_server_that_cannot_be_started_is_told(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Sorry"))
 
     answer = ask(client, {"type": "mcp", "server_label": "absent"})
 
     assert "could not be started" in answer["output"][0]["error"]
-
-
-def test_old_servers_are_reached_by_their_stream_of_events(client: OpenAI, upstream: Upstream) -> None:
-    with served(Toolset().server(), "sse") as old:
-        upstream.script(calls("s__add", '{"a":1,"b":2}'), Answer("3"))
-        answer = ask(client, at(old))
-    assert answer["output"][1]["output"] == "3"
 
 
 def test_twenty_calls_are_made_at_once(client: OpenAI, upstream: Upstream) -> None:

@@ -13,15 +13,17 @@ from typing import Any, TypeVar
 
 import aiohttp
 import httpx2
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
 from msgspec import json
 
 from antiphon.mcp.base import CLOSED, Address, Fault, Limits, Listed, Local, Remote, Result, too_late
-from antiphon.mcp.faults import begin, fault_of
+from antiphon.mcp.faults import begin, fault_of, hung_up
+from antiphon.mcp.line import tapped
 from antiphon.mcp.transport import Outbound, open_session, too_large
 
 __all__ = ["Connection", "connect", "open_session"]
@@ -35,9 +37,11 @@ _PARTING_SECONDS = 2.0
 _OLD = (400, 404, 405)
 """How servers answer that know nothing of streamable HTTP."""
 
-# What goes wrong with a server is told in the response; the library would also write it to our log.
-logging.getLogger("mcp").addHandler(logging.NullHandler())
-logging.getLogger("mcp").propagate = False
+# What goes wrong with a server is told in the response; the libraries would also write it to our log, with
+# the whole URL, which may be a secret.
+for _name in ("mcp", "httpx2"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 
 class Connection:
@@ -69,7 +73,7 @@ class Connection:
             if not self._ready.done():
                 self._keeper.cancel()
         if not self._ready.done():
-            raise fault_of(_error(self._keeper), exchange)
+            raise fault_of(exchange, _error(self._keeper))
 
     async def list(self) -> list[Listed]:
         """Raises Fault."""
@@ -117,14 +121,36 @@ class Connection:
             self._keeper.cancel()
             await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
 
+    def _lost(self) -> None:
+        """The server has hung up."""
+        self.retired = True
+        self._closing.set()
+
     async def _keep(self, transport: Any, mode: str) -> None:
-        client = Client(transport, mode=mode, cache=None, message_handler=self._heard)
+        client = Client(tapped(transport, self._lost), mode=mode, cache=None, message_handler=self._heard)
         async with client:
             self._ready.set_result(client)
-            await self._closing.wait()
+            following = asyncio.create_task(self._follow(client))
+            following.add_done_callback(_seen)
+            try:
+                await self._closing.wait()
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
 
     async def _heard(self, message: Any) -> None:
         self.changed = self.changed or isinstance(message, ToolListChangedNotification)
+
+    async def _follow(self, client: Client) -> None:
+        """Newer servers tell of changes only whom asks; it is no loss if one does not after all."""
+        begin()
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        with contextlib.suppress(MCPError, ListenNotSupportedError, SubscriptionLost):
+            async with client.listen(tools_list_changed=True) as events:
+                async for _ in events:
+                    self.changed = True
 
     async def _page(self, cursor: str | None) -> ListToolsResult:
         return await self._ready.result().list_tools(cursor=cursor)
@@ -142,21 +168,22 @@ class Connection:
         exchange = begin()
         task = asyncio.create_task(work)
         task.add_done_callback(_seen)
+        ends: set[asyncio.Future[Any]] = {task, self._keeper, exchange.hopeless}
         try:
-            while not task.done() and not self._keeper.done() and patience.left() > 0:
-                await asyncio.wait(
-                    {task, self._keeper}, timeout=patience.left(), return_when=asyncio.FIRST_COMPLETED
-                )
+            while not any(end.done() for end in ends) and patience.left() > 0:
+                await asyncio.wait(ends, timeout=patience.left(), return_when=asyncio.FIRST_COMPLETED)
             if not task.done() and self._keeper.done():  # the session has ended, and tells its requests
                 await asyncio.wait({task}, timeout=_PARTING_SECONDS)
+            if hung_up(_error(task)):  # the session is about to end, and will tell why
+                await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
         finally:
             if not task.done():
                 task.cancel()
                 self.retire()
-        if not task.done() and not self._keeper.done():
+        if not any(end.done() for end in ends):
             raise too_late(patience.seconds)
         if not task.done() or task.cancelled() or task.exception() is not None:
-            raise fault_of(_error(task) or _error(self._keeper), exchange)
+            raise fault_of(exchange, _error(task), _error(self._keeper))
         return task.result()
 
 
@@ -223,13 +250,15 @@ def _events(address: Remote, session: aiohttp.ClientSession, limits: Limits) -> 
     """The transport of older servers: one stream of events for all answers."""
 
     def factory(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
-        return _http(address, session, limits)
+        return _http(address, session, limits, one_way=True)
 
     return sse_client(address.url, httpx_client_factory=factory)
 
 
-def _http(address: Remote, session: aiohttp.ClientSession, limits: Limits) -> httpx2.AsyncClient:
-    transport = Outbound(session, limits.result_bytes)
+def _http(
+    address: Remote, session: aiohttp.ClientSession, limits: Limits, one_way: bool = False
+) -> httpx2.AsyncClient:
+    transport = Outbound(session, limits.result_bytes, one_way)
     return httpx2.AsyncClient(
         transport=transport, headers=dict(address.headers), timeout=None, trust_env=False
     )

@@ -1,9 +1,11 @@
 """What can go wrong with an MCP server, told in words that may be shown: no URL's path, no header."""
 
+import asyncio
 from collections.abc import Iterator
 from contextvars import ContextVar
 from http import HTTPStatus
 
+import httpx2
 from mcp import MCPError
 from pydantic import ValidationError
 
@@ -11,18 +13,39 @@ from antiphon.mcp.base import CLOSED, Fault
 
 INVALID = -32600
 _LONGEST = 2000
+_REDIRECT = "Redirect to "
+_CLOSED = "The connection to the MCP server was closed."
+_HUNG_UP = "Connection closed"
+_STAND_INS = {"Server returned an error response", "Session terminated", "Not Found", _HUNG_UP}
+"""What the library says when the server gave no reason."""
 
 
 class Exchange:
-    """What passed over the network for one request. The library tells of most failures only that there was
-    one, so they are noted where they pass."""
+    """What passed for one request. The library tells of most failures only that there was one, so they are
+    noted where they pass."""
 
     def __init__(self) -> None:
         self.status: int | None = None
         """The last HTTP status that told of an error."""
         self.broken: str | None = None
         """Why the network failed."""
-        self.unsent = False
+        self.written = False
+        """Whether anything was handed to the transport."""
+        self.taken = False
+        """Whether a server took anything up: HTTP said so."""
+        self.refused = False
+        """Whether what was sent last surely was not taken up."""
+        self.hopeless: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when there will be no answer, and the library does not notice."""
+
+    def give_up(self) -> None:
+        if not self.hopeless.done():
+            self.hopeless.set_result(None)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the server surely has not begun to do anything."""
+        return not self.taken and (self.refused or not self.written)
 
 
 EXCHANGE: ContextVar[Exchange] = ContextVar("mcp_exchange")
@@ -35,37 +58,55 @@ def begin() -> Exchange:
     return exchange
 
 
-def fault_of(error: BaseException | None, exchange: Exchange) -> Fault:
-    """Why a request failed. `error` is what the library raised; None: it was given up."""
-    leaves = list(_leaves(error)) if error is not None else []
+def fault_of(exchange: Exchange, *errors: BaseException | None) -> Fault:
+    """Why a request failed. `errors` are what the library raised, for the request and for the session."""
+    leaves = [leaf for error in errors if error is not None for leaf in _leaves(error)]
     own = [leaf for leaf in leaves if isinstance(leaf, Fault)]
     if own:
         return own[0]
     if exchange.broken is not None:
-        return Fault("protocol", CLOSED, exchange.broken, exchange.unsent)
-    if exchange.status is not None:
-        return _http(exchange.status)
-    return _told(leaves)
+        return Fault("protocol", CLOSED, exchange.broken, exchange.untouched)
+    if exchange.status is not None and not any(map(_speaks, leaves)):
+        return _http(exchange.status, exchange.untouched)
+    return _told(leaves, exchange.untouched)
 
 
-def _http(status: int) -> Fault:
+def hung_up(error: BaseException | None) -> bool:
+    """Whether the library says no more than that the session is over."""
+    return isinstance(error, MCPError) and error.message == _HUNG_UP
+
+
+def _speaks(leaf: BaseException) -> bool:
+    """Whether the server itself said what was wrong, beside an HTTP status."""
+    return isinstance(leaf, MCPError) and leaf.message not in _STAND_INS
+
+
+def _http(status: int, untouched: bool) -> Fault:
     known = status in {each.value for each in HTTPStatus}
     words = f" {HTTPStatus(status).phrase}" if known else ""
-    # 404 is also how a server says that it does not know the session: nothing was done then.
-    return Fault("http", status, f"The MCP server answered with HTTP {status}{words}.", unsent=status == 404)
+    return Fault("http", status, f"The MCP server answered with HTTP {status}{words}.", untouched)
 
 
-def _told(leaves: list[BaseException]) -> Fault:
-    for leaf in leaves:
+def _told(leaves: list[BaseException], untouched: bool) -> Fault:
+    # What broke the session says more than that it is broken, which every request of it is told.
+    for leaf in sorted(leaves, key=lambda leaf: not isinstance(leaf, httpx2.SSEError)):
+        if isinstance(leaf, httpx2.SSEError):  # an event is too large
+            return Fault("protocol", CLOSED, f"The MCP server's answer cannot be read: {_short(str(leaf))}")
         if isinstance(leaf, MCPError):
-            return Fault("protocol", leaf.code, _short(leaf.message))
+            return Fault("protocol", leaf.code, _words(leaf.message), untouched)
         if isinstance(leaf, ValidationError):
             return Fault("protocol", INVALID, "The MCP server's answer does not fit the protocol.")
-        if isinstance(leaf, RuntimeError):  # the result does not fit the tool's own schema
-            return Fault("protocol", INVALID, _short(str(leaf)))
+        if isinstance(leaf, RuntimeError):  # the result breaks the tool's schema; or no session
+            return Fault("protocol", INVALID, _short(str(leaf)), untouched)
         if isinstance(leaf, OSError):
             return Fault("protocol", CLOSED, f"The MCP server could not be started: {leaf.strerror or leaf}")
-    return Fault("protocol", CLOSED, "The connection to the MCP server was closed.")
+    return Fault("protocol", CLOSED, _CLOSED, untouched)
+
+
+def _words(message: str) -> str:
+    if message.startswith(_REDIRECT):  # the path that follows may be a secret of the user's
+        return "The MCP server redirects to another address, which is not followed: name that one instead."
+    return _CLOSED if message == _HUNG_UP else _short(message)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -29,12 +29,14 @@ class _Slot:
 
     def __init__(self) -> None:
         self.opening = asyncio.Lock()
+        self.visitors = 0
+        """How many requests are about it."""
         self.connection: Connection | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
-        return self.connection is not None and not self.connection.users and not self.opening.locked()
+        return self.connection is not None and not self.visitors
 
 
 class Pool:
@@ -100,7 +102,17 @@ class Pool:
     async def _once(self, key: str, address: Address, work: "Work[T]") -> T:
         slot = self._slots.setdefault(key, _Slot())
         self._slots.move_to_end(key)
-        connection = await self._connected(key, slot, address)
+        slot.visitors += 1
+        try:
+            return await self._through(slot, key, address, work)
+        finally:
+            slot.visitors -= 1
+            if slot.connection is None and not slot.visitors:
+                self._slots.pop(key, None)
+            self._make_room()
+
+    async def _through(self, slot: _Slot, key: str, address: Address, work: "Work[T]") -> T:
+        connection = await self._connected(slot, address)
         self._take(slot, connection)
         try:
             return await work(connection)
@@ -111,7 +123,7 @@ class Pool:
         finally:
             self._leave(key, slot, connection)
 
-    async def _connected(self, key: str, slot: _Slot, address: Address) -> "Connection":
+    async def _connected(self, slot: _Slot, address: Address) -> "Connection":
         """The slot's connection; a new one if it has none that is of use. Raises Fault."""
         async with slot.opening:
             if slot.connection is not None and slot.connection.usable:
@@ -120,11 +132,7 @@ class Pool:
                 slot.connection.retire()
                 slot.connection = None
             self._make_room()
-            try:
-                slot.connection = await self._open(address)
-            finally:
-                if slot.connection is None:
-                    self._slots.pop(key, None)
+            slot.connection = await self._open(address)
             return slot.connection
 
     async def _open(self, address: Address) -> "Connection":
@@ -140,9 +148,10 @@ class Pool:
 
     def _make_room(self) -> None:
         """Close what was used longest ago, when there are too many."""
-        idle = [key for key, slot in self._slots.items() if slot.idle]
-        for key in idle[: max(0, len(self._slots) - self.limits.connections)]:
-            self._drop(key)
+        many = len(self._slots) - self.limits.connections
+        if many > 0:
+            for key in [key for key, slot in self._slots.items() if slot.idle][:many]:
+                self._drop(key)
 
     def _take(self, slot: _Slot, connection: "Connection") -> None:
         connection.users += 1

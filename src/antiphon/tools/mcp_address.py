@@ -68,9 +68,14 @@ def _headers(tool: McpTool, terms: Terms) -> dict[str, str]:
 
 def _kept(headers: dict[str, str], terms: Terms) -> dict[str, str]:
     """Secrets are not kept: what comes back from where it was kept is of no use."""
-    if any(REDACTED in value for value in headers.values()):
-        raise _bad(terms, f"'{REDACTED}' stands for a secret that was not kept: send it again.", "headers")
+    for value in headers.values():
+        _check_kept(value, terms, "headers")
     return headers
+
+
+def _check_kept(value: str, terms: Terms, member: str) -> None:
+    if REDACTED in value:
+        raise _bad(terms, f"'{REDACTED}' stands for a secret that was not kept: send it again.", member)
 
 
 def _lower(headers: dict[str, str]) -> set[str]:
@@ -78,6 +83,7 @@ def _lower(headers: dict[str, str]) -> set[str]:
 
 
 def _url(url: str, terms: Terms) -> str:
+    _check_kept(url, terms, "server_url")
     try:
         parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
