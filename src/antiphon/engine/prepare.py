@@ -91,12 +91,17 @@ class Plan:
     @property
     def streamed(self) -> bool:
         """Whether the client sees events, and so knows of the response before it ends."""
-        return bool(self.request.stream) or isinstance(self.request, CreateFrame)
+        return _is_followed(self.request)
 
     @property
     def generates(self) -> bool:
         """A warm-up prepares the state and answers nothing."""
         return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
+
+
+def _is_followed(request: CreateResponse) -> bool:
+    """Whether somebody reads the response while it is written."""
+    return bool(request.stream) or isinstance(request, CreateFrame)
 
 
 @dataclass(frozen=True)
@@ -217,6 +222,7 @@ class Preparation:
             user=request.safety_identifier or request.user,
             cache_key=request.prompt_cache_key,
             service_tier=request.service_tier,
+            whole=not _is_followed(request),
         )
 
         def read(items: Sequence[Item]) -> Turn:
