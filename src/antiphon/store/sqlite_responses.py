@@ -8,6 +8,32 @@ from antiphon.store import sqlite_threads as threads
 from antiphon.store.base import ItemRow, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.sqlite_threads import HELD, HIDDEN, LINKED, Segment
 
+_INSERT = "INSERT INTO responses (project_id, id, created_at, thread, start, middle, stop, json)"
+
+
+def save_all(db: sqlite3.Connection, rows: Sequence[tuple[str, ResponseRow]]) -> None:
+    """Save responses, each with its project. Those that continue nothing take four statements together: it is
+    these that cost, since each gives up Python's lock and has to get it back."""
+    fresh = [(p, row) for p, row in rows if not row.conversation_id and not row.previous_response_id]
+    begun = threads.begin(db, [(project, (*row.input, *row.output)) for project, row in fresh])
+    values = [
+        (
+            project,
+            row.id,
+            row.created_at,
+            thread,
+            0,
+            len(row.input),
+            len(row.input) + len(row.output),
+            row.json,
+        )
+        for thread, (project, row) in zip(begun, fresh, strict=True)
+    ]
+    threads.insert(db, _INSERT, values)
+    for project, row in rows:
+        if row.conversation_id or row.previous_response_id:
+            save(db, project, row)
+
 
 def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
     end = _place(db, project, row)
@@ -15,11 +41,8 @@ def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
     threads.append(db, project, end, items, _states(db, project, row, end.thread, items))
     middle = end.below + len(row.input)
     stop = middle + len(row.output)
-    db.execute(
-        "INSERT INTO responses (project_id, id, created_at, thread, start, middle, stop, json)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (project, row.id, row.created_at, end.thread, end.below, middle, stop, row.json),
-    )
+    values = (project, row.id, row.created_at, end.thread, end.below, middle, stop, row.json)
+    threads.insert(db, _INSERT, [values])
 
 
 def _place(db: sqlite3.Connection, project: str, row: ResponseRow) -> Segment:
