@@ -5,15 +5,16 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test bench
+.PHONY: help setup serve pull lint check test chaos bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup              makes .venv with the package and its test tools'
 	@echo 'make serve ARGS="…"     runs the server (fetches the embedded model first, if it is missing)'
 	@echo 'make pull               fetches the embedded model'
-	@echo 'make check              style, types, import rules, and the tests that need no model and no foreign client'
+	@echo 'make check              style, types, import rules, and the tests that need no model and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
+	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
@@ -38,10 +39,13 @@ lint: $(READY)
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 
 check: lint
-	@$(PYTEST) -m "not embedded and not clients" --ignore tests/clients $(ARGS)
+	@$(PYTEST) -m "not embedded and not clients and not chaos" --ignore tests/clients $(ARGS)
 
 test: lint
 	@$(PYTEST) $(ARGS)
+
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -16,6 +16,9 @@ import pytest
 
 from antiphon import __version__, config
 from antiphon.backends import weights
+from antiphon.store.sqlite import SqliteStore
+from antiphon.store.webhooks import Delivery, Outcome
+from antiphon.webhooks.endpoints import key_of
 
 Serve = Callable[..., "contextlib.AbstractContextManager[Served]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -48,7 +51,8 @@ def test_it_tells_its_version(run: Run) -> None:
 def test_without_a_command_it_tells_which_there_are(run: Run) -> None:
     said = run().stdout
 
-    assert [name for name in ("serve", "pull", "key") if name in said] == ["serve", "pull", "key"]
+    commands = ["serve", "pull", "key", "webhooks"]
+    assert [name for name in commands if name in said] == commands
 
 
 def test_a_new_key_comes_with_the_line_that_lets_it_in(run: Run, tmp_path: Path) -> None:
@@ -126,6 +130,104 @@ def test_a_dialect_that_nobody_speaks_is_one_sentence(run: Run) -> None:
 
     assert done.returncode == 1
     assert done.stderr == "antiphon: Unknown dialect 'olama' of backend 'a'. Did you mean 'ollama'?\n"
+
+
+# ---- webhooks ---------------------------------------------------------------------------------------
+
+
+def test_a_new_secret_is_one_that_can_be_used(run: Run) -> None:
+    one, two = run("webhooks", "secret").stdout, run("webhooks", "secret").stdout
+
+    assert len(key_of(one.strip())) == 32
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "The secret of webhook 'a' is read from A_SECRET, a variable that is not set."),
+        (
+            {"A_SECRET": "mine"},
+            "The secret of webhook 'a' is not one: it does not begin with whsec_."
+            " `antiphon webhooks secret` makes one.",
+        ),
+    ],
+)
+def test_a_webhook_without_a_secret_is_one_sentence(run: Run, variables: dict[str, str], said: str) -> None:
+    hook = {"ANTIPHON_WEBHOOKS_A_URL": "http://a", "ANTIPHON_WEBHOOKS_A_SECRET_ENV": "A_SECRET"}
+
+    done = run("serve", **hook, **variables)
+
+    assert (done.returncode, done.stderr) == (1, f"antiphon: {said}\n")
+
+
+async def deliver(tmp_path: Path, *outcomes: Outcome) -> None:
+    """Deliveries wh_1, wh_2 and so on, each with an outcome."""
+    store = await SqliteStore.open(tmp_path / "data" / "antiphon.db")
+    for n, outcome in enumerate(outcomes, 1):
+        delivery = Delivery(
+            id=f"wh_{n}",
+            event_id="evt_1",
+            project="default",
+            endpoint="hook",
+            type="response.completed",
+            response_id="resp_1",
+            created_at=1_700_000_000 + n,
+            body=b"{}",
+        )
+        await store.webhooks.add([delivery])
+        (taken,) = await store.webhooks.take("hook", 1.8e9, 60, 1)
+        await store.webhooks.settle(taken, outcome)
+    await store.close()
+
+
+async def test_the_log_of_webhooks_is_a_table_or_json(run: Run, tmp_path: Path) -> None:
+    assert run("webhooks").stdout == "No webhook was sent yet.\n"
+    failed = Outcome("failed", 1.7e9, 410, "It answered 410 [gone].")
+    await deliver(tmp_path, failed, Outcome("delivered", 1.7e9, 200), Outcome("pending", 4e9, 500, "No."))
+
+    listed = run("webhooks").stdout.splitlines()
+    assert listed[0].split() == [
+        *("created", "status", "attempts", "endpoint", "event", "delivery", "response", "last", "error")
+    ]
+    assert [line.split()[2] for line in listed[1:]] == ["pending,", "delivered", "failed"]
+    assert listed[3].split(maxsplit=3)[3].split() == [
+        *("1", "hook", "response.completed", "wh_1", "resp_1", "It", "answered", "410", "[gone].")
+    ]
+    assert len(run("webhooks", "--limit", "2").stdout.splitlines()) == 3
+    only = [json.loads(line) for line in run("webhooks", "--failed", "--json").stdout.splitlines()]
+    assert only == [
+        {
+            "id": "wh_1",
+            "event_id": "evt_1",
+            "project": "default",
+            "endpoint": "hook",
+            "type": "response.completed",
+            "response_id": "resp_1",
+            "created_at": 1_700_000_001,
+            "status": "failed",
+            "attempts": 1,
+            "next_at": None,
+            "ended_at": 1_700_000_000,
+            "http_status": 410,
+            "error": "It answered 410 [gone].",
+        }
+    ]
+
+
+async def test_a_webhook_can_be_had_sent_again(run: Run, tmp_path: Path) -> None:
+    await deliver(tmp_path, Outcome("failed", 1.7e9, 410, "It answered 410."))
+    hook = {"ANTIPHON_WEBHOOKS_HOOK_URL": "http://a", "ANTIPHON_WEBHOOKS_HOOK_SECRET": "x"}
+
+    unknown = run("webhooks", "redeliver", "wh_none", **hook)
+    gone = run("webhooks", "redeliver", "wh_1")
+    done = run("webhooks", "redeliver", "wh_1", **hook)
+
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
+    assert "There is no delivery 'wh_none'." in unknown.stderr
+    assert gone.stderr == ("antiphon: It was for the endpoint 'hook', which is not configured any more.\n")
+    assert done.stdout == "wh_1 is due for 'hook': the server sends it within seconds.\n"
+    assert "pending, in 0 s" in run("webhooks").stdout
 
 
 # ---- a server that runs -----------------------------------------------------------------------------

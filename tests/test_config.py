@@ -146,6 +146,22 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             '[backends.a]\nbase_url="http://a"\ndefault=true\n[backends.b]\nbase_url="http://b"\ndefault="m"',
             r"Only one backend can be the default; in .* there are a, b",
         ),
+        ('[webhooks.a]\nurl="a:1"\nsecret="x"', r"url of \[webhooks.a\] in .* must begin with http"),
+        ('[webhooks.a]\nurl="http://a"', r"\[webhooks.a\] in .* needs secret_env or secret: `antiphon web"),
+        ('[webhooks.a]\nurl="http://a"\nsecret="x"\nsecret_env="X"', r"needs secret_env or secret"),
+        ('[webhooks.a]\nsecret="x"', r"webhooks.* in .* has a wrong value: .*missing required field `url`"),
+        (
+            '[webhooks.a]\nurl="http://a"\nsecret="x"\nevents=["response.done"]',
+            r"webhooks.*events.* has a wrong value: invalid enum value 'response.done'",
+        ),
+        ('[webhooks.a]\nurl="http://a"\nsecret="x"\nevents=[]', r"webhooks.*events in .* has a wrong value"),
+        ('[webhooks.a]\nurl="http://a"\nsecret="x"\nevent=[]', r"Unknown key 'event' .*mean 'events'"),
+        (
+            '[webhooks.a]\nurl="http://a"\nsecret="x"\nproject="blog"',
+            r"Unknown project 'blog' in \[webhooks.a\] of .* Known are default.",
+        ),
+        ("[retention]\nresponses_days = -1", r"retention.responses_days in .* has a wrong value"),
+        ("[retention]\nresponse_days = 1", r"Unknown key 'response_days' .*Did you mean 'responses_days'"),
         ("[server\n", r"is not TOML"),
     ],
 )
@@ -219,3 +235,48 @@ def test_what_models_can_do_is_set_for_each_backend() -> None:
 def test_what_the_embedded_model_can_do_is_not_set(write: Write, setting: str) -> None:
     with pytest.raises(config.ConfigError, match="what it can do need not be said"):
         config.load(write(f'[backends.a]\ntype = "llama"\n{setting}'), environ={})
+
+
+def test_webhooks_are_set_by_name_in_the_file_and_in_the_environment(write: Write) -> None:
+    file = write(
+        f"""
+        [server.keys]
+        blog = "{config.hash_key("k")}"
+        [webhooks.ci]
+        url = "https://ci.example/hook"
+        secret_env = "CI_SECRET"
+        events = ["response.failed"]
+        project = "blog"
+        """
+    )
+    environ = {
+        "ANTIPHON_WEBHOOKS_CI_URL": "http://10.0.0.1/hook",
+        "ANTIPHON_WEBHOOKS_ON_CALL_URL": "http://10.0.0.2",
+        "ANTIPHON_WEBHOOKS_ON_CALL_SECRET": "whsec_x",
+        "ANTIPHON_WEBHOOKS_ON_CALL_EVENTS": "response.completed, response.failed",
+    }
+
+    assert config.load(file, environ=environ).webhooks == {
+        "ci": config.Webhook(
+            url="http://10.0.0.1/hook", secret_env="CI_SECRET", events=["response.failed"], project="blog"
+        ),
+        "on_call": config.Webhook(
+            url="http://10.0.0.2", secret="whsec_x", events=["response.completed", "response.failed"]
+        ),
+    }
+
+
+def test_a_webhook_tells_every_event_of_every_project_unless_told_otherwise() -> None:
+    webhook = config.Webhook(url="http://a", secret="x")
+
+    assert webhook.events == [f"response.{end}" for end in ("completed", "failed", "cancelled", "incomplete")]
+    assert webhook.project is None
+
+
+def test_things_are_kept_as_long_as_on_the_real_api_unless_told_otherwise() -> None:
+    environ = {"ANTIPHON_RETENTION_RESPONSES_DAYS": "0", "ANTIPHON_RETENTION_EVENTS_HOURS": "0.5"}
+
+    assert config.Config(data_dir="").retention == config.Retention(
+        responses_days=30, events_hours=24, deliveries_days=30
+    )
+    assert config.load(environ=environ).retention == config.Retention(responses_days=0, events_hours=0.5)

@@ -43,6 +43,7 @@ DIVERGENCES = (
 )
 # Told by the real API, and in no type of the SDK.
 UNDOCUMENTED = (
+    "response.cancelled",
     "response.apply_patch_call_operation_diff.delta",
     "response.apply_patch_call_operation_diff.done",
 )
@@ -88,12 +89,15 @@ def _envelope(body: bytes) -> None:
         raise Broken(f"A stack trace: {body!r}")
 
 
-def _stream(body: bytes) -> Json:
-    """The response that a stream tells. Its frames are as on the real API."""
+def _stream(body: bytes) -> Json | None:
+    """The response that a stream tells; None when it tells only the rest of one. Its frames are as on the
+    real API; a comment is none."""
     if not body.endswith(b"\n\n") or b"\r" in body:
         raise Broken(f"The stream does not end with a whole event: {body[-200:]!r}")
     events = []
     for frame in body[:-2].split(b"\n\n"):
+        if frame.startswith(b":"):
+            continue
         head, _, data = frame.partition(b"\n")
         event = msgspec.json.decode(data.removeprefix(b"data: "))
         if head != b"event: " + event["type"].encode() or b"\n" in data:
@@ -104,10 +108,13 @@ def _stream(body: bytes) -> Json:
             _fits(bare, ResponseStreamEvent)
     if events[-1]["type"] not in _TERMINAL:
         raise Broken(f"The stream ends with {events[-1]}")
-    return fold(events)
+    first = events[0]["sequence_number"]
+    if [event["sequence_number"] for event in events] != list(range(first, first + len(events))):
+        raise Broken("The stream has gaps")
+    return fold(events) if first == 0 else None
 
 
-_TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
+_TERMINAL = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
 
 
 def _fits(value: Json, kind: Any) -> None:
@@ -160,7 +167,7 @@ def _same(told: Json, stored: Json) -> None:
 
 def _to_fetch(request: httpx2.Request, told: Json | None) -> httpx2.Request | None:
     """The GET that must return the same, when the response is kept."""
-    if told is None or request.method != "POST" or not told["store"]:
+    if told is None or request.method != "POST" or not told["store"] or told["status"] == "queued":
         return None
     headers = {"authorization": request.headers.get("authorization", "")}
     return httpx2.Request("GET", request.url.join(f"/v1/responses/{told['id']}"), headers=headers)

@@ -26,9 +26,10 @@ def main() -> None:
 
 def application() -> Any:
     """The app, by the configuration that `serve` left in the environment for its workers."""
-    from antiphon import config
+    from antiphon import config, logs
     from antiphon.api.app import create_app
 
+    logs.configure()
     app = create_app(config.resolved())
     _calm_collector()
     return app

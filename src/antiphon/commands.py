@@ -1,4 +1,5 @@
-"""The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`."""
+"""The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`; the commands
+`antiphon webhooks` are in `webhook_commands`."""
 
 import contextlib
 import difflib
@@ -11,14 +12,16 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from antiphon import __version__, config, serving
+from antiphon import __version__, config, serving, webhook_commands
 from antiphon.cli import fail
+from antiphon.options import ConfigFile, DataDir
 
 app = typer.Typer(
     name="antiphon",
     help="OpenAI's Responses and Conversations APIs on top of any model.",
     add_completion=False,
 )
+app.add_typer(webhook_commands.app, name="webhooks")
 
 
 def _version(wanted: bool) -> None:
@@ -36,16 +39,12 @@ def _root(
     pass
 
 
-_DataDir = Annotated[Path | None, typer.Option(help="Where the model and everything stored is kept.")]
-_ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file. Without: ./antiphon.toml.")]
-
-
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on. [8000]")] = None,
-    data_dir: _DataDir = None,
-    config_file: _ConfigFile = None,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
     upstream: Annotated[str | None, typer.Option(help="URL of a Chat Completions server, with /v1.")] = None,
     upstream_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable that holds the upstream's key.")
@@ -61,6 +60,7 @@ def serve(
     settings = _with_server(settings, host=host, port=port, workers=workers)
     settings = _with_backend(settings, upstream, upstream_key_env, model)
     _check_backends(settings)
+    _check_webhooks(settings)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -69,7 +69,7 @@ def serve(
 
 
 @app.command()
-def pull(data_dir: _DataDir = None, config_file: _ConfigFile = None) -> None:
+def pull(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
     """Fetches the embedded model, if it is not there yet."""
     settings = config.load(config_file, data_dir=data_dir)
     _make_data_dir(settings)
@@ -128,6 +128,19 @@ def _check_backends(settings: config.Config) -> None:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
             fail(f"Unknown dialect '{backend.dialect}' of backend '{name}'. {hint}")
+
+
+def _check_webhooks(settings: config.Config) -> None:
+    from antiphon.webhooks.endpoints import BadSecret, key_of
+
+    for name, webhook in settings.webhooks.items():
+        variable = webhook.secret_env or ""
+        if variable and variable not in os.environ:
+            fail(f"The secret of webhook '{name}' is read from {variable}, a variable that is not set.")
+        try:
+            key_of(webhook.secret or os.environ.get(variable, ""))
+        except BadSecret as error:
+            fail(f"The secret of webhook '{name}' is not one: {error}. `antiphon webhooks secret` makes one.")
 
 
 def _make_data_dir(settings: config.Config) -> None:

@@ -14,7 +14,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -95,6 +95,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     response_seconds: Annotated[float, Meta(gt=0)] | None = None
     """A response that takes longer is ended as failed."""
+    background_runs: Annotated[int, Meta(ge=1)] = 16
+    """How many background responses run at once, in each server process."""
+    background_queue: Annotated[int, Meta(ge=1)] = 1000
+    """How many wait for their turn; the next one is refused."""
+    background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
+    """How long one may run."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
 
@@ -124,6 +130,39 @@ class McpServer(Struct, frozen=True, kw_only=True):
     command: str
     args: list[str] = msgspec.field(default_factory=list)
     env: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+WebhookEvent = Literal["response.completed", "response.failed", "response.cancelled", "response.incomplete"]
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """`[webhooks.NAME]`: who is told when background responses end."""
+
+    url: str
+    """May be an address of our own network: it is named here, not by clients."""
+    secret_env: str | None = None
+    """The environment variable that holds the secret (`antiphon webhooks secret` makes one)."""
+    secret: str | None = None
+    """The secret itself, `whsec_…`, for who keeps this file as safe as a secret."""
+    events: Annotated[list[WebhookEvent], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(get_args(WebhookEvent))
+    )
+    project: str | None = None
+    """Whose responses; none: every project's."""
+
+
+_Days = Annotated[float, Meta(ge=0)]
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """`[retention]`: how long things are kept. 0: for ever."""
+
+    responses_days: _Days = 30
+    """Responses, and items that a deleted conversation has left. Conversations are kept for ever."""
+    events_hours: _Days = 24
+    """Events of background responses that have ended, from which a stream is resumed."""
+    deliveries_days: _Days = 30
+    """The log of webhooks."""
 
 
 class McpSettings(Struct, frozen=True, kw_only=True):
@@ -161,6 +200,8 @@ class Config(Struct, frozen=True, kw_only=True):
     tools: Tools = Tools()
     connectors: dict[str, Connector] = msgspec.field(default_factory=dict)
     mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
+    webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
+    retention: Retention = Retention()
 
     @property
     def store_url(self) -> str:
@@ -172,11 +213,13 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "store": Store,
     "limits": Limits,
     "outbound": Outbound,
+    "retention": Retention,
 }
 _NAMED: Final[dict[str, type[Struct]]] = {
     "backends": BackendSettings,
     "connectors": Connector,
     "mcp_servers": McpServer,
+    "webhooks": Webhook,
 }
 _NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
 _ALL: Final = (*_SECTIONS, *_NAMED, *_NESTED)
@@ -222,11 +265,29 @@ def check(config: Config, where: str) -> None:
                 f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
             )
     for name, connector in config.connectors.items():
-        if not re.match("https?://[^/]", connector.url):
-            raise ConfigError(f"url of [connectors.{name}] in {where} must begin with http:// or https://.")
+        _check_url(connector.url, f"[connectors.{name}]", where)
+    _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_webhooks(config: Config, where: str) -> None:
+    projects = tuple(config.server.keys or ("default",))
+    for name, webhook in config.webhooks.items():
+        section = f"[webhooks.{name}]"
+        _check_url(webhook.url, section, where)
+        if (webhook.secret is None) == (webhook.secret_env is None):
+            raise ConfigError(
+                f"{section} in {where} needs secret_env or secret: `antiphon webhooks secret` makes one."
+            )
+        if webhook.project is not None:
+            _known(webhook.project, projects, f"{section} of {where}", "project")
+
+
+def _check_url(url: str, section: str, where: str) -> None:
+    if not re.match("https?://[^/]", url):
+        raise ConfigError(f"url of {section} in {where} must begin with http:// or https://.")
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -304,12 +365,12 @@ def _table(value: Any, section: str, where: str) -> dict[str, Any]:
     return value
 
 
-def _known(key: str, known: tuple[str, ...], where: str) -> None:
+def _known(key: str, known: tuple[str, ...], where: str, what: str = "key") -> None:
     if key in known:
         return
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(known)}."
-    raise ConfigError(f"Unknown key '{key}' in {where}. {hint}")
+    raise ConfigError(f"Unknown {what} '{key}' in {where}. {hint}")
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -394,7 +455,7 @@ def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
     kind = _NESTED[place[0]][place[1]] if place[0] in _NESTED else (_SECTIONS | _NAMED)[place[0]]
     key = place[-1] if place[-1] in kind.__struct_fields__ else ""
     wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
-    if key in ("models", "args"):
+    if key in ("models", "args", "events"):
         return _names(text, variable)
     if key in ("keys", "headers", "env"):
         return _json(text, variable)

@@ -3,6 +3,7 @@
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types.responses import ResponseInputParam
+from tests.api.asking import refused
 from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Called, Upstream
 
@@ -121,3 +122,9 @@ def test_a_context_below_the_threshold_is_left_alone(client: OpenAI, upstream: U
         model="m", input=TALK, context_management=[{"type": "compaction", "compact_threshold": 1000}]
     )
     assert [item.type for item in response.output] == ["message"]
+
+
+def test_a_compaction_cannot_be_made_in_the_background(client: OpenAI, upstream: Upstream) -> None:
+    with refused(400, "unsupported_parameter", "background"):
+        client.responses.compact(model="m", input=TALK, extra_body={"background": True})
+    assert upstream.requests == []

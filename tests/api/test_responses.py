@@ -438,15 +438,10 @@ def test_a_wrong_request_is_refused_with_its_place(
 # ---- what is not there yet is refused ---------------------------------------------------------------
 
 
-@covers(
-    "param.background",
-    "param.moderation",
-    "tool.mcp",
-)
+@covers("param.moderation")
 @pytest.mark.parametrize(
     ("members", "code", "param"),
     [
-        ({"background": True}, "unsupported_parameter", "background"),
         ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
         (
             {"tools": [{"type": "programmatic_tool_calling"}]},

@@ -396,7 +396,6 @@ def test_a_parameter_is_accepted_and_changes_nothing_for_the_model(
 
 UNSUPPORTED = "unsupported_parameter"
 REFUSED = [
-    case("param.background", {"background": True}, "background", UNSUPPORTED),
     case(
         "param.prompt_cache_options.prewarm",
         {"prompt_cache_options": {"prewarm": True}},

@@ -27,7 +27,6 @@ def test_an_endpoint_that_is_not_there_says_so(http: httpx2.Client, row_id: str)
     assert answer.json()["error"]["code"] == codes[answer.status_code]
 
 
-@covers("endpoint.POST /responses/{response_id}/cancel")
 def test_a_response_that_is_not_in_the_background_cannot_be_cancelled(
     http: httpx2.Client, upstream: Upstream
 ) -> None:
@@ -57,19 +56,16 @@ def test_a_response_is_made_read_and_deleted(client: OpenAI, http: httpx2.Client
     assert http.delete(f"/v1/responses/{made.id}").status_code == 404
 
 
-@covers(
-    "query.responses.retrieve.stream",
-    "query.responses.retrieve.include",
-    "query.responses.retrieve.starting_after",
-    "query.responses.retrieve.include_obfuscation",
-)
-def test_a_response_cannot_be_streamed_again(http: httpx2.Client, upstream: Upstream) -> None:
+@covers("query.responses.retrieve.include", "query.responses.retrieve.include_obfuscation")
+def test_a_response_of_the_foreground_cannot_be_streamed_again(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
     upstream.script(Answer("Hello"))
     made = http.post("/v1/responses", json={"model": "m", "input": "hi"}).json()
     url = f"/v1/responses/{made['id']}"
     answer = http.get(url, params={"stream": "true"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")
-    harmless = {"stream": "false", "starting_after": "0", "include_obfuscation": "false"}
+    harmless = {"stream": "false", "include_obfuscation": "false"}
     assert http.get(url, params={**harmless, "include[]": "web_search_call.results"}).json() == made
     unknown = http.get(url, params={"limit": "1"})
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "unknown_parameter")

@@ -229,12 +229,6 @@ def test_an_event_that_is_told_has_a_row_in_the_transition_table(row_id: str) ->
     assert teller(name) == "" or rows()[teller(name)].does == "acts"
 
 
-@covers("event.response.queued", "event.response.cancelled", "status.queued", "status.cancelled")
-def test_nothing_waits_in_the_background(http: httpx2.Client) -> None:
-    answer = http.post("/v1/responses", json={"model": "m", "input": "hi", "background": True})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "background")
-
-
 UNTOLD = (*ids_of("failure", does="refuses"), *ids_of("incomplete", does="refuses"))
 
 

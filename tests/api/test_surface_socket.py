@@ -60,6 +60,12 @@ def test_the_events_of_a_lane_carry_its_name(socket: ClientConnection, upstream:
     assert {event["stream_id"] for event in create(socket, stream_id="left")} == {"left"}
 
 
+def test_a_socket_has_no_background(socket: ClientConnection, upstream: Upstream) -> None:
+    refusal = ask(socket, type="response.create", model="m", input="hi", background=True)
+    assert (refusal["status"], refusal["error"]["param"]) == (400, "background")
+    assert upstream.requests == []
+
+
 @covers("param.generate", "param.stream_id")
 @pytest.mark.parametrize("name", ["generate", "stream_id"])
 def test_over_http_they_are_unknown(http: httpx2.Client, name: str) -> None:

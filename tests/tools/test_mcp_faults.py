@@ -1,6 +1,7 @@
 """`mcp` against servers that misbehave: the model is told, the response goes on, nothing hangs."""
 
 import asyncio
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -438,3 +439,27 @@ def test_a_client_that_goes_away_stops_the_call(config: Config, upstream: Upstre
         assert things.begun.wait(PATIENCE)
         events.close()
         assert things.ended.wait(PATIENCE), "the call went on"
+
+
+_WHILE_LOADING = """
+import asyncio, sys
+from antiphon.mcp.base import Fault, Limits, Remote
+from antiphon.mcp.pool import Pool
+
+async def main():
+    pool = Pool(Limits(), lambda address: True)
+    nobody = Remote(url="http://127.0.0.1:9/mcp")
+    first = asyncio.create_task(pool.list("a", nobody))
+    while "antiphon.mcp.connection" not in sys.modules:
+        await asyncio.sleep(0)
+    found = await asyncio.gather(first, pool.list("b", nobody), return_exceptions=True)
+    await pool.close()
+    assert all(isinstance(each, Fault) for each in found), found
+
+asyncio.run(main())
+"""
+
+
+def test_who_comes_while_the_library_is_being_loaded_waits_for_it() -> None:
+    """In a process of its own: in ours it is loaded already."""
+    subprocess.run([sys.executable, "-c", _WHILE_LOADING], check=True, timeout=60)

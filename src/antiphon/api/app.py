@@ -18,10 +18,11 @@ from antiphon.api.services import Services
 from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Outbound
+from antiphon.config import Config, Connector, Limits, Outbound
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher, anywhere, is_public
 from antiphon.context.seal import Seal
+from antiphon.engine.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.base import Local, Remote
@@ -30,7 +31,10 @@ from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
+from antiphon.store.retention import Retention, rules
 from antiphon.tools.base import Means
+from antiphon.webhooks.endpoints import Endpoint, key_of
+from antiphon.webhooks.sender import Webhooks
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -45,12 +49,18 @@ def create_app(config: Config) -> ASGIApp:
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
         means = _means(config)
+        kept = config.retention
+        retention = Retention(rules(store, kept.responses_days, kept.events_hours, kept.deliveries_days))
+        webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
         )
+        background = Background(
+            engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
+        )
         try:
-            async with filing.swept():
-                yield {"services": Services(config, engine, store, filing)}
+            async with filing.swept(), retention.swept(), webhooks.running(), background.carrying():
+                yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if means.mcp is not None:
                 await means.mcp.close()
@@ -64,6 +74,12 @@ def create_app(config: Config) -> ASGIApp:
 def _fetcher(settings: Outbound) -> Fetcher:
     reachable = anywhere if settings.allow_private else is_public
     return Fetcher(reachable, settings.max_bytes, settings.seconds)
+
+
+def _capacity(limits: Limits) -> Capacity:
+    return Capacity(
+        runs=limits.background_runs, queue=limits.background_queue, seconds=limits.background_seconds
+    )
 
 
 def _means(config: Config) -> Means:
@@ -111,6 +127,13 @@ def _backends(config: Config) -> Iterator[BackendConfig]:
             context_window=settings.context_window,
             structured_output=settings.structured_output,
         )
+
+
+def _endpoints(config: Config) -> Iterator[Endpoint]:
+    """The configured endpoints of webhooks, with their secrets read from the environment."""
+    for name, settings in config.webhooks.items():
+        secret = settings.secret or os.environ.get(settings.secret_env or "", "")
+        yield Endpoint(name, settings.url, key_of(secret), frozenset(settings.events), settings.project)
 
 
 async def health(_: Request) -> PlainTextResponse:

@@ -66,16 +66,37 @@ def show_page(page: Page) -> HttpResponse:
     )
 
 
+def boolean(params: QueryParams, name: str) -> bool:
+    """A member that is `true` or `false`; false when it is left out. Raises InvalidRequest."""
+    given = params.get(name, "false").lower()
+    if given not in ("true", "false"):
+        raise _wrong_type(name, "a boolean")
+    return given == "true"
+
+
+def number(params: QueryParams, name: str, *, default: int) -> int:
+    """A member that is a number, 0 or more. Raises InvalidRequest."""
+    if name not in params:
+        return default
+    if not params[name].isascii() or not params[name].isdigit() or len(params[name]) > 18:
+        raise _wrong_type(name, "an integer")
+    return int(params[name])
+
+
+def _wrong_type(name: str, expected: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid type for '{name}': expected {expected}, but got a string instead.",
+        param=name,
+        code="invalid_type",
+    )
+
+
 def _limit(params: QueryParams, default: int, most: int) -> int:
     given = params.get("limit", str(default))
     try:
         limit = int(given)
     except ValueError:
-        raise InvalidRequest(
-            "Invalid type for 'limit': expected an integer, but got a string instead.",
-            param="limit",
-            code="invalid_type",
-        ) from None
+        raise _wrong_type("limit", "an integer") from None
     if not 1 <= limit <= most:
         low = limit < 1
         raise InvalidRequest(

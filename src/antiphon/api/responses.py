@@ -12,14 +12,15 @@ from starlette.types import ASGIApp
 from antiphon.api import metrics, pages, sse, websocket
 from antiphon.api.body import json, read_body
 from antiphon.api.disconnect import connected
+from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
 from antiphon.engine.run import Run
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.events import Event
+from antiphon.protocol.faults import unsupported
 from antiphon.protocol.parse import Parsed, parse_count, parse_create
-from antiphon.protocol.response import Response
-from antiphon.store.base import StoredResponse
+from antiphon.protocol.response import TERMINAL, Response
 
 
 async def create(request: Request) -> ASGIApp:
@@ -27,20 +28,30 @@ async def create(request: Request) -> ASGIApp:
     held = services(request)
     server = held.config.server
     parsed = parse_create(await read_body(request, server.max_body_bytes), server.lenient)
+    if not parsed.request.stream and parsed.request.stream_options is not None:
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    if parsed.request.background:
+        return await _accept(held, project(request), parsed)
     if parsed.request.stream:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
         log = _Log(held, project(request), parsed)
         frame = sse.frame if plain else sse.obfuscated_frame
         return sse.EventStream(log.batches(), frame, log.pulse, server.keep_alive)
-    if parsed.request.stream_options is not None:
-        raise InvalidRequest(
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
-        )
     async with connected(request.receive), held.engine.run(project(request), parsed) as run:
         response = await run.result()
     metrics.count_response(response)
+    return json(response)
+
+
+async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
+    """A response in the background: queued, whatever becomes of this connection."""
+    response = await held.background.accept(project, parsed)
+    if parsed.request.stream:
+        return Replay(held.store.runs, project, response.id, -1, held.config.server.keep_alive)
     return json(response)
 
 
@@ -52,28 +63,46 @@ class _Log:
         self._run: Run | None = None
 
     async def batches(self) -> sse.Batches:
-        async with self._running as self._run, aclosing(self._run.events()) as batches:
-            async for told in batches:
-                yield told
+        async with self._running as self._run, aclosing(self._run.steps()) as steps:
+            async for _ in steps:
+                yield self._run.drain()
             metrics.count_response(self._run.machine.snapshot())
 
     def pulse(self) -> Sequence[Event]:
         return self._run.keep_alive() if self._run else ()
 
 
-async def retrieve(request: Request) -> HttpResponse:
+async def retrieve(request: Request) -> ASGIApp:
     """GET /responses/{id}"""
-    pages.check_members(request.query_params, ("include", "stream", "starting_after", "include_obfuscation"))
-    pages.includes(request.query_params)
-    found = await _stored(request)
-    if request.query_params.get("stream") == "true":
+    params = request.query_params
+    pages.check_members(params, ("include", "stream", "starting_after", "include_obfuscation"))
+    pages.includes(params)
+    response = await _stored(request)
+    if pages.boolean(params, "stream"):
+        return await _replay(request, response)
+    if "starting_after" in params:
         raise InvalidRequest(
-            "This response cannot be streamed because it was not created with background=true.",
-            param="stream",
+            "The 'starting_after' parameter is only allowed when 'stream' is true.", param="starting_after"
         )
-    response = msgspec.json.decode(found.json, type=Response)
-    response.output = [msgspec.Raw(item) for item in found.output]
     return json(response)
+
+
+async def _replay(request: Request, response: Response) -> ASGIApp:
+    """The log of a background response, live or after its end. It has no obfuscation (BEHAVIOURS.md 1.4)."""
+    held = services(request)
+    runs, after = held.store.runs, pages.number(request.query_params, "starting_after", default=-1)
+    if not response.background:
+        raise _not_streamed("background=true.")
+    found = await runs.stretch(project(request), response.id, after)
+    if found is None:
+        raise _not_streamed("stream=true, or its events are kept no longer.")
+    return Replay(runs, project(request), response.id, after, held.config.server.keep_alive)
+
+
+def _not_streamed(reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"This response cannot be streamed because it was not created with {reason}", param="stream"
+    )
 
 
 async def delete(request: Request) -> HttpResponse:
@@ -86,8 +115,13 @@ async def delete(request: Request) -> HttpResponse:
 
 async def cancel(request: Request) -> HttpResponse:
     """POST /responses/{id}/cancel"""
-    await _stored(request)
-    raise InvalidRequest("Cannot cancel a synchronous response.")
+    response = await _stored(request)
+    if not response.background:
+        raise InvalidRequest("Cannot cancel a synchronous response.")
+    if response.status not in TERMINAL:
+        await services(request).background.cancel(project(request), response.id)
+        response = await _stored(request)
+    return json(response)
 
 
 async def compact(request: Request) -> HttpResponse:
@@ -96,6 +130,8 @@ async def compact(request: Request) -> HttpResponse:
     held = services(request)
     server = held.config.server
     parsed = parse_create(await read_body(request, server.max_body_bytes), server.lenient)
+    if parsed.request.background:
+        raise unsupported("background", "a compaction is waited for")
     async with connected(request.receive):
         return json(await held.engine.compact(project(request), parsed))
 
@@ -120,12 +156,14 @@ async def input_items(request: Request) -> HttpResponse:
     return pages.show_page(page)
 
 
-async def _stored(request: Request) -> StoredResponse:
+async def _stored(request: Request) -> Response:
     response_id = request.path_params["response_id"]
     found = await services(request).store.response(project(request), response_id)
     if found is None:
         raise _not_found(response_id)
-    return found
+    response = msgspec.json.decode(found.json, type=Response)
+    response.output = [msgspec.Raw(item) for item in found.output]
+    return response
 
 
 def _not_found(response_id: str) -> NotFound:

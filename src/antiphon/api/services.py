@@ -6,6 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
+from antiphon.engine.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.store.base import Store
 from antiphon.store.filing import Filing
@@ -15,6 +16,7 @@ from antiphon.store.filing import Filing
 class Services:
     config: Config
     engine: Engine
+    background: Background
     store: Store
     files: Filing
 

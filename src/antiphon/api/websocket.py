@@ -143,12 +143,13 @@ class Connection:
         seconds = self._services.config.server.keep_alive
         async with (
             running as run,
-            aclosing(run.events()) as batches,
+            aclosing(run.steps()) as steps,
             Pulse(seconds, run.keep_alive, partial(self._tell, lane)) as pulse,
         ):
-            async for told in batches:
-                await self._tell(lane, told)
-                pulse.sent()
+            async for _ in steps:
+                if told := run.drain():
+                    await self._tell(lane, told)
+                    pulse.sent()
         metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 

@@ -54,6 +54,8 @@ class Transcript:
         if isinstance(item, Reasoning):
             return (Message("assistant", reasoning=self._reasoning(item)),)
         if isinstance(item, Compaction):
+            if not item.encrypted_content:
+                return ()  # it was given up before it was made
             return (Message("user", parts=(TextPart(self._compacted(item)),)),)
         if isinstance(item, AdditionalTools | ConfigurationUpdate):
             return ()  # they act on the turn, not on its text

@@ -55,7 +55,8 @@ async def compact(backend: Backend, turn: Turn, seal: Seal, project: str) -> Com
 
 def since_compaction(items: Sequence[Item]) -> Sequence[Item]:
     """What is still read of a context: the newest compaction stands for what came before it."""
-    newest = max((i for i, item in enumerate(items) if isinstance(item, Compaction)), default=None)
+    made = (i for i, item in enumerate(items) if isinstance(item, Compaction) and item.encrypted_content)
+    newest = max(made, default=None)
     if newest is None:
         return items
     return (*kept(items[:newest]), *items[newest:])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -11,8 +12,8 @@ from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.memory import Memory
-from antiphon.engine.prepare import Preparation
-from antiphon.engine.run import Run, usage_of
+from antiphon.engine.prepare import Accepted, Plan, Preparation
+from antiphon.engine.run import Keep, Resumption, Run, save, usage_of
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.faults import missing
@@ -21,6 +22,7 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Usage
 from antiphon.store.base import Store
+from antiphon.store.runs import Context as Stored
 from antiphon.tools.base import Means
 
 LEASE = 30.0
@@ -52,11 +54,26 @@ class Engine:
 
         Raises InvalidRequest or NotFound when the request cannot be carried out.
         """
+        async with self.planned(project, parsed, memory) as plan:
+            yield Run(plan, partial(save, self.store, plan), self._seal, self._verify, self._deadline)
+
+    @asynccontextmanager
+    async def planned(
+        self, project: str, parsed: Parsed, memory: Memory | None = None
+    ) -> AsyncIterator[Plan]:
+        """The plan of a request, as for `run`."""
         async with self._locked(project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
             if plan.trigger is None:
                 plan.turn = await plan.voice.fit(plan.turn)
-            yield Run(plan, self.store, self._seal, self._verify, self._deadline)
+            yield plan
+
+    async def resumed(
+        self, project: str, accepted: Accepted, stored: Stored, from_: Resumption, keep: Keep
+    ) -> Run:
+        """A run that goes on where another stopped. Raises ApiError when it cannot."""
+        plan = await self._preparation.resume(project, accepted, stored, from_.machine.snapshot())
+        return Run(plan, keep, self._seal, self._verify, from_=from_)
 
     async def count(self, project: str, parsed: Parsed) -> int:
         """The tokens of the context that the request would give to the model. Raises ApiError."""

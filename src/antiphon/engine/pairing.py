@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from antiphon.engine.abandoned import cut_short
 from antiphon.protocol.client_items import (
     CustomToolCall,
     FunctionCall,
@@ -40,7 +41,9 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
             continue
         kind = item_type(item)
         if kind in _CALLS:
-            known[call_id] = waiting[call_id] = kind
+            known[call_id] = kind
+            if not cut_short(item):
+                waiting[call_id] = kind
         elif kind in _CALL_OF:
             if index >= len(history) and known.get(call_id) != _CALL_OF[kind]:
                 raise InvalidRequest(

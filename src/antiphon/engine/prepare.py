@@ -14,6 +14,7 @@ from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
+from antiphon.engine.abandoned import finished, without_abandoned
 from antiphon.engine.approvals import Consent, approved_in, check_approvals, decided
 from antiphon.engine.choice import check_choice, resolve_choice
 from antiphon.engine.compaction import since_compaction
@@ -34,6 +35,7 @@ from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import (
     AdditionalTools,
+    Compaction,
     CompactionTrigger,
     ItemReference,
     LocalShellCallOutput,
@@ -43,7 +45,9 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
+from antiphon.protocol.wire import Wire, encode
 from antiphon.store.base import Store
+from antiphon.store.runs import Context as Stored
 from antiphon.tools.base import Means, Terms
 from antiphon.tools.registry import recall, recall_without_images
 from antiphon.tools.toolbox import Toolbox
@@ -82,6 +86,8 @@ class Plan:
     """Whether the compaction is all that was asked for."""
     carried: bool = False
     """Whether the history is stored nowhere: then it is kept as part of the input."""
+    said: Sequence[Item] = ()
+    """The response's own output so far, when it goes on after a crash."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -89,8 +95,8 @@ class Plan:
         return (*self.history, *self.input)
 
     @property
-    def streamed(self) -> bool:
-        """Whether the client sees events, and so knows of the response before it ends."""
+    def tells(self) -> bool:
+        """Whether the client knows of the response before it ends."""
         return _is_followed(self.request)
 
     @property
@@ -100,8 +106,8 @@ class Plan:
 
 
 def _is_followed(request: CreateResponse) -> bool:
-    """Whether somebody reads the response while it is written."""
-    return bool(request.stream) or isinstance(request, CreateFrame)
+    """Whether somebody may read the response while it is written."""
+    return bool(request.stream or request.background) or isinstance(request, CreateFrame)
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,38 @@ class _Context:
     """What its prompt template says."""
     trigger: int | None
     """How many of the items stand before a `compaction_trigger`."""
-    carried: bool
+    only_compacts: bool
+    """Whether nothing stands behind it."""
+    carried: bool = False
     """Whether the history is stored nowhere."""
+    said: Sequence[Item] = ()
+    """The response's own output so far."""
 
     @property
     def items(self) -> Sequence[Item]:
         return (*self.history, *self.given)
+
+    @property
+    def compacted(self) -> bool:
+        """Whether the compaction that was asked for was made."""
+        return any(isinstance(item, Compaction) and item.encrypted_content for item in self.said)
+
+    @property
+    def whole(self) -> Sequence[Item]:
+        """All that the model reads, in its order: a compaction stands where it was asked for."""
+        if self.trigger is None or not self.compacted:
+            return (*self.items, *self.said)
+        before, after = self.items[: self.trigger], self.items[self.trigger :]
+        return (*before, self.said[0], *after, *self.said[1:])
+
+
+class Accepted(Wire):
+    """What is kept of a request that runs in the background, beside its items."""
+
+    request: CreateResponse
+    """Without its input."""
+    trigger: int | None = None
+    only_compacts: bool = False
 
 
 class Preparation:
@@ -145,21 +177,50 @@ class Preparation:
         context = await self._context(project, parsed, new_id, memory)
         request = configured(request, context.items)
         check_format(request)
-        _load(toolbox, context.history, context.given)
+        _load(toolbox, context)
         check_namespaces(parsed.items, toolbox)
-        approved = approved_in(toolbox, context.history, context.given)
-        read = await self._reader(project, request, route, toolbox, context)
-        turn = read(context.items)
-        check_capable(request, turn, route.capabilities)
         response = opening(request, response_id, int(time.time()))
         response.model = route.model
         if context.prompted is not None:
             response.instructions = list(context.prompted)
+        return await self._plan(project, request, route, toolbox, context, response)
+
+    async def resume(self, project: str, accepted: Accepted, stored: Stored, response: Response) -> Plan:
+        """The plan of a response that goes on: it was checked when it was accepted, and `response` has the
+        output that there is. Raises ApiError for what is no longer as it was."""
+        request = accepted.request
+        route = self._router.resolve(request.model)
+        toolbox = Toolbox(request.tools or (), self._terms(project, route))
+        context = _Context(
+            history=[decode_stored(row) for row in stored.history],
+            given=[decode_stored(row) for row in stored.input],
+            prompted=_prompted(request, response),
+            trigger=accepted.trigger,
+            only_compacts=accepted.only_compacts,
+            said=finished(response.output),
+        )
+        request = configured(request, context.items)
+        _load(toolbox, context)
+        return await self._plan(project, request, route, toolbox, context, response)
+
+    async def _plan(
+        self,
+        project: str,
+        request: CreateResponse,
+        route: Route,
+        toolbox: Toolbox,
+        context: "_Context",
+        response: Response,
+    ) -> Plan:
+        approved = approved_in(toolbox, (*context.history, *context.said), context.given)
+        read = await self._reader(project, request, route, toolbox, context)
+        turn = read(context.whole)
+        check_capable(request, turn, route.capabilities)
         return Plan(
             project=project,
             request=request,
             response=response,
-            new_id=new_id,
+            new_id=partial(new_item_id, owner=response.id),
             backend=route.backend,
             voice=Voice(route, response, led=len(read(()).messages)),
             toolbox=toolbox,
@@ -170,8 +231,9 @@ class Preparation:
             history=context.history,
             input=context.given,
             trigger=await _compaction_point(request, route, turn, context),
-            only_compacts=context.trigger == len(context.items),
+            only_compacts=context.only_compacts,
             carried=context.carried,
+            said=context.said,
         )
 
     def _terms(self, project: str, route: Route) -> Terms:
@@ -197,12 +259,15 @@ class Preparation:
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         check_approvals(history, given)
-        return _Context(history, given, prompted, trigger, carried=remembered is not None)
+        only_compacts = trigger == len(history) + len(given)
+        return _Context(
+            history, given, prompted, trigger, only_compacts=only_compacts, carried=remembered is not None
+        )
 
     async def _reader(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: "_Context"
     ) -> Callable[[Sequence[Item]], Turn]:
-        to_read = (*(context.prompted or ()), *since_compaction(context.items))
+        to_read = (*(context.prompted or ()), *since_compaction(context.whole))
         attached = await self._attachments.resolve(project, to_read, context.given, route.capabilities)
         reads = recall if route.capabilities.images else recall_without_images
         transcript = Transcript(reads, partial(self._seal.open, project), attached)
@@ -226,7 +291,8 @@ class Preparation:
         )
 
         def read(items: Sequence[Item]) -> Turn:
-            messages = transcript.read(decided(since_compaction(items)), shown_reasoning)
+            seen = decided(without_abandoned(since_compaction(items)))
+            messages = transcript.read(seen, shown_reasoning)
             return replace(empty, messages=(*empty.messages, *messages), functions=toolbox.functions)
 
         return read
@@ -244,10 +310,14 @@ class Preparation:
         """The items of the response that is continued, and of those before it; nothing without one."""
         if request.previous_response_id is None:
             return ()
-        rows = await self._store.history(project, request.previous_response_id)
+        previous = request.previous_response_id
+        rows = await self._store.history(project, previous)
         if rows is None:
+            missing = (
+                "is not finished yet" if await self._store.runs.running(project, previous) else "not found"
+            )
             raise InvalidRequest(
-                f"Previous response with id '{request.previous_response_id}' not found.",
+                f"Previous response with id '{previous}' {missing}.",
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
@@ -267,6 +337,13 @@ class Preparation:
         return decode_stored(row)
 
 
+def _prompted(request: CreateResponse, response: Response) -> Sequence[Item] | None:
+    """What the request's prompt template said when the response began."""
+    if request.prompt is None or not isinstance(response.instructions, list):
+        return None
+    return [decode_stored(encode(item)) for item in response.instructions]
+
+
 def _split(items: Sequence[InputItem], before: int) -> tuple[int | None, Sequence[InputItem]]:
     """The items without triggers, and how many items of the context (`before` came before these) stand
     before the last trigger."""
@@ -281,6 +358,8 @@ async def _compaction_point(
     request: CreateResponse, route: Route, turn: Turn, context: "_Context"
 ) -> int | None:
     """How many items are to be compacted: those before a trigger, or all when they pass a threshold."""
+    if context.compacted:
+        return None
     if context.trigger is not None or not request.context_management:
         return context.trigger
     window = route.capabilities.context_window
@@ -306,10 +385,14 @@ def _offer(request: CreateResponse, toolbox: Toolbox) -> Callable[[Turn], Turn]:
     return offer
 
 
-def _load(toolbox: Toolbox, history: Sequence[Item], given: Sequence[Item]) -> None:
+def _load(toolbox: Toolbox, context: _Context) -> None:
     """Offer the tools that items of the context bring, and those that were found."""
-    places = [*("input" for _ in history), *(f"input[{index}]" for index in range(len(given)))]
-    for item, place in zip((*history, *given), places, strict=True):
+    places = [
+        *("input" for _ in context.history),
+        *(f"input[{index}]" for index in range(len(context.given))),
+        *("output" for _ in context.said),
+    ]
+    for item, place in zip((*context.items, *context.said), places, strict=True):
         if isinstance(item, AdditionalTools):
             toolbox.load(item.tools, place)
         elif isinstance(item, ToolSearchOutput):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from antiphon.backends.base import AudioPart, Capabilities, FilePart, ImagePart, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.faults import unsupported
+from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.request import CreateResponse
 
 
@@ -17,7 +18,11 @@ class Refusal(NamedTuple):
 
 NOT_YET = (
     Refusal("moderation", lambda r: r.moderation, "there is no moderation backend"),
-    Refusal("background", lambda r: r.background, "background responses are not there yet"),
+    Refusal(
+        "background",
+        lambda r: r.background and isinstance(r, CreateFrame),
+        "a WebSocket has no background: what it asks for is told over it",
+    ),
     Refusal(
         "prompt_cache_options.prewarm",
         lambda r: r.prompt_cache_options and r.prompt_cache_options.prewarm,
@@ -36,6 +41,11 @@ def check_supported(request: CreateResponse) -> None:
     for param, asked, reason in NOT_YET:
         if asked(request):
             raise unsupported(param, reason)
+    if request.background and request.store is False:
+        raise InvalidRequest(
+            "A background response must be stored: 'background' requires 'store' to be true.",
+            param="background",
+        )
 
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:

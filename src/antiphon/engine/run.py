@@ -1,16 +1,16 @@
 """The life of one response: turns of the model, told to the stream machine, then kept.
 
-`events` is the log as it grows, in batches. Nobody else produces events: SSE, the plain JSON answer and
-what is stored are readers of this one iterator. The terminal event is handed over only when the
-response is durable.
+`steps` makes it, `drain` gives what was told since the last time. Nobody else produces events: SSE, the
+plain JSON answer and what is stored are readers of this one log. The terminal event is there to be drained
+only when the response is durable, unless whoever makes it durable drains it.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -33,7 +33,7 @@ from antiphon.protocol.response import (
     ResponseError,
     Usage,
 )
-from antiphon.protocol.wire import encode
+from antiphon.protocol.wire import Wire, encode
 from antiphon.store.base import ItemRow, ResponseRow, Store
 from antiphon.stream.fold import BrokenLog, Fold
 from antiphon.stream.items import OpenCompaction
@@ -47,145 +47,195 @@ REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TURNS = 100
 """How many turns of the model a response may take."""
-TIER = "default"
-"""The service tier that every response ends with: there is only one."""
+
+
+Keep = Callable[[Response], Awaitable[None]]
+"""Makes a finished response durable, before the last of its events are handed over."""
+
+
+class Progress(Wire):
+    """How far a response is, beside what its log tells."""
+
+    usage: Usage | None = None
+    """Of the turns that ended."""
+    ran: int = 0
+    """How many calls were ours to run."""
+    said: bool = False
+    """Whether all that was to be told was told, but for the end."""
+
+
+class Resumption(NamedTuple):
+    """Where a response is gone on with."""
+
+    machine: Machine
+    fold: Fold
+    progress: Progress
 
 
 class Run:
     """A planned response. `verify` folds its log while it grows, and raises BrokenLog at the first event
-    that does not hold."""
+    that does not hold. `deadline`: seconds that it may take. `from_`: what another run left."""
 
     def __init__(
-        self, plan: Plan, store: Store, seal: Seal, verify: bool = False, deadline: float | None = None
+        self,
+        plan: Plan,
+        keep: Keep,
+        seal: Seal,
+        verify: bool = False,
+        deadline: float | None = None,
+        from_: Resumption | None = None,
     ) -> None:
         self.plan = plan
-        self.machine = Machine(plan.response, plan.new_id)
+        self.machine = from_.machine if from_ else Machine(plan.response, plan.new_id)
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
-        self._announced = False
-        self._store = store
+        self.progress = from_.progress if from_ else Progress()
+        self._announced = from_ is not None
+        self._current: Telling | None = None
+        self._keep = keep
         self._seal = seal
-        self._usage: Usage | None = None
-        self._ran = 0
-        self._call_ids = {str(getattr(item, "call_id", "")) for item in plan.items}
-        self._fold = Fold() if verify else None
+        self._call_ids = {str(getattr(item, "call_id", "")) for item in (*plan.items, *plan.said)}
+        self._fold = (from_.fold if from_ else Fold()) if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
-    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The log, in batches, of which some are empty. Closing the iterator stops the upstream's work.
+    async def steps(self) -> AsyncGenerator[None, None]:
+        """The response being made. Whenever there may be more of the log, to be had from `drain`, it yields;
+        closing the iterator stops the upstream's work.
 
         Nothing is told before the upstream has taken the turn up, or has let some time pass: what it refuses
         at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try again.
         """
-        self.machine.create()
+        if not self._announced:
+            self.machine.create()
         self.machine.start()
-        opening = self._drain()
+        if self._announced:
+            yield
         try:
-            async with aclosing(self._turns()) as batches:
-                first = asyncio.ensure_future(anext(batches))
+            async with aclosing(self._turns()) as turns:
+                first = asyncio.ensure_future(anext(turns))
                 try:
                     await asyncio.wait({first}, timeout=PATIENCE)
                     if first.done():
                         first.result()
                     self._announced = True
-                    yield opening
-                    yield await first
+                    yield
+                    await first
                 finally:
                     await _cancelled(first)
-                async for told in batches:
-                    yield told
+                yield
+                async for _ in turns:
+                    yield
         except ApiError as fault:
             self._fail(fault)
             if not self._announced:
                 raise
-        if self.plan.streamed or not self.silent:
-            await self._keep()
-        yield self._drain()
+        if self.plan.request.store is not False and (self.plan.tells or not self.silent):
+            await self._keep(self.machine.snapshot())
+        yield
+
+    def checkpoint(self) -> Progress:
+        """How far it is, for who goes on with it. A call of the client's is the last thing to be told."""
+        said = self.progress.said or (self._current is not None and self._current.awaits_client)
+        return replace(self.progress, said=said)
 
     def keep_alive(self) -> Sequence[Event]:
         """Events that say no more than that the response is in progress; for a reader to ask for while
-        `events` is silent. Nothing before the first and after the last batch."""
+        `steps` is silent. Nothing before the first and after the last batch."""
         if not self._announced or self.machine.ended:
             return ()
         self.machine.still_running()
-        return self._drain()
+        return self.drain()
 
-    async def _turns(self) -> AsyncGenerator[Sequence[Event], None]:
+    async def _turns(self) -> AsyncGenerator[None, None]:
         """All that is told between the start and the end. Raises ApiError."""
         plan, turn = self.plan, self.plan.turn
+        if self.progress.said:
+            self._complete()
+            yield
+            return
         if plan.trigger is not None:
             async with aclosing(self._compact(plan.trigger)) as compacting:
-                async for told in compacting:
-                    yield told
+                async for _ in compacting:
+                    yield
             turn = plan.read(self._compacted(plan.trigger))
         if not plan.generates or plan.only_compacts:
             self._complete()
-            yield ()  # the end is told by `events`
+            yield  # the end is told by `steps`
             return
         async with aclosing(self._speak(turn)) as speaking:
-            async for told in speaking:
-                yield told
+            async for _ in speaking:
+                yield
 
-    async def _speak(self, turn: Turn) -> AsyncGenerator[Sequence[Event], None]:
+    async def _speak(self, turn: Turn) -> AsyncGenerator[None, None]:
         """Turns of the model, until one of them is the last. Raises ApiError."""
         if self.plan.toolbox.waits:
             async with aclosing(self.plan.toolbox.connect(self.machine)) as connecting:
                 async for _ in connecting:
-                    yield self._drain()
+                    yield
             turn = self.plan.offer(turn)
         if self.plan.approved:
             telling = self._resumed()
-            async with aclosing(telling.settle()) as settling:
+            async with aclosing(self._settle(telling)) as settling:
                 async for _ in settling:
-                    yield self._drain()
-            self._ran += telling.ran
-            choice = turn.choice
-            turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=choice)
+                    yield
+            turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=turn.choice)
+        async with aclosing(self._loop(turn)) as looping:
+            async for _ in looping:
+                yield
+
+    async def _loop(self, turn: Turn) -> AsyncGenerator[None, None]:
         faulty = 0
         for _ in range(TURNS):
             telling = self._telling()
             async with aclosing(self._turn(turn, telling)) as speaking:
-                async for told in speaking:
-                    yield told
+                async for _ in speaking:
+                    yield
             if telling.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if telling.finished == "length" else "content_filter")
                 return
-            if telling.awaits_client or not telling.answers:
+            if telling.ends:
                 self._complete()
                 return
             faulty = faulty + 1 if telling.faults else 0
             if faulty > REPAIRS:
                 raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
-            self._ran += telling.ran
             turn = _next(turn, telling, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
-    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[Sequence[Event], None]:
+    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[None, None]:
         """One turn: what the model says, then what becomes of its calls."""
         turn = await self.plan.voice.fit(turn)
         # Closed here and now when we are: that is what ends the upstream's work.
         async with aclosing(self._deltas(turn)) as deltas:
             async for batch in deltas:
                 telling.tell(batch)
-                yield self._drain()
-        self._usage = _sum(self._usage, telling.usage)
+                yield
+        self.progress.usage = _sum(self.progress.usage, telling.usage)
         if telling.finished in ("stop", "calls"):
-            async with aclosing(telling.settle()) as settling:
+            async with aclosing(self._settle(telling)) as settling:
                 async for _ in settling:
-                    yield self._drain()
+                    yield
 
-    async def _compact(self, count: int) -> AsyncGenerator[Sequence[Event], None]:
+    async def _settle(self, telling: Telling) -> AsyncGenerator[None, None]:
+        """What becomes of the calls of a turn."""
+        self.progress.ran += telling.ran
+        async with aclosing(telling.settle()) as settling:
+            async for _ in settling:
+                self.progress.said = telling.ends
+                yield
+
+    async def _compact(self, count: int) -> AsyncGenerator[None, None]:
         """Compact the first `count` items, as an item of the output."""
         item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
         handle = self.machine.open(OpenCompaction, item)
         handle.compacting()
-        yield self._drain()
+        yield
         turn = self.plan.read(self.plan.items[:count])
         compacted = await compact(self.plan.backend, turn, self._seal, self.plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
-        self._usage = _sum(self._usage, compacted.usage)
-        yield self._drain()
+        self.progress.usage = _sum(self.progress.usage, compacted.usage)
+        yield
 
     def _compacted(self, count: int) -> Sequence[Item]:
         """The items that the model reads when the first `count` are compacted."""
@@ -195,8 +245,8 @@ class Run:
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
         model had not said anything yet."""
-        async for _ in self.events():
-            pass
+        async for _ in self.steps():
+            self.drain()
         if self.silent and self.fault is not None:
             raise self.fault
         return self.machine.snapshot()
@@ -209,14 +259,21 @@ class Run:
     def _telling(self) -> Telling:
         plan = self.plan
         sealed = "reasoning.encrypted_content" in (plan.request.include or ())
-        return Telling(
+        self._current = Telling(
             self.machine,
             plan.toolbox,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
             summary=plan.response.reasoning.summary,
             taken=self._call_ids,
-            allowed=None if plan.request.max_tool_calls is None else plan.request.max_tool_calls - self._ran,
+            allowed=self._allowed(),
+            ahead=bool(plan.request.background),
         )
+        return self._current
+
+    def _allowed(self) -> int | None:
+        """How many calls we may still run."""
+        most = self.plan.request.max_tool_calls
+        return None if most is None else max(0, most - self.progress.ran)
 
     def _resumed(self) -> Telling:
         """The calls that may be made now."""
@@ -230,40 +287,18 @@ class Run:
         return deltas if self._deadline is None else _within(deltas, self._deadline)
 
     def _complete(self) -> None:
-        self.machine.set_tier(TIER)
-        self.machine.complete(self._usage, int(time.time()))
+        self.machine.complete(self.progress.usage, int(time.time()))
 
     def _cut_short(self, reason: IncompleteReason) -> None:
-        self.machine.set_tier(TIER)
-        self.machine.incomplete(reason, self._usage)
+        self.machine.incomplete(reason, self.progress.usage)
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault
-        self.machine.set_tier(TIER)
         log.warning("response failed", response_id=self.machine.id, reason=fault.message)
-        code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
-        if fault.code == "context_length_exceeded":
-            code = fault.code
-        self.machine.fail(ResponseError(code=code, message=fault.message), self._usage, fault.type)
+        self.machine.fail(failure(fault), self.progress.usage, fault.type)
 
-    async def _keep(self) -> None:
-        """Store what is to be stored; durable when this returns."""
-        request, response = self.plan.request, self.machine.snapshot()
-        if request.store is False:
-            return
-        failed = response.status == "failed"
-        row = ResponseRow(
-            id=response.id,
-            created_at=response.created_at,
-            json=encode(replace(response, output=[])),
-            input=_rows(self.plan.items if self.plan.carried else self.plan.input),
-            output=_rows(response.output),
-            previous_response_id=None if self.plan.carried else request.previous_response_id,
-            conversation_id=None if failed else request.conversation_id,
-        )
-        await self._store.save_response(self.plan.project, row)
-
-    def _drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Event]:
+        """What was told since the last time."""
         told = self.machine.drain()
         if self._fold is not None:
             self._check(self._fold, told)
@@ -307,7 +342,35 @@ def _next(turn: Turn, telling: Telling, functions: tuple[Function, ...]) -> Turn
     return replace(turn, messages=messages, functions=functions, choice=choice)
 
 
-def _rows(items: Sequence[Item]) -> Sequence[ItemRow]:
+def failure(fault: ApiError) -> ResponseError:
+    """A fault, as a response tells it."""
+    code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
+    if fault.code == "context_length_exceeded":
+        code = fault.code
+    return ResponseError(code=code, message=fault.message)
+
+
+async def save(store: Store, plan: Plan, response: Response) -> None:
+    """Keep the response of a plan; durable when this returns."""
+    request = plan.request
+    row = ResponseRow(
+        id=response.id,
+        created_at=response.created_at,
+        json=without_output(response),
+        input=rows(plan.items if plan.carried else plan.input),
+        output=rows(response.output),
+        previous_response_id=None if plan.carried else request.previous_response_id,
+        conversation_id=None if response.status == "failed" else request.conversation_id,
+    )
+    await store.save_response(plan.project, row)
+
+
+def without_output(response: Response) -> bytes:
+    """A response as it is stored, apart from its items."""
+    return encode(replace(response, output=[]))
+
+
+def rows(items: Sequence[Item]) -> Sequence[ItemRow]:
     return [ItemRow(item.id or "", encode(item)) for item in items]
 
 

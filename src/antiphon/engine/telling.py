@@ -51,7 +51,9 @@ class Telling:
     `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
     summary is the reasoning itself, word for word; any other comes among the deltas. `allowed` is how many
     calls we may still run ourselves; None: any number. `taken` are call ids of the context: some upstreams
-    count their calls from 0 in every answer, and agents refuse an id that comes back.
+    count their calls from 0 in every answer, and agents refuse an id that comes back. With `ahead` the calls
+    that we run are all told before any of them runs, so that the log can be kept first: then a crash never
+    forgets that one may have taken effect.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Telling:
         summary: Summary | None = None,
         allowed: int | None = None,
         taken: set[str] | None = None,
+        ahead: bool = False,
     ) -> None:
         self.usage: base.UsageDelta | None = None
         self.finished: FinishReason | None = None
@@ -78,6 +81,7 @@ class Telling:
         self._summary = summary
         self._allowed = allowed
         self._taken = set() if taken is None else taken
+        self._ahead = ahead
         self._message: OpenMessage | None = None
         self._thought: OpenReasoning | None = None
         self._writing: TurnCall | None = None
@@ -117,13 +121,22 @@ class Telling:
         """Whether a call was told that is not ours to answer."""
         return any(call.told and call.owner != "server" for call in self.calls)
 
+    @property
+    def ends(self) -> bool:
+        """Whether no further turn of the model follows this one, which has ended."""
+        return self.awaits_client or not (self.answers or self.ran or self.faults)
+
     # ---- the end of the turn ----
 
     async def settle(self) -> AsyncGenerator[None, None]:
         """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
-        there is something new to hand over."""
+        there is something new to hand over, and goes on when it was."""
         self.close()
         ready = [call for call in self.calls if not call.told and self._passes(call)]
+        if self._ahead:
+            for call in ready:
+                self._tell_call(call)
+            yield
         runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.owner == "server"}
         try:
             for call in ready:

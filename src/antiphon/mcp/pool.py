@@ -6,7 +6,6 @@ are too many. A request that cannot have reached the server is made once more, o
 
 import asyncio
 import importlib
-import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -174,10 +173,16 @@ class Pool:
         task.add_done_callback(self._closing.discard)
 
 
+_loaded: Any = None
+
+
 async def _library() -> Any:
-    """What needs the MCP library. That takes a while to load, so it is done when it is first needed."""
-    name = "antiphon.mcp.connection"
-    return sys.modules.get(name) or await asyncio.to_thread(importlib.import_module, name)
+    """What needs the MCP library. That takes a while to load, so it is done when it is first needed. A module
+    that another thread still loads is in `sys.modules` already; the import waits until it is whole."""
+    global _loaded
+    if _loaded is None:
+        _loaded = await asyncio.to_thread(importlib.import_module, "antiphon.mcp.connection")
+    return _loaded
 
 
 def _now() -> float:

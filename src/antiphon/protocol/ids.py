@@ -60,6 +60,16 @@ def new_prompt_id() -> str:
     return "pmpt_" + secrets.token_hex(LENGTH // 2)
 
 
+def new_event_id() -> str:
+    """Of an event that a webhook tells."""
+    return "evt_" + secrets.token_hex(16)
+
+
+def new_delivery_id() -> str:
+    """Of an event on its way to one endpoint: the header `webhook-id`."""
+    return "wh_" + secrets.token_hex(16)
+
+
 def new_item_id(item_type: str, owner: str = "") -> str:
     """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
     run = owner.partition("_")[2][:RUN]

@@ -20,6 +20,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from antiphon.store.files import Files
     from antiphon.store.prompts import Prompts
+    from antiphon.store.runs import Runs
+    from antiphon.store.webhooks import Deliveries
 
 Order = Literal["asc", "desc"]
 
@@ -86,6 +88,16 @@ class Store(Protocol):
         """The prompt templates."""
         ...
 
+    @property
+    def runs(self) -> "Runs":
+        """The background runs."""
+        ...
+
+    @property
+    def webhooks(self) -> "Deliveries":
+        """The deliveries of webhooks."""
+        ...
+
     async def save_response(self, project: str, row: ResponseRow) -> None:
         """Keep a finished response with its items. With a conversation its items are appended there
         (and nothing is when the conversation was deleted meanwhile). Items whose id is already stored
@@ -103,7 +115,8 @@ class Store(Protocol):
         ...
 
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
-        """All items up to and including the response's output, oldest first."""
+        """All items up to and including the response's output, oldest first. None also for a response
+        that is still being made."""
         ...
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
@@ -129,8 +142,8 @@ class Store(Protocol):
     ) -> ConversationRow | None: ...
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8); those of a response go
-        when that response is deleted too."""
+        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8), until `expire_left_items`;
+        those of a response go when that response is deleted too."""
         ...
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
@@ -153,9 +166,20 @@ class Store(Protocol):
     async def delete_conversation_item(self, project: str, conversation_id: str, item_id: str) -> bool: ...
 
     async def lock_conversation(self, project: str, conversation_id: str, holder: str, lease: float) -> bool:
-        """Take or renew the right to write, for `lease` seconds. False: another holder has it."""
+        """Take or renew the right to write, for `lease` seconds. False: another holder has it, or a
+        background run of the conversation has not ended."""
         ...
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None: ...
+
+    async def expire_responses(self, before: float, limit: int) -> int:
+        """Delete, in every project, responses that were created before (seconds since the epoch), as
+        `delete_response` does: the oldest first, at most `limit`. Gives how many went."""
+        ...
+
+    async def expire_left_items(self, before: float, limit: int) -> int:
+        """Forget, in every project, the items of at most `limit` conversations that were deleted before,
+        except what responses need: that goes with them. Gives of how many conversations."""
+        ...
 
     async def close(self) -> None: ...

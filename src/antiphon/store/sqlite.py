@@ -11,21 +11,30 @@ from pathlib import Path
 
 from antiphon.store import sqlite_conversations as conversations
 from antiphon.store import sqlite_responses as responses
+from antiphon.store import sqlite_retention as retention
 from antiphon.store.base import ConversationRow, ItemRow, Page, PageQuery, ResponseRow, StoredResponse
-from antiphon.store.sqlite_connection import Readers, Writer, prepare
+from antiphon.store.sqlite_connection import Readers, Writer, prepare, transaction
 from antiphon.store.sqlite_files import SqliteFiles
+from antiphon.store.sqlite_presence import Presence
 from antiphon.store.sqlite_prompts import SqlitePrompts
+from antiphon.store.sqlite_runs import SqliteRuns, free_all
+from antiphon.store.sqlite_webhooks import SqliteWebhooks
 
 
 class SqliteStore:
     """A `Store` in a file, which other processes may use at the same time."""
 
-    def __init__(self, writer: Writer, readers: Readers, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, writer: Writer, readers: Readers, presence: Presence, clock: Callable[[], float]
+    ) -> None:
+        self._presence = presence
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self.files = SqliteFiles(writer, readers, clock)
         self.prompts = SqlitePrompts(writer, readers)
+        self.runs = SqliteRuns(writer, readers, clock)
+        self.webhooks = SqliteWebhooks(writer, readers)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Callable[[], float] = time.time) -> "SqliteStore":
@@ -35,11 +44,17 @@ class SqliteStore:
         """
         path = Path(path)
         db = await asyncio.to_thread(prepare, path)
-        return cls(Writer(db), Readers(path), clock)
+        presence = await asyncio.to_thread(Presence, path)
+        with presence.arriving() as alone:
+            if alone:
+                with transaction(db):
+                    free_all(db)
+        return cls(Writer(db), Readers(path), presence, clock)
 
     async def close(self) -> None:
         await self._writer.close()
         await self._readers.close()
+        self._presence.leave()
 
     # ---- responses ----
 
@@ -75,7 +90,9 @@ class SqliteStore:
         return await self._writer.run(lambda db: conversations.update(db, project, conversation_id, metadata))
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        return await self._writer.run(lambda db: conversations.delete(db, project, conversation_id))
+        return await self._writer.run(
+            lambda db: conversations.delete(db, project, conversation_id, self._clock())
+        )
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
         return await self._writer.run(lambda db: conversations.add_items(db, project, conversation_id, items))
@@ -103,3 +120,11 @@ class SqliteStore:
 
     async def unlock_conversation(self, project: str, conversation_id: str, holder: str) -> None:
         await self._writer.run(lambda db: conversations.unlock(db, project, conversation_id, holder))
+
+    # ---- what is over ----
+
+    async def expire_responses(self, before: float, limit: int) -> int:
+        return await self._writer.run(lambda db: retention.expire_responses(db, before, limit))
+
+    async def expire_left_items(self, before: float, limit: int) -> int:
+        return await self._writer.run(lambda db: retention.expire_left_items(db, before, limit))

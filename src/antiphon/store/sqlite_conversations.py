@@ -32,11 +32,12 @@ def update(
     return load(db, project, conversation_id)
 
 
-def delete(db: sqlite3.Connection, project: str, conversation_id: str) -> bool:
+def delete(db: sqlite3.Connection, project: str, conversation_id: str, now: float) -> bool:
     end = _end(db, project, conversation_id)
     if end is None:
         return False
     db.execute("DELETE FROM conversations WHERE project_id = ? AND id = ?", (project, conversation_id))
+    db.execute("UPDATE threads SET left_at = ? WHERE id = ?", (int(now), end.thread))
     threads.prune(db, end.thread)
     return True
 
@@ -87,7 +88,10 @@ def lock(
     sql = """
         UPDATE conversations SET lock_holder = :holder, locked_until = :until
         WHERE project_id = :project AND id = :id
-            AND (lock_holder IS NULL OR lock_holder = :holder OR locked_until <= :now)"""
+            AND (lock_holder IS NULL OR lock_holder = :holder OR locked_until <= :now)
+            AND NOT EXISTS (
+                SELECT 1 FROM runs
+                WHERE project_id = :project AND conversation_id = :id AND status <> 'ended')"""
     values = {
         "project": project,
         "id": conversation_id,

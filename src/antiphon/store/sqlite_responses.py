@@ -16,33 +16,44 @@ def save_all(db: sqlite3.Connection, rows: Sequence[tuple[str, ResponseRow]]) ->
     these that cost, since each gives up Python's lock and has to get it back."""
     fresh = [(p, row) for p, row in rows if not row.conversation_id and not row.previous_response_id]
     begun = threads.begin(db, [(project, (*row.input, *row.output)) for project, row in fresh])
-    values = [
-        (
-            project,
-            row.id,
-            row.created_at,
-            thread,
-            0,
-            len(row.input),
-            len(row.input) + len(row.output),
-            row.json,
-        )
-        for thread, (project, row) in zip(begun, fresh, strict=True)
-    ]
-    threads.insert(db, _INSERT, values)
+    places = (Segment(thread, 0) for thread in begun)
+    threads.insert(db, _INSERT, [_values(*saved, at) for saved, at in zip(fresh, places, strict=True)])
     for project, row in rows:
         if row.conversation_id or row.previous_response_id:
             save(db, project, row)
 
 
 def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
+    _save_at(db, project, row, _place(db, project, row))
+
+
+def save_apart(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
+    """Keep a response that is not finished. A conversation sees nothing of it yet (BEHAVIOURS.md 7.4)."""
     end = _place(db, project, row)
+    if _is_alive(db, end.thread):
+        end = Segment(threads.fork(db, project, *end), end.below)
+    _save_at(db, project, row, end)
+
+
+def _save_at(db: sqlite3.Connection, project: str, row: ResponseRow, end: Segment) -> None:
     items = [*row.input, *row.output]
     threads.append(db, project, end, items, _states(db, project, row, end.thread, items))
+    threads.insert(db, _INSERT, [_values(project, row, end)])
+
+
+def _values(project: str, row: ResponseRow, end: Segment) -> tuple[object, ...]:
+    """The row of a response that begins at the end of a history."""
     middle = end.below + len(row.input)
-    stop = middle + len(row.output)
-    values = (project, row.id, row.created_at, end.thread, end.below, middle, stop, row.json)
-    threads.insert(db, _INSERT, [values])
+    return (
+        project,
+        row.id,
+        row.created_at,
+        end.thread,
+        end.below,
+        middle,
+        middle + len(row.output),
+        row.json,
+    )
 
 
 def _place(db: sqlite3.Connection, project: str, row: ResponseRow) -> Segment:
@@ -114,11 +125,26 @@ def load(db: sqlite3.Connection, project: str, response_id: str) -> StoredRespon
 
 
 def history(db: sqlite3.Connection, project: str, response_id: str) -> list[bytes] | None:
-    sql = "SELECT thread, stop FROM responses WHERE project_id = ? AND id = ?"
+    sql = """
+        SELECT thread, stop FROM responses AS r
+        WHERE project_id = ? AND id = ? AND NOT EXISTS (
+            SELECT 1 FROM runs WHERE project_id = r.project_id AND id = r.id AND status <> 'ended')"""
     found = db.execute(sql, (project, response_id)).fetchone()
     if found is None:
         return None
     return threads.history(db, threads.path(db, Segment(*found)))
+
+
+def own_input(db: sqlite3.Connection, project: str, response_id: str) -> list[ItemRow]:
+    """The items that the response brought itself."""
+    sql = """
+        SELECT i.id, i.json
+        FROM responses AS r
+        JOIN links AS l ON l.thread = r.thread AND l.position >= r.start AND l.position < r.middle
+        JOIN items AS i ON i.key = l.item
+        WHERE r.project_id = ? AND r.id = ?
+        ORDER BY l.position"""
+    return [ItemRow(*row) for row in db.execute(sql, (project, response_id))]
 
 
 def input_items(db: sqlite3.Connection, project: str, response_id: str, query: PageQuery) -> Page | None:
@@ -138,6 +164,13 @@ def item(db: sqlite3.Connection, project: str, item_id: str) -> bytes | None:
 
 
 def delete(db: sqlite3.Connection, project: str, response_id: str) -> bool:
+    """Forget a response. With it goes its run, if it has one: whoever carries that finds out."""
+    db.execute("DELETE FROM runs WHERE project_id = ? AND id = ?", (project, response_id))
+    return remove(db, project, response_id)
+
+
+def remove(db: sqlite3.Connection, project: str, response_id: str) -> bool:
+    """Take away a response and what nothing else needs."""
     sql = "DELETE FROM responses WHERE project_id = ? AND id = ? RETURNING thread, start, stop"
     found = db.execute(sql, (project, response_id)).fetchone()
     if found is None:

@@ -38,7 +38,7 @@ class BrokenLog(Exception):
     """A log that does not fold: an event out of order, or a snapshot that its deltas do not give."""
 
 
-class _Item:
+class ItemFold:
     """An item of the log, as its events have built it so far."""
 
     def __init__(self, added: Json) -> None:
@@ -75,7 +75,7 @@ class Fold:
 
     def __init__(self) -> None:
         self.response: Json = {}
-        self.items: list[_Item] = []
+        self.items: list[ItemFold] = []
         self.done: list[Json | None] = []
         self.next = 0
         self.state: State = table.NEW
@@ -104,7 +104,7 @@ class Fold:
 
     def _added(self, event: Json) -> None:
         _expect(event["output_index"], len(self.items), "item added: output_index")
-        self.items.append(_Item(event["item"]))
+        self.items.append(ItemFold(event["item"]))
         self.done.append(None)
 
     def _item_event(self, kind: str, event: Json) -> None:
@@ -153,7 +153,7 @@ def _expect(found: Any, expected: Any, what: str) -> None:
         raise BrokenLog(f"{what}: the log gives {expected!r}, but it says {found!r}")
 
 
-def _finished(item: _Item, done: Json) -> Json:
+def _finished(item: ItemFold, done: Json) -> Json:
     """The finished item, once it agrees with all that was told of it."""
     for member in _IDENTITY:
         _expect(done.get(member), item.json.get(member), f"item done: {member}")
@@ -170,11 +170,11 @@ def _at(value: Any, path: Path) -> Any:
 
 # ---- what each event builds -------------------------------------------------------------------------
 
-Build = Callable[[_Item, Json], None]
+Build = Callable[[ItemFold, Json], None]
 
 
 def _part_added(member: str, index: str) -> Build:
-    def build(item: _Item, event: Json) -> None:
+    def build(item: ItemFold, event: Json) -> None:
         parts = item.listed(member)
         _expect(event[index], len(parts), f"part added: {index}")
         parts.append(dict(event["part"]))
@@ -183,7 +183,7 @@ def _part_added(member: str, index: str) -> Build:
 
 
 def _part_done(member: str, index: str) -> Build:
-    def build(item: _Item, event: Json) -> None:
+    def build(item: ItemFold, event: Json) -> None:
         _expect(event["part"], item.listed(member)[event[index]], "part done")
 
     return build
@@ -192,7 +192,7 @@ def _part_done(member: str, index: str) -> Build:
 def _grow(member: str, index: str, text: str) -> Build:
     """A delta to the text of a part, with its logprobs if it has any."""
 
-    def build(item: _Item, event: Json) -> None:
+    def build(item: ItemFold, event: Json) -> None:
         part = item.listed(member)[event[index]]
         part[text] += event["delta"]
         if event.get("logprobs"):
@@ -202,7 +202,7 @@ def _grow(member: str, index: str, text: str) -> Build:
 
 
 def _whole(member: str, index: str, text: str) -> Build:
-    def build(item: _Item, event: Json) -> None:
+    def build(item: ItemFold, event: Json) -> None:
         part = item.listed(member)[event[index]]
         _expect(event[text], part[text], f"{event['type']}: {text}")
         if "logprobs" in event:
@@ -211,7 +211,7 @@ def _whole(member: str, index: str, text: str) -> Build:
     return build
 
 
-def _annotated(item: _Item, event: Json) -> None:
+def _annotated(item: ItemFold, event: Json) -> None:
     part = item.listed("content")[event["content_index"]]
     _expect(event["annotation_index"], len(part["annotations"]), "annotation_index")
     part["annotations"] = [*part["annotations"], event["annotation"]]
@@ -222,24 +222,24 @@ def _member_grows(*path: str) -> Build:
 
 
 def _member_whole(*path: str) -> Build:
-    def build(item: _Item, event: Json) -> None:
+    def build(item: ItemFold, event: Json) -> None:
         item.append(path, "")
         _expect(event[path[-1]], _at(item.json, path), f"{event['type']}: {path[-1]}")
 
     return build
 
 
-def _command_added(item: _Item, event: Json) -> None:
+def _command_added(item: ItemFold, event: Json) -> None:
     commands = item.listed("action", "commands")
     _expect(event["command_index"], len(commands), "command added: command_index")
     commands.append(event["command"])
 
 
-def _command_grows(item: _Item, event: Json) -> None:
+def _command_grows(item: ItemFold, event: Json) -> None:
     item.listed("action", "commands")[event["command_index"]] += event["delta"]
 
 
-def _command_whole(item: _Item, event: Json) -> None:
+def _command_whole(item: ItemFold, event: Json) -> None:
     _expect(event["command"], item.listed("action", "commands")[event["command_index"]], "command done")
 
 

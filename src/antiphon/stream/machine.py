@@ -25,7 +25,7 @@ An illegal verb raises `IllegalTransition` before anything is told: it is our bu
 the model's. The model's faults are the engine's to catch; it ends the response with `fail`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 from msgspec.structs import replace
@@ -39,6 +39,9 @@ from antiphon.stream.table import IllegalTransition, State
 
 IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
 ItemStatus = Literal["completed", "incomplete"]
+
+TIER = "default"
+"""The service tier that every response ends with: there is only one (BEHAVIOURS.md 1.7)."""
 
 Opened = TypeVar("Opened", bound="OpenItem")
 
@@ -58,6 +61,26 @@ class Machine:
         self._slots: list[Item | None] = []
         self._open: list[OpenItem] = []
         self._speaks = False
+
+    @classmethod
+    def resumed(
+        cls,
+        response: Response,
+        new_id: Callable[[str], str],
+        state: State,
+        sequence_number: int,
+        items: Sequence[Item | None],
+        *,
+        speaks: bool = False,
+    ) -> "Machine":
+        """A machine that goes on where another stopped; `resume.py` knows where that was. An item that was
+        open is None until `resume.py` closes it."""
+        machine = cls(response, new_id)
+        machine._state = state
+        machine._next = sequence_number
+        machine._slots = list(items)
+        machine._speaks = speaks
+        return machine
 
     @property
     def id(self) -> str:
@@ -117,10 +140,6 @@ class Machine:
         self._response.error = error
         self._end(events.Failed, "failed", usage)
 
-    def set_tier(self, tier: str) -> None:
-        """The service tier that was really used; the next snapshot shows it."""
-        self._response.service_tier = tier
-
     def speak(self, data: str, transcript: str = "") -> None:
         """Tell a piece of sound (base64), and the words in it."""
         self._speaks = True
@@ -152,10 +171,14 @@ class Machine:
         self._next += 1
         self._told.append(event)
 
+    def close_at(self, output_index: int, item: Item) -> None:
+        """Tell that the item at this place is done, and what it became."""
+        self._slots[output_index] = item
+        self.tell(events.ItemDone(output_index=output_index, item=item))
+
     def _close(self, handle: "OpenItem", item: Item) -> None:
         self._open.remove(handle)
-        self._slots[handle.output_index] = item
-        self.tell(events.ItemDone(output_index=handle.output_index, item=item))
+        self.close_at(handle.output_index, item)
 
     def _abandon(self) -> None:
         for item in tuple(self._open):
@@ -177,6 +200,7 @@ class Machine:
             self._step("response.audio.transcript.done")
             self.tell(events.TranscriptDone())
         self._response.status = status
+        self._response.service_tier = TIER
         self._response.usage = usage
         self._response.output = list(self._slots)
         self._announce(kind)

@@ -37,6 +37,7 @@ from antiphon.tools.schema import Schema
 
 _LISTING = "mcp_list_tools"
 _INVALID_PARAMS = -32602
+_INTERRUPTED = "Error: the call was interrupted before its answer came. It may have taken effect, or not."
 
 
 class Server:
@@ -348,9 +349,12 @@ def recall_listing(item: McpListTools) -> Sequence[Message]:
 
 def recall_call(item: McpCall, images: bool = True) -> Sequence[Message]:
     call_id = item.id or ""
-    output = (
-        _shown(item.output or "", images) if item.error is None else (TextPart(_error_words(item.error)),)
-    )
+    if item.status == "incomplete":
+        output: tuple[Part, ...] = (TextPart(_INTERRUPTED),)
+    elif item.error is not None:
+        output = (TextPart(_error_words(item.error)),)
+    else:
+        output = _shown(item.output or "", images)
     name = function_name(item.server_label, item.name)
     return (called(call_id, name, item.arguments), answered(call_id, output))
 

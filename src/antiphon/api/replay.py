@@ -1,0 +1,55 @@
+"""The log of a background run, read from where it is kept: while it grows, and after its end.
+
+Every reader gets the bytes that were written down, whichever process wrote them. What waits for news tells
+a comment now and then, which is no event: the log is the run's own.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from antiphon.api.disconnect import connected
+from antiphon.api.sse import HEADERS
+from antiphon.store.runs import Runs
+
+_COMMENT = b": the response is in progress\n\n"
+
+
+class Replay:
+    """An ASGI response that tells a run's log behind the event number `after`. `seconds` of silence are
+    broken with a comment."""
+
+    def __init__(self, runs: Runs, project: str, response_id: str, after: int, seconds: float) -> None:
+        self._runs = runs
+        self._project = project
+        self._id = response_id
+        self._after = after
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with connected(receive):
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            async for body in self._bodies():
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _bodies(self) -> AsyncIterator[bytes]:
+        told = time.monotonic()
+        while (found := await self._runs.stretch(self._project, self._id, self._after)) is not None:
+            if found.events:
+                self._after += len(found.events)
+                yield _frames(found.events)
+                told = time.monotonic()
+            elif found.ended:
+                return
+            elif time.monotonic() > told + self._seconds:
+                yield _COMMENT
+                told = time.monotonic()
+            else:
+                await self._runs.news(self._id)
+
+
+def _frames(events: Sequence[bytes]) -> bytes:
+    """Frames as `sse.frame` makes them. An event's JSON begins with its type."""
+    return b"".join(b"event: %b\ndata: %b\n\n" % (event.split(b'"', 4)[3], event) for event in events)

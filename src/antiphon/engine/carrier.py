@@ -1,0 +1,159 @@
+"""One background run, carried from where its log stands to its end."""
+
+import asyncio
+import time
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Literal, NamedTuple
+
+import msgspec
+import structlog
+
+from antiphon.context.seal import Seal
+from antiphon.engine.engine import Engine
+from antiphon.engine.journal import Journal
+from antiphon.engine.prepare import Accepted
+from antiphon.engine.run import Progress, Resumption, Run, failure
+from antiphon.protocol.errors import ApiError, UpstreamTimeout
+from antiphon.protocol.ids import new_item_id
+from antiphon.protocol.response import Response
+from antiphon.store.runs import Claim, LostRun, Runs
+from antiphon.stream.resume import Resumed, resume
+from antiphon.webhooks.sender import Webhooks
+
+log = structlog.get_logger()
+
+Stage = Literal["reading", "telling", "ending"]
+"""What a carrier does: it reads what there is, tells more, or writes the end, which nothing stops."""
+
+RUN = "run"
+"""What the request of a run is sealed as: it may hold secrets that reach no other place."""
+CLAIMS = 100
+"""How often a run is gone on with. One that kills its server every time must not do so for ever."""
+
+_INTERRUPTED = ApiError("The run was interrupted too often.")
+_BROKEN = ApiError("The server had an error while processing your request.")
+
+
+class Desk(NamedTuple):
+    """What the runs of a process are carried with."""
+
+    engine: Engine
+    seal: Seal
+    webhooks: Webhooks
+
+    @property
+    def runs(self) -> Runs:
+        return self.engine.store.runs
+
+
+class Carrier:
+    """Carries a claimed run. `seconds`: how long it may take since it was first claimed."""
+
+    def __init__(self, desk: Desk, claim: Claim, seconds: float) -> None:
+        self.claim = claim
+        self.stage: Stage = "reading"
+        self._cancelled = claim.cancelled
+        self._desk = desk
+        self._runs = desk.runs
+        self._left = claim.started_at + seconds - time.time()
+        self._run: Run | None = None
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """End the run that `task` carries as cancelled, unless it is about to end."""
+        if not self._cancelled:
+            self._cancelled = True
+            self.let_go(task)
+
+    def let_go(self, task: asyncio.Task[None]) -> None:
+        """Stop carrying."""
+        if self.stage == "telling":
+            task.cancel()
+
+    async def carry(self) -> Response | None:
+        """To the end, which is given; None when the run is somebody else's now."""
+        try:
+            events = map(msgspec.json.decode, await self._runs.log(self.claim))
+            resumed = resume(events, partial(new_item_id, owner=self.claim.id))
+            return await self._to_the_end(resumed)
+        except LostRun:
+            log.info("run is carried elsewhere", response_id=self.claim.id)
+            return None
+
+    async def _to_the_end(self, resumed: Resumed) -> Response:
+        self._machine = resumed.machine
+        self._journal = Journal(self._runs, self.claim, resumed.fold.next)
+        try:
+            if not self._cancelled:
+                self.stage = "telling"
+                async with asyncio.timeout(self._left):
+                    await self._tell(resumed)
+        except asyncio.CancelledError:
+            if not self._cancelled:
+                await self._hand_over()
+                raise
+        except TimeoutError:
+            await self._fail(UpstreamTimeout("The response took longer than this server allows."))
+        except LostRun:
+            raise
+        except ApiError as fault:
+            await self._fail(fault)
+        except Exception:
+            log.exception("run failed", response_id=self.claim.id)
+            await self._fail(_BROKEN)
+        if self.stage != "ending":
+            await self._cancel()
+        return self._machine.snapshot()
+
+    async def _tell(self, resumed: Resumed) -> None:
+        """Raises ApiError when it cannot be gone on with."""
+        if self.claim.claims > CLAIMS:
+            raise _INTERRUPTED
+        progress = (
+            msgspec.json.decode(self.claim.progress, type=Progress) if self.claim.progress else Progress()
+        )
+        from_ = Resumption(resumed.machine, resumed.fold, progress)
+        stored = await self._runs.context(self.claim)
+        self._run = run = await self._desk.engine.resumed(
+            self.claim.project, self._accepted(), stored, from_, self._finish
+        )
+        async with aclosing(run.steps()) as steps:
+            async for _ in steps:
+                await self._journal.write(run.drain(), run)
+
+    def _accepted(self) -> Accepted:
+        request = self._desk.seal.open(self.claim.project, RUN, self.claim.request.decode())
+        if request is None:
+            raise ApiError("The run was accepted with another sealing key, and cannot be gone on with.")
+        return msgspec.json.decode(request, type=Accepted)
+
+    async def _cancel(self) -> None:
+        """It ends as cancelled, unless it had just ended by itself."""
+        if not self._machine.ended:
+            self._machine.cancel(self._run.progress.usage if self._run else None)
+        await self._end()
+
+    async def _fail(self, fault: ApiError) -> None:
+        if not self._machine.ended:
+            usage = self._run.progress.usage if self._run else None
+            self._machine.fail(failure(fault), usage, fault.type)
+        await self._end()
+
+    async def _end(self) -> None:
+        await self._finish(self._machine.snapshot())
+
+    async def _finish(self, response: Response) -> None:
+        self.stage = "ending"
+        deliveries = self._desk.webhooks.deliveries_for(
+            self.claim.project, response.id, response.status, time.time()
+        )
+        told = self._run.drain() if self._run else self._machine.drain()
+        await self._journal.finish(response, told, deliveries)
+        self._desk.webhooks.wake()
+
+    async def _hand_over(self) -> None:
+        """What was told is kept for who goes on."""
+        if self._run is not None:
+            with suppress(LostRun):
+                await self._journal.write(self._run.drain(), self._run)
+                await self._journal.flush(self._run)

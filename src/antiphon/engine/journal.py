@@ -1,0 +1,89 @@
+"""The log of a background run, written down before anybody reads it.
+
+Deltas are gathered for a moment and written together. What others must know is waited for: that it runs,
+an item that is done, a call that is about to be made.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from antiphon.engine.run import Run, rows, without_output
+from antiphon.protocol import events
+from antiphon.protocol.events import Event
+from antiphon.protocol.response import Response
+from antiphon.protocol.wire import encode
+from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
+from antiphon.store.webhooks import Delivery
+
+GATHER = 0.05
+"""Seconds of deltas that are written together: as long as a reader is behind, at most."""
+
+_BOUNDARIES = (events.InProgress, events.ItemDone, events.McpArgumentsDone)
+
+
+class Journal:
+    """Writes down what a claimed run tells."""
+
+    def __init__(self, runs: Runs, claim: Claim, first: int) -> None:
+        self._runs = runs
+        self._claim = claim
+        self._next = first
+        self._pending: list[bytes] = []
+        self._writing = asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
+        self._lost = False
+        self._response: bytes | None = None
+
+    async def write(self, told: Sequence[Event], run: Run) -> None:
+        """Take events. Raises LostRun when the run is somebody else's now."""
+        if self._lost:
+            raise LostRun
+        if not told:
+            return
+        self._pending += map(encode, told)
+        for event in told:
+            if isinstance(event, events.InProgress):
+                self._response = without_output(event.response)
+        if any(isinstance(event, _BOUNDARIES) for event in told):
+            await self.flush(run)
+        elif self._claim.streamed:
+            self._soon(run)
+
+    async def flush(self, run: Run) -> None:
+        """Durable when this returns. Raises LostRun."""
+        async with self._writing:
+            if self._pending:
+                await self._runs.record(self._claim, self._record(encode(run.checkpoint())))
+
+    async def finish(self, response: Response, told: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+        """Take the last events, the response that they end, and who is to be told. Raises LostRun."""
+        self._pending += map(encode, told)
+        if self._later is not None:
+            self._later.cancel()
+        async with self._writing:
+            end = RunEnd(
+                record=self._record(b""),
+                response=without_output(response),
+                output=rows(response.output),
+                speaks=response.status not in ("failed", "cancelled"),
+                deliveries=deliveries,
+            )
+            await self._runs.finish(self._claim, end)
+
+    def _record(self, progress: bytes) -> Record:
+        record = Record(self._next, self._pending, progress, self._response)
+        self._next += len(self._pending)
+        self._pending, self._response = [], None
+        return record
+
+    def _soon(self, run: Run) -> None:
+        """Write in a moment what is there by then."""
+        if self._later is None or self._later.done():
+            self._later = asyncio.create_task(self._flush_later(run))
+
+    async def _flush_later(self, run: Run) -> None:
+        await asyncio.sleep(GATHER)
+        try:
+            await self.flush(run)
+        except LostRun:
+            self._lost = True

@@ -1,0 +1,99 @@
+"""How long things are kept: what is older goes, a few at a time.
+
+The thread that writes does nothing else while it deletes, so a sweep is made of small batches with a pause
+behind each, in which others write. Several processes may sweep one store: each batch is chosen and deleted in
+one transaction, so they share the work.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from msgspec import Struct
+
+from antiphon.store.base import Store
+
+log = structlog.get_logger()
+
+HOUR, DAY = 3600.0, 86400.0
+SWEEP_SECONDS = 600.0
+"""How often is looked for what is over."""
+PAUSE_SECONDS = 0.05
+"""How long others have the store between two batches."""
+
+
+class Rule(Struct, frozen=True):
+    """How long one kind of thing is kept."""
+
+    what: str
+    """For the log."""
+    seconds: float
+    """0: for ever."""
+    expire: Callable[[float, int], Awaitable[int]]
+    """Deletes what was made before a time (seconds since the epoch), the oldest first and at most so many;
+    gives how many went. Fewer than it might: there are no more."""
+    batch: int = 50
+
+
+def rules(store: Store, responses_days: float, events_hours: float, deliveries_days: float) -> list[Rule]:
+    """What is kept for so long. Conversations, files and prompts are kept until they are deleted, or as
+    long as they say themselves."""
+    return [
+        Rule("responses", responses_days * DAY, store.expire_responses),
+        # They have no age of their own: that of their conversation's end counts.
+        Rule("items of deleted conversations", responses_days * DAY, store.expire_left_items, batch=5),
+        Rule("logs of background responses", events_hours * HOUR, store.runs.expire),
+        Rule("webhook deliveries", deliveries_days * DAY, store.webhooks.expire, batch=500),
+    ]
+
+
+class Retention:
+    """Keeps to the rules."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        clock: Callable[[], float] = time.time,
+        pause: float = PAUSE_SECONDS,
+    ) -> None:
+        """`pause`: seconds between two batches."""
+        self._rules = [rule for rule in rules if rule.seconds]
+        self._clock = clock
+        self._pause = pause
+
+    async def sweep(self) -> None:
+        """Delete all that is over by now."""
+        for rule in self._rules:
+            gone = await self._apply(rule, self._clock() - rule.seconds)
+            if gone:
+                log.info("swept", what=rule.what, gone=gone)
+
+    async def _apply(self, rule: Rule, before: float) -> int:
+        gone = last = await rule.expire(before, rule.batch)
+        while last == rule.batch:
+            await asyncio.sleep(self._pause)
+            last = await rule.expire(before, rule.batch)
+            gone += last
+        return gone
+
+    @asynccontextmanager
+    async def swept(self) -> AsyncIterator[None]:
+        """Sweeps from now on while the block runs. The block does not wait for it: there may be much."""
+        task = asyncio.create_task(self._keep_sweeping())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except Exception:  # the top of a task: the store may be well again next time
+                log.exception("what is over could not be swept")
+            await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,37 @@
+"""Who else uses the file: a lock beside it that every process holds, and that the system drops when one dies.
+
+A process that finds itself alone knows that every lease in the file is that of the dead, and need not wait
+until it runs out: so work that a crash interrupted goes on at once.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Presence:
+    """This process's hold on the lock of the store at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock: int | None = os.open(path.with_name(f"{path.name}-users"), os.O_RDWR | os.O_CREAT, 0o600)
+
+    @contextmanager
+    def arriving(self) -> Iterator[bool]:
+        """Whether nobody else is there. Whoever comes meanwhile waits until the block is left."""
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        try:
+            yield alone
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -1,0 +1,96 @@
+"""Deliveries of webhooks in the store."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from antiphon.store.sqlite import SqliteStore
+from antiphon.store.sqlite_connection import connect, transaction
+from antiphon.store.sqlite_webhooks import enqueue
+from antiphon.store.webhooks import Deliveries, Delivery, Outcome
+
+DELIVERY = Delivery(
+    id="wh_1",
+    event_id="evt_1",
+    project="p",
+    endpoint="hook",
+    type="response.completed",
+    response_id="resp_1",
+    created_at=1000,
+    body=b"{}",
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "antiphon.db"
+
+
+@pytest.fixture
+async def deliveries(file: Path) -> AsyncIterator[Deliveries]:
+    store = await SqliteStore.open(file)
+    yield store.webhooks
+    await store.close()
+
+
+async def test_an_event_is_there_exactly_when_what_it_tells_of_is(deliveries: Deliveries, file: Path) -> None:
+    db = connect(file)
+
+    def broken() -> None:
+        with transaction(db):
+            enqueue(db, [DELIVERY])
+            db.execute("INSERT INTO responses (key) VALUES (1)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        broken()
+    assert await deliveries.due("hook") is None
+
+    with transaction(db):
+        enqueue(db, [DELIVERY, replace(DELIVERY, id="wh_2")])
+        enqueue(db, [])
+    db.close()
+
+    assert await deliveries.due("hook") == 1000
+    assert [each.id for each in await deliveries.latest(10)] == ["wh_2", "wh_1"]
+
+
+async def test_what_is_taken_is_nobody_elses_until_its_lease_ends(deliveries: Deliveries) -> None:
+    await deliveries.add([replace(DELIVERY, id=f"wh_{n}") for n in range(3)])
+
+    assert await deliveries.take("hook", 999, 60, 10) == []
+    assert await deliveries.take("other", 1000, 60, 10) == []
+    first = await deliveries.take("hook", 1000, 60, 2)
+    rest = await deliveries.take("hook", 1000, 60, 2)
+
+    assert {each.delivery.id for each in first} == {"wh_0", "wh_1"}
+    assert [(each.delivery, each.attempt) for each in rest] == [(replace(DELIVERY, id="wh_2"), 1)]
+    assert await deliveries.take("hook", 1059, 60, 10) == []
+    assert {each.attempt for each in await deliveries.take("hook", 1060, 60, 10)} == {2}
+
+
+async def test_an_outcome_that_comes_after_the_lease_is_ignored(deliveries: Deliveries) -> None:
+    await deliveries.add([DELIVERY])
+    (late,) = await deliveries.take("hook", 1000, 60, 1)
+    (taken,) = await deliveries.take("hook", 1060, 60, 1)
+
+    assert not await deliveries.settle(late, Outcome("failed", 1061, 500, "late"))
+    assert await deliveries.settle(taken, Outcome("delivered", 1062, 204))
+    assert not await deliveries.settle(taken, Outcome("pending", 1063))
+
+    found = await deliveries.get("wh_1")
+    assert found is not None
+    assert (found.status, found.ended_at, found.http_status) == ("delivered", 1062, 204)
+    assert await deliveries.due("hook") is None
+
+
+async def test_old_deliveries_go_a_few_at_a_time_the_oldest_first(deliveries: Deliveries) -> None:
+    for created_at in (1003, 1001, 1002, 1004):
+        await deliveries.add([replace(DELIVERY, id=f"wh_{created_at}", created_at=created_at)])
+
+    assert await deliveries.expire(1004, 2) == 2
+    assert [each.id for each in await deliveries.latest(10)] == ["wh_1004", "wh_1003"]
+    assert await deliveries.expire(1004, 2) == 1
+    assert await deliveries.expire(1004, 2) == 0

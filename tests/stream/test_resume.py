@@ -1,0 +1,149 @@
+"""A log whose writer died, cut anywhere: the next one goes on with it, and the whole still folds."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+from tests.stream.test_machine import LOGPROB, USAGE, call, custom, machine, message, patch, reasoning, shell
+
+from antiphon.protocol.hosted_items import ListedTool, McpCall, McpListTools
+from antiphon.protocol.items import Compaction
+from antiphon.protocol.wire import encode
+from antiphon.stream.fold import fold
+from antiphon.stream.items import OpenCompaction
+from antiphon.stream.machine import Machine
+from antiphon.stream.mcp import OpenMcpCall, OpenMcpListing
+from antiphon.stream.resume import resume
+
+Json = dict[str, Any]
+
+
+def new_ids() -> Callable[[str], str]:
+    numbers = count()
+    return lambda kind: f"{kind}_new_{next(numbers)}"
+
+
+def say(told: Machine) -> None:
+    thought = reasoning(told)
+    thought.text("Hm")
+    thought.summary("He ")
+    thought.summary("thinks")
+    thought.close()
+    spoken = message(told)
+    spoken.text("Hel", [LOGPROB])
+    spoken.text("lo")
+    spoken.refusal("No.")
+    spoken.close()
+
+
+def call_all(told: Machine) -> None:
+    function = call(told)
+    function.arguments("{")
+    function.arguments("}")
+    function.close()
+    free = custom(told)
+    free.input("ab")
+    free.input("c")
+    free.close()
+    diff = patch(told)
+    diff.diff("+a")
+    diff.close()
+    commands = shell(told)
+    commands.command("ls")
+    commands.end()
+    commands.command("pwd")
+    commands.close()
+
+
+def ask_servers(told: Machine) -> None:
+    listing = told.open(OpenMcpListing, McpListTools(id=told.new_id("mcpl"), server_label="things", tools=[]))
+    listing.asking()
+    listing.listed([ListedTool(name="add", input_schema={})])
+    asked = [mcp_call(told), mcp_call(told)]
+    asked[0].answered("3")
+    asked[1].answered("4")
+    compacted = told.open(OpenCompaction, Compaction(id=told.new_id("cmp"), encrypted_content=""))
+    compacted.compacting()
+    compacted.encrypted_content = "sealed"
+    compacted.close()
+
+
+def mcp_call(told: Machine) -> OpenMcpCall:
+    item = McpCall(
+        id=told.new_id("mcp"), server_label="things", name="add", arguments="", status="in_progress"
+    )
+    handle = told.open(OpenMcpCall, item)
+    handle.begin()
+    handle.arguments('{"a"')
+    handle.arguments(":1}")
+    handle.close()
+    return handle
+
+
+def whole_log() -> list[Json]:
+    told = machine(background=True)
+    told.create()
+    told.start()
+    say(told)
+    call_all(told)
+    ask_servers(told)
+    told.complete(USAGE, 2)
+    return drained(told)
+
+
+def drained(told: Machine) -> list[Json]:
+    return [msgspec.json.decode(encode(event)) for event in told.drain()]
+
+
+LOG = whole_log()
+
+
+@pytest.mark.parametrize("cut", range(2, len(LOG)))
+def test_a_log_that_was_cut_anywhere_goes_on_and_folds(cut: int) -> None:
+    before = LOG[:cut]
+    told = resume(before, new_ids()).machine
+    told.start()
+    say(told)
+    told.complete(USAGE, 3)
+    log = before + drained(told)
+    output = fold(log)["output"]
+    assert msgspec.json.encode(output) == encode(told.snapshot().output)
+    assert [item.get("status", "completed") for item in output].count("incomplete") <= 2
+
+
+@pytest.mark.parametrize("cut", range(2, len(LOG)))
+def test_what_was_finished_stays_and_what_was_open_is_incomplete(cut: int) -> None:
+    before = LOG[:cut]
+    done = {e["output_index"]: e["item"] for e in before if e["type"] == "response.output_item.done"}
+    added = [e["item"] for e in before if e["type"] == "response.output_item.added"]
+    output = [
+        msgspec.json.decode(encode(item)) for item in resume(before, new_ids()).machine.snapshot().output
+    ]
+    assert len(output) == len(added)
+    for index, item in enumerate(output):
+        if index in done:
+            assert item == done[index]
+        elif "status" in added[index]:
+            assert item["status"] == ("in_progress" if item["type"] == "apply_patch_call" else "incomplete")
+
+
+def test_a_cut_listing_says_why_it_has_no_tools() -> None:
+    until = next(i for i, e in enumerate(LOG) if e["type"] == "response.mcp_list_tools.in_progress")
+    listing = resume(LOG[: until + 1], new_ids()).machine.snapshot().output[-1]
+    assert listing.error == "The server stopped before the answer."
+
+
+def test_a_resumed_log_can_be_cut_and_resumed_again() -> None:
+    log = LOG[:6]
+    for _ in range(3):
+        told = resume(log, new_ids()).machine
+        told.start()
+        message(told).text("again")
+        log += drained(told)
+    told = resume(log, new_ids()).machine
+    told.cancel()
+    log += drained(told)
+    assert fold(log)["status"] == "cancelled"
+    assert {item.get("status") for item in fold(log)["output"]} == {None, "incomplete"}
