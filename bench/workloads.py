@@ -29,6 +29,8 @@ class Workload:
     model: str = "burst-200"
     stream: bool = False
     store: bool = True
+    background: bool = False
+    """Followed from its first event on, as the client would a stream."""
     count: int = 1000
     concurrency: int = 16
     rounds: int = 3
@@ -49,6 +51,8 @@ class Workload:
         body: dict[str, Any] = {"model": prefix + self.model, "input": _QUESTION, "store": self.store}
         if self.stream:
             body["stream"] = True
+        if self.background:
+            body["background"] = True
         if self.calls:
             body["tools"] = [{"type": "function", **_NOTE}]
         return self._job(server, ("POST", "/v1/responses", json.dumps(body)), self._end)
@@ -93,7 +97,11 @@ WORKLOADS = (
         quick=True,
     ),
     Workload("paced streams, 16 at once", "paced-200", stream=True, count=48, rounds=2, budget=PACED),
+    Workload("paced streams, not stored", "paced-200", stream=True, store=False, count=48, budget=PACED),
+    Workload("20 ms streams, 512 at once", "paced-200-20", stream=True, count=512, concurrency=512, rounds=2),
+    Workload("background streams", stream=True, background=True, count=500),
     Workload("call streams", "call-200", stream=True, budget=BURST),
+    Workload("call streams, not stored", "call-200", stream=True, store=False, budget=BURST),
     Workload("plain calls", "call-200", budget=PLAIN),
     *(Workload(f"plain, {n} at once", concurrency=n, rounds=2) for n in (1, 64, 512)),
     *(Workload(f"burst streams, {n} at once", stream=True, concurrency=n, rounds=2) for n in (1, 64, 512)),
