@@ -31,9 +31,10 @@ class Workload:
     store: bool = True
     background: bool = False
     """Followed from its first event on, as the client would a stream."""
-    count: int = 1000
+    count: int = 400
     concurrency: int = 16
-    rounds: int = 3
+    rounds: int = 7
+    """Many short ones rather than a few long ones: on a machine with other things to do, some are quiet."""
     budget: Budget | None = None
     quick: bool = False
 
@@ -90,21 +91,26 @@ WORKLOADS = (
         "paced streams, 64 at once",
         "paced-200",
         stream=True,
-        count=200,
+        count=64,
         concurrency=64,
-        rounds=2,
+        rounds=5,
         budget=PACED,
         quick=True,
     ),
-    Workload("paced streams, 16 at once", "paced-200", stream=True, count=48, rounds=2, budget=PACED),
-    Workload("paced streams, not stored", "paced-200", stream=True, store=False, count=48, budget=PACED),
+    Workload("paced streams, 16 at once", "paced-200", stream=True, count=16, rounds=5, budget=PACED),
+    Workload(
+        "paced streams, not stored", "paced-200", stream=True, store=False, count=16, rounds=5, budget=PACED
+    ),
     Workload("20 ms streams, 512 at once", "paced-200-20", stream=True, count=512, concurrency=512, rounds=2),
-    Workload("background streams", stream=True, background=True, count=500),
+    Workload("background streams", stream=True, background=True, count=200, rounds=4),
     Workload("call streams", "call-200", stream=True, budget=BURST),
     Workload("call streams, not stored", "call-200", stream=True, store=False, budget=BURST),
     Workload("plain calls", "call-200", budget=PLAIN),
-    *(Workload(f"plain, {n} at once", concurrency=n, rounds=2) for n in (1, 64, 512)),
-    *(Workload(f"burst streams, {n} at once", stream=True, concurrency=n, rounds=2) for n in (1, 64, 512)),
+    *(Workload(f"plain, {n} at once", count=max(200, n), concurrency=n, rounds=5) for n in (1, 64, 512)),
+    *(
+        Workload(f"burst streams, {n} at once", stream=True, count=max(200, n), concurrency=n, rounds=5)
+        for n in (1, 64, 512)
+    ),
 )
 
 

@@ -127,6 +127,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is: a layer less for each message
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
