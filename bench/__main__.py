@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from bench import measure, server
+from bench import measure, plot, server
 from bench.client import Job
 from bench.report import RESULTS, Report
 from bench.server import Server
@@ -39,7 +39,7 @@ def main() -> None:
             _add_lives(report, url, arguments.quick)
     report.write()
     report.show(console)
-    console.print(f"As JSON: {RESULTS}")
+    console.print(f"As JSON: {RESULTS}; drawn: {plot.write()}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,6 +101,7 @@ def _add_lives(report: Report, url: str, quick: bool) -> None:
         report.sizes[name] = measure.memory(start, request)
         if not quick:
             report.idle[name] = measure.idle_streams(start, request)
+            report.unread[name] = measure.slow_reader(start, request)
 
 
 def _for_antiphon(subject: Server, workload: Workload) -> Job:

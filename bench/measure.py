@@ -1,6 +1,8 @@
 """Runs workloads and probes, and gathers what they cost."""
 
 import json
+import select
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench import server as servers
-from bench.client import Job, Seen
+from bench.client import Job, Seen, request_bytes
 from bench.server import Memory, Server, load
 from bench.workloads import Budget, Request, Workload, job
 
@@ -217,3 +219,39 @@ def idle_streams(start: Start, request: Ask) -> float:
         before = server.memory().resident
         load(request(server, waiting))
         return (server.memory().peak - before) * 1024 / IDLE
+
+
+# ---- a client that reads nothing ---------------------------------------------------------------------
+
+_MANY = 200_000
+"""Deltas of an answer of some fifty megabytes."""
+_UNREAD = 3.0
+"""Seconds for which nothing of it is read."""
+
+
+def slow_reader(start: Start, request: Ask) -> float:
+    """Megabytes by which a server grows for a client that asks for a long stream and does not read it."""
+    with start() as server:
+        load(request(server, Workload("", stream=True, count=100)))
+        wanted = request(server, Workload("", f"burst-{_MANY}", stream=True, count=1))
+        before = server.memory().resident
+        server.reset_peak()
+        with socket.create_connection((server.host, server.port)) as connection:
+            connection.sendall(request_bytes(wanted, *wanted.requests[0]))
+            select.select([connection], [], [], servers.PATIENCE)
+            time.sleep(_UNREAD)
+            grown = server.memory().peak - before
+            _read_to_the_end(connection)
+    return grown
+
+
+def _read_to_the_end(connection: socket.socket) -> None:
+    """All of it comes in the end, or the benchmark is void."""
+    connection.settimeout(servers.PATIENCE)
+    received, last = 0, b""
+    while not last.endswith(b"\r\n0\r\n\r\n"):
+        data = connection.recv(1 << 20)
+        if not data:
+            raise SystemExit(f"bench: a stream that was read late broke off after {received} bytes")
+        received += len(data)
+        last = last[-16:] + data[-16:]

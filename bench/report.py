@@ -34,6 +34,8 @@ class Report:
     """Of each server."""
     idle: dict[str, float] = field(default_factory=dict)
     """Kilobytes for each idle stream."""
+    unread: dict[str, float] = field(default_factory=dict)
+    """Megabytes for a long stream that nobody reads."""
 
     def write(self, path: Path = RESULTS) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -125,6 +127,8 @@ def _figures(report: Report) -> Table:
         table.add_row(*row)
     for name, kilobytes in report.idle.items():
         table.add_row(f"each of 1,000 idle streams, {name}", f"{kilobytes:.0f} KB")
+    for name, megabytes in report.unread.items():
+        table.add_row(f"50 MB that nobody reads, {name}", f"{megabytes:.1f} MB")
     return table
 
 

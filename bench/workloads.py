@@ -29,9 +29,12 @@ class Workload:
     model: str = "burst-200"
     stream: bool = False
     store: bool = True
-    count: int = 1000
+    background: bool = False
+    """Followed from its first event on, as the client would a stream."""
+    count: int = 400
     concurrency: int = 16
-    rounds: int = 3
+    rounds: int = 7
+    """Many short ones rather than a few long ones: on a machine with other things to do, some are quiet."""
     budget: Budget | None = None
     quick: bool = False
 
@@ -49,6 +52,8 @@ class Workload:
         body: dict[str, Any] = {"model": prefix + self.model, "input": _QUESTION, "store": self.store}
         if self.stream:
             body["stream"] = True
+        if self.background:
+            body["background"] = True
         if self.calls:
             body["tools"] = [{"type": "function", **_NOTE}]
         return self._job(server, ("POST", "/v1/responses", json.dumps(body)), self._end)
@@ -86,17 +91,26 @@ WORKLOADS = (
         "paced streams, 64 at once",
         "paced-200",
         stream=True,
-        count=200,
+        count=64,
         concurrency=64,
-        rounds=2,
+        rounds=5,
         budget=PACED,
         quick=True,
     ),
-    Workload("paced streams, 16 at once", "paced-200", stream=True, count=48, rounds=2, budget=PACED),
+    Workload("paced streams, 16 at once", "paced-200", stream=True, count=16, rounds=5, budget=PACED),
+    Workload(
+        "paced streams, not stored", "paced-200", stream=True, store=False, count=16, rounds=5, budget=PACED
+    ),
+    Workload("20 ms streams, 512 at once", "paced-200-20", stream=True, count=512, concurrency=512, rounds=2),
+    Workload("background streams", stream=True, background=True, count=200, rounds=4),
     Workload("call streams", "call-200", stream=True, budget=BURST),
+    Workload("call streams, not stored", "call-200", stream=True, store=False, budget=BURST),
     Workload("plain calls", "call-200", budget=PLAIN),
-    *(Workload(f"plain, {n} at once", concurrency=n, rounds=2) for n in (1, 64, 512)),
-    *(Workload(f"burst streams, {n} at once", stream=True, concurrency=n, rounds=2) for n in (1, 64, 512)),
+    *(Workload(f"plain, {n} at once", count=max(200, n), concurrency=n, rounds=5) for n in (1, 64, 512)),
+    *(
+        Workload(f"burst streams, {n} at once", stream=True, count=max(200, n), concurrency=n, rounds=5)
+        for n in (1, 64, 512)
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
+from antiphon.api.protocol import HttpProtocol
 from antiphon.config import BackendSettings, Config, Server
 
 
@@ -28,7 +29,7 @@ class Running(Served):
             create_app(config),
             uvloop.run,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
             ws="websockets-sansio",
             log_level="error",
         )

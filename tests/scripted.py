@@ -109,7 +109,7 @@ class Answer:
     """Answers with JSON although a stream was asked for."""
     gate: Gate | None = None
     cut_after: int | None = None
-    """Breaks off the connection after so many events."""
+    """Breaks off the connection after so many events; an answer in one piece anywhere."""
     done: bool = True
     """Ends with [DONE]."""
     status: int = 200
@@ -305,7 +305,7 @@ class Upstream:
         if answer.status != 200:
             return _error(answer)
         if answer.raw is None and (answer.plain or not body.get("stream")):
-            return web.json_response(_completion(answer, body), headers=answer.headers)
+            return await _plain(request, answer, body)
         return await _stream(request, answer, _events(answer, body))
 
     def _wrong(self, body: Any) -> Answer | None:
@@ -352,6 +352,23 @@ def _error(answer: Answer) -> web.Response:
             text=answer.error, status=answer.status, content_type=kind, headers=answer.headers
         )
     return web.json_response(answer.error, status=answer.status, headers=answer.headers)
+
+
+async def _plain(request: web.Request, answer: Answer, body: Any) -> web.StreamResponse:
+    """The answer in one piece. A gate anywhere holds all of it back."""
+    if answer.gate and answer.gate.after:
+        await answer.gate.pass_through()
+    told = json.dumps(_completion(answer, body) if answer.error is None else answer.error).encode()
+    response = web.StreamResponse(headers=answer.headers)
+    response.content_type, response.content_length = "application/json", len(told)
+    await response.prepare(request)
+    if answer.cut_after is None:
+        await response.write(told)
+        return response
+    await response.write(told[:10])
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
 
 async def _stream(request: web.Request, answer: Answer, events: Iterator[bytes]) -> web.StreamResponse:
@@ -428,6 +445,12 @@ def logprobs_of(text: str, top: int) -> dict[str, Any]:
     return {"content": [token], "refusal": None}
 
 
+def _logprobs_of_pieces(answer: Answer, top: int) -> dict[str, Any]:
+    pieces = _pieces(answer.text, answer.size)
+    tokens = [token for piece in pieces for token in logprobs_of(piece, top)["content"]]
+    return {"content": tokens, "refusal": None}
+
+
 def _chunk(body: Any, delta: Any, finish_reason: str | None = None, logprobs: Any = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
     return {
@@ -452,7 +475,7 @@ def _completion(answer: Answer, body: Any) -> dict[str, Any]:
     if answer.calls:
         whole = Answer(indexed=False)
         message["tool_calls"] = [p for n, call in enumerate(answer.calls) for p in _call(whole, n, call)]
-    logprobs = logprobs_of(answer.text, body["top_logprobs"]) if body.get("logprobs") else None
+    logprobs = _logprobs_of_pieces(answer, body["top_logprobs"]) if body.get("logprobs") else None
     choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": _reason(answer)}
     told = _chunk(body, None) | {"object": "chat.completion", "choices": [choice]}
     return told | ({"usage": answer.usage.wire()} if answer.usage else {})

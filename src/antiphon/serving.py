@@ -112,6 +112,8 @@ def run(settings: config.Config, listener: socket.socket) -> None:
 def _uvicorn(settings: config.Config) -> "uvicorn.Config":
     import uvicorn
 
+    from antiphon.api.protocol import HttpProtocol
+
     return uvicorn.Config(
         "antiphon.cli:application",
         factory=True,
@@ -119,12 +121,13 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         port=settings.server.port,
         workers=settings.server.workers,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws="websockets-sansio",
         lifespan="on",
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is: a layer less for each message
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from msgspec import structs
 from openai import OpenAI
 from structlog.testing import capture_logs
 from tests.api.asking import (
@@ -370,6 +371,20 @@ def test_the_client_tries_again_when_the_upstream_was_too_busy(server: Running, 
         assert client.responses.create(model="m", input="Hi").output_text == "Hello"
 
 
+def always_streamed(config: Config) -> Config:
+    """The same, with upstreams that are not asked for answers in one piece."""
+    backends = {name: structs.replace(b, dialect="llama_cpp") for name, b in config.backends.items()}
+    return structs.replace(config, backends=backends)
+
+
+@pytest.fixture
+def reader(upstream: Upstream, tmp_path: Path) -> Iterator[OpenAI]:
+    """A client of a server that reads along whatever its upstream says."""
+    config = always_streamed(config_for(upstream, tmp_path))
+    with Running(config) as running, checked_client(running.url) as client:
+        yield client
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -379,11 +394,11 @@ def test_the_client_tries_again_when_the_upstream_was_too_busy(server: Running, 
     ids=["cut", "ended"],
 )
 def test_an_answer_that_breaks_off_is_a_failed_response(
-    client: OpenAI, upstream: Upstream, broken: Answer
+    reader: OpenAI, upstream: Upstream, broken: Answer
 ) -> None:
     upstream.script(broken)
 
-    told = client.responses.create(model="m", input="Hi")
+    told = reader.responses.create(model="m", input="Hi")
 
     assert whole(told) == response(
         *whole(told)["output"],
@@ -395,10 +410,10 @@ def test_an_answer_that_breaks_off_is_a_failed_response(
     assert [item.status for item in told.output] == ["incomplete"]  # type: ignore[union-attr]
 
 
-def test_a_call_that_breaks_off_is_incomplete(client: OpenAI, upstream: Upstream) -> None:
+def test_a_call_that_breaks_off_is_incomplete(reader: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("I add.", calls=[Called("add", '{"a":1,"b":2}')], size=4, cut_after=6))
 
-    told = client.responses.create(model="m", input="Hi", tools=[ADD])  # type: ignore[list-item]
+    told = reader.responses.create(model="m", input="Hi", tools=[ADD])  # type: ignore[list-item]
 
     first, second = wholes(told.output)
     assert first == message("I add.")
@@ -424,12 +439,19 @@ def test_an_upstream_that_is_down_is_told_at_once(tmp_path: Path) -> None:
     assert "cannot be reached" in refusal_.message
 
 
+def test_a_whole_answer_that_breaks_off_is_refused(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello", cut_after=2))
+
+    with refused(502, None, None, "server_error"):
+        client.responses.create(model="m", input="Hi")
+
+
 @pytest.fixture
 def hurried(upstream: Upstream, tmp_path: Path) -> Iterator[OpenAI]:
-    """A server that gives its upstream a tenth of a second."""
+    """A server that gives its upstream a tenth of a second, from one piece of an answer to the next."""
     slow = BackendSettings(base_url=upstream.base_url, default=True, timeout=0.1)
     config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"slow": slow})
-    with Running(config) as running, checked_client(running.url) as client:
+    with Running(always_streamed(config)) as running, checked_client(running.url) as client:
         yield client
 
 
@@ -452,16 +474,23 @@ def test_an_upstream_that_falls_silent_fails_the_response(hurried: OpenAI, upstr
     upstream.last.wait_gone()
 
 
+def test_a_whole_answer_may_take_longer_but_not_for_ever(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script(Answer("Hello", gate=Gate()))
+    slow = BackendSettings(base_url=upstream.base_url, default=True, timeout=0.05)
+    config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"slow": slow})
+    with Running(config) as running, checked_client(running.url) as client:
+        with refused(504, None, None, "server_error") as refusal_:
+            client.responses.create(model="m", input="Hi")
+        upstream.last.wait_gone()
+
+    assert "silent for more than 0.3 seconds" in refusal_.message
+
+
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_response_may_take_only_so_long(upstream: Upstream, tmp_path: Path, after: int) -> None:
     upstream.script(Answer("Hello!", size=3, gate=Gate(after)), Answer("Hello!", size=3, gate=Gate(after)))
-    settings = config_for(upstream, tmp_path)
-    config = Config(
-        data_dir=settings.data_dir,
-        server=settings.server,
-        backends=settings.backends,
-        limits=Limits(response_seconds=0.2),
-    )
+    limits = Limits(response_seconds=0.2)
+    config = structs.replace(always_streamed(config_for(upstream, tmp_path)), limits=limits)
     with Running(config) as running, checked_client(running.url) as client:
         if after:
             plain = client.responses.create(model="m", input="Hi")

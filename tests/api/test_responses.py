@@ -65,6 +65,18 @@ def test_a_minimal_request_asks_the_upstream_for_nothing_else(ask: Ask, upstream
     assert upstream.last.body == {
         "model": "m",
         "messages": [{"role": "user", "content": "Hi"}],
+        "stream": False,
+    }
+
+
+def test_a_stream_is_read_as_a_stream(ask: Ask, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello"))
+
+    list(ask(stream=True))
+
+    assert upstream.last.body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -829,8 +841,7 @@ def test_how_tokens_are_drawn_reaches_the_model(ask: Ask, upstream: Upstream) ->
     assert upstream.last.body == {
         "model": "m",
         "messages": [{"role": "user", "content": "Hi"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream": False,
         "max_tokens": 16,
         **sampling,
     }

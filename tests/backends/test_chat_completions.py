@@ -746,6 +746,48 @@ async def test_an_upstream_that_falls_silent_times_out(upstream: Upstream, conne
         await collect(connect(read_timeout=0.05), turn())
 
 
+# ---- answers in one piece ---------------------------------------------------------------------------
+
+
+async def test_an_answer_that_nobody_reads_along_comes_in_one_piece(
+    upstream: Upstream, connect: Connect
+) -> None:
+    upstream.script(Answer("Hello", size=1))
+    batches = [batch async for batch in connect().stream(turn(whole=True))]
+    assert upstream.last.body["stream"] is False
+    assert batches == [(), [TextDelta("Hello"), *STOP]]
+
+
+@pytest.mark.parametrize("dialect", [LLAMA_CPP, OPENAI], ids=["llama_cpp", "openai"])
+async def test_a_server_that_would_not_stop_is_asked_for_a_stream(
+    upstream: Upstream, connect: Connect, dialect: Dialect
+) -> None:
+    upstream.script(Answer("Hello"))
+    await collect(connect(dialect=dialect), turn(whole=True))
+    assert upstream.last.body["stream"] is True
+
+
+async def test_a_server_that_turns_out_not_to_stop_is_asked_once(
+    upstream: Upstream, connect: Connect
+) -> None:
+    backend = connect()
+    upstream.script(Answer("Hello", headers={"Server": "llama.cpp"}), Answer("Hello"))
+    for _ in range(2):
+        assert await collect(backend, turn(whole=True)) == [TextDelta("Hello"), *STOP]
+    assert [request.body["stream"] for request in upstream.requests] == [False, True]
+
+
+@pytest.mark.parametrize("status", [504, 524])
+async def test_a_proxy_that_does_not_wait_for_whole_answers_gets_streams(
+    upstream: Upstream, connect: Connect, status: int
+) -> None:
+    backend = connect()
+    upstream.script(Answer(status=status, error="<html>"), Answer("Hello"), Answer("Hello"))
+    for _ in range(2):
+        assert await collect(backend, turn(whole=True)) == [TextDelta("Hello"), *STOP]
+    assert [request.body["stream"] for request in upstream.requests] == [False, True, True]
+
+
 async def test_nothing_is_asked_before_the_upstream_is_ready(upstream: Upstream, connect: Connect) -> None:
     async def not_ready() -> None:
         raise Unavailable("The model is loading.")

@@ -32,6 +32,9 @@ class Pulse:
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
+        # A cancelled task remembers where it stood, and so us: without this it would take a collection of
+        # garbage to free all that the stream has held.
+        del self._task
 
     async def _beat(self) -> None:
         while True:

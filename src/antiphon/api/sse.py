@@ -27,30 +27,31 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-_heads: dict[type[Event], bytes] = {}
-
 Frame = Callable[[Event], bytes]
+
+
+class _Heads(dict[type[Event], bytes]):
+    """What stands before the data, for each kind of event."""
+
+    def __missing__(self, kind: type[Event]) -> bytes:
+        head = self[kind] = f"event: {event_type(kind)}\ndata: ".encode()
+        return head
+
+
+_heads = _Heads()
 
 
 def frame(event: Event) -> bytes:
     """An event, as it goes over the wire."""
-    return _head(event) + encode(event) + b"\n\n"
+    return b"%b%b\n\n" % (_heads[type(event)], encode(event))
 
 
 def obfuscated_frame(event: Event) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
-    data = encode(event)
-    if event.obfuscated:
-        data = b'%b,"obfuscation":"%b"}' % (data[:-1], _padding(event.delta))  # type: ignore[attr-defined]
-    return _head(event) + data + b"\n\n"
-
-
-def _head(event: Event) -> bytes:
-    kind = type(event)
-    head = _heads.get(kind)
-    if head is None:
-        head = _heads[kind] = f"event: {event_type(kind)}\ndata: ".encode()
-    return head
+    if not event.obfuscated:
+        return frame(event)
+    padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
+    return b'%b%b,"obfuscation":"%b"}\n\n' % (_heads[type(event)], encode(event)[:-1], padding)
 
 
 _BLOCK = 16
@@ -59,11 +60,10 @@ _POOL = secrets.token_urlsafe(3 << _OFFSETS).encode()
 """Random characters to cut paddings from, four times as many as there are places to begin at."""
 
 
-def _padding(delta: str) -> bytes:
+def _padding(size: int) -> bytes:
     """As many characters as are missing to a power of two, at least a block: lengths that differ within
     a token's usual range look alike. Which characters they are matters to nobody: the wire is encrypted."""
-    size = len(encode(delta)) - 2
-    missing = max(_BLOCK, 1 << (size - 1).bit_length()) - size
+    missing = (1 << (size - 1).bit_length() if size > _BLOCK else _BLOCK) - size
     start = getrandbits(_OFFSETS)
     padding = _POOL[start : start + missing]
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]

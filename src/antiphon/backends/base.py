@@ -136,6 +136,8 @@ class Turn(Struct, frozen=True):
     user: str | None = None
     cache_key: str | None = None
     service_tier: str | None = None
+    whole: bool = False
+    """Nobody reads along: the answer may as well come in one piece."""
 
 
 # ---- what comes back --------------------------------------------------------------------------------

@@ -7,19 +7,20 @@ servers is in `dialects`, what goes out in `payload`, what comes in in `answer`,
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from types import SimpleNamespace
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from yarl import URL
 
 from antiphon.backends import faults
 from antiphon.backends.answer import Answer
 from antiphon.backends.base import Backend, Capabilities, Delta, Model, Turn
 from antiphon.backends.dialects import Dialect, guess
-from antiphon.backends.payload import capabilities, encode, payload
+from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
@@ -28,6 +29,12 @@ from antiphon.protocol.wire import JsonObject
 _KEEP_ALIVE = 4.0
 # After [DONE] the body ends at once; whoever dawdles loses the connection.
 _GRACE = 1.0
+# An answer in one piece is silent until it is written: how much longer than between two pieces we wait.
+_WHOLE = 6
+# What a proxy says that does not wait so long.
+_IMPATIENT = (504, 524)
+# Servers, by their `Server` header, that go on writing an answer in one piece when we hang up.
+_HEEDLESS = "llama.cpp"
 
 
 class ChatCompletions(Backend):
@@ -58,9 +65,8 @@ class ChatCompletions(Backend):
         self._ready = ready
         self._can = can or capabilities(self.dialect)
         self._headers = dict(headers or {})
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=connect_timeout, connect=None, sock_read=read_timeout
-        )
+        self._timeout = _timeout(connect_timeout, read_timeout)
+        self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -70,11 +76,10 @@ class ChatCompletions(Backend):
         return self._can
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        body = encode(payload(turn, self.dialect))
         response: aiohttp.ClientResponse | None = None
         answer = self._answer(turn)
         try:
-            response = await self._request("POST", self._url("chat/completions"), body)
+            response = await self._taken_up(turn)
             if response.status != 200:
                 raise await self._refusal(response, turn.model)
             streams = self._streams(response)
@@ -88,10 +93,30 @@ class ChatCompletions(Backend):
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
-            raise self._fault(fault) from fault
+            raise self._fault(fault, self._patience(turn)) from fault
         finally:
             if response is not None:
                 response.close()
+
+    async def _taken_up(self, turn: Turn) -> aiohttp.ClientResponse:
+        """The answer, as it begins. Whether one in one piece is a good idea shows here: if not, this server
+        is asked for no more of them."""
+        whole = turn.whole and self.dialect.whole
+        response = await self._chat(turn)
+        if whole and response.headers.get("Server", "").startswith(_HEEDLESS):
+            self.dialect = replace(self.dialect, whole=False)
+        elif whole and response.status in _IMPATIENT:
+            response.close()
+            self.dialect = replace(self.dialect, whole=False)
+            response = await self._chat(turn)
+        return response
+
+    async def _chat(self, turn: Turn) -> aiohttp.ClientResponse:
+        body = encode(payload(turn, self.dialect))
+        return await self._request("POST", self._url("chat/completions"), body, self._patience(turn))
+
+    def _patience(self, turn: Turn) -> aiohttp.ClientTimeout:
+        return self._timeout if streams(turn, self.dialect) else self._long_timeout
 
     async def _read(
         self, response: aiohttp.ClientResponse, answer: Answer
@@ -144,18 +169,20 @@ class ChatCompletions(Backend):
 
     # ---- HTTP ---------------------------------------------------------------------------------------
 
-    async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _request(
+        self, method: str, url: URL, body: bytes | None, patience: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
         if self._ready is not None:
             await self._ready()
         session = self._open()
-        seen = SimpleNamespace(reused=False)
+        _opened.set(False)
         try:
-            return await _send(session, method, url, body, seen)
+            return await _send(session, method, url, body, patience)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             # An idle connection that the upstream closed just as we took it up says nothing of the request.
-            if not seen.reused:
+            if _opened.get():
                 raise
-            return await _send(session, method, url, body, seen)
+            return await _send(session, method, url, body, patience)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made in the loop that uses it."""
@@ -163,23 +190,19 @@ class ChatCompletions(Backend):
             headers = {"Accept-Encoding": "identity", "User-Agent": "antiphon", **self._headers}
             if self._api_key:
                 headers["Authorization"] = f"Bearer {self._api_key}"
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_mark_reused)
             self._session = aiohttp.ClientSession(
                 connector=self._connector(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
-                timeout=self._timeout,
-                trace_configs=[trace],
             )
         return self._session
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._unix_socket:
-            return aiohttp.UnixConnector(
+            return _UnixConnector(
                 self._unix_socket, limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE
             )
-        return aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
+        return _TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
 
     def _url(self, path: str) -> URL:
         return self._base / path
@@ -193,14 +216,14 @@ class ChatCompletions(Backend):
         """The body of a small answer; None when the upstream does not know the question."""
         body = None if asked is None else encode(asked)
         try:
-            async with await self._request(method, url, body) as response:
+            async with await self._request(method, url, body, self._timeout) as response:
                 if response.status in (400, 404, 405, 422, 501):
                     return None
                 if response.status != 200:
                     raise self._discreet(await self._refusal(response, ""))
                 return await self._body(response, MAX_EVENT)
         except (aiohttp.ClientError, OSError) as fault:
-            raise self._fault(fault) from fault
+            raise self._fault(fault, self._timeout) from fault
 
     async def _body(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         """The whole body, or an error when it is larger than any answer."""
@@ -244,11 +267,11 @@ class ChatCompletions(Backend):
             error.args = (error.message,)
         return error
 
-    def _fault(self, fault: Exception) -> UpstreamError:
+    def _fault(self, fault: Exception, patience: aiohttp.ClientTimeout) -> UpstreamError:
         if isinstance(fault, aiohttp.ConnectionTimeoutError):
             return UpstreamTimeout(f"The upstream at {self._where} did not take up the connection in time.")
         if isinstance(fault, TimeoutError):
-            wait = self._timeout.sock_read
+            wait = patience.sock_read
             return UpstreamTimeout(
                 f"The upstream at {self._where} was silent for more than {wait:g} seconds."
             )
@@ -264,16 +287,37 @@ def _reason(fault: aiohttp.ClientConnectorError) -> str:
 
 
 async def _send(
-    session: aiohttp.ClientSession, method: str, url: URL, body: bytes | None, seen: SimpleNamespace
+    session: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    body: bytes | None,
+    patience: aiohttp.ClientTimeout,
 ) -> aiohttp.ClientResponse:
     headers = {"Content-Type": "application/json"} if body is not None else None
     return await session.request(
-        method, url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=seen
+        method, url, data=body, headers=headers, allow_redirects=False, timeout=patience
     )
 
 
-async def _mark_reused(session: Any, context: SimpleNamespace, params: Any) -> None:
-    context.trace_request_ctx.reused = True
+def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, connect=None, sock_read=read)
+
+
+_opened: ContextVar[bool] = ContextVar("opened")
+"""Whether a connection was opened for the task's last request. aiohttp's own way to learn it, a trace of
+every step, made requests a fifth dearer."""
+
+
+class _TcpConnector(aiohttp.TCPConnector):
+    async def _create_connection(self, *request: Any) -> Any:
+        _opened.set(True)
+        return await super()._create_connection(*request)
+
+
+class _UnixConnector(aiohttp.UnixConnector):
+    async def _create_connection(self, *request: Any) -> Any:
+        _opened.set(True)
+        return await super()._create_connection(*request)
 
 
 def _left(response: aiohttp.ClientResponse) -> bytes:

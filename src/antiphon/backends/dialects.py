@@ -65,6 +65,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     # -- parameters --------------------------------------------------------------------------------
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_options: bool = True
+    whole: bool = False
+    """Stops its work when we hang up on an answer that is not streamed. Then one that nobody reads along is
+    asked for in one piece, which is by far less work for us."""
     choice: Literal["full", "alone", "auto"] = "full"
     """`alone`: knows no choice by name: the function is offered alone, as required. `auto`: knows no
     choice at all: `none` offers no functions, a forced call must be emulated."""
@@ -101,7 +104,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """`messages`: POST /tokenize counts messages. `template`: /apply-template first, then /tokenize."""
 
 
-GENERIC = Dialect(name="generic")
+GENERIC = Dialect(name="generic", whole=True)
 
 OPENAI = Dialect(
     name="openai",
@@ -125,6 +128,7 @@ VLLM = Dialect(
     parses_arguments=True,
     reasoning_sent="reasoning",
     effort="both",
+    whole=True,
     lark=GrammarForm(("structured_outputs", "grammar")),
     regex=GrammarForm(("structured_outputs", "regex")),
     audio=True,
@@ -140,6 +144,7 @@ SGLANG = Dialect(
     parses_arguments=True,
     reasoning_sent="reasoning_content",
     effort="reasoning_effort",
+    whole=True,
     regex=GrammarForm(("regex",)),
     tokenizer="messages",
 )
@@ -177,6 +182,7 @@ OLLAMA = Dialect(
     parallel="never",
     strict=False,
     effort="reasoning_effort",
+    whole=True,
 )
 
 # Answers 400 to a tool_choice that is an object (lmstudio-bug-tracker 670) and to json_object (189).

@@ -87,6 +87,7 @@ class EmulatedTools(Backend):
             functions=(),
             choice="auto",
             format=form or turn.format,
+            whole=False,  # we hang up behind the calls: what comes then is not wanted
         )
         return told, _scanner(turn, functions, form)
 

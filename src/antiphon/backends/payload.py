@@ -50,8 +50,15 @@ def payload(turn: Turn, dialect: Dialect) -> JsonObject:
     return body | _hints(turn, dialect)
 
 
-def _stream(turn: Turn, dialect: Dialect) -> JsonObject:
+def streams(turn: Turn, dialect: Dialect) -> bool:
+    """Whether the answer is asked for piece by piece."""
     if turn.functions and turn.sampling.top_logprobs is not None and dialect.logprobs_with_tools == "plain":
+        return False
+    return not (turn.whole and dialect.whole)
+
+
+def _stream(turn: Turn, dialect: Dialect) -> JsonObject:
+    if not streams(turn, dialect):
         return {"stream": False}
     usage = {"stream_options": {"include_usage": True}} if dialect.stream_options else {}
     return {"stream": True} | usage

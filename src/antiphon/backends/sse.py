@@ -21,26 +21,17 @@ class Events:
         if self._cr or b"\r" in data:
             data = self._unix(data)
         tail = self._tail
-        if not tail and data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n":
-            # Nearly every read: one event, whole.
-            return [data[6:-2]]
         if tail:
             tail += data
             if b"\n" not in data:
                 self._check(len(tail))
                 return []
             data = bytes(tail)
-        *blocks, rest = data.split(b"\n\n")
+        blocks, blank, rest = data.rpartition(b"\n\n")
         if rest or tail:
             self._check(len(rest))
             self._tail = bytearray(rest)
-        found = []
-        for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block:
-                found.append(block[6:])
-            elif (lines := _data(block)) is not None:
-                found.append(lines)
-        return found
+        return _events(blocks) if blank else []
 
     def rest(self) -> bytes | None:
         """The data of a last event that no blank line ended."""
@@ -58,6 +49,16 @@ class Events:
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise UpstreamError("The upstream sent an event that is too large.")
+
+
+def _events(blocks: bytes) -> list[bytes]:
+    """The data of whole events."""
+    if blocks.startswith(b"data: "):
+        found = blocks[6:].split(b"\n\ndata: ")
+        if blocks.count(b"\n") == 2 * len(found) - 2:
+            # Nearly always: each of them is one line.
+            return found
+    return [data for block in blocks.split(b"\n\n") if (data := _data(block)) is not None]
 
 
 def _data(block: bytes) -> bytes | None:

@@ -22,26 +22,27 @@ class ThinkSplitter:
     def __init__(self) -> None:
         self._held = ""
         self._logprobs: list[Logprob] = []
-        self._feed = self._before
+        # A function of the class: a method of its own would hold the object alive until a collection.
+        self._feed = ThinkSplitter._before
         self.done = False
         """From here on everything is text."""
 
     def feed(self, text: str, logprobs: Sequence[Logprob] = ()) -> list[TextDelta | ReasoningDelta]:
         self._logprobs += logprobs
         held, self._held = self._held + text, ""
-        return self._feed(held)
+        return self._feed(self, held)
 
     def flush(self, blank: bool = True) -> list[TextDelta | ReasoningDelta]:
         """What was held back; `blank` says whether white space alone counts."""
         held, self._held = self._held, ""
         if not held or not (blank or held.strip()):
             return []
-        return [ReasoningDelta(held)] if self._feed == self._inside else self._text(held)
+        return [ReasoningDelta(held)] if self._feed is ThinkSplitter._inside else self._text(held)
 
     def _before(self, text: str) -> list[TextDelta | ReasoningDelta]:
         start = text.lstrip()
         if start.startswith(_OPEN):
-            self._feed = self._opened
+            self._feed = ThinkSplitter._opened
             return self._opened(start[len(_OPEN) :])
         if _OPEN.startswith(start):
             self._held = text
@@ -52,13 +53,13 @@ class ThinkSplitter:
         text = text.lstrip("\n")
         if not text:
             return []
-        self._feed = self._inside
+        self._feed = ThinkSplitter._inside
         return self._inside(text)
 
     def _inside(self, text: str) -> list[TextDelta | ReasoningDelta]:
         reasoning, closed, after = text.partition(_CLOSE)
         if closed:
-            self._feed = self._after
+            self._feed = ThinkSplitter._after
             found: list[TextDelta | ReasoningDelta] = [ReasoningDelta(reasoning)] if reasoning else []
             return found + self._after(after)
         cut = partial(text, _CLOSE)
@@ -72,7 +73,7 @@ class ThinkSplitter:
 
     def _text(self, text: str) -> list[TextDelta | ReasoningDelta]:
         self.done = True
-        self._feed = self._text
+        self._feed = ThinkSplitter._text
         logprobs = _last(self._logprobs, len(text))
         self._logprobs = []
         return [TextDelta(text, logprobs)]

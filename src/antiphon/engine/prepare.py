@@ -97,13 +97,17 @@ class Plan:
     @property
     def tells(self) -> bool:
         """Whether the client knows of the response before it ends."""
-        request = self.request
-        return bool(request.stream or request.background) or isinstance(request, CreateFrame)
+        return _is_followed(self.request)
 
     @property
     def generates(self) -> bool:
         """A warm-up prepares the state and answers nothing."""
         return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
+
+
+def _is_followed(request: CreateResponse) -> bool:
+    """Whether somebody may read the response while it is written."""
+    return bool(request.stream or request.background) or isinstance(request, CreateFrame)
 
 
 @dataclass(frozen=True)
@@ -283,6 +287,7 @@ class Preparation:
             user=request.safety_identifier or request.user,
             cache_key=request.prompt_cache_key,
             service_tier=request.service_tier,
+            whole=not _is_followed(request),
         )
 
         def read(items: Sequence[Item]) -> Turn:

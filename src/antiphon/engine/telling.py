@@ -90,25 +90,12 @@ class Telling:
         self._thoughts: list[str] = []
         self._waiting = False
         self._held: list[Delta] = []
-        self._speech: dict[type[Any], Callable[[Any], None]] = {
-            base.TextDelta: self._on_text,
-            base.RefusalDelta: self._on_refusal,
-            base.AudioDelta: self._on_audio,
-            base.ReasoningDelta: self._on_reasoning,
-            base.SummaryDelta: self._on_summary,
-        }
-        self._take: dict[type[Any], Callable[[Any], None]] = {
-            **self._speech,
-            base.CallStarted: self._on_call,
-            base.CallArguments: self._on_arguments,
-            base.UsageDelta: self._on_usage,
-            base.Finished: self._on_finish,
-        }
+        self._take = _TAKE
 
     def tell(self, deltas: Sequence[Delta]) -> None:
         """Tell a batch of deltas. Raises UpstreamError when they make no sense."""
         for delta in deltas:
-            self._take[type(delta)](delta)
+            self._take[type(delta)](self, delta)
 
     def spoken(self) -> Message:
         """The turn as the model's own message, for the turn that follows."""
@@ -214,15 +201,18 @@ class Telling:
     def _hold(self) -> None:
         """What the model says from here on waits for `settle`."""
         self._waiting = True
-        self._take.update(dict.fromkeys(self._speech, self._held.append))
+        self._take = _HOLD
 
     def _release(self) -> None:
         """Tell what was said behind calls that are settled now."""
-        self._take.update(self._speech)
+        self._take = _TAKE
         self.tell(self._held)
         self.close()
 
     # ---- deltas ----
+
+    def _on_held(self, delta: Delta) -> None:
+        self._held.append(delta)
 
     def _on_text(self, delta: base.TextDelta) -> None:
         self._said.append(delta.text)
@@ -296,6 +286,24 @@ class Telling:
             item = Reasoning(id=self._machine.new_id("reasoning"), summary=[])
             self._thought = self._machine.open(OpenReasoning, item)
         return self._thought
+
+
+# Functions of the class, not methods of the object: it would hold itself alive until the next collection.
+_SPEECH: dict[type[Any], Callable[[Telling, Any], None]] = {
+    base.TextDelta: Telling._on_text,
+    base.RefusalDelta: Telling._on_refusal,
+    base.AudioDelta: Telling._on_audio,
+    base.ReasoningDelta: Telling._on_reasoning,
+    base.SummaryDelta: Telling._on_summary,
+}
+_TAKE: dict[type[Any], Callable[[Telling, Any], None]] = {
+    **_SPEECH,
+    base.CallStarted: Telling._on_call,
+    base.CallArguments: Telling._on_arguments,
+    base.UsageDelta: Telling._on_usage,
+    base.Finished: Telling._on_finish,
+}
+_HOLD = _TAKE | dict.fromkeys(_SPEECH, Telling._on_held)
 
 
 async def _run(call: TurnCall) -> Outcome:

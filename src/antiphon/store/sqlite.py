@@ -59,7 +59,7 @@ class SqliteStore:
     # ---- responses ----
 
     async def save_response(self, project: str, row: ResponseRow) -> None:
-        await self._writer.run(lambda db: responses.save(db, project, row))
+        await self._writer.share(responses.save_all, (project, row))
 
     async def response(self, project: str, response_id: str) -> StoredResponse | None:
         return self._readers.now(lambda db: responses.load(db, project, response_id))

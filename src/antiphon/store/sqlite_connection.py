@@ -11,16 +11,20 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+A = TypeVar("A")
 Job = Callable[[sqlite3.Connection], T]
+Shared = Callable[[sqlite3.Connection, Sequence[A]], None]
 
 # RETURNING came with 3.35, STRICT tables with 3.37.
 OLDEST_SQLITE = (3, 37)
@@ -144,11 +148,15 @@ def _statements(script: str) -> Iterator[str]:
 class _Ticket(Generic[T]):
     """A job, and where its outcome goes."""
 
-    __slots__ = ("error", "future", "job", "result")
+    __slots__ = ("argument", "error", "future", "job", "result", "shared")
 
-    def __init__(self, job: Job[T], future: asyncio.Future[T]) -> None:
+    def __init__(
+        self, job: Job[T], future: asyncio.Future[T], shared: Shared[Any] | None = None, argument: Any = None
+    ) -> None:
         self.job = job
         self.future = future
+        self.shared = shared
+        self.argument = argument
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -183,11 +191,20 @@ class Writer:
 
     def run(self, job: Job[T]) -> asyncio.Future[T]:
         """Done when the job's result is durable."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._ask(_Ticket(job, future))
+        return future
+
+    def share(self, job: Shared[A], argument: A) -> asyncio.Future[None]:
+        """The same for a job that does many things as well as one: those that wait are done in one call."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._ask(_Ticket(lambda db: job(db, [argument]), future, job, argument))
+        return future
+
+    def _ask(self, ticket: _Ticket[Any]) -> None:
         if self._closed:
             raise RuntimeError("The store is closed.")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Ticket(job, future))
-        return future
+        self._queue.put(ticket)
 
     async def close(self) -> None:
         """Finish what was asked for, then stop."""
@@ -222,8 +239,12 @@ class Writer:
     def _write(self, tickets: list[_Ticket[Any]]) -> None:
         try:
             with transaction(self._db):
-                for ticket in tickets:
-                    ticket.run(self._db)
+                for shared, group in groupby(tickets, attrgetter("shared")):
+                    if shared is not None:
+                        shared(self._db, [ticket.argument for ticket in group])
+                        continue
+                    for ticket in group:
+                        ticket.run(self._db)
         except Exception:  # noqa: BLE001 (found again, by the one it belongs to)
             self._write_apart(tickets)
 

@@ -8,6 +8,20 @@ from antiphon.store import sqlite_threads as threads
 from antiphon.store.base import ItemRow, Page, PageQuery, ResponseRow, StoredResponse
 from antiphon.store.sqlite_threads import HELD, HIDDEN, LINKED, Segment
 
+_INSERT = "INSERT INTO responses (project_id, id, created_at, thread, start, middle, stop, json)"
+
+
+def save_all(db: sqlite3.Connection, rows: Sequence[tuple[str, ResponseRow]]) -> None:
+    """Save responses, each with its project. Those that continue nothing take four statements together: it is
+    these that cost, since each gives up Python's lock and has to get it back."""
+    fresh = [(p, row) for p, row in rows if not row.conversation_id and not row.previous_response_id]
+    begun = threads.begin(db, [(project, (*row.input, *row.output)) for project, row in fresh])
+    places = (Segment(thread, 0) for thread in begun)
+    threads.insert(db, _INSERT, [_values(*saved, at) for saved, at in zip(fresh, places, strict=True)])
+    for project, row in rows:
+        if row.conversation_id or row.previous_response_id:
+            save(db, project, row)
+
 
 def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
     _save_at(db, project, row, _place(db, project, row))
@@ -24,12 +38,21 @@ def save_apart(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
 def _save_at(db: sqlite3.Connection, project: str, row: ResponseRow, end: Segment) -> None:
     items = [*row.input, *row.output]
     threads.append(db, project, end, items, _states(db, project, row, end.thread, items))
+    threads.insert(db, _INSERT, [_values(project, row, end)])
+
+
+def _values(project: str, row: ResponseRow, end: Segment) -> tuple[object, ...]:
+    """The row of a response that begins at the end of a history."""
     middle = end.below + len(row.input)
-    stop = middle + len(row.output)
-    db.execute(
-        "INSERT INTO responses (project_id, id, created_at, thread, start, middle, stop, json)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (project, row.id, row.created_at, end.thread, end.below, middle, stop, row.json),
+    return (
+        project,
+        row.id,
+        row.created_at,
+        end.thread,
+        end.below,
+        middle,
+        middle + len(row.output),
+        row.json,
     )
 
 

@@ -53,6 +53,21 @@ def start_thread(db: sqlite3.Connection, project: str, conversation_id: str | No
     return _new_key(db.execute(sql, (project, conversation_id)))
 
 
+def begin(db: sqlite3.Connection, given: Sequence[tuple[str, Sequence[ItemRow]]]) -> list[int]:
+    """Start a thread for each of the given projects, of the items that go with it."""
+    starts = [(project, len(items)) for project, items in given]
+    threads = insert(db, "INSERT INTO threads (project_id, next_position)", starts)
+    owned = [(project, item) for project, items in given for item in items]
+    keys = iter(_keep(db, owned))
+    links = [
+        (thread, position, next(keys), LINKED, project)
+        for thread, (project, items) in zip(threads, given, strict=True)
+        for position in range(len(items))
+    ]
+    insert(db, _LINK, links)
+    return threads
+
+
 def fork(db: sqlite3.Connection, project: str, parent: int, position: int) -> int:
     sql = "INSERT INTO threads (project_id, parent, parent_position, next_position) VALUES (?, ?, ?, ?)"
     return _new_key(db.execute(sql, (project, parent, position, position)))
@@ -67,23 +82,27 @@ def append(
 ) -> None:
     """Put the items behind the segment, which must be the end of its thread."""
     thread, position = segment
-    keys = _keep(db, project, items)
+    keys = _keep(db, [(project, item) for item in items])
     links = [
         (thread, position + n, key, state, project)
         for n, (key, state) in enumerate(zip(keys, states, strict=False))
     ]
-    _insert(db, "INSERT INTO links (thread, position, item, state, project_id)", links)
+    insert(db, _LINK, links)
     end = position + len(links)
     db.execute("UPDATE threads SET next_position = ? WHERE id = ?", (end, thread))
 
 
-def _keep(db: sqlite3.Connection, project: str, items: Sequence[ItemRow]) -> list[int]:
-    """The items' keys. What is there already is linked; the same id with other content is not the same."""
-    values = [(project, item.id, item.json) for item in items]
-    added = _insert(db, "INSERT INTO items (project_id, id, json)", values, "ON CONFLICT DO NOTHING")
-    if len(added) == len(items):
+_LINK = "INSERT INTO links (thread, position, item, state, project_id)"
+
+
+def _keep(db: sqlite3.Connection, owned: Sequence[tuple[str, ItemRow]]) -> list[int]:
+    """The keys of items and their projects. What is there already is linked; the same id with other content
+    is not the same."""
+    values = [(project, item.id, item.json) for project, item in owned]
+    added = insert(db, "INSERT INTO items (project_id, id, json)", values, "ON CONFLICT DO NOTHING")
+    if len(added) == len(owned):
         return added
-    return [_find_or_add(db, project, item) for item in items]
+    return [_find_or_add(db, project, item) for project, item in owned]
 
 
 def _find_or_add(db: sqlite3.Connection, project: str, item: ItemRow) -> int:
@@ -113,7 +132,7 @@ def held_ids(db: sqlite3.Connection, project: str, thread: int, items: Iterable[
     return {row[0] for row in db.execute(sql, (wanted, project, thread, HELD))}
 
 
-def _insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> list[int]:
+def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> list[int]:
     """Insert many rows in few statements, each of which costs as much as several rows. Gives the new
     row ids: a statement takes them one after another (`RETURNING` would cost more than the rest)."""
     keys: list[int] = []

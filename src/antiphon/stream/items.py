@@ -5,6 +5,7 @@ whole, done. A `PartKind` names the events of a kind; `OpenParts` tells them.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
@@ -78,6 +79,8 @@ class OpenParts(OpenItem):
         super().__init__(machine, item, output_index)
         self._kind: PartKind | None = None
         self._place: dict[str, Any] = {}
+        self._delta: Callable[..., Event] = events.TextDelta
+        """Makes the deltas of the part that is being told."""
         self._text: list[str] = []
         self._extra: dict[str, list[Any]] = {}
         """What the part and its events carry besides text."""
@@ -88,7 +91,8 @@ class OpenParts(OpenItem):
         if self._kind is not kind:
             self.begin(kind)
         self._text.append(delta)
-        self._tell(kind.delta, delta=delta, **members)
+        self.step(kind.delta.row)
+        self.machine.tell(self._delta(delta=delta, **members))
 
     def begin(self, kind: PartKind) -> None:
         """End the part before, and begin one of the given kind."""
@@ -99,6 +103,7 @@ class OpenParts(OpenItem):
             "output_index": self.output_index,
             kind.counter: len(self._parts[kind.counter]),
         }
+        self._delta = partial(kind.delta.event, **self._place)
         self._tell(kind.added, part=kind.part(**{kind.member: ""}))
 
     def end(self) -> None:
@@ -187,13 +192,14 @@ class OpenFunctionCall(OpenItem):
     def __init__(self, machine: Machine, item: FunctionCall, output_index: int) -> None:
         super().__init__(machine, item, output_index)
         self._place: dict[str, Any] = {"item_id": self.item_id, "output_index": output_index}
+        self._delta = partial(events.ArgumentsDelta, **self._place)
         self._arguments: list[str] = []
 
     def arguments(self, delta: str) -> None:
         """A piece of the arguments' JSON."""
         self.step("response.function_call_arguments.delta")
         self._arguments.append(delta)
-        self.machine.tell(events.ArgumentsDelta(**self._place, delta=delta))
+        self.machine.tell(self._delta(delta=delta))
 
     def close(self, status: ItemStatus = "completed") -> None:
         arguments = "".join(self._arguments)

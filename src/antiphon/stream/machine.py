@@ -219,7 +219,10 @@ class OpenItem:
 
     def step(self, event: str) -> None:
         """Enter the state that follows the event. Raises IllegalTransition."""
-        self._state = table.step(self._rows, self._state, event)
+        try:
+            self._state = self._rows[self._state, event]
+        except KeyError:
+            raise IllegalTransition(f"{event} may not be told in state {self._state}") from None
 
     def close(self, status: ItemStatus = "completed") -> None:
         """Tell what is still to be told, then that the item is done."""
