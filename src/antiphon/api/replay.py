@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
+from antiphon.api.protocol import STOPPING
 from antiphon.api.sse import HEADERS
 from antiphon.store.runs import Runs
 
@@ -30,18 +31,19 @@ class Replay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with connected(receive):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            async for body in self._bodies():
+            async for body in self._bodies(scope):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _bodies(self) -> AsyncIterator[bytes]:
+    async def _bodies(self, scope: Scope) -> AsyncIterator[bytes]:
+        """A server that stops ends the stream: its reader comes again, to whoever carries the run then."""
         told = time.monotonic()
         while (found := await self._runs.stretch(self._project, self._id, self._after)) is not None:
             if found.events:
                 self._after += len(found.events)
                 yield _frames(found.events)
                 told = time.monotonic()
-            elif found.ended:
+            elif found.ended or STOPPING in scope:
                 return
             elif time.monotonic() > told + self._seconds:
                 yield _COMMENT
