@@ -12,6 +12,7 @@ from antiphon.store.retention import DAY, Retention, Rule, rules
 from antiphon.store.runs import AcceptedRun, Record, RunEnd
 from antiphon.store.sqlite import SqliteStore
 from antiphon.store.sqlite_connection import connect
+from antiphon.store.sweeping import swept
 from antiphon.store.webhooks import Delivery
 
 P = "project"
@@ -289,14 +290,16 @@ async def test_others_write_between_the_batches_of_a_sweep(store: SqliteStore, c
 
 
 async def test_it_sweeps_by_itself_and_survives_a_fault(clock: Clock) -> None:
-    swept = asyncio.Event()
+    done = asyncio.Event()
 
     async def expire(_before: float, _limit: int) -> int:
-        swept.set()
         raise OSError("the disk is full")
 
-    async with Retention([Rule("things", 1, expire)], clock).swept(), asyncio.timeout(10):
-        await swept.wait()
+    async def other() -> None:
+        done.set()
+
+    async with swept(Retention([Rule("things", 1, expire)], clock).sweep, other), asyncio.timeout(10):
+        await done.wait()
 
 
 async def test_conversations_deleted_before_there_was_a_retention_count_from_now(file: Path) -> None:

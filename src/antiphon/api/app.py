@@ -32,6 +32,7 @@ from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 from antiphon.store.retention import Retention, rules
+from antiphon.store.sweeping import swept
 from antiphon.tools.base import Means
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
@@ -59,7 +60,7 @@ def create_app(config: Config) -> ASGIApp:
             engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
         )
         try:
-            async with filing.swept(), retention.swept(), webhooks.running(), background.carrying():
+            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.carrying():
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if means.mcp is not None:

@@ -82,12 +82,18 @@ class Carrier:
     async def carry(self) -> Response | None:
         """To the end, which is given; None when the run is somebody else's now."""
         try:
-            told = self._begun.log if self._begun else await self._runs.log(self.claim)
-            resumed = resume(map(msgspec.json.decode, told), partial(new_item_id, owner=self.claim.id))
-            return await self._to_the_end(resumed)
+            return await self._to_the_end(await self._resumed())
         except LostRun:
             log.info("run is carried elsewhere", response_id=self.claim.id)
             return None
+
+    async def _resumed(self) -> Resumed:
+        """What its log gives; that of hours is read apart, since it takes a while."""
+        new_id = partial(new_item_id, owner=self.claim.id)
+        if self._begun is not None:
+            return resume(map(msgspec.json.decode, self._begun.log), new_id)
+        told = await self._runs.log(self.claim)
+        return await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, told), new_id))
 
     async def _to_the_end(self, resumed: Resumed) -> Response:
         self._machine = resumed.machine

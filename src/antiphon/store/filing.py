@@ -4,15 +4,12 @@ The bytes come first and the row last, and a row goes before its bytes do: so wh
 bytes, and a crash leaves at most bytes that nobody knows. `sweep` removes those, and what has expired.
 """
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-import structlog
 from msgspec import Struct
 
 from antiphon.protocol.errors import InvalidRequest
@@ -21,15 +18,12 @@ from antiphon.store.base import PageQuery
 from antiphon.store.blobs import Arriving, Blobs
 from antiphon.store.files import FilePage, FileRow, Files, PartRow, UploadRow
 
-log = structlog.get_logger()
-
 BATCH_SECONDS = 30 * 86400
 """Files for batches are kept so long when nothing else is said."""
 UPLOAD_SECONDS = 3600
 """An upload has to be completed in so long."""
 STRANGER_SECONDS = 3600.0
 """Bytes that nobody knows may still get their row, if they are younger than this."""
-SWEEP_SECONDS = 600.0
 
 
 class About(Struct, frozen=True):
@@ -173,26 +167,6 @@ class Filing:
         await self._blobs.remove(await self._rows.sweep())
         strangers = await self._blobs.strangers(STRANGER_SECONDS)
         await self._blobs.remove(set(strangers) - await self._rows.known(strangers))
-
-    @asynccontextmanager
-    async def swept(self) -> AsyncIterator[None]:
-        """Sweeps now, and then from time to time while the block runs."""
-        await self.sweep()
-        task = asyncio.create_task(self._keep_sweeping())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                await self.sweep()
-            except OSError:
-                log.exception("files could not be swept")
 
     async def _filed(self, arriving: Arriving, about: About) -> FileRow:
         """The row of a file whose bytes have their place now."""

@@ -6,10 +6,8 @@ one transaction, so they share the work.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from msgspec import Struct
@@ -19,8 +17,6 @@ from antiphon.store.base import Store
 log = structlog.get_logger()
 
 HOUR, DAY = 3600.0, 86400.0
-SWEEP_SECONDS = 600.0
-"""How often is looked for what is over."""
 PAUSE_SECONDS = 0.05
 """How long others have the store between two batches."""
 
@@ -78,22 +74,3 @@ class Retention:
             last = await rule.expire(before, rule.batch)
             gone += last
         return gone
-
-    @asynccontextmanager
-    async def swept(self) -> AsyncIterator[None]:
-        """Sweeps from now on while the block runs. The block does not wait for it: there may be much."""
-        task = asyncio.create_task(self._keep_sweeping())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Exception:  # the top of a task: the store may be well again next time
-                log.exception("what is over could not be swept")
-            await asyncio.sleep(SWEEP_SECONDS)
