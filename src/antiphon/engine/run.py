@@ -112,18 +112,12 @@ class Run:
             yield
         try:
             async with aclosing(self._turns()) as turns:
-                first = asyncio.ensure_future(anext(turns))
-                try:
-                    await asyncio.wait({first}, timeout=PATIENCE)
-                    if first.done():
-                        first.result()
-                    self._announced = True
-                    yield
-                    await first
-                finally:
-                    await _cancelled(first)
-                yield
+                if self.plan.tells and not self._announced:
+                    async with aclosing(self._announce(turns)) as announcing:
+                        async for _ in announcing:
+                            yield
                 async for _ in turns:
+                    self._announced = True
                     yield
         except ApiError as fault:
             self._fail(fault)
@@ -131,6 +125,20 @@ class Run:
                 raise
         if self.plan.request.store is not False and (self.plan.tells or not self.silent):
             await self._keep(self.machine.snapshot())
+        yield
+
+    async def _announce(self, turns: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
+        """The first step, or word that there will be one."""
+        first = asyncio.ensure_future(anext(turns))
+        try:
+            await asyncio.wait({first}, timeout=PATIENCE)
+            if first.done():
+                first.result()
+            self._announced = True
+            yield
+            await first
+        finally:
+            await _cancelled(first)
         yield
 
     def checkpoint(self) -> Progress:
