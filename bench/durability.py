@@ -4,7 +4,6 @@ Background streams of 200 deltas beside foreground ones on the same server, in t
 grows for 1,000 responses.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +20,9 @@ from bench.workloads import Workload
 COUNT, ROUNDS = 1000, 3
 KINDS = (
     Workload("burst, foreground", stream=True, count=COUNT),
-    Workload("burst, background", stream=True, count=COUNT),
+    Workload("burst, background", stream=True, background=True, count=COUNT),
     Workload("5 ms apart, foreground", "paced-200", stream=True, count=COUNT // 4),
-    Workload("5 ms apart, background", "paced-200", stream=True, count=COUNT // 4),
+    Workload("5 ms apart, background", "paced-200", stream=True, background=True, count=COUNT // 4),
 )
 
 
@@ -60,9 +59,6 @@ def _measured(subject: Server, folder: Path) -> Iterator[tuple[str, ...]]:
 def _job(kind: Workload, subject: Server, count: int) -> Job:
     made = kind.job(subject)
     made.count = count
-    if kind.name.endswith("background"):
-        ((method, path, body),) = made.requests
-        made.requests = [(method, path, json.dumps({**json.loads(body), "background": True}))]
     return made
 
 
