@@ -1,5 +1,6 @@
 """Background responses over the wire: queued, polled, streamed by many, resumed, cancelled, deleted."""
 
+import asyncio
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -321,6 +322,20 @@ def test_a_full_queue_says_when_to_come_again(narrow: OpenAI, upstream: Upstream
     assert narrow.responses.cancel(waiting.id).status == "cancelled"
     assert narrow.responses.cancel(running.id).status == "cancelled"
     assert len(upstream.requests) == 1
+
+
+async def test_no_more_are_taken_than_may_run_and_wait_however_they_come(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    gate = Gate(after=0)
+    upstream.default = held(gate)
+    limits = Limits(background_runs=2, background_queue=10)
+    body = {"model": "m", "input": "hi", "background": True}
+    with Running(replace(config_for(upstream, tmp_path), limits=limits)) as running:
+        async with httpx2.AsyncClient(base_url=running.url, timeout=30) as http:
+            made = await asyncio.gather(*(http.post("/v1/responses", json=body) for _ in range(40)))
+    assert [answer.status_code for answer in made].count(200) == 12
+    assert len(upstream.requests) <= 2
 
 
 def test_a_run_that_takes_too_long_fails(narrow: OpenAI, upstream: Upstream) -> None:

@@ -27,12 +27,12 @@ def log(plan: Plan = PLAN, response_id: str = "resp_1") -> list[Frame]:
     machine.start()
     for key in plan.keys[:1]:
         _called(machine, key, cut=True)
-    machine.still_running()
+    machine.start()
     for key in plan.keys:
         _called(machine, key, cut=False)
     said = plan.text(1)
     _said(machine, said[:9], cut=True)
-    machine.still_running()
+    machine.start()
     _said(machine, said, cut=False)
     machine.complete(None, 2)
     return [Frame(sse.frame(event)[:-2]) for event in machine.drain()]

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -166,3 +168,115 @@ def test_a_model_that_is_gone_fails_the_run(config: Config, upstream: Upstream) 
     assert response.status == "failed"
     assert response.error is not None
     assert "'m'" in response.error.message
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "mcp", "server_label": "things", "name": "delete"}])
+def test_a_call_that_had_to_be_made_is_not_forced_again(
+    config: Config, upstream: Upstream, mcp: ServedMcp, things: Toolset, choice: Any
+) -> None:
+    gate = Gate(after=0)
+    delete = calls("things__delete", '{"name":"a"}')
+    upstream.script(delete, Answer("never told", gate=gate))
+    with life(config) as client:
+        response = begin(client, tools=[tool(mcp)], tool_choice=choice)
+        gate.wait_reached()
+    upstream.on(lambda body: body.get("tool_choice") not in (None, "auto"), delete)
+    upstream.default = Answer("Done.")
+    with life(config) as client:
+        assert ended(client, response.id).output_text == "Done."
+    assert things.called == ["delete a"]
+
+
+def test_a_context_that_grew_by_the_responses_own_calls_is_not_compacted(
+    config: Config, upstream: Upstream, mcp: ServedMcp
+) -> None:
+    upstream.tokenizer = "messages"
+    gate = Gate(after=0)
+    long = json.dumps({"name": "a b c d e f g h i j " * 200})
+    upstream.script(calls("things__delete", long), Answer("never told", gate=gate), Answer("Done."))
+    limit = [{"type": "compaction", "compact_threshold": 1000}]
+    with life(config) as client:
+        response = begin(client, tools=[tool(mcp)], context_management=limit)
+        gate.wait_reached()
+    with life(config) as client:
+        response = ended(client, response.id)
+    assert [item.type for item in response.output] == ["mcp_list_tools", "mcp_call", "message"]
+    assert [message["role"] for message in read(upstream)] == ["user", "assistant", "tool"]
+
+
+def test_a_compaction_that_was_interrupted_is_made_anew_and_stands_in_its_place(
+    config: Config, upstream: Upstream
+) -> None:
+    given = [
+        {"role": "user", "content": "x"},
+        {"type": "compaction_trigger"},
+        {"role": "user", "content": "behind"},
+    ]
+    summing, answering = Gate(after=0), Gate(after=0)
+    upstream.script(
+        Answer("S", gate=summing), Answer("SUMMARY"), Answer("y", gate=answering), Answer("Done.")
+    )
+    with life(config) as client:
+        response = client.responses.create(model="m", input=given, background=True)  # type: ignore[arg-type]
+        summing.wait_reached()
+    with life(config):
+        answering.wait_reached()
+    with life(config) as client:
+        response = ended(client, response.id)
+    assert [item.type for item in response.output] == ["compaction", "compaction", "message"]
+    contents = [message["content"] for message in read(upstream)]
+    assert contents == ["x", "Summary of the conversation so far:\nSUMMARY", "behind"]
+
+
+def test_a_response_keeps_what_it_was_made_from_when_that_is_deleted(
+    config: Config, upstream: Upstream
+) -> None:
+    gate = Gate(after=0)
+    upstream.script(Answer("One."), Answer("Two.", gate=gate), Answer("Three."))
+    with life(config) as client:
+        before = client.responses.create(model="m", input="first")
+        response = begin(client, previous_response_id=before.id)
+        gate.wait_reached()
+        client.responses.delete(before.id)
+        gate.open()
+        ended(client, response.id)
+        assert len(client.responses.input_items.list(response.id).data) == 3
+        client.responses.create(model="m", input="next", previous_response_id=response.id)
+    assert [message["content"] for message in read(upstream)] == ["first", "One.", "hi", "Two.", "next"]
+
+
+def test_a_log_that_cannot_be_read_ends_its_run(config: Config, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.script(Answer("x", gate=gate), Answer("Hello"))
+    with life(config) as client:
+        conversation = client.conversations.create()
+        response = begin(client, conversation=conversation.id)
+        gate.wait_reached()
+    with contextlib.closing(sqlite3.connect(Path(config.data_dir) / "antiphon.db")) as db:
+        broken = "UPDATE events SET json = CAST(replace(CAST(json AS TEXT), 'queued', 'qeued') AS BLOB)"
+        db.execute(broken)
+        db.commit()
+    with life(config) as client:
+        assert ended(client, response.id).status == "failed"
+        client.responses.create(model="m", input="hi", conversation=conversation.id)
+
+
+def test_secrets_of_servers_in_the_input_reach_the_next_process_too(
+    config: Config, upstream: Upstream, mcp: ServedMcp, things: Toolset, tmp_path: Path
+) -> None:
+    add, gate = calls("things__add", '{"a":1,"b":2}'), Gate(after=0)
+    upstream.script(add, Answer("x", gate=gate), add, Answer("Done."), Answer("Next."))
+    brought = {**tool(mcp), "headers": {"x-key": "very-secret-word"}}
+    given = [
+        {"type": "additional_tools", "role": "developer", "tools": [brought]},
+        {"role": "user", "content": "hi"},
+    ]
+    with life(config) as client:
+        response = client.responses.create(model="m", input=given, background=True)  # type: ignore[arg-type]
+        gate.wait_reached()
+    assert b"very-secret-word" not in b"".join(f.read_bytes() for f in tmp_path.iterdir() if f.is_file())
+    with life(config) as client:
+        response = ended(client, response.id)
+        assert response.output_text == "Done."
+        client.responses.create(model="m", input="more", previous_response_id=response.id)
+    assert [headers["x-key"] for headers in things.headers] == ["very-secret-word"] * 2

@@ -1,5 +1,6 @@
 """Background runs on a real file: the queue, who carries what, the log, and the end in one transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -255,3 +256,12 @@ async def claim_again(store: SqliteStore) -> Claim:
     claimed = await claim(store)
     assert claimed.cancelled
     return claimed
+
+
+async def test_readers_that_leave_leave_nothing_behind(store: SqliteStore) -> None:
+    readers = [asyncio.create_task(store.runs.news(f"resp_{n}")) for n in range(100)]
+    await asyncio.sleep(0)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers)
+    assert store.runs._news == {}

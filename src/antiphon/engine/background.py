@@ -70,6 +70,8 @@ class Background:
         self._ended = ended
         self._owner = new_request_id()
         self._carried: dict[str, tuple[Carrier, asyncio.Task[None]]] = {}
+        self._coming = 0
+        """Runs that are just being accepted, of which each may be ours."""
         self._awake = asyncio.Event()
 
     async def accept(self, project: str, parsed: Parsed) -> Response:
@@ -93,7 +95,8 @@ class Background:
         return response
 
     async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
-        owner = self._owner if len(self._carried) < self._capacity.runs else None
+        owner = self._owner if self._has_room else None
+        self._coming += 1
         try:
             return await self._runs.accept(project, run, self._capacity.queue, owner, LEASE)
         except QueueFull:
@@ -102,6 +105,12 @@ class Background:
                 code="rate_limit_exceeded",
                 retry_after=RETRY_AFTER,
             ) from None
+        finally:
+            self._coming -= 1
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._carried) + self._coming < self._capacity.runs
 
     async def cancel(self, project: str, response_id: str) -> None:
         """Cancel a run, wherever it is carried; returns when it has ended, or will not do so soon."""
@@ -130,9 +139,11 @@ class Background:
         try:
             yield
         finally:
-            carried = [task for _, task in self._carried.values()]
-            for task in (*tasks, *carried):
+            for task in tasks:
                 task.cancel()
+            for carrier, carrying in self._carried.values():
+                carrier.let_go(carrying)
+            carried = [task for _, task in self._carried.values()]
             await asyncio.gather(*tasks, *carried, return_exceptions=True)
             await self._runs.release(self._owner)
 
@@ -141,7 +152,7 @@ class Background:
         while True:
             self._awake.clear()
             try:
-                while len(self._carried) < self._capacity.runs:
+                while self._has_room:
                     claim = await self._runs.claim(self._owner, LEASE)
                     if claim is None:
                         break
@@ -195,7 +206,9 @@ class Background:
                 carrier.let_go(task)  # deleted, or taken over
 
     def _sealed(self, project: str, parsed: Parsed, plan: Plan) -> bytes:
-        accepted = Accepted(replace(parsed.request, input=""), plan.trigger, plan.only_compacts)
+        accepted = Accepted(
+            replace(parsed.request, input=""), plan.trigger, plan.only_compacts, list(plan.brought)
+        )
         return self._desk.seal.seal(project, RUN, encode(accepted).decode()).encode()
 
 

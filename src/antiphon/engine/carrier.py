@@ -19,6 +19,9 @@ from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.runs import Claim, LostRun, Runs
+from antiphon.stream import table
+from antiphon.stream.fold import Fold
+from antiphon.stream.machine import Machine
 from antiphon.stream.resume import Resumed, resume
 from antiphon.webhooks.sender import Webhooks
 
@@ -63,26 +66,39 @@ class Carrier:
         self.claim = claim
         self.stage: Stage = "reading"
         self._cancelled = claim.cancelled
+        self._left = False
+        self._broken = False
         self._desk = desk
         self._runs = desk.runs
-        self._left = claim.started_at + seconds - time.time()
+        self._seconds = claim.started_at + seconds - time.time()
+        self._clock: asyncio.Timeout | None = None
+        self._progress = msgspec.json.decode(claim.progress or b"{}", type=Progress)
         self._run: Run | None = None
 
     def cancel(self, task: asyncio.Task[None]) -> None:
         """End the run that `task` carries as cancelled, unless it is about to end."""
         if not self._cancelled:
             self._cancelled = True
-            self.let_go(task)
+            self._interrupt(task)
 
     def let_go(self, task: asyncio.Task[None]) -> None:
-        """Stop carrying."""
+        """Leave it to others as it is, unless it is about to end."""
+        if not self._left:
+            self._left = True
+            self._interrupt(task)
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
         if self.stage == "telling":
             task.cancel()
 
     async def carry(self) -> Response | None:
         """To the end, which is given; None when the run is somebody else's now."""
         try:
-            return await self._to_the_end(await self._resumed())
+            self._machine, fold = await self._resumed()
+            if self._left:
+                return None
+            self._journal = Journal(self._runs, self.claim, self.claim.next)
+            return await self._to_the_end(fold)
         except LostRun:
             log.info("run is carried elsewhere", response_id=self.claim.id)
             return None
@@ -93,16 +109,28 @@ class Carrier:
         if self._begun is not None:
             return resume(map(msgspec.json.decode, self._begun.log), new_id)
         told = await self._runs.log(self.claim)
-        return await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, told), new_id))
-
-    async def _to_the_end(self, resumed: Resumed) -> Response:
-        self._machine = resumed.machine
-        self._journal = Journal(self._runs, self.claim, resumed.fold.next)
         try:
-            if not self._cancelled:
+            return await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, told), new_id))
+        except Exception:  # whatever is wrong with it, the run must end
+            log.exception("log cannot be gone on with", response_id=self.claim.id)
+            return await self._unreadable()
+
+    async def _unreadable(self) -> Resumed:
+        """A machine that can do nothing but end."""
+        found = await self._desk.engine.store.response(self.claim.project, self.claim.id)
+        if found is None:
+            raise LostRun
+        self._broken = True
+        response = msgspec.json.decode(found.json, type=Response)
+        machine = Machine.resumed(response, str, table.RUNNING, self.claim.next, ())
+        return Resumed(machine, Fold())
+
+    async def _to_the_end(self, fold: Fold) -> Response:
+        try:
+            if not self._cancelled and not self._machine.ended:
                 self.stage = "telling"
-                async with asyncio.timeout(self._left):
-                    await self._tell(resumed)
+                async with asyncio.timeout(self._seconds) as self._clock:
+                    await self._tell(fold)
         except asyncio.CancelledError:
             if not self._cancelled:
                 await self._hand_over()
@@ -120,13 +148,14 @@ class Carrier:
             await self._cancel()
         return self._machine.snapshot()
 
-    async def _tell(self, resumed: Resumed) -> None:
+    async def _tell(self, fold: Fold) -> None:
         """Raises ApiError when it cannot be gone on with."""
+        if self._broken:
+            raise _BROKEN
         if self.claim.claims > CLAIMS:
             raise _INTERRUPTED
-        progress = msgspec.json.decode(self.claim.progress or b"{}", type=Progress)
-        from_ = Resumption(resumed.machine, resumed.fold, progress)
-        plan = self._begun.plan if self._begun else await self._planned(resumed.machine.snapshot())
+        from_ = Resumption(self._machine, fold, self._progress)
+        plan = self._begun.plan if self._begun else await self._planned(self._machine.snapshot())
         self._run = run = self._desk.engine.resumed(plan, from_, self._finish)
         async with aclosing(run.steps()) as steps:
             async for _ in steps:
@@ -144,13 +173,12 @@ class Carrier:
     async def _cancel(self) -> None:
         """It ends as cancelled, unless it had just ended by itself."""
         if not self._machine.ended:
-            self._machine.cancel(self._run.progress.usage if self._run else None)
+            self._machine.cancel(self._progress.usage)
         await self._end()
 
     async def _fail(self, fault: ApiError) -> None:
         if not self._machine.ended:
-            usage = self._run.progress.usage if self._run else None
-            self._machine.fail(failure(fault), usage, fault.type)
+            self._machine.fail(failure(fault), self._progress.usage, fault.type)
         await self._end()
 
     async def _end(self) -> None:
@@ -158,6 +186,9 @@ class Carrier:
 
     async def _finish(self, response: Response) -> None:
         self.stage = "ending"
+        if self._clock is not None:
+            with suppress(RuntimeError):  # it is over, or just runs out
+                self._clock.reschedule(None)
         deliveries = self._desk.webhooks.deliveries_for(
             self.claim.project, response.id, response.status, time.time()
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.base import Backend, Format, JsonSchema, Sampling, Turn
@@ -45,6 +46,7 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.response import Response, opening
+from antiphon.protocol.tools import McpTool, Tool
 from antiphon.protocol.wire import Wire, encode
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
@@ -88,6 +90,8 @@ class Plan:
     """Whether the history is stored nowhere: then it is kept as part of the input."""
     said: Sequence[Item] = ()
     """The response's own output so far, when it goes on after a crash."""
+    brought: Sequence[AdditionalTools] = ()
+    """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -126,23 +130,28 @@ class _Context:
     """Whether the history is stored nowhere."""
     said: Sequence[Item] = ()
     """The response's own output so far."""
+    brought: Sequence[AdditionalTools] = ()
+    """Those of the given items that bring tools, as they came."""
 
     @property
     def items(self) -> Sequence[Item]:
         return (*self.history, *self.given)
 
     @property
-    def compacted(self) -> bool:
-        """Whether the compaction that was asked for was made."""
-        return any(isinstance(item, Compaction) and item.encrypted_content for item in self.said)
+    def compacted(self) -> int:
+        """How much of what was said ends with the compaction that was asked for; 0: it was not made."""
+        for end, item in enumerate(self.said, 1):
+            if isinstance(item, Compaction) and item.encrypted_content:
+                return end
+        return 0
 
     @property
     def whole(self) -> Sequence[Item]:
         """All that the model reads, in its order: a compaction stands where it was asked for."""
-        if self.trigger is None or not self.compacted:
+        if self.trigger is None:
             return (*self.items, *self.said)
         before, after = self.items[: self.trigger], self.items[self.trigger :]
-        return (*before, self.said[0], *after, *self.said[1:])
+        return (*before, *self.said[: self.compacted], *after, *self.said[self.compacted :])
 
 
 class Accepted(Wire):
@@ -152,6 +161,8 @@ class Accepted(Wire):
     """Without its input."""
     trigger: int | None = None
     only_compacts: bool = False
+    brought: list[AdditionalTools] = msgspec.field(default_factory=list)
+    """Items of the input that bring tools: these may have secrets."""
 
 
 class Preparation:
@@ -183,7 +194,9 @@ class Preparation:
         response.model = route.model
         if context.prompted is not None:
             response.instructions = list(context.prompted)
-        return await self._plan(project, request, route, toolbox, context, response)
+        plan = await self._plan(project, request, route, toolbox, context, response)
+        plan.trigger = await _compaction_point(request, route, plan.turn, context)
+        return plan
 
     async def resume(self, project: str, accepted: Accepted, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on: it was checked when it was accepted, and `response` has the
@@ -198,10 +211,13 @@ class Preparation:
             trigger=accepted.trigger,
             only_compacts=accepted.only_compacts,
             said=finished(response.output),
+            brought=accepted.brought,
         )
         request = configured(request, context.items)
         _load(toolbox, context)
-        return await self._plan(project, request, route, toolbox, context, response)
+        plan = await self._plan(project, request, route, toolbox, context, response)
+        plan.trigger = None if context.compacted else accepted.trigger
+        return plan
 
     async def _plan(
         self,
@@ -230,10 +246,10 @@ class Preparation:
             approved=approved,
             history=context.history,
             input=context.given,
-            trigger=await _compaction_point(request, route, turn, context),
             only_compacts=context.only_compacts,
             carried=context.carried,
             said=context.said,
+            brought=context.brought,
         )
 
     def _terms(self, project: str, route: Route) -> Terms:
@@ -259,9 +275,14 @@ class Preparation:
         _refuse_repeated(history, parsed.items)
         check_pairs(history, given)
         check_approvals(history, given)
-        only_compacts = trigger == len(history) + len(given)
         return _Context(
-            history, given, prompted, trigger, only_compacts=only_compacts, carried=remembered is not None
+            history,
+            given,
+            prompted,
+            trigger,
+            only_compacts=trigger == len(history) + len(given),
+            carried=remembered is not None,
+            brought=[item for item in plain if isinstance(item, AdditionalTools)],
         )
 
     async def _reader(
@@ -358,8 +379,6 @@ async def _compaction_point(
     request: CreateResponse, route: Route, turn: Turn, context: "_Context"
 ) -> int | None:
     """How many items are to be compacted: those before a trigger, or all when they pass a threshold."""
-    if context.compacted:
-        return None
     if context.trigger is not None or not request.context_management:
         return context.trigger
     window = route.capabilities.context_window
@@ -392,13 +411,21 @@ def _load(toolbox: Toolbox, context: _Context) -> None:
         *(f"input[{index}]" for index in range(len(context.given))),
         *("output" for _ in context.said),
     ]
+    brought = iter(context.brought)
     for item, place in zip((*context.items, *context.said), places, strict=True):
-        if isinstance(item, AdditionalTools):
-            toolbox.load(item.tools, place)
+        if isinstance(item, AdditionalTools) and place == "input":
+            toolbox.load((tool for tool in item.tools if not _lacks_secrets(tool)), place)
+        elif isinstance(item, AdditionalTools):
+            toolbox.load(next(brought).tools, place)
         elif isinstance(item, ToolSearchOutput):
             toolbox.load(item.tools, place, "client" if item.call_id else "server")
         elif isinstance(item, McpListTools):
             toolbox.listed(item)
+
+
+def _lacks_secrets(tool: Tool) -> bool:
+    """A server of an earlier turn that asked for secrets can be used when they are sent again."""
+    return isinstance(tool, McpTool) and tool.lacks_secrets
 
 
 def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:

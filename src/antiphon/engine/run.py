@@ -24,8 +24,9 @@ from antiphon.engine.prepare import Plan
 from antiphon.engine.telling import Telling
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 from antiphon.protocol.events import Event
+from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import Compaction
+from antiphon.protocol.items import Compaction, ToolSearchCall
 from antiphon.protocol.response import (
     InputTokensDetails,
     OutputTokensDetails,
@@ -151,7 +152,7 @@ class Run:
         `steps` is silent. Nothing before the first and after the last batch."""
         if not self._announced or self.machine.ended:
             return ()
-        self.machine.still_running()
+        self.machine.start()
         return self.drain()
 
     async def _turns(self) -> AsyncGenerator[None, None]:
@@ -187,6 +188,8 @@ class Run:
                 async for _ in settling:
                     yield
             turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=turn.choice)
+        elif any(map(_was_chosen, self.plan.said)):
+            turn = _freed(turn)
         async with aclosing(self._loop(turn)) as looping:
             async for _ in looping:
                 yield
@@ -345,9 +348,20 @@ async def _within(
 def _next(turn: Turn, telling: Telling, functions: tuple[Function, ...]) -> Turn:
     """The turn that follows: the model reads what it said, and what became of its calls. A call that was
     forced has been made then, unless it has to be made again."""
-    choice = turn.choice if telling.faults or turn.choice == "none" else "auto"
     messages = (*turn.messages, telling.spoken(), *telling.answers)
-    return replace(turn, messages=messages, functions=functions, choice=choice)
+    after = replace(turn, messages=messages, functions=functions)
+    return after if telling.faults else _freed(after)
+
+
+def _was_chosen(said: Item) -> bool:
+    """Whether it is a call of ours that the model made in this response: if it had to, it has."""
+    asked = isinstance(said, McpCall) and said.approval_request_id is None
+    return asked or isinstance(said, ToolSearchCall)
+
+
+def _freed(turn: Turn) -> Turn:
+    """A turn in which nothing must be called any more."""
+    return turn if turn.choice == "none" else replace(turn, choice="auto")
 
 
 def failure(fault: ApiError) -> ResponseError:

@@ -385,6 +385,11 @@ class McpTool(BaseTool, tag="mcp"):
         shown = self.without_secrets()._with(require_approval="always")
         return msgspec.structs.replace(shown, server_url=self.server_url and _origin(self.server_url))
 
+    @property
+    def lacks_secrets(self) -> bool:
+        """Whether it was kept without the secrets that it came with."""
+        return REDACTED in (self.authorization, *(self.headers or {}).values())
+
     def without_secrets(self) -> Self:
         """The tool as it may be kept."""
         return msgspec.structs.replace(

@@ -52,6 +52,8 @@ class Claim(Struct, frozen=True):
     """How often it was claimed, this time included."""
     started_at: float
     """When it was claimed first: seconds since the epoch."""
+    next: int
+    """The sequence number that comes next in its log."""
 
 
 class Context(Struct, frozen=True):

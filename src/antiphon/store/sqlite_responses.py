@@ -24,7 +24,7 @@ def save_all(db: sqlite3.Connection, rows: Sequence[tuple[str, ResponseRow]]) ->
 
 
 def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
-    _save_at(db, project, row, _place(db, project, row))
+    save_at(db, project, row, _place(db, project, row))
 
 
 def save_apart(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
@@ -32,10 +32,10 @@ def save_apart(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
     end = _place(db, project, row)
     if _is_alive(db, end.thread):
         end = Segment(threads.fork(db, project, *end), end.below)
-    _save_at(db, project, row, end)
+    save_at(db, project, row, end)
 
 
-def _save_at(db: sqlite3.Connection, project: str, row: ResponseRow, end: Segment) -> None:
+def save_at(db: sqlite3.Connection, project: str, row: ResponseRow, end: Segment) -> None:
     items = [*row.input, *row.output]
     threads.append(db, project, end, items, _states(db, project, row, end.thread, items))
     threads.insert(db, _INSERT, [_values(project, row, end)])
@@ -133,6 +133,18 @@ def history(db: sqlite3.Connection, project: str, response_id: str) -> list[byte
     if found is None:
         return None
     return threads.history(db, threads.path(db, Segment(*found)))
+
+
+def fork_before(db: sqlite3.Connection, project: str, response_id: str) -> Segment:
+    """A place behind all that came before the response."""
+    sql = "SELECT thread, start FROM responses WHERE project_id = ? AND id = ?"
+    thread, start = db.execute(sql, (project, response_id)).fetchone()
+    return Segment(threads.fork(db, project, thread, start), start)
+
+
+def exists(db: sqlite3.Connection, project: str, response_id: str) -> bool:
+    sql = "SELECT 1 FROM responses WHERE project_id = ? AND id = ?"
+    return db.execute(sql, (project, response_id)).fetchone() is not None
 
 
 def own_input(db: sqlite3.Connection, project: str, response_id: str) -> list[ItemRow]:

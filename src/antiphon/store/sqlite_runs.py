@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from antiphon.protocol.wire import encode
 from antiphon.store import sqlite_responses as responses
@@ -89,9 +90,10 @@ class SqliteRuns:
     async def news(self, response_id: str) -> None:
         told = self._news.setdefault(response_id, asyncio.Event())
         try:
-            async with asyncio.timeout(_POLL):
-                await told.wait()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL):
+                    await told.wait()
+        finally:
             self._news.pop(response_id, None)
 
     def _tell(self, response_id: str) -> None:
@@ -153,7 +155,7 @@ def _claim(
             started_at = coalesce(started_at, :now)
         WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
-            claims, started_at"""
+            claims, started_at, next"""
     project, response_id = only or ("", "")
     values = {"owner": owner, "now": now, "until": now + lease, "project": project, "id": response_id}
     found = db.execute(sql, values).fetchone()
@@ -205,11 +207,16 @@ def _stretch(db: sqlite3.Connection, project: str, response_id: str, after: int)
     return LogStretch(lines, bool(ended))
 
 
-def _record(db: sqlite3.Connection, claim: Claim, record: Record) -> None:
+def _advance(db: sqlite3.Connection, claim: Claim, record: Record) -> None:
+    """Raises LostRun unless it is the owner who goes on, and exactly where the log stands."""
     sql = "UPDATE runs SET next = ?, progress = ? WHERE key = ? AND owner = ? AND next = ?"
     after = record.first + len(record.events)
     if db.execute(sql, (after, record.progress, claim.key, claim.owner, record.first)).rowcount != 1:
         raise LostRun
+
+
+def _record(db: sqlite3.Connection, claim: Claim, record: Record) -> None:
+    _advance(db, claim, record)
     _append(db, claim.key, record.first, record.events)
     if record.response is not None:
         sql = "UPDATE responses SET json = ? WHERE project_id = ? AND id = ?"
@@ -224,12 +231,19 @@ def _append(db: sqlite3.Connection, key: int, first: int, events: Sequence[bytes
 
 def _finish(db: sqlite3.Connection, claim: Claim, end: RunEnd, now: float) -> None:
     """The response as it was accepted gives way to the finished one, in its final place."""
-    _record(db, claim, end.record)
+    _advance(db, claim, end.record)
+    if claim.streamed:
+        _append(db, claim.key, end.record.first, end.record.events)
+    else:
+        db.execute("DELETE FROM events WHERE run = ?", (claim.key,))
     sql = """
         UPDATE runs SET status = 'ended', ended_at = ?, owner = NULL, request = NULL, progress = NULL
         WHERE key = ? RETURNING created_at, previous_id, conversation_id"""
     created_at, previous, conversation = db.execute(sql, (now, claim.key)).fetchone()
     given = responses.own_input(db, claim.project, claim.id)
+    # When what it continues was deleted meanwhile, it keeps all that it was made from.
+    orphaned = previous is not None and not responses.exists(db, claim.project, previous)
+    place = responses.fork_before(db, claim.project, claim.id) if orphaned else None
     responses.remove(db, claim.project, claim.id)
     row = ResponseRow(
         id=claim.id,
@@ -240,7 +254,8 @@ def _finish(db: sqlite3.Connection, claim: Claim, end: RunEnd, now: float) -> No
         previous_response_id=previous,
         conversation_id=conversation if end.speaks else None,
     )
-    responses.save(db, claim.project, row)
+    if place is None:
+        responses.save(db, claim.project, row)
+    else:
+        responses.save_at(db, claim.project, row, place)
     enqueue(db, end.deliveries)
-    if not claim.streamed:
-        db.execute("DELETE FROM events WHERE run = ?", (claim.key,))

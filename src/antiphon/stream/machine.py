@@ -108,12 +108,10 @@ class Machine:
             self._announce(events.Queued)
 
     def start(self) -> None:
+        """Tell that it runs, or that it goes on."""
+        self._step("response.in_progress")
         self._response.status = "in_progress"
-        self._announce(events.InProgress)
-
-    def still_running(self) -> None:
-        """Tell once more that the response is in progress."""
-        self._announce(events.InProgress)
+        self.tell(events.InProgress(response=replace(self._response)))
 
     def complete(self, usage: Usage | None, now: int) -> None:
         """End well. Every item must be closed. `now`: seconds since the epoch."""
