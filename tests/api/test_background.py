@@ -298,6 +298,17 @@ def test_an_upstream_that_fails_is_told_by_the_response(
     ]
 
 
+def test_a_model_that_is_busy_is_asked_again(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(refusal(429, "Slow down.", retry_after="0"), Answer("Hello"))
+    assert ended(client, begin(client).id).output_text == "Hello"
+    assert len(upstream.requests) == 2
+
+
+def test_a_model_whose_quota_is_used_up_is_not(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(refusal(429, "Pay.", "insufficient_quota"), Answer("Hello"))
+    assert ended(client, begin(client).id).status == "failed"
+
+
 # ---- limits -----------------------------------------------------------------------------------------
 
 

@@ -276,7 +276,8 @@ class ChatCompletions(Backend):
                 f"The upstream at {self._where} was silent for more than {wait:g} seconds."
             )
         if isinstance(fault, aiohttp.ClientConnectorError):
-            return UpstreamError(f"The upstream at {self._where} cannot be reached: {_reason(fault)}.")
+            reason = f"The upstream at {self._where} cannot be reached: {_reason(fault)}."
+            return UpstreamError(reason, retry_after=1)
         if isinstance(fault, aiohttp.InvalidURL):
             return UpstreamError(f"The upstream's address {self._where} is no HTTP URL.")
         return UpstreamError(f"The upstream at {self._where} broke off the connection.")

@@ -20,6 +20,7 @@ from antiphon.backends.base import Delta, Function, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
 from antiphon.engine.compaction import compact
+from antiphon.engine.patience import patient
 from antiphon.engine.prepare import Plan
 from antiphon.engine.telling import Telling
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
@@ -294,7 +295,8 @@ class Run:
         return telling
 
     def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        deltas = self.plan.voice.stream(turn)
+        ask = partial(self.plan.voice.stream, turn)
+        deltas = patient(ask) if self.plan.request.background else ask()
         return deltas if self._deadline is None else _within(deltas, self._deadline)
 
     def _complete(self) -> None:

@@ -1,0 +1,58 @@
+"""How long a background response waits for its model."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from antiphon.backends.base import TextDelta
+from antiphon.engine.patience import Deltas, patient
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
+
+BUSY = RateLimited("Slow down.", code="rate_limit_exceeded")
+AWAY = UpstreamError("It cannot be reached.", retry_after=0)
+BROKEN = UpstreamError("It failed.")
+
+
+class Model:
+    """Says a word before each fault but the first `mute` ones, and then has an answer."""
+
+    def __init__(self, *faults: ApiError, mute: int = 9) -> None:
+        self._faults: Iterator[ApiError] = iter(faults)
+        self._mute = mute
+        self.asked = 0
+
+    async def __call__(self) -> Deltas:
+        self.asked += 1
+        yield ()
+        fault = next(self._faults, None)
+        if fault is None or self.asked > self._mute:
+            yield (TextDelta("Hello"),)
+        if fault is not None:
+            raise fault
+
+
+async def asked(model: Model, attempts: int) -> int:
+    said = [delta async for batch in patient(model.__call__, (0.0,) * (attempts - 1)) for delta in batch]
+    assert said == [TextDelta("Hello")]
+    return model.asked
+
+
+async def test_a_model_that_is_busy_or_away_is_asked_again() -> None:
+    assert await asked(Model(BUSY, AWAY), attempts=3) == 3
+
+
+async def test_it_is_given_up_in_the_end() -> None:
+    with pytest.raises(RateLimited):
+        await asked(Model(BUSY, BUSY), attempts=2)
+
+
+async def test_what_will_not_pass_is_not_waited_for() -> None:
+    with pytest.raises(UpstreamError):
+        await asked(Model(BROKEN), attempts=3)
+
+
+async def test_a_model_that_has_begun_is_not_asked_again() -> None:
+    model = Model(BUSY, mute=0)
+    with pytest.raises(RateLimited):
+        await asked(model, attempts=3)
+    assert model.asked == 1
