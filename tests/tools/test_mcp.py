@@ -481,13 +481,15 @@ def test_calls_of_servers_and_of_the_client_stand_in_one_turn(
     assert answer["output"][2]["output"] == "3"
 
 
-def test_secrets_of_tools_that_come_later_are_not_kept(
-    client: OpenAI, upstream: Upstream, mcp: Served
+def test_secrets_of_tools_that_come_later_are_used_and_not_kept(
+    client: OpenAI, upstream: Upstream, mcp: Served, things: Toolset
 ) -> None:
     more = {"type": "additional_tools", "role": "developer", "tools": [server_at(mcp, authorization="tok-2")]}
+    upstream.script(ADD, Answer("3"))
 
-    with refused(400, None, "input[0].tools[0].headers"):
-        ask(client, given=[more, {"role": "user", "content": "Hi"}])
+    answer = ask(client, given=[more, {"role": "user", "content": "Hi"}])
 
+    assert things.headers[-1]["authorization"] == "Bearer tok-2"
+    assert "tok-2" not in client.responses.input_items.list(answer["id"]).to_json()
     kept = client.conversations.create(items=[more])  # type: ignore[list-item]
     assert "tok-2" not in client.conversations.items.list(kept.id).to_json()
