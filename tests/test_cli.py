@@ -349,3 +349,17 @@ def test_the_embedded_model_answers_and_ends_with_its_server(
     with pytest.raises(ProcessLookupError):
         os.kill(engines[0], 0)
     assert list(tmp_path.glob("antiphon-*")) == []
+
+
+# ---- what a server hands on -------------------------------------------------------------------------
+
+
+def test_programs_that_a_server_starts_do_not_inherit_its_port() -> None:
+    code = (
+        "import socket; from antiphon.cli import _keep_to_ourselves\n"
+        "port = socket.socket(); port.set_inheritable(True)\n"
+        "_keep_to_ourselves(); print(port.get_inheritable())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"

@@ -4,7 +4,9 @@ Nothing heavy is imported before it is needed: the version is told at once, and 
 the command line with it.
 """
 
+import contextlib
 import gc
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -30,9 +32,19 @@ def application() -> Any:
     from antiphon.api.app import create_app
 
     logs.configure()
+    _keep_to_ourselves()
     app = create_app(config.resolved())
     _calm_collector()
     return app
+
+
+def _keep_to_ourselves() -> None:
+    """Programs that we start (MCP servers) must not hold our port when we are gone: uvloop's way of starting
+    them hands on every descriptor that may be inherited, and a worker's listening socket may."""
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def _calm_collector() -> None:
