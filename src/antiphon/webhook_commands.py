@@ -47,7 +47,7 @@ def _list(
     elif rows:
         _show(rows)
     else:
-        print("No webhook was given up." if failed else "No webhook was sent yet.")
+        print(f"{'No webhook was given up' if failed else 'No webhook was sent yet'} ({settings.store_url}).")
 
 
 @app.command()

@@ -4,6 +4,7 @@ Request ids, the headers of the real API, who is asking, and the one place where
 OpenAI's error envelope. Plain ASGI around the router: a layer costs each request as much as a route.
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
@@ -18,7 +19,14 @@ from starlette.websockets import WebSocket
 
 from antiphon.api import metrics
 from antiphon.api.disconnect import Disconnected
-from antiphon.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed, NotFound, Unauthorized
+from antiphon.protocol.errors import (
+    ApiError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
 
@@ -54,6 +62,9 @@ class Edge:
             await answer.refuse(_routing_fault(fault, scope))
         except Disconnected:
             pass
+        except asyncio.CancelledError:
+            # The server stops, and has waited long enough.
+            await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
         except Exception:
             log.exception("request failed", request_id=answer.request_id, path=scope["path"])
             await answer.refuse(ApiError("The server had an error while processing your request."))
