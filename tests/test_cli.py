@@ -195,7 +195,7 @@ async def deliver(tmp_path: Path, *outcomes: Outcome) -> None:
 
 
 async def test_the_log_of_webhooks_is_a_table_or_json(run: Run, tmp_path: Path) -> None:
-    assert run("webhooks").stdout == f"No webhook was sent yet (sqlite:///{tmp_path}/antiphon.db).\n"
+    assert run("webhooks").stdout.startswith("No webhook was sent yet (sqlite:///")
     failed = Outcome("failed", 1.7e9, 410, "It answered 410 [gone].")
     await deliver(tmp_path, failed, Outcome("delivered", 1.7e9, 200), Outcome("pending", 4e9, 500, "No."))
 
