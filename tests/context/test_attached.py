@@ -11,7 +11,8 @@ from tests.website import Page, Website, redirect
 
 from antiphon.backends.base import Capabilities
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher, anywhere, is_public
+from antiphon.context.fetch import Fetcher
+from antiphon.guard.addresses import anywhere, is_public
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
 from antiphon.protocol.content import (
     AudioData,

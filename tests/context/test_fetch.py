@@ -10,12 +10,10 @@ from antiphon.context.fetch import (
     BadUrl,
     Fetched,
     Fetcher,
-    Reachable,
     TooBig,
     Unfetchable,
-    anywhere,
-    is_public,
 )
+from antiphon.guard.addresses import Reachable, anywhere, is_public
 
 
 @pytest.fixture

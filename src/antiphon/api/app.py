@@ -20,10 +20,11 @@ from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher, anywhere, is_public
+from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background import Background, Capacity
 from antiphon.engine.engine import Engine
+from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.base import Local, Remote
 from antiphon.mcp.pool import Pool
@@ -72,9 +73,12 @@ def create_app(config: Config) -> ASGIApp:
     return Edge(Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects())
 
 
+def _reachable(settings: Outbound) -> Reachable:
+    return anywhere if settings.allow_private else is_public
+
+
 def _fetcher(settings: Outbound) -> Fetcher:
-    reachable = anywhere if settings.allow_private else is_public
-    return Fetcher(reachable, settings.max_bytes, settings.seconds)
+    return Fetcher(_reachable(settings), settings.max_bytes, settings.seconds)
 
 
 def _capacity(limits: Limits) -> Capacity:
@@ -84,9 +88,8 @@ def _capacity(limits: Limits) -> Capacity:
 
 
 def _means(config: Config) -> Means:
-    reachable = anywhere if config.outbound.allow_private else is_public
     return Means(
-        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), reachable),
+        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
             name: Remote(url=connector.url, headers=_connector_headers(connector))
             for name, connector in config.connectors.items()

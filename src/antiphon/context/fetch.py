@@ -1,18 +1,12 @@
 """Fetches what clients name by URL, without being led to where only we can go.
 
-A server that fetches for strangers is a way into the network it stands in: to the cloud's metadata, to
-databases that trust their neighbours. So the address is checked where nothing can come between: when the
-socket to it is made. Names are looked up once, for that connection alone, and what they resolve to is what is
-checked; so is every form in which an address can be written. Redirects are followed here, one by one.
+Addresses are checked by `guard`, when the socket to one is made. Names are looked up once, for that
+connection alone, and what they resolve to is what is checked. Redirects are followed here, one by one.
 """
 
 import asyncio
-import ipaddress
-import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
 from pathlib import PurePosixPath
 
 import aiohttp
@@ -20,18 +14,14 @@ from aiohttp.client_exceptions import ClientConnectorDNSError, InvalidURL
 from msgspec import Struct
 from yarl import URL
 
+from antiphon.guard.addresses import Reachable, is_forbidden, sockets
+
 MAX_REDIRECTS = 5
 MAX_URL = 8192
 CACHE_BYTES = 64 * 2**20
 CACHE_SECONDS = 300.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HEADERS = {"User-Agent": "Antiphon", "Accept": "*/*", "Accept-Encoding": "identity"}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")
-
-
-Reachable = Callable[[str], bool]
-"""Whether an address, written as sockets are given it, may be connected to."""
 
 
 class Unfetchable(Exception):
@@ -44,10 +34,6 @@ class BadUrl(Unfetchable):
 
 class TooBig(Unfetchable):
     """It is larger than we take."""
-
-
-class _Forbidden(OSError):
-    """A connection to an address that is not public."""
 
 
 class Fetched(Struct, frozen=True):
@@ -69,7 +55,7 @@ class Fetcher:
         connector = aiohttp.TCPConnector(
             use_dns_cache=False,
             force_close=True,
-            socket_factory=partial(_socket, reachable),
+            socket_factory=sockets(reachable),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -117,7 +103,7 @@ class Fetcher:
         except ClientConnectorDNSError:
             raise Unfetchable("its host could not be found") from None
         except (aiohttp.ClientError, OSError) as error:
-            if _is_forbidden(error):
+            if is_forbidden(error):
                 raise BadUrl("it leads to an address that is not public") from None
             raise Unfetchable("the connection failed") from None
 
@@ -134,44 +120,6 @@ class Fetcher:
 
     def _too_big(self) -> TooBig:
         return TooBig(f"it is larger than {self.max_bytes} bytes")
-
-
-def is_public(address: str) -> bool:
-    """Whether an address, written as sockets are given it, is one that the whole internet can reach. An
-    address that carries another one in it is as good as that one."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv4Address):
-        return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
-    if ip.ipv4_mapped is not None:
-        return is_public(str(ip.ipv4_mapped))
-    if ip in _NAT64:
-        return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
-    tunnelled = ip.sixtofour is not None or ip.teredo is not None
-    return ip in _UNICAST and ip.is_global and not tunnelled
-
-
-def anywhere(address: str) -> bool:
-    """For servers whose clients are trusted with their network."""
-    return True
-
-
-def _socket(reachable: Reachable, info: aiohttp.AddrInfoType) -> socket.socket:
-    """The socket for a connection. Raises _Forbidden."""
-    family, kind, protocol, _, address = info
-    if not reachable(str(address[0])):
-        raise _Forbidden("not a public address")
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    return made
-
-
-def _is_forbidden(error: BaseException) -> bool:
-    """With several addresses, what is raised names them all; its text is all that is left then."""
-    cause = getattr(error, "os_error", error)
-    return isinstance(cause, _Forbidden) or "not a public address" in str(cause)
 
 
 def _parsed(text: str, base: URL | None = None) -> URL:

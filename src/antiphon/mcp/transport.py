@@ -5,28 +5,20 @@ other, with the cause noted (`Exchange`), so that one request that fails does no
 """
 
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 
 import aiohttp
 import httpx2
 from aiohttp.client_exceptions import ClientConnectorDNSError
 from msgspec import DecodeError, Raw, Struct, json
 
+from antiphon.guard.addresses import Forbidden, Reachable, is_forbidden, sockets
 from antiphon.mcp.faults import EXCHANGE, Exchange
-
-Reachable = Callable[[str], bool]
-"""Whether an address, written as sockets are given it, may be connected to."""
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 4.0  # servers commonly close idle connections after 5
 _LONGEST_REFUSAL = 4096
-
-
-class _Forbidden(OSError):
-    """A connection to an address that is not public."""
 
 
 def open_session(reachable: Reachable) -> aiohttp.ClientSession:
@@ -35,7 +27,7 @@ def open_session(reachable: Reachable) -> aiohttp.ClientSession:
         limit=0,
         use_dns_cache=False,
         keepalive_timeout=_IDLE_SECONDS,
-        socket_factory=partial(_socket, reachable),
+        socket_factory=sockets(reachable),
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -155,20 +147,10 @@ def too_large(most: int) -> str:
     return f"The MCP server's answer is larger than {most} bytes."
 
 
-def _socket(reachable: Reachable, info: aiohttp.AddrInfoType) -> socket.socket:
-    """The socket for a connection. Raises _Forbidden."""
-    family, kind, protocol, _, address = info
-    if not reachable(str(address[0])):
-        raise _Forbidden("not a public address")
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    return made
-
-
 def _note(exchange: Exchange, error: Exception) -> None:
     """Why there was no answer, in words that name neither the URL nor what was sent."""
-    exchange.refused = isinstance(error, aiohttp.ClientConnectorError | _Forbidden)
-    if "not a public address" in str(getattr(error, "os_error", error)):
+    exchange.refused = isinstance(error, aiohttp.ClientConnectorError | Forbidden)
+    if is_forbidden(error):
         exchange.broken = "The MCP server's URL leads to an address that is not public."
     elif isinstance(error, ClientConnectorDNSError):
         exchange.broken = "The MCP server's host could not be found."
