@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from tests.scripted import Answer, Called, Usage
 
-from antiphon.engine.pairing import _CALL_OF
+from antiphon.engine.prepare.call_outputs import _CALL_OF
 from antiphon.protocol.content import AudioData, ComputerScreenshot, InputFile, InputImage
 from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem

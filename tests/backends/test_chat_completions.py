@@ -14,8 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
-from antiphon.backends.answer import Answer as Reader
-from antiphon.backends.base import (
+from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.chat_stream import ChatStreamParser as Reader
+from antiphon.backends.dialects import DIALECTS, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect, guess
+from antiphon.backends.payload import payload
+from antiphon.backends.sse import Events
+from antiphon.backends.think import ThinkSplitter
+from antiphon.model import (
     Call,
     CallArguments,
     CallStarted,
@@ -36,11 +41,6 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import DIALECTS, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect, guess
-from antiphon.backends.payload import payload
-from antiphon.backends.sse import Events
-from antiphon.backends.think import ThinkSplitter
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import (
     ApiError,
@@ -609,8 +609,16 @@ REFUSALS: dict[str, tuple[Answer, type[ApiError], dict[str, Any]]] = {
     ),
     "no quota": (refusal(429, "Pay", "insufficient_quota"), RateLimited, {"code": "insufficient_quota"}),
     "a crash": (refusal(500, "Out of memory"), UpstreamError, {"status": 502}),
-    "a gateway that waits no longer": (Answer(status=504, error="<html>"), UpstreamTimeout, {"status": 504}),
-    "a path that is not there": (Answer(status=404, error={"detail": "Not Found"}), UpstreamError, {}),
+    "a gateway that waits no longer": (
+        Answer(status=504, error="<html>"),
+        UpstreamTimeout,
+        {"status": 504},
+    ),
+    "a path that is not there": (
+        Answer(status=404, error={"detail": "Not Found"}),
+        UpstreamError,
+        {},
+    ),
     "a redirect": (Answer(status=307, error="", headers={"Location": "/"}), UpstreamError, {}),
 }
 

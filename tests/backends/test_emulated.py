@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scripted import Answer, Gate, Upstream
 
-from antiphon.backends.base import (
+from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.dialects import GENERIC, VLLM
+from antiphon.backends.emulated import EmulatedTools, adapt
+from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, ValueScanner
+from antiphon.model import (
     Call,
     CallArguments,
     CallStarted,
@@ -28,10 +32,6 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import GENERIC, VLLM
-from antiphon.backends.emulated import EmulatedTools, adapt
-from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, ValueScanner
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 ADD = Function("add", "Adds.", SCHEMA)

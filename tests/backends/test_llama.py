@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from antiphon.backends import weights
-from antiphon.backends.base import (
+from antiphon.backends.llama import MODEL, LlamaProcess, embedded, readiness
+from antiphon.config import default_data_dir
+from antiphon.model import (
     Backend,
     CallArguments,
     CallStarted,
@@ -30,8 +32,6 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.backends.llama import MODEL, LlamaProcess, embedded, readiness
-from antiphon.config import default_data_dir
 from antiphon.protocol import errors
 
 pytestmark = pytest.mark.embedded

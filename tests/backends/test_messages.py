@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chat_rules import complaint
 
-from antiphon.backends.base import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.backends.dialects import DIALECTS, GEMINI, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect
 from antiphon.backends.messages import render
+from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.errors import InvalidRequest
 
 PNG = "data:image/png;base64,AA=="

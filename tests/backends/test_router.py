@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from tests.scripted import Upstream
 
-from antiphon.backends.base import Backend, Capabilities, Model
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.router import BackendConfig, Offer, Route, Router, build
+from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import InvalidRequest
 
 DOWN = "http://127.0.0.1:9/v1"

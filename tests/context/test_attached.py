@@ -9,10 +9,10 @@ import pytest
 from tests.papers import docx, pdf, png, pptx, xlsx
 from tests.website import Page, Website, redirect
 
-from antiphon.backends.base import Capabilities
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.guard.addresses import anywhere, is_public
+from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
 from antiphon.protocol.content import (
     AudioData,

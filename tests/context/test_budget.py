@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.backends.base import AudioPart, Call, FilePart, Function, ImagePart, Message, TextPart, Turn
 from antiphon.context.budget import droppable, estimate, shortened, units, weight
+from antiphon.model import AudioPart, Call, FilePart, Function, ImagePart, Message, TextPart, Turn
 
 # ---- by example -------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ def test_instructions_stay_wherever_they_are() -> None:
 def test_what_leads_the_context_stays() -> None:
     said = (user("of a prompt"), spoken("so too"), user("1"), user("2"))
 
-    assert shortened(said, 1, led=2) == (*said[:2], said[3])
+    assert shortened(said, 1, pinned=2) == (*said[:2], said[3])
 
 
 def test_the_newest_user_message_and_the_last_results_stay() -> None:
@@ -123,8 +123,8 @@ def places(kept: tuple[Message, ...], said: list[Message]) -> list[int]:
 
 
 @given(MESSAGES, st.integers(0, 300), st.integers(0, 3))
-def test_order_is_kept_and_pairs_are_not_split(said: list[Message], excess: int, led: int) -> None:
-    kept = shortened(said, excess, led)
+def test_order_is_kept_and_pairs_are_not_split(said: list[Message], excess: int, pinned: int) -> None:
+    kept = shortened(said, excess, pinned)
 
     if kept is None:
         return
@@ -135,20 +135,20 @@ def test_order_is_kept_and_pairs_are_not_split(said: list[Message], excess: int,
 
 
 @given(MESSAGES, st.integers(0, 300), st.integers(0, 3))
-def test_what_must_stay_stays(said: list[Message], excess: int, led: int) -> None:
-    kept = shortened(said, excess, led)
+def test_what_must_stay_stays(said: list[Message], excess: int, pinned: int) -> None:
+    kept = shortened(said, excess, pinned)
 
     if kept is None:
         return
     stand = set(places(kept, said))
     users = [index for index, message in enumerate(said) if message.role == "user"]
     instructions = {i for i, message in enumerate(said) if message.role in ("system", "developer")}
-    assert {*range(min(led, len(said))), *users[-1:], len(said) - 1, *instructions} <= stand
+    assert {*range(min(pinned, len(said))), *users[-1:], len(said) - 1, *instructions} <= stand
 
 
 @given(MESSAGES, st.integers(0, 300), st.integers(0, 300), st.integers(0, 3))
-def test_more_excess_leaves_no_more(said: list[Message], one: int, other: int, led: int) -> None:
-    less, more = (shortened(said, excess, led) for excess in sorted((one, other)))
+def test_more_excess_leaves_no_more(said: list[Message], one: int, other: int, pinned: int) -> None:
+    less, more = (shortened(said, excess, pinned) for excess in sorted((one, other)))
 
     if more is not None:
         assert less is not None
@@ -156,12 +156,12 @@ def test_more_excess_leaves_no_more(said: list[Message], one: int, other: int, l
 
 
 @given(MESSAGES, st.integers(0, 300), st.integers(0, 3))
-def test_as_much_goes_as_must_and_no_unit_more(said: list[Message], excess: int, led: int) -> None:
-    can_go = sum(weight(said[index]) for unit in droppable(said, led) for index in unit)
-    kept = shortened(said, excess, led)
+def test_as_much_goes_as_must_and_no_unit_more(said: list[Message], excess: int, pinned: int) -> None:
+    can_go = sum(weight(said[index]) for unit in droppable(said, pinned) for index in unit)
+    kept = shortened(said, excess, pinned)
 
     assert (kept is None) == (excess > can_go)
     if kept is not None:
         gone = sum(map(weight, said)) - sum(map(weight, kept))
-        largest = max((sum(weight(said[i]) for i in unit) for unit in droppable(said, led)), default=0)
+        largest = max((sum(weight(said[i]) for i in unit) for unit in droppable(said, pinned)), default=0)
         assert excess <= gone < excess + max(largest, 1) or excess == gone == 0

@@ -13,11 +13,11 @@ from tests.protocol.test_items import EXAMPLES
 
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.examine import examine
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.parse import Parsed, parse, parse_create, parse_items
 from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import Metadata, Wire
 
 ABSENT = object()
@@ -828,7 +828,7 @@ def taken_by_msgspec(request: dict[str, Any]) -> bool:
 
 def fault_found(request: dict[str, Any], drop_unknown: bool = False) -> InvalidRequest | None:
     try:
-        examine(request, CreateResponse, drop_unknown=drop_unknown)
+        validate(request, CreateResponse, drop_unknown=drop_unknown)
     except InvalidRequest as fault:
         return fault
     return None

@@ -28,7 +28,7 @@ from tests.tools.mcp_servers import ServedMcp, Toolset, served
 from tests.tools.using import ask, calls
 
 from antiphon.config import McpServer, McpSettings, Outbound, Tools
-from antiphon.mcp.base import Fault, Limits, Local, Remote
+from antiphon.mcp.base import Limits, Local, McpError, Remote
 from antiphon.mcp.pool import Pool
 
 LOCAL = Path(__file__).with_name("mcp_local.py")
@@ -147,7 +147,7 @@ async def test_a_connection_that_was_made_after_another_failed_is_closed_with_th
     one, two = await asyncio.gather(
         *(pool.call("p", address, "pid", {}) for _ in range(2)), return_exceptions=True
     )
-    assert isinstance(one, Fault)
+    assert isinstance(one, McpError)
     assert not isinstance(two, BaseException)
     life = Life(int(two.content[0]["text"]))
     await pool.close()
@@ -222,7 +222,7 @@ async def test_a_call_that_was_made_is_not_made_again_for_what_is_asked_after_it
     )
     pool = Pool(Limits(), lambda _: True)
 
-    with pytest.raises(Fault):
+    with pytest.raises(McpError):
         await pool.call("p", Remote(url=f"{crooked.served.url}/mcp"), "do", {})
     await pool.close()
 

@@ -301,7 +301,11 @@ def test_twenty_calls_are_made_at_once(client: OpenAI, upstream: Upstream) -> No
 def test_a_client_that_goes_away_stops_the_call(config: Config, upstream: Upstream, tmp_path: Path) -> None:
     things = Toolset()
     patient = replace(config, data_dir=str(tmp_path), tools=Tools())
-    with served(things.server()) as mcp, Running(patient) as running, checked_client(running.url) as client:
+    with (
+        served(things.server()) as mcp,
+        Running(patient) as running,
+        checked_client(running.url) as client,
+    ):
         upstream.script(calls("s__wait", "{}"))
         events = client.responses.create(model="m", input="Hi", tools=[at(mcp)], stream=True)  # type: ignore[list-item]
         for event in events:
@@ -314,7 +318,7 @@ def test_a_client_that_goes_away_stops_the_call(config: Config, upstream: Upstre
 
 _WHILE_LOADING = """
 import asyncio, sys
-from antiphon.mcp.base import Fault, Limits, Remote
+from antiphon.mcp.base import McpError, Limits, Remote
 from antiphon.mcp.pool import Pool
 
 async def main():
@@ -325,7 +329,7 @@ async def main():
         await asyncio.sleep(0)
     found = await asyncio.gather(first, pool.list("b", nobody), return_exceptions=True)
     await pool.close()
-    assert all(isinstance(each, Fault) for each in found), found
+    assert all(isinstance(each, McpError) for each in found), found
 
 asyncio.run(main())
 """

@@ -13,28 +13,28 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from antiphon.api import conversations, files, metrics, models, prompts, responses, uploads
-from antiphon.api.edge import Edge
+from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
-from antiphon.backends.base import Backend
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
-from antiphon.engine.background import Background, Capacity
+from antiphon.engine.background.runs import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.base import Local, Remote
 from antiphon.mcp.pool import Pool
+from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
 from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 from antiphon.store.retention import Retention, rules
 from antiphon.store.sweeping import swept
-from antiphon.tools.base import Means
+from antiphon.tools.base import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 
@@ -50,12 +50,12 @@ def create_app(config: Config) -> ASGIApp:
         filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
         attachments = Attachments(filing, fetcher, Documents())
-        means = _means(config)
+        resources = _resources(config)
         kept = config.retention
         retention = Retention(rules(store, kept.responses_days, kept.events_hours, kept.deliveries_days))
         webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
-            router, store, seal, attachments, config.server.verify, config.limits.response_seconds, means
+            router, store, seal, attachments, config.server.verify, config.limits.response_seconds, resources
         )
         background = Background(
             engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
@@ -64,13 +64,15 @@ def create_app(config: Config) -> ASGIApp:
             async with swept(filing.sweep, retention.sweep), webhooks.running(), background.carrying():
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
-            if means.mcp is not None:
-                await means.mcp.close()
+            if resources.mcp is not None:
+                await resources.mcp.close()
             await fetcher.close()
             await router.close()
             await store.close()
 
-    return Edge(Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects())
+    return ApiMiddleware(
+        Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects()
+    )
 
 
 def _reachable(settings: Outbound) -> Reachable:
@@ -87,8 +89,8 @@ def _capacity(limits: Limits) -> Capacity:
     )
 
 
-def _means(config: Config) -> Means:
-    return Means(
+def _resources(config: Config) -> ToolResources:
+    return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
             name: Remote(url=connector.url, headers=_connector_headers(connector))

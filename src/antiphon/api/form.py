@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from antiphon.api.disconnect import Disconnected
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, TooLarge
 from antiphon.store.blobs import Arriving
 
@@ -44,7 +44,7 @@ async def read_form(request: Request, file_field: str, into: Arriving, limit: in
     if not reader.ended:
         raise _not_a_form("it ends in the middle")
     if not reader.form.has_file:
-        raise faults.missing(file_field)
+        raise error_messages.missing(file_field)
     return reader.form
 
 

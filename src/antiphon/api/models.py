@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from antiphon.api.body import json
 from antiphon.api.services import services
-from antiphon.backends.base import Model
+from antiphon.model import Model
 from antiphon.protocol.errors import NotFound
 
 

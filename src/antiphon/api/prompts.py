@@ -15,14 +15,14 @@ from antiphon.api import pages
 from antiphon.api.body import json, read_body
 from antiphon.api.services import project, services
 from antiphon.context.prompt import PromptMessage, instructed, names
-from antiphon.engine.prompts import (
+from antiphon.engine.prepare.prompts import (
     absent_version,
     messages_of,
     prompt_not_found,
     template_of,
     version_number,
 )
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.ids import new_prompt_id
 from antiphon.protocol.item import item_type
@@ -40,7 +40,7 @@ async def create(request: Request) -> HttpResponse:
     asked = parse(await read_body(request, server.max_body_bytes), CreatePrompt, server.lenient)
     template = _template(asked, server.lenient)
     if template is None:
-        raise faults.missing("instructions")
+        raise error_messages.missing("instructions")
     row = PromptRow(new_prompt_id(), int(time.time()), asked.name, 1, 1, template)
     await services(request).store.prompts.create(project(request), row)
     return json(_shown(row))

@@ -16,9 +16,9 @@ from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
 from antiphon.engine.run import Run
 from antiphon.protocol.counting import TokenCount
+from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.events import Event
-from antiphon.protocol.faults import unsupported
 from antiphon.protocol.parse import Parsed, parse_count, parse_create
 from antiphon.protocol.response import TERMINAL, Response
 

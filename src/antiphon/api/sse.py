@@ -14,7 +14,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
-from antiphon.api.pulse import Pulse
+from antiphon.api.keep_alive import KeepAlive
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.wire import encode
@@ -91,7 +91,7 @@ class EventStream:
             told = await anext(batches)
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._send(send, told)
-            async with Pulse(self._seconds, self._pulse, partial(self._send, send)) as pulse:
+            async with KeepAlive(self._seconds, self._pulse, partial(self._send, send)) as pulse:
                 try:
                     async for told in batches:
                         await self._send(send, told)

@@ -8,7 +8,7 @@ from antiphon.api import files
 from antiphon.api.body import json, read_body
 from antiphon.api.form import read_form
 from antiphon.api.services import project, services
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.files import MAX_PART, CompleteUpload, NewUpload, Upload, UploadPart
 from antiphon.protocol.parse import parse
@@ -35,7 +35,7 @@ async def add_part(request: Request) -> HttpResponse:
         form = await read_form(request, "data", arriving, MAX_PART)
         for name in form.fields:
             if not held.config.server.lenient:
-                raise faults.unknown(name)
+                raise error_messages.unknown(name)
         row = await held.files.add_part(project(request), upload.id, arriving)
     if row is None:
         raise _closed(upload.id)

@@ -14,7 +14,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics
-from antiphon.api.pulse import Pulse
+from antiphon.api.keep_alive import KeepAlive
 from antiphon.api.services import Services
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
@@ -144,7 +144,7 @@ class Connection:
         async with (
             running as run,
             aclosing(run.steps()) as steps,
-            Pulse(seconds, run.keep_alive, partial(self._tell, lane)) as pulse,
+            KeepAlive(seconds, run.keep_alive, partial(self._tell, lane)) as pulse,
         ):
             async for _ in steps:
                 if told := run.drain():

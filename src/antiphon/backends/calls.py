@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from antiphon.backends.base import CallArguments, CallStarted, Delta
+from antiphon.model import CallArguments, CallStarted, Delta
 from antiphon.protocol.errors import UpstreamError
 
 

@@ -16,12 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
-from antiphon.backends import faults
-from antiphon.backends.answer import Answer
-from antiphon.backends.base import Backend, Capabilities, Delta, Model, Turn
+from antiphon.backends import upstream_errors
+from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import Dialect, guess
 from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.sse import MAX_EVENT, Events
+from antiphon.model import Backend, Capabilities, Delta, Model, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
 
@@ -119,7 +119,7 @@ class ChatCompletions(Backend):
         return self._timeout if streams(turn, self.dialect) else self._long_timeout
 
     async def _read(
-        self, response: aiohttp.ClientResponse, answer: Answer
+        self, response: aiohttp.ClientResponse, answer: ChatStreamParser
     ) -> AsyncGenerator[Sequence[Delta], None]:
         """The deltas of a stream, a batch for each read."""
         events = Events()
@@ -234,8 +234,8 @@ class ChatCompletions(Backend):
                 raise UpstreamError("The upstream sent an answer that is too large.")
         return bytes(body)
 
-    def _answer(self, turn: Turn) -> Answer:
-        return Answer(
+    def _answer(self, turn: Turn) -> ChatStreamParser:
+        return ChatStreamParser(
             think_tags=self.dialect.think_tags,
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
@@ -250,8 +250,8 @@ class ChatCompletions(Backend):
     # ---- what goes wrong ----------------------------------------------------------------------------
 
     async def _refusal(self, response: aiohttp.ClientResponse, model: str) -> ApiError:
-        body = await response.content.read(faults.MAX_BODY)
-        return faults.refused(
+        body = await response.content.read(upstream_errors.MAX_BODY)
+        return upstream_errors.refused(
             response.status,
             body,
             response.headers,

@@ -4,14 +4,15 @@ calls that are forced, which no server knows for functions.
 `hermes` says how functions read in text, `scanner` finds the calls in what the model writes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from antiphon.backends import hermes
-from antiphon.backends.base import (
+from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
+from antiphon.model import (
     Backend,
     Capabilities,
     Delta,
@@ -26,7 +27,6 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
 from antiphon.protocol.content import Logprob
 
 
@@ -46,7 +46,7 @@ class EmulatedTools(Backend):
     def capabilities(self, model: str) -> Capabilities:
         return replace(self.inner.capabilities(model), tools=True)
 
-    def stream(self, turn: Turn) -> AsyncIterator[Sequence[Delta]]:
+    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         return self._emulate(turn) if self._needs_help(turn) else self.inner.stream(turn)
 
     async def models(self) -> Sequence[Model]:
@@ -98,7 +98,7 @@ class EmulatedTools(Backend):
             async for batch in inner:
                 yield batch
             return
-        async with aclosing(_generator(inner)) as batches:
+        async with aclosing(inner) as batches:
             async for batch in batches:
                 out: list[Delta] = []
                 done = _scan(batch, scanner, out)
@@ -178,14 +178,3 @@ def _scan(batch: Sequence[Delta], scanner: _Scanner, out: list[Delta]) -> bool:
             out.append(delta)
     out += usage
     return False
-
-
-async def _generator(batches: AsyncIterator[Sequence[Delta]]) -> AsyncGenerator[Sequence[Delta], None]:
-    """An iterator that can surely be closed."""
-    try:
-        async for batch in batches:
-            yield batch
-    finally:
-        close = getattr(batches, "aclose", None)
-        if close is not None:
-            await close()

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
 from antiphon.backends.scanner import CLOSE, OPEN
+from antiphon.model import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
 from antiphon.protocol.wire import JsonObject
 
 _INTRODUCTION = (

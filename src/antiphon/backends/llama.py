@@ -19,11 +19,11 @@ from typing import IO, Self
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Capabilities
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import LLAMA_CPP
 from antiphon.backends.emulated import adapt
 from antiphon.backends.llama_engine import ready_marker
+from antiphon.model import Backend, Capabilities
 from antiphon.protocol import errors
 
 MODEL = "SmolLM2-135M-Instruct"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.backends.dialects import Dialect
+from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from antiphon.backends.base import (
+from antiphon.backends.dialects import Dialect, GrammarForm
+from antiphon.backends.messages import render
+from antiphon.model import (
     Capabilities,
     Choice,
     Function,
@@ -14,8 +16,6 @@ from antiphon.backends.base import (
     Sampling,
     Turn,
 )
-from antiphon.backends.dialects import Dialect, GrammarForm
-from antiphon.backends.messages import render
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 

@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Capabilities, Model
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect, guess
 from antiphon.backends.emulated import adapt
 from antiphon.backends.payload import capabilities
+from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
 # A listing does not wait for an upstream that hangs.

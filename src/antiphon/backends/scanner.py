@@ -4,9 +4,9 @@ import re
 
 import msgspec
 
-from antiphon.backends.base import CallArguments, CallStarted, Delta, TextDelta
 from antiphon.backends.messages import is_object
 from antiphon.backends.think import partial
+from antiphon.model import CallArguments, CallStarted, Delta, TextDelta
 from antiphon.protocol.content import Logprob
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"

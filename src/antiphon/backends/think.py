@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import ReasoningDelta, TextDelta
+from antiphon.model import ReasoningDelta, TextDelta
 from antiphon.protocol.content import Logprob
 
 _OPEN, _CLOSE = "<think>", "</think>"

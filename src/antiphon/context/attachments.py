@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Capabilities
 from antiphon.context.fetch import Fetcher
 from antiphon.context.loading import Loader, Shown, StoredFiles
+from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
 from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage
 from antiphon.protocol.item import Item

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from antiphon.backends.base import AudioPart, FilePart, ImagePart, Message, Part, TextPart, Turn
+from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart, Turn
 
 BYTES = 4
 """Bytes of text in a token."""
@@ -56,11 +56,11 @@ def _weight(part: Part) -> int:
             return len(data) // _FILE_BYTES
 
 
-def shortened(messages: Sequence[Message], excess: int, led: int = 0) -> tuple[Message, ...] | None:
+def shortened(messages: Sequence[Message], excess: int, pinned: int = 0) -> tuple[Message, ...] | None:
     """The messages without the oldest of them, so that at least `excess` estimated tokens are gone; None
     when that many cannot go. The first `led` messages stay."""
     gone: set[int] = set()
-    for unit in droppable(messages, led):
+    for unit in droppable(messages, pinned):
         if excess <= 0:
             break
         gone.update(unit)
@@ -70,9 +70,9 @@ def shortened(messages: Sequence[Message], excess: int, led: int = 0) -> tuple[M
     return tuple(message for index, message in enumerate(messages) if index not in gone)
 
 
-def droppable(messages: Sequence[Message], led: int = 0) -> list[Unit]:
+def droppable(messages: Sequence[Message], pinned: int = 0) -> list[Unit]:
     """What may be left out, oldest first."""
-    kept = {*range(led), len(messages) - 1}
+    kept = {*range(pinned), len(messages) - 1}
     kept.update(i for i, message in enumerate(messages) if message.role in ("system", "developer"))
     newest = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
     kept.add(newest)

@@ -10,10 +10,10 @@ from typing import NoReturn, Protocol
 
 from msgspec import Struct
 
-from antiphon.backends.base import Capabilities
 from antiphon.context import images
 from antiphon.context.fetch import BadUrl, Fetched, Fetcher, TooBig, Unfetchable
-from antiphon.protocol import faults
+from antiphon.model import Capabilities
+from antiphon.protocol import error_messages
 from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.retrieval.documents import Documents, Found, Unreadable, Unsupported
@@ -239,7 +239,7 @@ def _only(part: Image | InputFile, members: tuple[str, ...], path: str) -> str:
     """The one member that says where it is. Raises InvalidRequest."""
     given = [member for member in members if getattr(part, member)]
     if not given:
-        raise faults.missing(_at(path, members[0]))
+        raise error_messages.missing(_at(path, members[0]))
     if len(given) > 1:
         _refuse(
             f"Mutually exclusive parameters: {' and '.join(given)}. Ensure you are only providing one.",

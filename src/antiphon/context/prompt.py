@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.content import AssistantPart, InputText, OutputText, UserPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.items import AssistantMessage, InputMessage
@@ -39,10 +39,10 @@ def rendered(messages: Sequence[PromptMessage], values: Values) -> list[PromptMe
     known = names(messages)
     for name in values:
         if name not in known:
-            raise faults.unknown(f"prompt.variables.{name}")
+            raise error_messages.unknown(f"prompt.variables.{name}")
     for name in known:
         if name not in values:
-            raise faults.missing(f"prompt.variables.{name}")
+            raise error_messages.missing(f"prompt.variables.{name}")
     return [_filled(message, values) for message in messages]
 
 

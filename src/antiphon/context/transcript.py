@@ -7,7 +7,7 @@ one message again, since that is how the model wrote them.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from antiphon.backends.base import AudioPart, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type

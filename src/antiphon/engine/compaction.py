@@ -4,16 +4,15 @@ The summary is sealed into a `compaction` item: only this installation reads it,
 it stands for everything before it, except what users and developers wrote, which survives word for word.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Delta, Message, TextDelta, TextPart, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import COMPACTION
+from antiphon.model import Backend, Message, TextDelta, TextPart, Turn, UsageDelta
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction, InputMessage
@@ -40,7 +39,7 @@ async def compact(backend: Backend, turn: Turn, seal: Seal, project: str) -> Com
     asked = replace(turn, messages=(*turn.messages, ask), functions=(), choice="auto", format="text")
     text: list[str] = []
     usage: UsageDelta | None = None
-    async with aclosing(cast(AsyncGenerator[Sequence[Delta], None], backend.stream(asked))) as deltas:
+    async with aclosing(backend.stream(asked)) as deltas:
         async for batch in deltas:
             for delta in batch:
                 if isinstance(delta, TextDelta):

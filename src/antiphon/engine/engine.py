@@ -12,18 +12,18 @@ from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.memory import Memory
-from antiphon.engine.prepare import Accepted, Plan, Preparation
+from antiphon.engine.prepare.preparation import Plan, Preparation, RunRequest
 from antiphon.engine.run import Keep, Resumption, Run, save, usage_of
 from antiphon.protocol.compacted import CompactedResponse
+from antiphon.protocol.error_messages import missing
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.faults import missing
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
-from antiphon.tools.base import Means
+from antiphon.tools.base import ToolResources
 
 LEASE = 30.0
 """Seconds for which a conversation stays locked when its holder dies."""
@@ -38,12 +38,12 @@ class Engine:
         attachments: Attachments,
         verify: bool = False,
         deadline: float | None = None,
-        means: Means | None = None,
+        resources: ToolResources | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
-        self._preparation = Preparation(router, store, seal, attachments, means)
+        self._preparation = Preparation(router, store, seal, attachments, resources)
         self._seal = seal
         self._verify = verify
         self._deadline = deadline
@@ -65,11 +65,11 @@ class Engine:
         async with self._locked(project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
             if plan.trigger is None:
-                plan.turn = await plan.voice.fit(plan.turn)
+                plan.turn = await plan.caller.fit(plan.turn)
             yield plan
 
     async def planned_again(
-        self, project: str, accepted: Accepted, stored: Stored, response: Response
+        self, project: str, accepted: RunRequest, stored: Stored, response: Response
     ) -> Plan:
         """The plan of a response that goes on with what it has said. Raises ApiError when it cannot."""
         return await self._preparation.resume(project, accepted, stored, response)
@@ -86,7 +86,7 @@ class Engine:
             raise missing("model")
         plan = await self._preparation.plan(project, Parsed(replace(request, model=model), parsed.items))
         fits = plan.response.truncation == "auto"
-        return await plan.voice.count(await plan.voice.fit(plan.turn) if fits else plan.turn)
+        return await plan.caller.count(await plan.caller.fit(plan.turn) if fits else plan.turn)
 
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""

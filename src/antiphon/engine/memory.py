@@ -15,7 +15,7 @@ class Memory:
     def __init__(self) -> None:
         self._lanes: dict[str | None, tuple[str, Sequence[Item]]] = {}
 
-    def recall(self, response_id: str) -> Sequence[Item] | None:
+    def to_messages(self, response_id: str) -> Sequence[Item] | None:
         """The context and output of a response that is remembered."""
         for known, items in self._lanes.values():
             if known == response_id:

@@ -16,13 +16,13 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from antiphon.backends.base import Delta, Function, Turn, UsageDelta
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
+from antiphon.engine.calling.retry import with_retries
 from antiphon.engine.compaction import compact
-from antiphon.engine.patience import patient
-from antiphon.engine.prepare import Plan
-from antiphon.engine.telling import Telling
+from antiphon.engine.prepare.preparation import Plan
+from antiphon.engine.turn_writer import TurnWriter
+from antiphon.model import Delta, Function, Turn, UsageDelta
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 from antiphon.protocol.events import Event
 from antiphon.protocol.hosted_items import McpCall
@@ -43,7 +43,7 @@ from antiphon.stream.machine import IncompleteReason, Machine
 
 log = structlog.get_logger()
 
-PATIENCE = 2.0
+FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the client is told that it began."""
 REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
@@ -55,7 +55,7 @@ Keep = Callable[[Response], Awaitable[None]]
 """Makes a finished response durable, before the last of its events are handed over."""
 
 
-class Progress(Wire):
+class Checkpoint(Wire):
     """How far a response is, beside what its log tells."""
 
     usage: Usage | None = None
@@ -71,7 +71,7 @@ class Resumption(NamedTuple):
 
     machine: Machine
     fold: Fold
-    progress: Progress
+    progress: Checkpoint
 
 
 class Run:
@@ -91,12 +91,12 @@ class Run:
         self.machine = from_.machine if from_ else Machine(plan.response, plan.new_id)
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
-        self.progress = from_.progress if from_ else Progress()
+        self.progress = from_.progress if from_ else Checkpoint()
         self._announced = from_ is not None
-        self._current: Telling | None = None
+        self._current: TurnWriter | None = None
         self._keep = keep
         self._seal = seal
-        self._call_ids = {str(getattr(item, "call_id", "")) for item in (*plan.items, *plan.said)}
+        self._call_ids = {str(getattr(item, "call_id", "")) for item in (*plan.items, *plan.output_so_far)}
         self._fold = (from_.fold if from_ else Fold()) if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
@@ -133,7 +133,7 @@ class Run:
         """The first step, or word that there will be one."""
         first = asyncio.ensure_future(anext(turns))
         try:
-            await asyncio.wait({first}, timeout=PATIENCE)
+            await asyncio.wait({first}, timeout=FIRST_BYTE_GRACE)
             if first.done():
                 first.result()
             self._announced = True
@@ -143,7 +143,7 @@ class Run:
             await _cancelled(first)
         yield
 
-    def checkpoint(self) -> Progress:
+    def checkpoint(self) -> Checkpoint:
         """How far it is, for who goes on with it. A call of the client's is the last thing to be told."""
         said = self.progress.said or (self._current is not None and self._current.awaits_client)
         return replace(self.progress, said=said)
@@ -184,12 +184,12 @@ class Run:
                     yield
             turn = self.plan.offer(turn)
         if self.plan.approved:
-            telling = self._resumed()
-            async with aclosing(self._settle(telling)) as settling:
-                async for _ in settling:
+            writer = self._resumed()
+            async with aclosing(self._run_calls(writer)) as running:
+                async for _ in running:
                     yield
-            turn = replace(_next(turn, telling, self.plan.toolbox.functions), choice=turn.choice)
-        elif any(map(_was_chosen, self.plan.said)):
+            turn = replace(_next(turn, writer, self.plan.toolbox.functions), choice=turn.choice)
+        elif any(map(_was_chosen, self.plan.output_so_far)):
             turn = _freed(turn)
         async with aclosing(self._loop(turn)) as looping:
             async for _ in looping:
@@ -198,42 +198,42 @@ class Run:
     async def _loop(self, turn: Turn) -> AsyncGenerator[None, None]:
         faulty = 0
         for _ in range(TURNS):
-            telling = self._telling()
-            async with aclosing(self._turn(turn, telling)) as speaking:
+            writer = self._writer()
+            async with aclosing(self._turn(turn, writer)) as speaking:
                 async for _ in speaking:
                     yield
-            if telling.finished in ("length", "content_filter"):
-                self._cut_short("max_output_tokens" if telling.finished == "length" else "content_filter")
+            if writer.finished in ("length", "content_filter"):
+                self._cut_short("max_output_tokens" if writer.finished == "length" else "content_filter")
                 return
-            if telling.ends:
+            if writer.ends:
                 self._complete()
                 return
-            faulty = faulty + 1 if telling.faults else 0
+            faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
-                raise UpstreamError(f"The model's call was not valid, {faulty} times: {telling.faults[-1]}")
-            turn = _next(turn, telling, self.plan.toolbox.functions)
+                raise UpstreamError(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
+            turn = _next(turn, writer, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
-    async def _turn(self, turn: Turn, telling: Telling) -> AsyncGenerator[None, None]:
+    async def _turn(self, turn: Turn, writer: TurnWriter) -> AsyncGenerator[None, None]:
         """One turn: what the model says, then what becomes of its calls."""
-        turn = await self.plan.voice.fit(turn)
+        turn = await self.plan.caller.fit(turn)
         # Closed here and now when we are: that is what ends the upstream's work.
         async with aclosing(self._deltas(turn)) as deltas:
             async for batch in deltas:
-                telling.tell(batch)
+                writer.write(batch)
                 yield
-        self.progress.usage = _sum(self.progress.usage, telling.usage)
-        if telling.finished in ("stop", "calls"):
-            async with aclosing(self._settle(telling)) as settling:
-                async for _ in settling:
+        self.progress.usage = _sum(self.progress.usage, writer.usage)
+        if writer.finished in ("stop", "calls"):
+            async with aclosing(self._run_calls(writer)) as running:
+                async for _ in running:
                     yield
 
-    async def _settle(self, telling: Telling) -> AsyncGenerator[None, None]:
+    async def _run_calls(self, writer: TurnWriter) -> AsyncGenerator[None, None]:
         """What becomes of the calls of a turn."""
-        self.progress.ran += telling.ran
-        async with aclosing(telling.settle()) as settling:
-            async for _ in settling:
-                self.progress.said = telling.ends
+        self.progress.ran += writer.ran
+        async with aclosing(writer.run_calls()) as running:
+            async for _ in running:
+                self.progress.said = writer.ends
                 yield
 
     async def _compact(self, count: int) -> AsyncGenerator[None, None]:
@@ -268,10 +268,10 @@ class Run:
         """Whether it failed before the model said anything."""
         return self.fault is not None and not self.machine.snapshot().output
 
-    def _telling(self) -> Telling:
+    def _writer(self) -> TurnWriter:
         plan = self.plan
         sealed = "reasoning.encrypted_content" in (plan.request.include or ())
-        self._current = Telling(
+        self._current = TurnWriter(
             self.machine,
             plan.toolbox,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
@@ -287,16 +287,16 @@ class Run:
         most = self.plan.request.max_tool_calls
         return None if most is None else max(0, most - self.progress.ran)
 
-    def _resumed(self) -> Telling:
+    def _resumed(self) -> TurnWriter:
         """The calls that may be made now."""
-        telling = self._telling()
+        writer = self._writer()
         for name, tool, request in self.plan.approved:
-            telling.resume(tool, name, request.id or "", request.arguments)
-        return telling
+            writer.resume(tool, name, request.id or "", request.arguments)
+        return writer
 
     def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        ask = partial(self.plan.voice.stream, turn)
-        deltas = patient(ask) if self.plan.request.background else ask()
+        ask = partial(self.plan.caller.stream, turn)
+        deltas = with_retries(ask) if self.plan.request.background else ask()
         return deltas if self._deadline is None else _within(deltas, self._deadline)
 
     def _complete(self) -> None:
@@ -347,12 +347,12 @@ async def _within(
             yield batch
 
 
-def _next(turn: Turn, telling: Telling, functions: tuple[Function, ...]) -> Turn:
+def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Turn:
     """The turn that follows: the model reads what it said, and what became of its calls. A call that was
     forced has been made then, unless it has to be made again."""
-    messages = (*turn.messages, telling.spoken(), *telling.answers)
+    messages = (*turn.messages, writer.spoken(), *writer.answers)
     after = replace(turn, messages=messages, functions=functions)
-    return after if telling.faults else _freed(after)
+    return after if writer.faults else _freed(after)
 
 
 def _was_chosen(said: Item) -> bool:
@@ -381,9 +381,9 @@ async def save(store: Store, plan: Plan, response: Response) -> None:
         id=response.id,
         created_at=response.created_at,
         json=without_output(response),
-        input=rows(plan.items if plan.carried else plan.input),
+        input=rows(plan.items if plan.history_unsaved else plan.input),
         output=rows(response.output),
-        previous_response_id=None if plan.carried else request.previous_response_id,
+        previous_response_id=None if plan.history_unsaved else request.previous_response_id,
         conversation_id=None if response.status == "failed" else request.conversation_id,
     )
     await store.save_response(plan.project, row)

@@ -68,7 +68,7 @@ class Result(Struct, frozen=True):
     """Whether the tool says that it failed."""
 
 
-class Fault(Exception):
+class McpError(Exception):
     """A server did not do what it was asked. The message may be shown: it has no path of a URL, no header."""
 
     def __init__(
@@ -87,5 +87,5 @@ CLOSED, TIMEOUT = -32000, -32001
 """Codes of JSON-RPC, as the MCP library has them."""
 
 
-def too_late(seconds: float) -> Fault:
-    return Fault("protocol", TIMEOUT, f"The MCP server did not answer within {seconds:g} seconds.")
+def too_late(seconds: float) -> McpError:
+    return McpError("protocol", TIMEOUT, f"The MCP server did not answer within {seconds:g} seconds.")

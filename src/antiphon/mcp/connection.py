@@ -21,10 +21,10 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
 from msgspec import json
 
-from antiphon.mcp.base import CLOSED, Address, Fault, Limits, Listed, Local, Remote, Result, too_late
-from antiphon.mcp.faults import begin, fault_of, hung_up
-from antiphon.mcp.line import tapped
+from antiphon.mcp.base import CLOSED, Address, Limits, Listed, Local, McpError, Remote, Result, too_late
+from antiphon.mcp.errors import begin, error_of, hung_up
 from antiphon.mcp.transport import Outbound, open_session, too_large
+from antiphon.mcp.transport_monitor import monitored
 
 __all__ = ["Connection", "connect", "open_session"]
 
@@ -62,7 +62,7 @@ class Connection:
         return not self.retired and self._keeper is not None and not self._keeper.done()
 
     async def open(self, transport: Any, mode: str) -> None:
-        """Raises Fault."""
+        """Raises McpError."""
         exchange = begin()
         self._keeper = asyncio.create_task(self._keep(transport, mode))
         self._keeper.add_done_callback(_seen)
@@ -73,10 +73,10 @@ class Connection:
             if not self._ready.done():
                 self._keeper.cancel()
         if not self._ready.done():
-            raise fault_of(exchange, _error(self._keeper))
+            raise error_of(exchange, _error(self._keeper))
 
     async def list(self) -> list[Listed]:
-        """Raises Fault."""
+        """Raises McpError."""
         found: dict[str, Listed] = {}
         cursor: str | None = None
         seconds = self._limits.list_seconds
@@ -94,14 +94,14 @@ class Connection:
         return list(found.values())
 
     async def call(self, name: str, arguments: dict[str, Any]) -> Result:
-        """Raises Fault."""
+        """Raises McpError."""
         patience = _Patience(self._limits.call_seconds, self._limits.total_seconds)
         result = await self._ask(self._called(name, arguments, patience), patience)
         content = [_as_json(block) for block in result.content]
         if not content and result.structured_content is not None:
             content = [{"type": "text", "text": json.encode(result.structured_content).decode()}]
         if len(json.encode(content)) > self._limits.result_bytes:
-            raise Fault("protocol", CLOSED, too_large(self._limits.result_bytes))
+            raise McpError("protocol", CLOSED, too_large(self._limits.result_bytes))
         return Result(content, result.is_error)
 
     def retire(self) -> None:
@@ -127,7 +127,7 @@ class Connection:
         self._closing.set()
 
     async def _keep(self, transport: Any, mode: str) -> None:
-        client = Client(tapped(transport, self._lost), mode=mode, cache=None, message_handler=self._heard)
+        client = Client(monitored(transport, self._lost), mode=mode, cache=None, message_handler=self._heard)
         async with client:
             self._ready.set_result(client)
             following = asyncio.create_task(self._follow(client))
@@ -162,7 +162,7 @@ class Connection:
         return await self._ready.result().call_tool(name, arguments, progress_callback=progress)
 
     async def _ask(self, work: Coroutine[Any, Any, T], patience: "_Patience") -> T:
-        """Do some work with the session, in a task of its own. Raises Fault. Work that is given up may
+        """Do some work with the session, in a task of its own. Raises McpError. Work that is given up may
         still occupy the session, so that is given to nobody any more."""
         assert self._keeper is not None
         exchange = begin()
@@ -183,7 +183,7 @@ class Connection:
         if not any(end.done() for end in ends):
             raise too_late(patience.seconds)
         if not task.done() or task.cancelled() or task.exception() is not None:
-            raise fault_of(exchange, _error(task), _error(self._keeper))
+            raise error_of(exchange, _error(task), _error(self._keeper))
         return task.result()
 
 
@@ -211,7 +211,7 @@ class _Patience:
 
 
 async def connect(address: Address, session: aiohttp.ClientSession, limits: Limits) -> Connection:
-    """A session with the server. Raises Fault."""
+    """A session with the server. Raises McpError."""
     if isinstance(address, Local):
         parameters = StdioServerParameters(
             command=address.command, args=list(address.args), env=dict(address.env)
@@ -219,10 +219,10 @@ async def connect(address: Address, session: aiohttp.ClientSession, limits: Limi
         return await _opened(limits, stdio_client(parameters), "auto")
     try:
         return await _opened(limits, _streamable(address, session, limits), "auto")
-    except Fault as fault:
+    except McpError as fault:
         if fault.kind != "http" or fault.code not in _OLD:
             raise
-        with contextlib.suppress(Fault):
+        with contextlib.suppress(McpError):
             return await _opened(limits, _events(address, session, limits), "legacy")
         raise
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from antiphon.mcp.base import CLOSED, Address, Fault, Limits, Listed, Result, key_of, too_late
+from antiphon.mcp.base import CLOSED, Address, Limits, Listed, McpError, Result, key_of, too_late
 
 if TYPE_CHECKING:
     import aiohttp
@@ -52,7 +52,7 @@ class Pool:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def list(self, project: str, address: Address) -> Sequence[Listed]:
-        """The server's tools. Raises Fault."""
+        """The server's tools. Raises McpError."""
         key = key_of(project, address)
         slot = self._slots.get(key)
         if slot is not None and slot.connection is not None and slot.connection.changed:
@@ -75,7 +75,7 @@ class Pool:
         return found
 
     async def call(self, project: str, address: Address, name: str, arguments: dict[str, Any]) -> Result:
-        """What a tool of the server gives. Raises Fault."""
+        """What a tool of the server gives. Raises McpError."""
         return await self._with(
             key_of(project, address), address, lambda connection: connection.call(name, arguments)
         )
@@ -91,10 +91,10 @@ class Pool:
             await self._session.close()
 
     async def _with(self, key: str, address: Address, work: "Work[T]") -> T:
-        """Work done over a connection; once more when the server surely was not reached. Raises Fault."""
+        """Work done over a connection; once more when the server surely was not reached. Raises McpError."""
         try:
             return await self._once(key, address, work)
-        except Fault as fault:
+        except McpError as fault:
             if not fault.unsent:
                 raise
         return await self._once(key, address, work)
@@ -116,7 +116,7 @@ class Pool:
         self._take(slot, connection)
         try:
             return await work(connection)
-        except Fault as fault:
+        except McpError as fault:
             if fault.unsent or fault.code == CLOSED or not connection.usable:
                 connection.retire()
             raise
@@ -124,7 +124,7 @@ class Pool:
             self._leave(key, slot, connection)
 
     async def _connected(self, slot: _Slot, address: Address) -> "Connection":
-        """The slot's connection; a new one if it has none that is of use. Raises Fault."""
+        """The slot's connection; a new one if it has none that is of use. Raises McpError."""
         async with slot.opening:
             if slot.connection is not None and slot.connection.usable:
                 return slot.connection

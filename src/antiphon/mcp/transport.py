@@ -13,7 +13,7 @@ from aiohttp.client_exceptions import ClientConnectorDNSError
 from msgspec import DecodeError, Raw, Struct, json
 
 from antiphon.guard.addresses import Forbidden, Reachable, is_forbidden, sockets
-from antiphon.mcp.faults import EXCHANGE, Exchange
+from antiphon.mcp.errors import EXCHANGE, Exchange
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 _CONNECT_SECONDS = 10.0

@@ -1,6 +1,6 @@
 """From the bytes of a body to types, or to the fault that the API would tell.
 
-What fits is decoded by msgspec alone. What does not is decoded once more as plain JSON, which `examine`
+What fits is decoded by msgspec alone. What does not is decoded once more as plain JSON, which `validate`
 holds against the same types. Checks that need no more than the body are made here too, in the API's
 order: BEHAVIOURS.md section 6, steps 1 to 3, and those of steps 4 and 5 that ask no store.
 """
@@ -13,15 +13,15 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
 from antiphon.protocol.counting import CountTokens
-from antiphon.protocol.examine import examine
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import InputMessage, ItemReference, LocalShellCallOutput, decode_item
 from antiphon.protocol.request import CreateResponse, RawItem
+from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Parsed:
 def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] = CreateResponse) -> Parsed:
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
-    request = parse(body, kind, lenient, look=partial(_look_at_create, kind))
+    request = parse(body, kind, lenient, check=partial(_look_at_create, kind))
     lenient = lenient or request.client_metadata is not None
     if not request.input:
         _refuse_absent(_object(body))
@@ -69,7 +69,7 @@ def parse_count(body: bytes, lenient: bool = False) -> Parsed:
     """Parse the body of POST /responses/input_tokens, as the request whose context is to be counted."""
     asked = parse(body, CountTokens, lenient)
     if asked.personality is not None:
-        raise faults.unsupported("personality", "its models have none to choose from")
+        raise error_messages.unsupported("personality", "its models have none to choose from")
     request = asked.request()
     items = _input_items(request.input, lenient)
     _refuse_two_pasts(request)
@@ -81,9 +81,9 @@ def parse(
     kind: type[T],
     lenient: bool = False,
     *,
-    look: Callable[[JsonObject, bool], None] | None = None,
+    check: Callable[[JsonObject, bool], None] | None = None,
 ) -> T:
-    """Parse a body as a `kind`. `look` finds the faults of one that does not fit."""
+    """Parse a body as a `kind`. `check` finds the faults of one that does not fit."""
     decode: Callable[[bytes], T] = _decoder(cast(Any, kind)).decode
     try:
         return decode(body)
@@ -91,7 +91,9 @@ def parse(
         refusal = unfit
     plain = _object(body)
     lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
-    _explain(partial(look, plain, lenient) if look else partial(examine, plain, kind, drop_unknown=lenient))
+    _explain(
+        partial(check, plain, lenient) if check else partial(validate, plain, kind, drop_unknown=lenient)
+    )
     return _decode_again(decode, plain, lenient, refusal)
 
 
@@ -127,7 +129,7 @@ def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
     except _UNFIT as unfit:
         refusal = unfit
     plain = _plain(raw)
-    _explain(partial(examine, plain, RawItem, path, drop_unknown=lenient))
+    _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
     return _decode_again(decode_item, plain, lenient, refusal, path)
 
 
@@ -138,22 +140,22 @@ def _plain(raw: bytes | msgspec.Raw) -> Any:
     try:
         return _json.decode(raw)
     except _UNFIT as unfit:
-        raise faults.not_json() from unfit
+        raise error_messages.not_json() from unfit
 
 
 def _object(body: bytes) -> JsonObject:
     plain = _plain(body)
     if not isinstance(plain, dict):
-        raise faults.not_an_object(plain)
+        raise error_messages.not_an_object(plain)
     return plain
 
 
-def _explain(look: Callable[[], None]) -> None:
-    """Raise the fault that `look` finds."""
+def _explain(check: Callable[[], None]) -> None:
+    """Raise the fault that `check` finds."""
     try:
-        look()
+        check()
     except RecursionError as deep:
-        raise faults.not_json() from deep
+        raise error_messages.not_json() from deep
 
 
 def _decode_again(
@@ -161,27 +163,27 @@ def _decode_again(
 ) -> T:
     """Decode what was refused for unknown members only, which are gone by now."""
     if not lenient:
-        raise faults.unexplained(refusal, path) from refusal
+        raise error_messages.unexplained(refusal, path) from refusal
     try:
         return decode(encode(plain))
     except _UNFIT as unfit:
-        raise faults.unexplained(unfit, path) from unfit
+        raise error_messages.unexplained(unfit, path) from unfit
 
 
 def _look_at_create(kind: type[CreateResponse], plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
-    examine(plain, kind, drop_unknown=lenient)
+    validate(plain, kind, drop_unknown=lenient)
 
 
 def _refuse_absent(plain: JsonObject) -> None:
     """Older examples leave `input` out beside a prompt or a conversation: we allow it with any state."""
     if "model" not in plain:
-        raise faults.missing("model")
+        raise error_messages.missing("model")
     for name, place in _MOVED.items():
         if name in plain:
-            raise faults.moved(name, place)
+            raise error_messages.moved(name, place)
     if "input" not in plain and all(plain.get(name) is None for name in _STATE):
-        raise faults.missing("input")
+        raise error_messages.missing("input")
 
 
 # ---- what fits, but cannot be -----------------------------------------------------------------------
@@ -189,12 +191,12 @@ def _refuse_absent(plain: JsonObject) -> None:
 
 def _refuse_two_pasts(request: CreateResponse) -> None:
     if request.previous_response_id is not None and request.conversation is not None:
-        raise faults.two_pasts()
+        raise error_messages.two_pasts()
 
 
 def _refuse_nothing(request: CreateResponse) -> None:
     if not request.input and all(getattr(request, name) is None for name in _STATE):
-        raise faults.nothing_to_answer()
+        raise error_messages.nothing_to_answer()
 
 
 def _refuse_ids(items: list[InputItem], path: str) -> None:
@@ -205,15 +207,15 @@ def _refuse_ids(items: list[InputItem], path: str) -> None:
             continue
         _refuse_id(item_id, _prefix(type(item)), f"{path}[{index}].id")
         if item_id in seen and type(item) is not LocalShellCallOutput:
-            raise faults.duplicate_id(item_id, path)
+            raise error_messages.duplicate_id(item_id, path)
         seen.add(item_id)
 
 
 def _refuse_id(item_id: str, prefix: str, path: str) -> None:
     if not _ID(item_id):
-        raise faults.wrong_id(path, item_id)
+        raise error_messages.wrong_id(path, item_id)
     if not item_id.startswith(prefix):
-        raise faults.wrong_id_prefix(path, item_id, prefix)
+        raise error_messages.wrong_id_prefix(path, item_id, prefix)
 
 
 @cache

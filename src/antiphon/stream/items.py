@@ -92,7 +92,7 @@ class OpenParts(OpenItem):
             self.begin(kind)
         self._text.append(delta)
         self.step(kind.delta.row)
-        self.machine.tell(self._delta(delta=delta, **members))
+        self.machine.emit(self._delta(delta=delta, **members))
 
     def begin(self, kind: PartKind) -> None:
         """End the part before, and begin one of the given kind."""
@@ -121,7 +121,7 @@ class OpenParts(OpenItem):
 
     def _tell(self, told: Told, **members: Any) -> None:
         self.step(told.row)
-        self.machine.tell(told.event(**self._place, **members))
+        self.machine.emit(told.event(**self._place, **members))
 
 
 class OpenMessage(OpenParts):
@@ -199,12 +199,12 @@ class OpenFunctionCall(OpenItem):
         """A piece of the arguments' JSON."""
         self.step("response.function_call_arguments.delta")
         self._arguments.append(delta)
-        self.machine.tell(self._delta(delta=delta))
+        self.machine.emit(self._delta(delta=delta))
 
     def close(self, status: ItemStatus = "completed") -> None:
         arguments = "".join(self._arguments)
         self.step("response.function_call_arguments.done")
-        self.machine.tell(events.ArgumentsDone(**self._place, arguments=arguments))
+        self.machine.emit(events.ArgumentsDone(**self._place, arguments=arguments))
         self.finish(replace(cast(FunctionCall, self.item), arguments=arguments, status=status))
 
 
@@ -217,7 +217,7 @@ class OpenCompaction(OpenItem):
     def compacting(self) -> None:
         """Tell that the model is at it."""
         self.step("response.compaction.compacting")
-        self.machine.tell(events.Compacting(item_id=self.item_id, output_index=self.output_index))
+        self.machine.emit(events.Compacting(item_id=self.item_id, output_index=self.output_index))
 
     def close(self, status: ItemStatus = "completed") -> None:
         self.finish(replace(cast(Compaction, self.item), encrypted_content=self.encrypted_content))

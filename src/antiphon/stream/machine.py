@@ -111,7 +111,7 @@ class Machine:
         """Tell that it runs, or that it goes on."""
         self._step("response.in_progress")
         self._response.status = "in_progress"
-        self.tell(events.InProgress(response=replace(self._response)))
+        self.emit(events.InProgress(response=replace(self._response)))
 
     def complete(self, usage: Usage | None, now: int) -> None:
         """End well. Every item must be closed. `now`: seconds since the epoch."""
@@ -134,7 +134,7 @@ class Machine:
         self._abandon()
         self._step("error")
         detail = events.ErrorDetail(type=kind, code=error.code, message=error.message, param=None)
-        self.tell(events.Error(error=detail, code=error.code, message=error.message, param=None))
+        self.emit(events.Error(error=detail, code=error.code, message=error.message, param=None))
         self._response.error = error
         self._end(events.Failed, "failed", usage)
 
@@ -143,10 +143,10 @@ class Machine:
         self._speaks = True
         if data:
             self._step("response.audio.delta")
-            self.tell(events.AudioDelta(delta=data))
+            self.emit(events.AudioDelta(delta=data))
         if transcript:
             self._step("response.audio.transcript.delta")
-            self.tell(events.TranscriptDelta(delta=transcript))
+            self.emit(events.TranscriptDelta(delta=transcript))
 
     # ---- items ----
 
@@ -156,14 +156,14 @@ class Machine:
         handle = kind(self, item, len(self._slots))
         self._slots.append(None)
         self._open.append(handle)
-        self.tell(events.ItemAdded(output_index=handle.output_index, item=item))
+        self.emit(events.ItemAdded(output_index=handle.output_index, item=item))
         return handle
 
     def add(self, item: Item) -> None:
         """Add an item that is finished as it comes, such as an approval request."""
         self.open(OpenItem, item).finish(item)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Append an event, whose place in the order has been checked."""
         event.sequence_number = self._next
         self._next += 1
@@ -172,7 +172,7 @@ class Machine:
     def close_at(self, output_index: int, item: Item) -> None:
         """Tell that the item at this place is done, and what it became."""
         self._slots[output_index] = item
-        self.tell(events.ItemDone(output_index=output_index, item=item))
+        self.emit(events.ItemDone(output_index=output_index, item=item))
 
     def _close(self, handle: "OpenItem", item: Item) -> None:
         self._open.remove(handle)
@@ -187,16 +187,16 @@ class Machine:
 
     def _announce(self, kind: type[ResponseEvent]) -> None:
         self._step(events.event_type(kind))
-        self.tell(kind(response=replace(self._response)))
+        self.emit(kind(response=replace(self._response)))
 
     def _end(self, kind: type[ResponseEvent], status: Status, usage: Usage | None) -> None:
         if self._open:
             raise IllegalTransition(f"{status} may not be told while items are open")
         if self._speaks and self._state == table.RUNNING:
             self._step("response.audio.done")
-            self.tell(events.AudioDone())
+            self.emit(events.AudioDone())
             self._step("response.audio.transcript.done")
-            self.tell(events.TranscriptDone())
+            self.emit(events.TranscriptDone())
         self._response.status = status
         self._response.service_tier = TIER
         self._response.usage = usage

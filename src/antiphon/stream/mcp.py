@@ -17,13 +17,13 @@ from antiphon.protocol.hosted_items import (
 )
 from antiphon.stream.machine import ItemStatus, OpenItem
 
-McpError = McpProtocolError | McpToolExecutionError | HttpError
+McpCallError = McpProtocolError | McpToolExecutionError | HttpError
 
 
 class _OpenMcp(OpenItem):
     def _tell(self, kind: type[ItemEvent], **members: Any) -> None:
         self.step(event_type(kind))
-        self.machine.tell(kind(item_id=self.item_id, output_index=self.output_index, **members))
+        self.machine.emit(kind(item_id=self.item_id, output_index=self.output_index, **members))
 
 
 class OpenMcpListing(_OpenMcp):
@@ -71,7 +71,7 @@ class OpenMcpCall(_OpenMcp):
         self._tell(events.McpCallCompleted)
         self.finish(replace(self._item("completed"), output=output))
 
-    def failed(self, error: McpError) -> None:
+    def failed(self, error: McpCallError) -> None:
         self._tell(events.McpCallFailed)
         self.finish(replace(self._item("failed"), error=error))
 

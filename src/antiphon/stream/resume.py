@@ -52,7 +52,7 @@ def _give_up(machine: Machine, item: ItemFold, index: int) -> None:
     place = {"item_id": item.json["id"], "output_index": index}
     for event in _way_out(item.json["type"], item.state):
         if event != _DONE:
-            machine.tell(_TELL[event](item.json, place))
+            machine.emit(_TELL[event](item.json, place))
     machine.close_at(index, _given_up(item.json))
 
 

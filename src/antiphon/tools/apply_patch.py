@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol import events
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
@@ -23,11 +23,11 @@ from antiphon.protocol.client_items import (
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import ApplyPatchTool
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import Executor, OpenCall, ToolContext
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.function import refuse_programs
+from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import Piece
-from antiphon.tools.recall import answered, called
 
 NAME = "apply_patch"
 _WITH_DIFF: dict[str, type[CreateFile] | type[UpdateFile]] = {
@@ -68,16 +68,16 @@ _FUNCTION = Function(
 class ApplyPatch:
     """A resolved `apply_patch` tool."""
 
-    def __init__(self, tool: ApplyPatchTool, terms: Terms) -> None:
-        refuse_programs(tool.allowed_callers, terms)
+    def __init__(self, tool: ApplyPatchTool, context: ToolContext) -> None:
+        refuse_programs(tool.allowed_callers, context)
 
     def functions(self) -> Sequence[Function]:
         return (_FUNCTION,)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return False
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -99,7 +99,7 @@ class OpenPatchCall(OpenItem):
         """A piece of the diff. There is none when the file is deleted."""
         self.step("response.apply_patch_call_operation_diff.delta")
         self._diff.append(delta)
-        self.machine.tell(events.PatchDiffDelta(**self._place, delta=delta))
+        self.machine.emit(events.PatchDiffDelta(**self._place, delta=delta))
 
     def close(self, status: ItemStatus = "completed") -> None:
         item = cast(ApplyPatchCall, self.item)
@@ -107,7 +107,7 @@ class OpenPatchCall(OpenItem):
         if not isinstance(operation, DeleteFile):
             operation = replace(operation, diff="".join(self._diff))
             self.step("response.apply_patch_call_operation_diff.done")
-            self.machine.tell(events.PatchDiffDone(**self._place, diff=operation.diff))
+            self.machine.emit(events.PatchDiffDone(**self._place, diff=operation.diff))
         # A change knows no status `incomplete`: one that was cut short stays in progress for good.
         shown = "completed" if status == "completed" else "in_progress"
         self.finish(replace(item, operation=operation, status=shown))
@@ -175,9 +175,9 @@ class _PatchCall(WrittenCall):
             self.item.diff(diff)
 
 
-def recall_call(item: ApplyPatchCall) -> Sequence[Message]:
+def call_to_messages(item: ApplyPatchCall) -> Sequence[Message]:
     return (called(item.call_id, NAME, item.operation),)
 
 
-def recall_output(item: ApplyPatchCallOutput) -> Sequence[Message]:
+def output_to_messages(item: ApplyPatchCallOutput) -> Sequence[Message]:
     return (answered(item.call_id, item.output or item.status or "completed"),)

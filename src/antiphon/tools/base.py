@@ -10,19 +10,19 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from antiphon.backends.base import Function, Message, Part
 from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
+from antiphon.model import Function, Message, Part
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import ItemStatus, Machine
 
-Owner = Literal["client", "server", "approval"]
+Executor = Literal["client", "server", "approval"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
 we ourselves (we run it and the model goes on), or the client's consent comes first."""
 
 
-class Means(Struct, frozen=True, kw_only=True):
+class ToolResources(Struct, frozen=True, kw_only=True):
     """What tools that we run ourselves work with. Made when the server starts."""
 
     mcp: Pool | None = None
@@ -32,8 +32,8 @@ class Means(Struct, frozen=True, kw_only=True):
     """The installation's own MCP servers, by name."""
 
 
-class Terms(Struct, frozen=True, kw_only=True):
-    """The terms on which an entry of `tools` is offered."""
+class ToolContext(Struct, frozen=True, kw_only=True):
+    """What an entry of `tools` is offered with: where it stands, and what the request grants."""
 
     place: str = "tools"
     """Where the entry stands in the request, for faults."""
@@ -46,7 +46,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     their schemas."""
     catalog: "Catalog | None" = None
     """What can be searched for."""
-    means: Means = Means()
+    resources: ToolResources = ToolResources()
     project: str = ""
     images: bool = True
     """Whether the model reads images."""
@@ -88,7 +88,7 @@ class Tool(Protocol):
         """The tool, as functions that any model can call."""
         ...
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         """Who acts on calls of the function `name`."""
         ...
 
@@ -97,7 +97,7 @@ class Tool(Protocol):
         call is known."""
         ...
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         """Whether a call must be whole and checked before any of it is told."""
         ...
 
@@ -107,7 +107,7 @@ class Tool(Protocol):
         ...
 
 
-class Outcome(Struct, frozen=True):
+class ToolResult(Struct, frozen=True):
     """How a call of ours ended. A call that failed has an outcome too: the model reads it and goes on."""
 
     parts: tuple[Part, ...]
@@ -119,7 +119,7 @@ class Outcome(Struct, frozen=True):
 class OpenServerCall(OpenCall, Protocol):
     """A call that we run ourselves."""
 
-    def conclude(self, outcome: Outcome) -> None:
+    def conclude(self, result: ToolResult) -> None:
         """Tell how it ended, and close the item. Its arguments were closed before."""
         ...
 
@@ -128,8 +128,8 @@ class OpenServerCall(OpenCall, Protocol):
 class ServerTool(Protocol):
     """A tool with calls that we run ourselves."""
 
-    async def run(self, name: str, arguments: str) -> Outcome:
-        """Run a call. Whatever goes wrong in it is an Outcome; nothing is raised but cancellation."""
+    async def run(self, name: str, arguments: str) -> ToolResult:
+        """Run a call. Whatever goes wrong in it is a ToolResult; nothing is raised but cancellation."""
         ...
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Message
+from antiphon.model import Message
 from antiphon.protocol.hosted_items import CodeInterpreterCall, Logs
-from antiphon.tools.recall import answered, called
+from antiphon.tools.messages import answered, called
 
 
-def recall_call(item: CodeInterpreterCall) -> Sequence[Message]:
+def call_to_messages(item: CodeInterpreterCall) -> Sequence[Message]:
     call_id = item.id or ""
     logs = [output.logs for output in item.outputs or () if isinstance(output, Logs)]
     return (

@@ -13,15 +13,15 @@ from typing import Any, get_args
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol.client_items import ComputerAction, ComputerCall, ComputerCallOutput
 from antiphon.protocol.tools import ComputerTool, ComputerUsePreviewTool
 from antiphon.protocol.wire import JsonObject
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import Executor, OpenCall, ToolContext
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.messages import answered, called, screenshot
 from antiphon.tools.partial import decode
-from antiphon.tools.recall import answered, called, screenshot
 
 NAME = "computer"
 
@@ -65,7 +65,7 @@ _ACTION: JsonObject = {
 class Computer:
     """A resolved `computer` or `computer_use_preview` tool."""
 
-    def __init__(self, tool: ComputerTool | ComputerUsePreviewTool, terms: Terms) -> None:
+    def __init__(self, tool: ComputerTool | ComputerUsePreviewTool, context: ToolContext) -> None:
         self._preview = isinstance(tool, ComputerUsePreviewTool)
         self._screen = ""
         if isinstance(tool, ComputerUsePreviewTool):
@@ -78,10 +78,10 @@ class Computer:
         schema = {"type": "object", "properties": {"actions": actions}, "required": ["actions"]}
         return (Function(NAME, _ABOUT + self._screen, schema),)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return True
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -133,10 +133,10 @@ def _tell(machine: Machine, call_id: str, preview: bool, arguments: Arguments) -
     machine.open(OpenItem, item).finish(replace(item, status="completed"))
 
 
-def recall_call(item: ComputerCall) -> Sequence[Message]:
+def call_to_messages(item: ComputerCall) -> Sequence[Message]:
     actions = item.actions if item.actions is not None else [item.action] if item.action else []
     return (called(item.call_id, NAME, {"actions": actions}),)
 
 
-def recall_output(item: ComputerCallOutput) -> Sequence[Message]:
+def output_to_messages(item: ComputerCallOutput) -> Sequence[Message]:
     return (answered(item.call_id, (screenshot(item.output),)),)

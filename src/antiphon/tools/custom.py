@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Grammar, Message
+from antiphon.model import Function, Grammar, Message
 from antiphon.protocol import events
 from antiphon.protocol.client_items import CustomToolCall, CustomToolCallOutput
 from antiphon.protocol.errors import InvalidRequest
@@ -18,36 +18,36 @@ from antiphon.protocol.item import Item
 from antiphon.protocol.tools import CustomTool, GrammarInput
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
 from antiphon.tools import grammar
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import Executor, OpenCall, ToolContext
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.function import refuse_programs
+from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
 from antiphon.tools.partial import Piece, decode
-from antiphon.tools.recall import answered, called, output_parts
 
 
-class CustomOfClient:
+class ClientCustomTool:
     """A resolved `custom` tool."""
 
-    def __init__(self, tool: CustomTool, terms: Terms) -> None:
-        refuse_programs(tool.allowed_callers, terms)
+    def __init__(self, tool: CustomTool, context: ToolContext) -> None:
+        refuse_programs(tool.allowed_callers, context)
         self._wire = tool
-        self._terms = terms
+        self._context = context
         self._grammar = tool.format if isinstance(tool.format, GrammarInput) else None
         if self._grammar is not None:
-            _check_grammar(tool.name, self._grammar, terms)
+            _check_grammar(tool.name, self._grammar, context)
 
     def functions(self) -> Sequence[Function]:
-        about = [part for part in (self._wire.description, self._terms.about) if part]
+        about = [part for part in (self._wire.description, self._context.about) if part]
         if self._grammar is not None:
             about.append(_told(self._grammar))
-        name = offered_name(self._wire.name, self._terms.namespace)
+        name = offered_name(self._wire.name, self._context.namespace)
         return (Function(name, "\n\n".join(about), _PARAMETERS, grammar=_held_to(self._grammar)),)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return self._grammar is not None
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -63,7 +63,7 @@ class CustomOfClient:
             id=machine.new_id("custom_tool_call"),
             call_id=call_id,
             name=self._wire.name,
-            namespace=self._terms.namespace,
+            namespace=self._context.namespace,
             input="",
             async_=self._wire.async_,
             status="in_progress",
@@ -83,12 +83,12 @@ class OpenCustomCall(OpenItem):
         """A piece of the input."""
         self.step("response.custom_tool_call_input.delta")
         self._input.append(delta)
-        self.machine.tell(events.CustomInputDelta(**self._place, delta=delta))
+        self.machine.emit(events.CustomInputDelta(**self._place, delta=delta))
 
     def close(self, status: ItemStatus = "completed") -> None:
         text = "".join(self._input)
         self.step("response.custom_tool_call_input.done")
-        self.machine.tell(events.CustomInputDone(**self._place, input=text))
+        self.machine.emit(events.CustomInputDone(**self._place, input=text))
         self.finish(replace(cast(CustomToolCall, self.item), input=text, status=status))
 
 
@@ -121,11 +121,11 @@ class _CustomCall(WrittenCall):
         return self.item
 
 
-def recall_call(item: CustomToolCall) -> Sequence[Message]:
+def call_to_messages(item: CustomToolCall) -> Sequence[Message]:
     return (called(item.call_id, offered_name(item.name, item.namespace), {"input": item.input}),)
 
 
-def recall_output(item: CustomToolCallOutput) -> Sequence[Message]:
+def output_to_messages(item: CustomToolCallOutput) -> Sequence[Message]:
     return (answered(item.call_id, output_parts(item.output)),)
 
 
@@ -153,11 +153,11 @@ def _told(form: GrammarInput) -> str:
     return f"The whole input must match this grammar (lark):\n{form.definition.strip()}"
 
 
-def _check_grammar(name: str, form: GrammarInput, terms: Terms) -> None:
+def _check_grammar(name: str, form: GrammarInput, context: ToolContext) -> None:
     fault = grammar.fault_of_grammar(form.syntax, form.definition)
     if fault is not None:
         raise InvalidRequest(
             f"Invalid {form.syntax} grammar of the tool '{name}': {fault}",
-            param=f"{terms.place}.format.definition",
+            param=f"{context.place}.format.definition",
             code="invalid_value",
         )

@@ -8,44 +8,44 @@ for what does not fit. `strict: null` promises nothing and is told live.
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import AllowedCallers, FunctionTool
 from antiphon.protocol.wire import JsonObject, encode
 from antiphon.stream.items import OpenFunctionCall
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import Owner, Terms
+from antiphon.tools.base import Executor, ToolContext
+from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
 from antiphon.tools.partial import decode
-from antiphon.tools.recall import answered, called, output_parts
 from antiphon.tools.schema import Schema
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
-class FunctionOfClient:
+class ClientFunction:
     """A resolved `function` tool."""
 
-    def __init__(self, tool: FunctionTool, terms: Terms | None = None) -> None:
+    def __init__(self, tool: FunctionTool, context: ToolContext | None = None) -> None:
         self._wire = tool
-        self._terms = terms or Terms()
-        refuse_programs(tool.allowed_callers, self._terms)
+        self._context = context or ToolContext()
+        refuse_programs(tool.allowed_callers, self._context)
         self._function = Function(
-            name=offered_name(tool.name, self._terms.namespace),
-            description=_described(tool, self._terms),
+            name=offered_name(tool.name, self._context.namespace),
+            description=_described(tool, self._context),
             parameters=tool.parameters or _NO_PARAMETERS,
             strict=bool(tool.strict),
         )
-        self._schema = _schema(tool, self._terms) if tool.strict and self._terms.checks_strict else None
+        self._schema = _schema(tool, self._context) if tool.strict and self._context.checks_strict else None
 
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return self._schema is not None
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -60,7 +60,7 @@ class FunctionOfClient:
             id=machine.new_id("function_call"),
             call_id=call_id,
             name=self._wire.name,
-            namespace=self._terms.namespace,
+            namespace=self._context.namespace,
             arguments="",
             async_=self._wire.async_,
             status="in_progress",
@@ -68,40 +68,40 @@ class FunctionOfClient:
         return machine.open(OpenFunctionCall, item)
 
 
-def recall_call(item: FunctionCall) -> Sequence[Message]:
+def call_to_messages(item: FunctionCall) -> Sequence[Message]:
     """A past call, as the assistant made it."""
     return (called(item.call_id, offered_name(item.name, item.namespace), item.arguments),)
 
 
-def recall_output(item: FunctionCallOutput) -> Sequence[Message]:
+def output_to_messages(item: FunctionCallOutput) -> Sequence[Message]:
     """What the client answered."""
     return (answered(item.call_id or "", output_parts(item.output)),)
 
 
-def refuse_programs(callers: AllowedCallers | None, terms: Terms) -> None:
+def refuse_programs(callers: AllowedCallers | None, context: ToolContext) -> None:
     """Raises InvalidRequest for a tool that the model itself may not call."""
     if callers is not None and "direct" not in callers:
         raise InvalidRequest(
             "Programs that call tools are not supported by this server yet: allowed_callers needs 'direct'.",
-            param=f"{terms.place}.allowed_callers",
+            param=f"{context.place}.allowed_callers",
             code="unsupported_value",
         )
 
 
-def _described(tool: FunctionTool, terms: Terms) -> str:
+def _described(tool: FunctionTool, context: ToolContext) -> str:
     returns = (
         tool.output_schema and f"Returns JSON that fits this schema: {encode(tool.output_schema).decode()}"
     )
-    return "\n\n".join(part for part in (tool.description, returns, terms.about) if part)
+    return "\n\n".join(part for part in (tool.description, returns, context.about) if part)
 
 
-def _schema(tool: FunctionTool, terms: Terms) -> Schema:
+def _schema(tool: FunctionTool, context: ToolContext) -> Schema:
     schema: JsonObject = tool.parameters or _NO_PARAMETERS
     try:
         return Schema(schema)
     except ValueError as fault:
         raise InvalidRequest(
             f"Invalid schema for function '{tool.name}': {str(fault).partition(chr(10))[0]}",
-            param=f"{terms.place}.parameters",
+            param=f"{context.place}.parameters",
             code="invalid_function_parameters",
         ) from fault

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import ImagePart, Message
+from antiphon.model import ImagePart, Message
 from antiphon.protocol.hosted_items import ImageGenerationCall
-from antiphon.tools.recall import answered, called
+from antiphon.tools.messages import answered, called
 
 
-def recall_call(item: ImageGenerationCall) -> Sequence[Message]:
+def call_to_messages(item: ImageGenerationCall) -> Sequence[Message]:
     """The picture itself comes back, so that the model can speak of it or change it."""
     call_id = item.id or ""
     call = called(call_id, "image_generation", {"prompt": item.revised_prompt or ""})

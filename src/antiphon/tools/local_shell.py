@@ -9,14 +9,14 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol.client_items import ExecAction, LocalShellCall, LocalShellCallOutput
 from antiphon.protocol.tools import LocalShellTool
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import Executor, OpenCall, ToolContext
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import decode
-from antiphon.tools.recall import answered, called
 
 NAME = "local_shell"
 
@@ -53,16 +53,16 @@ _FUNCTION = Function(
 class LocalShell:
     """A resolved `local_shell` tool."""
 
-    def __init__(self, tool: LocalShellTool, terms: Terms) -> None:
+    def __init__(self, tool: LocalShellTool, context: ToolContext) -> None:
         pass
 
     def functions(self) -> Sequence[Function]:
         return (_FUNCTION,)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return True
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -94,10 +94,10 @@ def _tell(machine: Machine, call_id: str, arguments: Arguments) -> None:
     opened.finish(replace(item, action=_action(arguments), status="completed"))
 
 
-def recall_call(item: LocalShellCall) -> Sequence[Message]:
+def call_to_messages(item: LocalShellCall) -> Sequence[Message]:
     return (called(item.call_id, NAME, item.action),)
 
 
-def recall_output(item: LocalShellCallOutput) -> Sequence[Message]:
+def output_to_messages(item: LocalShellCallOutput) -> Sequence[Message]:
     """In the reference the output's `id` is the id of the call; clients send the call_id."""
     return (answered(item.call_id or item.id or "", item.output),)

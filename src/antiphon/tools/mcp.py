@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from antiphon.backends.base import Function, ImagePart, Message, Part, TextPart
-from antiphon.mcp.base import Fault, Listed, Result
+from antiphon.mcp.base import Listed, McpError, Result
+from antiphon.model import Function, ImagePart, Message, Part, TextPart
 from antiphon.protocol.hosted_items import (
     HttpError,
     ListedTool,
@@ -26,13 +26,13 @@ from antiphon.protocol.hosted_items import (
 from antiphon.protocol.tools import McpApprovalFilter, McpTool, McpToolFilter
 from antiphon.protocol.wire import encode
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.stream.mcp import McpError, OpenMcpCall, OpenMcpListing
-from antiphon.tools.base import OpenCall, Outcome, Owner, Terms, Tool
+from antiphon.stream.mcp import McpCallError, OpenMcpCall, OpenMcpListing
+from antiphon.tools.base import Executor, OpenCall, Tool, ToolContext, ToolResult
 from antiphon.tools.function import refuse_programs
 from antiphon.tools.mcp_address import address_of
+from antiphon.tools.messages import answered, called
 from antiphon.tools.names import safe_name
 from antiphon.tools.partial import decode
-from antiphon.tools.recall import answered, called
 from antiphon.tools.schema import Schema
 
 _LISTING = "mcp_list_tools"
@@ -43,11 +43,11 @@ _INTERRUPTED = "Error: the call was interrupted before its answer came. It may h
 class Server:
     """A resolved `mcp` tool."""
 
-    def __init__(self, wire: McpTool, terms: Terms) -> None:
-        refuse_programs(wire.allowed_callers, terms)
+    def __init__(self, wire: McpTool, context: ToolContext) -> None:
+        refuse_programs(wire.allowed_callers, context)
         self.wire = wire
-        self._terms = terms
-        self._address = address_of(wire, terms)
+        self._context = context
+        self._address = address_of(wire, context)
         self._listing: OpenMcpListing | None = None
         self._listed: Sequence[ListedTool] | None = None
         self._error: str | None = None
@@ -71,10 +71,10 @@ class Server:
 
     async def ask(self) -> None:
         assert self._listing is not None
-        assert self._terms.means.mcp is not None
+        assert self._context.resources.mcp is not None
         try:
-            found = await self._terms.means.mcp.list(self._terms.project, self._address)
-        except Fault as fault:
+            found = await self._context.resources.mcp.list(self._context.project, self._address)
+        except McpError as fault:
             self._error = fault.message
             self._listing.failed(fault.message)
             return
@@ -105,13 +105,13 @@ class Server:
         return wanted.always is None
 
     async def call(self, name: str, arguments: dict[str, Any]) -> Result:
-        """Raises Fault."""
-        assert self._terms.means.mcp is not None
-        return await self._terms.means.mcp.call(self._terms.project, self._address, name, arguments)
+        """Raises McpError."""
+        assert self._context.resources.mcp is not None
+        return await self._context.resources.mcp.call(self._context.project, self._address, name, arguments)
 
     @property
     def reads_images(self) -> bool:
-        return self._terms.images
+        return self._context.images
 
     def _allows(self, tool: ListedTool) -> bool:
         allowed = self.wire.allowed_tools
@@ -140,10 +140,10 @@ class McpFunction:
             ),
         )
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "approval" if self._asks else "server"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return self._asks
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -167,19 +167,19 @@ class McpFunction:
         handle.begin()
         return _Call(handle)
 
-    async def run(self, name: str, arguments: str) -> Outcome:
+    async def run(self, name: str, arguments: str) -> ToolResult:
         value = decode(arguments or "{}")
         if isinstance(value, str):
             return _failed(McpProtocolError(code=_INVALID_PARAMS, message=value))
         try:
             result = await self._server.call(self._tool.name, value)
-        except Fault as fault:
+        except McpError as fault:
             kind = HttpError if fault.kind == "http" else McpProtocolError
             return _failed(kind(code=fault.code, message=fault.message))
         if result.failed:
             return _failed(McpToolExecutionError(content=result.content))
         output = _output(result.content)
-        return Outcome(_shown(output, self._server.reads_images), output)
+        return ToolResult(_shown(output, self._server.reads_images), output)
 
 
 class _Call:
@@ -194,11 +194,11 @@ class _Call:
     def close(self, status: ItemStatus = "completed") -> None:
         self._handle.close(status)
 
-    def conclude(self, outcome: Outcome) -> None:
-        if isinstance(outcome.item, str):
-            self._handle.answered(outcome.item)
+    def conclude(self, result: ToolResult) -> None:
+        if isinstance(result.item, str):
+            self._handle.answered(result.item)
         else:
-            error: Any = outcome.item
+            error: Any = result.item
             self._handle.failed(error)
 
 
@@ -267,11 +267,11 @@ def _reads_only(tool: ListedTool) -> bool:
 # ---- results ----------------------------------------------------------------------------------------
 
 
-def _failed(error: McpError) -> Outcome:
-    return Outcome((TextPart(_error_words(error)),), error)
+def _failed(error: McpCallError) -> ToolResult:
+    return ToolResult((TextPart(_error_words(error)),), error)
 
 
-def _error_words(error: McpError | str) -> str:
+def _error_words(error: McpCallError | str) -> str:
     if isinstance(error, str):
         return f"Error: {error}"
     if not isinstance(error, McpToolExecutionError):
@@ -342,12 +342,12 @@ def _resource(resource: dict[str, Any], images: bool) -> Part:
 # ---- past items -------------------------------------------------------------------------------------
 
 
-def recall_listing(item: McpListTools) -> Sequence[Message]:
+def listing_to_messages(item: McpListTools) -> Sequence[Message]:
     """The tools are offered as functions; the model need not read the listing. A failed one it must know."""
     return _no_listing(item.id or "", item.server_label, item.error) if item.error else ()
 
 
-def recall_call(item: McpCall, images: bool = True) -> Sequence[Message]:
+def call_to_messages(item: McpCall, images: bool = True) -> Sequence[Message]:
     call_id = item.id or ""
     if item.status == "incomplete":
         output: tuple[Part, ...] = (TextPart(_INTERRUPTED),)
@@ -359,12 +359,12 @@ def recall_call(item: McpCall, images: bool = True) -> Sequence[Message]:
     return (called(call_id, name, item.arguments), answered(call_id, output))
 
 
-def recall_request(item: McpApprovalRequest) -> Sequence[Message]:
+def approval_request_to_messages(item: McpApprovalRequest) -> Sequence[Message]:
     return (called(item.id or "", function_name(item.server_label, item.name), item.arguments),)
 
 
-def recall_response(item: McpApprovalResponse) -> Sequence[Message]:
-    """Only a denial is an answer; after consent, the call's own item has its outcome."""
+def approval_response_to_messages(item: McpApprovalResponse) -> Sequence[Message]:
+    """Only a denial is an answer; after consent, the call's own item has its result."""
     if item.approve:
         return ()
     reason = f": {item.reason}" if item.reason else "."

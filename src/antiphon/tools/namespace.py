@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
-from antiphon.tools.base import Terms
+from antiphon.tools.base import ToolContext
 
 
-def members(group: NamespaceTool, terms: Terms) -> Iterator[tuple[FunctionTool | CustomTool, Terms]]:
-    """The tools of a group, each with its own terms."""
+def members(
+    group: NamespaceTool, context: ToolContext
+) -> Iterator[tuple[FunctionTool | CustomTool, ToolContext]]:
+    """The tools of a group, each with its own context."""
     about = f"About the group '{group.name}': {group.description}" if group.description else ""
     for index, tool in enumerate(group.tools):
-        place = f"{terms.place}.tools[{index}]"
-        yield tool, replace(terms, place=place, namespace=group.name, about="" if index else about)
+        place = f"{context.place}.tools[{index}]"
+        yield tool, replace(context, place=place, namespace=group.name, about="" if index else about)

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Message
+from antiphon.model import Message
 from antiphon.protocol.hosted_items import Program, ProgramOutput
-from antiphon.tools.recall import answered, called
+from antiphon.tools.messages import answered, called
 
 
-def recall_call(item: Program) -> Sequence[Message]:
+def call_to_messages(item: Program) -> Sequence[Message]:
     return (called(item.call_id, "program", {"code": item.code}),)
 
 
-def recall_output(item: ProgramOutput) -> Sequence[Message]:
+def output_to_messages(item: ProgramOutput) -> Sequence[Message]:
     return (answered(item.call_id, item.result),)

@@ -9,18 +9,18 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol import events
 from antiphon.protocol.client_items import CommandOutput, ExitOutcome, ShellAction, ShellCall, ShellCallOutput
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import LocalEnvironment, LocalSkill, ShellTool
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import OpenCall, Owner, Terms
+from antiphon.tools.base import Executor, OpenCall, ToolContext
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.function import refuse_programs
+from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import Piece
-from antiphon.tools.recall import answered, called
 
 NAME = "shell"
 
@@ -45,16 +45,16 @@ _PARAMETERS = {
 }
 
 
-class ShellOfClient:
+class ClientShell:
     """A resolved `shell` tool whose commands the client runs."""
 
-    def __init__(self, tool: ShellTool, terms: Terms) -> None:
-        refuse_programs(tool.allowed_callers, terms)
+    def __init__(self, tool: ShellTool, context: ToolContext) -> None:
+        refuse_programs(tool.allowed_callers, context)
         environment = tool.environment
         if environment is not None and not isinstance(environment, LocalEnvironment):
             raise InvalidRequest(
                 "Shells in containers are not supported by this server yet; use a 'local' environment.",
-                param=f"{terms.place}.environment",
+                param=f"{context.place}.environment",
                 code="unsupported_value",
             )
         self._local = environment is not None
@@ -63,10 +63,10 @@ class ShellOfClient:
     def functions(self) -> Sequence[Function]:
         return (Function(NAME, _ABOUT + _skills(self._skills), _PARAMETERS),)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return False
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -119,7 +119,7 @@ class OpenShellCall(OpenItem):
             "output_index": self.output_index,
             "command_index": len(self.action.commands),
         }
-        self.machine.tell(kind(**place, **members))
+        self.machine.emit(kind(**place, **members))
 
 
 class _ShellCall(WrittenCall):
@@ -159,11 +159,11 @@ def _limit(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and value > 0 else None
 
 
-def recall_call(item: ShellCall) -> Sequence[Message]:
+def call_to_messages(item: ShellCall) -> Sequence[Message]:
     return (called(item.call_id, NAME, item.action),)
 
 
-def recall_output(item: ShellCallOutput) -> Sequence[Message]:
+def output_to_messages(item: ShellCallOutput) -> Sequence[Message]:
     return (answered(item.call_id, "\n".join(_printed(output) for output in item.output)),)
 
 

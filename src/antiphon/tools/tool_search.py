@@ -14,16 +14,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message, TextPart
+from antiphon.model import Function, Message, TextPart
 from antiphon.protocol.hosted_items import ToolSearchCall, ToolSearchOutput
 from antiphon.protocol.tools import CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import Catalog, OpenCall, Outcome, Owner, Terms, Tool
+from antiphon.tools.base import Catalog, Executor, OpenCall, Tool, ToolContext, ToolResult
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.messages import answered, called
 from antiphon.tools.names import offered_name, safe_name
 from antiphon.tools.partial import decode
-from antiphon.tools.recall import answered, called
 
 NAME = "tool_search"
 
@@ -50,14 +50,14 @@ _PATHS = {
 }
 
 
-def resolve(tool: ToolSearchTool, terms: Terms) -> Tool:
+def resolve(tool: ToolSearchTool, context: ToolContext) -> Tool:
     if tool.execution == "client":
-        return ToolSearchOfClient(tool)
-    assert terms.catalog is not None
-    return ToolSearchOfServer(terms.catalog)
+        return ClientToolSearch(tool)
+    assert context.catalog is not None
+    return ServerToolSearch(context.catalog)
 
 
-class ToolSearchOfClient:
+class ClientToolSearch:
     """A resolved `tool_search` tool that the client executes."""
 
     def __init__(self, tool: ToolSearchTool) -> None:
@@ -66,10 +66,10 @@ class ToolSearchOfClient:
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "client"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return True
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -80,7 +80,7 @@ class ToolSearchOfClient:
         return WholeCall(partial(_tell, machine, call_id))
 
 
-class ToolSearchOfServer:
+class ServerToolSearch:
     """A resolved `tool_search` tool that we execute."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -89,10 +89,10 @@ class ToolSearchOfServer:
     def functions(self) -> Sequence[Function]:
         return (Function(NAME, _ABOUT_SERVER + self._catalog.listing(), _PATHS),)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "server"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return True
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -107,11 +107,11 @@ class ToolSearchOfServer:
     def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
         return _SearchCall(machine)
 
-    async def run(self, name: str, arguments: str) -> Outcome:
+    async def run(self, name: str, arguments: str) -> ToolResult:
         value = decode(arguments)
         assert isinstance(value, dict)
         found = self._catalog.find(value["paths"])
-        return Outcome((TextPart(_words(found)),), found)
+        return ToolResult((TextPart(_words(found)),), found)
 
 
 class _SearchCall(WholeCall):
@@ -121,8 +121,8 @@ class _SearchCall(WholeCall):
         super().__init__(partial(_tell, machine, None))
         self._machine = machine
 
-    def conclude(self, outcome: Outcome) -> None:
-        found: Any = outcome.item
+    def conclude(self, result: ToolResult) -> None:
+        found: Any = result.item
         item = ToolSearchOutput(
             id=self._machine.new_id("tool_search_output"),
             execution="server",
@@ -143,12 +143,12 @@ def _tell(machine: Machine, call_id: str | None, arguments: Arguments) -> None:
     machine.open(OpenItem, item).finish(replace(item, arguments=arguments, status="completed"))
 
 
-def recall_call(item: ToolSearchCall) -> Sequence[Message]:
+def call_to_messages(item: ToolSearchCall) -> Sequence[Message]:
     """A search of ours has no call_id: it reads from its output, which has what it found."""
     return (called(item.call_id, NAME, item.arguments),) if item.call_id else ()
 
 
-def recall_output(item: ToolSearchOutput) -> Sequence[Message]:
+def output_to_messages(item: ToolSearchOutput) -> Sequence[Message]:
     """What was found is offered again, so its names will do."""
     if item.call_id:
         return (answered(item.call_id, _words(item.tools)),)

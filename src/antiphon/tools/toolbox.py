@@ -6,16 +6,16 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
 from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
-from antiphon.tools.base import Source, Terms, Tool
+from antiphon.tools.base import Source, Tool, ToolContext
 from antiphon.tools.deferred import Deferred
-from antiphon.tools.function import FunctionOfClient
+from antiphon.tools.function import ClientFunction
 from antiphon.tools.names import safe_name
 from antiphon.tools.registry import resolve, source
 
@@ -38,10 +38,10 @@ class Entry(NamedTuple):
 
 
 class Toolbox:
-    """Tools by the names of their functions, offered on the given terms."""
+    """Tools by the names of their functions, offered with the given context."""
 
-    def __init__(self, tools: Iterable[WireTool] = (), terms: Terms | None = None) -> None:
-        self._terms = replace(terms or Terms(), catalog=self)
+    def __init__(self, tools: Iterable[WireTool] = (), context: ToolContext | None = None) -> None:
+        self._context = replace(context or ToolContext(), catalog=self)
         self._sources: dict[str, Source] = {}
         self._hiding: dict[str, NamespaceTool] = {}
         """The sources whose tools must be searched for, by their labels."""
@@ -52,12 +52,12 @@ class Toolbox:
         self._searches = False
         self._allowed: frozenset[str] | None = None
         for index, wire in enumerate(tools):
-            terms = replace(self._terms, place=f"tools[{index}]")
-            if self._is_source(wire, terms):
+            context = replace(self._context, place=f"tools[{index}]")
+            if self._is_source(wire, context):
                 continue
-            for name, entry in self._entries_of(wire, terms, found=False):
+            for name, entry in self._entries_of(wire, context, found=False):
                 if name in self._entries:
-                    raise _duplicate(name, terms.place)
+                    raise _duplicate(name, context.place)
                 self._entries[name] = entry
 
     def load(self, tools: Iterable[WireTool], place: str, finder: Finder | None = None) -> None:
@@ -65,16 +65,16 @@ class Toolbox:
         One that is there already is replaced, since an item of the context may come again with each
         request. Raises InvalidRequest for what the constructor does."""
         for index, wire in enumerate(tools):
-            terms = replace(self._terms, place=f"{place}.tools[{index}]")
+            context = replace(self._context, place=f"{place}.tools[{index}]")
             if isinstance(wire, McpTool) and finder is not None:
                 self._find_in(wire)
                 continue
-            if self._is_source(wire, terms):
+            if self._is_source(wire, context):
                 continue
             if finder == "server" and isinstance(wire, FunctionTool | CustomTool):
-                terms = replace(terms, namespace=wire.name)
-            for name, entry in self._entries_of(wire, terms, found=finder is not None):
-                self._put(name, entry, terms.place)
+                context = replace(context, namespace=wire.name)
+            for name, entry in self._entries_of(wire, context, found=finder is not None):
+                self._put(name, entry, context.place)
 
     # ---- what the model is offered ----
 
@@ -104,7 +104,7 @@ class Toolbox:
             grouped = (entry for entry in self._entries.values() if entry.namespace or entry.label)
             bare = [entry for entry in grouped if entry.name == name]
             entry = bare[0] if len(bare) == 1 else None
-        return entry.tool if entry else FunctionOfClient(FunctionTool(name=name))
+        return entry.tool if entry else ClientFunction(FunctionTool(name=name))
 
     def named(self, kinds: Sequence[str], name: str | None = None) -> list[str]:
         """The functions of the tools of these types, and with this name if one is given. A name stands for
@@ -183,14 +183,14 @@ class Toolbox:
         known = self._sources.get(request.server_label)
         return known.approved(request) if known else None
 
-    def _is_source(self, wire: WireTool, terms: Terms) -> bool:
-        found = source(wire, terms)
+    def _is_source(self, wire: WireTool, context: ToolContext) -> bool:
+        found = source(wire, context)
         if found is None:
             return False
         if found.label in self._sources:
             raise InvalidRequest(
                 f"Duplicate server label '{found.label}'. Labels of servers must be unique.",
-                param=terms.place,
+                param=context.place,
             )
         self._sources[found.label] = found
         if getattr(wire, "defer_loading", None):
@@ -234,18 +234,18 @@ class Toolbox:
 
     # ---- how they come in ----
 
-    def _entries_of(self, wire: WireTool, terms: Terms, found: bool) -> Iterator[tuple[str, Entry]]:
+    def _entries_of(self, wire: WireTool, context: ToolContext, found: bool) -> Iterator[tuple[str, Entry]]:
         """The functions of an entry of `tools`. What is found need not be searched for again."""
         if isinstance(wire, ToolSearchTool):
             self._searches = True
         group = wire if isinstance(wire, NamespaceTool) else None
-        for member, member_terms in _members(wire, terms):
-            tool = resolve(member, member_terms)
+        for member, member_context in _members(wire, context):
+            tool = resolve(member, member_context)
             hidden = not found and bool(getattr(member, "defer_loading", None))
             for function in tool.functions():
                 if hidden and isinstance(member, FunctionTool | CustomTool):
                     self._deferred[function.name] = Deferred(member, group)
-                yield function.name, _entry(member, member_terms, tool, hidden)
+                yield function.name, _entry(member, member_context, tool, hidden)
 
     def _put(self, name: str, entry: Entry, place: str) -> None:
         before = self._entries.get(name)
@@ -259,16 +259,16 @@ class Toolbox:
         self._entries[name] = entry
 
 
-def _members(wire: WireTool, terms: Terms) -> Iterator[tuple[WireTool, Terms]]:
+def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, ToolContext]]:
     if isinstance(wire, NamespaceTool):
-        yield from namespace.members(wire, terms)
+        yield from namespace.members(wire, context)
     else:
-        yield wire, terms
+        yield wire, context
 
 
-def _entry(wire: BaseTool, terms: Terms, tool: Tool, hidden: bool) -> Entry:
+def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> Entry:
     kind = str(wire.__struct_config__.tag)
-    return Entry(kind, getattr(wire, "name", kind), terms.namespace, tool, hidden)
+    return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden)
 
 
 def _duplicate(name: str, place: str) -> InvalidRequest:

@@ -7,17 +7,19 @@ model could call: Codex sends it so with every request.
 
 from collections.abc import Sequence
 
-from antiphon.backends.base import Function, Message
+from antiphon.model import Function, Message
 from antiphon.protocol.hosted_items import WebSearchCall
 from antiphon.protocol.tools import WebSearchTool
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import OpenCall, Owner, Terms, Tool
-from antiphon.tools.recall import answered, called
-from antiphon.tools.unserved import WEB_SEARCH, Unserved
+from antiphon.tools.base import Executor, OpenCall, Tool, ToolContext
+from antiphon.tools.messages import answered, called
+from antiphon.tools.unsupported import WEB_SEARCH, UnsupportedTool
 
 
-def resolve(tool: WebSearchTool, terms: Terms) -> Tool:
-    return CachedWebSearch() if tool.external_web_access is False else Unserved(WEB_SEARCH, tool, terms)
+def resolve(tool: WebSearchTool, context: ToolContext) -> Tool:
+    return (
+        CachedWebSearch() if tool.external_web_access is False else UnsupportedTool(WEB_SEARCH, tool, context)
+    )
 
 
 class CachedWebSearch:
@@ -26,10 +28,10 @@ class CachedWebSearch:
     def functions(self) -> Sequence[Function]:
         return ()
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "server"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return False
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -39,7 +41,7 @@ class CachedWebSearch:
         raise NotImplementedError("it has no function that could be called")
 
 
-def recall_call(item: WebSearchCall) -> Sequence[Message]:
+def call_to_messages(item: WebSearchCall) -> Sequence[Message]:
     """The answer that the model then wrote has what it found; the call tells what it looked for."""
     call_id = item.id or ""
     return (called(call_id, "web_search", item.action or {}), answered(call_id, item.status or "completed"))

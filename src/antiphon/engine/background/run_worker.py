@@ -11,10 +11,10 @@ import msgspec
 import structlog
 
 from antiphon.context.seal import Seal
+from antiphon.engine.background.journal import Journal
 from antiphon.engine.engine import Engine
-from antiphon.engine.journal import Journal
-from antiphon.engine.prepare import Accepted, Plan
-from antiphon.engine.run import Progress, Resumption, Run, failure
+from antiphon.engine.prepare.preparation import Plan, RunRequest
+from antiphon.engine.run import Checkpoint, Resumption, Run, failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
@@ -27,8 +27,8 @@ from antiphon.webhooks.sender import Webhooks
 
 log = structlog.get_logger()
 
-Stage = Literal["reading", "telling", "ending"]
-"""What a carrier does: it reads what there is, tells more, or writes the end, which nothing stops."""
+Stage = Literal["reading", "writer", "ending"]
+"""What a worker does: it reads what there is, tells more, or writes the end, which nothing stops."""
 
 RUN = "run"
 """What the request of a run is sealed as: it may hold secrets that reach no other place."""
@@ -39,7 +39,7 @@ _INTERRUPTED = ApiError("The run was interrupted too often.")
 _BROKEN = ApiError("The server had an error while processing your request.")
 
 
-class Desk(NamedTuple):
+class WorkerDeps(NamedTuple):
     """What the runs of a process are carried with."""
 
     engine: Engine
@@ -51,28 +51,30 @@ class Desk(NamedTuple):
         return self.engine.store.runs
 
 
-class Begun(NamedTuple):
+class PreparedRun(NamedTuple):
     """A run that was accepted here just now: all that would have to be read again."""
 
     plan: Plan
     log: Sequence[bytes]
 
 
-class Carrier:
+class RunWorker:
     """Carries a claimed run. `seconds`: how long it may take since it was first claimed."""
 
-    def __init__(self, desk: Desk, claim: Claim, seconds: float, begun: Begun | None = None) -> None:
-        self._begun = begun
+    def __init__(
+        self, deps: WorkerDeps, claim: Claim, seconds: float, prepared: PreparedRun | None = None
+    ) -> None:
+        self._prepared = prepared
         self.claim = claim
         self.stage: Stage = "reading"
         self._cancelled = claim.cancelled
         self._left = False
         self._broken = False
-        self._desk = desk
-        self._runs = desk.runs
+        self._deps = deps
+        self._runs = deps.runs
         self._seconds = claim.started_at + seconds - time.time()
         self._clock: asyncio.Timeout | None = None
-        self._progress = msgspec.json.decode(claim.progress or b"{}", type=Progress)
+        self._progress = msgspec.json.decode(claim.progress or b"{}", type=Checkpoint)
         self._run: Run | None = None
 
     def cancel(self, task: asyncio.Task[None]) -> None:
@@ -81,14 +83,14 @@ class Carrier:
             self._cancelled = True
             self._interrupt(task)
 
-    def let_go(self, task: asyncio.Task[None]) -> None:
+    def release(self, task: asyncio.Task[None]) -> None:
         """Leave it to others as it is, unless it is about to end."""
         if not self._left:
             self._left = True
             self._interrupt(task)
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
-        if self.stage == "telling":
+        if self.stage == "writer":
             task.cancel()
 
     async def carry(self) -> Response | None:
@@ -106,8 +108,8 @@ class Carrier:
     async def _resumed(self) -> Resumed:
         """What its log gives; that of hours is read apart, since it takes a while."""
         new_id = partial(new_item_id, owner=self.claim.id)
-        if self._begun is not None:
-            return resume(map(msgspec.json.decode, self._begun.log), new_id)
+        if self._prepared is not None:
+            return resume(map(msgspec.json.decode, self._prepared.log), new_id)
         told = await self._runs.log(self.claim)
         try:
             return await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, told), new_id))
@@ -117,7 +119,7 @@ class Carrier:
 
     async def _unreadable(self) -> Resumed:
         """A machine that can do nothing but end."""
-        found = await self._desk.engine.store.response(self.claim.project, self.claim.id)
+        found = await self._deps.engine.store.response(self.claim.project, self.claim.id)
         if found is None:
             raise LostRun
         self._broken = True
@@ -128,7 +130,7 @@ class Carrier:
     async def _to_the_end(self, fold: Fold) -> Response:
         try:
             if not self._cancelled and not self._machine.ended:
-                self.stage = "telling"
+                self.stage = "writer"
                 async with asyncio.timeout(self._seconds) as self._clock:
                     await self._tell(fold)
         except asyncio.CancelledError:
@@ -155,20 +157,20 @@ class Carrier:
         if self.claim.claims > CLAIMS:
             raise _INTERRUPTED
         from_ = Resumption(self._machine, fold, self._progress)
-        plan = self._begun.plan if self._begun else await self._planned(self._machine.snapshot())
-        self._run = run = self._desk.engine.resumed(plan, from_, self._finish)
+        plan = self._prepared.plan if self._prepared else await self._planned(self._machine.snapshot())
+        self._run = run = self._deps.engine.resumed(plan, from_, self._finish)
         async with aclosing(run.steps()) as steps:
             async for _ in steps:
                 await self._journal.write(run.drain(), run)
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""
-        request = self._desk.seal.open(self.claim.project, RUN, self.claim.request.decode())
+        request = self._deps.seal.open(self.claim.project, RUN, self.claim.request.decode())
         if request is None:
             raise ApiError("The run was accepted with another sealing key, and cannot be gone on with.")
-        accepted = msgspec.json.decode(request, type=Accepted)
+        accepted = msgspec.json.decode(request, type=RunRequest)
         stored = await self._runs.context(self.claim)
-        return await self._desk.engine.planned_again(self.claim.project, accepted, stored, response)
+        return await self._deps.engine.planned_again(self.claim.project, accepted, stored, response)
 
     async def _cancel(self) -> None:
         """It ends as cancelled, unless it had just ended by itself."""
@@ -189,12 +191,12 @@ class Carrier:
         if self._clock is not None:
             with suppress(RuntimeError):  # it is over, or just runs out
                 self._clock.reschedule(None)
-        deliveries = self._desk.webhooks.deliveries_for(
+        deliveries = self._deps.webhooks.deliveries_for(
             self.claim.project, response.id, response.status, time.time()
         )
         told = self._run.drain() if self._run else self._machine.drain()
         await self._journal.finish(response, told, deliveries)
-        self._desk.webhooks.wake()
+        self._deps.webhooks.wake()
 
     async def _hand_over(self) -> None:
         """What was told is kept for who goes on."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Function, TextPart
+from antiphon.model import Function, TextPart
 from antiphon.protocol.hosted_items import (
     CodeInterpreterCall,
     FileSearchCall,
@@ -21,7 +21,7 @@ from antiphon.protocol.hosted_items import (
 from antiphon.protocol.item import StatusItem
 from antiphon.protocol.tools import BaseTool
 from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import Outcome, Owner, Terms
+from antiphon.tools.base import Executor, ToolContext, ToolResult
 from antiphon.tools.partial import decode
 
 
@@ -67,10 +67,10 @@ IMAGE_GENERATION = Kind(
 )
 
 
-class Unserved:
+class UnsupportedTool:
     """A tool of such a type."""
 
-    def __init__(self, kind: Kind, _tool: BaseTool, _terms: Terms) -> None:
+    def __init__(self, kind: Kind, _tool: BaseTool, _context: ToolContext) -> None:
         self.kind = kind
 
     def functions(self) -> Sequence[Function]:
@@ -78,10 +78,10 @@ class Unserved:
         parameters = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
         return (Function(self.kind.name, self.kind.about, parameters),)
 
-    def owner(self, name: str) -> Owner:
+    def executor(self, name: str) -> Executor:
         return "server"
 
-    def holds(self, name: str) -> bool:
+    def buffers(self, name: str) -> bool:
         return False
 
     def check(self, name: str, arguments: str) -> str | None:
@@ -91,9 +91,9 @@ class Unserved:
         item = self.kind.item.stored(machine.new_id)
         return FailingCall(machine.open(OpenItem, item), item, self.kind)
 
-    async def run(self, name: str, arguments: str) -> Outcome:
+    async def run(self, name: str, arguments: str) -> ToolResult:
         said = f"The tool {self.kind.name} is not available on this server. Go on without it, and say so."
-        return Outcome((TextPart(said),))
+        return ToolResult((TextPart(said),))
 
 
 class FailingCall:
@@ -111,12 +111,12 @@ class FailingCall:
     def close(self, status: ItemStatus = "completed") -> None:
         """Nothing more is told before it fails."""
 
-    def conclude(self, outcome: Outcome) -> None:
+    def conclude(self, result: ToolResult) -> None:
         value = decode("".join(self._pieces))
         asked = str(value.get(self._kind.argument, "")) if isinstance(value, dict) else ""
         self._handle.finish(replace(self._kind.told(self._item, asked), status="failed"))
 
 
-def unserved(kind: Kind) -> Callable[[BaseTool, Terms], Unserved]:
+def unsupported(kind: Kind) -> Callable[[BaseTool, ToolContext], UnsupportedTool]:
     """What resolves tools of the type."""
-    return partial(Unserved, kind)
+    return partial(UnsupportedTool, kind)

@@ -1,6 +1,6 @@
 """What `tool_choice` means for the turn: which functions are offered, and how the model may use them."""
 
-from antiphon.backends.base import Choice, NamedFunction
+from antiphon.model import Choice, NamedFunction
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tool_choice import (
     AllowedTool,
@@ -12,7 +12,7 @@ from antiphon.protocol.tool_choice import (
     ToolChoice,
 )
 from antiphon.tools.toolbox import Toolbox
-from antiphon.tools.unserved import Unserved
+from antiphon.tools.unsupported import UnsupportedTool
 
 _COMPUTERS = ("computer", "computer_use_preview")
 _SAME = {"computer_use": _COMPUTERS, "computer": _COMPUTERS, "computer_use_preview": _COMPUTERS}
@@ -39,7 +39,7 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         return "required"
     if len(names) > 1:
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
-    if isinstance(toolbox.tool(names[0]), Unserved):
+    if isinstance(toolbox.tool(names[0]), UnsupportedTool):
         message = f"Tool choice '{names[0]}' cannot be required: this server does not run it yet."
         raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
     toolbox.reveal(names)

@@ -10,26 +10,26 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Format, JsonSchema, Sampling, Turn
 from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import Transcript
-from antiphon.engine.abandoned import finished, without_abandoned
-from antiphon.engine.approvals import Consent, approved_in, check_approvals, decided
-from antiphon.engine.choice import check_choice, resolve_choice
+from antiphon.engine.calling.model_caller import ModelCaller
+from antiphon.engine.calling.structured import check_format
+from antiphon.engine.calling.truncation import count
 from antiphon.engine.compaction import since_compaction
-from antiphon.engine.configuration import configured
-from antiphon.engine.fitting import count
-from antiphon.engine.leading import leading
 from antiphon.engine.memory import Memory
-from antiphon.engine.pairing import check_namespaces, check_pairs, with_call_ids
-from antiphon.engine.prompts import said_by_prompt
-from antiphon.engine.refusals import check_capable, check_supported, wants_logprobs
-from antiphon.engine.structured import check_format
-from antiphon.engine.voice import Voice
+from antiphon.engine.prepare.approvals import Consent, approved_in, check_approvals, decided
+from antiphon.engine.prepare.call_outputs import check_namespaces, check_pairs, with_call_ids
+from antiphon.engine.prepare.configuration import configured
+from antiphon.engine.prepare.interrupted import finished, without_abandoned
+from antiphon.engine.prepare.prompts import said_by_prompt
+from antiphon.engine.prepare.system_messages import system_messages
+from antiphon.engine.prepare.tool_choice import check_choice, resolve_choice
+from antiphon.engine.prepare.unsupported import check_capable, check_supported, wants_logprobs
+from antiphon.model import Backend, Format, JsonSchema, Sampling, Turn
+from antiphon.protocol.error_messages import duplicate_id
 from antiphon.protocol.errors import InvalidRequest, NotFound
-from antiphon.protocol.faults import duplicate_id
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.hosted_items import McpListTools
 from antiphon.protocol.ids import new_item_id, new_response_id
@@ -50,8 +50,8 @@ from antiphon.protocol.tools import McpTool, Tool
 from antiphon.protocol.wire import Wire, encode
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
-from antiphon.tools.base import Means, Terms
-from antiphon.tools.registry import recall, recall_without_images
+from antiphon.tools.base import ToolContext, ToolResources
+from antiphon.tools.registry import to_messages, to_messages_without_images
 from antiphon.tools.toolbox import Toolbox
 
 DEFAULT_WINDOW = 128_000
@@ -67,7 +67,7 @@ class Plan:
     response: Response
     new_id: NewId
     backend: Backend
-    voice: Voice
+    caller: ModelCaller
     """How the backend is asked for the answer."""
     toolbox: Toolbox
     turn: Turn
@@ -86,11 +86,11 @@ class Plan:
     they have grown past a threshold."""
     only_compacts: bool = False
     """Whether the compaction is all that was asked for."""
-    carried: bool = False
+    history_unsaved: bool = False
     """Whether the history is stored nowhere: then it is kept as part of the input."""
-    said: Sequence[Item] = ()
+    output_so_far: Sequence[Item] = ()
     """The response's own output so far, when it goes on after a crash."""
-    brought: Sequence[AdditionalTools] = ()
+    inline_tools: Sequence[AdditionalTools] = ()
     """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
 
     @property
@@ -119,28 +119,28 @@ class _Context:
     """Where a request stands: what came before, and what it brings."""
 
     history: Sequence[Item]
-    given: Sequence[Item]
+    input: Sequence[Item]
     prompted: Sequence[Item] | None
     """What its prompt template says."""
     trigger: int | None
     """How many of the items stand before a `compaction_trigger`."""
     only_compacts: bool
     """Whether nothing stands behind it."""
-    carried: bool = False
+    history_unsaved: bool = False
     """Whether the history is stored nowhere."""
-    said: Sequence[Item] = ()
+    output_so_far: Sequence[Item] = ()
     """The response's own output so far."""
-    brought: Sequence[AdditionalTools] = ()
+    inline_tools: Sequence[AdditionalTools] = ()
     """Those of the given items that bring tools, as they came."""
 
     @property
     def items(self) -> Sequence[Item]:
-        return (*self.history, *self.given)
+        return (*self.history, *self.input)
 
     @property
     def compacted(self) -> int:
         """How much of what was said ends with the compaction that was asked for; 0: it was not made."""
-        for end, item in enumerate(self.said, 1):
+        for end, item in enumerate(self.output_so_far, 1):
             if isinstance(item, Compaction) and item.encrypted_content:
                 return end
         return 0
@@ -149,19 +149,19 @@ class _Context:
     def whole(self) -> Sequence[Item]:
         """All that the model reads, in its order: a compaction stands where it was asked for."""
         if self.trigger is None:
-            return (*self.items, *self.said)
+            return (*self.items, *self.output_so_far)
         before, after = self.items[: self.trigger], self.items[self.trigger :]
-        return (*before, *self.said[: self.compacted], *after, *self.said[self.compacted :])
+        return (*before, *self.output_so_far[: self.compacted], *after, *self.output_so_far[self.compacted :])
 
 
-class Accepted(Wire):
+class RunRequest(Wire):
     """What is kept of a request that runs in the background, beside its items."""
 
     request: CreateResponse
     """Without its input."""
     trigger: int | None = None
     only_compacts: bool = False
-    brought: list[AdditionalTools] = msgspec.field(default_factory=list)
+    inline_tools: list[AdditionalTools] = msgspec.field(default_factory=list)
     """Items of the input that bring tools: these may have secrets."""
 
 
@@ -169,20 +169,25 @@ class Preparation:
     """Makes plans. Reads the store; writes nothing."""
 
     def __init__(
-        self, router: Router, store: Store, seal: Seal, attachments: Attachments, means: Means | None = None
+        self,
+        router: Router,
+        store: Store,
+        seal: Seal,
+        attachments: Attachments,
+        resources: ToolResources | None = None,
     ) -> None:
         self._router = router
         self._store = store
         self._seal = seal
         self._attachments = attachments
-        self._means = means or Means()
+        self._resources = resources or ToolResources()
 
     async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
         """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
-        toolbox = Toolbox(request.tools or (), self._terms(project, route))
+        toolbox = Toolbox(request.tools or (), self._tool_context(project, route))
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await self._context(project, parsed, new_id, memory)
@@ -198,20 +203,20 @@ class Preparation:
         plan.trigger = await _compaction_point(request, route, plan.turn, context)
         return plan
 
-    async def resume(self, project: str, accepted: Accepted, stored: Stored, response: Response) -> Plan:
+    async def resume(self, project: str, accepted: RunRequest, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on: it was checked when it was accepted, and `response` has the
         output that there is. Raises ApiError for what is no longer as it was."""
         request = accepted.request
         route = self._router.resolve(request.model)
-        toolbox = Toolbox(request.tools or (), self._terms(project, route))
+        toolbox = Toolbox(request.tools or (), self._tool_context(project, route))
         context = _Context(
             history=[decode_stored(row) for row in stored.history],
-            given=[decode_stored(row) for row in stored.input],
+            input=[decode_stored(row) for row in stored.input],
             prompted=_prompted(request, response),
             trigger=accepted.trigger,
             only_compacts=accepted.only_compacts,
-            said=finished(response.output),
-            brought=accepted.brought,
+            output_so_far=finished(response.output),
+            inline_tools=accepted.inline_tools,
         )
         request = configured(request, context.items)
         _load(toolbox, context)
@@ -228,7 +233,7 @@ class Preparation:
         context: "_Context",
         response: Response,
     ) -> Plan:
-        approved = approved_in(toolbox, (*context.history, *context.said), context.given)
+        approved = approved_in(toolbox, (*context.history, *context.output_so_far), context.input)
         read = await self._reader(project, request, route, toolbox, context)
         turn = read(context.whole)
         check_capable(request, turn, route.capabilities)
@@ -238,24 +243,24 @@ class Preparation:
             response=response,
             new_id=partial(new_item_id, owner=response.id),
             backend=route.backend,
-            voice=Voice(route, response, led=len(read(()).messages)),
+            caller=ModelCaller(route, response, pinned=len(read(()).messages)),
             toolbox=toolbox,
             turn=turn,
             read=read,
             offer=_offer(request, toolbox),
             approved=approved,
             history=context.history,
-            input=context.given,
+            input=context.input,
             only_compacts=context.only_compacts,
-            carried=context.carried,
-            said=context.said,
-            brought=context.brought,
+            history_unsaved=context.history_unsaved,
+            output_so_far=context.output_so_far,
+            inline_tools=context.inline_tools,
         )
 
-    def _terms(self, project: str, route: Route) -> Terms:
+    def _tool_context(self, project: str, route: Route) -> ToolContext:
         can = route.capabilities
-        return Terms(
-            checks_strict=not can.strict_tools, means=self._means, project=project, images=can.images
+        return ToolContext(
+            checks_strict=not can.strict_tools, resources=self._resources, project=project, images=can.images
         )
 
     async def _context(
@@ -263,7 +268,7 @@ class Preparation:
     ) -> "_Context":
         """Where the request stands. The lookups come in the API's order of checks."""
         request = parsed.request
-        remembered = memory.recall(request.previous_response_id or "") if memory else None
+        remembered = memory.to_messages(request.previous_response_id or "") if memory else None
         history = remembered or await self._conversation(project, request)
         prompted = await said_by_prompt(self._store, project, request)
         if remembered is None:
@@ -281,23 +286,23 @@ class Preparation:
             prompted,
             trigger,
             only_compacts=trigger == len(history) + len(given),
-            carried=remembered is not None,
-            brought=[item for item in plain if isinstance(item, AdditionalTools)],
+            history_unsaved=remembered is not None,
+            inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
         )
 
     async def _reader(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: "_Context"
     ) -> Callable[[Sequence[Item]], Turn]:
         to_read = (*(context.prompted or ()), *since_compaction(context.whole))
-        attached = await self._attachments.resolve(project, to_read, context.given, route.capabilities)
-        reads = recall if route.capabilities.images else recall_without_images
+        attached = await self._attachments.resolve(project, to_read, context.input, route.capabilities)
+        reads = to_messages if route.capabilities.images else to_messages_without_images
         transcript = Transcript(reads, partial(self._seal.open, project), attached)
         check_choice(request.tool_choice, toolbox)
         choice = "auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox)
         shown_reasoning = (request.reasoning and request.reasoning.context) or "auto"
         empty = Turn(
             model=route.model,
-            messages=leading(request, context.prompted, route.capabilities, transcript.read),
+            messages=system_messages(request, context.prompted, route.capabilities, transcript.read),
             choice=choice,
             parallel=request.parallel_tool_calls is not False,
             format=_format(request),
@@ -408,11 +413,11 @@ def _load(toolbox: Toolbox, context: _Context) -> None:
     """Offer the tools that items of the context bring, and those that were found."""
     places = [
         *("input" for _ in context.history),
-        *(f"input[{index}]" for index in range(len(context.given))),
-        *("output" for _ in context.said),
+        *(f"input[{index}]" for index in range(len(context.input))),
+        *("output" for _ in context.output_so_far),
     ]
-    brought = iter(context.brought)
-    for item, place in zip((*context.items, *context.said), places, strict=True):
+    brought = iter(context.inline_tools)
+    for item, place in zip((*context.items, *context.output_so_far), places, strict=True):
         if isinstance(item, AdditionalTools) and place == "input":
             toolbox.load((tool for tool in item.tools if not _lacks_secrets(tool)), place)
         elif isinstance(item, AdditionalTools):

@@ -7,7 +7,7 @@ from typing import Self
 from antiphon.protocol.events import Event
 
 
-class Pulse:
+class KeepAlive:
     """While its block runs, sends what `ask` gives whenever nothing was sent for `seconds`."""
 
     def __init__(

@@ -9,11 +9,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
-from antiphon.mcp.faults import EXCHANGE
+from antiphon.mcp.errors import EXCHANGE
 
 
 @contextlib.asynccontextmanager
-async def tapped(transport: Any, over: Callable[[], None]) -> AsyncGenerator[Any, None]:
+async def monitored(transport: Any, over: Callable[[], None]) -> AsyncGenerator[Any, None]:
     """The transport; `over` is called when the server will not say any more."""
     async with transport as (read, write):
         yield _Incoming(read, over), _Outgoing(write)

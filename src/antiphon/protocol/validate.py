@@ -19,19 +19,19 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, Union, get_args
 import msgspec
 from msgspec import Meta
 
-from antiphon.protocol import faults
+from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, one_of
 from antiphon.protocol.expectations import ALLOWED_MEMBERS, EXPECTED, FAMILIES, NAMED_ITEMS, NAMED_VALUES
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import MESSAGE_ROLES, item_class
 
 
-def examine(value: object, kind: Any, path: str = "", *, drop_unknown: bool = False) -> None:
+def validate(value: object, kind: Any, path: str = "", *, drop_unknown: bool = False) -> None:
     """Raise `InvalidRequest` for the first fault of a JSON value that should be a `kind`.
 
     With `drop_unknown`, members that the types don't know are taken out of the value instead.
     """
-    _look(value, _forms(kind), _Place(path, drop_unknown))
+    _check(value, _forms(kind), _Place(path, drop_unknown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,18 @@ class _Form(Protocol):
     def fits(self, value: object) -> bool:
         """Whether the value is of this kind; what it holds may still be wrong."""
 
-    def look(self, value: Any, place: _Place) -> None:
+    def check(self, value: Any, place: _Place) -> None:
         """Raise the first fault of a value that fits."""
 
 
 _Forms: TypeAlias = tuple[_Form, ...]
 
 
-def _look(value: object, forms: _Forms, place: _Place) -> None:
+def _check(value: object, forms: _Forms, place: _Place) -> None:
     for form in forms:
         if form.fits(value):
-            return form.look(value, place)
-    raise faults.wrong_type(place.path, _expected(forms, value, place), value)
+            return form.check(value, place)
+    raise error_messages.wrong_type(place.path, _expected(forms, value, place), value)
 
 
 def _expected(forms: _Forms, value: object, place: _Place) -> str:
@@ -116,7 +116,7 @@ class _Simple:
     def fits(self, value: object) -> bool:
         return type(value) in self.kinds
 
-    def look(self, value: object, place: _Place) -> None:
+    def check(self, value: object, place: _Place) -> None:
         pass
 
 
@@ -138,9 +138,9 @@ class _Number:
     def fits(self, value: object) -> bool:
         return type(value) in self.kinds
 
-    def look(self, value: float, place: _Place) -> None:
+    def check(self, value: float, place: _Place) -> None:
         for limit, sign in self._crossed(value):
-            raise faults.number_out_of_range(place.path, value, limit, sign, self.noun)
+            raise error_messages.number_out_of_range(place.path, value, limit, sign, self.noun)
 
     def _crossed(self, value: float) -> Iterable[tuple[float, str]]:
         for meta in self.limits:
@@ -158,18 +158,18 @@ class _Text:
     def fits(self, value: object) -> bool:
         return isinstance(value, str)
 
-    def look(self, value: str, place: _Place) -> None:
+    def check(self, value: str, place: _Place) -> None:
         for meta in self.limits:
-            _look_at_length(value, meta, place, "string")
+            _check_length(value, meta, place, "string")
             if meta.pattern is not None and not re.search(meta.pattern, value):
-                raise faults.wrong_pattern(place.path, meta.pattern)
+                raise error_messages.wrong_pattern(place.path, meta.pattern)
 
 
-def _look_at_length(value: str | list[Any], meta: Meta, place: _Place, noun: str) -> None:
+def _check_length(value: str | list[Any], meta: Meta, place: _Place, noun: str) -> None:
     if meta.max_length is not None and len(value) > meta.max_length:
-        raise faults.too_long(place.path, value, meta.max_length, noun)
+        raise error_messages.too_long(place.path, value, meta.max_length, noun)
     if meta.min_length is not None and len(value) < meta.min_length:
-        raise faults.too_short(place.path, value, meta.min_length, noun)
+        raise error_messages.too_short(place.path, value, meta.min_length, noun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,9 @@ class _Values:
     def fits(self, value: object) -> bool:
         return isinstance(value, str)
 
-    def look(self, value: str, place: _Place) -> None:
+    def check(self, value: str, place: _Place) -> None:
         if value not in self.values:
-            raise faults.wrong_value(place.path, value, self.named)
+            raise error_messages.wrong_value(place.path, value, self.named)
 
 
 # ---- forms that hold others -------------------------------------------------------------------------
@@ -209,11 +209,11 @@ class _Array:
     def fits(self, value: object) -> bool:
         return isinstance(value, list)
 
-    def look(self, value: list[Any], place: _Place) -> None:
+    def check(self, value: list[Any], place: _Place) -> None:
         for meta in self.limits:
-            _look_at_length(value, meta, place, "array")
+            _check_length(value, meta, place, "array")
         for index, item in enumerate(value):
-            _look(item, self.items, place.element(index))
+            _check(item, self.items, place.element(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +228,18 @@ class _Table:
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def look(self, value: dict[str, Any], place: _Place) -> None:
+    def check(self, value: dict[str, Any], place: _Place) -> None:
         for meta in self.limits:
             if meta.max_length is not None and len(value) > meta.max_length:
-                raise faults.too_many_properties(place.path, len(value), meta.max_length)
+                raise error_messages.too_many_properties(place.path, len(value), meta.max_length)
         for name, held in value.items():
-            self._look_at_name(name, place)
-            _look(held, self.values, place.member(name))
+            self._check_name(name, place)
+            _check(held, self.values, place.member(name))
 
-    def _look_at_name(self, name: str, place: _Place) -> None:
+    def _check_name(self, name: str, place: _Place) -> None:
         for meta in self.key_limits:
             if meta.max_length is not None and len(name) > meta.max_length:
-                raise faults.name_too_long(place.path, name, meta.max_length)
+                raise error_messages.name_too_long(place.path, name, meta.max_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +252,16 @@ class _Objects:
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def look(self, value: dict[str, Any], place: _Place) -> None:
+    def check(self, value: dict[str, Any], place: _Place) -> None:
         kind = self._kind(value, place)
         members = _members(kind)
         for name, member in members.items():
             if member.required and name not in value:
-                raise faults.missing(place.member(name).path)
-        self._look_for_unknown(value, kind, place)
+                raise error_messages.missing(place.member(name).path)
+        self._check_unknown(value, kind, place)
         for name, member in members.items():
             if name in value:
-                _look(value[name], member.forms, place.member(name))
+                _check(value[name], member.forms, place.member(name))
 
     def _kind(self, value: dict[str, Any], place: _Place) -> type[msgspec.Struct]:
         tag_name = self.kinds[0].__struct_config__.tag_field
@@ -270,7 +270,7 @@ class _Objects:
         if tag_name not in value:
             if len(self.kinds) == 1:
                 return self.kinds[0]
-            raise faults.missing(place.member(tag_name).path)
+            raise error_messages.missing(place.member(tag_name).path)
         tag = value[tag_name]
         for kind in self.kinds:
             if isinstance(tag, str) and tag == _tag(kind):
@@ -282,17 +282,19 @@ class _Objects:
         allowed = tuple(_tag(kind) for kind in self.kinds)
         family = next((names for base, names in FAMILIES.items() if issubclass(self.kinds[0], base)), None)
         if family is None:
-            return faults.wrong_value(place.member(tag_name).path, tag, allowed)
+            return error_messages.wrong_value(place.member(tag_name).path, tag, allowed)
         if tag in family:
-            return faults.wrong_value(place.path, tag, ALLOWED_MEMBERS.get(frozenset(allowed), allowed))
-        return faults.wrong_value(place.member(tag_name).path, tag, family)
+            return error_messages.wrong_value(
+                place.path, tag, ALLOWED_MEMBERS.get(frozenset(allowed), allowed)
+            )
+        return error_messages.wrong_value(place.member(tag_name).path, tag, family)
 
-    def _look_for_unknown(self, value: dict[str, Any], kind: type[msgspec.Struct], place: _Place) -> None:
+    def _check_unknown(self, value: dict[str, Any], kind: type[msgspec.Struct], place: _Place) -> None:
         known = {*_members(kind), kind.__struct_config__.tag_field}
         for name in [name for name in value if name not in known]:
             if not place.drop_unknown:
                 could_be = () if place.path else (other for other in _members(kind) if other not in value)
-                raise faults.unknown(place.member(name).path, could_be)
+                raise error_messages.unknown(place.member(name).path, could_be)
             del value[name]
 
 
@@ -304,16 +306,16 @@ class _InputItem:
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def look(self, value: dict[str, Any], place: _Place) -> None:
+    def check(self, value: dict[str, Any], place: _Place) -> None:
         kind = item_class(value)
         if kind is None:
             raise self._wrong_type(value, place)
-        _Objects((kind,)).look(value, place)
+        _Objects((kind,)).check(value, place)
 
     def _wrong_type(self, value: dict[str, Any], place: _Place) -> InvalidRequest:
         if value.get("type", "message") == "message":
-            return faults.wrong_value(place.path, value.get("role"), MESSAGE_ROLES)
-        return faults.wrong_value(place.path, value["type"], NAMED_ITEMS)
+            return error_messages.wrong_value(place.path, value.get("role"), MESSAGE_ROLES)
+        return error_messages.wrong_value(place.path, value["type"], NAMED_ITEMS)
 
 
 # ---- reading types ----------------------------------------------------------------------------------

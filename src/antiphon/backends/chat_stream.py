@@ -5,7 +5,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from antiphon.backends.base import (
+from antiphon.backends.calls import CallPiece, Calls, FunctionPiece
+from antiphon.backends.think import ThinkSplitter
+from antiphon.backends.upstream_errors import told_in_stream
+from antiphon.model import (
     AudioDelta,
     Delta,
     Finished,
@@ -14,9 +17,6 @@ from antiphon.backends.base import (
     TextDelta,
     UsageDelta,
 )
-from antiphon.backends.calls import CallPiece, Calls, FunctionPiece
-from antiphon.backends.faults import told_in_stream
-from antiphon.backends.think import ThinkSplitter
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import ApiError, UpstreamError
 
@@ -100,7 +100,7 @@ _FAULTS = frozenset({"error", "abort", "insufficient_system_resource"})
 # ---- the reader -------------------------------------------------------------------------------------
 
 
-class Answer:
+class ChatStreamParser:
     """Reads one answer. `ended` is true once Finished was told."""
 
     __slots__ = ("_calls", "_phrases", "_reason", "_think", "_top", "_usage", "ended", "fault")

@@ -37,7 +37,7 @@ VERSION = b"2020-10-01"
 """What the real API calls its version (BEHAVIOURS.md 1.9)."""
 
 
-class Edge:
+class ApiMiddleware:
     """Wraps the routes. `projects` maps hashed keys to projects; without any, every key is welcome."""
 
     def __init__(self, routes: ASGIApp, projects: Mapping[str, str]) -> None:

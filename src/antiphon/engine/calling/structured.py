@@ -8,12 +8,13 @@ times. Then the response fails in words: what does not fit is never told.
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.base import (
+from antiphon.engine.calling.summary import plus
+from antiphon.model import (
     Backend,
     CallStarted,
     Capabilities,
@@ -28,7 +29,6 @@ from antiphon.backends.base import (
     Turn,
     UsageDelta,
 )
-from antiphon.engine.summary import plus
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 from antiphon.protocol.request import CreateResponse, JsonSchemaFormat
 from antiphon.protocol.wire import JsonObject, encode
@@ -114,7 +114,7 @@ async def stream(backend: Backend, can: Capabilities, turn: Turn) -> AsyncGenera
     fault = ""
     for _ in range(REPAIRS + 1):
         answer = _Held(answer)
-        async with aclosing(cast(AsyncGenerator[Sequence[Delta], None], backend.stream(turn))) as deltas:
+        async with aclosing(backend.stream(turn)) as deltas:
             async for batch in deltas:
                 if told := answer.take(batch):
                     yield told

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from antiphon.backends.base import AudioPart, Capabilities, FilePart, ImagePart, Turn
+from antiphon.model import AudioPart, Capabilities, FilePart, ImagePart, Turn
+from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.faults import unsupported
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.request import CreateResponse
 

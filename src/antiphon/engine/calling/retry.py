@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-from antiphon.backends.base import Delta
+from antiphon.model import Delta
 from antiphon.protocol.errors import ApiError, RateLimited
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -15,7 +15,7 @@ LONGEST = 300.0
 Deltas = AsyncGenerator[Sequence[Delta], None]
 
 
-async def patient(ask: Callable[[], Deltas], pauses: Sequence[float] = PAUSES) -> Deltas:
+async def with_retries(ask: Callable[[], Deltas], pauses: Sequence[float] = PAUSES) -> Deltas:
     """The answer of a model that may have to be asked several times before it says anything. Raises the
     ApiError with which it is given up."""
     for pause in (*pauses, None):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from antiphon.backends.base import TextDelta
-from antiphon.engine.patience import Deltas, patient
+from antiphon.engine.calling.retry import Deltas, with_retries
+from antiphon.model import TextDelta
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
 
 BUSY = RateLimited("Slow down.", code="rate_limit_exceeded")
@@ -32,7 +32,7 @@ class Model:
 
 
 async def asked(model: Model, attempts: int) -> int:
-    said = [delta async for batch in patient(model.__call__, (0.0,) * (attempts - 1)) for delta in batch]
+    said = [delta async for batch in with_retries(model.__call__, (0.0,) * (attempts - 1)) for delta in batch]
     assert said == [TextDelta("Hello")]
     return model.asked
 

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
-from antiphon.engine.carrier import RUN, Begun, Carrier, Desk
+from antiphon.engine.background.run_worker import RUN, PreparedRun, RunWorker, WorkerDeps
 from antiphon.engine.engine import Engine
-from antiphon.engine.prepare import Accepted, Plan
+from antiphon.engine.prepare.preparation import Plan, RunRequest
 from antiphon.engine.run import rows, without_output
 from antiphon.protocol.errors import RateLimited
 from antiphon.protocol.ids import new_request_id
@@ -38,7 +38,7 @@ WATCH = 0.25
 IDLE = 1.0
 """Seconds in which it finds out that a run waits that another process accepted or left."""
 RETRY_AFTER = 10.0
-PATIENCE = 15.0
+CANCEL_TIMEOUT = 15.0
 """Seconds that a cancellation is waited for: longer than a lease."""
 
 
@@ -64,19 +64,19 @@ class Background:
         capacity: Capacity,
         ended: Callable[[Response], None],
     ) -> None:
-        self._desk = Desk(engine, seal, webhooks)
-        self._runs = self._desk.runs
+        self._deps = WorkerDeps(engine, seal, webhooks)
+        self._runs = self._deps.runs
         self._capacity = capacity
         self._ended = ended
         self._owner = new_request_id()
-        self._carried: dict[str, tuple[Carrier, asyncio.Task[None]]] = {}
+        self._carried: dict[str, tuple[RunWorker, asyncio.Task[None]]] = {}
         self._coming = 0
         """Runs that are just being accepted, of which each may be ours."""
         self._awake = asyncio.Event()
 
     async def accept(self, project: str, parsed: Parsed) -> Response:
         """Write a request down; durable when this returns the response, queued. Raises ApiError."""
-        async with self._desk.engine.planned(project, parsed) as plan:
+        async with self._deps.engine.planned(project, parsed) as plan:
             machine = Machine(plan.response, plan.new_id)
             machine.create()
             told = [encode(event) for event in machine.drain()]
@@ -89,7 +89,7 @@ class Background:
             )
             claim = await self._accepted(project, run)
         if claim is not None:
-            self._take(claim, Begun(plan, told))
+            self._take(claim, PreparedRun(plan, told))
         else:
             self._awake.set()
         return response
@@ -117,10 +117,10 @@ class Background:
         if not await self._runs.cancel(project, response_id):
             return
         if response_id in self._carried:
-            carrier, task = self._carried[response_id]
-            carrier.cancel(task)
+            worker, task = self._carried[response_id]
+            worker.cancel(task)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CANCEL_TIMEOUT):
                 await self._until_ended(project, response_id)
 
     async def _until_ended(self, project: str, response_id: str) -> None:
@@ -141,8 +141,8 @@ class Background:
         finally:
             for task in tasks:
                 task.cancel()
-            for carrier, carrying in self._carried.values():
-                carrier.let_go(carrying)
+            for worker, carrying in self._carried.values():
+                worker.release(carrying)
             carried = [task for _, task in self._carried.values()]
             await asyncio.gather(*tasks, *carried, return_exceptions=True)
             await self._runs.release(self._owner)
@@ -163,22 +163,22 @@ class Background:
                 async with asyncio.timeout(IDLE):
                     await self._awake.wait()
 
-    def _take(self, claim: Claim, begun: Begun | None = None) -> None:
+    def _take(self, claim: Claim, prepared: PreparedRun | None = None) -> None:
         if claim.id in self._carried:
             return  # our own, whose lease we renewed too late
-        carrier = Carrier(self._desk, claim, self._capacity.seconds, begun)
-        self._carried[claim.id] = carrier, asyncio.create_task(self._carry(carrier))
+        worker = RunWorker(self._deps, claim, self._capacity.seconds, prepared)
+        self._carried[claim.id] = worker, asyncio.create_task(self._carry(worker))
 
-    async def _carry(self, carrier: Carrier) -> None:
+    async def _carry(self, worker: RunWorker) -> None:
         try:
-            response = await carrier.carry()
+            response = await worker.carry()
             if response is not None:
                 self._ended(response)
         except Exception:
             # Nobody renews the lease now: another claim tries again.
-            log.exception("run could not be carried", response_id=carrier.claim.id)
+            log.exception("run could not be carried", response_id=worker.claim.id)
         finally:
-            del self._carried[carrier.claim.id]
+            del self._carried[worker.claim.id]
             self._awake.set()
 
     async def _watch(self) -> None:
@@ -199,17 +199,17 @@ class Background:
 
     async def _look(self) -> None:
         held = await self._runs.held(self._owner)
-        for response_id, (carrier, task) in self._carried.items():
+        for response_id, (worker, task) in self._carried.items():
             if held.get(response_id):
-                carrier.cancel(task)
+                worker.cancel(task)
             elif response_id not in held:
-                carrier.let_go(task)  # deleted, or taken over
+                worker.release(task)  # deleted, or taken over
 
     def _sealed(self, project: str, parsed: Parsed, plan: Plan) -> bytes:
-        accepted = Accepted(
-            replace(parsed.request, input=""), plan.trigger, plan.only_compacts, list(plan.brought)
+        accepted = RunRequest(
+            replace(parsed.request, input=""), plan.trigger, plan.only_compacts, list(plan.inline_tools)
         )
-        return self._desk.seal.seal(project, RUN, encode(accepted).decode()).encode()
+        return self._deps.seal.seal(project, RUN, encode(accepted).decode()).encode()
 
 
 def _row(plan: Plan, response: Response) -> ResponseRow:

@@ -8,12 +8,11 @@ nothing: the reasoning is told as its own summary, word for word.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import cast
 
 import structlog
 from msgspec.structs import replace
 
-from antiphon.backends.base import (
+from antiphon.model import (
     Backend,
     Delta,
     Finished,
@@ -105,9 +104,7 @@ class Summarizer:
             yield [SummaryDelta(reasoning)]
 
     async def _written(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        async with aclosing(
-            cast(AsyncGenerator[Sequence[Delta], None], self._backend.stream(turn))
-        ) as deltas:
+        async with aclosing(self._backend.stream(turn)) as deltas:
             async for batch in deltas:
                 texts = [SummaryDelta(d.text) for d in batch if isinstance(d, TextDelta) and d.text]
                 for usage in (d for d in batch if isinstance(d, UsageDelta)):

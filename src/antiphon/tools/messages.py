@@ -4,7 +4,7 @@ trained on functions can read."""
 from collections.abc import Sequence
 from typing import Any
 
-from antiphon.backends.base import Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model import Call, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.content import ComputerScreenshot, InputFile, InputImage, InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import encode

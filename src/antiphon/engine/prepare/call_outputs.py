@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from antiphon.engine.abandoned import cut_short
+from antiphon.engine.prepare.interrupted import cut_short
 from antiphon.protocol.client_items import (
     CustomToolCall,
     FunctionCall,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from antiphon.backends.base import Capabilities, Message, TextPart
+from antiphon.model import Capabilities, Message, TextPart
 from antiphon.protocol.item import Item
 from antiphon.protocol.request import CreateResponse
 
@@ -13,7 +13,7 @@ _IN_WORDS = {
 """`text.verbosity`, for models that know no such thing. `medium` is how they answer anyway."""
 
 
-def leading(
+def system_messages(
     request: CreateResponse,
     prompted: Sequence[Item] | None,
     can: Capabilities,

@@ -9,7 +9,7 @@ import httpx2
 from mcp import MCPError
 from pydantic import ValidationError
 
-from antiphon.mcp.base import CLOSED, Fault
+from antiphon.mcp.base import CLOSED, McpError
 
 INVALID = -32600
 _LONGEST = 2000
@@ -58,14 +58,14 @@ def begin() -> Exchange:
     return exchange
 
 
-def fault_of(exchange: Exchange, *errors: BaseException | None) -> Fault:
+def error_of(exchange: Exchange, *errors: BaseException | None) -> McpError:
     """Why a request failed. `errors` are what the library raised, for the request and for the session."""
     leaves = [leaf for error in errors if error is not None for leaf in _leaves(error)]
-    own = [leaf for leaf in leaves if isinstance(leaf, Fault)]
+    own = [leaf for leaf in leaves if isinstance(leaf, McpError)]
     if own:
         return own[0]
     if exchange.broken is not None:
-        return Fault("protocol", CLOSED, exchange.broken, exchange.untouched)
+        return McpError("protocol", CLOSED, exchange.broken, exchange.untouched)
     if exchange.status is not None and not any(map(_speaks, leaves)):
         return _http(exchange.status, exchange.untouched)
     return _told(leaves, exchange.untouched)
@@ -81,26 +81,30 @@ def _speaks(leaf: BaseException) -> bool:
     return isinstance(leaf, MCPError) and leaf.message not in _STAND_INS
 
 
-def _http(status: int, untouched: bool) -> Fault:
+def _http(status: int, untouched: bool) -> McpError:
     known = status in {each.value for each in HTTPStatus}
     words = f" {HTTPStatus(status).phrase}" if known else ""
-    return Fault("http", status, f"The MCP server answered with HTTP {status}{words}.", untouched)
+    return McpError("http", status, f"The MCP server answered with HTTP {status}{words}.", untouched)
 
 
-def _told(leaves: list[BaseException], untouched: bool) -> Fault:
+def _told(leaves: list[BaseException], untouched: bool) -> McpError:
     # What broke the session says more than that it is broken, which every request of it is told.
     for leaf in sorted(leaves, key=lambda leaf: not isinstance(leaf, httpx2.SSEError)):
         if isinstance(leaf, httpx2.SSEError):  # an event is too large
-            return Fault("protocol", CLOSED, f"The MCP server's answer cannot be read: {_short(str(leaf))}")
+            return McpError(
+                "protocol", CLOSED, f"The MCP server's answer cannot be read: {_short(str(leaf))}"
+            )
         if isinstance(leaf, MCPError):
-            return Fault("protocol", leaf.code, _words(leaf.message), untouched)
+            return McpError("protocol", leaf.code, _words(leaf.message), untouched)
         if isinstance(leaf, ValidationError):
-            return Fault("protocol", INVALID, "The MCP server's answer does not fit the protocol.")
+            return McpError("protocol", INVALID, "The MCP server's answer does not fit the protocol.")
         if isinstance(leaf, RuntimeError):  # the result breaks the tool's schema; or no session
-            return Fault("protocol", INVALID, _short(str(leaf)), untouched)
+            return McpError("protocol", INVALID, _short(str(leaf)), untouched)
         if isinstance(leaf, OSError):
-            return Fault("protocol", CLOSED, f"The MCP server could not be started: {leaf.strerror or leaf}")
-    return Fault("protocol", CLOSED, _CLOSED, untouched)
+            return McpError(
+                "protocol", CLOSED, f"The MCP server could not be started: {leaf.strerror or leaf}"
+            )
+    return McpError("protocol", CLOSED, _CLOSED, untouched)
 
 
 def _words(message: str) -> str:

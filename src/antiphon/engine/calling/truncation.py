@@ -10,8 +10,8 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from antiphon.backends.base import Backend, Delta, Turn
 from antiphon.context.budget import estimate, shortened
+from antiphon.model import Backend, Delta, Turn
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
 COUNTS = 4
@@ -27,15 +27,15 @@ _TOO_LONG = "context_length_exceeded"
 Answer = Callable[[Turn], AsyncGenerator[Sequence[Delta], None]]
 
 
-class Fitting:
-    """For one response. `window`: the model's tokens, None when not known. `drops` says that a turn that is
-    too long is shortened; otherwise it is refused. The first `led` messages are never left out."""
+class Truncation:
+    """For one response. `window`: the model's tokens, None when not known. `truncates` says that a turn that
+    is too long is shortened; otherwise it is refused. The first `pinned` messages are never left out."""
 
-    def __init__(self, backend: Backend, window: int | None, drops: bool, led: int) -> None:
+    def __init__(self, backend: Backend, window: int | None, truncates: bool, pinned: int) -> None:
         self._backend = backend
         self._window = window
-        self._drops = drops
-        self._led = led
+        self._truncates = truncates
+        self._pinned = pinned
         self._fits: Turn | None = None
         """The turn that was looked at last."""
         self._learnt: int | None = None
@@ -89,10 +89,10 @@ class Fitting:
     def _room(self, window: int, asked: int | None) -> int:
         """Tokens for the context. One that may not be shortened has the whole window, as on the real API:
         an answer that does not fit any more is cut short."""
-        return window - min(asked or _ANSWER, window // 2) if self._drops else window
+        return window - min(asked or _ANSWER, window // 2) if self._truncates else window
 
     def _shorter(self, turn: Turn, excess: int) -> Turn | None:
-        messages = shortened(turn.messages, excess, self._led) if self._drops else None
+        messages = shortened(turn.messages, excess, self._pinned) if self._truncates else None
         return None if messages is None else replace(turn, messages=messages)
 
 

@@ -2,22 +2,22 @@
 
 One item is open at a time, as on the real API: a delta of another kind closes what was open before. A call
 is told while the model writes it, unless its tool must check it first, or a call before it in this turn is
-not settled yet; what comes behind such a call waits, and is told by `settle`, in order.
+not settled yet; what comes behind such a call waits, and is told by `run_calls`, in order.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal, cast
 
-from antiphon.backends import base
-from antiphon.backends.base import Delta, Message, TextPart
+from antiphon import model
+from antiphon.model import Delta, Message, TextPart
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.request import Summary
 from antiphon.stream.items import OpenMessage, OpenReasoning
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, Outcome, ServerTool, Tool
+from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, ServerTool, Tool, ToolResult
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
@@ -33,7 +33,7 @@ class TurnCall:
         self.tool = tool
         self.name = name
         self.id = call_id
-        self.owner = tool.owner(name)
+        self.executor = tool.executor(name)
         self.handle: OpenCall | None = None
         self.told = False
         self.refused = False
@@ -45,7 +45,7 @@ class TurnCall:
         return "".join(self.pieces)
 
 
-class Telling:
+class TurnWriter:
     """One turn of the model, being told.
 
     `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
@@ -66,7 +66,7 @@ class Telling:
         taken: set[str] | None = None,
         ahead: bool = False,
     ) -> None:
-        self.usage: base.UsageDelta | None = None
+        self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
         self.calls: list[TurnCall] = []
         self.answers: list[Message] = []
@@ -92,21 +92,21 @@ class Telling:
         self._held: list[Delta] = []
         self._take = _TAKE
 
-    def tell(self, deltas: Sequence[Delta]) -> None:
+    def write(self, deltas: Sequence[Delta]) -> None:
         """Tell a batch of deltas. Raises UpstreamError when they make no sense."""
         for delta in deltas:
             self._take[type(delta)](self, delta)
 
     def spoken(self) -> Message:
         """The turn as the model's own message, for the turn that follows."""
-        calls = tuple(base.Call(call.id, call.name, call.arguments) for call in self.calls)
+        calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
         parts = (TextPart("".join(self._said)),) if self._said else ()
         return Message("assistant", parts=parts, calls=calls, reasoning="".join(self._thoughts))
 
     @property
     def awaits_client(self) -> bool:
         """Whether a call was told that is not ours to answer."""
-        return any(call.told and call.owner != "server" for call in self.calls)
+        return any(call.told and call.executor != "server" for call in self.calls)
 
     @property
     def ends(self) -> bool:
@@ -115,7 +115,7 @@ class Telling:
 
     # ---- the end of the turn ----
 
-    async def settle(self) -> AsyncGenerator[None, None]:
+    async def run_calls(self) -> AsyncGenerator[None, None]:
         """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
         there is something new to hand over, and goes on when it was."""
         self.close()
@@ -124,15 +124,15 @@ class Telling:
             for call in ready:
                 self._tell_call(call)
             yield
-        runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.owner == "server"}
+        runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.executor == "server"}
         try:
             for call in ready:
                 self._tell_call(call)
                 if (run := runs.get(id(call))) and not call.refused:
                     yield
-                    outcome = await run
-                    self.answers.append(Message("tool", parts=outcome.parts, call_id=call.id))
-                    cast(OpenServerCall, call.handle).conclude(outcome)
+                    result = await run
+                    self.answers.append(Message("tool", parts=result.parts, call_id=call.id))
+                    cast(OpenServerCall, call.handle).conclude(result)
                 yield
         finally:
             for run in runs.values():
@@ -162,7 +162,7 @@ class Telling:
 
     def _passes(self, call: TurnCall) -> bool:
         """Whether a call that was held may be told."""
-        if not call.refused and call.tool.holds(call.name):
+        if not call.refused and call.tool.buffers(call.name):
             fault = call.tool.check(call.name, call.arguments)
             if fault is not None:
                 self._refuse(call, fault)
@@ -196,17 +196,17 @@ class Telling:
         except InvalidCall as fault:
             self._refuse(call, str(fault))
         else:
-            call.told = call.owner != "server"
+            call.told = call.executor != "server"
 
     def _hold(self) -> None:
-        """What the model says from here on waits for `settle`."""
+        """What the model says from here on waits for `run_calls`."""
         self._waiting = True
         self._take = _HOLD
 
     def _release(self) -> None:
         """Tell what was said behind calls that are settled now."""
         self._take = _TAKE
-        self.tell(self._held)
+        self.write(self._held)
         self.close()
 
     # ---- deltas ----
@@ -214,20 +214,20 @@ class Telling:
     def _on_held(self, delta: Delta) -> None:
         self._held.append(delta)
 
-    def _on_text(self, delta: base.TextDelta) -> None:
+    def _on_text(self, delta: model.TextDelta) -> None:
         self._said.append(delta.text)
         self._in_message().text(delta.text, delta.logprobs)
 
-    def _on_refusal(self, delta: base.RefusalDelta) -> None:
+    def _on_refusal(self, delta: model.RefusalDelta) -> None:
         self._in_message().refusal(delta.text)
 
-    def _on_audio(self, delta: base.AudioDelta) -> None:
+    def _on_audio(self, delta: model.AudioDelta) -> None:
         """The words are told as text too: sound has no place in the output, nor in later turns."""
         self._machine.speak(delta.data, delta.transcript)
         if delta.transcript:
-            self._on_text(base.TextDelta(delta.transcript))
+            self._on_text(model.TextDelta(delta.transcript))
 
-    def _on_reasoning(self, delta: base.ReasoningDelta) -> None:
+    def _on_reasoning(self, delta: model.ReasoningDelta) -> None:
         thought = self._in_thought()
         self._reasoned.append(delta.text)
         self._thoughts.append(delta.text)
@@ -236,20 +236,20 @@ class Telling:
         elif self._summary == "detailed":
             thought.summary(delta.text)
 
-    def _on_summary(self, delta: base.SummaryDelta) -> None:
+    def _on_summary(self, delta: model.SummaryDelta) -> None:
         self._in_thought().summary(delta.text)
 
-    def _on_call(self, delta: base.CallStarted) -> None:
+    def _on_call(self, delta: model.CallStarted) -> None:
         self.close()
         call = TurnCall(self._toolbox.tool(delta.name), delta.name, self._call_id(delta.id))
         self.calls.append(call)
         self._writing = call
-        held = call.tool.holds(call.name)
-        if call.owner == "server":
+        held = call.tool.buffers(call.name)
+        if call.executor == "server":
             self._admit(call)
         if not self._waiting and not held and not call.refused:
             call.handle = call.tool.open(self._machine, call.name, call.id)
-        if held or call.owner == "server":
+        if held or call.executor == "server":
             self._hold()
 
     def _call_id(self, told: str) -> str:
@@ -258,7 +258,7 @@ class Telling:
         self._taken.add(call_id)
         return call_id
 
-    def _on_arguments(self, delta: base.CallArguments) -> None:
+    def _on_arguments(self, delta: model.CallArguments) -> None:
         call = self._writing
         if call is None:
             raise UpstreamError("The upstream sent arguments of a call that it had not begun.")
@@ -266,10 +266,10 @@ class Telling:
         if call.handle is not None:
             call.handle.arguments(delta.text)
 
-    def _on_usage(self, delta: base.UsageDelta) -> None:
+    def _on_usage(self, delta: model.UsageDelta) -> None:
         self.usage = delta
 
-    def _on_finish(self, delta: base.Finished) -> None:
+    def _on_finish(self, delta: model.Finished) -> None:
         self.finished = delta.reason
 
     def _in_message(self) -> OpenMessage:
@@ -289,22 +289,22 @@ class Telling:
 
 
 # Functions of the class, not methods of the object: it would hold itself alive until the next collection.
-_SPEECH: dict[type[Any], Callable[[Telling, Any], None]] = {
-    base.TextDelta: Telling._on_text,
-    base.RefusalDelta: Telling._on_refusal,
-    base.AudioDelta: Telling._on_audio,
-    base.ReasoningDelta: Telling._on_reasoning,
-    base.SummaryDelta: Telling._on_summary,
+_SPEECH: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
+    model.TextDelta: TurnWriter._on_text,
+    model.RefusalDelta: TurnWriter._on_refusal,
+    model.AudioDelta: TurnWriter._on_audio,
+    model.ReasoningDelta: TurnWriter._on_reasoning,
+    model.SummaryDelta: TurnWriter._on_summary,
 }
-_TAKE: dict[type[Any], Callable[[Telling, Any], None]] = {
+_TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     **_SPEECH,
-    base.CallStarted: Telling._on_call,
-    base.CallArguments: Telling._on_arguments,
-    base.UsageDelta: Telling._on_usage,
-    base.Finished: Telling._on_finish,
+    model.CallStarted: TurnWriter._on_call,
+    model.CallArguments: TurnWriter._on_arguments,
+    model.UsageDelta: TurnWriter._on_usage,
+    model.Finished: TurnWriter._on_finish,
 }
-_HOLD = _TAKE | dict.fromkeys(_SPEECH, Telling._on_held)
+_HOLD = _TAKE | dict.fromkeys(_SPEECH, TurnWriter._on_held)
 
 
-async def _run(call: TurnCall) -> Outcome:
+async def _run(call: TurnCall) -> ToolResult:
     return await cast(ServerTool, call.tool).run(call.name, call.arguments)

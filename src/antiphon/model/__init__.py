@@ -1,0 +1,67 @@
+"""One call to a model: what it needs (`Turn`), what comes back (`Delta`), and who answers (`Backend`).
+
+These types are neutral: no backend knows of items or events, and nothing beyond the engine knows which model
+speaks.
+"""
+
+from antiphon.model.backend import Backend, Capabilities, Model
+from antiphon.model.delta import (
+    AudioDelta,
+    CallArguments,
+    CallStarted,
+    Delta,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    SummaryDelta,
+    TextDelta,
+    UsageDelta,
+)
+from antiphon.model.turn import (
+    AudioPart,
+    Call,
+    Choice,
+    FilePart,
+    Format,
+    Function,
+    Grammar,
+    ImagePart,
+    JsonSchema,
+    Message,
+    NamedFunction,
+    Part,
+    Sampling,
+    TextPart,
+    Turn,
+)
+
+__all__ = [
+    "AudioDelta",
+    "AudioPart",
+    "Backend",
+    "Call",
+    "CallArguments",
+    "CallStarted",
+    "Capabilities",
+    "Choice",
+    "Delta",
+    "FilePart",
+    "Finished",
+    "Format",
+    "Function",
+    "Grammar",
+    "ImagePart",
+    "JsonSchema",
+    "Message",
+    "Model",
+    "NamedFunction",
+    "Part",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Sampling",
+    "SummaryDelta",
+    "TextDelta",
+    "TextPart",
+    "Turn",
+    "UsageDelta",
+]

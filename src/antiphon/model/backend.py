@@ -1,0 +1,68 @@
+"""Who answers a turn, and what can be asked of it."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from antiphon.model.delta import Delta
+from antiphon.model.turn import Turn
+
+
+class Capabilities(Struct, frozen=True):
+    """What a backend says of a model. What is missing is emulated or refused, never dropped."""
+
+    tools: bool = True
+    """Knows functions by itself (tools, and a choice of none, auto, required or by name)."""
+    parallel_tools: bool = True
+    strict_tools: bool = False
+    """Holds the model to the schemas of strict functions, also when it calls them of its own accord."""
+    json_schema: bool = True
+    json_object: bool = True
+    grammar: bool = False
+    """Can hold an answer to a lark grammar."""
+    regex: bool = False
+    """Can hold an answer to a regular expression."""
+    logprobs: bool = True
+    images: bool = True
+    audio: bool = False
+    files: bool = False
+    reasoning: bool = True
+    """Understands a reasoning effort."""
+    verbosity: bool = False
+    """Understands how long answers should be, other than in words."""
+    context_window: int | None = None
+    """Tokens of context; None: not known."""
+
+
+class Model(Struct, frozen=True):
+    """A model that a backend offers."""
+
+    id: str
+    created: int = 0
+    owned_by: str = "antiphon"
+
+
+class Backend(Protocol):
+    """Something that answers turns. Closing the generator that `stream` returns stops the upstream's work."""
+
+    def capabilities(self, model: str) -> Capabilities: ...
+
+    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        """The answer, in batches as they arrive (one network read, one batch). The first, which is empty,
+        says that the upstream has taken the turn up; the last delta is Finished.
+
+        Raises `errors.UpstreamError` (or a subclass) when the upstream is down, slow, cuts the stream
+        off or talks nonsense; `errors.InvalidRequest` when it refuses the turn.
+        """
+        ...
+
+    async def models(self) -> Sequence[Model]:
+        """The models on offer, as the upstream lists them. Raises `errors.UpstreamError`."""
+        ...
+
+    async def count_tokens(self, turn: Turn) -> int | None:
+        """How many tokens the turn's context has, by the model's own tokenizer; None: not known."""
+        ...
+
+    async def close(self) -> None: ...

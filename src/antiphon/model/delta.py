@@ -1,0 +1,80 @@
+"""What a model says, piece by piece."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from antiphon.protocol.content import Logprob
+
+
+class TextDelta(Struct, frozen=True, gc=False):
+    """Visible text, with its tokens' logprobs when they were asked for."""
+
+    text: str
+    logprobs: tuple[Logprob, ...] = ()
+
+
+class RefusalDelta(Struct, frozen=True, gc=False):
+    text: str
+
+
+class AudioDelta(Struct, frozen=True, gc=False):
+    """What the model says aloud: sound, base64, and the words in it."""
+
+    data: str
+    transcript: str = ""
+
+
+class ReasoningDelta(Struct, frozen=True, gc=False):
+    """Raw reasoning, as open models tell it."""
+
+    text: str
+
+
+class SummaryDelta(Struct, frozen=True, gc=False):
+    """A piece of a reasoning summary; `part` counts the summary's parts from 0."""
+
+    text: str
+    part: int = 0
+
+
+class CallStarted(Struct, frozen=True, gc=False):
+    """A function call begins. `index` names it within the turn; calls are told one after another."""
+
+    index: int
+    name: str
+    id: str = ""
+    """The upstream's id of the call; empty: the engine makes one."""
+
+
+class CallArguments(Struct, frozen=True, gc=False):
+    index: int
+    text: str
+
+
+class UsageDelta(Struct, frozen=True, gc=False):
+    """Tokens of the turn, as totals. The last one told counts."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Finished(Struct, frozen=True, gc=False):
+    """The end of the turn; always the last delta."""
+
+    reason: Literal["stop", "length", "calls", "content_filter"]
+
+
+Delta = (
+    TextDelta
+    | RefusalDelta
+    | AudioDelta
+    | ReasoningDelta
+    | SummaryDelta
+    | CallStarted
+    | CallArguments
+    | UsageDelta
+    | Finished
+)

@@ -1,0 +1,132 @@
+"""What one call to a model needs, already resolved: no references, no templates, no files to fetch."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from antiphon.protocol.wire import JsonObject
+
+
+class TextPart(Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ImagePart(Struct, frozen=True, tag="image"):
+    """An image, by `https:` or `data:` URL."""
+
+    url: str
+    detail: str = "auto"
+
+
+class AudioPart(Struct, frozen=True, tag="audio"):
+    """Sound, base64."""
+
+    data: str
+    format: str
+
+
+class FilePart(Struct, frozen=True, tag="file"):
+    """A file for a model that reads files itself, by `data:` URL."""
+
+    data: str
+    filename: str
+
+
+Part = TextPart | ImagePart | AudioPart | FilePart
+
+
+class Call(Struct, frozen=True):
+    """A function call that the model made in an earlier turn."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Struct, frozen=True):
+    """One message. Only `assistant` has calls and reasoning; only `tool` has a call_id."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    parts: tuple[Part, ...] = ()
+    calls: tuple[Call, ...] = ()
+    reasoning: str = ""
+    call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The text of all text parts."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+class Function(Struct, frozen=True):
+    """A function as any model can call it. `parameters` is a JSON schema."""
+
+    name: str
+    description: str = ""
+    parameters: JsonObject = msgspec.field(default_factory=dict)
+    strict: bool = False
+    grammar: "Grammar | None" = None
+    """What the one argument, the text `input`, must fit. A backend that can holds the model to it when the
+    call is forced; nobody relies on it."""
+
+
+class NamedFunction(Struct, frozen=True):
+    """The model must call this function."""
+
+    name: str
+
+
+Choice = Literal["none", "auto", "required"] | NamedFunction
+
+
+class JsonSchema(Struct, frozen=True):
+    """The answer must be JSON that fits the schema."""
+
+    name: str
+    schema: JsonObject
+    description: str = ""
+    strict: bool = False
+
+
+class Grammar(Struct, frozen=True):
+    """The answer must fit a grammar."""
+
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+Format = Literal["text", "json_object"] | JsonSchema | Grammar
+
+
+class Sampling(Struct, frozen=True):
+    """How tokens are drawn. None leaves the model's own default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    top_logprobs: int | None = None
+    """None: no logprobs. 0 to 20: logprobs with that many alternatives."""
+
+
+class Turn(Struct, frozen=True):
+    """What one call to a model needs, already resolved."""
+
+    model: str
+    messages: tuple[Message, ...]
+    functions: tuple[Function, ...] = ()
+    choice: Choice = "auto"
+    parallel: bool = True
+    format: Format = "text"
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None
+    """Upper bound on tokens of the answer, reasoning included."""
+    effort: str | None = None
+    """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
+    verbosity: str | None = None
+    user: str | None = None
+    cache_key: str | None = None
+    service_tier: str | None = None
+    whole: bool = False
+    """Nobody reads along: the answer may as well come in one piece."""
