@@ -356,7 +356,7 @@ def test_the_embedded_model_answers_and_ends_with_its_server(
 
 def test_programs_that_a_server_starts_do_not_inherit_its_port() -> None:
     code = (
-        "import socket; from antiphon.cli import _keep_to_ourselves\n"
+        "import socket; from antiphon.worker import _keep_to_ourselves\n"
         "port = socket.socket(); port.set_inheritable(True)\n"
         "_keep_to_ourselves(); print(port.get_inheritable())"
     )

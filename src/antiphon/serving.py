@@ -115,7 +115,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
     from antiphon.api.protocol import HttpProtocol
 
     return uvicorn.Config(
-        "antiphon.cli:application",
+        "antiphon.worker:application",
         factory=True,
         host=settings.server.host,
         port=settings.server.port,

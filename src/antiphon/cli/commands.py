@@ -1,5 +1,5 @@
 """The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`; the commands
-`antiphon webhooks` are in `webhook_commands`."""
+`antiphon webhooks` are in `webhooks`."""
 
 import contextlib
 import difflib
@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from antiphon import __version__, config, serving, webhook_commands
-from antiphon.cli import fail
-from antiphon.options import ConfigFile, DataDir
+from antiphon import __version__, config, serving
+from antiphon.cli import webhooks
+from antiphon.cli.options import ConfigFile, DataDir, fail
 
 app = typer.Typer(
     name="antiphon",
     help="OpenAI's Responses and Conversations APIs on top of any model.",
     add_completion=False,
 )
-app.add_typer(webhook_commands.app, name="webhooks")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def _version(wanted: bool) -> None:

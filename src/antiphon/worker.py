@@ -1,29 +1,12 @@
-"""The command `antiphon`, and what uvicorn's workers call.
+"""The app of one server process, by the configuration that `serve` left in its environment.
 
-Nothing heavy is imported before it is needed: the version is told at once, and a worker does not carry
-the command line with it.
+A worker does not carry the command line with it.
 """
 
 import contextlib
 import gc
 import os
-import sys
-from typing import Any, NoReturn
-
-from antiphon import __version__
-
-
-def main() -> None:
-    """The console script: every foreseen fault is one sentence and exit code 1."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"antiphon {__version__}")
-        return
-    from antiphon import commands, config, serving
-
-    try:
-        commands.app()
-    except (config.ConfigError, serving.ServeError) as error:
-        fail(str(error))
+from typing import Any
 
 
 def application() -> Any:
@@ -53,9 +36,3 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
-
-
-def fail(sentence: str) -> NoReturn:
-    """Ends the command with a sentence for people."""
-    print(f"antiphon: {sentence}", file=sys.stderr)
-    raise SystemExit(1)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from antiphon import config
-from antiphon.cli import fail
-from antiphon.options import ConfigFile, DataDir
+from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
     from antiphon.store.base import Store
