@@ -207,16 +207,40 @@ def test_steering_is_refused_in_words(socket: ClientConnection) -> None:
 
 
 def test_a_connection_has_a_bounded_number_of_lanes(socket: ClientConnection, upstream: Upstream) -> None:
-    upstream.default = Answer("hi")
+    gates = [Gate(after=0) for _ in range(16)]
+    upstream.script(*(Answer("hi", gate=gate) for gate in gates))
     for number in range(17):
+        send(socket, input="hi", stream_id=str(number))
+    refused = frame(socket)
+    while refused["type"] != "error":
+        refused = frame(socket)
+    assert (refused["error"]["code"], refused["stream_id"]) == ("websocket_stream_limit_reached", "16")
+    for gate in gates:
+        gate.open()
+    ended: list[str] = []
+    while len(ended) < 16:
+        ended += [event for event in [frame(socket)["type"]] if event in TERMINAL]
+    assert ended == ["response.completed"] * 16
+
+
+def test_any_number_of_lanes_is_answered_one_after_another(
+    socket: ClientConnection, upstream: Upstream
+) -> None:
+    for number in range(40):
         send(socket, input="hi", stream_id=str(number), generate=False)
-    codes = set()
-    ended = 0
-    while ended < 17:
-        told = frame(socket)
-        ended += told["type"] in TERMINAL
-        codes.add((told.get("error") or {}).get("code"))
-    assert codes == {None, "websocket_stream_limit_reached"}
+        assert answer(socket)["status"] == "completed"
+
+
+def test_the_lanes_that_were_used_last_are_remembered(socket: ClientConnection, upstream: Upstream) -> None:
+    upstream.default = Answer("hi")
+    ids = []
+    for number in range(17):
+        send(socket, input="hi", stream_id=str(number), store=False)
+        ids.append(answer(socket)["id"])
+    send(socket, input="on", stream_id="x", store=False, previous_response_id=ids[1])
+    assert answer(socket)["status"] == "completed"
+    send(socket, input="on", stream_id="y", store=False, previous_response_id=ids[0])
+    assert frame(socket)["error"]["code"] == "previous_response_not_found"
 
 
 def test_a_client_that_goes_away_stops_the_upstream(server: Running, upstream: Upstream) -> None:

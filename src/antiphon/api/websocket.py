@@ -5,6 +5,7 @@ time; what comes meanwhile waits. Lanes (`stream_id`) run side by side.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
@@ -27,6 +28,7 @@ from antiphon.protocol.wire import encode
 log = structlog.get_logger()
 
 LANES = 16
+"""Lanes that are at work at once, and responses that a connection remembers."""
 LIFETIME = 60 * 60
 """Seconds after which a connection ends, as on the real API."""
 QUEUE = 32
@@ -55,9 +57,10 @@ class Connection:
         self._socket = socket
         self._services = services
         self._project = project
-        self._memory = Memory()
-        self._lanes: dict[str | None, asyncio.Queue[bytes]] = {}
-        self._workers: list[asyncio.Task[None]] = []
+        self._memory = Memory(LANES)
+        self._lanes: dict[str | None, deque[bytes]] = {}
+        """The frames that wait in each lane that is at work; an idle lane takes no place."""
+        self._workers: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Until the client goes away; what is under way is stopped then."""
@@ -106,22 +109,30 @@ class Connection:
             self._enqueue(seen.stream_id, text)
 
     def _enqueue(self, lane: str | None, text: bytes) -> None:
-        queue = self._lanes.get(lane)
-        if queue is None:
+        waiting = self._lanes.get(lane)
+        if waiting is None:
             if len(self._lanes) >= LANES:
-                message = f"A connection has {LANES} lanes at most."
+                message = f"A connection answers in {LANES} lanes at once, at most."
                 raise InvalidRequest(message, param="stream_id", code="websocket_stream_limit_reached")
-            queue = self._lanes[lane] = asyncio.Queue(QUEUE)
-            self._workers.append(asyncio.create_task(self._work(lane, queue)))
-        if queue.full():
+            waiting = self._lanes[lane] = deque()
+            worker = asyncio.create_task(self._work(lane, waiting))
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        if len(waiting) >= QUEUE:
             message = f"At most {QUEUE} frames can wait in a lane."
             raise InvalidRequest(message, code="websocket_stream_limit_reached")
-        queue.put_nowait(text)
+        waiting.append(text)
 
-    async def _work(self, lane: str | None, queue: asyncio.Queue[bytes]) -> None:
-        """Answer the frames of a lane, one after another."""
-        while True:
-            text = await queue.get()
+    async def _work(self, lane: str | None, waiting: deque[bytes]) -> None:
+        """Answer the frames of a lane, one after another, until none waits."""
+        try:
+            await self._answer_all(lane, waiting)
+        finally:
+            del self._lanes[lane]
+
+    async def _answer_all(self, lane: str | None, waiting: deque[bytes]) -> None:
+        while waiting:
+            text = waiting.popleft()
             try:
                 await self._answer(lane, self._parse(text))
             except ApiError as fault:

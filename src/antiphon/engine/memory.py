@@ -10,12 +10,13 @@ from antiphon.protocol.item import Item
 
 
 class Memory:
-    """The newest response of each lane of a connection."""
+    """The newest response of each lane of a connection, for the `most` lanes that were used last."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lanes: dict[str | None, tuple[str, Sequence[Item]]] = {}
 
-    def to_messages(self, response_id: str) -> Sequence[Item] | None:
+    def find(self, response_id: str) -> Sequence[Item] | None:
         """The context and output of a response that is remembered."""
         for known, items in self._lanes.values():
             if known == response_id:
@@ -24,7 +25,10 @@ class Memory:
 
     def keep(self, lane: str | None, response_id: str, items: Sequence[Item]) -> None:
         """Remember a response instead of the one before it."""
+        self.forget(lane)
         self._lanes[lane] = (response_id, items)
+        if len(self._lanes) > self._most:
+            self.forget(next(iter(self._lanes)))
 
     def forget(self, lane: str | None) -> None:
         """A failed turn takes what it continued with it."""

@@ -268,7 +268,7 @@ class Preparation:
     ) -> "_Context":
         """Where the request stands. The lookups come in the API's order of checks."""
         request = parsed.request
-        remembered = memory.to_messages(request.previous_response_id or "") if memory else None
+        remembered = memory.find(request.previous_response_id or "") if memory else None
         history = remembered or await self._conversation(project, request)
         prompted = await said_by_prompt(self._store, project, request)
         if remembered is None:
