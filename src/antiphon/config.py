@@ -47,8 +47,8 @@ class Server(Struct, frozen=True, kw_only=True):
     """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     keep_alive: Annotated[float, Meta(gt=0)] = 15.0
-    """Seconds of silence in a stream after which `response.in_progress` is told again: Codex and others take
-    a longer silence for a dead connection, and comment lines do not count for them."""
+    """Seconds of silence in a stream after which `response.in_progress` is emitted again: Codex and others
+    take a longer silence for a dead connection, and comment lines do not count for them."""
     lenient: bool = False
     """Ignore request parameters that are not known, instead of refusing them."""
     verify: bool = False
@@ -87,7 +87,8 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
     structured_output: bool = True
-    """Whether its models can be held to a JSON schema. If not, they are told it and their answers checked."""
+    """Whether its models can be held to a JSON schema. If not, they read it in words, and their
+    answers are checked."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -136,7 +137,7 @@ WebhookEvent = Literal["response.completed", "response.failed", "response.cancel
 
 
 class Webhook(Struct, frozen=True, kw_only=True):
-    """`[webhooks.NAME]`: who is told when background responses end."""
+    """`[webhooks.NAME]`: where the ends of background responses are delivered."""
 
     url: str
     """May be an address of our own network: it is named here, not by clients."""
@@ -248,7 +249,7 @@ def load(
 
 
 def check(config: Config, where: str) -> None:
-    """What types cannot tell. Raises `ConfigError`."""
+    """What types cannot express. Raises `ConfigError`."""
     for name, backend in config.backends.items():
         if backend.type == "chat_completions" and not (backend.base_url or backend.unix_socket):
             raise ConfigError(

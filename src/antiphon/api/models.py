@@ -11,7 +11,7 @@ from antiphon.protocol.errors import NotFound
 
 
 async def list_models(request: Request) -> HttpResponse:
-    """GET /models. Codex, which tells its version, looks for a catalogue in `models`; an empty one leaves it
+    """GET /models. Codex, which sends its version, looks for a catalogue in `models`; an empty one leaves it
     with what it knows itself."""
     models = await services(request).engine.router.models()
     page: dict[str, object] = {"object": "list", "data": [_show(model) for model in models]}

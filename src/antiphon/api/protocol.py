@@ -29,7 +29,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 class _Gathered:
     """A transport that writes at the end of the turn. When its buffer is full is for the transport to say:
-    it then tells the protocol, which makes `await send(…)` wait."""
+    it then signals the protocol, which makes `await send(…)` wait."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

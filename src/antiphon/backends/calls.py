@@ -1,4 +1,4 @@
-"""The calls of an answer, told one after another however the upstream mixes their pieces."""
+"""The calls of an answer, one after another however the upstream mixes their pieces."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class FunctionPiece(Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
-        """The arguments as text: some servers tell them as an object."""
+        """The arguments as text: some servers send them as an object."""
         if isinstance(self.arguments, dict):
             return msgspec.json.encode(self.arguments).decode()
         return self.arguments or ""
@@ -30,15 +30,15 @@ class CallPiece(Struct, frozen=True, gc=False):
 class _Open:
     """A call under way."""
 
-    __slots__ = ("arguments", "id", "key", "name", "started", "told")
+    __slots__ = ("arguments", "id", "key", "name", "passed_on", "started")
 
     def __init__(self, key: int | None) -> None:
         self.key = key
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
-        self.told = 0
-        """How many pieces of the arguments are told."""
+        self.passed_on = 0
+        """How many pieces of the arguments were passed on."""
         self.started = False
 
     def complete(self) -> bool:
@@ -55,13 +55,13 @@ class _Open:
 
 
 class Calls:
-    """One call is told at a time: the pieces of later ones wait until it is complete."""
+    """One call is passed on at a time: the pieces of later ones wait until it is complete."""
 
-    __slots__ = ("_calls", "_telling")
+    __slots__ = ("_calls", "_current")
 
     def __init__(self) -> None:
         self._calls: list[_Open] = []
-        self._telling = 0
+        self._current = 0
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -77,10 +77,10 @@ class Calls:
         self._tell(out)
 
     def finish(self, out: list[Delta]) -> None:
-        """The answer ends: what waited is told."""
-        while self._telling < len(self._calls):
+        """The answer ends: what waited is passed on."""
+        while self._current < len(self._calls):
             self._tell_one(out, last=True)
-            self._telling += 1
+            self._current += 1
 
     def _find(self, piece: CallPiece, name: str) -> _Open:
         """The call that a piece belongs to, a new one if it belongs to none."""
@@ -95,24 +95,24 @@ class Calls:
 
     def _reused(self, call: _Open, piece: CallPiece, name: str) -> bool:
         """Some servers give every call the index 0. Others give every piece a new id, so that an id
-        alone does not tell: only a name next to it, when the call so far lacks nothing."""
+        alone does not say: only a name next to it, when the call so far lacks nothing."""
         other = bool(name and piece.id and call.id and piece.id != call.id)
         return other and (not call.arguments or call.complete())
 
     def _tell(self, out: list[Delta]) -> None:
         self._tell_one(out)
-        while self._telling < len(self._calls) - 1 and self._calls[self._telling].complete():
+        while self._current < len(self._calls) - 1 and self._calls[self._current].complete():
             self._tell_one(out, last=True)
-            self._telling += 1
+            self._current += 1
             self._tell_one(out)
 
     def _tell_one(self, out: list[Delta], last: bool = False) -> None:
-        """What can be told of the call whose turn it is. Its name is whole when arguments follow."""
-        call = self._calls[self._telling]
+        """What can be passed on of the call whose turn it is. Its name is whole when arguments follow."""
+        call = self._calls[self._current]
         if not call.started and (call.arguments or last):
             if not call.name:
-                raise UpstreamError("The upstream told a function call without a name.")
+                raise UpstreamError("The upstream sent a function call without a name.")
             call.started = True
-            out.append(CallStarted(self._telling, call.name, call.id))
-        out += [CallArguments(self._telling, text) for text in call.arguments[call.told :]]
-        call.told = len(call.arguments)
+            out.append(CallStarted(self._current, call.name, call.id))
+        out += [CallArguments(self._current, text) for text in call.arguments[call.passed_on :]]
+        call.passed_on = len(call.arguments)

@@ -140,10 +140,10 @@ class ChatCompletions(Backend):
         yield answer.cut(events.rest())
 
     async def models(self) -> Sequence[Model]:
-        told = await self._ask("GET", self._url("models"))
-        if told is None:
+        body = await self._ask("GET", self._url("models"))
+        if body is None:
             raise UpstreamError(f"The upstream at {self._where} lists no models.")
-        return _decode_as(told, _Models).models()
+        return _decode_as(body, _Models).models()
 
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:

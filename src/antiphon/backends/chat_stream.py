@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from antiphon.backends.calls import CallPiece, Calls, FunctionPiece
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.upstream_errors import told_in_stream
+from antiphon.backends.upstream_errors import from_stream
 from antiphon.model import (
     AudioDelta,
     Delta,
@@ -101,7 +101,7 @@ _FAULTS = frozenset({"error", "abort", "insufficient_system_resource"})
 
 
 class ChatStreamParser:
-    """Reads one answer. `ended` is true once Finished was told."""
+    """Reads one answer. `ended` is true once Finished was said."""
 
     __slots__ = ("_calls", "_phrases", "_reason", "_think", "_top", "_usage", "ended", "fault")
 
@@ -137,13 +137,13 @@ class ChatStreamParser:
             except (msgspec.DecodeError, UnicodeDecodeError) as fault:
                 raise _nonsense(event) from fault
             if chunk.error:
-                raise told_in_stream(event, self._phrases)
+                raise from_stream(event, self._phrases)
             if chunk.choices:
                 choice = chunk.choices[0]
                 if choice.index == 0:
                     self._choice(choice, out)
             elif chunk.object == "error":
-                raise told_in_stream(event, self._phrases)
+                raise from_stream(event, self._phrases)
             if chunk.usage is not None:
                 self._usage = chunk.usage
 
@@ -189,14 +189,16 @@ class ChatStreamParser:
         if choice.finish_reason:
             self._reason = choice.finish_reason
 
-    def _text(self, content: str | list[dict[str, Any]], told: _Logprobs | None, out: list[Delta]) -> None:
+    def _text(
+        self, content: str | list[dict[str, Any]], logprobs: _Logprobs | None, out: list[Delta]
+    ) -> None:
         text = content if isinstance(content, str) else _parts(content, out)
-        logprobs = self._logprobs(told) if told and told.content and self._top is not None else ()
+        tokens = self._logprobs(logprobs) if logprobs and logprobs.content and self._top is not None else ()
         if self._think is None:
             if text:
-                out.append(TextDelta(text, logprobs))
+                out.append(TextDelta(text, tokens))
             return
-        out += self._think.feed(text, logprobs)
+        out += self._think.feed(text, tokens)
         if self._think.done:
             self._think = None
 
@@ -208,7 +210,7 @@ class ChatStreamParser:
         if said.function_call:
             self._calls.feed(CallPiece(said.function_call, 0), out)
 
-    def _logprobs(self, told: _Logprobs) -> tuple[Logprob, ...]:
+    def _logprobs(self, logprobs: _Logprobs) -> tuple[Logprob, ...]:
         return tuple(
             Logprob(
                 token=token.token,
@@ -219,7 +221,7 @@ class ChatStreamParser:
                     for other in (token.top_logprobs or ())[: self._top]
                 ],
             )
-            for token in told.content or ()
+            for token in logprobs.content or ()
         )
 
     def _end(self, out: list[Delta]) -> None:
@@ -249,7 +251,7 @@ def _nonsense(event: bytes) -> _Nonsense:
 
 
 def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
-    """Content told as parts: the text; reasoning goes out by itself."""
+    """Content that comes as parts: the text; reasoning goes out by itself."""
     texts = []
     for part in parts:
         if isinstance(thinking := part.get("thinking"), list):

@@ -42,7 +42,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     # -- messages ----------------------------------------------------------------------------------
     developer: bool = False
-    """Knows the role `developer`; otherwise it is told as `system`."""
+    """Knows the role `developer`; otherwise it is sent as `system`."""
     merge_leading: bool = True
     """Several leading system messages become one: many chat templates read only the first."""
     late_system: Literal["system", "user"] = "system"
@@ -79,7 +79,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Keeps to it always. Most servers do when a call is forced, but not with a choice of `auto`."""
     effort: Literal["", "reasoning_effort", "chat_template_kwargs", "both", "reasoning"] = ""
     json_object: Literal["native", "schema"] = "native"
-    """`schema`: told as the JSON schema of any object."""
+    """`schema`: sent as the JSON schema of any object."""
     lark: GrammarForm | None = None
     regex: GrammarForm | None = None
     penalties: bool = True

@@ -81,7 +81,7 @@ class EmulatedTools(Backend):
         held = self.inner.capabilities(turn.model).json_schema
         form = self._grammar(turn) or (_form(turn, functions) if held else None)
         said = hermes.described(turn, functions, form)
-        told = replace(
+        rewritten = replace(
             turn,
             messages=tuple(hermes.instructed(messages, said)),
             functions=(),
@@ -89,11 +89,11 @@ class EmulatedTools(Backend):
             format=form or turn.format,
             whole=False,  # we hang up behind the calls: what comes then is not wanted
         )
-        return told, _scanner(turn, functions, form)
+        return rewritten, _scanner(turn, functions, form)
 
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        told, scanner = self._rewritten(turn)
-        inner = self.inner.stream(told)
+        rewritten, scanner = self._rewritten(turn)
+        inner = self.inner.stream(rewritten)
         if scanner is None:
             async for batch in inner:
                 yield batch
@@ -158,7 +158,7 @@ def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | Gramm
 
 
 def _scan(batch: Sequence[Delta], scanner: _Scanner, out: list[Delta]) -> bool:
-    """What a batch says, calls told as calls. True when the rest of the answer is not wanted."""
+    """What a batch says, calls as calls. True when the rest of the answer is not wanted."""
     usage: list[Delta] = []
     for delta in batch:
         if isinstance(delta, TextDelta):

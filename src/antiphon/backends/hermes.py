@@ -33,7 +33,7 @@ _MAY_OR_ANSWER = (
 
 
 def described(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> str:
-    """What the model is told of the functions, and of how to call them."""
+    """What the model reads about the functions, and of how to call them."""
     tools = "\n".join(_description(function) for function in functions)
     return _INTRODUCTION.replace("{tools}", tools) + _manner(turn, form)
 
@@ -51,8 +51,8 @@ def _manner(turn: Turn, form: JsonSchema | Grammar | None) -> str:
 
 
 def _description(function: Function) -> str:
-    told = {"name": function.name, "description": function.description, "parameters": function.parameters}
-    return _json({"type": "function", "function": told})
+    shown = {"name": function.name, "description": function.description, "parameters": function.parameters}
+    return _json({"type": "function", "function": shown})
 
 
 # ---- past turns -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The embedded model: a supervised child process, and the backend that speaks to it.
 
 Whoever runs `antiphon serve` owns the process (`LlamaProcess`); any number of server workers reach it by the
-path of its unix socket (`embedded`). They need no other word from the owner: files beside the socket tell
+path of its unix socket (`embedded`). They need no other word from the owner: files beside the socket say
 whether the model is loaded (`.ready`) and what is wrong when it cannot be (`.trouble`).
 """
 
@@ -191,7 +191,7 @@ class LlamaProcess:
 
 
 def trouble_note(socket: Path) -> Path:
-    """The file that tells what is wrong, while the engine cannot be started."""
+    """The file that says what is wrong, while the engine cannot be started."""
     return socket.with_name(f"{socket.name}.trouble")
 
 

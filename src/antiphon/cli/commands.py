@@ -117,7 +117,7 @@ def _with_backend(
 
 
 def _check_backends(settings: config.Config) -> None:
-    """What only the running program can tell: which variables are set, which dialects are known."""
+    """What only the running program knows: which variables are set, which dialects are known."""
     from antiphon.backends.dialects import DIALECTS
 
     for name, backend in settings.backends.items():

@@ -37,7 +37,7 @@ _PARTING_SECONDS = 2.0
 _OLD = (400, 404, 405)
 """How servers answer that know nothing of streamable HTTP."""
 
-# What goes wrong with a server is told in the response; the libraries would also write it to our log, with
+# What goes wrong with a server stands in the response; the libraries would also write it to our log, with
 # the whole URL, which may be a secret.
 for _name in ("mcp", "httpx2"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -83,9 +83,12 @@ class Connection:
         for _ in range(_PAGES):
             page = await self._ask(self._page(cursor), _Patience(seconds, seconds))
             for tool in page.tools:
-                told = _as_json(tool)
+                described = _as_json(tool)
                 listed = Listed(
-                    tool.name, tool.description, told.get("inputSchema") or {}, told.get("annotations")
+                    tool.name,
+                    tool.description,
+                    described.get("inputSchema") or {},
+                    described.get("annotations"),
                 )
                 found.setdefault(tool.name, listed)
             cursor = page.next_cursor
@@ -142,7 +145,7 @@ class Connection:
         self.changed = self.changed or isinstance(message, ToolListChangedNotification)
 
     async def _follow(self, client: Client) -> None:
-        """Newer servers tell of changes only whom asks; it is no loss if one does not after all."""
+        """Newer servers report changes only to whom asks; it is no loss if one does not after all."""
         begin()
         tools = client.server_capabilities.tools
         if tools is None or not tools.list_changed:
@@ -172,9 +175,9 @@ class Connection:
         try:
             while not any(end.done() for end in ends) and patience.left() > 0:
                 await asyncio.wait(ends, timeout=patience.left(), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and self._keeper.done():  # the session has ended, and tells its requests
+            if not task.done() and self._keeper.done():  # the session has ended, and answers its requests
                 await asyncio.wait({task}, timeout=_PARTING_SECONDS)
-            if hung_up(_error(task)):  # the session is about to end, and will tell why
+            if hung_up(_error(task)):  # the session is about to end, and will say why
                 await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
         finally:
             if not task.done():
@@ -265,12 +268,12 @@ def _http(
 
 
 def _as_json(model: Any) -> dict[str, Any]:
-    told: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return told
+    plain: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return plain
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:
-    """What a task ended with is told by whoever waits for it, if anybody does."""
+    """What a task ended with is raised to whoever waits for it, if anybody does."""
     if not task.cancelled():
         task.exception()
 

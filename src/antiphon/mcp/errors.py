@@ -1,4 +1,4 @@
-"""What can go wrong with an MCP server, told in words that may be shown: no URL's path, no header."""
+"""What can go wrong with an MCP server, in words that may be shown: no URL's path, no header."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ _STAND_INS = {"Server returned an error response", "Session terminated", "Not Fo
 
 
 class Exchange:
-    """What passed for one request. The library tells of most failures only that there was one, so they are
+    """What passed for one request. Of most failures the library reports only that there was one, so they are
     noted where they pass."""
 
     def __init__(self) -> None:
         self.status: int | None = None
-        """The last HTTP status that told of an error."""
+        """The last HTTP status that was an error."""
         self.broken: str | None = None
         """Why the network failed."""
         self.written = False
@@ -68,7 +68,7 @@ def error_of(exchange: Exchange, *errors: BaseException | None) -> McpError:
         return McpError("protocol", CLOSED, exchange.broken, exchange.untouched)
     if exchange.status is not None and not any(map(_speaks, leaves)):
         return _http(exchange.status, exchange.untouched)
-    return _told(leaves, exchange.untouched)
+    return _reported(leaves, exchange.untouched)
 
 
 def hung_up(error: BaseException | None) -> bool:
@@ -87,8 +87,8 @@ def _http(status: int, untouched: bool) -> McpError:
     return McpError("http", status, f"The MCP server answered with HTTP {status}{words}.", untouched)
 
 
-def _told(leaves: list[BaseException], untouched: bool) -> McpError:
-    # What broke the session says more than that it is broken, which every request of it is told.
+def _reported(leaves: list[BaseException], untouched: bool) -> McpError:
+    # What broke the session says more than that it is broken, which every request of it reports.
     for leaf in sorted(leaves, key=lambda leaf: not isinstance(leaf, httpx2.SSEError)):
         if isinstance(leaf, httpx2.SSEError):  # an event is too large
             return McpError(

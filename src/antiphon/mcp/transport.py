@@ -120,7 +120,7 @@ async def _refusal(answer: aiohttp.ClientResponse) -> bytes:
     """The body of a refusal, if it is short."""
     if answer.status != 400 or not 0 < (answer.content_length or 0) <= _LONGEST_REFUSAL:
         return b""
-    with contextlib.suppress(aiohttp.ClientError, OSError):  # it is told when the body is read
+    with contextlib.suppress(aiohttp.ClientError, OSError):  # it is reported when the body is read
         return await answer.content.read()
     return b""
 

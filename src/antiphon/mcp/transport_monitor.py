@@ -1,8 +1,8 @@
 """The two streams that a session has with its transport, listened in on.
 
-The library does not tell when a server has hung up while nobody was asking it anything, nor whether a request
-that failed had been written at all. Both pass here: the first is why a dead connection is found before it is
-used, the second decides whether a request may be made again.
+The library does not report when a server has hung up while nobody was asking it anything, nor whether a
+request that failed had been written at all. Both pass here: the first is why a dead connection is found
+before it is used, the second decides whether a request may be made again.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class _Incoming(_Stream):
 
 
 class _Outgoing(_Stream):
-    """What the server is told."""
+    """What is sent to the server."""
 
     async def send(self, message: Any) -> None:
         EXCHANGE.get().written = True

@@ -26,7 +26,7 @@ class AudioDelta(Struct, frozen=True, gc=False):
 
 
 class ReasoningDelta(Struct, frozen=True, gc=False):
-    """Raw reasoning, as open models tell it."""
+    """Raw reasoning, as open models write it."""
 
     text: str
 
@@ -39,7 +39,7 @@ class SummaryDelta(Struct, frozen=True, gc=False):
 
 
 class CallStarted(Struct, frozen=True, gc=False):
-    """A function call begins. `index` names it within the turn; calls are told one after another."""
+    """A function call begins. `index` names it within the turn; calls come one after another."""
 
     index: int
     name: str
@@ -53,7 +53,7 @@ class CallArguments(Struct, frozen=True, gc=False):
 
 
 class UsageDelta(Struct, frozen=True, gc=False):
-    """Tokens of the turn, as totals. The last one told counts."""
+    """Tokens of the turn, as totals. The last one counts."""
 
     input_tokens: int
     output_tokens: int

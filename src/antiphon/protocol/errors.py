@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class ApiError(Exception):
-    """A fault that is told to the client in OpenAI's error envelope."""
+    """A fault that is shown to the client in OpenAI's error envelope."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -34,7 +34,7 @@ class ApiError(Exception):
 
 class InvalidRequest(ApiError):
     """The request cannot be carried out as it stands. The SDK does not repeat a 400, so conflicts that
-    repeating cannot mend are told with it too."""
+    repeating cannot mend are shown with it too."""
 
     status = 400
     type = "invalid_request_error"

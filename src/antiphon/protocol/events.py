@@ -15,9 +15,9 @@ class Event(Wire, tag_field="type", kw_only=True):
     """An event. Its `type` is the tag of its class."""
 
     sequence_number: int = -1
-    """Given by the machine when the event is told."""
+    """Given by the machine when the event is emitted."""
     obfuscated: ClassVar[bool] = False
-    """Whether its size would tell the length of a token (BEHAVIOURS.md 1.4)."""
+    """Whether its size would reveal the length of a token (BEHAVIOURS.md 1.4)."""
 
 
 # ---- the response -----------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ class Failed(ResponseEvent, tag="response.failed"):
 
 class Cancelled(ResponseEvent, tag="response.cancelled"):
     """Ends the log of a cancelled background response. Not among the SDK's types; the wire has it
-    (BEHAVIOURS.md 1.2), and without it a reader of the stream could not tell an end from a cut."""
+    (BEHAVIOURS.md 1.2), and without it a reader of the stream could not distinguish an end from a cut."""
 
 
 class ErrorDetail(Wire):
@@ -67,7 +67,7 @@ class ErrorDetail(Wire):
 
 class Error(Event, tag="error"):
     """The response failed. On the wire the members sit under `error`; the SDK's type has them flat, so
-    both forms are told (BEHAVIOURS.md section 2)."""
+    both forms are emitted (BEHAVIOURS.md section 2)."""
 
     error: ErrorDetail
     code: str | None

@@ -18,7 +18,7 @@ class CreateFrame(CreateResponse, kw_only=True):
 
 
 class Peek(Wire, forbid_unknown_fields=False):
-    """What tells frames apart."""
+    """What distinguishes frames."""
 
     type: str | None = None
     stream_id: str | None = None

@@ -1,4 +1,4 @@
-"""Names of things: a prefix that tells the kind, then hex digits that cannot be guessed.
+"""Names of things: a prefix that names the kind, then hex digits that cannot be guessed.
 
 The first eight digits are the time, as on the real API: so what is stored together lies together in the
 store's indexes, and a write touches few pages of them. The items of a response share a leading run of its
@@ -61,7 +61,7 @@ def new_prompt_id() -> str:
 
 
 def new_event_id() -> str:
-    """Of an event that a webhook tells."""
+    """Of an event that a webhook delivers."""
     return "evt_" + secrets.token_hex(16)
 
 

@@ -242,7 +242,7 @@ ITEM_TYPES = tuple(sorted({*INPUT_ITEMS, "agent_message", "multi_agent_call", "m
 
 
 class _Peek(msgspec.Struct):
-    """What tells the type of an item."""
+    """What names the type of an item."""
 
     type: str | None = None
     role: str | None = None
