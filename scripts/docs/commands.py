@@ -1,11 +1,11 @@
-"""The command line, as `commands.py` defines it, as tables for docs/configuration.md."""
+"""The command line, as `cli/` defines it, as tables for docs/configuration.md."""
 
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from antiphon.commands import app
+from antiphon.cli.commands import app
 
 _VALUES = {str: "TEXT", int: "N", Path: "PATH"}
 
