@@ -171,7 +171,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     """`[retention]`: how long things are kept. 0: for ever."""
 
     responses_days: _Days = 30
-    """Days for responses, and for items that a deleted conversation has left. Conversations are kept for ever."""
+    """Days for responses, and for items that a deleted conversation has left. Conversations do not expire."""
     events_hours: _Days = 24
     """Hours for events of background responses that have ended, from which a stream is resumed."""
     deliveries_days: _Days = 30

@@ -20,6 +20,7 @@ SHELVES = (ROOT, ROOT / "docs", ROOT / "docs" / "internals")
 """Where a document that is cited by its name may stand."""
 
 _CITATION = re.compile(r"\b([\w/-]+\.md)\b(?:\]\([^)]*\))?(?:,? sections? (\d[\d.]*\d|\d)(?: to (\d+))?)?")
+_URL = re.compile(r"https?://\S+")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 
@@ -36,7 +37,7 @@ def remarks(source: str) -> Iterator[str]:
 
 def citations(text: str) -> Iterator[tuple[str, str]]:
     """Document and section ("" for the whole) of every citation, also of sections from … to …."""
-    for found in _CITATION.finditer(" ".join(text.split())):
+    for found in _CITATION.finditer(" ".join(_URL.sub("", text).split())):
         document, first, last = found[1], found[2] or "", found[3]
         yield document, first
         for section in range(int(first) + 1, int(last) + 1) if last else ():
@@ -80,6 +81,7 @@ def test_every_citation_of_a_comment_resolves() -> None:
         ("surface.md sections 3 to 5.", [("surface.md", "3"), ("surface.md", "4"), ("surface.md", "5")]),
         ("docs/internals/behaviours.md\n    section 6.", [("docs/internals/behaviours.md", "6")]),
         ("See docs/mcp.md.", [("docs/mcp.md", "")]),
+        ("https://example.com/spec/hooks.md", []),
     ],
 )
 def test_a_citation_is_recognised(text: str, found: list[tuple[str, str]]) -> None:

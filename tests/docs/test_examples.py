@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import shlex
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 from tests.conftest import Running, checked_client, config_for
+from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import Toolset, served
@@ -148,7 +148,7 @@ def test_the_receiver_of_the_document_gets_the_event(
     source = named("docs/webhooks.md", "receiver.py").replace('("127.0.0.1", 9000)', '("127.0.0.1", 0)')
     upstream.script(Answer("Done."))
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-u", "-c", source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
     ) as receiver:
         try:
             url = f"http://127.0.0.1:{line(receiver).removeprefix('listening on port ')}/hook"
@@ -165,13 +165,6 @@ def test_the_receiver_of_the_document_gets_the_event(
                 assert line(receiver) == f"response.completed {response.id}"
         finally:
             receiver.kill()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    """The next line that a program prints, within 20 seconds."""
-    assert process.stdout
-    assert select.select([process.stdout], [], [], 20)[0], "it printed nothing"
-    return process.stdout.readline().rstrip()
 
 
 # ---- configuration -----------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import select
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from openai import OpenAI
 from tests.conftest import checked_client
+from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, read
 from tests.scripted import Upstream
 
@@ -59,7 +59,7 @@ def served(source: Path, directory: Path) -> Iterator[str]:
         [sys.executable, "-m", "antiphon", "serve", *options],
         env=environ,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,
     ) as process:
         try:
             yield address(process)
@@ -68,14 +68,10 @@ def served(source: Path, directory: Path) -> Iterator[str]:
             process.communicate(timeout=20)
 
 
-def address(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout
-    while select.select([process.stdout], [], [], 20)[0]:
-        line = process.stdout.readline()
-        if found := READY.search(line):
+def address(process: "subprocess.Popen[bytes]") -> str:
+    while True:
+        if found := READY.search(line(process)):
             return found[1]
-        assert line, "it ended"
-    raise AssertionError("it does not say that it listens")
 
 
 def test_the_backend_of_the_recipe_answers(source: Path, tmp_path: Path) -> None:
