@@ -1,36 +1,39 @@
-"""The plan of the house names what there is."""
+"""The plan of the house and the guide for contributors name what there is."""
 
+import builtins
 import re
 
 import pytest
 from tests.docs.reading import ROOT, read
 
 PAGE = "docs/internals/architecture.md"
+GUIDE = "CONTRIBUTING.md"
 HOUSE = ROOT / "src" / "antiphon"
 AWAITED = {"engine/queue.py", "stream/kinds.py", "ItemKind", "Run.execute", "ToolCall", "ToolProvider"}
-"""What the page says already and the code does not have yet. Take out what has come."""
+"""What they say already and the code does not have yet. Take out what has come."""
 
 _QUOTED = re.compile(r"`([^`\n]+)`")
 
 
-def quoted() -> list[str]:
-    text = re.sub(r"^```.*?^```$", "", read(PAGE), flags=re.DOTALL | re.MULTILINE)
+def quoted(page: str) -> list[str]:
+    text = re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
     return sorted(set(_QUOTED.findall(text)))
 
 
-def paths() -> list[str]:
-    return [name for name in quoted() if re.fullmatch(r"[\w./]*(/|\.py|\.toml)", name)]
+def paths(page: str) -> list[str]:
+    return [name for name in quoted(page) if re.fullmatch(r"[\w./]*(/|\.py|\.toml)", name)]
 
 
-def types() -> list[str]:
-    return [name for name in quoted() if re.fullmatch(r"[A-Z]\w*[a-z]\w*(\.\w+)?", name)]
+def types(page: str) -> list[str]:
+    types = (name for name in quoted(page) if re.fullmatch(r"[A-Z]\w*[a-z]\w*(\.\w+)?", name))
+    return [name for name in types if not hasattr(builtins, name)]
 
 
-def known(name: str) -> bool:
-    if name in paths():
-        return any((root / name).exists() for root in (HOUSE, ROOT))
+def is_there(name: str) -> bool:
+    if "/" in name or name.endswith((".py", ".toml")):
+        return any((place / name).exists() for place in (HOUSE, ROOT))
     of, _, member = name.partition(".")
-    for file in HOUSE.rglob("*.py"):
+    for file in (*HOUSE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         if re.search(rf"^(class {of}\b|{of} = )", text, re.MULTILINE):
             return not member or f"def {member}(" in text
@@ -38,13 +41,15 @@ def known(name: str) -> bool:
 
 
 def test_the_page_names_places_and_types() -> None:
-    assert len(paths()) > 20
-    assert len(types()) > 15
+    assert len(paths(PAGE)) > 20
+    assert len(types(PAGE)) > 15
 
 
-@pytest.mark.parametrize("name", [*paths(), *types()])
-def test_what_the_page_names_is_there(name: str) -> None:
-    assert known(name) == (name not in AWAITED)
+@pytest.mark.parametrize("page", [PAGE, GUIDE])
+def test_what_a_page_names_is_there(page: str) -> None:
+    named = [*paths(page), *types(page)]
+
+    assert [name for name in named if not is_there(name)] == [name for name in named if name in AWAITED]
 
 
 def test_every_room_has_its_row() -> None:
