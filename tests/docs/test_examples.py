@@ -102,11 +102,49 @@ def _prompts(upstream: Upstream, running: Running, tmp_path: Path) -> None:
     assert "On rivers." in json.dumps(user)
 
 
+def _state(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("Hello."), Answer("Ada."), Answer("Hello."), Answer("Grace."))
+
+    lines = printed("docs/state.md", running)
+
+    assert lines == ["Ada.", "Grace.", *["message user", "message assistant"] * 2]
+    assert [message["content"] for message in upstream.last.body["messages"]] == [
+        "My name is Grace.",
+        "Hello.",
+        "What is my name?",
+    ]
+
+
+def _files(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("By two metres."))
+
+    assert printed("docs/files.md", running) == ["By two metres."]
+    assert "The river rose by two metres." in json.dumps(upstream.last.body["messages"])
+
+
+def _tools(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer(calls=[Called("weather", '{"city": "Paris"}')]), Answer("The sky is clear."))
+
+    assert printed("docs/tools.md", running) == ["The sky is clear."]
+    assert upstream.last.body["messages"][-1]["content"] == '{"city": "Paris", "sky": "clear"}'
+
+
+def _structured_output(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer('{"name": "Loire", "length_km": 1006}'))
+
+    assert printed("docs/structured-output.md", running) == ["name='Loire' length_km=1006"]
+    assert upstream.last.body["response_format"]["type"] == "json_schema"
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
     "docs/mcp.md": _mcp,
     "docs/prompts.md": _prompts,
+    "docs/state.md": _state,
+    "docs/files.md": _files,
+    "docs/tools.md": _tools,
+    "docs/structured-output.md": _structured_output,
 }
 
 
