@@ -116,11 +116,6 @@ def test_every_type_of_backend_that_can_be_configured_can_be_made() -> None:
     assert set(get_args(get_type_hints(BackendSettings)["type"])) == _MAKERS.keys()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:src|tests|docs)/[\w./]+)`", read(GUIDE)))))
-def test_every_path_that_the_guide_names_exists(path: str) -> None:
-    assert (ROOT / path).exists() or path in {block.name for block in blocks(GUIDE, "python")}
-
-
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"(?:^|`)make ([a-z]+)\b", read(GUIDE), re.M))))
 def test_every_command_that_the_guide_names_exists(command: str) -> None:
     assert re.search(rf"^{command}:", read("Makefile"), re.MULTILINE)

@@ -9,7 +9,21 @@ from tests.docs.reading import ROOT, read
 PAGE = "docs/internals/architecture.md"
 GUIDE = "CONTRIBUTING.md"
 HOUSE = ROOT / "src" / "antiphon"
-AWAITED = {"engine/queue.py", "stream/kinds.py", "ItemKind", "Run.execute", "ToolCall", "ToolProvider"}
+AWAITED = {
+    "Database",
+    "Insert",
+    "ItemKind",
+    "Run.execute",
+    "ToolCall",
+    "ToolProvider",
+    "engine/queue.py",
+    "src/antiphon/store/database.py",
+    "src/antiphon/store/sqlite/",
+    "src/antiphon/store/statements.py",
+    "store/work.py",
+    "stream/kinds.py",
+    "tests/store/contract/",
+}
 """What they say already and the code does not have yet. Take out what has come."""
 
 _QUOTED = re.compile(r"`([^`\n]+)`")
