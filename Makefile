@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos bench
+.PHONY: help setup serve pull lint check test chaos bench docs
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make pull               fetches the embedded model'
 	@echo 'make check              style, types, import rules, and the tests that need no model and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
+	@echo 'make docs               renews what the documents take from the code'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
@@ -46,6 +47,10 @@ test: lint
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+docs: $(READY)
+	@$(BIN)/python -m scripts.docs
+	@$(BIN)/python -m tests.ledger --write
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""What is measured, as data: a row for each workload, with its budget where DESIGN.md section 11 has one."""
+"""What is measured, as data: a row for each workload, some with a budget (architecture.md section 10)."""
 
 import json
 from collections.abc import Sequence

@@ -134,17 +134,17 @@ def _name(function: ast.expr) -> str:
 
 _HEAD = """# What this server does of the API
 
-Made from `tests/ledger.toml` by `python -m tests.ledger --write`; don't edit it here. Each row is proved by
-a test over the wire or by a comparison with the types of the official Python SDK.
+Written from `tests/ledger.toml` by `make docs`; don't edit it here. Each row is proved by a test over the
+wire or by a comparison with the types of the official Python SDK.
 
 - **acts**: it does what the API reference says.
 - **echoes**: it is checked and accepted, and shown where the reference shows it; nothing else follows.
-- **refuses**: asking for it is refused with a 4xx that says so. What only a server says is never said.
+- **refuses**: a request for it is refused with a 4xx that says so. An event or a field is never sent.
 
-`0` to `4` are the documents that the project began with: create a conversation (0 Go, 3 Ruby, 4 Java), get
-an item of a conversation (1 Go), create a response (2 Go). *new*: in none of them, but in the SDK's types.
-*wire*: on the real API's wire, in no type. *beta*: in the SDK's beta types alone. *own*: ours, the
-reference has no such thing.
+The column *seed* says where a row comes from. `0` to `4`: the reference pages that the project began with,
+which are create a conversation (0 Go, 3 Ruby, 4 Java), get an item of a conversation (1 Go), and create a
+response (2 Go). *new*: in none of them, but in the SDK's types. *wire*: on the real API's wire, in no type.
+*beta*: in the SDK's beta types alone. *own*: Antiphon's, the reference has no such thing.
 """
 
 _TITLES = {

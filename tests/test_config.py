@@ -1,13 +1,12 @@
 """What the configuration takes, from where, and how it says no."""
 
-import re
-import textwrap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.docs.reading import blocks
 
 from antiphon import config
 
@@ -286,12 +285,11 @@ def test_mcp_servers_are_set_in_the_environment_too() -> None:
 
 
 def test_what_the_document_on_mcp_sets_is_what_there_is(write: Write) -> None:
-    document = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^    \[.*?(?=^\S)", document, re.MULTILINE | re.DOTALL)
+    texts = [block.text for block in blocks("docs/mcp.md", "toml")]
 
-    settings = config.load(write(textwrap.dedent("".join(blocks))), environ={})
+    settings = config.load(write("\n".join(texts)), environ={})
 
-    limits = tomllib.loads(textwrap.dedent(blocks[-1]))["tools"]["mcp"]
+    limits = tomllib.loads(texts[-1])["tools"]["mcp"]
     assert limits == msgspec.structs.asdict(config.McpSettings()), "all of them, with their defaults"
     assert list(settings.connectors) == ["connector_gmail"]
     assert list(settings.mcp_servers) == ["clock"]

@@ -41,11 +41,15 @@ class Server(Struct, frozen=True, kw_only=True):
     """`[server]`: where we listen, and to whom."""
 
     host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` is every address of this machine."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    """The port to listen on; 0: a free one."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Server processes that share the port and the data directory."""
     keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
     """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
+    """The largest body of a request, files and parts of uploads aside."""
     keep_alive: Annotated[float, Meta(gt=0)] = 15.0
     """Seconds of silence in a stream after which `response.in_progress` is emitted again: Codex and others
     take a longer silence for a dead connection, and comment lines do not count for them."""
@@ -70,10 +74,11 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """`[backends.NAME]`: something that answers."""
 
     type: Literal["chat_completions", "llama"] = "chat_completions"
+    """A Chat Completions server, or the embedded model."""
     base_url: str | None = None
     """Of a Chat Completions server, with its `/v1`."""
     unix_socket: str | None = None
-    """Reach the server through this socket. For `llama` we set it ourselves."""
+    """Reach the server through this socket. For `llama`, `antiphon serve` sets it."""
     api_key_env: str | None = None
     """The environment variable that holds the upstream's key: secrets are not written in files."""
     models: list[str] | dict[str, str] = msgspec.field(default_factory=list)
@@ -95,13 +100,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
     response_seconds: Annotated[float, Meta(gt=0)] | None = None
-    """A response that takes longer is ended as failed."""
+    """Seconds; a response that takes longer is ended as failed."""
     background_runs: Annotated[int, Meta(ge=1)] = 16
     """How many background responses run at once, in each server process."""
     background_queue: Annotated[int, Meta(ge=1)] = 1000
-    """How many wait for their turn; the next one is refused."""
+    """How many background responses wait for their turn; the next one is refused with 429."""
     background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
-    """How long one may run."""
+    """Seconds that a background response may take, counted from its start."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
 
@@ -110,27 +115,33 @@ class Outbound(Struct, frozen=True, kw_only=True):
     """`[outbound]`: fetching what clients name by URL (images, files)."""
 
     allow_private: bool = False
-    """Also from addresses that the internet cannot reach: this machine, its network, its cloud."""
+    """Fetch also from addresses that the internet cannot reach: this machine, its network, its cloud."""
     max_bytes: Annotated[int, Meta(ge=1024)] = 50 * 1024 * 1024
+    """The largest image or file that is fetched."""
     seconds: Annotated[float, Meta(gt=0)] = 20.0
-    """How long a fetch may take, redirects included."""
+    """Seconds that a fetch may take, redirects included."""
 
 
 class Connector(Struct, frozen=True, kw_only=True):
     """`[connectors.ID]`: the MCP server behind a `connector_id` of requests."""
 
     url: str
+    """Where the MCP server listens."""
     authorization_env: str | None = None
     """The environment variable that holds a token for it; what a request brings itself wins."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """Headers that are sent with every request to it."""
 
 
 class McpServer(Struct, frozen=True, kw_only=True):
     """`[mcp_servers.NAME]`: an MCP server that we start, named by the server_label of requests."""
 
     command: str
+    """The program, looked up in PATH."""
     args: list[str] = msgspec.field(default_factory=list)
+    """Its arguments."""
     env: dict[str, str] = msgspec.field(default_factory=dict)
+    """All it gets of an environment, besides PATH, HOME, USER, LOGNAME, SHELL and TERM."""
 
 
 WebhookEvent = Literal["response.completed", "response.failed", "response.cancelled", "response.incomplete"]
@@ -140,7 +151,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
     """`[webhooks.NAME]`: where the ends of background responses are delivered."""
 
     url: str
-    """May be an address of our own network: it is named here, not by clients."""
+    """The endpoint. May be an address of your own network: it is named here, not by clients."""
     secret_env: str | None = None
     """The environment variable that holds the secret (`antiphon webhooks secret` makes one)."""
     secret: str | None = None
@@ -148,8 +159,9 @@ class Webhook(Struct, frozen=True, kw_only=True):
     events: Annotated[list[WebhookEvent], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: list(get_args(WebhookEvent))
     )
+    """Which ends it hears of."""
     project: str | None = None
-    """Whose responses; none: every project's."""
+    """The project whose responses it hears of; none: every project's."""
 
 
 _Days = Annotated[float, Meta(ge=0)]
@@ -159,30 +171,30 @@ class Retention(Struct, frozen=True, kw_only=True):
     """`[retention]`: how long things are kept. 0: for ever."""
 
     responses_days: _Days = 30
-    """Responses, and items that a deleted conversation has left. Conversations are kept for ever."""
+    """Days for responses, and for items that a deleted conversation has left. Conversations do not expire."""
     events_hours: _Days = 24
-    """Events of background responses that have ended, from which a stream is resumed."""
+    """Hours for events of background responses that have ended, from which a stream is resumed."""
     deliveries_days: _Days = 30
-    """The log of webhooks."""
+    """Days for the log of webhooks."""
 
 
 class McpSettings(Struct, frozen=True, kw_only=True):
     """`[tools.mcp]`: what an MCP server may take."""
 
     call_seconds: Annotated[float, Meta(gt=0)] = 60.0
-    """How long a call may go on without an answer or a progress notification."""
+    """Seconds that a call may go on without an answer or a progress notification."""
     total_seconds: Annotated[float, Meta(gt=0)] = 600.0
-    """How long a call may go on at all."""
+    """Seconds that a call may go on at all."""
     list_seconds: Annotated[float, Meta(gt=0)] = 20.0
-    """How long connecting and listing the tools may take."""
+    """Seconds that connecting and listing the tools may take."""
     result_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
-    """The largest answer."""
+    """The largest answer of a server."""
     connections: Annotated[int, Meta(ge=1)] = 100
     """How many connections are kept."""
     idle_seconds: Annotated[float, Meta(gt=0)] = 120.0
-    """How long a connection is kept that nobody uses."""
+    """Seconds for which a connection is kept that nobody uses."""
     cache_seconds: Annotated[float, Meta(ge=0)] = 60.0
-    """How long a listing is remembered."""
+    """Seconds for which a listing is remembered."""
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -192,7 +204,10 @@ class Tools(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
     data_dir: str
+    """Where the database, files, the embedded model and logs are kept."""
     server: Server = Server()
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Parsing: what is refused, in which words and in which order. BEHAVIOURS.md section 6."""
+"""Parsing: what is refused, in which words and in which order. behaviours.md section 6."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""/v1/conversations (ENDPOINTS.md section 2)."""
+"""/v1/conversations (endpoints.md section 2)."""
 
 import time
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ async def retrieve_item(request: Request) -> HttpResponse:
 
 
 async def delete_item(request: Request) -> HttpResponse:
-    """DELETE /conversations/{id}/items/{item_id}: answers with the conversation (BEHAVIOURS.md 7.8)."""
+    """DELETE /conversations/{id}/items/{item_id}: gives the conversation (behaviours.md section 7.8)."""
     conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
     store = services(request).store
     if not await store.delete_conversation_item(project(request), conversation_id, item_id):

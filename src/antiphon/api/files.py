@@ -1,4 +1,4 @@
-"""/v1/files (ENDPOINTS.md section 3)."""
+"""/v1/files (endpoints.md section 3)."""
 
 import re
 from typing import Any

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 DEFAULT_PROJECT = "default"
 VERSION = b"2020-10-01"
-"""What the real API calls its version (BEHAVIOURS.md 1.9)."""
+"""What the real API calls its version (behaviours.md section 1.9)."""
 
 
 class ApiMiddleware:

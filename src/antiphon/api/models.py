@@ -1,4 +1,4 @@
-"""/v1/models (ENDPOINTS.md section 7)."""
+"""/v1/models (endpoints.md section 7)."""
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse

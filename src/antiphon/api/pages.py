@@ -1,4 +1,4 @@
-"""Lists, a page at a time (ENDPOINTS.md section 0)."""
+"""Lists, a page at a time (endpoints.md section 0)."""
 
 from typing import cast, get_args
 

@@ -1,6 +1,6 @@
 """/v1/prompts: templates for `prompt {id, version, variables}`.
 
-The reference has no endpoint for them (ENDPOINTS.md section 7): these follow its style.
+The reference has no endpoint for them (endpoints.md section 7): these follow its style.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""/v1/responses (ENDPOINTS.md section 1)."""
+"""/v1/responses (endpoints.md section 1)."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -88,7 +88,7 @@ async def retrieve(request: Request) -> ASGIApp:
 
 
 async def _replay(request: Request, response: Response) -> ASGIApp:
-    """The log of a background response, live or after its end. It has no obfuscation (BEHAVIOURS.md 1.4)."""
+    """The log of a background response, live or ended, without obfuscation (behaviours.md section 1.4)."""
     held = services(request)
     runs, after = held.store.runs, pages.number(request.query_params, "starting_after", default=-1)
     if not response.background:

@@ -1,6 +1,6 @@
 """A log, read as server-sent events.
 
-Frames as on the real API (BEHAVIOURS.md section 1): LF line ends, one line of data, each event whole in
+Frames as on the real API (behaviours.md section 1): LF line ends, one line of data, each event whole in
 one write, no `[DONE]`. Several events that arrive together leave together.
 """
 

@@ -1,4 +1,4 @@
-"""/v1/uploads (ENDPOINTS.md section 3): files that arrive in parts."""
+"""/v1/uploads (endpoints.md section 3): files that arrive in parts."""
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse

@@ -1,4 +1,4 @@
-"""The WebSocket transport of /v1/responses (SURFACE.md and BEHAVIOURS.md, section 8 of each).
+"""The WebSocket transport of /v1/responses (surface.md section 8, behaviours.md section 8).
 
 Frames in, events out: the same JSON as in a stream, without its wrapping. A lane answers one response at a
 time; what comes meanwhile waits. Lanes (`stream_id`) run side by side.

@@ -102,7 +102,7 @@ class Engine:
 
     @asynccontextmanager
     async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:
-        """A conversation takes part in one response at a time (BEHAVIOURS.md 7.6)."""
+        """A conversation takes part in one response at a time (behaviours.md section 7.6)."""
         if conversation_id is None:
             yield
             return

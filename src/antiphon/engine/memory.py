@@ -1,7 +1,7 @@
 """What a connection remembers of responses that are not stored.
 
 Codex sends its whole input once, and then only what is new, with `store: false` throughout: the newest
-response of a connection can be continued although it is kept nowhere (BEHAVIOURS.md section 8).
+response of a connection can be continued although it is kept nowhere (behaviours.md section 8).
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, ServerToo
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
-"""Characters of a call_id, at most (SURFACE.md section 3)."""
+"""Characters of a call_id, at most (surface.md section 3)."""
 
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 

@@ -1,4 +1,4 @@
-"""Calls that the client answers, and its answers. SURFACE.md section 3."""
+"""Calls that the client answers, and its answers. surface.md section 3."""
 
 from typing import Annotated, Literal, Self
 

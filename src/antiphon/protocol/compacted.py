@@ -1,4 +1,4 @@
-"""POST /responses/compact: the context, compacted (SURFACE.md section 11)."""
+"""POST /responses/compact: the context, compacted (surface.md section 11)."""
 
 from typing import Any, Literal
 

@@ -1,6 +1,6 @@
 """What messages and tool outputs are made of: parts, and the small things that hang on them.
 
-SURFACE.md section 2. A union lists its members in the order in which the API names them in errors.
+surface.md section 2. A union lists its members in the order in which the API names them in errors.
 """
 
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Conversations, as they go over the wire (SURFACE.md section 5)."""
+"""Conversations, as they go over the wire (surface.md section 5)."""
 
 from typing import Annotated, Literal
 

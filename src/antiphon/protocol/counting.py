@@ -1,4 +1,4 @@
-"""POST /responses/input_tokens (ENDPOINTS.md section 1)."""
+"""POST /responses/input_tokens (endpoints.md section 1)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What is wrong with a request, in the API's words. BEHAVIOURS.md section 6.
+"""What is wrong with a request, in the API's words. behaviours.md section 6.
 
 Each function makes the error for one kind of fault; `param` is the path of the place where it lies.
 """

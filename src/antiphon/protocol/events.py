@@ -1,6 +1,6 @@
 """The events of a response, one class each, in the form in which they go over the wire.
 
-SURFACE.md section 8. `sequence_number` counts from 0 without gaps. The member `obfuscation` is not
+surface.md section 8. `sequence_number` counts from 0 without gaps. The member `obfuscation` is not
 here: it belongs to a transport, which adds it on the way out.
 """
 
@@ -17,7 +17,7 @@ class Event(Wire, tag_field="type", kw_only=True):
     sequence_number: int = -1
     """Given by the machine when the event is emitted."""
     obfuscated: ClassVar[bool] = False
-    """Whether its size would reveal the length of a token (BEHAVIOURS.md 1.4)."""
+    """Whether its size would reveal the length of a token (behaviours.md section 1.4)."""
 
 
 # ---- the response -----------------------------------------------------------------------------------
@@ -55,7 +55,8 @@ class Failed(ResponseEvent, tag="response.failed"):
 
 class Cancelled(ResponseEvent, tag="response.cancelled"):
     """Ends the log of a cancelled background response. Not among the SDK's types; the wire has it
-    (BEHAVIOURS.md 1.2), and without it a reader of the stream could not distinguish an end from a cut."""
+    (behaviours.md section 1.2), and without it a reader of the stream could not distinguish an end from
+    a cut."""
 
 
 class ErrorDetail(Wire):
@@ -67,7 +68,7 @@ class ErrorDetail(Wire):
 
 class Error(Event, tag="error"):
     """The response failed. On the wire the members sit under `error`; the SDK's type has them flat, so
-    both forms are emitted (BEHAVIOURS.md section 2)."""
+    both forms are emitted (behaviours.md section 2)."""
 
     error: ErrorDetail
     code: str | None

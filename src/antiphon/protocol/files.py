@@ -1,4 +1,4 @@
-"""Files and uploads, as they go over the wire (ENDPOINTS.md section 3)."""
+"""Files and uploads, as they go over the wire (endpoints.md section 3)."""
 
 from typing import Annotated, Literal
 

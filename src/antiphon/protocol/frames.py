@@ -1,4 +1,4 @@
-"""What goes over a WebSocket besides events (SURFACE.md section 8)."""
+"""What goes over a WebSocket besides events (surface.md section 8)."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class SteerError(Wire):
 
 
 class SteerFailed(Wire, tag="response.steer.failed", tag_field="type"):
-    """No backend of ours can be steered while it writes (BEHAVIOURS.md section 8)."""
+    """No backend of ours can be steered while it writes (behaviours.md section 8)."""
 
     error: SteerError
     steer: Steer

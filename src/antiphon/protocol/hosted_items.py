@@ -1,4 +1,4 @@
-"""Calls that the server runs itself, each with its outcome. SURFACE.md section 3."""
+"""Calls that the server runs itself, each with its outcome. surface.md section 3."""
 
 from typing import Any, Literal, Self
 
@@ -45,7 +45,7 @@ class FindInPage(Wire, tag="find_in_page", tag_field="type"):
 class WebSearchCall(StatusItem, tag="web_search_call", kw_only=True):
     status: Literal["in_progress", "searching", "completed", "failed", "incomplete"] | None = None
     action: Search | OpenPage | FindInPage | None = None
-    """Known when the search is done (BEHAVIOURS.md section 2)."""
+    """Known when the search is done (behaviours.md section 2)."""
 
 
 class ToolSearchItem(StatusItem, kw_only=True):

@@ -13,7 +13,7 @@ RUN = 18
 LENGTH = 50
 CONVERSATION_LENGTH = 48
 
-# The prefix of each kind of object (BEHAVIOURS.md section 4).
+# The prefix of each kind of object (behaviours.md section 4).
 ITEM_PREFIXES = {
     "message": "msg",
     "reasoning": "rs",

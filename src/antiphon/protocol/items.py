@@ -1,5 +1,5 @@
 """The items of `input`, of `output` and of conversations: messages and all that is not a tool call,
-and how the right type for an item is found. SURFACE.md sections 3 to 5.
+and how the right type for an item is found. surface.md sections 3 to 5.
 
 Tool calls are written down in `client_items` and `hosted_items`; this module is the door to all of them.
 """
@@ -130,7 +130,7 @@ class AssistantMessage(StatusItem, tag="message", kw_only=True):
 
 
 class Reasoning(Item, tag="reasoning", kw_only=True):
-    """Its status is normally not shown (BEHAVIOURS.md section 2)."""
+    """Its status is normally not shown (behaviours.md section 2)."""
 
     summary: list[SummaryText]
     content: list[ReasoningText] | None = None

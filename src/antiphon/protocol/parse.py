@@ -2,7 +2,7 @@
 
 What fits is decoded by msgspec alone. What does not is decoded once more as plain JSON, which `validate`
 holds against the same types. Checks that need no more than the body are made here too, in the API's
-order: BEHAVIOURS.md section 6, steps 1 to 3, and those of steps 4 and 5 that ask no store.
+order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that ask no store.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The body of POST /responses, and of its two siblings that count and compact.
 
-Members stand in the order in which the API checks them (BEHAVIOURS.md section 6), except `model` and
+Members stand in the order in which the API checks them (behaviours.md section 6), except `model` and
 `input`, whose absence is reported before anything else.
 """
 

@@ -22,7 +22,7 @@ TERMINAL: frozenset[Status] = frozenset({"completed", "incomplete", "failed", "c
 
 
 class ResponseError(Wire):
-    """Why a response failed. Codes: SURFACE.md section 10."""
+    """Why a response failed. Codes: surface.md section 10."""
 
     code: str
     message: str

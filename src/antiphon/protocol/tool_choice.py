@@ -1,4 +1,4 @@
-"""How the model may use its tools: the nine forms of `tool_choice`. SURFACE.md section 7."""
+"""How the model may use its tools: the nine forms of `tool_choice`. surface.md section 7."""
 
 from typing import Literal
 

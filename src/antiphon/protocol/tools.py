@@ -1,7 +1,7 @@
-"""The tools that a request may offer to the model. SURFACE.md section 6.
+"""The tools that a request may offer to the model. surface.md section 6.
 
 `echo` gives a tool as the Response object shows it: effective values for what was left out, and no
-secrets (BEHAVIOURS.md section 5).
+secrets (behaviours.md section 5).
 """
 
 from typing import Annotated, Any, Literal, Self, TypeVar

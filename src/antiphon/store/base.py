@@ -111,7 +111,7 @@ class Store(Protocol):
 
     async def delete_response(self, project: str, response_id: str) -> bool:
         """Forget a response, and every item that nothing else needs. Later responses of a chain that
-        has it in the middle stay readable (BEHAVIOURS.md 7.10)."""
+        has it in the middle stay readable (behaviours.md section 7.10)."""
         ...
 
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
@@ -120,7 +120,7 @@ class Store(Protocol):
         ...
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
-        """The input side of the response: inherited context and its own input (BEHAVIOURS.md 7.3).
+        """The input side of the response: inherited context and its own input (behaviours.md section 7.3).
         An id that is in it twice makes a cursor mean the first of them, in the order asked for.
 
         Raises `errors.NotFound` (param "after") when `query.after` is not among them.
@@ -142,7 +142,7 @@ class Store(Protocol):
     ) -> ConversationRow | None: ...
 
     async def delete_conversation(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (BEHAVIOURS.md 7.8), until `expire_left_items`;
+        """Forget the conversation. Its items are kept (behaviours.md section 7.8), until `expire_left_items`;
         those of a response go when that response is deleted too."""
         ...
 

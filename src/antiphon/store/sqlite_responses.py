@@ -28,7 +28,7 @@ def save(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
 
 
 def save_apart(db: sqlite3.Connection, project: str, row: ResponseRow) -> None:
-    """Keep a response that is not finished. A conversation sees nothing of it yet (BEHAVIOURS.md 7.4)."""
+    """Keep an unfinished response. A conversation sees nothing of it yet (behaviours.md section 7.4)."""
     end = _place(db, project, row)
     if _is_alive(db, end.thread):
         end = Segment(threads.fork(db, project, *end), end.below)

@@ -174,7 +174,7 @@ class OpenReasoning(OpenParts):
         self.gather(SUMMARY, delta)
 
     def close(self, status: ItemStatus = "completed") -> None:
-        # The real API leaves `status` out of reasoning items (BEHAVIOURS.md section 2).
+        # The real API leaves `status` out of reasoning items (behaviours.md section 2).
         self.end()
         self.finish(
             replace(

@@ -41,7 +41,7 @@ IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages"
 ItemStatus = Literal["completed", "incomplete"]
 
 TIER = "default"
-"""The service tier that every response ends with: there is only one (BEHAVIOURS.md 1.7)."""
+"""The service tier that every response ends with: there is only one (behaviours.md section 1.7)."""
 
 Opened = TypeVar("Opened", bound="OpenItem")
 

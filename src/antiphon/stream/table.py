@@ -4,7 +4,7 @@ A row reads: in this state, this event may be told, and leads to that state. A c
 is named with the type of the part, since that decides what may follow. Both the machine that writes a
 log and the fold that reads one step through these rows, so neither can drift from the other.
 
-Sources: BEHAVIOURS.md section 2 (recorded order of the real API), SURFACE.md section 8.
+Sources: behaviours.md section 2 (recorded order of the real API), surface.md section 8.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Calls and their outputs belong together (BEHAVIOURS.md section 6, quoted from users' reports)."""
+"""Calls and their outputs belong together (behaviours.md section 6, quoted from users' reports)."""
 
 from collections.abc import Mapping, Sequence
 

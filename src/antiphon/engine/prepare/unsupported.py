@@ -67,5 +67,5 @@ def _incapable(request: CreateResponse, param: str, what: str, code: str) -> Inv
 
 
 def wants_logprobs(request: CreateResponse) -> bool:
-    """Logprobs are only visible with the include (SURFACE.md section 1)."""
+    """Logprobs are only visible with the include (surface.md section 1)."""
     return "message.output_text.logprobs" in (request.include or ())

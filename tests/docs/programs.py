@@ -1,0 +1,14 @@
+"""Programs that tests start and listen to."""
+
+import select
+import subprocess
+
+
+def line(process: "subprocess.Popen[bytes]") -> str:
+    """The next line that a program prints, within 20 seconds. The program is started with `bufsize=0`: what
+    a buffer holds already, nobody could wait for."""
+    assert process.stdout
+    assert select.select([process.stdout], [], [], 20)[0], "it prints nothing more"
+    text = process.stdout.readline()
+    assert text, "it has ended"
+    return text.decode().rstrip()

@@ -1,0 +1,224 @@
+"""The code of the documents runs as a reader would run it: in a process of its own, against a server."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+from msgspec.structs import replace
+from tests.conftest import Running, checked_client, config_for
+from tests.docs.programs import line
+from tests.docs.reading import ROOT, blocks, named, pages
+from tests.scripted import Answer, Called, Upstream
+from tests.tools.mcp_servers import Toolset, served
+
+from antiphon import config
+from antiphon.config import Config
+
+ADDRESS = "http://127.0.0.1:8000"
+"""Where the documents' server listens."""
+
+
+def program(page: str, changes: Mapping[str, str]) -> str:
+    """The Python blocks of a page, one after another, with what is different here put in."""
+    text = "\n".join(block.text for block in blocks(page, "python") if not block.name)
+    for said, here in changes.items():
+        assert said in text, f"{page} does not say {said!r} any more"
+        text = text.replace(said, here)
+    return text
+
+
+def printed(page: str, running: Running, changes: Mapping[str, str] | None = None) -> list[str]:
+    """What the Python of a page prints, line by line."""
+    done = subprocess.run(
+        [sys.executable, "-c", program(page, {ADDRESS: running.url, **(changes or {})})],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@contextlib.contextmanager
+def reachable(settings: Config) -> Iterator[Running]:
+    """A server that also calls addresses of this machine."""
+    with Running(replace(settings, outbound=config.Outbound(allow_private=True))) as running:
+        yield running
+
+
+# ---- pages with Python -------------------------------------------------------------------------------
+
+
+def _readme(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("The Loire."), Answer("The Po.", size=3))
+
+    assert printed("README.md", running) == ["The Loire.", "The Po."]
+
+
+def _background(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.default = Answer("Once upon a time there was a river that ran to the sea.", size=1)
+
+    lines = printed("docs/background.md", running)
+
+    assert lines[0] == "Once upon a time there was a river that ran to the sea."
+    assert lines[1] == "51 response.output_text.delta"
+    assert lines[-1].endswith(" response.completed")
+
+
+def _mcp(upstream: Upstream, running: Running, _: Path) -> None:
+    add = Answer(calls=[Called("wiki__add", '{"a": 1, "b": 2}')])
+    upstream.script(add, Answer("Three."), add, Answer("Three, with your consent."))
+    things = Toolset()
+    with served(things.server()) as mcp:
+        lines = printed("docs/mcp.md", running, {"https://mcp.example.com/mcp": f"{mcp.url}/mcp"})
+
+    assert lines == ["Three.", "Three, with your consent."]
+    assert things.called == ["add", "add"]
+
+
+def _prompts(upstream: Upstream, running: Running, tmp_path: Path) -> None:
+    (curl,) = blocks("docs/prompts.md", "sh")
+    words = shlex.split(curl.text)
+    body = json.loads(words[words.index("-d") + 1])
+    upstream.script(Answer("Sehr gut."))
+    with httpx2.Client(base_url=running.url) as http, checked_client(running.url) as client:
+        prompt = http.post(words[1].removeprefix(ADDRESS), json=body).json()
+        file = client.files.create(file=("paper.txt", b"On rivers."), purpose="user_data")
+
+    lines = printed("docs/prompts.md", running, {"pmpt_…": prompt["id"], "file-…": file.id})
+
+    assert lines == ["Sehr gut."]
+    system, user = upstream.last.body["messages"]
+    assert system["content"] == "You review papers in German."
+    assert "On rivers." in json.dumps(user)
+
+
+def _state(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("Hello."), Answer("Ada."), Answer("Hello."), Answer("Grace."))
+
+    lines = printed("docs/state.md", running)
+
+    assert lines == ["Ada.", "Grace.", *["message user", "message assistant"] * 2]
+    assert [message["content"] for message in upstream.last.body["messages"]] == [
+        "My name is Grace.",
+        "Hello.",
+        "What is my name?",
+    ]
+
+
+def _files(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("By two metres."))
+
+    assert printed("docs/files.md", running) == ["By two metres."]
+    assert "The river rose by two metres." in json.dumps(upstream.last.body["messages"])
+
+
+def _tools(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer(calls=[Called("weather", '{"city": "Paris"}')]), Answer("The sky is clear."))
+
+    assert printed("docs/tools.md", running) == ["The sky is clear."]
+    assert upstream.last.body["messages"][-1]["content"] == '{"city": "Paris", "sky": "clear"}'
+
+
+def _structured_output(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer('{"name": "Loire", "length_km": 1006}'))
+
+    assert printed("docs/structured-output.md", running) == ["name='Loire' length_km=1006"]
+    assert upstream.last.body["response_format"]["type"] == "json_schema"
+
+
+PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
+    "README.md": _readme,
+    "docs/background.md": _background,
+    "docs/mcp.md": _mcp,
+    "docs/prompts.md": _prompts,
+    "docs/state.md": _state,
+    "docs/files.md": _files,
+    "docs/tools.md": _tools,
+    "docs/structured-output.md": _structured_output,
+}
+
+
+def test_every_page_with_python_is_run() -> None:
+    with_python = {page for page in pages() if any(not block.name for block in blocks(page, "python"))}
+
+    assert with_python == PAGES.keys()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs(page: str, upstream: Upstream, tmp_path: Path) -> None:
+    with reachable(config_for(upstream, tmp_path)) as running:
+        PAGES[page](upstream, running, tmp_path)
+
+
+# ---- programs beside the server ----------------------------------------------------------------------
+
+
+def test_the_mcp_server_of_the_document_tells_the_time(upstream: Upstream, tmp_path: Path) -> None:
+    script = tmp_path / "clock.py"
+    script.write_text(named("docs/mcp.md", "clock.py"), encoding="utf-8")
+    clock = config.McpServer(command=sys.executable, args=[str(script)])
+    upstream.script(Answer(calls=[Called("clock__now")]), Answer("Late."))
+    with (
+        Running(replace(config_for(upstream, tmp_path), mcp_servers={"clock": clock})) as running,
+        checked_client(running.url) as client,
+    ):
+        tool = {"type": "mcp", "server_label": "clock", "require_approval": "never"}
+        response = client.responses.create(model="m", input="What time is it?", tools=[tool])
+
+    (call,) = (item for item in response.output if item.type == "mcp_call")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", call.output or "")
+
+
+def test_the_receiver_of_the_document_gets_the_event(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "whsec_" + "A" * 43 + "=")
+    source = named("docs/webhooks.md", "receiver.py").replace('("127.0.0.1", 9000)', '("127.0.0.1", 0)')
+    upstream.script(Answer("Done."))
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    ) as receiver:
+        try:
+            url = f"http://127.0.0.1:{line(receiver).removeprefix('listening on port ')}/hook"
+            file = tmp_path / "antiphon.toml"
+            (toml,) = blocks("docs/webhooks.md", "toml")
+            assert "http://127.0.0.1:9000/hook" in toml.text
+            file.write_text(toml.text.replace("http://127.0.0.1:9000/hook", url), encoding="utf-8")
+            webhooks = config.load(file, environ={}).webhooks
+            with (
+                Running(replace(config_for(upstream, tmp_path), webhooks=webhooks)) as running,
+                checked_client(running.url) as client,
+            ):
+                response = client.responses.create(model="m", input="Hi", background=True)
+                assert line(receiver) == f"response.completed {response.id}"
+        finally:
+            receiver.kill()
+
+
+# ---- configuration -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if blocks(page, "toml")])
+def test_every_setting_that_a_page_shows_is_one(page: str, tmp_path: Path) -> None:
+    for block in blocks(page, "toml"):
+        if not block.name:
+            file = tmp_path / "antiphon.toml"
+            file.write_text(block.text, encoding="utf-8")
+            assert config.load(file, environ={}) != config.load(environ={"XDG_DATA_HOME": str(tmp_path)})
+
+
+def test_every_block_of_code_says_what_it_is() -> None:
+    for page in pages():
+        fences = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if "```" in line]
+        assert all(fence != "```" for fence in fences[::2]), page
+        assert all(fence == "```" for fence in fences[1::2]), page
