@@ -2,9 +2,10 @@
 
 import re
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 
+from antiphon.api.disconnect import Disconnected
 from antiphon.api.encoding import unpack
 from antiphon.protocol.error_messages import brief
 from antiphon.protocol.errors import InvalidRequest, TooLarge
@@ -22,11 +23,14 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Disconnected from None
     body = b"".join(chunks)
     encoding = request.headers.get("content-encoding")
     return unpack(body, encoding, limit) if encoding else body
