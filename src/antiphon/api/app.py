@@ -25,6 +25,7 @@ from antiphon.context.seal import Seal
 from antiphon.engine.background.runs import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
+from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.base import Local, Remote
@@ -80,7 +81,8 @@ def create_app(config: Config) -> ASGIApp:
 
     router = Router(_routes(), lifespan=lifespan, redirect_slashes=False)
     server, origins = config.server, Origins(config.server.allowed_origins)
-    return ApiMiddleware(router, server.projects(), _gate(server, origins), Cors(origins))
+    budget = Budget(config.limits.held_bytes)
+    return ApiMiddleware(router, server.projects(), _gate(server, origins), Cors(origins), budget)
 
 
 def _gate(server: Server, origins: Origins) -> Gate:

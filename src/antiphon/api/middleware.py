@@ -20,7 +20,9 @@ from starlette.websockets import WebSocket
 from antiphon.api import cors, metrics
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
+from antiphon.api.held import BUDGET, forget, release
 from antiphon.guard import pages
+from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, Head, Refused, foreign
 from antiphon.protocol.errors import (
     ApiError,
@@ -49,11 +51,14 @@ VERSION = b"2020-10-01"
 class ApiMiddleware:
     """Wraps the routes. `projects` maps hashed keys to projects; without any, every key is welcome."""
 
-    def __init__(self, routes: ASGIApp, projects: Mapping[str, str], gate: Gate, cors: Cors) -> None:
+    def __init__(
+        self, routes: ASGIApp, projects: Mapping[str, str], gate: Gate, cors: Cors, budget: Budget
+    ) -> None:
         self._routes = routes
         self._projects = projects
         self._gate = gate
         self._cors = cors
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -72,6 +77,7 @@ class ApiMiddleware:
                 self._let_in(scope, head)
                 await self._routes(scope, receive, answer.send)
         except ApiError as fault:
+            forget(fault)
             await answer.refuse(fault)
         except HTTPException as fault:
             await answer.refuse(_routing_fault(fault, scope))
@@ -80,9 +86,12 @@ class ApiMiddleware:
         except asyncio.CancelledError:
             # The server stops, and has waited long enough.
             await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
-        except Exception:
+        except Exception as fault:
             log.exception("request failed", request_id=answer.request_id, path=scope["path"])
+            forget(fault)
             await answer.refuse(ApiError("The server had an error while processing your request."))
+        finally:
+            release(scope)
         metrics.count_request(scope, answer.status)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +119,7 @@ class ApiMiddleware:
             self._gate.check(head, scope.get("method", "GET"))
         except Refused as refusal:
             raise _denied(refusal) from None
+        scope[BUDGET] = self._budget
         scope["project"] = self._project(scope["path"], head)
 
     def _project(self, path: str, head: Head) -> str:

@@ -88,7 +88,7 @@ class Connection:
         """Take a frame to its lane."""
         try:
             seen = _peek.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             await self.refuse(InvalidRequest("A frame must be a JSON object."), None)
             return
         try:
