@@ -182,9 +182,17 @@ def test_a_wrong_key_is_refused_everywhere(guarded: Running, key: str) -> None:
             assert "0123456789" not in told.text
 
 
-def test_health_and_metrics_need_no_key(guarded: Running) -> None:
+def test_health_needs_no_key(guarded: Running) -> None:
     assert httpx2.get(f"{guarded.url}/healthz").status_code == 200
-    assert httpx2.get(f"{guarded.url}/metrics").status_code == 200
+
+
+def test_metrics_need_a_key_where_there_are_any(guarded: Running) -> None:
+    told = httpx2.get(f"{guarded.url}/metrics")
+    assert fault(told) == (401, "invalid_request_error", "invalid_api_key", None)
+
+    told = httpx2.get(f"{guarded.url}/metrics", headers={"authorization": f"Bearer {KEYS['two']}"})
+    assert told.status_code == 200
+    assert "antiphon_http_requests" in told.text
 
 
 def test_the_scheme_of_a_key_may_be_spelt_in_any_case(guarded: Running) -> None:

@@ -65,6 +65,7 @@ async def _receive(request: Request) -> tuple[bytes, bool]:
 async def _unpacked(request: Request, body: bytes, encoding: str, limit: int) -> bytes:
     """Room is made for all that may come out, and what did not is given back. Large bodies have a thread."""
     most = unpacked_size(len(body), limit)
+    let_go(request.scope, len(body))
     hold(request.scope, most)
     if len(body) > _SMALL:
         unpacked = await asyncio.to_thread(unpack, body, encoding, most)

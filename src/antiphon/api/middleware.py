@@ -41,6 +41,9 @@ log = structlog.get_logger()
 DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
 
+_OPEN = frozenset({"/healthz"})
+"""What needs no key: it says nothing of anybody."""
+
 SOCKET = "/v1/responses"
 """Where a WebSocket can be opened."""
 
@@ -104,7 +107,10 @@ class ApiMiddleware:
         if scope["path"] != SOCKET:
             await _deny(scope, receive, send, _unknown(f"WebSocket {scope['path']}"))
             return
-        await self._routes(scope, receive, send)
+        try:
+            await self._routes(scope, receive, send)
+        finally:
+            release(scope)
 
     async def _permit(self, head: Head, answer: "_Answer") -> None:
         """Answers a browser that asks what a page may send. Nothing is done yet, so no key is asked for."""
@@ -123,7 +129,7 @@ class ApiMiddleware:
         scope["project"] = self._project(scope["path"], head)
 
     def _project(self, path: str, head: Head) -> str:
-        if not self._projects or not path.startswith("/v1"):
+        if not self._projects or path in _OPEN:
             return DEFAULT_PROJECT
         scheme, _, key = head.get(b"authorization", b"").decode("latin-1").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""

@@ -15,6 +15,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics
+from antiphon.api.held import hold, let_go
 from antiphon.api.keep_alive import KeepAlive
 from antiphon.api.services import Services
 from antiphon.engine.memory import Memory
@@ -89,7 +90,8 @@ class Connection:
         try:
             seen = _peek.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            await self.refuse(InvalidRequest("A frame must be a JSON object."), None)
+            fault = InvalidRequest("A frame must be a JSON object, and not nested too deeply.")
+            await self.refuse(fault, None)
             return
         try:
             await self._sort(seen, text)
@@ -121,6 +123,7 @@ class Connection:
         if len(waiting) >= QUEUE:
             message = f"At most {QUEUE} frames can wait in a lane."
             raise InvalidRequest(message, code="websocket_stream_limit_reached")
+        hold(self._socket.scope, len(text))
         waiting.append(text)
 
     async def _work(self, lane: str | None, waiting: deque[bytes]) -> None:
@@ -144,6 +147,8 @@ class Connection:
                 log.exception("turn failed")
                 self._memory.forget(lane)
                 await self.refuse(ApiError("The server had an error while processing your request."), lane)
+            finally:
+                let_go(self._socket.scope, len(text))
 
     def _parse(self, text: bytes) -> Parsed:
         lenient = self._services.config.server.lenient
