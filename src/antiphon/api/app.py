@@ -27,8 +27,8 @@ from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
+from antiphon.mcp.base import Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
-from antiphon.mcp.base import Local, Remote
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
@@ -110,7 +110,7 @@ def _resources(config: Config) -> ToolResources:
     return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
-            name: Remote(url=connector.url, headers=_connector_headers(connector))
+            name: Configured(url=connector.url, headers=_connector_headers(connector))
             for name, connector in config.connectors.items()
         },
         mcp_servers={
