@@ -1,6 +1,7 @@
 """Which web pages may use the server: hosts, origins, and what browsers ask before they let a page send."""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,15 @@ def test_a_page_of_another_origin_is_refused(http: httpx2.Client, upstream: Upst
 
 
 @pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost:3000"])
-def test_a_socket_of_another_origin_is_refused(server: Running, origin: str) -> None:
+def test_a_socket_of_another_origin_is_refused(
+    server: Running, caplog: pytest.LogCaptureFixture, origin: str
+) -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
     assert refused_socket(server, Origin=origin) == (403, "origin_not_allowed")
+    assert httpx2.get(f"{server.url}/healthz").status_code == 200  # what was refused is over
+    logger.removeHandler(caplog.handler)
+    assert caplog.messages == [], "a refusal is no fault of the server"
 
 
 def test_a_page_of_the_server_itself_is_let_in(server: Running, http: httpx2.Client) -> None:

@@ -1,10 +1,14 @@
-"""Whether a request to open a WebSocket is one: what the library behind uvicorn would refuse in words of its
-own, or not at all, is found before it is asked."""
+"""How WebSockets are opened, and how that is refused.
+
+What the library behind uvicorn would refuse in words of its own, or not at all, is found before it is asked.
+"""
 
 import base64
 import binascii
 from collections.abc import Sequence
+from typing import Any
 
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest
@@ -27,6 +31,15 @@ def handshake_fault(method: str, headers: Sequence[tuple[bytes, bytes]]) -> ApiE
             code="invalid_handshake",
         )
     return None
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A connection that takes a refusal for an answer: uvicorn logs it as an error of the application."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
 
 def _is_key(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from antiphon.api.handshake import handshake_fault
+from antiphon.api.handshake import SocketProtocol, handshake_fault
 from antiphon.guard.debtors import Debtors
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
 from antiphon.protocol.ids import new_request_id
@@ -59,6 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.ws_protocol_class = SocketProtocol
         books = self._books.get(self.server_state)
         if books is None:
             books = self._books[self.server_state] = _Books(self.loop, self.HALF_OPEN, self.LOOK_SECONDS)
