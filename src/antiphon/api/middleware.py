@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +19,7 @@ from starlette.websockets import WebSocket
 from antiphon.api import cors, metrics
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
+from antiphon.api.faults import unforeseen
 from antiphon.api.held import BUDGET, forget, release
 from antiphon.guard import pages
 from antiphon.guard.budget import Budget
@@ -35,8 +35,6 @@ from antiphon.protocol.errors import (
 )
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
-
-log = structlog.get_logger()
 
 DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
@@ -89,10 +87,11 @@ class ApiMiddleware:
         except asyncio.CancelledError:
             # The server stops, and has waited long enough.
             await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
-        except Exception as fault:
-            log.exception("request failed", request_id=answer.request_id, path=scope["path"])
-            forget(fault)
-            await answer.refuse(ApiError("The server had an error while processing your request."))
+        except Exception as error:  # noqa: BLE001 (logged there)
+            about = {"request_id": answer.request_id, "path": scope["path"]}
+            said = unforeseen(error, "request failed", **about)
+            forget(error)
+            await answer.refuse(said)
         finally:
             release(scope)
         metrics.count_request(scope, answer.status)

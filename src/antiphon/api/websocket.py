@@ -11,10 +11,10 @@ from contextlib import aclosing
 from functools import partial
 
 import msgspec
-import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics
+from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.keep_alive import KeepAlive
 from antiphon.api.services import Services
@@ -25,8 +25,6 @@ from antiphon.protocol.events import Event
 from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
 from antiphon.protocol.parse import Parsed, parse_create
 from antiphon.protocol.wire import encode
-
-log = structlog.get_logger()
 
 LANES = 16
 """Lanes that are at work at once, and responses that a connection remembers."""
@@ -143,10 +141,9 @@ class Connection:
                 await self.refuse(fault, lane)
             except WebSocketDisconnect:
                 return
-            except Exception:
-                log.exception("turn failed")
+            except Exception as error:  # noqa: BLE001 (logged there)
                 self._memory.forget(lane)
-                await self.refuse(ApiError("The server had an error while processing your request."), lane)
+                await self.refuse(unforeseen(error, "turn failed"), lane)
             finally:
                 let_go(self._socket.scope, len(text))
 

@@ -103,6 +103,12 @@ class Unavailable(ApiError):
     status = 503
 
 
+class InsufficientStorage(ApiError):
+    """Nothing more can be stored."""
+
+    status = 507
+
+
 def _short(text: str, longest: int) -> str:
     """A text without its middle, if it is too long: whatever a client sends, it gets back little of it."""
     half = longest // 2
