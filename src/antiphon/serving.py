@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import socket
 import sqlite3
 import threading
@@ -127,6 +128,7 @@ def run(settings: config.Config, listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    _allow_files()
     os.environ[config.RESOLVED] = config.dump(settings)
     server = uvicorn.Server(_uvicorn(settings))
     stopped = threading.Event()
@@ -138,6 +140,13 @@ def run(settings: config.Config, listener: socket.socket) -> None:
             Multiprocess(server.config, sockets=[listener]).run()
     finally:
         stopped.set()
+
+
+def _allow_files() -> None:
+    """As many connections as the system lets us have: by default a process gets some 1,000 descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _uvicorn(settings: config.Config) -> "uvicorn.Config":

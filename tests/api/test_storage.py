@@ -20,7 +20,7 @@ LONG = "x" * 200_000
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with mounted(tmp_path / "disk", megabytes=48) as disk:
+    with mounted(tmp_path / "disk", megabytes=96) as disk:
         yield disk
 
 
@@ -63,10 +63,30 @@ def test_what_cannot_be_stored_is_refused_in_words_that_say_why(http: httpx2.Cli
     assert ask(http).status_code == 200
 
 
+def test_what_is_stored_on_a_full_disk_can_be_deleted_and_its_room_used(
+    http: httpx2.Client, disk: Path
+) -> None:
+    stored = [ask(http).json()["id"] for _ in range(60)]
+    conversation = http.post("/v1/conversations", json={"items": [{"role": "user", "content": LONG}]}).json()
+    file = http.post("/v1/files", files={"file": b"x" * 1_000_000}, data={"purpose": "user_data"}).json()
+    fill(disk)
+    until_full(http)
+
+    for response_id in stored:
+        assert http.delete(f"/v1/responses/{response_id}").status_code == 200
+        assert http.get(f"/v1/responses/{response_id}").status_code == 404
+    assert http.delete(f"/v1/conversations/{conversation['id']}").status_code == 200
+    assert http.delete(f"/v1/files/{file['id']}").status_code == 200
+    for _ in range(10):
+        assert ask(http).status_code == 200
+
+
 def until_full(http: httpx2.Client) -> None:
-    """What is left inside the database's own files is used up as well."""
+    """What is left inside the database's own files is used up as well: five are refused one after another."""
+    refused = 0
     for _ in range(200):
-        if ask(http).status_code != 200:
+        refused = refused + 1 if ask(http).status_code != 200 else 0
+        if refused == 5:
             return
     pytest.fail("the disk does not fill")
 
