@@ -399,5 +399,5 @@ def test_an_origin_that_would_never_fit_is_refused(write: Write, origin: str) ->
 
 
 def test_the_largest_body_must_fit_into_what_is_held(write: Write) -> None:
-    with pytest.raises(config.ConfigError, match="held_bytes of .limits. .* at least 67108864"):
+    with pytest.raises(config.ConfigError, match=r"held_bytes of .limits. .* at least 67108864"):
         config.load(write("[limits]\nheld_bytes = 1_000_000"), environ={})
