@@ -211,6 +211,18 @@ def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(quick: Served) ->
         assert until_closed(connection)[:13] in (b"", b"HTTP/1.1 408 ")
 
 
+def test_the_rest_of_a_refused_body_takes_no_time_from_the_next(quick: Served, upstream: Upstream) -> None:
+    upstream.default = Answer("Hello")
+    refused = POST.replace(b"application/json", b"text/plain") + b"Content-Length: 10\r\n\r\n"
+    pause = threading.Event()
+    with connected(quick) as connection:
+        assert asks(connection, refused + b"12345") == 400
+        pause.wait(0.1)
+        connection.sendall(b"67890" + POST + b"Content-Length: %d\r\n\r\n" % len(BODY))
+        pause.wait(0.25)
+        assert asks(connection, BODY) == 200
+
+
 def test_a_body_that_comes_slowly_but_steadily_is_read(quick: Served, upstream: Upstream) -> None:
     upstream.default = Answer("Hello")
     body = BODY + b" " * 3000
@@ -320,4 +332,5 @@ def test_a_handshake_is_one(server: Running) -> None:
 
 def test_an_upgrade_to_what_we_do_not_speak_is_ignored(server: Running) -> None:
     with connected(server) as connection:
-        assert asks(connection, GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n") == 200
+        connection.sendall(GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert until_closed(connection).startswith(b"HTTP/1.1 200 ")

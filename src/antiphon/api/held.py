@@ -13,6 +13,7 @@ BUDGET = "budget"
 """The member of a request's scope that is the budget of all requests."""
 _HELD = "held"
 _RETRY_SECONDS = 2.0
+_LONGEST_CHAIN = 20
 _COROUTINE = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
@@ -51,7 +52,9 @@ def forget(error: BaseException) -> None:
     """Lets go of what the functions held that an exception has gone through. One that keeps an exception in a
     variable and is left by another makes a cycle, with the whole body in it, until garbage is collected."""
     link: BaseException | None = error
-    while link is not None:
+    for _ in range(_LONGEST_CHAIN):
+        if link is None:
+            return
         for frame, _ in walk_tb(link.__traceback__):
             # A coroutine may have caught it and go on: to clear it would end it.
             if not frame.f_code.co_flags & _COROUTINE:

@@ -108,10 +108,10 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(_fault(error))
         else:
-            self._look_after(data)
+            self._look_after()
         self._settle()
 
-    def _look_after(self, data: bytes) -> None:
+    def _look_after(self) -> None:
         """What the parser did not say of what it was fed."""
         if self._owed is self._heads and self._listed is self._heads and self._arrived > self.HEAD_BYTES:
             self._refuse(_head_too_large(self.HEAD_BYTES))  # all of it belongs to a head that has not ended
@@ -121,6 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _upgrade(self) -> None:
         self._owed = None
         if not self._should_upgrade():
+            self.cycle.keep_alive = False  # the parser reads no more
             return
         fault = handshake_fault(self.scope["method"], self.headers)
         if fault is not None:
@@ -133,7 +134,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._owed is not self._heads:  # else all that has arrived since then belongs to this head
-            self._owed, self._arrived = self._heads, 0
+            self._owed = self._heads
+            self._begin_to_wait()
         self._head = 0
 
     def on_url(self, url: bytes) -> None:
@@ -163,14 +165,15 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._owed is self._bodies:
-            self._drains, self._since = True, self.loop.time()
+            self._begin_to_wait()
+            self._drains = True
 
     def is_overdue(self, now: float) -> bool:
         """See `Debtor`. While we do not read, the client owes nothing."""
-        if self.flow.read_paused:
-            self._begin_to_wait()
         if self._drains:
             return now > self._since + self.DRAIN_SECONDS
+        if self.flow.read_paused:
+            self._begin_to_wait()
         if self._owed is self._heads:
             return now > self._since + self.HEAD_SECONDS
         if now <= self._since + self.BODY_SECONDS:
@@ -196,13 +199,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._listed is not None:
             self._listed.remove(self)
         self._listed = self._owed
-        self._drains = False
         if self._owed is not None:
             self._begin_to_wait()
             self._owed.add(self)
 
     def _begin_to_wait(self) -> None:
-        self._since, self._arrived = self.loop.time(), 0
+        self._since, self._arrived, self._drains = self.loop.time(), 0, False
 
     # ---- what is refused ----
 
