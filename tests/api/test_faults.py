@@ -142,6 +142,48 @@ def test_a_body_that_lies_about_its_length_is_refused_unread(small: httpx2.Clien
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+HUGE = "x" * 300_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ASKED | {"tools": [{"type": "function", "name": "f", "parameters": {"type": HUGE}, "strict": True}]},
+        ASKED
+        | {"tools": [{"type": "function", "name": "f", "strict": True, "parameters": {"required": [HUGE]}}]},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": HUGE}}}},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"$ref": f"#/{HUGE}"}}}},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"pattern": f"[{HUGE}"}}}},
+        ASKED
+        | {
+            "tools": [
+                {
+                    "type": "custom",
+                    "name": "f",
+                    "format": {"type": "grammar", "syntax": "regex", "definition": f"({HUGE}"},
+                }
+            ]
+        },
+        ASKED | {"previous_response_id": f"resp_{HUGE}"},
+        ASKED | {"model": HUGE},
+        ASKED | {HUGE: 1},
+        ASKED | {"input": [{"type": "item_reference", "id": f"msg_{HUGE}"}]},
+        ASKED | {"input": [{"role": HUGE, "content": "x"}]},
+        ASKED | {"tool_choice": {"type": "function", "name": HUGE}},
+        ASKED | {"include": [HUGE]},
+        ASKED | {"prompt": {"id": f"pmpt_{HUGE}"}},
+        ASKED | {"conversation": f"conv_{HUGE}"},
+        ASKED | {"tools": [{"type": "mcp", "server_label": HUGE}]},
+    ],
+    ids=lambda body: str(body)[32:100],
+)
+def test_an_error_repeats_little_of_what_was_sent(http: httpx2.Client, body: Json) -> None:
+    told = http.post("/v1/responses", json=body)
+
+    if told.status_code != 200:
+        assert len(told.content) < 12_000
+
+
 # ---- who is asking ----------------------------------------------------------------------------------
 
 KEYS = {"one": "sk-one-secret", "two": "sk-two-secret"}
