@@ -12,7 +12,7 @@ help:
 	@echo 'make setup              makes .venv with the package and its test tools'
 	@echo 'make serve ARGS="…"     runs the server (fetches the embedded model first, if it is missing)'
 	@echo 'make pull               fetches the embedded model'
-	@echo 'make check              style, types, import rules, and the tests that need no model and no foreign client, and kill nothing'
+	@echo 'make check              style, types, import rules, and the tests that need no model, no browser and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
 	@echo 'make docs               renews what the documents take from the code'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
@@ -40,9 +40,10 @@ lint: $(READY)
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 
 check: lint
-	@$(PYTEST) -m "not embedded and not clients and not chaos" --ignore tests/clients $(ARGS)
+	@$(PYTEST) -m "not embedded and not clients and not chaos and not browser" --ignore tests/clients $(ARGS)
 
 test: lint
+	@scripts/browser
 	@$(PYTEST) $(ARGS)
 
 chaos: $(READY)

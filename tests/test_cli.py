@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.small_disk import fill, make_read_only, mounted
 
 from antiphon import __version__, config
 from antiphon.backends import weights
@@ -363,3 +365,62 @@ def test_programs_that_a_server_starts_do_not_inherit_its_port() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
+
+
+# ---- data that cannot be used ------------------------------------------------------------------------
+
+
+def one_sentence(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("antiphon: ")
+    return done.stderr
+
+
+def test_a_file_that_is_no_database_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "antiphon.db").write_bytes(b"This is my diary. " * 1000)
+
+    said = one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+
+    assert "file is not a database" in said
+    assert str(tmp_path / "data") in said
+
+
+def test_a_database_of_a_newer_version_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as db:
+        db.execute("PRAGMA user_version = 9999")
+
+    assert "newer version" in one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+
+
+def test_a_store_that_there_is_not_is_one_sentence(run: Run) -> None:
+    done = run("serve", "--upstream", "http://127.0.0.1:9/v1", ANTIPHON_STORE_URL="mysql://x")
+
+    assert "not the URL of a store" in one_sentence(done)
+
+
+def test_a_key_that_is_cut_off_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sealing.key").write_bytes(b"short")
+
+    one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+
+
+def test_a_data_directory_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    with mounted(tmp_path / "data", megabytes=4) as disk:
+        make_read_only(disk)
+
+        said = one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+
+    assert "ead-only file system" in said
+
+
+def test_a_data_directory_without_room_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    with mounted(tmp_path / "data", megabytes=1) as disk:
+        fill(disk)
+
+        one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))

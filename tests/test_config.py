@@ -366,3 +366,38 @@ def test_things_are_kept_as_long_as_on_the_real_api_unless_told_otherwise() -> N
         responses_days=30, events_hours=24, deliveries_days=30
     )
     assert config.load(environ=environ).retention == config.Retention(responses_days=0, events_hours=0.5)
+
+
+# ---- who may come in ----------------------------------------------------------------------------------
+
+
+def test_hosts_and_origins_are_lists_in_the_file_and_names_in_the_environment(write: Write) -> None:
+    file = write('[server]\nallowed_hosts = ["ai.example.com", "*.a.example", "*", "::1"]')
+    environ = {"ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, tauri://localhost, http://[::1]:3000"}
+
+    server = config.load(file, environ=environ).server
+
+    assert server.allowed_hosts == ["ai.example.com", "*.a.example", "*", "::1"]
+    assert server.allowed_origins == ["https://a.example", "tauri://localhost", "http://[::1]:3000"]
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a.example", "a.example:8000", "a.*.example", "A.example", "", "a b"]
+)
+def test_a_host_that_would_never_fit_is_refused(write: Write, host: str) -> None:
+    with pytest.raises(config.ConfigError, match="names without scheme and port"):
+        config.load(write(f'[server]\nallowed_hosts = ["{host}"]'), environ={})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["a.example", "https://a.example/", "https://a.example/app", "https://*.example", "null", "HTTP://a"],
+)
+def test_an_origin_that_would_never_fit_is_refused(write: Write, origin: str) -> None:
+    with pytest.raises(config.ConfigError, match="scheme, host and port"):
+        config.load(write(f'[server]\nallowed_origins = ["{origin}"]'), environ={})
+
+
+def test_the_largest_body_must_fit_into_what_is_held(write: Write) -> None:
+    with pytest.raises(config.ConfigError, match=r"held_bytes of .limits. .* at least 67108864"):
+        config.load(write("[limits]\nheld_bytes = 1_000_000"), environ={})

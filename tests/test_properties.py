@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.api.asking import JSON_TYPE
 from tests.conftest import Running, config_for
 from tests.scripted import Answer, Upstream
 from tests.strategies import (
@@ -69,7 +70,7 @@ class World:
         self._upstream.lenient = True
         self._upstream.default = answer
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return self.http.post(f"/v1/{path}", content=content)
+        return self.http.post(f"/v1/{path}", content=content, headers=JSON_TYPE)
 
     @property
     def asked(self) -> int:

@@ -23,6 +23,9 @@ FILE_NAME: Final = "antiphon.toml"
 RESOLVED: Final = "ANTIPHON_RESOLVED_CONFIG"
 """Where the command line leaves the whole configuration, as JSON, for the workers that it starts."""
 
+_HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+
 _PREFIX: Final = "ANTIPHON_"
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off"}
@@ -48,6 +51,14 @@ class Server(Struct, frozen=True, kw_only=True):
     """Server processes that share the port and the data directory."""
     keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
     """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    allowed_hosts: list[str] = msgspec.field(default_factory=list)
+    """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
+    answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have
+    any other name lead to this server; `*` lets every name in. With keys it answers to every name, unless
+    some are named here."""
+    allowed_origins: list[str] = msgspec.field(default_factory=list)
+    """Origins whose web pages may use the server, such as `https://app.example.com`; `*`: every web page. All
+    others are kept away: without keys they are refused, with keys their browser is not let read anything."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     """The largest body of a request, files and parts of uploads aside."""
     keep_alive: Annotated[float, Meta(gt=0)] = 15.0
@@ -109,6 +120,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Seconds that a background response may take, counted from its start."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
+    held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
+    """Bytes of all request bodies that each server process holds at once, from their arrival until they are
+    answered. What comes on top is refused with 503 and Retry-After."""
 
 
 class Outbound(Struct, frozen=True, kw_only=True):
@@ -282,10 +296,31 @@ def check(config: Config, where: str) -> None:
             )
     for name, connector in config.connectors.items():
         _check_url(connector.url, f"[connectors.{name}]", where)
+    _check_server(config, where)
     _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_server(config: Config, where: str) -> None:
+    for host in config.server.allowed_hosts:
+        if not _HOST.fullmatch(host):
+            raise ConfigError(
+                f"allowed_hosts of [server] in {where} takes names without scheme and port, such as "
+                f"ai.example.com or *.example.com, and not '{host}'."
+            )
+    for origin in config.server.allowed_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"allowed_origins of [server] in {where} takes scheme, host and port in lower case, such as "
+                f"https://app.example.com or http://localhost:3000, and not '{origin}'."
+            )
+    if config.limits.held_bytes < config.server.max_body_bytes:
+        raise ConfigError(
+            f"held_bytes of [limits] in {where} must be at least {config.server.max_body_bytes}, which is "
+            "max_body_bytes of [server]: a body of that size could never be taken."
+        )
 
 
 def _check_webhooks(config: Config, where: str) -> None:
@@ -471,7 +506,7 @@ def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
     kind = _NESTED[place[0]][place[1]] if place[0] in _NESTED else (_SECTIONS | _NAMED)[place[0]]
     key = place[-1] if place[-1] in kind.__struct_fields__ else ""
     wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
-    if key in ("models", "args", "events"):
+    if key in ("models", "args", "events", "allowed_hosts", "allowed_origins"):
         return _names(text, variable)
     if key in ("keys", "headers", "env"):
         return _json(text, variable)

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import resource
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,36 @@ def pull_weights(settings: config.Config) -> Path:
             raise ServeError(str(error)) from error
 
 
+# ---- what is kept ---------------------------------------------------------------------------------------
+
+
+def check_data(settings: config.Config) -> None:
+    """Opens what the workers will open, and brings the database up to date. Raises ServeError."""
+    import asyncio
+
+    from antiphon.context.seal import Seal
+    from antiphon.store.open import UnknownStore, open_store
+    from antiphon.store.sqlite_connection import Incompatible
+
+    async def opened() -> None:
+        store = await open_store(settings.store_url)
+        await store.close()
+
+    try:
+        asyncio.run(opened())
+        Seal.at(Path(settings.data_dir) / "sealing.key")
+    except UnknownStore as error:
+        raise ServeError(str(error)) from error
+    except Incompatible as error:
+        raise ServeError(f"The store {settings.store_url} cannot be used. {error}") from error
+    except (sqlite3.Error, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServeError(
+            f"What is kept in {settings.data_dir} cannot be used: {reason}. Is it "
+            f"readable and writable, with room on its disk? The store is {settings.store_url}."
+        ) from error
+
+
 # ---- listening ------------------------------------------------------------------------------------------
 
 
@@ -96,6 +128,7 @@ def run(settings: config.Config, listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    _allow_files()
     os.environ[config.RESOLVED] = config.dump(settings)
     server = uvicorn.Server(_uvicorn(settings))
     stopped = threading.Event()
@@ -107,6 +140,13 @@ def run(settings: config.Config, listener: socket.socket) -> None:
             Multiprocess(server.config, sockets=[listener]).run()
     finally:
         stopped.set()
+
+
+def _allow_files() -> None:
+    """As many connections as the system lets us have: by default a process gets some 1,000 descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _uvicorn(settings: config.Config) -> "uvicorn.Config":

@@ -14,6 +14,8 @@ from openai import APIStatusError
 
 Json = dict[str, Any]
 
+JSON_TYPE = {"content-type": "application/json"}
+
 ADD: Json = {
     "type": "function",
     "name": "add",

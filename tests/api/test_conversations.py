@@ -584,7 +584,10 @@ def test_a_client_of_a_plain_answer_that_goes_away_frees_its_conversation(
     url = httpx2.URL(server.url)
     body = json.dumps({"model": "m", "input": "Hi", "conversation": conv}).encode()
     with socket.create_connection((url.host, url.port)) as connection:
-        head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
         gate.wait_reached()
 

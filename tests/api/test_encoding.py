@@ -7,6 +7,7 @@ import zlib
 import httpx2
 import msgspec
 import pytest
+from tests.api.asking import JSON_TYPE
 from tests.scripted import Answer, Upstream
 
 if sys.version_info >= (3, 14):
@@ -32,7 +33,7 @@ def test_a_compressed_body_is_read(
     http: httpx2.Client, upstream: Upstream, encoding: str, body: bytes
 ) -> None:
     upstream.script(Answer("Hello"))
-    answer = http.post("/v1/responses", content=body, headers={"content-encoding": encoding})
+    answer = http.post("/v1/responses", content=body, headers=JSON_TYPE | {"content-encoding": encoding})
     assert answer.json()["output"][0]["content"][0]["text"] == "Hello"
 
 
@@ -51,6 +52,6 @@ def test_a_compressed_body_is_read(
 def test_what_cannot_be_unpacked_is_refused(
     http: httpx2.Client, encoding: str, body: bytes, status: int
 ) -> None:
-    answer = http.post("/v1/responses", content=body, headers={"content-encoding": encoding})
+    answer = http.post("/v1/responses", content=body, headers=JSON_TYPE | {"content-encoding": encoding})
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == "invalid_request_error"

@@ -16,6 +16,7 @@ from openai import OpenAI
 from structlog.testing import capture_logs
 from tests.api.asking import (
     ADD,
+    JSON_TYPE,
     Json,
     Like,
     events_of,
@@ -45,13 +46,23 @@ SECRET = "sk-upstream-0123456789abcdef"
     "body", [b"{", b"nonsense", b'{"model": "m",}', b"\xff\xfe", b"{}{}", b"model=m&input=x", b"[", b"\x00"]
 )
 def test_what_is_not_json_is_refused(http: httpx2.Client, path: str, body: bytes) -> None:
-    assert fault(http.post(path, content=body)) == (400, "invalid_request_error", None, None)
+    assert fault(http.post(path, content=body, headers=JSON_TYPE)) == (
+        400,
+        "invalid_request_error",
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/conversations"])
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"x"', b"null", b"true"])
 def test_what_is_no_object_is_refused(http: httpx2.Client, path: str, body: bytes) -> None:
-    assert fault(http.post(path, content=body)) == (400, "invalid_request_error", None, None)
+    assert fault(http.post(path, content=body, headers=JSON_TYPE)) == (
+        400,
+        "invalid_request_error",
+        None,
+        None,
+    )
 
 
 def test_an_empty_body_is_no_response_to_make(http: httpx2.Client) -> None:
@@ -116,16 +127,61 @@ def test_a_huge_body_is_refused(small: httpx2.Client, upstream: Upstream) -> Non
 
     too_large = (413, "invalid_request_error", "request_too_large", None)
     for path in ("/v1/responses", "/v1/conversations", "/v1/conversations/conv_1/items"):
-        assert fault(small.post(path, content=body)) == too_large
-        assert fault(small.post(path, content=in_chunks())) == too_large
+        assert fault(small.post(path, content=body, headers=JSON_TYPE)) == too_large
+        assert fault(small.post(path, content=in_chunks(), headers=JSON_TYPE)) == too_large
     assert small.post("/v1/responses", json=ASKED).status_code == 200
 
 
 def test_a_body_that_lies_about_its_length_is_refused_unread(small: httpx2.Client) -> None:
     url = small.base_url
     with socket.create_connection((url.host, url.port), timeout=10) as connection:
-        connection.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n{")
+        connection.sendall(
+            b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99999999999\r\n\r\n{"
+        )
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+HUGE = "x" * 300_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ASKED | {"tools": [{"type": "function", "name": "f", "parameters": {"type": HUGE}, "strict": True}]},
+        ASKED
+        | {"tools": [{"type": "function", "name": "f", "strict": True, "parameters": {"required": [HUGE]}}]},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": HUGE}}}},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"$ref": f"#/{HUGE}"}}}},
+        ASKED | {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"pattern": f"[{HUGE}"}}}},
+        ASKED
+        | {
+            "tools": [
+                {
+                    "type": "custom",
+                    "name": "f",
+                    "format": {"type": "grammar", "syntax": "regex", "definition": f"({HUGE}"},
+                }
+            ]
+        },
+        ASKED | {"previous_response_id": f"resp_{HUGE}"},
+        ASKED | {"model": HUGE},
+        ASKED | {HUGE: 1},
+        ASKED | {"input": [{"type": "item_reference", "id": f"msg_{HUGE}"}]},
+        ASKED | {"input": [{"role": HUGE, "content": "x"}]},
+        ASKED | {"tool_choice": {"type": "function", "name": HUGE}},
+        ASKED | {"include": [HUGE]},
+        ASKED | {"prompt": {"id": f"pmpt_{HUGE}"}},
+        ASKED | {"conversation": f"conv_{HUGE}"},
+        ASKED | {"tools": [{"type": "mcp", "server_label": HUGE}]},
+    ],
+    ids=lambda body: str(body)[32:100],
+)
+def test_an_error_repeats_little_of_what_was_sent(http: httpx2.Client, body: Json) -> None:
+    told = http.post("/v1/responses", json=body)
+
+    if told.status_code != 200:
+        assert len(told.content) < 12_000
 
 
 # ---- who is asking ----------------------------------------------------------------------------------
@@ -168,9 +224,17 @@ def test_a_wrong_key_is_refused_everywhere(guarded: Running, key: str) -> None:
             assert "0123456789" not in told.text
 
 
-def test_health_and_metrics_need_no_key(guarded: Running) -> None:
+def test_health_needs_no_key(guarded: Running) -> None:
     assert httpx2.get(f"{guarded.url}/healthz").status_code == 200
-    assert httpx2.get(f"{guarded.url}/metrics").status_code == 200
+
+
+def test_metrics_need_a_key_where_there_are_any(guarded: Running) -> None:
+    told = httpx2.get(f"{guarded.url}/metrics")
+    assert fault(told) == (401, "invalid_request_error", "invalid_api_key", None)
+
+    told = httpx2.get(f"{guarded.url}/metrics", headers={"authorization": f"Bearer {KEYS['two']}"})
+    assert told.status_code == 200
+    assert "antiphon_http_requests" in told.text
 
 
 def test_the_scheme_of_a_key_may_be_spelt_in_any_case(guarded: Running) -> None:
@@ -527,7 +591,10 @@ def test_a_client_that_leaves_a_plain_answer_stops_the_upstream(
     upstream.script(Answer("Hello!", size=3, gate=gate))
     url, body = httpx2.URL(server.url), json.dumps(ASKED).encode()
     with socket.create_connection((url.host, url.port)) as connection:
-        head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
         gate.wait_reached()
 

@@ -113,6 +113,15 @@ def test_a_filename_is_kept_without_a_path(http: httpx2.Client, given: str, kept
     assert http.get(f"/v1/files/{told.json()['id']}/content").content == b"x"
 
 
+@pytest.mark.parametrize("boundary", ["x" * 257, "x" * 5000, "", '""'])
+def test_a_boundary_that_is_none_is_refused(http: httpx2.Client, boundary: str) -> None:
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+
+    told = form(http, content=f"--{boundary}--", headers=headers)
+
+    assert fault(told) == (400, "invalid_request_error", "invalid_form", None)
+
+
 def test_fields_may_come_after_the_file(http: httpx2.Client) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nHello\r\n'

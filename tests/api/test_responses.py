@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from tests.api.asking import (
     ADD,
     CLOCK,
+    JSON_TYPE,
     STRICT_ADD,
     Json,
     Like,
@@ -1144,7 +1145,7 @@ def test_any_text_goes_there_and_back(ask: Ask, upstream: Upstream, text: str) -
     ids=lambda body: body[:60].decode(errors="replace"),
 )
 def test_hostile_json_is_refused(http: httpx2.Client, upstream: Upstream, body: bytes) -> None:
-    told = http.post("/v1/responses", content=body, headers={"content-type": "application/json"})
+    told = http.post("/v1/responses", content=body, headers=JSON_TYPE)
 
     assert told.status_code == 400, told.text
     assert told.json()["error"]["type"] == "invalid_request_error"
@@ -1157,7 +1158,7 @@ def test_a_deep_schema_is_passed_on_or_refused(http: httpx2.Client, upstream: Up
     schema = b'{"type":"object","properties":' + b'{"a":' * depth + b"{}" + b"}" * depth + b"}"
     body = b'{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":%b}]}' % schema
 
-    told = http.post("/v1/responses", content=body)
+    told = http.post("/v1/responses", content=body, headers=JSON_TYPE)
 
     assert told.status_code in (200, 400), told.text
 
@@ -1165,7 +1166,9 @@ def test_a_deep_schema_is_passed_on_or_refused(http: httpx2.Client, upstream: Up
 def test_members_given_twice_do_no_harm(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.script(Answer("ok"))
 
-    told = http.post("/v1/responses", content=b'{"model":"x","model":"m","input":"a","input":"b"}')
+    told = http.post(
+        "/v1/responses", content=b'{"model":"x","model":"m","input":"a","input":"b"}', headers=JSON_TYPE
+    )
 
     assert (told.status_code, asked(upstream)) == (200, [{"role": "user", "content": "b"}])
 

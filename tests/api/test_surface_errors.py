@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 from msgspec.structs import replace
+from tests.api.asking import JSON_TYPE
 from tests.conftest import Running, config_for
 from tests.ledger import case, covers
 from tests.scripted import Answer, Gate, Upstream, refusal
@@ -250,7 +251,7 @@ def test_lists_have_a_limit(http: httpx2.Client) -> None:
 
 @covers("error.invalid_json", "error.unknown_url", "error.method_not_allowed")
 def test_what_is_no_request_is_refused(http: httpx2.Client) -> None:
-    assert error(http.post("/v1/responses", content=b"{")) == (400, None, None)
+    assert error(http.post("/v1/responses", content=b"{", headers=JSON_TYPE)) == (400, None, None)
     assert error(http.get("/v1/nothing")) == (404, None, "unknown_url")
     assert error(http.put("/v1/responses", json={})) == (405, None, "method_not_allowed")
 

@@ -51,6 +51,30 @@ def answer(socket: ClientConnection) -> Json:
     return response
 
 
+@pytest.mark.parametrize("depth", [1_200, 100_000])
+def test_a_frame_that_is_nested_too_deeply_ends_nothing(
+    socket: ClientConnection, upstream: Upstream, depth: int
+) -> None:
+    gate = Gate()
+    upstream.script(Answer("one", gate=gate), Answer("two"))
+    send(socket, input="a", stream_id="other")
+    gate.wait_reached()
+    deep = "[" * depth + "]" * depth
+
+    socket.send(f'{{"type":"response.create","model":"m","stream_id":"deep","input":{deep}}}')
+
+    events = [frame(socket)]
+    while events[-1]["type"] != "error":
+        events.append(frame(socket))
+    assert events[-1]["status"] == 400
+    assert "nested" in events[-1]["error"]["message"]
+    gate.open()
+    while events[-1]["type"] != "response.completed":
+        events.append(frame(socket))
+    send(socket, input="b")
+    assert answer(socket)["status"] == "completed"
+
+
 def said(upstream: Upstream) -> list[str]:
     return [message["content"] for message in upstream.last.body["messages"]]
 

@@ -170,11 +170,14 @@ async def test_this_machine_is_not_fetched_from_however_it_is_called(
     assert site.asked == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0177.0.0.1", "0"],
+)
 async def test_the_refusal_says_that_the_address_is_not_public(
     site: Website, guarded: Fetcher, host: str
 ) -> None:
-    with pytest.raises(BadUrl, match="not public"):
+    with pytest.raises(BadUrl, match=r"not public.*\[outbound\] allow_private = true"):
         await guarded.fetch(f"http://{host}:{site.port}/x")
 
 
@@ -188,6 +191,7 @@ async def test_the_refusal_says_that_the_address_is_not_public(
         "169.254.169.254",
         "192.0.2.1",
         "198.18.0.1",
+        "192.88.99.1",
         "203.0.113.1",
         "224.0.0.1",
         "240.0.0.1",

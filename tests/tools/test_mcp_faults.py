@@ -34,7 +34,7 @@ from tests.tools.mcp_crooked import (
 from tests.tools.mcp_servers import Served, Toolset, served
 from tests.tools.using import ask, calls, offered, read, stream, told
 
-from antiphon.config import Config, McpServer, McpSettings, Outbound, Tools
+from antiphon.config import Config, Connector, McpServer, McpSettings, Outbound, Tools
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +268,35 @@ def test_private_addresses_are_not_reached(upstream: Upstream, crooked: Crooked,
         for url in (f"{crooked.served.url}/mcp", crooked.served.url.replace("127.0.0.1", "localhost")):
             upstream.script(Answer("Sorry"))
             answer = ask(client, at(crooked.served, server_url=url))
-            assert answer["output"][0]["error"].endswith("an address that is not public.")
+            assert "an address that is not public" in answer["output"][0]["error"]
+            assert "[outbound] allow_private = true" in answer["output"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0177.0.0.1", "127.1", "0", "127.0.0.1.", "１２７.0.0.1", "[::ffff:7f00:1]"],
+)
+def test_a_private_address_is_called_so_however_it_is_written(
+    upstream: Upstream, crooked: Crooked, tmp_path: Path, host: str
+) -> None:
+    with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
+        upstream.script(Answer("Sorry"))
+        answer = ask(client, at(crooked.served, server_url=f"http://{host}/mcp"))
+        assert "an address that is not public" in answer["output"][0]["error"]
+
+
+def test_an_address_that_the_operator_named_is_trusted(
+    upstream: Upstream, crooked: Crooked, tmp_path: Path
+) -> None:
+    connectors = {"connector_gmail": Connector(url=f"{crooked.served.url}/mcp")}
+    config = replace(config_for(upstream, tmp_path), connectors=connectors)
+    with Running(config) as running, checked_client(running.url) as client:
+        upstream.script(Answer("ok"))
+        named = {"type": "mcp", "server_label": "s", "connector_id": "connector_gmail"}
+        listing = ask(client, named)["output"][0]
+        assert listing["type"] == "mcp_list_tools"
+        assert "error" not in listing
+        assert listing["tools"]
 
 
 # ---- servers that come and go -------------------------------------------------------------------------

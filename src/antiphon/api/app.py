@@ -13,19 +13,22 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from antiphon.api import conversations, files, metrics, models, prompts, responses, uploads
+from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Limits, Outbound
+from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background.runs import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
+from antiphon.guard.budget import Budget
+from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
+from antiphon.mcp.base import Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
-from antiphon.mcp.base import Local, Remote
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
@@ -45,7 +48,7 @@ def create_app(config: Config) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[dict[str, Services]]:
         store = await open_store(config.store_url)
-        router = build(_backends(config), _MAKERS)
+        backends = build(_backends(config), _MAKERS)
         seal = Seal.at(Path(config.data_dir) / "sealing.key")
         filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
@@ -55,7 +58,13 @@ def create_app(config: Config) -> ASGIApp:
         retention = Retention(rules(store, kept.responses_days, kept.events_hours, kept.deliveries_days))
         webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
-            router, store, seal, attachments, config.server.verify, config.limits.response_seconds, resources
+            backends,
+            store,
+            seal,
+            attachments,
+            config.server.verify,
+            config.limits.response_seconds,
+            resources,
         )
         background = Background(
             engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
@@ -67,12 +76,20 @@ def create_app(config: Config) -> ASGIApp:
             if resources.mcp is not None:
                 await resources.mcp.close()
             await fetcher.close()
-            await router.close()
+            await backends.close()
             await store.close()
 
-    return ApiMiddleware(
-        Router(_routes(), lifespan=lifespan, redirect_slashes=False), config.server.projects()
-    )
+    router = Router(_routes(), lifespan=lifespan, redirect_slashes=False)
+    server, origins = config.server, Origins(config.server.allowed_origins)
+    budget = Budget(config.limits.held_bytes)
+    return ApiMiddleware(router, server.projects(), _gate(server, origins), Cors(origins), budget)
+
+
+def _gate(server: Server, origins: Origins) -> Gate:
+    """The address that the operator gave is one of the server's names."""
+    if server.keys:
+        return KeyedGate(server.allowed_hosts)
+    return OpenGate([*server.allowed_hosts, server.host], origins)
 
 
 def _reachable(settings: Outbound) -> Reachable:
@@ -93,7 +110,7 @@ def _resources(config: Config) -> ToolResources:
     return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
-            name: Remote(url=connector.url, headers=_connector_headers(connector))
+            name: Configured(url=connector.url, headers=_connector_headers(connector))
             for name, connector in config.connectors.items()
         },
         mcp_servers={

@@ -1,29 +1,94 @@
 """Bodies in, JSON out."""
 
+import asyncio
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from antiphon.api.encoding import unpack
-from antiphon.protocol.errors import TooLarge
+from antiphon.api.disconnect import Disconnected
+from antiphon.api.encoding import unpack, unpacked_size
+from antiphon.api.held import hold, let_go
+from antiphon.protocol.error_messages import brief
+from antiphon.protocol.errors import InvalidRequest, TooLarge, TooSlow
 from antiphon.protocol.wire import encode
+
+SECONDS = 600.0
+"""In this time a body must have arrived."""
+_SMALL = 64 * 1024
+
+_JSON = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.ASCII | re.IGNORECASE).match
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, unpacked. Raises TooLarge past `limit` bytes, before it is read when its length is
-    known; InvalidRequest when it cannot be unpacked."""
+    """The whole body, unpacked; it is held until the request is answered. Raises TooLarge past `limit` bytes,
+    before it is read when its length is known; Unavailable when other bodies leave no room; InvalidRequest
+    when it does not say that it is JSON, or cannot be unpacked."""
+    _check_type(request)
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    body = b"".join(chunks)
+    body = await _received(request, limit)
     encoding = request.headers.get("content-encoding")
-    return unpack(body, encoding, limit) if encoding else body
+    return await _unpacked(request, body, encoding, limit) if encoding else body
+
+
+async def _received(request: Request, limit: int) -> bytes:
+    """Most bodies come in one piece; the others have their time."""
+    chunk, more = await _receive(request)
+    if not more:
+        return chunk
+    chunks, size = [chunk], len(chunk)
+    try:
+        async with asyncio.timeout(SECONDS):
+            while more:
+                chunk, more = await _receive(request)
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise TooSlow("Your request took too long to arrive.", code="request_timeout") from None
+    return b"".join(chunks)
+
+
+async def _receive(request: Request) -> tuple[bytes, bool]:
+    """A piece of the body, and whether there are more. Raises Disconnected, or Unavailable."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    chunk: bytes = message.get("body", b"")
+    hold(request.scope, len(chunk))
+    return chunk, message.get("more_body", False)
+
+
+async def _unpacked(request: Request, body: bytes, encoding: str, limit: int) -> bytes:
+    """Room is made for all that may come out, and what did not is given back. Large bodies have a thread."""
+    most = unpacked_size(len(body), limit)
+    let_go(request.scope, len(body))
+    hold(request.scope, most)
+    if len(body) > _SMALL:
+        unpacked = await asyncio.to_thread(unpack, body, encoding, most)
+    else:
+        unpacked = unpack(body, encoding, most)
+    let_go(request.scope, most - len(unpacked))
+    return unpacked
+
+
+def _check_type(request: Request) -> None:
+    """A browser lets every web page send a body of another type anywhere without asking first. Raises
+    InvalidRequest."""
+    headers = request.headers
+    given = headers.get("content-type", "")
+    if _JSON(given) or not ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
+        return
+    shown = brief(given)
+    raise InvalidRequest(
+        f"Unsupported content type: '{shown}'. This API method only accepts 'application/json' requests, but "
+        f"you specified the header 'Content-Type: {shown}'. Please try again with a supported content type. "
+        "(HINT: curl takes -H 'Content-Type: application/json'.)",
+        code="unsupported_content_type",
+    )
 
 
 def _too_large(limit: int) -> TooLarge:

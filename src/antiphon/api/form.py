@@ -69,7 +69,10 @@ class _Reader:
             "on_part_end": self._on_part_end,
             "on_end": self._on_end,
         }
-        self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
+        try:
+            self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
+        except FormParserError as error:
+            raise _not_a_form(str(error)) from error
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """What of the file was in the chunk. Raises InvalidRequest."""

@@ -1,7 +1,8 @@
 """The edge of the server: what every answer has, whatever answers it.
 
-Request ids, the headers of the real API, who is asking, and the one place where exceptions become
-OpenAI's error envelope. Plain ASGI around the router: a layer costs each request as much as a route.
+Request ids, the headers of the real API, which pages may ask, who is asking, and the one place where
+exceptions become OpenAI's error envelope. Plain ASGI around the router: a layer costs each request as much
+as a route.
 """
 
 import asyncio
@@ -10,29 +11,40 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from antiphon.api import metrics
+from antiphon.api import cors, metrics
+from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
+from antiphon.api.faults import unforeseen
+from antiphon.api.held import BUDGET, forget, release
+from antiphon.guard import pages
+from antiphon.guard.budget import Budget
+from antiphon.guard.pages import Gate, Head, Refused, foreign
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    PermissionDenied,
     Unauthorized,
     Unavailable,
 )
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
 
-log = structlog.get_logger()
-
 DEFAULT_PROJECT = "default"
+_SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
+
+_OPEN = frozenset({"/healthz"})
+"""What needs no key: it says nothing of anybody."""
+
+SOCKET = "/v1/responses"
+"""Where a WebSocket can be opened."""
+
 VERSION = b"2020-10-01"
 """What the real API calls its version (behaviours.md section 1.9)."""
 
@@ -40,9 +52,14 @@ VERSION = b"2020-10-01"
 class ApiMiddleware:
     """Wraps the routes. `projects` maps hashed keys to projects; without any, every key is welcome."""
 
-    def __init__(self, routes: ASGIApp, projects: Mapping[str, str]) -> None:
+    def __init__(
+        self, routes: ASGIApp, projects: Mapping[str, str], gate: Gate, cors: Cors, budget: Budget
+    ) -> None:
         self._routes = routes
         self._projects = projects
+        self._gate = gate
+        self._cors = cors
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -51,12 +68,17 @@ class ApiMiddleware:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        answer = _Answer(send)
+        head = _head(scope)
+        answer = _Answer(send, self._cors.headers(head))
         scope["app"] = self  # makes the router raise what it cannot route
         try:
-            scope["project"] = self._project(scope)
-            await self._routes(scope, receive, answer.send)
+            if is_preflight(head, scope["method"]):
+                await self._permit(head, answer)
+            else:
+                self._let_in(scope, head)
+                await self._routes(scope, receive, answer.send)
         except ApiError as fault:
+            forget(fault)
             await answer.refuse(fault)
         except HTTPException as fault:
             await answer.refuse(_routing_fault(fault, scope))
@@ -65,25 +87,50 @@ class ApiMiddleware:
         except asyncio.CancelledError:
             # The server stops, and has waited long enough.
             await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
-        except Exception:
-            log.exception("request failed", request_id=answer.request_id, path=scope["path"])
-            await answer.refuse(ApiError("The server had an error while processing your request."))
+        except Exception as error:  # noqa: BLE001 (logged there)
+            about = {"request_id": answer.request_id, "path": scope["path"]}
+            said = unforeseen(error, "request failed", **about)
+            forget(error)
+            await answer.refuse(said)
+        finally:
+            release(scope)
         metrics.count_request(scope, answer.status)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A WebSocket: a wrong key is told as an HTTP answer to the handshake."""
+        """A WebSocket: one that may not come in is refused by an HTTP answer to its handshake."""
         try:
-            scope["project"] = self._project(scope)
+            self._let_in(scope, _head(scope))
         except ApiError as fault:
-            body = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
-            await WebSocket(scope, receive, send).send_denial_response(body)
+            await _deny(scope, receive, send, fault)
             return
-        await self._routes(scope, receive, send)
+        if scope["path"] != SOCKET:
+            await _deny(scope, receive, send, _unknown(f"WebSocket {scope['path']}"))
+            return
+        try:
+            await self._routes(scope, receive, send)
+        finally:
+            release(scope)
 
-    def _project(self, scope: Scope) -> str:
-        if not self._projects or not scope["path"].startswith("/v1"):
+    async def _permit(self, head: Head, answer: "_Answer") -> None:
+        """Answers a browser that asks what a page may send. Nothing is done yet, so no key is asked for."""
+        if not self._cors.allows(head):
+            raise _denied(foreign(head[b"origin"]))
+        await answer.send({"type": "http.response.start", "status": 204, "headers": permission(head)})
+        await answer.send({"type": "http.response.body", "body": b""})
+
+    def _let_in(self, scope: Scope, head: Head) -> None:
+        """Raises PermissionDenied, or Unauthorized."""
+        try:
+            self._gate.check(head, scope.get("method", "GET"))
+        except Refused as refusal:
+            raise _denied(refusal) from None
+        scope[BUDGET] = self._budget
+        scope["project"] = self._project(scope["path"], head)
+
+    def _project(self, path: str, head: Head) -> str:
+        if not self._projects or path in _OPEN:
             return DEFAULT_PROJECT
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        scheme, _, key = head.get(b"authorization", b"").decode("latin-1").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
         project = self._projects.get("sha256:" + hashlib.sha256(key.encode()).hexdigest())
         if project is None:
@@ -92,13 +139,28 @@ class ApiMiddleware:
         return project
 
 
+async def _deny(scope: Scope, receive: Receive, send: Send, fault: ApiError) -> None:
+    body = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
+    await WebSocket(scope, receive, send).send_denial_response(body)
+
+
+def _head(scope: Scope) -> Head:
+    """The headers that are looked at here."""
+    return {name: value for name, value in scope["headers"] if name in _SEEN}
+
+
+def _denied(refusal: Refused) -> PermissionDenied:
+    return PermissionDenied(str(refusal), code=refusal.code)
+
+
 class _Answer:
     """Sends an answer, with the headers that each one has."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, headers: Headers) -> None:
         self.request_id = new_request_id()
         self.status = 0
         self._send = send
+        self._headers = headers
         self._started = time.perf_counter()
 
     async def send(self, message: Message) -> None:
@@ -110,6 +172,7 @@ class _Answer:
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", b"%d" % milliseconds),
                 (b"openai-version", VERSION),
+                *self._headers,
             ]
         await self._send(message)
 
@@ -127,7 +190,11 @@ class _Answer:
 def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:
     asked = f"{scope['method']} {scope['path']}"
     if fault.status_code == 404:
-        return NotFound(f"Unknown request URL: {asked}.", code="unknown_url")
+        return _unknown(asked)
     if fault.status_code == 405:
         return MethodNotAllowed(f"Not allowed: {asked}.", code="method_not_allowed")
     return InvalidRequest(str(fault.detail))
+
+
+def _unknown(asked: str) -> NotFound:
+    return NotFound(f"Unknown request URL: {asked}.", code="unknown_url")

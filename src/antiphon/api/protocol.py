@@ -1,30 +1,249 @@
-"""HTTP by uvicorn, with fewer system calls, and with word of the server's end.
+"""HTTP by uvicorn, with fewer system calls, with limits, and with word of the server's end.
 
 uvicorn writes the head of an answer and its body apart, and so the end of a stream behind its last event.
 Each write is a system call and a packet, which costs more than all that is in them: here what is written in
 one turn of the event loop leaves together.
+
+Its parser takes heads of any size, and it waits for the rest of a request as long as the client likes. What
+is refused here has reached no application, and is answered in the API's envelope all the same.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from antiphon.api.handshake import SocketProtocol, handshake_fault
+from antiphon.guard.debtors import Debtors
+from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
+from antiphon.protocol.ids import new_request_id
+from antiphon.protocol.wire import encode
 
 STOPPING = "stopping"
 """The member of an answer's scope that says that the server stops."""
 
 
+class _Books:
+    """Who owes what to one server."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int, seconds: float) -> None:
+        self.heads = Debtors(loop, most, seconds)
+        self.bodies = Debtors(loop, 100 * most, seconds)
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """A connection whose writes are gathered."""
+    """A connection whose writes are gathered, and whose client is not waited for without end."""
+
+    HEAD_BYTES = 64 * 1024
+    """The longest head of a request, its first line included; trailers have as much."""
+    HEAD_SECONDS = 20.0
+    """In this time a head must have arrived."""
+    BODY_SECONDS = 20.0
+    BODY_BYTES = 20 * 1024
+    """In each `BODY_SECONDS` so much of a body must arrive, or its rest."""
+    DRAIN_SECONDS = 30.0
+    """How long the rest of a body is taken in that was answered before it had arrived."""
+    LINGER_SECONDS = 2.0
+    LINGER_BYTES = 1024 * 1024
+    """How long, and how much more it may send, a client has to read why it was refused: whoever closes with
+    bytes unread takes that away."""
+    HALF_OPEN = 512
+    """How many connections may owe a head. The next one ends the oldest."""
+    LOOK_SECONDS = 1.0
+    """How often it is looked after those that owe."""
+
+    _books: ClassVar[WeakKeyDictionary[ServerState, _Books]] = WeakKeyDictionary()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ws_protocol_class = SocketProtocol
+        books = self._books.get(self.server_state)
+        if books is None:
+            books = self._books[self.server_state] = _Books(self.loop, self.HALF_OPEN, self.LOOK_SECONDS)
+        self._heads, self._bodies = books.heads, books.bodies
+        self._listed: Debtors | None = None
+        """Among whom this client is waited for."""
+        self._owed: Debtors | None = None
+        """Among whom it belongs."""
+        self._since = 0.0
+        self._arrived = 0
+        """Bytes since then. What came with the beginning of a request does not count."""
+        self._head = 0
+        """Bytes of the head, as far as it is parsed."""
+        self._drains = False
+        self._refused = False
+
+    # ---- the connection ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Gathered(transport, self.loop))  # type: ignore[arg-type]
+        self._owed = self._heads
+        self._settle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owed = None
+        self._settle()
+        super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """The server stops when its answers have ended, so those that could go on for hours must know."""
         if self.cycle is not None:
             self.cycle.scope[STOPPING] = True  # type: ignore[literal-required]
         super().shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived += len(data)
+        if self._refused:
+            if self._arrived > self.LINGER_BYTES:
+                self.transport.close()
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._upgrade()
+        except httptools.HttpParserError as error:
+            self._refuse(_fault(error))
+        else:
+            self._look_after()
+        self._settle()
+
+    def _look_after(self) -> None:
+        """What the parser did not say of what it was fed."""
+        if self._owed is self._heads and self._listed is self._heads and self._arrived > self.HEAD_BYTES:
+            self._refuse(_head_too_large(self.HEAD_BYTES))  # all of it belongs to a head that has not ended
+        elif self._owed is None and self.cycle is not None and self.cycle.response_complete:
+            self._owed = self._heads  # empty lines between requests: a head must follow
+
+    def _upgrade(self) -> None:
+        self._owed = None
+        if not self._should_upgrade():
+            self.cycle.keep_alive = False  # the parser reads no more
+            return
+        fault = handshake_fault(self.scope["method"], self.headers)
+        if fault is not None:
+            self._refuse(fault)
+        else:
+            self.handle_websocket_upgrade()
+
+    # ---- the parser ----
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._owed is not self._heads:  # else all that has arrived since then belongs to this head
+            self._owed = self._heads
+            self._begin_to_wait()
+        self._head = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._measure(len(url))
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._measure(len(name) + len(value) + 4)
+        if self._owed is self._heads:  # else a trailer, which nobody asked for
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._owed, self._head = self._bodies, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._owed = None
+        super().on_message_complete()
+
+    def _measure(self, size: int) -> None:
+        self._head += size
+        if self._head > self.HEAD_BYTES:
+            raise _head_too_large(self.HEAD_BYTES)
+
+    # ---- what is owed ----
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._owed is self._bodies:
+            self._begin_to_wait()
+            self._drains = True
+
+    def is_overdue(self, now: float) -> bool:
+        """See `Debtor`. While we do not read, the client owes nothing."""
+        if self._drains:
+            return now > self._since + self.DRAIN_SECONDS
+        if self.flow.read_paused:
+            self._begin_to_wait()
+        if self._owed is self._heads:
+            return now > self._since + self.HEAD_SECONDS
+        if now <= self._since + self.BODY_SECONDS:
+            return False
+        if self._arrived < self.BODY_BYTES:
+            return True
+        self._begin_to_wait()
+        return False
+
+    def give_up(self) -> None:
+        """See `Debtor`. A client that has said nothing is told nothing."""
+        if self._arrived or self._head or self._owed is self._bodies:
+            self._refuse(TooSlow("Your request took too long to arrive.", code="request_timeout"))
+        else:
+            self.transport.close()
+        self._owed = None
+        self._settle()
+
+    def _settle(self) -> None:
+        """Waits for the client among those where it belongs."""
+        if self._owed is self._listed:
+            return
+        if self._listed is not None:
+            self._listed.remove(self)
+        self._listed = self._owed
+        if self._owed is not None:
+            self._begin_to_wait()
+            self._owed.add(self)
+
+    def _begin_to_wait(self) -> None:
+        self._since, self._arrived, self._drains = self.loop.time(), 0, False
+
+    # ---- what is refused ----
+
+    def _refuse(self, fault: ApiError) -> None:
+        """An answer from here, and the end of the connection. One that is under way is cut off instead."""
+        self._refused, self._owed = True, None
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        self.flow.resume_reading()
+        self.transport.write(_answer(fault))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(self.LINGER_SECONDS, self.transport.close)
+
+
+def _answer(fault: ApiError) -> bytes:
+    body = encode({"error": fault.body()})
+    head = (
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"x-request-id: {new_request_id()}\r\nconnection: close\r\n\r\n"
+    )
+    return STATUS_LINE[fault.status] + head.encode() + body
+
+
+def _fault(error: httptools.HttpParserError) -> ApiError:
+    """What the parser raised; what we raise in its callbacks is its context."""
+    ours = error.__context__
+    if isinstance(ours, ApiError):
+        return ours
+    return InvalidRequest("We could not read your request: it is not valid HTTP.", code="invalid_http")
+
+
+def _head_too_large(limit: int) -> HeadersTooLarge:
+    return HeadersTooLarge(f"The head of the request is larger than {limit} bytes.", code="headers_too_large")
 
 
 class _Gathered:
@@ -43,6 +262,10 @@ class _Gathered:
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()

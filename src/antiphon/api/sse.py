@@ -10,16 +10,15 @@ from contextlib import aclosing
 from functools import partial
 from random import getrandbits
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
+from antiphon.api.faults import unforeseen
 from antiphon.api.keep_alive import KeepAlive
 from antiphon.protocol import events
+from antiphon.protocol.errors import ApiError
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.wire import encode
-
-log = structlog.get_logger()
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -96,9 +95,8 @@ class EventStream:
                     async for told in batches:
                         await self._send(send, told)
                         pulse.sent()
-                except Exception:
-                    log.exception("stream failed")
-                    await self._send(send, [_crash(self._next)])
+                except Exception as error:  # noqa: BLE001 (logged there)
+                    await self._send(send, [_crash(self._next, unforeseen(error, "stream failed"))])
         await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send, told: Sequence[Event]) -> None:
@@ -109,10 +107,8 @@ class EventStream:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _crash(sequence_number: int) -> Event:
+def _crash(sequence_number: int, fault: ApiError) -> Event:
     """What a client is told when we break in mid-stream: an end that no SDK takes for success."""
-    message = "The server had an error while processing your request."
-    detail = events.ErrorDetail(type="server_error", code="server_error", message=message, param=None)
-    return events.Error(
-        sequence_number=sequence_number, error=detail, code=detail.code, message=message, param=None
-    )
+    code, message = fault.code or "server_error", fault.message
+    detail = events.ErrorDetail(type=fault.type, code=code, message=message, param=None)
+    return events.Error(sequence_number=sequence_number, error=detail, code=code, message=message, param=None)

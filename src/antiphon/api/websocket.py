@@ -11,10 +11,11 @@ from contextlib import aclosing
 from functools import partial
 
 import msgspec
-import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics
+from antiphon.api.faults import unforeseen
+from antiphon.api.held import hold, let_go
 from antiphon.api.keep_alive import KeepAlive
 from antiphon.api.services import Services
 from antiphon.engine.memory import Memory
@@ -24,8 +25,6 @@ from antiphon.protocol.events import Event
 from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
 from antiphon.protocol.parse import Parsed, parse_create
 from antiphon.protocol.wire import encode
-
-log = structlog.get_logger()
 
 LANES = 16
 """Lanes that are at work at once, and responses that a connection remembers."""
@@ -88,8 +87,9 @@ class Connection:
         """Take a frame to its lane."""
         try:
             seen = _peek.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            await self.refuse(InvalidRequest("A frame must be a JSON object."), None)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            fault = InvalidRequest("A frame must be a JSON object, and not nested too deeply.")
+            await self.refuse(fault, None)
             return
         try:
             await self._sort(seen, text)
@@ -121,6 +121,7 @@ class Connection:
         if len(waiting) >= QUEUE:
             message = f"At most {QUEUE} frames can wait in a lane."
             raise InvalidRequest(message, code="websocket_stream_limit_reached")
+        hold(self._socket.scope, len(text))
         waiting.append(text)
 
     async def _work(self, lane: str | None, waiting: deque[bytes]) -> None:
@@ -140,10 +141,11 @@ class Connection:
                 await self.refuse(fault, lane)
             except WebSocketDisconnect:
                 return
-            except Exception:
-                log.exception("turn failed")
+            except Exception as error:  # noqa: BLE001 (logged there)
                 self._memory.forget(lane)
-                await self.refuse(ApiError("The server had an error while processing your request."), lane)
+                await self.refuse(unforeseen(error, "turn failed"), lane)
+            finally:
+                let_go(self._socket.scope, len(text))
 
     def _parse(self, text: bytes) -> Parsed:
         lenient = self._services.config.server.lenient

@@ -65,6 +65,7 @@ def serve(
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
+        serving.check_data(settings)
         with serving.engines(settings) as settings:
             serving.run(settings, listener)
 

@@ -14,7 +14,7 @@ from aiohttp.client_exceptions import ClientConnectorDNSError, InvalidURL
 from msgspec import Struct
 from yarl import URL
 
-from antiphon.guard.addresses import Reachable, is_forbidden, sockets
+from antiphon.guard.addresses import NOT_PUBLIC, Reachable, as_address, is_forbidden, sockets
 
 MAX_REDIRECTS = 5
 MAX_URL = 8192
@@ -51,6 +51,7 @@ class Fetcher:
         """`reachable` says which addresses may be connected to: `is_public`, or `anywhere`."""
         self.max_bytes = max_bytes
         self._seconds = seconds
+        self._reachable = reachable
         self._recent = _Recent()
         connector = aiohttp.TCPConnector(
             use_dns_cache=False,
@@ -99,12 +100,14 @@ class Fetcher:
                     raise Unfetchable(f"the server answered with HTTP {response.status}")
                 return Fetched(await self._body(response), response.content_type, _filename(response))
         except (InvalidURL, UnicodeError):
-            raise BadUrl("it is not a URL that can be fetched") from None
+            address = as_address(url.host or "")
+            known = address is not None and not self._reachable(address)
+            raise BadUrl(f"it {NOT_PUBLIC}" if known else "it is not a URL that can be fetched") from None
         except ClientConnectorDNSError:
             raise Unfetchable("its host could not be found") from None
         except (aiohttp.ClientError, OSError) as error:
             if is_forbidden(error):
-                raise BadUrl("it leads to an address that is not public") from None
+                raise BadUrl(f"it {NOT_PUBLIC}") from None
             raise Unfetchable("the connection failed") from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:

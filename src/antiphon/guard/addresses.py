@@ -7,6 +7,7 @@ every form in which an address can be written.
 
 import ipaddress
 import socket
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +16,14 @@ from aiohttp import AddrInfoType
 Reachable = Callable[[str], bool]
 """Whether an address, written as sockets are given it, may be connected to."""
 
+NOT_PUBLIC = (
+    "leads to an address that is not public. If requests may lead there, the operator of this server sets "
+    "`[outbound] allow_private = true`"
+)
+"""What a client is told whose URL was refused, behind the name of what it is the URL of."""
+
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")
+"""Once the way to relays of 6to4 (RFC 7526); leads to whoever announces it now."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC = "not a public address"
@@ -32,7 +41,8 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
-        return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+        special = ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip in _RELAYS
+        return ip.is_global and not special
     if ip.ipv4_mapped is not None:
         return is_public(str(ip.ipv4_mapped))
     if ip in _NAT64:
@@ -44,6 +54,16 @@ def is_public(address: str) -> bool:
 def anywhere(address: str) -> bool:
     """For servers whose clients are trusted with their network."""
     return True
+
+
+def as_address(host: str) -> str | None:
+    """The IPv4 address that a host is to C programs, which read one in many forms (`127.1`, `0x7f000001`,
+    `0177.0.0.1`, digits of other scripts). Our libraries connect to none of these, and do not say why."""
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".")
+    try:
+        return socket.inet_ntoa(socket.inet_aton(plain))
+    except (OSError, UnicodeError, ValueError):
+        return None
 
 
 def sockets(reachable: Reachable) -> Callable[[AddrInfoType], socket.socket]:

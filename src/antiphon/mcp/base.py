@@ -16,6 +16,10 @@ class Remote(Struct, frozen=True, kw_only=True):
     """Sent with every request; they are secrets."""
 
 
+class Configured(Remote, frozen=True, kw_only=True):
+    """One that the operator named, and not a request: it may be anywhere."""
+
+
 class Local(Struct, frozen=True, kw_only=True):
     """A server that we start, and talk to over its standard streams."""
 

@@ -9,8 +9,21 @@ import importlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-from antiphon.mcp.base import CLOSED, Address, Limits, Listed, McpError, Result, key_of, too_late
+from antiphon.guard.addresses import NOT_PUBLIC, Reachable, anywhere, as_address
+from antiphon.mcp.base import (
+    CLOSED,
+    Address,
+    Configured,
+    Limits,
+    Listed,
+    McpError,
+    Remote,
+    Result,
+    key_of,
+    too_late,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -42,11 +55,12 @@ class _Slot:
 class Pool:
     """MCP servers, by their addresses. Make it, and close it, within an event loop."""
 
-    def __init__(self, limits: Limits, reachable: Callable[[str], bool]) -> None:
+    def __init__(self, limits: Limits, reachable: Reachable) -> None:
         """`reachable` says which network addresses may be connected to."""
         self.limits = limits
         self._reachable = reachable
-        self._session: aiohttp.ClientSession | None = None
+        self._guarded: aiohttp.ClientSession | None = None
+        self._trusted: aiohttp.ClientSession | None = None
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._listings: OrderedDict[str, tuple[float, Sequence[Listed]]] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
@@ -87,8 +101,9 @@ class Pool:
                 slot.timer.cancel()
         self._slots.clear()
         await asyncio.gather(*(connection.close() for connection in connections), *self._closing)
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._guarded, self._trusted):
+            if session is not None:
+                await session.close()
 
     async def _with(self, key: str, address: Address, work: "Work[T]") -> T:
         """Work done over a connection; once more when the server surely was not reached. Raises McpError."""
@@ -137,14 +152,28 @@ class Pool:
 
     async def _open(self, address: Address) -> "Connection":
         library = await _library()
-        if self._session is None:
-            self._session = library.open_session(self._reachable)
+        trusted = isinstance(address, Configured)
+        session = self._trusting(library) if trusted else self._guarding(library, address)
         try:
             async with asyncio.timeout(self.limits.list_seconds):
-                opened: Connection = await library.connect(address, self._session, self.limits)
+                opened: Connection = await library.connect(address, session, self.limits)
                 return opened
         except TimeoutError:
             raise too_late(self.limits.list_seconds) from None
+
+    def _trusting(self, library: Any) -> "aiohttp.ClientSession":
+        """For addresses that the operator named."""
+        if self._trusted is None:
+            self._trusted = library.open_session(anywhere)
+        return self._trusted
+
+    def _guarding(self, library: Any, address: Address) -> "aiohttp.ClientSession":
+        """For those that requests name. Raises McpError."""
+        if self._guarded is None:
+            self._guarded = library.open_session(self._reachable)
+        if isinstance(address, Remote):
+            _check_host(address.url, self._reachable)
+        return self._guarded
 
     def _make_room(self) -> None:
         """Close what was used longest ago, when there are too many."""
@@ -180,6 +209,13 @@ class Pool:
         task = asyncio.create_task(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _check_host(url: str, reachable: Reachable) -> None:
+    """An address that is written in one of the old ways is followed by nobody here. Raises McpError."""
+    address = as_address(urlsplit(url).hostname or "")
+    if address is not None and not reachable(address):
+        raise McpError("protocol", CLOSED, f"The MCP server's URL {NOT_PUBLIC}.")
 
 
 _loaded: Any = None

@@ -12,7 +12,7 @@ import httpx2
 from aiohttp.client_exceptions import ClientConnectorDNSError
 from msgspec import DecodeError, Raw, Struct, json
 
-from antiphon.guard.addresses import Forbidden, Reachable, is_forbidden, sockets
+from antiphon.guard.addresses import NOT_PUBLIC, Forbidden, Reachable, is_forbidden, sockets
 from antiphon.mcp.errors import EXCHANGE, Exchange
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
@@ -151,7 +151,7 @@ def _note(exchange: Exchange, error: Exception) -> None:
     """Why there was no answer, in words that name neither the URL nor what was sent."""
     exchange.refused = isinstance(error, aiohttp.ClientConnectorError | Forbidden)
     if is_forbidden(error):
-        exchange.broken = "The MCP server's URL leads to an address that is not public."
+        exchange.broken = f"The MCP server's URL {NOT_PUBLIC}."
     elif isinstance(error, ClientConnectorDNSError):
         exchange.broken = "The MCP server's host could not be found."
     elif isinstance(error, aiohttp.ClientConnectorError | TimeoutError):

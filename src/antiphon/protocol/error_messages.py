@@ -43,10 +43,10 @@ def missing(path: str) -> InvalidRequest:
 
 def unknown(path: str, known: Iterable[str] = ()) -> InvalidRequest:
     """`known` are the members that could have been meant."""
-    message = f"Unknown parameter: '{_brief(path)}'."
+    message = f"Unknown parameter: '{brief(path)}'."
     if near := _nearest(path, known):
         message += f" Did you mean {one_of(near, 'or')}?"
-    return InvalidRequest(message, param=_brief(path), code="unknown_parameter")
+    return InvalidRequest(message, param=brief(path), code="unknown_parameter")
 
 
 def wrong_type(path: str, expected: str, value: object) -> InvalidRequest:
@@ -61,7 +61,7 @@ def wrong_type(path: str, expected: str, value: object) -> InvalidRequest:
 
 def wrong_value(path: str, value: object, supported: tuple[str, ...]) -> InvalidRequest:
     """A value that is not a string is named as the empty one."""
-    given = _brief(value) if isinstance(value, str) else ""
+    given = brief(value) if isinstance(value, str) else ""
     return InvalidRequest(
         f"Invalid value: '{given}'. Supported values are: {one_of(supported)}.",
         param=path,
@@ -130,16 +130,16 @@ def too_many_properties(path: str, count: int, limit: int) -> InvalidRequest:
 def name_too_long(path: str, name: str, limit: int) -> InvalidRequest:
     """The name of a member of the object at `path`."""
     return InvalidRequest(
-        f"Invalid property name in '{path}': '{_brief(name)}' is too long. "
+        f"Invalid property name in '{path}': '{brief(name)}' is too long. "
         f"Expected a string with maximum length {limit}, but got a string with length {len(name)} instead.",
-        param=f"{path}.{_brief(name)}",
+        param=f"{path}.{brief(name)}",
         code="property_name_above_max_length",
     )
 
 
 def wrong_id(path: str, value: str) -> InvalidRequest:
     return InvalidRequest(
-        f"Invalid '{path}': '{_brief(value)}'. Expected an ID that contains letters, numbers, underscores, "
+        f"Invalid '{path}': '{brief(value)}'. Expected an ID that contains letters, numbers, underscores, "
         "or dashes, but this value contained additional characters.",
         param=path,
         code="invalid_value",
@@ -148,7 +148,7 @@ def wrong_id(path: str, value: str) -> InvalidRequest:
 
 def wrong_id_prefix(path: str, value: str, prefix: str) -> InvalidRequest:
     return InvalidRequest(
-        f"Invalid '{path}': '{_brief(value)}'. Expected an ID that begins with '{prefix}'.",
+        f"Invalid '{path}': '{brief(value)}'. Expected an ID that begins with '{prefix}'.",
         param=path,
         code="invalid_id_prefix",
     )
@@ -189,7 +189,7 @@ def nothing_to_answer() -> InvalidRequest:
 
 def duplicate_id(item_id: str, path: str) -> InvalidRequest:
     return InvalidRequest(
-        f"Duplicate item found with id {_brief(item_id)}. "
+        f"Duplicate item found with id {brief(item_id)}. "
         "Remove duplicate items from your input and try again.",
         param=path,
     )
@@ -202,7 +202,8 @@ def unexplained(refusal: Exception, path: str = "") -> InvalidRequest:
     return InvalidRequest(f"Invalid request: {words}.", param=param, code="invalid_value")
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
+    """A text of a client's, as an error repeats it."""
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 

@@ -5,6 +5,9 @@ The body is always `{"error": {"message", "type", "param", "code"}}` with all fo
 
 from typing import ClassVar
 
+_LONGEST_MESSAGE = 8192
+_LONGEST_PARAM = 1024
+
 
 class ApiError(Exception):
     """A fault that is shown to the client in OpenAI's error envelope."""
@@ -20,9 +23,9 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = _short(message, _LONGEST_MESSAGE)
+        super().__init__(self.message)
+        self.param = param and _short(param, _LONGEST_PARAM)
         self.code = code
         self.retry_after = retry_after
         """Seconds after which the client may try again."""
@@ -45,6 +48,13 @@ class Unauthorized(ApiError):
     type = "invalid_request_error"
 
 
+class PermissionDenied(ApiError):
+    """The request comes from where none may."""
+
+    status = 403
+    type = "invalid_request_error"
+
+
 class NotFound(ApiError):
     status = 404
     type = "invalid_request_error"
@@ -55,8 +65,20 @@ class MethodNotAllowed(ApiError):
     type = "invalid_request_error"
 
 
+class TooSlow(ApiError):
+    """The client takes too long to send its request."""
+
+    status = 408
+    type = "invalid_request_error"
+
+
 class TooLarge(ApiError):
     status = 413
+    type = "invalid_request_error"
+
+
+class HeadersTooLarge(ApiError):
+    status = 431
     type = "invalid_request_error"
 
 
@@ -76,9 +98,21 @@ class UpstreamTimeout(UpstreamError):
 
 
 class Unavailable(ApiError):
-    """Not now, but soon: the embedded model still starts, or the server stops."""
+    """Not now, but soon: the embedded model still starts, there is no room, or the server stops."""
 
     status = 503
+
+
+class InsufficientStorage(ApiError):
+    """Nothing more can be stored."""
+
+    status = 507
+
+
+def _short(text: str, longest: int) -> str:
+    """A text without its middle, if it is too long: whatever a client sends, it gets back little of it."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def one_of(values: tuple[str, ...], last: str = "and") -> str:

@@ -21,6 +21,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from antiphon.store.reserve import Reserve
+
 T = TypeVar("T")
 A = TypeVar("A")
 Job = Callable[[sqlite3.Connection], T]
@@ -183,6 +185,7 @@ class Writer:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._reserve = Reserve(db)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
         self._closed = False
@@ -219,6 +222,7 @@ class Writer:
             tickets, more = self._take()
             if tickets:
                 self._write(tickets)
+                self._reserve.keep()
                 self._loop.call_soon_threadsafe(_settle, tickets)
         self._db.close()
 
@@ -256,6 +260,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 (the transaction itself failed: everybody is told)
             for ticket in tickets:
                 ticket.error = error
+        self._reserve.write(self._db, tickets)
 
     def _try(self, ticket: _Ticket[Any]) -> None:
         self._db.execute("SAVEPOINT job")

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from antiphon.mcp.base import Address, Remote
+from antiphon.mcp.base import Address, Configured, Remote
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import REDACTED, McpTool
 from antiphon.tools.base import ToolContext
@@ -49,7 +49,7 @@ def _connector(name: str, headers: dict[str, str], context: ToolContext) -> Addr
         )
     assert isinstance(known, Remote)
     own = {key: value for key, value in known.headers.items() if key.lower() not in _lower(headers)}
-    return Remote(url=known.url, headers={**own, **headers})
+    return Configured(url=known.url, headers={**own, **headers})
 
 
 def _headers(tool: McpTool, context: ToolContext) -> dict[str, str]:
