@@ -5,8 +5,7 @@ one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import getrandbits
 
@@ -14,7 +13,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
-from antiphon.api.keep_alive import KeepAlive
+from antiphon.engine.emission import Emit
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.wire import encode
@@ -69,43 +68,36 @@ def _padding(size: int) -> bytes:
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
 
-Batches = AsyncGenerator[Sequence[Event], None]
+Execute = Callable[[Emit], Awaitable[None]]
+"""Hands events over as they come, and returns when the last of them was taken."""
 
 
 class EventStream:
-    """An ASGI response that tells a log. The first batch is awaited before the answer begins, so that
-    what is refused before it is told as an HTTP error. `pulse` gives what is told after `seconds` of
-    silence."""
+    """An ASGI response that sends the events of what `execute` makes. The answer begins with the first of
+    them: what is refused before it becomes an HTTP error."""
 
-    def __init__(
-        self, batches: Batches, frame: Frame, pulse: Callable[[], Sequence[Event]], seconds: float
-    ) -> None:
-        self._batches = batches
+    def __init__(self, execute: Execute, frame: Frame) -> None:
+        self._execute = execute
         self._frame = frame
-        self._pulse = pulse
-        self._seconds = seconds
-        self._next = 0
+        self._next: int | None = None
+        """The number of the event that comes next; None before the first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with connected(receive), aclosing(self._batches) as batches:
-            told = await anext(batches)
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await self._send(send, told)
-            async with KeepAlive(self._seconds, self._pulse, partial(self._send, send)) as pulse:
-                try:
-                    async for told in batches:
-                        await self._send(send, told)
-                        pulse.sent()
-                except Exception:
-                    log.exception("stream failed")
-                    await self._send(send, [_crash(self._next)])
+        async with connected(receive):
+            try:
+                await self._execute(partial(self._emit, send))
+            except Exception:
+                if self._next is None:
+                    raise
+                log.exception("stream failed")
+                await self._emit(send, [_crash(self._next)])
         await send({"type": "http.response.body", "body": b""})
 
-    async def _send(self, send: Send, told: Sequence[Event]) -> None:
-        if not told:
-            return
-        self._next = told[-1].sequence_number + 1
-        body = b"".join(map(self._frame, told))
+    async def _emit(self, send: Send, events: Sequence[Event]) -> None:
+        if self._next is None:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        self._next = events[-1].sequence_number + 1
+        body = b"".join(map(self._frame, events))
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 

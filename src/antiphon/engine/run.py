@@ -1,8 +1,8 @@
-"""The life of one response: turns of the model, told to the stream machine, then kept.
+"""The life of one response: turns of the model, written as events, then kept.
 
-`steps` makes it, `drain` gives what was told since the last time. Nobody else produces events: SSE, the
-plain JSON answer and what is stored are readers of this one log. The terminal event is there to be drained
-only when the response is durable, unless whoever makes it durable drains it.
+Nobody else produces events: SSE, WebSocket, the plain JSON answer and the journal are readers of this one
+log. The terminal event is emitted only when the response is durable, unless whoever makes it durable drains
+it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
 from antiphon.engine.calling.retry import with_retries
 from antiphon.engine.compaction import compact
+from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
 from antiphon.engine.prepare.preparation import Plan
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.model import Delta, Function, Turn, UsageDelta
@@ -43,8 +44,6 @@ from antiphon.stream.machine import IncompleteReason, Machine
 
 log = structlog.get_logger()
 
-FIRST_BYTE_GRACE = 2.0
-"""Seconds that the upstream has to refuse a turn before the client is told that it began."""
 REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TURNS = 100
@@ -92,7 +91,7 @@ class Run:
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
         self.progress = from_.progress if from_ else Checkpoint()
-        self._announced = from_ is not None
+        self._resumed = from_ is not None
         self._current: TurnWriter | None = None
         self._keep = keep
         self._seal = seal
@@ -100,108 +99,71 @@ class Run:
         self._fold = (from_.fold if from_ else Fold()) if verify else None
         self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
 
-    async def steps(self) -> AsyncGenerator[None, None]:
-        """The response being made. Whenever there may be more of the log, to be had from `drain`, it yields;
-        closing the iterator stops the upstream's work.
+    async def execute(self, emit: Emit, keep_alive: float | None = None) -> None:
+        """Make the response, and hand its events to `emit` as they come, the last of them when the response
+        is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
+        `response.in_progress` is emitted again.
 
-        Nothing is told before the upstream has taken the turn up, or has let some time pass: what it refuses
-        at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try again.
+        Nothing is emitted before the upstream has accepted the turn, or has let some time pass: what it
+        refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
+        again.
         """
-        if not self._announced:
-            self.machine.create()
-        self.machine.start()
-        if self._announced:
-            yield
-        try:
-            async with aclosing(self._turns()) as turns:
-                if self.plan.tells and not self._announced:
-                    async with aclosing(self._announce(turns)) as announcing:
-                        async for _ in announcing:
-                            yield
-                async for _ in turns:
-                    self._announced = True
-                    yield
-        except ApiError as fault:
-            self._fail(fault)
-            if not self._announced:
-                raise
-        if self.plan.request.store is not False and (self.plan.tells or not self.silent):
-            await self._keep(self.machine.snapshot())
-        yield
-
-    async def _announce(self, turns: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
-        """The first step, or word that there will be one."""
-        first = asyncio.ensure_future(anext(turns))
-        try:
-            await asyncio.wait({first}, timeout=FIRST_BYTE_GRACE)
-            if first.done():
-                first.result()
-            self._announced = True
-            yield
-            await first
-        finally:
-            await _cancelled(first)
-        yield
+        async with Emission(self.machine, self.drain, emit) as emission:
+            if self._resumed:
+                self.machine.start()
+                await emission.flush()
+            else:
+                self.machine.create()
+                self.machine.start()
+                if self.plan.tells:
+                    emission.watch(FIRST_BYTE_GRACE, keep_alive)
+            try:
+                await self._answer(emission.flush)
+            except ApiError as fault:
+                self._fail(fault)
+                if not emission.opened:
+                    raise
+            if self.plan.request.store is not False and (self.plan.tells or not self.silent):
+                await self._keep(self.machine.snapshot())
+            await emission.flush()
 
     def checkpoint(self) -> Checkpoint:
         """How far it is, for who goes on with it. A call of the client's is the last thing to be told."""
         said = self.progress.said or (self._current is not None and self._current.awaits_client)
         return replace(self.progress, said=said)
 
-    def keep_alive(self) -> Sequence[Event]:
-        """Events that say no more than that the response is in progress; for a reader to ask for while
-        `steps` is silent. Nothing before the first and after the last batch."""
-        if not self._announced or self.machine.ended:
-            return ()
-        self.machine.start()
-        return self.drain()
-
-    async def _turns(self) -> AsyncGenerator[None, None]:
-        """All that is told between the start and the end. Raises ApiError."""
+    async def _answer(self, flush: Flush) -> None:
+        """All that is emitted between the start and the end. Raises ApiError."""
         plan, turn = self.plan, self.plan.turn
         if self.progress.said:
             self._complete()
-            yield
             return
         if plan.trigger is not None:
-            async with aclosing(self._compact(plan.trigger)) as compacting:
-                async for _ in compacting:
-                    yield
+            await self._compact(plan.trigger, flush)
             turn = plan.read(self._compacted(plan.trigger))
         if not plan.generates or plan.only_compacts:
             self._complete()
-            yield  # the end is told by `steps`
             return
-        async with aclosing(self._speak(turn)) as speaking:
-            async for _ in speaking:
-                yield
+        turn = await self._with_tools(turn, flush)
+        await self._loop(turn, flush)
 
-    async def _speak(self, turn: Turn) -> AsyncGenerator[None, None]:
-        """Turns of the model, until one of them is the last. Raises ApiError."""
+    async def _with_tools(self, turn: Turn, flush: Flush) -> Turn:
+        """The first turn, when all tools are known and the calls that were approved are made."""
         if self.plan.toolbox.waits:
-            async with aclosing(self.plan.toolbox.connect(self.machine)) as connecting:
-                async for _ in connecting:
-                    yield
+            await self.plan.toolbox.connect(self.machine, flush)
             turn = self.plan.offer(turn)
         if self.plan.approved:
-            writer = self._resumed()
-            async with aclosing(self._run_calls(writer)) as running:
-                async for _ in running:
-                    yield
-            turn = replace(_next(turn, writer, self.plan.toolbox.functions), choice=turn.choice)
-        elif any(map(_was_chosen, self.plan.output_so_far)):
-            turn = _freed(turn)
-        async with aclosing(self._loop(turn)) as looping:
-            async for _ in looping:
-                yield
+            writer = self._approved_calls()
+            await self._run_calls(writer, flush)
+            return replace(_next(turn, writer, self.plan.toolbox.functions), choice=turn.choice)
+        return _freed(turn) if any(map(_was_chosen, self.plan.output_so_far)) else turn
 
-    async def _loop(self, turn: Turn) -> AsyncGenerator[None, None]:
+    async def _loop(self, turn: Turn, flush: Flush) -> None:
+        """Turns of the model, until one of them is the last. Raises ApiError."""
         faulty = 0
         for _ in range(TURNS):
             writer = self._writer()
-            async with aclosing(self._turn(turn, writer)) as speaking:
-                async for _ in speaking:
-                    yield
+            await self._turn(turn, writer, flush)
             if writer.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if writer.finished == "length" else "content_filter")
                 return
@@ -214,40 +176,40 @@ class Run:
             turn = _next(turn, writer, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
-    async def _turn(self, turn: Turn, writer: TurnWriter) -> AsyncGenerator[None, None]:
+    async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """One turn: what the model says, then what becomes of its calls."""
         turn = await self.plan.caller.fit(turn)
-        # Closed here and now when we are: that is what ends the upstream's work.
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
         async with aclosing(self._deltas(turn)) as deltas:
             async for batch in deltas:
                 writer.write(batch)
-                yield
+                await flush()
         self.progress.usage = _sum(self.progress.usage, writer.usage)
         if writer.finished in ("stop", "calls"):
-            async with aclosing(self._run_calls(writer)) as running:
-                async for _ in running:
-                    yield
+            await self._run_calls(writer, flush)
 
-    async def _run_calls(self, writer: TurnWriter) -> AsyncGenerator[None, None]:
+    async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""
         self.progress.ran += writer.ran
-        async with aclosing(writer.run_calls()) as running:
-            async for _ in running:
-                self.progress.said = writer.ends
-                yield
 
-    async def _compact(self, count: int) -> AsyncGenerator[None, None]:
+        async def flush_calls() -> None:
+            self.progress.said = writer.ends
+            await flush()
+
+        await writer.run_calls(flush_calls)
+
+    async def _compact(self, count: int, flush: Flush) -> None:
         """Compact the first `count` items, as an item of the output."""
         item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
         handle = self.machine.open(OpenCompaction, item)
         handle.compacting()
-        yield
+        await flush()
         turn = self.plan.read(self.plan.items[:count])
         compacted = await compact(self.plan.backend, turn, self._seal, self.plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
         self.progress.usage = _sum(self.progress.usage, compacted.usage)
-        yield
+        await flush()
 
     def _compacted(self, count: int) -> Sequence[Item]:
         """The items that the model reads when the first `count` are compacted."""
@@ -257,8 +219,7 @@ class Run:
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
         model had not said anything yet."""
-        async for _ in self.steps():
-            self.drain()
+        await self.execute(discard)
         if self.silent and self.fault is not None:
             raise self.fault
         return self.machine.snapshot()
@@ -287,7 +248,7 @@ class Run:
         most = self.plan.request.max_tool_calls
         return None if most is None else max(0, most - self.progress.ran)
 
-    def _resumed(self) -> TurnWriter:
+    def _approved_calls(self) -> TurnWriter:
         """The calls that may be made now."""
         writer = self._writer()
         for name, tool, request in self.plan.approved:
@@ -311,7 +272,7 @@ class Run:
         self.machine.fail(failure(fault), self.progress.usage, fault.type)
 
     def drain(self) -> Sequence[Event]:
-        """What was told since the last time."""
+        """The events since the last time."""
         told = self.machine.drain()
         if self._fold is not None:
             self._check(self._fold, told)
@@ -322,13 +283,6 @@ class Run:
             fold.add(msgspec.json.decode(encode(event)))
         if self.machine.ended and encode(fold.result()) != encode(self.machine.snapshot()):
             raise BrokenLog("The log does not fold to the response.")
-
-
-async def _cancelled(work: asyncio.Future[Any]) -> None:
-    """Cancel what still runs, and wait until it has."""
-    if not work.done():
-        work.cancel()
-        await asyncio.wait({work})
 
 
 async def _within(

@@ -6,7 +6,7 @@ not settled yet; what comes behind such a call waits, and is told by `run_calls`
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, cast
 
 from antiphon import model
@@ -115,30 +115,30 @@ class TurnWriter:
 
     # ---- the end of the turn ----
 
-    async def run_calls(self) -> AsyncGenerator[None, None]:
-        """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
-        there is something new to hand over, and goes on when it was."""
+    async def run_calls(self, flush: Callable[[], Awaitable[None]]) -> None:
+        """Tell what waited: check calls, run ours (all at once, told one after another). Awaits `flush`
+        whenever there is something new to hand over, and goes on when it was."""
         self.close()
         ready = [call for call in self.calls if not call.told and self._passes(call)]
         if self._ahead:
             for call in ready:
                 self._tell_call(call)
-            yield
+            await flush()
         runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.executor == "server"}
         try:
             for call in ready:
                 self._tell_call(call)
                 if (run := runs.get(id(call))) and not call.refused:
-                    yield
+                    await flush()
                     result = await run
                     self.answers.append(Message("tool", parts=result.parts, call_id=call.id))
                     cast(OpenServerCall, call.handle).conclude(result)
-                yield
+                await flush()
         finally:
             for run in runs.values():
                 run.cancel()
         self._release()
-        yield
+        await flush()
 
     def resume(self, tool: Tool, name: str, call_id: str, arguments: str) -> None:
         """A call that the model made before, and that is settled now."""

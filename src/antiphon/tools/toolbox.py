@@ -1,7 +1,7 @@
 """The tools of one response: what the model is offered, and whose call a name is."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -153,13 +153,13 @@ class Toolbox:
             if known.known:
                 self._take(known)
 
-    async def connect(self, machine: Machine) -> AsyncGenerator[None, None]:
-        """Ask for what is not known: all at once, each told when its answer is there. Yields whenever there
-        is something new to hand over."""
+    async def connect(self, machine: Machine, flush: Callable[[], Awaitable[None]]) -> None:
+        """Ask for what is not known: all at once, each told when its answer is there. Awaits `flush` whenever
+        there is something new to hand over."""
         asked = [each for each in self._sources.values() if not each.known]
         for each in asked:
             each.begin(machine)
-        yield
+        await flush()
         asking = {asyncio.create_task(each.ask()) for each in asked}
         try:
             waiting = asking
@@ -167,7 +167,7 @@ class Toolbox:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                yield
+                await flush()
         finally:
             for task in asking:
                 task.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -159,9 +159,7 @@ class RunWorker:
         from_ = Resumption(self._machine, fold, self._progress)
         plan = self._prepared.plan if self._prepared else await self._planned(self._machine.snapshot())
         self._run = run = self._deps.engine.resumed(plan, from_, self._finish)
-        async with aclosing(run.steps()) as steps:
-            async for _ in steps:
-                await self._journal.write(run.drain(), run)
+        await run.execute(partial(self._journal.write, run=run))
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""
