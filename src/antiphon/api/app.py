@@ -21,7 +21,7 @@ from antiphon.config import Config, Connector, Limits, Outbound
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
-from antiphon.engine.background.runs import Background, Capacity
+from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.mcp.base import Limits as McpLimits
@@ -57,11 +57,9 @@ def create_app(config: Config) -> ASGIApp:
         engine = Engine(
             router, store, seal, attachments, config.server.verify, config.limits.response_seconds, resources
         )
-        background = Background(
-            engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
-        )
+        background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
         try:
-            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.carrying():
+            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.running():
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if resources.mcp is not None:

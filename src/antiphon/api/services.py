@@ -6,7 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
-from antiphon.engine.background.runs import Background
+from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.store.base import Store
 from antiphon.store.filing import Filing

@@ -163,7 +163,7 @@ class Connection:
         if response.status == "failed":
             self._memory.forget(lane)
         elif not response.store:
-            self._memory.keep(lane, response.id, (*run.plan.items, *response.output))
+            self._memory.keep(lane, response.id, (*run.plan.context.items, *response.output))
 
     async def _refuse_steering(self, seen: Peek) -> None:
         message = "The models of this server cannot be steered while they write."

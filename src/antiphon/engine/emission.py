@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
+from antiphon.engine.event_log import EventLog
 from antiphon.protocol.events import Event
-from antiphon.stream.machine import Machine
 
 FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the opening events are emitted."""
@@ -27,13 +27,13 @@ async def discard(events: Sequence[Event]) -> None:
 
 
 class Emission:
-    """Hands the events of `machine` to `emit`, as `drain` gives them. Its block says how long it lasts."""
+    """Hands what `events` gives to `emit`. Its block says how long it lasts."""
 
-    def __init__(self, machine: Machine, drain: Callable[[], Sequence[Event]], emit: Emit) -> None:
+    def __init__(self, events: EventLog, emit: Emit) -> None:
         self.opened = False
         """Whether anything was handed over: until then a fault may still become an HTTP status."""
-        self._machine = machine
-        self._drain = drain
+        self._machine = events.machine
+        self._drain = events.drain
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()

@@ -10,19 +10,28 @@ from msgspec.structs import replace
 from antiphon.backends.router import Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
+from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
+from antiphon.engine.event_log import EventLog
 from antiphon.engine.memory import Memory
-from antiphon.engine.prepare.preparation import Plan, Preparation, RunRequest
-from antiphon.engine.run import Keep, Resumption, Run, save, usage_of
+from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.prepare.preparation import Preparation
+from antiphon.engine.prepare.run_request import sealed
+from antiphon.engine.run import Keep, Run
+from antiphon.engine.saving import save
+from antiphon.engine.usage import usage_of
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
+from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
+from antiphon.stream.fold import Fold
+from antiphon.stream.machine import Machine
 from antiphon.tools.base import ToolResources
 
 LEASE = 30.0
@@ -43,10 +52,9 @@ class Engine:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
-        self._preparation = Preparation(router, store, seal, attachments, resources)
+        self._preparation = Preparation(router, store, seal, attachments, resources, deadline)
         self._seal = seal
         self._verify = verify
-        self._deadline = deadline
 
     @asynccontextmanager
     async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
@@ -55,7 +63,8 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be carried out.
         """
         async with self.planned(project, parsed, memory) as plan:
-            yield Run(plan, partial(save, self.store, plan), self._seal, self._verify, self._deadline)
+            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+            yield Run(plan, events, partial(save, self.store, plan), self._seal)
 
     @asynccontextmanager
     async def planned(
@@ -64,19 +73,24 @@ class Engine:
         """The plan of a request, as for `run`."""
         async with self._locked(project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
-            if plan.trigger is None:
-                plan.turn = await plan.caller.fit(plan.turn)
-            yield plan
+            yield await plan.fitted()
 
-    async def planned_again(
-        self, project: str, accepted: RunRequest, stored: Stored, response: Response
-    ) -> Plan:
-        """The plan of a response that goes on with what it has said. Raises ApiError when it cannot."""
-        return await self._preparation.resume(project, accepted, stored, response)
+    def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
+        """What is kept of a request for `planned_again`, sealed."""
+        return sealed(self._seal, plan, request)
 
-    def resumed(self, plan: Plan, from_: Resumption, keep: Keep) -> Run:
+    async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
+        """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""
+        return await self._preparation.resume(project, kept, stored, response)
+
+    def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, keep, self._seal, self._verify, from_=from_)
+        return Run(plan, events, keep, self._seal, checkpoint)
+
+    def log(self, machine: Machine, fold: Fold) -> EventLog:
+        """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows
+        if this server verifies its answers."""
+        return EventLog(machine, fold if self._verify else None)
 
     async def count(self, project: str, parsed: Parsed) -> int:
         """The tokens of the context that the request would give to the model. Raises ApiError."""
@@ -91,12 +105,12 @@ class Engine:
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""
         plan = await self._preparation.plan(project, parsed)
-        made = await compact(plan.backend, plan.read(plan.items), self._seal, project)
+        made = await compact(plan.caller, plan.turns.build(plan.context.items), self._seal, project)
         item = Compaction(id=plan.new_id("compaction"), encrypted_content=made.encrypted_content)
         return CompactedResponse(
             id=plan.response.id,
             created_at=plan.response.created_at,
-            output=[*kept(plan.items), item],
+            output=[*kept(plan.context.items), item],
             usage=usage_of(made.usage) or Usage.none(),
         )
 
