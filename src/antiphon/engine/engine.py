@@ -1,6 +1,5 @@
 """The engine: takes requests, gives runs. One for each server process."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
+from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.plan import Plan
@@ -22,8 +22,6 @@ from antiphon.engine.saving import save
 from antiphon.engine.usage import usage_of
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
-from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -33,9 +31,6 @@ from antiphon.store.runs import Context as Stored
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ToolResources
-
-LEASE = 30.0
-"""Seconds for which a conversation stays locked when its holder dies."""
 
 
 class Engine:
@@ -71,7 +66,7 @@ class Engine:
         self, project: str, parsed: Parsed, memory: Memory | None = None
     ) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
-        async with self._locked(project, parsed.request.conversation_id):
+        async with locked(self.store, project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
             yield await plan.fitted()
 
@@ -113,35 +108,3 @@ class Engine:
             output=[*kept(plan.context.items), item],
             usage=usage_of(made.usage) or Usage.none(),
         )
-
-    @asynccontextmanager
-    async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:
-        """A conversation takes part in one response at a time (behaviours.md section 7.6)."""
-        if conversation_id is None:
-            yield
-            return
-        holder = new_request_id()
-        if await self.store.conversation(project, conversation_id) is None:
-            yield  # the plan tells that it is not there, in its place in the order of checks
-            return
-        try:
-            if not await self.store.lock_conversation(project, conversation_id, holder, LEASE):
-                raise InvalidRequest(
-                    "Another process is currently operating on this conversation. "
-                    "Please retry in a few seconds.",
-                    param="conversation",
-                    code="conversation_locked",
-                )
-            renewal = asyncio.create_task(self._renew(project, conversation_id, holder))
-            try:
-                yield
-            finally:
-                renewal.cancel()
-        finally:
-            # Also when we were cancelled while the lock was on its way; a lock of others stays theirs.
-            await self.store.unlock_conversation(project, conversation_id, holder)
-
-    async def _renew(self, project: str, conversation_id: str, holder: str) -> None:
-        while True:
-            await asyncio.sleep(LEASE / 3)
-            await self.store.lock_conversation(project, conversation_id, holder, LEASE)

@@ -121,7 +121,7 @@ class Journal:
             except LostRun:
                 raise
             except Exception:
-                log.exception("events could not be written", response_id=self._claim.id)
+                log.exception("events could not be written; they are kept", response_id=self._claim.id)
             if self._stopped.is_set():
                 break
             with suppress(TimeoutError):
