@@ -36,8 +36,8 @@ async def create(request: Request) -> ASGIApp:
     if parsed.request.stream:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
-        frame = sse.frame if plain else sse.obfuscated_frame
-        return sse.EventStream(partial(_execute, held, project(request), parsed), frame)
+        frames = sse.plain if plain else sse.obfuscated
+        return sse.EventStream(partial(_execute, held, project(request), parsed), frames)
     async with connected(request.receive), held.engine.run(project(request), parsed) as run:
         response = await run.result()
     metrics.count_response(response)

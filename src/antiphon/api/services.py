@@ -26,5 +26,5 @@ def services(request: Request) -> Services:
 
 
 def project(request: Request) -> str:
-    """The project whose key the request carries."""
+    """The project whose key the request has."""
     return cast(str, request.scope["project"])

@@ -26,7 +26,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-Frame = Callable[[Event], bytes]
+Frames = Callable[[Sequence[Event]], bytes]
+"""How a batch of events goes over the wire."""
 
 
 class _Heads(dict[type[Event], bytes]):
@@ -45,12 +46,22 @@ def frame(event: Event) -> bytes:
     return b"%b%b\n\n" % (_heads[type(event)], encode(event))
 
 
-def obfuscated_frame(event: Event) -> bytes:
+def plain(events: Sequence[Event]) -> bytes:
+    """A batch of events."""
+    return b"".join(map(frame, events))
+
+
+def obfuscated(events: Sequence[Event]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
-    if not event.obfuscated:
-        return frame(event)
-    padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
-    return b'%b%b,"obfuscation":"%b"}\n\n' % (_heads[type(event)], encode(event)[:-1], padding)
+    pieces: list[bytes] = []
+    for event in events:
+        data = encode(event)
+        if event.obfuscated:
+            padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
+            pieces += (_heads[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
+        else:
+            pieces += (_heads[type(event)], data, b"\n\n")
+    return b"".join(pieces)
 
 
 _BLOCK = 16
@@ -62,8 +73,10 @@ _POOL = secrets.token_urlsafe(3 << _OFFSETS).encode()
 def _padding(size: int) -> bytes:
     """As many characters as are missing to a power of two, at least a block: lengths that differ within
     a token's usual range look alike. Which characters they are matters to nobody: the wire is encrypted."""
-    missing = (1 << (size - 1).bit_length() if size > _BLOCK else _BLOCK) - size
     start = getrandbits(_OFFSETS)
+    if size <= _BLOCK:
+        return _POOL[start : start + _BLOCK - size]
+    missing = (1 << (size - 1).bit_length()) - size
     padding = _POOL[start : start + missing]
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
@@ -76,9 +89,9 @@ class EventStream:
     """An ASGI response that sends the events of what `execute` makes. The answer begins with the first of
     them: what is refused before it becomes an HTTP error."""
 
-    def __init__(self, execute: Execute, frame: Frame) -> None:
+    def __init__(self, execute: Execute, frames: Frames) -> None:
         self._execute = execute
-        self._frame = frame
+        self._frames = frames
         self._next: int | None = None
         """The number of the event that comes next; None before the first."""
 
@@ -97,12 +110,11 @@ class EventStream:
         if self._next is None:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         self._next = events[-1].sequence_number + 1
-        body = b"".join(map(self._frame, events))
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 
 
 def _crash(sequence_number: int) -> Event:
-    """What a client is told when we break in mid-stream: an end that no SDK takes for success."""
+    """What a client gets when we break in mid-stream: an end that no SDK takes for success."""
     message = "The server had an error while processing your request."
     detail = events.ErrorDetail(type="server_error", code="server_error", message=message, param=None)
     return events.Error(

@@ -71,7 +71,7 @@ class Connection:
             await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def refuse(self, fault: ApiError, lane: str | None) -> None:
-        """Tell a fault; the connection stays open."""
+        """Send a fault; the connection stays open."""
         frame = ErrorFrame(status=fault.status, error=fault.body(), stream_id=lane)
         await self._socket.send_text(encode(frame).decode())
 

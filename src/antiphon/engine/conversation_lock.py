@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import structlog
 
@@ -16,12 +16,17 @@ LEASE = 30.0
 """Seconds for which a conversation stays locked when its holder dies."""
 
 
-@asynccontextmanager
-async def locked(
+def locked(
     store: Store, project: str, conversation_id: str | None, lease: float = LEASE
-) -> AsyncIterator[None]:
-    """The conversation is ours while the block runs. Raises InvalidRequest when it is somebody else's."""
-    if conversation_id is None or await store.conversation(project, conversation_id) is None:
+) -> AbstractAsyncContextManager[None]:
+    """The conversation, if there is one, is ours while the block runs. Raises InvalidRequest when it is
+    somebody else's."""
+    return nullcontext() if conversation_id is None else _locked(store, project, conversation_id, lease)
+
+
+@asynccontextmanager
+async def _locked(store: Store, project: str, conversation_id: str, lease: float) -> AsyncIterator[None]:
+    if await store.conversation(project, conversation_id) is None:
         yield  # one that is not there is refused later, in its place in the order of checks
         return
     holder = new_request_id()

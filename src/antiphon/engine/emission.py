@@ -70,17 +70,16 @@ class Emission:
     def _on_time(self) -> None:
         """The grace or a silence may be over."""
         self._timer = None
-        if self._machine.ended or (self._sign is not None and not self._sign.done()):
+        if self._machine.ended:
             return
         silent = self._loop.time() - self._last
-        if not self.opened:
+        if not self._busy and (not self.opened or silent >= (self._keep_alive or 0)):
+            if self.opened:
+                self._machine.start()
             self._sign = self._loop.create_task(self._hand_over())
-        elif self._keep_alive is not None and silent >= self._keep_alive and not self._busy:
-            self._machine.start()
-            self._sign = self._loop.create_task(self._hand_over())
+            silent = 0
         if self._keep_alive is not None:
-            left = self._keep_alive - silent
-            self._set(left if left > 0 else self._keep_alive)
+            self._set(max(self._keep_alive - silent, self._keep_alive / 4))
 
     async def __aenter__(self) -> Self:
         return self

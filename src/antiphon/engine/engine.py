@@ -55,7 +55,7 @@ class Engine:
     async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
         """A run of the request. Its conversation, if it has one, is its own until the block is left.
 
-        Raises InvalidRequest or NotFound when the request cannot be carried out.
+        Raises InvalidRequest or NotFound when the request cannot be met.
         """
         async with self.planned(project, parsed, memory) as plan:
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())

@@ -3,7 +3,7 @@
 Work is enqueued in the transaction of what it belongs to, so it is there exactly when that is. A process
 *claims* it for a lease, which it renews as long as it works, and ends it in the transaction of what came of
 it. When a lease ends without a renewal, the next claim takes the work over, and whoever had it can write
-nothing more. So work may be begun more than once, and is never forgotten: what it does must bear being done
+nothing more. So work may be started more than once, and is never forgotten: what it does must bear being done
 again.
 
 What is enqueued, and how it ends, belongs to the work's own noun in the store. Here is the other half, the
@@ -57,7 +57,7 @@ class Worker(Protocol):
 
     @property
     def name(self) -> str:
-        """What tells it from all other work of its queue."""
+        """Its own among all work of the queue."""
         ...
 
     async def work(self) -> None:

@@ -44,8 +44,8 @@ Keep = Callable[[Response], Awaitable[None]]
 
 
 class Run:
-    """A planned response, whose events go to `events`. `checkpoint`: how far it is, when it was begun before.
-    It is kept up to date: whenever events are handed over, it says what they do not."""
+    """A planned response, whose events go to `events`. `checkpoint`: how far it is, when it was started
+    before. It is kept up to date: whenever events are handed over, it says what they do not."""
 
     def __init__(
         self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint | None = None
@@ -55,7 +55,7 @@ class Run:
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
         self._events = events
-        self._begun = checkpoint is not None
+        self._started = checkpoint is not None
         self._checkpoint = checkpoint or Checkpoint()
         self._keep = keep
         self._seal = seal
@@ -85,7 +85,7 @@ class Run:
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
-        model had not said anything yet."""
+        model had given no output."""
         await self.execute(discard)
         if self.silent and self.fault is not None:
             raise self.fault
@@ -93,13 +93,13 @@ class Run:
 
     @property
     def silent(self) -> bool:
-        """Whether it failed before the model said anything."""
+        """Whether it failed before the model gave any output."""
         return self.fault is not None and not self.machine.snapshot().output
 
     # ---- from the first event to the last ----
 
     async def _open(self, emission: Emission, keep_alive: float | None) -> None:
-        if self._begun:
+        if self._started:
             self.machine.start()
             await emission.flush()
             return
@@ -239,7 +239,7 @@ def failure(fault: ApiError) -> ResponseError:
 
 
 def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Turn:
-    """The turn that follows: the model reads what it said, and what became of its calls. A call that was
+    """The turn that follows: the model reads what it wrote, and what became of its calls. A call that was
     forced has been made then, unless it has to be made again."""
     messages = (*turn.messages, writer.spoken(), *writer.answers)
     after = replace(turn, messages=messages, functions=functions)

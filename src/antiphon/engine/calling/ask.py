@@ -25,13 +25,13 @@ class Completion(NamedTuple):
     usage: UsageDelta | None
 
 
-def says_something(batch: Sequence[Delta]) -> bool:
+def has_output(batch: Sequence[Delta]) -> bool:
     """Whether a batch holds anything of the answer itself: until then a turn may be asked anew, and nobody
     sees it. Neither the word that the turn was accepted (an empty batch) nor a count of tokens does."""
-    return any(map(_is_said, batch))
+    return any(map(_is_output, batch))
 
 
-def _is_said(delta: Delta) -> bool:
+def _is_output(delta: Delta) -> bool:
     if isinstance(delta, _TEXTS):
         return bool(delta.text)
     if isinstance(delta, AudioDelta):

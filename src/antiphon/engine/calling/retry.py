@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from antiphon.engine.calling.ask import Ask, Deltas, says_something
+from antiphon.engine.calling.ask import Ask, Deltas, has_output
 from antiphon.model import Turn
 from antiphon.protocol.errors import ApiError, RateLimited
 
@@ -15,7 +15,7 @@ LONGEST = 300.0
 
 
 class Retries:
-    """Asks again as long as the model has said nothing."""
+    """Asks again as long as the model has given no output."""
 
     def __init__(self, ask: Ask, pauses: Sequence[float] = PAUSES) -> None:
         self._ask = ask
@@ -24,15 +24,15 @@ class Retries:
     async def stream(self, turn: Turn) -> Deltas:
         """The answer. Raises the ApiError with which it is given up."""
         for pause in (*self._pauses, None):
-            said = False
+            answered = False
             try:
                 async with aclosing(self._ask(turn)) as deltas:
                     async for batch in deltas:
-                        said = said or says_something(batch)
+                        answered = answered or has_output(batch)
                         yield batch
                 return
             except ApiError as fault:
-                if pause is None or said or not _may_pass(fault):
+                if pause is None or answered or not _may_pass(fault):
                     raise
                 await asyncio.sleep(min(max(pause, fault.retry_after or 0), LONGEST))
 

@@ -1,7 +1,7 @@
 """Structured output on models that cannot be held to it.
 
-The ladder: a server that knows JSON schemas is given the schema, and its answer is streamed as it comes. One
-that knows only JSON, or not even that, is given the schema in words; its answer is held back until it is
+The ladder: a server that knows JSON schemas gets the schema, and its answer is streamed as it comes. One
+that knows only JSON, or not even that, gets the schema in words; its answer is held back until it is
 whole and checked. An answer that does not fit is shown to the model with what is wrong, and asked for again,
 a few times. Then the response fails in words: what does not fit is never emitted.
 """
@@ -120,7 +120,7 @@ class _Held:
         return texts
 
     def rest(self, text: str | None) -> Sequence[Delta]:
-        """The text (other than it came, if one is given) and the end."""
+        """The text, as it came or as `text`, and the end."""
         texts = self._texts if text in (None, self.text) else [TextDelta(text or "")]
         usage = [self.usage] if self._has_usage else []
         return [*texts, *usage, *self._end]

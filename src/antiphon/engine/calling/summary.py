@@ -39,7 +39,7 @@ class Summaries:
     """Puts a summary behind each stretch of reasoning in an answer."""
 
     def __init__(self, ask: Ask, summarize: Ask, *, effort: str | None) -> None:
-        """`summarize` asks the model for a summary, with the given effort of reasoning."""
+        """`summarize` asks the model for a summary, with that effort of reasoning."""
         self._ask = ask
         self._summarize = summarize
         self._effort = effort
@@ -102,15 +102,15 @@ class _Summarized:
         self._reasoning.clear()
         asked = Message("user", parts=(TextPart(reasoning),))
         turn = replace(self._question, messages=(*self._question.messages, asked))
-        given = False
+        written_any = False
         try:
             async with aclosing(self._written(turn)) as written:
                 async for batch in written:
-                    given = True
+                    written_any = True
                     yield batch
         except ApiError as fault:
             log.warning("no summary of reasoning", reason=fault.message)
-        if not given:
+        if not written_any:
             yield [SummaryDelta(reasoning)]
 
     async def _written(self, turn: Turn) -> Deltas:

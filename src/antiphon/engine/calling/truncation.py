@@ -10,7 +10,7 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from antiphon.context.budget import estimate, shortened
-from antiphon.engine.calling.ask import Ask, Deltas, says_something
+from antiphon.engine.calling.ask import Ask, Deltas, has_output
 from antiphon.model import Backend, Turn
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
@@ -21,7 +21,7 @@ REFUSALS = 6
 _LESS = 0.7
 """What is left of a turn that was refused, each time."""
 _ANSWER = 1024
-"""Tokens left for an answer of which nothing is said."""
+"""Tokens left for an answer whose length nobody limits."""
 _TOO_LONG = "context_length_exceeded"
 
 
@@ -74,16 +74,16 @@ class Truncation:
     async def _shortening(self, turn: Turn) -> Deltas:
         refusals = 0
         while True:
-            said = False
+            answered = False
             try:
                 async with aclosing(self._ask(turn)) as batches:
                     async for batch in batches:
-                        said = said or says_something(batch)
+                        answered = answered or has_output(batch)
                         yield batch
                 return
             except InvalidRequest as fault:
                 refusals += 1
-                if said or fault.code != _TOO_LONG or refusals > REFUSALS:
+                if answered or fault.code != _TOO_LONG or refusals > REFUSALS:
                     raise
                 shorter = self._shorter(turn, int(estimate(turn) * (1 - _LESS)) + 1)
                 if shorter is None:

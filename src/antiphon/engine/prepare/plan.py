@@ -44,7 +44,8 @@ class Plan:
     async def fitted(self) -> "Plan":
         """The plan whose first turn is within the model's window, unless it is compacted before. Raises
         InvalidRequest when it cannot be."""
-        return self if self.compacts is not None else replace(self, turn=await self.caller.fit(self.turn))
+        turn = self.turn if self.compacts is not None else await self.caller.fit(self.turn)
+        return self if turn is self.turn else replace(self, turn=turn)
 
     @property
     def followed(self) -> bool:

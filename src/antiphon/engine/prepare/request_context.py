@@ -86,16 +86,16 @@ async def load_context(
     history = with_call_ids((), history, new_id)
     trigger, plain = split(parsed.items, len(history))
     resolved = [await _resolved(store, project, item, new_id) for item in plain]
-    given = with_call_ids(history, resolved, new_id)
+    own = with_call_ids(history, resolved, new_id)
     _refuse_repeated(history, parsed.items)
-    check_pairs(history, given)
-    check_approvals(history, given)
+    check_pairs(history, own)
+    check_approvals(history, own)
     return RequestContext(
         history=history,
-        input=given,
+        input=own,
         prompt=prompt,
         trigger=trigger,
-        only_compacts=trigger == len(history) + len(given),
+        only_compacts=trigger == len(history) + len(own),
         history_unsaved=remembered is not None,
         inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
     )
@@ -141,10 +141,10 @@ async def _resolved(store: Store, project: str, item: InputItem, new_id: NewId) 
     return decode_stored(row)
 
 
-def _refuse_repeated(history: Sequence[Item], given: Sequence[InputItem]) -> None:
+def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:
     """The model must not read an item twice: what came before is not sent again."""
     known = {item.id for item in history}
-    for item in given:
+    for item in sent:
         item_id: str | None = getattr(item, "id", None)
         if item_id is not None and item_id in known and type(item) is not LocalShellCallOutput:
             raise duplicate_id(item_id, "input")

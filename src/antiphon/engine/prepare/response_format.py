@@ -1,4 +1,4 @@
-"""Which schemas of `text.format` are accepted, and what the model is given of them."""
+"""Which schemas of `text.format` are accepted, and what the model gets of them."""
 
 from collections.abc import Iterator
 from typing import Any
