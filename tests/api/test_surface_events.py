@@ -12,6 +12,7 @@ from tests.ledger import case, covers, ids_of, rows
 from tests.scripted import Answer, Called, Upstream
 
 from antiphon.stream import table
+from antiphon.stream.kinds import KINDS
 
 Json = dict[str, Any]
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}
@@ -206,7 +207,11 @@ TELLERS = {
     "apply_patch_call_": "tool.apply_patch",
     "custom_tool_call_": "tool.custom",
 }
-TOLD = {event.partition(":")[0] for rows_ in (table.RESPONSE, *table.ITEMS.values()) for _, event in rows_}
+TOLD = {
+    event.partition(":")[0]
+    for rows_ in (table.RESPONSE, *(kind.rows for kind in KINDS))
+    for _, event in rows_
+}
 
 
 def teller(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.protocol import events
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     CreateFile,
@@ -24,12 +25,9 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import InputTokensDetails, OutputTokensDetails, ResponseError, Usage, opening
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, fold
-from antiphon.stream.items import OpenFunctionCall, OpenMessage, OpenReasoning
+from antiphon.stream.items import OpenCommands, OpenMessage, OpenReasoning, OpenText
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.stream.table import IllegalTransition
-from antiphon.tools.apply_patch import OpenPatchCall
-from antiphon.tools.custom import OpenCustomCall
-from antiphon.tools.shell import OpenShellCall
 
 USAGE = Usage(
     input_tokens=3,
@@ -59,27 +57,27 @@ def message(told: Machine) -> OpenMessage:
     return told.open(OpenMessage, AssistantMessage(id=told.new_id("msg"), status="in_progress", content=[]))
 
 
-def call(told: Machine) -> OpenFunctionCall:
+def call(told: Machine) -> OpenText:
     item = FunctionCall(id=told.new_id("fc"), call_id="call_1", name="f", arguments="", status="in_progress")
-    return told.open(OpenFunctionCall, item)
+    return told.open(OpenText, item)
 
 
-def custom(told: Machine) -> OpenCustomCall:
+def custom(told: Machine) -> OpenText:
     item = CustomToolCall(id=told.new_id("ctc"), call_id="call_1", name="c", input="", status="in_progress")
-    return told.open(OpenCustomCall, item)
+    return told.open(OpenText, item)
 
 
-def patch(told: Machine, operation: PatchOperation | None = None) -> OpenPatchCall:
+def patch(told: Machine, operation: PatchOperation | None = None) -> OpenText:
     operation = operation or CreateFile(path="a", diff="")
     item = ApplyPatchCall(id=told.new_id("apc"), call_id="call_1", operation=operation, status="in_progress")
-    return told.open(OpenPatchCall, item)
+    return told.open(OpenText, item)
 
 
-def shell(told: Machine) -> OpenShellCall:
+def shell(told: Machine) -> OpenCommands:
     item = ShellCall(
         id=told.new_id("sh"), call_id="call_1", action=ShellAction(commands=[]), status="in_progress"
     )
-    return told.open(OpenShellCall, item)
+    return told.open(OpenCommands, item)
 
 
 def reasoning(told: Machine) -> OpenReasoning:
@@ -118,7 +116,7 @@ def test_text_is_told_in_the_order_of_the_real_api() -> None:
 def test_a_function_call_has_no_parts() -> None:
     told = running()
     item = call(told)
-    item.arguments("{}")
+    item.write("{}")
     item.close()
     assert types(told)[2:] == [
         "output_item.added",
@@ -205,10 +203,15 @@ def test_a_background_response_is_queued_before_it_runs() -> None:
         lambda told: (told.complete(None, 1), told.fail(ResponseError(code="c", message="m"))),
         lambda told: (item := message(told), item.close(), item.text("late")),
         lambda told: (item := call(told), item.close(), item.close()),
-        lambda told: (item := custom(told), item.close(), item.input("late")),
-        lambda told: (item := patch(told), item.close(), item.diff("late")),
+        lambda told: (item := custom(told), item.close(), item.write("late")),
+        lambda told: (item := patch(told), item.close(), item.write("late")),
         lambda told: (item := shell(told), item.close(), item.command("late")),
-        lambda told: message(told).finish(AssistantMessage(content=[])) or message(told).step("response.x"),
+        lambda told: message(told).emit(events.ArgumentsDelta(item_id="", output_index=0, delta="")),
+        lambda told: message(told).emit(events.Completed(response=told.snapshot())),
+        lambda told: (item := message(told), told.cancel(), item.text("late")),
+        lambda told: (item := call(told), told.cancel(), item.finish(item.item)),
+        lambda told: (told.cancel(), told.start()),
+        lambda told: (told.cancel(), told.speak("AAAA")),
     ],
 )
 def test_an_illegal_verb_raises(misuse: Callable[[Machine], object]) -> None:
@@ -249,11 +252,11 @@ VERBS: dict[str, tuple[type[OpenItem], Callable[[Machine], OpenItem], Callable[.
     "reason": (OpenReasoning, reasoning, OpenReasoning.text),
     "summary": (OpenReasoning, reasoning, OpenReasoning.summary),
     "next part": (OpenReasoning, reasoning, OpenReasoning.end),
-    "call": (OpenFunctionCall, call, OpenFunctionCall.arguments),
-    "custom": (OpenCustomCall, custom, OpenCustomCall.input),
-    "patch": (OpenPatchCall, patch, OpenPatchCall.diff),
-    "command": (OpenShellCall, shell, OpenShellCall.command),
-    "next command": (OpenShellCall, shell, OpenShellCall.end),
+    "call": (OpenText, call, OpenText.write),
+    "custom": (OpenText, custom, OpenText.write),
+    "patch": (OpenText, patch, OpenText.write),
+    "command": (OpenCommands, shell, OpenCommands.command),
+    "next command": (OpenCommands, shell, OpenCommands.end),
 }
 ends = st.sampled_from(["complete", "incomplete", "fail", "cancel"])
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.stream.test_machine import LOGPROB, USAGE, call, custom, machine, message, patch, reasoning, shell
 
+from antiphon.protocol import events
 from antiphon.protocol.hosted_items import ListedTool, McpCall, McpListTools
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import fold
-from antiphon.stream.items import OpenCompaction
+from antiphon.stream.items import OpenCompaction, OpenText
 from antiphon.stream.machine import Machine
-from antiphon.stream.mcp import OpenMcpCall, OpenMcpListing
+from antiphon.stream.mcp import OpenMcpListing
 from antiphon.stream.resume import resume
 
 Json = dict[str, Any]
@@ -40,15 +42,15 @@ def say(told: Machine) -> None:
 
 def call_all(told: Machine) -> None:
     function = call(told)
-    function.arguments("{")
-    function.arguments("}")
+    function.write("{")
+    function.write("}")
     function.close()
     free = custom(told)
-    free.input("ab")
-    free.input("c")
+    free.write("ab")
+    free.write("c")
     free.close()
     diff = patch(told)
-    diff.diff("+a")
+    diff.write("+a")
     diff.close()
     commands = shell(told)
     commands.command("ls")
@@ -62,24 +64,29 @@ def ask_servers(told: Machine) -> None:
     listing.asking()
     listing.listed([ListedTool(name="add", input_schema={})])
     asked = [mcp_call(told), mcp_call(told)]
-    asked[0].answered("3")
-    asked[1].answered("4")
+    answer(asked[0], "3")
+    answer(asked[1], "4")
     compacted = told.open(OpenCompaction, Compaction(id=told.new_id("cmp"), encrypted_content=""))
     compacted.compacting()
     compacted.encrypted_content = "sealed"
     compacted.close()
 
 
-def mcp_call(told: Machine) -> OpenMcpCall:
+def mcp_call(told: Machine) -> OpenText:
     item = McpCall(
         id=told.new_id("mcp"), server_label="things", name="add", arguments="", status="in_progress"
     )
-    handle = told.open(OpenMcpCall, item)
-    handle.begin()
-    handle.arguments('{"a"')
-    handle.arguments(":1}")
-    handle.close()
+    handle = told.open(OpenText, item)
+    handle.emit(events.McpCallInProgress(**handle.place))
+    handle.write('{"a"')
+    handle.write(":1}")
+    handle.end()
     return handle
+
+
+def answer(call: OpenText, output: str) -> None:
+    call.emit(events.McpCallCompleted(**call.place))
+    call.finish(replace(call.built(), output=output, status="completed"))
 
 
 def whole_log() -> list[Json]:

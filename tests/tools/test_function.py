@@ -10,7 +10,7 @@ from tests.tools.using import ask, calls, offered, only, read, stream, told
 from antiphon.backends.dialects import GENERIC, OPENAI
 from antiphon.backends.payload import capabilities
 from antiphon.protocol.tools import FunctionTool
-from antiphon.tools.base import ToolContext
+from antiphon.tools.context import ToolContext
 from antiphon.tools.function import ClientFunction
 from antiphon.tools.schema import Schema
 
@@ -80,7 +80,7 @@ def test_an_upstream_that_keeps_to_schemas_is_trusted() -> None:
     assert capabilities(OPENAI).strict_tools
     assert not capabilities(GENERIC).strict_tools
     tool = FunctionTool(name="f", parameters={"type": "nonsense"}, strict=True)
-    assert not ClientFunction(tool, ToolContext(checks_strict=False)).buffers("f")
+    assert not ClientFunction(tool, ToolContext(checks_strict=False)).call("f", "call_1").held
 
 
 @pytest.mark.parametrize(

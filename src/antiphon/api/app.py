@@ -34,7 +34,7 @@ from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 from antiphon.store.retention import Retention, rules
 from antiphon.store.sweeping import swept
-from antiphon.tools.base import ToolResources
+from antiphon.tools.context import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 

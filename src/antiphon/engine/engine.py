@@ -30,7 +30,7 @@ from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import ToolResources
+from antiphon.tools.context import ToolResources
 
 
 class Engine:

@@ -6,7 +6,7 @@ it.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -22,13 +22,13 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
-from antiphon.model import Function, Turn
+from antiphon.model import Function, NamedFunction, Turn
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
-from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import Compaction, ToolSearchCall
+from antiphon.protocol.items import Compaction
 from antiphon.protocol.response import Response, ResponseError
 from antiphon.stream.items import OpenCompaction
+from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import IncompleteReason
 
 log = structlog.get_logger()
@@ -149,8 +149,8 @@ class Run:
             turn = plan.turns.with_listed_tools(turn)
         if plan.approved:
             writer = self._writer()
-            for name, tool, request in plan.approved:
-                writer.resume(tool, name, request.id or "", request.arguments)
+            for call in plan.approved:
+                writer.resume(plan.toolbox.approved(call))
             await self._run_calls(writer, flush)
             return replace(_next(turn, writer, plan.toolbox.functions), choice=turn.choice)
         return _freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
@@ -159,7 +159,7 @@ class Run:
         """Turns of the model, until one of them is the last. Raises ApiError."""
         faulty = 0
         for _ in range(TURNS):
-            writer = self._writer()
+            writer = self._writer(_offered(turn))
             await self._turn(turn, writer, flush)
             if writer.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if writer.finished == "length" else "content_filter")
@@ -175,12 +175,13 @@ class Run:
 
     # ---- one turn ----
 
-    def _writer(self) -> TurnWriter:
+    def _writer(self, offered: Collection[str] = ()) -> TurnWriter:
         plan = self.plan
         sealed = "reasoning.encrypted_content" in (plan.request.include or ())
         return TurnWriter(
             self.machine,
             plan.toolbox,
+            offered,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
             summary=plan.response.reasoning.summary,
             taken=self._call_ids,
@@ -246,10 +247,16 @@ def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Tu
     return after if writer.faults else _freed(after)
 
 
+def _offered(turn: Turn) -> Collection[str]:
+    """The functions that the model may call."""
+    if isinstance(turn.choice, NamedFunction):
+        return (turn.choice.name,)
+    return () if turn.choice == "none" else frozenset(function.name for function in turn.functions)
+
+
 def _was_chosen(item: Item) -> bool:
-    """Whether it is a call of ours that the model made in this response: if it had to, it has."""
-    asked = isinstance(item, McpCall) and item.approval_request_id is None
-    return asked or isinstance(item, ToolSearchCall)
+    """Whether it is a call that the model made in this response: if it had to, it has."""
+    return kind_of(item).was_chosen(item)
 
 
 def _freed(turn: Turn) -> Turn:

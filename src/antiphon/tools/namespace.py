@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
-from antiphon.tools.base import ToolContext
+from antiphon.tools.context import ToolContext
 
 
 def members(

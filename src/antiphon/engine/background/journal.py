@@ -15,11 +15,11 @@ from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
 from antiphon.protocol.events import Event
-from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
 from antiphon.store.webhooks import Delivery
+from antiphon.stream.kinds import EFFECTS, kind_of
 
 log = structlog.get_logger()
 
@@ -30,8 +30,6 @@ MOST = 4096
 PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between the tries of a write that fails: the first, doubled each time, and the last."""
 
-_SPOKEN = (AssistantMessage, Reasoning)
-"""Items that nothing depends on: if they are lost, nobody had read them."""
 _SHOWN = (events.InProgress, events.ItemDone)
 """What is written down soon even if nobody reads the log."""
 
@@ -159,7 +157,8 @@ def _pauses() -> Iterator[float]:
 
 
 def _is_waited_for(event: Event) -> bool:
-    """Whether a crash must not forget it: a call is about to be made, or has its result."""
+    """Whether a crash must not forget it: a call is about to be made, or has its result. What the model says
+    nothing depends on: if it is lost, nobody had read it."""
     if isinstance(event, events.ItemDone):
-        return not isinstance(event.item, _SPOKEN)
-    return isinstance(event, events.McpArgumentsDone)
+        return kind_of(event.item).nature != "speech"
+    return type(event) in EFFECTS

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from antiphon.engine.prepare.request_context import RequestContext
-from antiphon.protocol.hosted_items import McpListTools
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AdditionalTools, ToolSearchOutput
 from antiphon.protocol.tools import McpTool, Tool
@@ -20,8 +19,8 @@ def load_tools(toolbox: Toolbox, context: RequestContext) -> None:
             toolbox.load(next(inline).tools, place)
         elif isinstance(item, ToolSearchOutput):
             toolbox.load(item.tools, place, "client" if item.call_id else "server")
-        elif isinstance(item, McpListTools):
-            toolbox.listed(item)
+        else:
+            toolbox.remember(item)
 
 
 def _placed(context: RequestContext) -> Iterator[tuple[Item, str]]:

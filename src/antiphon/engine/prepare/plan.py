@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from antiphon.engine.calling.model_caller import ModelCaller
-from antiphon.engine.prepare.approvals import Consent
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
@@ -12,6 +11,7 @@ from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
+from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.toolbox import Toolbox
 
 
@@ -31,7 +31,7 @@ class Plan:
     """Makes turns of what the run adds to the context."""
     turn: Turn
     """The first."""
-    approved: Sequence[Consent]
+    approved: Sequence[ApprovedCall]
     """Calls that may be made now, before the model goes on."""
     compacts: int | None
     """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when

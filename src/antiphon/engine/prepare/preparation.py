@@ -13,7 +13,7 @@ from antiphon.context.transcript import Transcript
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.memory import Memory
-from antiphon.engine.prepare.approvals import approved_in
+from antiphon.engine.prepare.approvals import Certificates, approved_in
 from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
@@ -32,8 +32,8 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, opening
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
-from antiphon.tools.base import ToolContext, ToolResources
-from antiphon.tools.registry import to_messages, to_messages_without_images
+from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.registry import REGISTRY
 from antiphon.tools.toolbox import Toolbox
 
 
@@ -96,7 +96,9 @@ class Preparation:
         context: RequestContext,
         response: Response,
     ) -> Plan:
-        approved = approved_in(toolbox, (*context.history, *context.output_so_far), context.input)
+        certificates = Certificates(self._seal, project)
+        said = (*context.history, *context.output_so_far)
+        approved = approved_in(toolbox, certificates, said, context.input)
         transcript = await self._transcript(project, route, context)
         check_choice(request.tool_choice, toolbox)
         empty = empty_turn(
@@ -121,7 +123,11 @@ class Preparation:
     def _toolbox(self, project: str, request: CreateResponse, route: Route) -> Toolbox:
         can = route.capabilities
         context = ToolContext(
-            checks_strict=not can.strict_tools, resources=self._resources, project=project, images=can.images
+            checks_strict=not can.strict_tools,
+            resources=self._resources,
+            project=project,
+            images=can.images,
+            certify=Certificates(self._seal, project).certified,
         )
         return Toolbox(request.tools or (), context)
 
@@ -130,7 +136,7 @@ class Preparation:
         can = route.capabilities
         read = (*(context.prompt or ()), *since_compaction(context.whole))
         attached = await self._attachments.resolve(project, read, context.input, can)
-        reads = to_messages if can.images else to_messages_without_images
+        reads = REGISTRY.to_messages if can.images else REGISTRY.to_messages_without_images
         return Transcript(reads, partial(self._seal.open, project), attached)
 
     def _end(self, request: CreateResponse) -> float | None:
