@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from msgspec.structs import replace
 
 from antiphon.protocol import events
-from antiphon.protocol.client_items import ShellAction, ShellCall
+from antiphon.protocol.client_items import CommandOutput, ShellAction, ShellCall, ShellCallOutput
 from antiphon.protocol.content import (
     Annotation,
     Logprob,
@@ -26,6 +26,7 @@ from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, Compaction, Reasoning
 from antiphon.stream.built_item import Path
+from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.stream.table import OPEN, State
 
@@ -179,7 +180,14 @@ class OpenText(OpenItem):
     def write(self, delta: str) -> None:
         """A piece of the text."""
         self._pieces.append(delta)
-        self.emit(self._delta(delta=delta))
+        OpenItem.emit(self, self._delta(delta=delta))
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if type(event) is self._member.delta:
+            self._pieces.append(event.delta)  # type: ignore[attr-defined]
+        elif type(event) is self._member.done:
+            self._whole = "".join(self._pieces)
 
     def end(self) -> None:
         """The text is whole."""
@@ -235,6 +243,22 @@ class OpenCommands(OpenItem):
         return {"output_index": self.output_index, "command_index": len(self.action.commands)}
 
 
+class OpenOutputs(OpenItem):
+    """What the commands of a shell print, while they run."""
+
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
+        super().__init__(machine, item, output_index, state)
+        self._output: list[CommandOutput] = []
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if isinstance(event, events.ShellOutputDone):
+            self._output += event.output
+
+    def built(self) -> Item:
+        return replace(cast(ShellCallOutput, self.item), output=self._output)
+
+
 class OpenCompaction(OpenItem):
     """A compaction, while it is made."""
 
@@ -247,6 +271,22 @@ class OpenCompaction(OpenItem):
 
     def built(self) -> Item:
         return replace(cast(Compaction, self.item), encrypted_content=self.encrypted_content)
+
+
+def open_item(machine: Machine, item: Item) -> OpenItem:
+    """Add an item to the output, for who emits its events himself. The handle gathers what they build."""
+    if kind_of(item).text is not None:
+        return machine.open(OpenText, item)
+    return machine.open(_HANDLES.get(type(item), OpenItem), item)
+
+
+_HANDLES: dict[type[Item], type[OpenItem]] = {
+    AssistantMessage: OpenMessage,
+    Reasoning: OpenReasoning,
+    ShellCall: OpenCommands,
+    ShellCallOutput: OpenOutputs,
+    Compaction: OpenCompaction,
+}
 
 
 def _with_member(item: Any, path: Path, value: str) -> Any:

@@ -85,8 +85,8 @@ class ToolCall:
     # ---- what a tool says ----
 
     def begin(self, machine: Machine) -> Write | None:
-        """It may emit now: add the item, if enough is known of it, and give what emits pieces of the arguments;
-        None: they are not emitted."""
+        """It may emit now: add the item, if enough is known of it, and give what emits pieces of the
+        arguments; None: they are not emitted."""
         return None
 
     def conclude(self, machine: Machine) -> None:

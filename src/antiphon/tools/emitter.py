@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.protocol.events import ItemEvent
 from antiphon.protocol.item import Item, NewId
+from antiphon.stream.items import open_item
 from antiphon.stream.kinds import EFFECTS
 from antiphon.stream.machine import Machine, OpenItem
 
@@ -83,7 +84,7 @@ class Emitter:
     async def add(self, item: Item) -> "Emitter":
         """Add another item, that is not finished."""
         handles: list[OpenItem] = []
-        await self._turn.act(lambda: handles.append(self._machine.open(OpenItem, item)))
+        await self._turn.act(lambda: handles.append(open_item(self._machine, item)))
         added = Emitter(self._turn, self._machine, lambda: handles[0])
         self._added.append(added)
         return added

@@ -18,8 +18,9 @@ from antiphon.protocol.hosted_items import (
 )
 from antiphon.protocol.item import StatusItem
 from antiphon.protocol.tools import BaseTool
-from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import ServerCall, Tool, ToolResult
+from antiphon.stream.items import open_item
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import ServerCall, Tool, ToolResult, Write
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
 from antiphon.tools.partial import decode
@@ -92,8 +93,9 @@ class FailingCall(ServerCall):
         super().__init__(name, call_id)
         self._kind = kind
 
-    def begin(self, machine: Machine) -> None:
-        self.item = machine.open(OpenItem, self._kind.item.stored(machine.new_id))
+    def begin(self, machine: Machine) -> Write | None:
+        self.item = open_item(machine, self._kind.item.stored(machine.new_id))
+        return None
 
     async def run(self, emit: Emitter) -> ToolResult:
         value = decode(self.arguments)
