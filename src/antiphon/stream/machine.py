@@ -48,6 +48,7 @@ TIER = "default"
 _ENDED = "The response ended"
 """Why an item that was open at an early end is not finished."""
 
+_PART_ADDED = events.PartAdded
 Opened = TypeVar("Opened", bound="OpenItem")
 
 
@@ -236,13 +237,16 @@ class OpenItem:
     def emit(self, event: Event) -> None:
         """Append an event of the item. Raises IllegalTransition."""
         key: Key = type(event)
-        if key is events.PartAdded:
-            key = (events.PartAdded, str(cast(events.PartAdded, event).part.__struct_config__.tag))
+        if key is _PART_ADDED:
+            key = (_PART_ADDED, str(cast(events.PartAdded, event).part.__struct_config__.tag))
         try:
             self._state = self._moves[self._state, key]
         except KeyError:
             raise _illegal(key, self._state) from None
-        self._machine._append(event)
+        machine = self._machine  # as `Machine._append`, which every delta would have to call
+        event.sequence_number = machine._next
+        machine._next += 1
+        machine._events.append(event)
 
     def close(self) -> None:
         """Emit what is still to come, then that the item is done."""

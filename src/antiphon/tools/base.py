@@ -61,8 +61,8 @@ class ToolCall:
     def feed(self, delta: str) -> None:
         """A piece of the arguments' JSON, as the model writes them."""
         self._pieces.append(delta)
-        if self._write is not None:
-            self._write(delta)
+        if write := self._write:
+            write(delta)
 
     def start(self, machine: Machine) -> None:
         """From now on it may emit. What it was fed before is emitted at once."""
