@@ -42,7 +42,7 @@ WEB_SEARCH = Kind(
     "web_search",
     "Searches the web.",
     "query",
-    WebSearchCall(status="in_progress"),
+    WebSearchCall(status="in_progress", action=Search()),
     lambda query: {"action": Search(query=query)},
 )
 FILE_SEARCH = Kind(
