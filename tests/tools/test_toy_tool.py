@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -243,28 +241,26 @@ class Killed:
         self._upstream = upstream
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "tests.tools.toy_server", "serve", "--port", str(self._port)]
         options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
-        with (self._home / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, *options], stdout=log, stderr=log, start_new_session=True
-            )
-        for _ in range(2000):
-            assert self.process.poll() is None, (self._home / "server.log").read_text()
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                if urllib.request.urlopen(f"{self.url}/healthz", timeout=PATIENCE).status == 200:
-                    return
-            threading.Event().wait(0.02)
-        raise AssertionError("it never answered")
+        self.process = subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        assert any("listens on" in line for line in self.process.stdout), "it ended instead"
 
     def kill(self) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(PATIENCE)
+            self.process.communicate(timeout=PATIENCE)
 
     @property
     def url(self) -> str:
