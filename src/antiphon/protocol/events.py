@@ -326,7 +326,7 @@ class ShellOutputDelta(ShellOutputEvent, tag="response.shell_call_output_content
 
 class ShellOutputDone(ShellOutputEvent, tag="response.shell_call_output_content.done"):
     output: list[CommandOutput]
-    """Of this command: one entry (HOSTED.md section 6; how several are told apart was never recorded)."""
+    """Of this command: one entry, as recorded. How several commands look was never recorded."""
 
 
 class McpListingInProgress(ItemEvent, tag="response.mcp_list_tools.in_progress"):

@@ -16,7 +16,7 @@ class InputItem(Wire, tag_field="type"):
     """Anything that `input` may hold."""
 
     prefix: ClassVar[str] = ""
-    """How ids of such items begin (BEHAVIOURS.md section 4)."""
+    """How ids of such items begin (behaviours.md section 4)."""
 
 
 class Item(InputItem, kw_only=True):

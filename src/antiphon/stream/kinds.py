@@ -192,7 +192,7 @@ _MCP_CALL = (
 
 KINDS: Sequence[ItemKind] = (
     ItemKind(items.AssistantMessage, "speech", _MESSAGE),
-    # The real API leaves `status` out of reasoning items (BEHAVIOURS.md section 2).
+    # The real API leaves `status` out of reasoning items (behaviours.md section 2).
     ItemKind(items.Reasoning, "speech", _REASONING, cut=_as_it_is),
     ItemKind(
         items.FunctionCall,

@@ -17,7 +17,7 @@ from antiphon.tools.unsupported import WEB_SEARCH, UnsupportedTool
 
 
 def resolve(tool: WebSearchTool | WebSearchPreviewTool, context: ToolContext) -> Tool:
-    """The preview is never held to a cache (HOSTED.md section 3)."""
+    """The preview has no such member: it is never held to a cache."""
     cached = isinstance(tool, WebSearchTool) and tool.external_web_access is False
     return CachedWebSearch() if cached else UnsupportedTool(WEB_SEARCH, tool, context)
 
