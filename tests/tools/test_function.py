@@ -5,7 +5,7 @@ from openai import APIError, OpenAI
 from tests.api.asking import Json, refused
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 from antiphon.backends.dialects import GENERIC, OPENAI
 from antiphon.backends.payload import capabilities
@@ -46,7 +46,7 @@ def test_a_strict_call_that_does_not_fit_is_asked_for_again(
 def test_a_strict_call_is_told_when_it_is_whole(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("place", GOOD, 3))
 
-    assert told(stream(client, PLACE)).count("function_call_arguments.delta") == 1
+    assert emitted(stream(client, PLACE)).count("function_call_arguments.delta") == 1
 
 
 @pytest.mark.parametrize("strict", [False, None])
@@ -57,7 +57,7 @@ def test_a_call_that_is_not_strict_is_told_as_it_is_written(
 
     events = stream(client, PLACE | {"strict": strict})
 
-    assert told(events).count("function_call_arguments.delta") > 3
+    assert emitted(events).count("function_call_arguments.delta") > 3
     assert events[-2]["item"]["arguments"] == '{"x": "wrong"}'
 
 

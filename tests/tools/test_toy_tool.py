@@ -19,7 +19,7 @@ from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools import toy_tool
-from tests.tools.using import ask, calls, offered, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.tools.registry import REGISTRY, ROWS
 
@@ -107,7 +107,7 @@ def test_it_works_on_the_server_and_says_how_far_it_is(client: OpenAI, upstream:
     events = stream(client, TOOL)
 
     assert list(offered(upstream)) == ["look_up"]
-    assert told(events)[:5] == [
+    assert emitted(events)[:5] == [
         "output_item.added",
         "web_search_call.in_progress",
         "web_search_call.searching",
@@ -133,7 +133,7 @@ def test_it_annotates_what_the_model_writes_next(client: OpenAI, upstream: Upstr
     assert part["text"] == "Boats float . So do ducks [x]."
     (citation,) = part["annotations"]
     assert (citation["url"], citation["start_index"]) == ("https://shelf.example/boats", 12)
-    assert "output_text.annotation.added" in told(events)
+    assert "output_text.annotation.added" in emitted(events)
     assert "".join(event["delta"] for event in events if event["type"].endswith("text.delta")) == part["text"]
 
 
@@ -174,7 +174,7 @@ def test_what_is_not_there_is_a_failed_call_and_the_model_goes_on(client: OpenAI
 
     events = stream(client, TOOL)
 
-    assert told(events)[:4] == [
+    assert emitted(events)[:4] == [
         "output_item.added",
         "web_search_call.in_progress",
         "web_search_call.searching",

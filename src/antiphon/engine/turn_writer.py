@@ -77,7 +77,7 @@ class TurnWriter:
         self._by_index: dict[int, ToolCall] = {}
         """The calls that are not complete."""
         self._refused: set[ToolCall] = set()
-        """Calls that are not made: the model is asked again, or told that it may make no more."""
+        """Calls that are not made: the model is asked again, or may make no more."""
         self._said: list[str] = []
         self._reasoned: list[str] = []
         self._thoughts: list[str] = []
@@ -173,7 +173,7 @@ class TurnWriter:
         self.answers.append(Message("tool", parts=(TextPart(words),), call_id=call.id))
 
     def _admit(self, call: ToolCall) -> None:
-        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model is told so."""
+        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model reads so."""
         if self._allowed is None or self.ran < self._allowed:
             self.ran += 1
         else:

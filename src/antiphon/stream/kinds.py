@@ -81,7 +81,7 @@ class ItemKind:
     """The event behind which a call may take effect, so that it must be durable first. A call whose item is
     done before it is made needs none."""
     may_have_run: Callable[[Any], bool] = _always
-    """Whether a call that was cut short may have taken effect: the model is told of it then."""
+    """Whether a call that was cut short may have taken effect: the model reads of it then."""
 
     @property
     def type(self) -> str:

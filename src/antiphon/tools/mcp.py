@@ -3,7 +3,7 @@
 Before the first turn each server is asked for its tools, unless the context holds its listing. The tools are
 offered as functions `label__name`. A call of one is made here, and the model goes on with what came of it;
 one that needs consent becomes an `mcp_approval_request` instead, and ends the response. With the consent the
-call is made first thing in the next response. Whatever a server does wrong, the model is told in words.
+call is made first thing in the next response. What a server does wrong, the model reads in words.
 """
 
 from collections.abc import Sequence
@@ -383,7 +383,7 @@ def approval_response_to_messages(item: McpApprovalResponse) -> Sequence[Message
 
 
 def _no_listing(item_id: str, label: str, error: str) -> Sequence[Message]:
-    """The model is told as of a call: any model that was trained on functions can read it."""
+    """As a call and its result: any model that was trained on functions can read that."""
     return (
         called(item_id, _LISTING, {"server_label": label}),
         answered(item_id, f"Error: the tools of the MCP server '{label}' are not there. {error}"),

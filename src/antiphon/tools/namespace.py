@@ -1,7 +1,7 @@
 """`namespace`: a named group of functions and custom tools.
 
 Its members are offered as functions of their own (`names.offered_name`); their calls carry the name of the
-group. What the group is for is told with its first member.
+group. What the group is for stands with its first member.
 """
 
 from collections.abc import Iterator

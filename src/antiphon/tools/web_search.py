@@ -35,6 +35,6 @@ class CachedWebSearch(Tool):
 
 
 def call_to_messages(item: WebSearchCall) -> Sequence[Message]:
-    """The answer that the model then wrote has what it found; the call tells what it looked for."""
+    """The answer that the model then wrote has what it found; the call says what it looked for."""
     call_id = item.id or ""
     return (called(call_id, "web_search", item.action or {}), answered(call_id, item.status or "completed"))
