@@ -429,7 +429,7 @@ async def test_the_asynchronous_client_reads_a_stream(aclient: AsyncOpenAI, upst
 
 
 async def test_the_asynchronous_accumulator_takes_a_stream(aclient: AsyncOpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Hello!", size=3, calls=[Called("add", "{}")]))
+    upstream.script(Answer("Hello!", size=3, calls=[Called("add", '{"a":1,"b":2}')]))
 
     async with aclient.responses.stream(model="m", input="Hi", tools=[STRICT_ADD]) as events:  # type: ignore[list-item]
         final = await events.get_final_response()
