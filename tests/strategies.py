@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from tests.scripted import Answer, Called, Usage
 
-from antiphon.engine.prepare.call_outputs import _CALL_OF
 from antiphon.protocol.content import AudioData, ComputerScreenshot, InputFile, InputImage
-from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import (
     INPUT_ITEMS,
@@ -30,6 +28,7 @@ from antiphon.protocol.items import (
     WebSearchCall,
 )
 from antiphon.protocol.request import CreateResponse
+from antiphon.stream.kinds import CALL_OF
 
 Json = Any
 Strategy = st.SearchStrategy[Any]
@@ -168,7 +167,7 @@ _ALWAYS = {
 def _rules(kind: type) -> dict[str, Strategy]:
     rules = dict(_RULES.get(kind, {}))
     if issubclass(kind, InputItem) and kind is not ItemReference:
-        prefix = ITEM_PREFIXES[str(kind.__struct_config__.tag)]
+        prefix = kind.prefix
         rules["id"] = st.one_of(_NO, st.uuids().map(lambda number: f"{prefix}_{number.hex}"))
     if kind.__name__ == "JsonSchemaFormat":
         rules["schema"] = SCHEMAS
@@ -180,7 +179,7 @@ def _rules(kind: type) -> dict[str, Strategy]:
 # ---- input ------------------------------------------------------------------------------------------
 
 CALL_IDS = st.uuids().map(lambda number: f"call_{number.hex[:24]}")
-_PAIRED = {*_CALL_OF, *_CALL_OF.values()}
+_PAIRED = {*CALL_OF, *CALL_OF.values()}
 _ALONE = [
     kind
     for name, kind in INPUT_ITEMS.items()
@@ -191,10 +190,10 @@ _ALONE = [
 @st.composite
 def pairs(draw: st.DrawFn) -> list[Json]:
     """A call and its output."""
-    output = draw(st.sampled_from(sorted(_CALL_OF)))
+    output = draw(st.sampled_from(sorted(CALL_OF)))
     call_id = draw(CALL_IDS)
     said = []
-    for name in (_CALL_OF[output], output):
+    for name in (CALL_OF[output], output):
         kind = INPUT_ITEMS[name]
         known = {"call_id": st.just(call_id)} if "call_id" in kind.__struct_fields__ else {}
         item = draw(objects(kind, **known))

@@ -3,20 +3,25 @@
 from collections.abc import Mapping
 
 from antiphon.stream import table
+from antiphon.stream.kinds import KINDS, kind_named
 
 Transitions = Mapping[tuple[str, str], str]
 
 
 def subjects() -> list[str]:
     """What has a diagram: the response, every type of item that has events of its own, and all others."""
-    return ["response", *table.ITEMS, "other"]
+    eventful = (kind.type for kind in KINDS if kind.steps)
+    return ["response", *eventful, "other"]
 
 
 def diagram(subject: str) -> str:
     """The rows of the response or of a type of item."""
     if subject == "response":
         return _mermaid(table.RESPONSE, table.NEW, table.ENDED)
-    return _mermaid(table.rows_of(subject), table.OPEN, table.CLOSED)
+    rows = {(table.OPEN, "response.output_item.done"): table.CLOSED}
+    if subject != "other":
+        rows = dict(kind_named(subject).rows)
+    return _mermaid(rows, table.OPEN, table.CLOSED)
 
 
 def _mermaid(rows: Transitions, first: str, last: str) -> str:

@@ -354,7 +354,7 @@ def test_deltas_and_they_alone_are_obfuscated(
 def test_obfuscation_can_be_turned_off(stream: Stream, upstream: Upstream) -> None:
     upstream.script(Answer("Hello", reasoning="I see.", calls=[Called("add")]))
 
-    events = stream(stream_options={"include_obfuscation": False})
+    events = stream(tools=[ADD], stream_options={"include_obfuscation": False})
 
     assert [event for event in events if "obfuscation" in event] == []
 
@@ -429,9 +429,9 @@ async def test_the_asynchronous_client_reads_a_stream(aclient: AsyncOpenAI, upst
 
 
 async def test_the_asynchronous_accumulator_takes_a_stream(aclient: AsyncOpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Hello!", size=3, calls=[Called("add", "{}")]))
+    upstream.script(Answer("Hello!", size=3, calls=[Called("add", '{"a":1,"b":2}')]))
 
-    async with aclient.responses.stream(model="m", input="Hi") as events:
+    async with aclient.responses.stream(model="m", input="Hi", tools=[STRICT_ADD]) as events:  # type: ignore[list-item]
         final = await events.get_final_response()
 
     assert final.output_text == "Hello!"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from tests.api.asking import Json, message, some_id, usage, whole
+from tests.api.asking import ADD, Json, message, some_id, usage, whole
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
@@ -67,7 +67,11 @@ def test_every_stretch_of_reasoning_has_its_summary(client: OpenAI, upstream: Up
     upstream.on(asks_for_summary, Answer(SUMMARY))
     upstream.script(Answer("I add.", reasoning=LONG, calls=[Called("add", "{}")]))
 
-    assert [item.type for item in ask(client).output] == ["reasoning", "message", "function_call"]
+    assert [item.type for item in ask(client, tools=[ADD]).output] == [
+        "reasoning",
+        "message",
+        "function_call",
+    ]
 
 
 def test_reasoning_without_an_answer_has_its_summary_too(client: OpenAI, upstream: Upstream) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import APIError, OpenAI
 from tests.api.asking import ADD, Json, refused
 from tests.conftest import Running, checked_client
 from tests.ledger import covers
@@ -177,6 +177,31 @@ def test_auto_drops_until_the_upstream_takes_it(client: OpenAI, upstream: Upstre
     assert status in ("completed", "response.completed")
     assert told(upstream)[-3:] == ["9", "Answer 9", "And now?"]
     assert 2 <= len(upstream.requests) <= 7
+
+
+@covers("param.truncation.auto")
+@pytest.mark.parametrize("stream", [False, True])
+def test_auto_also_hears_it_inside_an_answer_that_has_begun(
+    client: OpenAI, upstream: Upstream, stream: bool
+) -> None:
+    """Some servers accept the turn, with status 200, before they count its tokens."""
+    upstream.on(longer_than(3000), Answer(error=TOO_LONG.error))
+    upstream.script(Answer("ok"))
+
+    answer: Any = client.responses.create(model="m", input=turns(10), truncation="auto", stream=stream)
+    status = [event.type for event in answer][-1] if stream else answer.status
+
+    assert status in ("completed", "response.completed")
+    assert told(upstream)[-3:] == ["9", "Answer 9", "And now?"]
+
+
+def test_what_has_been_said_is_not_said_again(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("half", error=TOO_LONG.error))
+
+    with pytest.raises(APIError, match="context window"):
+        list(client.responses.create(model="m", input=turns(10), truncation="auto", stream=True))
+
+    assert len(upstream.requests) == 1
 
 
 def test_what_the_upstream_takes_is_learnt_for_later_turns(client: OpenAI, upstream: Upstream) -> None:

@@ -3,18 +3,19 @@
 from itertools import count
 
 import msgspec
+from msgspec.structs import replace
 from tests.chaos.case import Case, Frame, Told
 from tests.chaos.plan import Plan, result_of
 
 from antiphon.api import sse
+from antiphon.protocol import events
 from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
 from antiphon.protocol.wire import encode
-from antiphon.stream.items import OpenMessage
+from antiphon.stream.items import OpenMessage, OpenText
 from antiphon.stream.machine import Machine
-from antiphon.stream.mcp import OpenMcpCall
 
 PLAN = Plan(calls=2, words=6, pace=10, seed=42)
 RECORDED = {PLAN.keys[0]: 2, PLAN.keys[1]: 1}
@@ -54,12 +55,15 @@ def _machine(response_id: str) -> Machine:
 
 def _called(machine: Machine, key: str, cut: bool) -> None:
     item = McpCall(id=machine.new_id("mcp"), server_label="chaos", name="record", arguments="")
-    call = machine.open(OpenMcpCall, item)
-    call.begin()
-    call.arguments(f'{{"key": "{key}"}}')
-    call.close("incomplete" if cut else "completed")
-    if not cut:
-        call.answered(result_of(key))
+    call = machine.open(OpenText, item)
+    call.emit(events.McpCallInProgress(**call.place))
+    call.write(f'{{"key": "{key}"}}')
+    call.end()
+    if cut:
+        call.cut("The server stopped")
+        return
+    call.emit(events.McpCallCompleted(**call.place))
+    call.finish(replace(call.built(), status="completed", output=result_of(key)))
 
 
 def _said(machine: Machine, text: str, cut: bool) -> None:
@@ -67,7 +71,10 @@ def _said(machine: Machine, text: str, cut: bool) -> None:
     message = machine.open(OpenMessage, item)
     for at in range(0, len(text), 5):
         message.text(text[at : at + 5])
-    message.close("incomplete" if cut else "completed")
+    if cut:
+        message.cut("The server stopped")
+    else:
+        message.close()
 
 
 def response_of(frames: list[Frame]) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.protocol import events
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     CreateFile,
@@ -24,12 +25,9 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import InputTokensDetails, OutputTokensDetails, ResponseError, Usage, opening
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, fold
-from antiphon.stream.items import OpenFunctionCall, OpenMessage, OpenReasoning
+from antiphon.stream.items import OpenCommands, OpenMessage, OpenReasoning, OpenText
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.stream.table import IllegalTransition
-from antiphon.tools.apply_patch import OpenPatchCall
-from antiphon.tools.custom import OpenCustomCall
-from antiphon.tools.shell import OpenShellCall
 
 USAGE = Usage(
     input_tokens=3,
@@ -49,59 +47,65 @@ def machine(**members: object) -> Machine:
 
 
 def running() -> Machine:
-    told = machine()
-    told.create()
-    told.start()
-    return told
+    writer = machine()
+    writer.create()
+    writer.start()
+    return writer
 
 
-def message(told: Machine) -> OpenMessage:
-    return told.open(OpenMessage, AssistantMessage(id=told.new_id("msg"), status="in_progress", content=[]))
-
-
-def call(told: Machine) -> OpenFunctionCall:
-    item = FunctionCall(id=told.new_id("fc"), call_id="call_1", name="f", arguments="", status="in_progress")
-    return told.open(OpenFunctionCall, item)
-
-
-def custom(told: Machine) -> OpenCustomCall:
-    item = CustomToolCall(id=told.new_id("ctc"), call_id="call_1", name="c", input="", status="in_progress")
-    return told.open(OpenCustomCall, item)
-
-
-def patch(told: Machine, operation: PatchOperation | None = None) -> OpenPatchCall:
-    operation = operation or CreateFile(path="a", diff="")
-    item = ApplyPatchCall(id=told.new_id("apc"), call_id="call_1", operation=operation, status="in_progress")
-    return told.open(OpenPatchCall, item)
-
-
-def shell(told: Machine) -> OpenShellCall:
-    item = ShellCall(
-        id=told.new_id("sh"), call_id="call_1", action=ShellAction(commands=[]), status="in_progress"
+def message(writer: Machine) -> OpenMessage:
+    return writer.open(
+        OpenMessage, AssistantMessage(id=writer.new_id("msg"), status="in_progress", content=[])
     )
-    return told.open(OpenShellCall, item)
 
 
-def reasoning(told: Machine) -> OpenReasoning:
-    return told.open(OpenReasoning, Reasoning(id=told.new_id("rs"), summary=[]))
+def call(writer: Machine) -> OpenText:
+    item = FunctionCall(
+        id=writer.new_id("fc"), call_id="call_1", name="f", arguments="", status="in_progress"
+    )
+    return writer.open(OpenText, item)
 
 
-def log(told: Machine) -> list[dict[str, object]]:
-    return [msgspec.json.decode(encode(event)) for event in told.drain()]
+def custom(writer: Machine) -> OpenText:
+    item = CustomToolCall(id=writer.new_id("ctc"), call_id="call_1", name="c", input="", status="in_progress")
+    return writer.open(OpenText, item)
 
 
-def types(told: Machine) -> list[str]:
-    return [str(event["type"]).removeprefix("response.") for event in log(told)]
+def patch(writer: Machine, operation: PatchOperation | None = None) -> OpenText:
+    operation = operation or CreateFile(path="a", diff="")
+    item = ApplyPatchCall(
+        id=writer.new_id("apc"), call_id="call_1", operation=operation, status="in_progress"
+    )
+    return writer.open(OpenText, item)
+
+
+def shell(writer: Machine) -> OpenCommands:
+    item = ShellCall(
+        id=writer.new_id("sh"), call_id="call_1", action=ShellAction(commands=[]), status="in_progress"
+    )
+    return writer.open(OpenCommands, item)
+
+
+def reasoning(writer: Machine) -> OpenReasoning:
+    return writer.open(OpenReasoning, Reasoning(id=writer.new_id("rs"), summary=[]))
+
+
+def log(writer: Machine) -> list[dict[str, object]]:
+    return [msgspec.json.decode(encode(event)) for event in writer.drain()]
+
+
+def types(writer: Machine) -> list[str]:
+    return [str(event["type"]).removeprefix("response.") for event in log(writer)]
 
 
 def test_text_is_told_in_the_order_of_the_real_api() -> None:
-    told = running()
-    item = message(told)
+    writer = running()
+    item = message(writer)
     item.text("Hel")
     item.text("lo")
     item.close()
-    told.complete(USAGE, 2)
-    assert types(told) == [
+    writer.complete(USAGE, 2)
+    assert types(writer) == [
         "created",
         "in_progress",
         "output_item.added",
@@ -116,11 +120,11 @@ def test_text_is_told_in_the_order_of_the_real_api() -> None:
 
 
 def test_a_function_call_has_no_parts() -> None:
-    told = running()
-    item = call(told)
-    item.arguments("{}")
+    writer = running()
+    item = call(writer)
+    item.write("{}")
     item.close()
-    assert types(told)[2:] == [
+    assert types(writer)[2:] == [
         "output_item.added",
         "function_call_arguments.delta",
         "function_call_arguments.done",
@@ -129,20 +133,20 @@ def test_a_function_call_has_no_parts() -> None:
 
 
 def test_a_file_that_is_deleted_has_no_diff() -> None:
-    told = running()
-    patch(told, DeleteFile(path="a")).close()
-    assert types(told)[2:] == ["output_item.added", "output_item.done"]
+    writer = running()
+    patch(writer, DeleteFile(path="a")).close()
+    assert types(writer)[2:] == ["output_item.added", "output_item.done"]
 
 
 def test_commands_are_told_one_after_another() -> None:
-    told = running()
-    item = shell(told)
+    writer = running()
+    item = shell(writer)
     item.command("ls")
     item.end()
     item.command("p")
     item.command("wd")
     item.close()
-    kinds = types(told)[3:-1]
+    kinds = types(writer)[3:-1]
     assert [kind.removeprefix("shell_call_command.") for kind in kinds] == [
         "added",
         "delta",
@@ -155,14 +159,14 @@ def test_commands_are_told_one_after_another() -> None:
 
 
 def test_a_reasoning_item_without_a_word_is_added_and_done() -> None:
-    told = running()
-    reasoning(told).close()
-    assert types(told)[2:] == ["output_item.added", "output_item.done"]
+    writer = running()
+    reasoning(writer).close()
+    assert types(writer)[2:] == ["output_item.added", "output_item.done"]
 
 
 def test_a_summary_is_told_in_parts() -> None:
-    told = running()
-    item = reasoning(told)
+    writer = running()
+    item = reasoning(writer)
     item.summary("First.")
     item.end()
     item.summary("Second.")
@@ -173,14 +177,14 @@ def test_a_summary_is_told_in_parts() -> None:
         "reasoning_summary_text.done",
         "reasoning_summary_part.done",
     ]
-    assert types(told)[2:] == ["output_item.added", *part, *part, "output_item.done"]
+    assert types(writer)[2:] == ["output_item.added", *part, *part, "output_item.done"]
 
 
 def test_a_failure_closes_what_is_open_and_tells_an_error_before_failed() -> None:
-    told = running()
-    message(told).text("Hel")
-    told.fail(ResponseError(code="server_error", message="gone"))
-    events = log(told)
+    writer = running()
+    message(writer).text("Hel")
+    writer.fail(ResponseError(code="server_error", message="gone"))
+    events = log(writer)
     assert [event["type"] for event in events[-3:]] == [
         "response.output_item.done",
         "error",
@@ -190,25 +194,30 @@ def test_a_failure_closes_what_is_open_and_tells_an_error_before_failed() -> Non
 
 
 def test_a_background_response_is_queued_before_it_runs() -> None:
-    told = machine(background=True)
-    told.create()
-    told.start()
-    assert types(told) == ["created", "queued", "in_progress"]
+    writer = machine(background=True)
+    writer.create()
+    writer.start()
+    assert types(writer) == ["created", "queued", "in_progress"]
 
 
 @pytest.mark.parametrize(
     "misuse",
     [
-        lambda told: told.create(),
-        lambda told: (message(told), told.complete(None, 1)),
-        lambda told: (told.complete(None, 1), message(told)),
-        lambda told: (told.complete(None, 1), told.fail(ResponseError(code="c", message="m"))),
-        lambda told: (item := message(told), item.close(), item.text("late")),
-        lambda told: (item := call(told), item.close(), item.close()),
-        lambda told: (item := custom(told), item.close(), item.input("late")),
-        lambda told: (item := patch(told), item.close(), item.diff("late")),
-        lambda told: (item := shell(told), item.close(), item.command("late")),
-        lambda told: message(told).finish(AssistantMessage(content=[])) or message(told).step("response.x"),
+        lambda writer: writer.create(),
+        lambda writer: (message(writer), writer.complete(None, 1)),
+        lambda writer: (writer.complete(None, 1), message(writer)),
+        lambda writer: (writer.complete(None, 1), writer.fail(ResponseError(code="c", message="m"))),
+        lambda writer: (item := message(writer), item.close(), item.text("late")),
+        lambda writer: (item := call(writer), item.close(), item.close()),
+        lambda writer: (item := custom(writer), item.close(), item.write("late")),
+        lambda writer: (item := patch(writer), item.close(), item.write("late")),
+        lambda writer: (item := shell(writer), item.close(), item.command("late")),
+        lambda writer: message(writer).emit(events.ArgumentsDelta(item_id="", output_index=0, delta="")),
+        lambda writer: message(writer).emit(events.Completed(response=writer.snapshot())),
+        lambda writer: (item := message(writer), writer.cancel(), item.text("late")),
+        lambda writer: (item := call(writer), writer.cancel(), item.finish(item.item)),
+        lambda writer: (writer.cancel(), writer.start()),
+        lambda writer: (writer.cancel(), writer.speak("AAAA")),
     ],
 )
 def test_an_illegal_verb_raises(misuse: Callable[[Machine], object]) -> None:
@@ -217,12 +226,12 @@ def test_an_illegal_verb_raises(misuse: Callable[[Machine], object]) -> None:
 
 
 def test_snapshots_before_the_end_show_no_output() -> None:
-    told = running()
-    item = message(told)
+    writer = running()
+    item = message(writer)
     item.text("Hi")
     item.close()
-    assert [item.status for item in told.snapshot().output] == ["completed"]
-    assert all(e["response"]["output"] == [] for e in log(told) if "response" in e)  # type: ignore[index]
+    assert [item.status for item in writer.snapshot().output] == ["completed"]
+    assert all(e["response"]["output"] == [] for e in log(writer) if "response" in e)  # type: ignore[index]
 
 
 # ---- the equation -----------------------------------------------------------------------------------
@@ -249,26 +258,26 @@ VERBS: dict[str, tuple[type[OpenItem], Callable[[Machine], OpenItem], Callable[.
     "reason": (OpenReasoning, reasoning, OpenReasoning.text),
     "summary": (OpenReasoning, reasoning, OpenReasoning.summary),
     "next part": (OpenReasoning, reasoning, OpenReasoning.end),
-    "call": (OpenFunctionCall, call, OpenFunctionCall.arguments),
-    "custom": (OpenCustomCall, custom, OpenCustomCall.input),
-    "patch": (OpenPatchCall, patch, OpenPatchCall.diff),
-    "command": (OpenShellCall, shell, OpenShellCall.command),
-    "next command": (OpenShellCall, shell, OpenShellCall.end),
+    "call": (OpenText, call, OpenText.write),
+    "custom": (OpenText, custom, OpenText.write),
+    "patch": (OpenText, patch, OpenText.write),
+    "command": (OpenCommands, shell, OpenCommands.command),
+    "next command": (OpenCommands, shell, OpenCommands.end),
 }
 ends = st.sampled_from(["complete", "incomplete", "fail", "cancel"])
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> Machine:
-    """A machine that was told something legal, items overlapping, until an end."""
-    told = running()
+    """A machine that was writer something legal, items overlapping, until an end."""
+    writer = running()
     handles: list[OpenItem] = []
 
     def opened(kind: type[OpenItem], make: Callable[[Machine], OpenItem]) -> OpenItem:
         fitting = [handle for handle in handles if isinstance(handle, kind)]
         if fitting and draw(st.booleans()):
             return draw(st.sampled_from(fitting))
-        handles.append(make(told))
+        handles.append(make(writer))
         return handles[-1]
 
     for verb, *arguments in draw(st.lists(verbs, max_size=25)):
@@ -281,31 +290,31 @@ def logs(draw: st.DrawFn) -> Machine:
     if end == "complete":
         for handle in handles:
             handle.close()
-        told.complete(USAGE, 2)
+        writer.complete(USAGE, 2)
     elif end == "incomplete":
-        told.incomplete("max_output_tokens", USAGE)
+        writer.incomplete("max_output_tokens", USAGE)
     elif end == "fail":
-        told.fail(ResponseError(code="server_error", message="gone"))
+        writer.fail(ResponseError(code="server_error", message="gone"))
     else:
-        told.cancel()
-    return told
+        writer.cancel()
+    return writer
 
 
 @given(logs())
-def test_a_log_folds_to_the_response_byte_for_byte(told: Machine) -> None:
-    assert encode(fold(log(told))) == encode(told.snapshot())
+def test_a_log_folds_to_the_response_byte_for_byte(writer: Machine) -> None:
+    assert encode(fold(log(writer))) == encode(writer.snapshot())
 
 
 @given(logs())
-def test_every_prefix_of_a_log_folds(told: Machine) -> None:
-    events = log(told)
+def test_every_prefix_of_a_log_folds(writer: Machine) -> None:
+    events = log(writer)
     for length in range(1, len(events) + 1):
         fold(events[:length])
 
 
 @given(logs(), st.data())
-def test_a_log_with_an_event_lost_or_moved_does_not_fold(told: Machine, data: st.DataObject) -> None:
-    events = log(told)
+def test_a_log_with_an_event_lost_or_moved_does_not_fold(writer: Machine, data: st.DataObject) -> None:
+    events = log(writer)
     at = data.draw(st.integers(0, len(events) - 2))
     lost = events[:at] + events[at + 1 :]
     with pytest.raises(BrokenLog):
@@ -316,8 +325,8 @@ def test_a_log_with_an_event_lost_or_moved_does_not_fold(told: Machine, data: st
 
 
 @given(logs(), st.data())
-def test_a_log_in_which_a_delta_was_changed_does_not_fold(told: Machine, data: st.DataObject) -> None:
-    events = log(told)
+def test_a_log_in_which_a_delta_was_changed_does_not_fold(writer: Machine, data: st.DataObject) -> None:
+    events = log(writer)
     deltas = [event for event in events if isinstance(event.get("delta"), str)]
     if deltas:
         data.draw(st.sampled_from(deltas))["delta"] += "!"  # type: ignore[operator]

@@ -6,15 +6,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.stream.test_machine import LOGPROB, USAGE, call, custom, machine, message, patch, reasoning, shell
 
+from antiphon.protocol import events
 from antiphon.protocol.hosted_items import ListedTool, McpCall, McpListTools
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import fold
-from antiphon.stream.items import OpenCompaction
+from antiphon.stream.items import OpenCompaction, OpenText
 from antiphon.stream.machine import Machine
-from antiphon.stream.mcp import OpenMcpCall, OpenMcpListing
+from antiphon.stream.mcp import OpenMcpListing
 from antiphon.stream.resume import resume
 
 Json = dict[str, Any]
@@ -25,76 +27,83 @@ def new_ids() -> Callable[[str], str]:
     return lambda kind: f"{kind}_new_{next(numbers)}"
 
 
-def say(told: Machine) -> None:
-    thought = reasoning(told)
+def say(writer: Machine) -> None:
+    thought = reasoning(writer)
     thought.text("Hm")
     thought.summary("He ")
     thought.summary("thinks")
     thought.close()
-    spoken = message(told)
+    spoken = message(writer)
     spoken.text("Hel", [LOGPROB])
     spoken.text("lo")
     spoken.refusal("No.")
     spoken.close()
 
 
-def call_all(told: Machine) -> None:
-    function = call(told)
-    function.arguments("{")
-    function.arguments("}")
+def call_all(writer: Machine) -> None:
+    function = call(writer)
+    function.write("{")
+    function.write("}")
     function.close()
-    free = custom(told)
-    free.input("ab")
-    free.input("c")
+    free = custom(writer)
+    free.write("ab")
+    free.write("c")
     free.close()
-    diff = patch(told)
-    diff.diff("+a")
+    diff = patch(writer)
+    diff.write("+a")
     diff.close()
-    commands = shell(told)
+    commands = shell(writer)
     commands.command("ls")
     commands.end()
     commands.command("pwd")
     commands.close()
 
 
-def ask_servers(told: Machine) -> None:
-    listing = told.open(OpenMcpListing, McpListTools(id=told.new_id("mcpl"), server_label="things", tools=[]))
+def ask_servers(writer: Machine) -> None:
+    listing = writer.open(
+        OpenMcpListing, McpListTools(id=writer.new_id("mcpl"), server_label="things", tools=[])
+    )
     listing.asking()
     listing.listed([ListedTool(name="add", input_schema={})])
-    asked = [mcp_call(told), mcp_call(told)]
-    asked[0].answered("3")
-    asked[1].answered("4")
-    compacted = told.open(OpenCompaction, Compaction(id=told.new_id("cmp"), encrypted_content=""))
+    asked = [mcp_call(writer), mcp_call(writer)]
+    answer(asked[0], "3")
+    answer(asked[1], "4")
+    compacted = writer.open(OpenCompaction, Compaction(id=writer.new_id("cmp"), encrypted_content=""))
     compacted.compacting()
     compacted.encrypted_content = "sealed"
     compacted.close()
 
 
-def mcp_call(told: Machine) -> OpenMcpCall:
+def mcp_call(writer: Machine) -> OpenText:
     item = McpCall(
-        id=told.new_id("mcp"), server_label="things", name="add", arguments="", status="in_progress"
+        id=writer.new_id("mcp"), server_label="things", name="add", arguments="", status="in_progress"
     )
-    handle = told.open(OpenMcpCall, item)
-    handle.begin()
-    handle.arguments('{"a"')
-    handle.arguments(":1}")
-    handle.close()
+    handle = writer.open(OpenText, item)
+    handle.emit(events.McpCallInProgress(**handle.place))
+    handle.write('{"a"')
+    handle.write(":1}")
+    handle.end()
     return handle
 
 
+def answer(call: OpenText, output: str) -> None:
+    call.emit(events.McpCallCompleted(**call.place))
+    call.finish(replace(call.built(), output=output, status="completed"))
+
+
 def whole_log() -> list[Json]:
-    told = machine(background=True)
-    told.create()
-    told.start()
-    say(told)
-    call_all(told)
-    ask_servers(told)
-    told.complete(USAGE, 2)
-    return drained(told)
+    writer = machine(background=True)
+    writer.create()
+    writer.start()
+    say(writer)
+    call_all(writer)
+    ask_servers(writer)
+    writer.complete(USAGE, 2)
+    return drained(writer)
 
 
-def drained(told: Machine) -> list[Json]:
-    return [msgspec.json.decode(encode(event)) for event in told.drain()]
+def drained(writer: Machine) -> list[Json]:
+    return [msgspec.json.decode(encode(event)) for event in writer.drain()]
 
 
 LOG = whole_log()
@@ -103,13 +112,13 @@ LOG = whole_log()
 @pytest.mark.parametrize("cut", range(2, len(LOG)))
 def test_a_log_that_was_cut_anywhere_goes_on_and_folds(cut: int) -> None:
     before = LOG[:cut]
-    told = resume(before, new_ids()).machine
-    told.start()
-    say(told)
-    told.complete(USAGE, 3)
-    log = before + drained(told)
+    writer = resume(before, new_ids()).machine
+    writer.start()
+    say(writer)
+    writer.complete(USAGE, 3)
+    log = before + drained(writer)
     output = fold(log)["output"]
-    assert msgspec.json.encode(output) == encode(told.snapshot().output)
+    assert msgspec.json.encode(output) == encode(writer.snapshot().output)
     assert [item.get("status", "completed") for item in output].count("incomplete") <= 2
 
 
@@ -138,12 +147,12 @@ def test_a_cut_listing_says_why_it_has_no_tools() -> None:
 def test_a_resumed_log_can_be_cut_and_resumed_again() -> None:
     log = LOG[:6]
     for _ in range(3):
-        told = resume(log, new_ids()).machine
-        told.start()
-        message(told).text("again")
-        log += drained(told)
-    told = resume(log, new_ids()).machine
-    told.cancel()
-    log += drained(told)
+        writer = resume(log, new_ids()).machine
+        writer.start()
+        message(writer).text("again")
+        log += drained(writer)
+    writer = resume(log, new_ids()).machine
+    writer.cancel()
+    log += drained(writer)
     assert fold(log)["status"] == "cancelled"
     assert {item.get("status") for item in fold(log)["output"]} == {None, "incomplete"}

@@ -8,7 +8,7 @@ from openai import APIError, OpenAI
 from tests.api.asking import Json, Like, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 PATCH: Json = {"type": "apply_patch"}
 DIFF = '+## "List" é 😀\n+\n+- [ ] Milk\n'
@@ -46,7 +46,7 @@ def test_the_diff_is_told_as_it_is_written(client: OpenAI, upstream: Upstream, s
 
     events = stream(client, PATCH)
 
-    kinds = told(events)
+    kinds = emitted(events)
     assert (kinds[0], kinds[-2:]) == ("output_item.added", [DIFFS[1], "output_item.done"])
     assert set(kinds[1:-2]) == {DIFFS[0]}
     assert len(kinds) > 5
@@ -59,7 +59,7 @@ def test_deleting_a_file_has_no_diff(client: OpenAI, upstream: Upstream) -> None
 
     events = stream(client, PATCH)
 
-    assert told(events) == ["output_item.added", "output_item.done"]
+    assert emitted(events) == ["output_item.added", "output_item.done"]
     assert [e["item"]["operation"] for e in events[2:4]] == [{"type": "delete_file", "path": "a.md"}] * 2
 
 
@@ -68,7 +68,7 @@ def test_a_model_may_write_the_diff_first(client: OpenAI, upstream: Upstream) ->
 
     events = stream(client, PATCH)
 
-    assert told(events) == ["output_item.added", *DIFFS, "output_item.done"]
+    assert emitted(events) == ["output_item.added", *DIFFS, "output_item.done"]
     assert events[-2]["item"]["operation"] == {"type": "create_file", "path": "a.md", "diff": DIFF}
 
 

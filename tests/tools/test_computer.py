@@ -8,7 +8,7 @@ from openai import OpenAI
 from tests.api.asking import Json, Like, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 COMPUTER: Json = {"type": "computer"}
 PREVIEW: Json = {
@@ -42,7 +42,7 @@ def test_actions_come_in_a_batch(client: OpenAI, upstream: Upstream) -> None:
 
     events = stream(client, COMPUTER)
 
-    assert told(events) == ["output_item.added", "output_item.done"]
+    assert emitted(events) == ["output_item.added", "output_item.done"]
     assert events[3]["item"] == {
         "type": "computer_call",
         "id": some_id("cu"),

@@ -9,7 +9,7 @@ from tests.api.asking import Json, Like, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.grammars import CASES, PATCH, Case
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 NOTE: Json = {"type": "custom", "name": "note", "description": "Takes a note."}
 APPLY: Json = {
@@ -53,7 +53,7 @@ def test_the_input_is_told_as_it_is_written(
 
     events = stream(client, NOTE)
 
-    kinds = told(events)
+    kinds = emitted(events)
     deltas = [event["delta"] for event in events if event["type"].endswith("input.delta")]
     assert kinds[0] == "output_item.added"
     assert kinds[-2:] == ["custom_tool_call_input.done", "output_item.done"]
@@ -116,7 +116,7 @@ def test_nothing_outside_of_the_grammar_reaches_the_client(
 
     inputs = [event["item"]["input"] for event in events if event["type"] == "response.output_item.done"]
     assert inputs == [case.good[-1]]
-    assert told(events) == [
+    assert emitted(events) == [
         "output_item.added",
         "custom_tool_call_input.delta",
         "custom_tool_call_input.done",

@@ -5,12 +5,12 @@ from openai import APIError, OpenAI
 from tests.api.asking import Json, refused
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 from antiphon.backends.dialects import GENERIC, OPENAI
 from antiphon.backends.payload import capabilities
 from antiphon.protocol.tools import FunctionTool
-from antiphon.tools.base import ToolContext
+from antiphon.tools.context import ToolContext
 from antiphon.tools.function import ClientFunction
 from antiphon.tools.schema import Schema
 
@@ -46,7 +46,7 @@ def test_a_strict_call_that_does_not_fit_is_asked_for_again(
 def test_a_strict_call_is_told_when_it_is_whole(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("place", GOOD, 3))
 
-    assert told(stream(client, PLACE)).count("function_call_arguments.delta") == 1
+    assert emitted(stream(client, PLACE)).count("function_call_arguments.delta") == 1
 
 
 @pytest.mark.parametrize("strict", [False, None])
@@ -57,7 +57,7 @@ def test_a_call_that_is_not_strict_is_told_as_it_is_written(
 
     events = stream(client, PLACE | {"strict": strict})
 
-    assert told(events).count("function_call_arguments.delta") > 3
+    assert emitted(events).count("function_call_arguments.delta") > 3
     assert events[-2]["item"]["arguments"] == '{"x": "wrong"}'
 
 
@@ -80,7 +80,7 @@ def test_an_upstream_that_keeps_to_schemas_is_trusted() -> None:
     assert capabilities(OPENAI).strict_tools
     assert not capabilities(GENERIC).strict_tools
     tool = FunctionTool(name="f", parameters={"type": "nonsense"}, strict=True)
-    assert not ClientFunction(tool, ToolContext(checks_strict=False)).buffers("f")
+    assert not ClientFunction(tool, ToolContext(checks_strict=False)).call("f", "call_1").held
 
 
 @pytest.mark.parametrize(

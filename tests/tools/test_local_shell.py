@@ -9,7 +9,7 @@ from openai import OpenAI
 from tests.api.asking import Json, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
-from tests.tools.using import ask, calls, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, only, read, stream
 
 SHELL: Json = {"type": "local_shell"}
 CALL = '{"command": ["ls", "-a"], "env": null, "timeout_ms": 500, "working_directory": "/tmp"}'
@@ -21,7 +21,7 @@ def test_a_command_is_an_item_of_its_own(client: OpenAI, upstream: Upstream) -> 
 
     events = stream(client, SHELL)
 
-    assert told(events) == ["output_item.added", "output_item.done"]
+    assert emitted(events) == ["output_item.added", "output_item.done"]
     assert events[2]["item"]["action"] == {"type": "exec", "command": [], "env": {}}
     assert events[3]["item"] == {
         "type": "local_shell_call",

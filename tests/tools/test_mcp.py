@@ -12,7 +12,7 @@ from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import PIXEL, Served, Toolset, served
-from tests.tools.using import ask, calls, offered, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.config import Connector, Outbound
 
@@ -68,13 +68,13 @@ def test_a_call_is_made_and_the_model_goes_on(client: OpenAI, upstream: Upstream
 
     events = stream(client, tool)
 
-    assert told(events)[:4] == [
+    assert emitted(events)[:4] == [
         "output_item.added",
         "mcp_list_tools.in_progress",
         "mcp_list_tools.completed",
         "output_item.done",
     ]
-    assert told(events)[4:14] == [
+    assert emitted(events)[4:14] == [
         "output_item.added",
         "mcp_call.in_progress",
         *["mcp_call_arguments.delta"] * 4,
@@ -136,7 +136,7 @@ def test_two_servers_have_tools_of_the_same_names(client: OpenAI, upstream: Upst
 
     events = stream(client, server_at(mcp), server_at(mcp, server_label="other"))
 
-    assert told(events)[:4] == ["output_item.added", "mcp_list_tools.in_progress"] * 2
+    assert emitted(events)[:4] == ["output_item.added", "mcp_list_tools.in_progress"] * 2
     output = events[-1]["response"]["output"]
     assert [(item["type"], item.get("server_label"), item.get("output")) for item in output[:4]] == [
         ("mcp_list_tools", "things", None),
@@ -186,7 +186,7 @@ def test_a_tool_that_fails_tells_the_model_why(client: OpenAI, upstream: Upstrea
     events = stream(client, tool)
 
     call = events[-1]["response"]["output"][1]
-    assert "mcp_call.failed" in told(events)
+    assert "mcp_call.failed" in emitted(events)
     assert (call["status"], call["output"], call["error"]["type"]) == (
         "failed",
         None,
@@ -258,7 +258,7 @@ def test_a_call_that_needs_consent_ends_the_response(
 
     events = stream(client, server_at(mcp, require_approval="always"))
 
-    assert told(events)[4:] == ["output_item.added", "output_item.done"]
+    assert emitted(events)[4:] == ["output_item.added", "output_item.done"]
     assert events[-1]["response"]["output"][1] == {
         "type": "mcp_approval_request",
         "id": some_id("mcpr"),

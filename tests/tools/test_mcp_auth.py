@@ -20,7 +20,7 @@ from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Upstream
 from tests.tools.mcp_crooked import Crooked, result, text
 from tests.tools.mcp_servers import Served
-from tests.tools.using import ask, calls, offered, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.config import Connector, Outbound, Server, hash_key
 
@@ -108,7 +108,7 @@ def test_without_the_right_token_the_listing_fails_and_the_model_goes_on(
 
     events = stream(client, at(mcp, token))
 
-    assert told(events)[1:3] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed"]
+    assert emitted(events)[1:3] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed"]
     listing, message = events[-1]["response"]["output"]
     assert listing["error"] == "The MCP server answered with HTTP 401 Unauthorized."
     assert "401 Unauthorized" in read(upstream)[-1]["content"]

@@ -32,7 +32,7 @@ from tests.tools.mcp_crooked import (
     tool,
 )
 from tests.tools.mcp_servers import Served, Toolset, served
-from tests.tools.using import ask, calls, offered, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.config import Config, Connector, McpServer, McpSettings, Outbound, Tools
 
@@ -168,7 +168,7 @@ def test_a_listing_that_goes_wrong_is_told_and_the_response_goes_on(
 
     events = stream(client, at(crooked.served))
 
-    assert told(events)[1:4] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed", "output_item.done"]
+    assert emitted(events)[1:4] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed", "output_item.done"]
     listing, message = events[-1]["response"]["output"]
     if not at_once:
         assert words in listing["error"]

@@ -9,7 +9,7 @@ from tests.tools.using import ask, read
 
 from antiphon.model import TextPart
 from antiphon.protocol.hosted_items import McpCall
-from antiphon.tools.registry import to_messages_without_images
+from antiphon.tools.registry import REGISTRY
 
 REQUEST: Json = {
     "type": "mcp_approval_request",
@@ -87,6 +87,6 @@ def test_a_model_without_eyes_is_told_of_images_in_words() -> None:
     content = '[{"type":"text","text":"A dot:"},{"type":"image","data":"AAAA","mimeType":"image/png"}]'
     call = McpCall(id="mcp_1", server_label="s", name="draw", arguments="{}", output=content)
 
-    _, answered = to_messages_without_images(call) or ()
+    _, answered = REGISTRY.to_messages_without_images(call) or ()
 
     assert answered.parts == (TextPart("A dot:"), TextPart("[image image/png that this model cannot read]"))

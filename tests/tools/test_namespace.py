@@ -7,7 +7,7 @@ from openai import OpenAI
 from tests.api.asking import Json, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 from antiphon.tools.names import offered_name
 
@@ -36,7 +36,7 @@ def test_a_custom_tool_of_a_namespace_is_told_as_one(client: OpenAI, upstream: U
 
     events = stream(client, AGENTS)
 
-    assert told(events)[0] == "output_item.added"
+    assert emitted(events)[0] == "output_item.added"
     item = events[-2]["item"]
     assert (item["type"], item["namespace"], item["name"], item["input"]) == (
         "custom_tool_call",

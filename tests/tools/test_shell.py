@@ -8,7 +8,7 @@ from openai import OpenAI
 from tests.api.asking import Json, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 SHELL: Json = {"type": "shell"}
 COMMANDS = ["ls -a ~/Desktop", 'echo "é 😀" | wc\n']
@@ -43,7 +43,7 @@ def test_commands_are_told_as_they_are_written(client: OpenAI, upstream: Upstrea
 
     events = stream(client, SHELL)
 
-    kinds = [kind for kind in told(events) if not kind.endswith(".delta")]
+    kinds = [kind for kind in emitted(events) if not kind.endswith(".delta")]
     command = ["shell_call_command.added", "shell_call_command.done"]
     assert kinds == ["output_item.added", *command, *command, "output_item.done"]
     assert events[2]["item"]["action"]["commands"] == []

@@ -8,7 +8,7 @@ from openai import OpenAI
 from tests.api.asking import Json, Like, refused, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
-from tests.tools.using import ask, calls, offered, only, read, stream, told
+from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
 from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
 from antiphon.tools.deferred import Deferred, find, listing, regroup
@@ -65,7 +65,7 @@ def test_what_is_found_can_be_called_in_the_same_response(client: OpenAI, upstre
 
     events = stream(client, *ALL)
 
-    assert told(events) == [
+    assert emitted(events) == [
         *["output_item.added", "output_item.done"] * 2,
         "output_item.added",
         "function_call_arguments.delta",
@@ -201,7 +201,7 @@ def test_the_client_may_search_itself(client: OpenAI, upstream: Upstream) -> Non
 
     events = stream(client, WEATHER, OWN_SEARCH)
 
-    assert told(events) == ["output_item.added", "output_item.done"]
+    assert emitted(events) == ["output_item.added", "output_item.done"]
     assert events[2]["item"]["arguments"] == {}
     assert events[3]["item"] == {
         "type": "tool_search_call",

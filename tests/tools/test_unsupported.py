@@ -1,5 +1,6 @@
 """Hosted tools that nobody runs yet: accepted, and every call fails in words."""
 
+import json
 from typing import Any
 
 import httpx2
@@ -81,3 +82,46 @@ def test_requiring_it_is_refused(client: OpenAI, name: str) -> None:
             tool_choice={"type": name},  # type: ignore[arg-type]
         )
     assert (refused.value.param, refused.value.code) == ("tool_choice", "unsupported_value")
+
+
+CUT = {"image_generation": "failed"}  # which knows no status `incomplete`
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_call_that_was_cut_short_is_closed(
+    http: httpx2.Client, upstream: Upstream, name: str, finish: str
+) -> None:
+    upstream.script(Answer(calls=[Called(name, '{"query": "bo')], finish=finish))
+    body = {"model": "m", "input": "hi", "tools": [TOOLS[name]]}
+
+    response = http.post("/v1/responses", json=body).json()
+
+    assert response["status"] == "incomplete"
+    assert [item["status"] for item in response["output"]] == [CUT.get(name, "incomplete")]
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_call_whose_upstream_broke_off_is_closed(
+    http: httpx2.Client, upstream: Upstream, name: str
+) -> None:
+    upstream.script(Answer(calls=[Called(name, '{"query": "boats"}')], size=4, cut_after=3))
+    body = {"model": "m", "input": "hi", "tools": [TOOLS[name]], "stream": True}
+
+    events = http.post("/v1/responses", json=body).text
+
+    ended = json.loads(events.rpartition("\ndata: ")[2])["response"]
+    assert ended["status"] == "failed"
+    assert [item["status"] for item in ended["output"]] == [CUT.get(name, "incomplete")]
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_call_that_was_cut_short_does_not_stand_in_the_way(
+    client: OpenAI, upstream: Upstream, name: str
+) -> None:
+    upstream.script(Answer(calls=[Called(name, '{"query": "bo')], finish="length"), Answer("Hello"))
+    first = client.responses.create(model="m", input="hi", tools=[TOOLS[name]])  # type: ignore[list-item]
+
+    second = client.responses.create(model="m", input="Again", previous_response_id=first.id)
+
+    assert second.output_text == "Hello"

@@ -27,7 +27,7 @@ def stream(client: OpenAI, *tools: Json, given: Any = "Hi", **members: Any) -> l
     return [whole(event) for event in events]
 
 
-def told(events: Sequence[Json]) -> list[str]:
+def emitted(events: Sequence[Json]) -> list[str]:
     """Their types between the beginning and the end of the response, in order."""
     return [event["type"].removeprefix("response.") for event in events[2:-1]]
 

@@ -22,7 +22,7 @@ from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
-from antiphon.engine.background.runs import Background, Capacity
+from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
@@ -37,7 +37,7 @@ from antiphon.store.filing import Filing
 from antiphon.store.open import open_store
 from antiphon.store.retention import Retention, rules
 from antiphon.store.sweeping import swept
-from antiphon.tools.base import ToolResources
+from antiphon.tools.context import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 
@@ -66,11 +66,9 @@ def create_app(config: Config) -> ASGIApp:
             config.limits.response_seconds,
             resources,
         )
-        background = Background(
-            engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
-        )
+        background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
         try:
-            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.carrying():
+            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.running():
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if resources.mcp is not None:

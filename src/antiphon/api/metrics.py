@@ -13,6 +13,7 @@ _requests = Counter(
 )
 _responses = Counter("antiphon_responses", "Responses by how they ended", ("status",), registry=registry)
 _tokens = Counter("antiphon_tokens", "Tokens read and written by models", ("kind",), registry=registry)
+_input_tokens, _output_tokens = _tokens.labels("input"), _tokens.labels("output")
 
 
 def count_request(scope: Scope, status: int) -> None:
@@ -26,8 +27,8 @@ def count_response(response: Response) -> None:
     """Count a response that has ended."""
     _responses.labels(response.status).inc()
     if response.usage is not None:
-        _tokens.labels("input").inc(response.usage.input_tokens)
-        _tokens.labels("output").inc(response.usage.output_tokens)
+        _input_tokens.inc(response.usage.input_tokens)
+        _output_tokens.inc(response.usage.output_tokens)
 
 
 async def show(_: Request) -> HttpResponse:

@@ -1,6 +1,6 @@
 """The log of a background run, read from where it is kept: while it grows, and after its end.
 
-Every reader gets the bytes that were written down, whichever process wrote them. What waits for news tells
+Every reader gets the bytes that were written down, whichever process wrote them. What waits for more sends
 a comment now and then, which is no event: the log is the run's own.
 """
 
@@ -18,7 +18,7 @@ _COMMENT = b": the response is in progress\n\n"
 
 
 class Replay:
-    """An ASGI response that tells a run's log behind the event number `after`. `seconds` of silence are
+    """An ASGI response that sends a run's log behind the event number `after`. `seconds` of silence are
     broken with a comment."""
 
     def __init__(self, runs: Runs, project: str, response_id: str, after: int, seconds: float) -> None:
@@ -36,18 +36,18 @@ class Replay:
         await send({"type": "http.response.body", "body": b""})
 
     async def _bodies(self, scope: Scope) -> AsyncIterator[bytes]:
-        """A server that stops ends the stream: its reader comes again, to whoever carries the run then."""
-        told = time.monotonic()
+        """A server that stops ends the stream: its reader comes again, to whoever does the run then."""
+        sent = time.monotonic()
         while (found := await self._runs.stretch(self._project, self._id, self._after)) is not None:
             if found.events:
                 self._after += len(found.events)
                 yield _frames(found.events)
-                told = time.monotonic()
+                sent = time.monotonic()
             elif found.ended or STOPPING in scope:
                 return
-            elif time.monotonic() > told + self._seconds:
+            elif time.monotonic() > sent + self._seconds:
                 yield _COMMENT
-                told = time.monotonic()
+                sent = time.monotonic()
             else:
                 await self._runs.news(self._id)
 

@@ -1,7 +1,6 @@
 """/v1/responses (endpoints.md section 1)."""
 
-from collections.abc import Sequence
-from contextlib import aclosing
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
@@ -14,11 +13,10 @@ from antiphon.api.body import json, read_body
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
-from antiphon.engine.run import Run
+from antiphon.engine.emission import Emit
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.errors import InvalidRequest, NotFound
-from antiphon.protocol.events import Event
 from antiphon.protocol.parse import Parsed, parse_count, parse_create
 from antiphon.protocol.response import TERMINAL, Response
 
@@ -38,9 +36,8 @@ async def create(request: Request) -> ASGIApp:
     if parsed.request.stream:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
-        log = _Log(held, project(request), parsed)
-        frame = sse.frame if plain else sse.obfuscated_frame
-        return sse.EventStream(log.batches(), frame, log.pulse, server.keep_alive)
+        frames = sse.plain if plain else sse.obfuscated
+        return sse.EventStream(partial(_execute, held, project(request), parsed), frames)
     async with connected(request.receive), held.engine.run(project(request), parsed) as run:
         response = await run.result()
     metrics.count_response(response)
@@ -55,21 +52,11 @@ async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
     return json(response)
 
 
-class _Log:
-    """The log of a response that is made now."""
-
-    def __init__(self, held: Services, project: str, parsed: Parsed) -> None:
-        self._running = held.engine.run(project, parsed)
-        self._run: Run | None = None
-
-    async def batches(self) -> sse.Batches:
-        async with self._running as self._run, aclosing(self._run.steps()) as steps:
-            async for _ in steps:
-                yield self._run.drain()
-            metrics.count_response(self._run.machine.snapshot())
-
-    def pulse(self) -> Sequence[Event]:
-        return self._run.keep_alive() if self._run else ()
+async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit) -> None:
+    """A response that somebody follows while it is made."""
+    async with held.engine.run(project, parsed) as run:
+        await run.execute(emit, held.config.server.keep_alive)
+        metrics.count_response(run.machine.snapshot())
 
 
 async def retrieve(request: Request) -> ASGIApp:

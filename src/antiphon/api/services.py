@@ -6,7 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
-from antiphon.engine.background.runs import Background
+from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.store.base import Store
 from antiphon.store.filing import Filing
@@ -26,5 +26,5 @@ def services(request: Request) -> Services:
 
 
 def project(request: Request) -> str:
-    """The project whose key the request carries."""
+    """The project whose key the request has."""
     return cast(str, request.scope["project"])

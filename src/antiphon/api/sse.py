@@ -5,8 +5,7 @@ one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import getrandbits
 
@@ -14,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import unforeseen
-from antiphon.api.keep_alive import KeepAlive
+from antiphon.engine.emission import Emit
 from antiphon.protocol import events
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.events import Event, event_type
@@ -26,7 +25,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-Frame = Callable[[Event], bytes]
+Frames = Callable[[Sequence[Event]], bytes]
+"""How a batch of events goes over the wire."""
 
 
 class _Heads(dict[type[Event], bytes]):
@@ -45,12 +45,22 @@ def frame(event: Event) -> bytes:
     return b"%b%b\n\n" % (_heads[type(event)], encode(event))
 
 
-def obfuscated_frame(event: Event) -> bytes:
+def plain(events: Sequence[Event]) -> bytes:
+    """A batch of events."""
+    return b"".join(map(frame, events))
+
+
+def obfuscated(events: Sequence[Event]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
-    if not event.obfuscated:
-        return frame(event)
-    padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
-    return b'%b%b,"obfuscation":"%b"}\n\n' % (_heads[type(event)], encode(event)[:-1], padding)
+    pieces: list[bytes] = []
+    for event in events:
+        data = encode(event)
+        if event.obfuscated:
+            padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
+            pieces += (_heads[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
+        else:
+            pieces += (_heads[type(event)], data, b"\n\n")
+    return b"".join(pieces)
 
 
 _BLOCK = 16
@@ -62,53 +72,47 @@ _POOL = secrets.token_urlsafe(3 << _OFFSETS).encode()
 def _padding(size: int) -> bytes:
     """As many characters as are missing to a power of two, at least a block: lengths that differ within
     a token's usual range look alike. Which characters they are matters to nobody: the wire is encrypted."""
-    missing = (1 << (size - 1).bit_length() if size > _BLOCK else _BLOCK) - size
     start = getrandbits(_OFFSETS)
+    if size <= _BLOCK:
+        return _POOL[start : start + _BLOCK - size]
+    missing = (1 << (size - 1).bit_length()) - size
     padding = _POOL[start : start + missing]
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
 
-Batches = AsyncGenerator[Sequence[Event], None]
+Execute = Callable[[Emit], Awaitable[None]]
+"""Hands events over as they come, and returns when the last of them was taken."""
 
 
 class EventStream:
-    """An ASGI response that tells a log. The first batch is awaited before the answer begins, so that
-    what is refused before it is told as an HTTP error. `pulse` gives what is told after `seconds` of
-    silence."""
+    """An ASGI response that sends the events of what `execute` makes. The answer begins with the first of
+    them: what is refused before it becomes an HTTP error."""
 
-    def __init__(
-        self, batches: Batches, frame: Frame, pulse: Callable[[], Sequence[Event]], seconds: float
-    ) -> None:
-        self._batches = batches
-        self._frame = frame
-        self._pulse = pulse
-        self._seconds = seconds
-        self._next = 0
+    def __init__(self, execute: Execute, frames: Frames) -> None:
+        self._execute = execute
+        self._frames = frames
+        self._next: int | None = None
+        """The number of the event that comes next; None before the first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with connected(receive), aclosing(self._batches) as batches:
-            told = await anext(batches)
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await self._send(send, told)
-            async with KeepAlive(self._seconds, self._pulse, partial(self._send, send)) as pulse:
-                try:
-                    async for told in batches:
-                        await self._send(send, told)
-                        pulse.sent()
-                except Exception as error:  # noqa: BLE001 (logged there)
-                    await self._send(send, [_crash(self._next, unforeseen(error, "stream failed"))])
+        async with connected(receive):
+            try:
+                await self._execute(partial(self._emit, send))
+            except Exception as error:
+                if self._next is None:
+                    raise
+                await self._emit(send, [_crash(self._next, unforeseen(error, "stream failed"))])
         await send({"type": "http.response.body", "body": b""})
 
-    async def _send(self, send: Send, told: Sequence[Event]) -> None:
-        if not told:
-            return
-        self._next = told[-1].sequence_number + 1
-        body = b"".join(map(self._frame, told))
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _emit(self, send: Send, events: Sequence[Event]) -> None:
+        if self._next is None:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        self._next = events[-1].sequence_number + 1
+        await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 
 
 def _crash(sequence_number: int, fault: ApiError) -> Event:
-    """What a client is told when we break in mid-stream: an end that no SDK takes for success."""
+    """What a client gets when we break in mid-stream: an end that no SDK takes for success."""
     code, message = fault.code or "server_error", fault.message
     detail = events.ErrorDetail(type=fault.type, code=code, message=message, param=None)
     return events.Error(sequence_number=sequence_number, error=detail, code=code, message=message, param=None)

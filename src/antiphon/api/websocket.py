@@ -7,7 +7,6 @@ time; what comes meanwhile waits. Lanes (`stream_id`) run side by side.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from contextlib import aclosing
 from functools import partial
 
 import msgspec
@@ -16,7 +15,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from antiphon.api import metrics
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
-from antiphon.api.keep_alive import KeepAlive
 from antiphon.api.services import Services
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
@@ -72,7 +70,7 @@ class Connection:
             await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def refuse(self, fault: ApiError, lane: str | None) -> None:
-        """Tell a fault; the connection stays open."""
+        """Send a fault; the connection stays open."""
         frame = ErrorFrame(status=fault.status, error=fault.body(), stream_id=lane)
         await self._socket.send_text(encode(frame).decode())
 
@@ -152,22 +150,14 @@ class Connection:
         return parse_create(text, lenient, kind=CreateFrame)
 
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
-        running = self._services.engine.run(self._project, parsed, self._memory)
         seconds = self._services.config.server.keep_alive
-        async with (
-            running as run,
-            aclosing(run.steps()) as steps,
-            KeepAlive(seconds, run.keep_alive, partial(self._tell, lane)) as pulse,
-        ):
-            async for _ in steps:
-                if told := run.drain():
-                    await self._tell(lane, told)
-                    pulse.sent()
+        async with self._services.engine.run(self._project, parsed, self._memory) as run:
+            await run.execute(partial(self._emit, lane), seconds)
         metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 
-    async def _tell(self, lane: str | None, told: Sequence[Event]) -> None:
-        for event in told:
+    async def _emit(self, lane: str | None, events: Sequence[Event]) -> None:
+        for event in events:
             await self._socket.send_text(_text(event, lane))
 
     def _remember(self, lane: str | None, run: Run) -> None:
@@ -175,7 +165,7 @@ class Connection:
         if response.status == "failed":
             self._memory.forget(lane)
         elif not response.store:
-            self._memory.keep(lane, response.id, (*run.plan.items, *response.output))
+            self._memory.keep(lane, response.id, (*run.plan.context.items, *response.output))
 
     async def _refuse_steering(self, seen: Peek) -> None:
         message = "The models of this server cannot be steered while they write."

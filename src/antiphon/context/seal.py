@@ -5,6 +5,7 @@ for: a text sealed for one project, or as one kind of content, opens for no othe
 """
 
 import base64
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -21,6 +22,7 @@ class Seal:
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
+        self._signing_key = hmac.digest(key, b"signing", "sha256")
 
     @classmethod
     def at(cls, path: Path) -> "Seal":
@@ -56,6 +58,10 @@ class Seal:
             return self._aead.decrypt(nonce, body, _bound(project, kind)).decode()
         except (ValueError, InvalidTag):
             return None
+
+    def sign(self, project: str, kind: str, content: bytes) -> str:
+        """Hex digits that nobody can make but this installation, for this project and this kind."""
+        return hmac.digest(self._signing_key, _bound(project, kind) + b"\0" + content, "sha256").hex()
 
 
 def _bound(project: str, kind: str) -> bytes:

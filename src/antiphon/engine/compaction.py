@@ -5,14 +5,14 @@ it stands for everything before it, except what users and developers wrote, whic
 """
 
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import COMPACTION
-from antiphon.model import Backend, Message, TextDelta, TextPart, Turn, UsageDelta
+from antiphon.engine.calling.model_caller import ModelCaller
+from antiphon.model import Message, TextPart, Turn, UsageDelta
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction, InputMessage
@@ -25,28 +25,18 @@ _ASK = (
 )
 
 
-@dataclass(frozen=True)
-class Compacted:
+class Compacted(NamedTuple):
     """A summary, sealed, and what it cost."""
 
     encrypted_content: str
     usage: UsageDelta | None
 
 
-async def compact(backend: Backend, turn: Turn, seal: Seal, project: str) -> Compacted:
+async def compact(caller: ModelCaller, turn: Turn, seal: Seal, project: str) -> Compacted:
     """Have the turn's context summed up. Raises UpstreamError when the model has nothing to say."""
-    ask = Message("user", parts=(TextPart(_ASK),))
-    asked = replace(turn, messages=(*turn.messages, ask), functions=(), choice="auto", format="text")
-    text: list[str] = []
-    usage: UsageDelta | None = None
-    async with aclosing(backend.stream(asked)) as deltas:
-        async for batch in deltas:
-            for delta in batch:
-                if isinstance(delta, TextDelta):
-                    text.append(delta.text)
-                elif isinstance(delta, UsageDelta):
-                    usage = delta
-    summary = "".join(text).strip()
+    question = Message("user", parts=(TextPart(_ASK),))
+    asked = replace(turn, messages=(*turn.messages, question), functions=(), choice="auto", format="text")
+    summary, usage = await caller.complete(asked)
     if not summary:
         raise UpstreamError("The model wrote no summary.")
     return Compacted(seal.seal(project, COMPACTION, summary), usage)

@@ -1,6 +1,5 @@
 """The engine: takes requests, gives runs. One for each server process."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,23 +9,28 @@ from msgspec.structs import replace
 from antiphon.backends.router import Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
+from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
+from antiphon.engine.conversation_lock import locked
+from antiphon.engine.event_log import EventLog
 from antiphon.engine.memory import Memory
-from antiphon.engine.prepare.preparation import Plan, Preparation, RunRequest
-from antiphon.engine.run import Keep, Resumption, Run, save, usage_of
+from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.prepare.preparation import Preparation
+from antiphon.engine.prepare.run_request import sealed
+from antiphon.engine.run import Keep, Run
+from antiphon.engine.saving import save
+from antiphon.engine.usage import usage_of
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
-from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
+from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
-from antiphon.tools.base import ToolResources
-
-LEASE = 30.0
-"""Seconds for which a conversation stays locked when its holder dies."""
+from antiphon.stream.fold import Fold
+from antiphon.stream.machine import Machine
+from antiphon.tools.context import ToolResources
 
 
 class Engine:
@@ -43,40 +47,45 @@ class Engine:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
-        self._preparation = Preparation(router, store, seal, attachments, resources)
+        self._preparation = Preparation(router, store, seal, attachments, resources, deadline)
         self._seal = seal
         self._verify = verify
-        self._deadline = deadline
 
     @asynccontextmanager
     async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
         """A run of the request. Its conversation, if it has one, is its own until the block is left.
 
-        Raises InvalidRequest or NotFound when the request cannot be carried out.
+        Raises InvalidRequest or NotFound when the request cannot be met.
         """
         async with self.planned(project, parsed, memory) as plan:
-            yield Run(plan, partial(save, self.store, plan), self._seal, self._verify, self._deadline)
+            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+            yield Run(plan, events, partial(save, self.store, plan), self._seal)
 
     @asynccontextmanager
     async def planned(
         self, project: str, parsed: Parsed, memory: Memory | None = None
     ) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
-        async with self._locked(project, parsed.request.conversation_id):
+        async with locked(self.store, project, parsed.request.conversation_id):
             plan = await self._preparation.plan(project, parsed, memory)
-            if plan.trigger is None:
-                plan.turn = await plan.caller.fit(plan.turn)
-            yield plan
+            yield await plan.fitted()
 
-    async def planned_again(
-        self, project: str, accepted: RunRequest, stored: Stored, response: Response
-    ) -> Plan:
-        """The plan of a response that goes on with what it has said. Raises ApiError when it cannot."""
-        return await self._preparation.resume(project, accepted, stored, response)
+    def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
+        """What is kept of a request for `planned_again`, sealed."""
+        return sealed(self._seal, plan, request)
 
-    def resumed(self, plan: Plan, from_: Resumption, keep: Keep) -> Run:
+    async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
+        """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""
+        return await self._preparation.resume(project, kept, stored, response)
+
+    def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, keep, self._seal, self._verify, from_=from_)
+        return Run(plan, events, keep, self._seal, checkpoint)
+
+    def log(self, machine: Machine, fold: Fold) -> EventLog:
+        """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows
+        if this server verifies its answers."""
+        return EventLog(machine, fold if self._verify else None)
 
     async def count(self, project: str, parsed: Parsed) -> int:
         """The tokens of the context that the request would give to the model. Raises ApiError."""
@@ -91,43 +100,11 @@ class Engine:
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""
         plan = await self._preparation.plan(project, parsed)
-        made = await compact(plan.backend, plan.read(plan.items), self._seal, project)
+        made = await compact(plan.caller, plan.turns.build(plan.context.items), self._seal, project)
         item = Compaction(id=plan.new_id("compaction"), encrypted_content=made.encrypted_content)
         return CompactedResponse(
             id=plan.response.id,
             created_at=plan.response.created_at,
-            output=[*kept(plan.items), item],
+            output=[*kept(plan.context.items), item],
             usage=usage_of(made.usage) or Usage.none(),
         )
-
-    @asynccontextmanager
-    async def _locked(self, project: str, conversation_id: str | None) -> AsyncIterator[None]:
-        """A conversation takes part in one response at a time (behaviours.md section 7.6)."""
-        if conversation_id is None:
-            yield
-            return
-        holder = new_request_id()
-        if await self.store.conversation(project, conversation_id) is None:
-            yield  # the plan tells that it is not there, in its place in the order of checks
-            return
-        try:
-            if not await self.store.lock_conversation(project, conversation_id, holder, LEASE):
-                raise InvalidRequest(
-                    "Another process is currently operating on this conversation. "
-                    "Please retry in a few seconds.",
-                    param="conversation",
-                    code="conversation_locked",
-                )
-            renewal = asyncio.create_task(self._renew(project, conversation_id, holder))
-            try:
-                yield
-            finally:
-                renewal.cancel()
-        finally:
-            # Also when we were cancelled while the lock was on its way; a lock of others stays theirs.
-            await self.store.unlock_conversation(project, conversation_id, holder)
-
-    async def _renew(self, project: str, conversation_id: str, holder: str) -> None:
-        while True:
-            await asyncio.sleep(LEASE / 3)
-            await self.store.lock_conversation(project, conversation_id, holder, LEASE)

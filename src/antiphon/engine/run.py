@@ -1,50 +1,38 @@
-"""The life of one response: turns of the model, told to the stream machine, then kept.
+"""The life of one response: turns of the model, written as events, then kept.
 
-`steps` makes it, `drain` gives what was told since the last time. Nobody else produces events: SSE, the
-plain JSON answer and what is stored are readers of this one log. The terminal event is there to be drained
-only when the response is durable, unless whoever makes it durable drains it.
+Nobody else produces events: SSE, WebSocket, the plain JSON answer and the journal are readers of this one
+log. The terminal event is emitted only when the response is durable, unless whoever makes it durable drains
+it.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import REASONING
-from antiphon.engine.calling.retry import with_retries
+from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
-from antiphon.engine.prepare.preparation import Plan
+from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
+from antiphon.engine.event_log import EventLog
+from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.turn_writer import TurnWriter
-from antiphon.model import Delta, Function, Turn, UsageDelta
-from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
-from antiphon.protocol.events import Event
-from antiphon.protocol.hosted_items import McpCall
+from antiphon.engine.usage import with_turn
+from antiphon.model import Function, NamedFunction, Turn
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import Compaction, ToolSearchCall
-from antiphon.protocol.response import (
-    InputTokensDetails,
-    OutputTokensDetails,
-    Response,
-    ResponseError,
-    Usage,
-)
-from antiphon.protocol.wire import Wire, encode
-from antiphon.store.base import ItemRow, ResponseRow, Store
-from antiphon.stream.fold import BrokenLog, Fold
+from antiphon.protocol.items import Compaction
+from antiphon.protocol.response import Response, ResponseError
 from antiphon.stream.items import OpenCompaction
-from antiphon.stream.machine import IncompleteReason, Machine
+from antiphon.stream.kinds import kind_of
+from antiphon.stream.machine import IncompleteReason
 
 log = structlog.get_logger()
 
-FIRST_BYTE_GRACE = 2.0
-"""Seconds that the upstream has to refuse a turn before the client is told that it began."""
 REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TURNS = 100
@@ -55,153 +43,124 @@ Keep = Callable[[Response], Awaitable[None]]
 """Makes a finished response durable, before the last of its events are handed over."""
 
 
-class Checkpoint(Wire):
-    """How far a response is, beside what its log tells."""
-
-    usage: Usage | None = None
-    """Of the turns that ended."""
-    ran: int = 0
-    """How many calls were ours to run."""
-    said: bool = False
-    """Whether all that was to be told was told, but for the end."""
-
-
-class Resumption(NamedTuple):
-    """Where a response is gone on with."""
-
-    machine: Machine
-    fold: Fold
-    progress: Checkpoint
-
-
 class Run:
-    """A planned response. `verify` folds its log while it grows, and raises BrokenLog at the first event
-    that does not hold. `deadline`: seconds that it may take. `from_`: what another run left."""
+    """A planned response, whose events go to `events`. `checkpoint`: how far it is, when it was started
+    before. It is kept up to date: whenever events are handed over, it says what they do not."""
 
     def __init__(
-        self,
-        plan: Plan,
-        keep: Keep,
-        seal: Seal,
-        verify: bool = False,
-        deadline: float | None = None,
-        from_: Resumption | None = None,
+        self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint | None = None
     ) -> None:
         self.plan = plan
-        self.machine = from_.machine if from_ else Machine(plan.response, plan.new_id)
+        self.machine = events.machine
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
-        self.progress = from_.progress if from_ else Checkpoint()
-        self._announced = from_ is not None
-        self._current: TurnWriter | None = None
+        self._events = events
+        self._started = checkpoint is not None
+        self._checkpoint = checkpoint or Checkpoint()
         self._keep = keep
         self._seal = seal
-        self._call_ids = {str(getattr(item, "call_id", "")) for item in (*plan.items, *plan.output_so_far)}
-        self._fold = (from_.fold if from_ else Fold()) if verify else None
-        self._deadline = asyncio.get_running_loop().time() + deadline if deadline is not None else None
+        read = (*plan.context.items, *plan.context.output_so_far)
+        self._call_ids = {str(getattr(item, "call_id", "")) for item in read}
 
-    async def steps(self) -> AsyncGenerator[None, None]:
-        """The response being made. Whenever there may be more of the log, to be had from `drain`, it yields;
-        closing the iterator stops the upstream's work.
+    async def execute(self, emit: Emit, keep_alive: float | None = None) -> None:
+        """Make the response, and hand its events to `emit` as they come, the last of them when the response
+        is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
+        `response.in_progress` is emitted again.
 
-        Nothing is told before the upstream has taken the turn up, or has let some time pass: what it refuses
-        at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try again.
+        Nothing is emitted before the upstream has accepted the turn, or has let some time pass: what it
+        refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
+        again.
         """
-        if not self._announced:
-            self.machine.create()
+        async with Emission(self._events, emit) as emission:
+            await self._open(emission, keep_alive)
+            try:
+                await self._answer(emission.flush)
+            except ApiError as fault:
+                self._fail(fault)
+                if not emission.opened:
+                    raise
+            if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+                await self._keep(self.machine.snapshot())
+            await emission.flush()
+
+    async def result(self) -> Response:
+        """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
+        model had given no output."""
+        await self.execute(discard)
+        if self.silent and self.fault is not None:
+            raise self.fault
+        return self.machine.snapshot()
+
+    @property
+    def silent(self) -> bool:
+        """Whether it failed before the model gave any output."""
+        return self.fault is not None and not self.machine.snapshot().output
+
+    # ---- from the first event to the last ----
+
+    async def _open(self, emission: Emission, keep_alive: float | None) -> None:
+        if self._started:
+            self.machine.start()
+            await emission.flush()
+            return
+        self.machine.create()
         self.machine.start()
-        if self._announced:
-            yield
-        try:
-            async with aclosing(self._turns()) as turns:
-                if self.plan.tells and not self._announced:
-                    async with aclosing(self._announce(turns)) as announcing:
-                        async for _ in announcing:
-                            yield
-                async for _ in turns:
-                    self._announced = True
-                    yield
-        except ApiError as fault:
-            self._fail(fault)
-            if not self._announced:
-                raise
-        if self.plan.request.store is not False and (self.plan.tells or not self.silent):
-            await self._keep(self.machine.snapshot())
-        yield
+        if self.plan.followed:
+            emission.watch(FIRST_BYTE_GRACE, keep_alive)
 
-    async def _announce(self, turns: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
-        """The first step, or word that there will be one."""
-        first = asyncio.ensure_future(anext(turns))
-        try:
-            await asyncio.wait({first}, timeout=FIRST_BYTE_GRACE)
-            if first.done():
-                first.result()
-            self._announced = True
-            yield
-            await first
-        finally:
-            await _cancelled(first)
-        yield
-
-    def checkpoint(self) -> Checkpoint:
-        """How far it is, for who goes on with it. A call of the client's is the last thing to be told."""
-        said = self.progress.said or (self._current is not None and self._current.awaits_client)
-        return replace(self.progress, said=said)
-
-    def keep_alive(self) -> Sequence[Event]:
-        """Events that say no more than that the response is in progress; for a reader to ask for while
-        `steps` is silent. Nothing before the first and after the last batch."""
-        if not self._announced or self.machine.ended:
-            return ()
-        self.machine.start()
-        return self.drain()
-
-    async def _turns(self) -> AsyncGenerator[None, None]:
-        """All that is told between the start and the end. Raises ApiError."""
+    async def _answer(self, flush: Flush) -> None:
+        """All that is emitted between the start and the end. Raises ApiError."""
         plan, turn = self.plan, self.plan.turn
-        if self.progress.said:
+        if self._checkpoint.output_complete:
             self._complete()
-            yield
             return
-        if plan.trigger is not None:
-            async with aclosing(self._compact(plan.trigger)) as compacting:
-                async for _ in compacting:
-                    yield
-            turn = plan.read(self._compacted(plan.trigger))
-        if not plan.generates or plan.only_compacts:
+        if plan.compacts is not None:
+            await self._compact(plan.compacts, flush)
+            turn = plan.turns.build(self._compacted(plan.compacts))
+        if not plan.generates or plan.context.only_compacts:
             self._complete()
-            yield  # the end is told by `steps`
             return
-        async with aclosing(self._speak(turn)) as speaking:
-            async for _ in speaking:
-                yield
+        await self._loop(await self._with_tools(turn, flush), flush)
 
-    async def _speak(self, turn: Turn) -> AsyncGenerator[None, None]:
+    async def _compact(self, count: int, flush: Flush) -> None:
+        """Compact the first `count` items, as an item of the output."""
+        plan = self.plan
+        item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
+        handle = self.machine.open(OpenCompaction, item)
+        handle.compacting()
+        await flush()
+        turn = plan.turns.build(plan.context.items[:count])
+        compacted = await compact(plan.caller, turn, self._seal, plan.project)
+        handle.encrypted_content = compacted.encrypted_content
+        handle.close()
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, compacted.usage)
+        await flush()
+
+    def _compacted(self, count: int) -> Sequence[Item]:
+        """The items that the model reads when the first `count` are compacted."""
+        items = self.plan.context.items
+        return (*items[:count], *self.machine.snapshot().output, *items[count:])
+
+    async def _with_tools(self, turn: Turn, flush: Flush) -> Turn:
+        """The first turn, when all tools are known and the calls that were approved are made."""
+        plan = self.plan
+        if plan.toolbox.waits:
+            await plan.toolbox.connect(self.machine, flush)
+            turn = plan.turns.with_listed_tools(turn)
+        if plan.approved:
+            writer = self._writer()
+            for call in plan.approved:
+                writer.resume(plan.toolbox.approved(call))
+            await self._run_calls(writer, flush)
+            return replace(_next(turn, writer, plan.toolbox.functions), choice=turn.choice)
+        return _freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+
+    async def _loop(self, turn: Turn, flush: Flush) -> None:
         """Turns of the model, until one of them is the last. Raises ApiError."""
-        if self.plan.toolbox.waits:
-            async with aclosing(self.plan.toolbox.connect(self.machine)) as connecting:
-                async for _ in connecting:
-                    yield
-            turn = self.plan.offer(turn)
-        if self.plan.approved:
-            writer = self._resumed()
-            async with aclosing(self._run_calls(writer)) as running:
-                async for _ in running:
-                    yield
-            turn = replace(_next(turn, writer, self.plan.toolbox.functions), choice=turn.choice)
-        elif any(map(_was_chosen, self.plan.output_so_far)):
-            turn = _freed(turn)
-        async with aclosing(self._loop(turn)) as looping:
-            async for _ in looping:
-                yield
-
-    async def _loop(self, turn: Turn) -> AsyncGenerator[None, None]:
         faulty = 0
         for _ in range(TURNS):
-            writer = self._writer()
-            async with aclosing(self._turn(turn, writer)) as speaking:
-                async for _ in speaking:
-                    yield
+            writer = self._writer(_offered(turn))
+            await self._turn(turn, writer, flush)
             if writer.finished in ("length", "content_filter"):
                 self._cut_short("max_output_tokens" if writer.finished == "length" else "content_filter")
                 return
@@ -214,204 +173,92 @@ class Run:
             turn = _next(turn, writer, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
-    async def _turn(self, turn: Turn, writer: TurnWriter) -> AsyncGenerator[None, None]:
-        """One turn: what the model says, then what becomes of its calls."""
-        turn = await self.plan.caller.fit(turn)
-        # Closed here and now when we are: that is what ends the upstream's work.
-        async with aclosing(self._deltas(turn)) as deltas:
-            async for batch in deltas:
-                writer.write(batch)
-                yield
-        self.progress.usage = _sum(self.progress.usage, writer.usage)
-        if writer.finished in ("stop", "calls"):
-            async with aclosing(self._run_calls(writer)) as running:
-                async for _ in running:
-                    yield
+    # ---- one turn ----
 
-    async def _run_calls(self, writer: TurnWriter) -> AsyncGenerator[None, None]:
-        """What becomes of the calls of a turn."""
-        self.progress.ran += writer.ran
-        async with aclosing(writer.run_calls()) as running:
-            async for _ in running:
-                self.progress.said = writer.ends
-                yield
-
-    async def _compact(self, count: int) -> AsyncGenerator[None, None]:
-        """Compact the first `count` items, as an item of the output."""
-        item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
-        handle = self.machine.open(OpenCompaction, item)
-        handle.compacting()
-        yield
-        turn = self.plan.read(self.plan.items[:count])
-        compacted = await compact(self.plan.backend, turn, self._seal, self.plan.project)
-        handle.encrypted_content = compacted.encrypted_content
-        handle.close()
-        self.progress.usage = _sum(self.progress.usage, compacted.usage)
-        yield
-
-    def _compacted(self, count: int) -> Sequence[Item]:
-        """The items that the model reads when the first `count` are compacted."""
-        before, after = self.plan.items[:count], self.plan.items[count:]
-        return (*before, *self.machine.snapshot().output, *after)
-
-    async def result(self) -> Response:
-        """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
-        model had not said anything yet."""
-        async for _ in self.steps():
-            self.drain()
-        if self.silent and self.fault is not None:
-            raise self.fault
-        return self.machine.snapshot()
-
-    @property
-    def silent(self) -> bool:
-        """Whether it failed before the model said anything."""
-        return self.fault is not None and not self.machine.snapshot().output
-
-    def _writer(self) -> TurnWriter:
+    def _writer(self, offered: Collection[str] = ()) -> TurnWriter:
         plan = self.plan
         sealed = "reasoning.encrypted_content" in (plan.request.include or ())
-        self._current = TurnWriter(
+        return TurnWriter(
             self.machine,
             plan.toolbox,
+            offered,
             seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
             summary=plan.response.reasoning.summary,
             taken=self._call_ids,
             allowed=self._allowed(),
             ahead=bool(plan.request.background),
         )
-        return self._current
 
     def _allowed(self) -> int | None:
         """How many calls we may still run."""
         most = self.plan.request.max_tool_calls
-        return None if most is None else max(0, most - self.progress.ran)
+        return None if most is None else max(0, most - self._checkpoint.ran)
 
-    def _resumed(self) -> TurnWriter:
-        """The calls that may be made now."""
-        writer = self._writer()
-        for name, tool, request in self.plan.approved:
-            writer.resume(tool, name, request.id or "", request.arguments)
-        return writer
+    async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+        """What the model says, then what becomes of its calls."""
+        turn = await self.plan.caller.fit(turn)
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
+        async with aclosing(self.plan.caller.stream(turn)) as deltas:
+            async for batch in deltas:
+                writer.write(batch)
+                self._checkpoint.output_complete = writer.awaits_client
+                await flush()
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        if writer.finished in ("stop", "calls"):
+            await self._run_calls(writer, flush)
 
-    def _deltas(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        ask = partial(self.plan.caller.stream, turn)
-        deltas = with_retries(ask) if self.plan.request.background else ask()
-        return deltas if self._deadline is None else _within(deltas, self._deadline)
+    async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
+        """What becomes of the calls of a turn."""
+        self._checkpoint.ran += writer.ran
+
+        async def flush_calls() -> None:
+            self._checkpoint.output_complete = writer.ends
+            await flush()
+
+        await writer.run_calls(flush_calls)
+
+    # ---- the end ----
 
     def _complete(self) -> None:
-        self.machine.complete(self.progress.usage, int(time.time()))
+        self.machine.complete(self._checkpoint.usage, int(time.time()))
 
     def _cut_short(self, reason: IncompleteReason) -> None:
-        self.machine.incomplete(reason, self.progress.usage)
+        self.machine.incomplete(reason, self._checkpoint.usage)
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault
         log.warning("response failed", response_id=self.machine.id, reason=fault.message)
-        self.machine.fail(failure(fault), self.progress.usage, fault.type)
-
-    def drain(self) -> Sequence[Event]:
-        """What was told since the last time."""
-        told = self.machine.drain()
-        if self._fold is not None:
-            self._check(self._fold, told)
-        return told
-
-    def _check(self, fold: Fold, told: Sequence[Event]) -> None:
-        for event in told:
-            fold.add(msgspec.json.decode(encode(event)))
-        if self.machine.ended and encode(fold.result()) != encode(self.machine.snapshot()):
-            raise BrokenLog("The log does not fold to the response.")
-
-
-async def _cancelled(work: asyncio.Future[Any]) -> None:
-    """Cancel what still runs, and wait until it has."""
-    if not work.done():
-        work.cancel()
-        await asyncio.wait({work})
-
-
-async def _within(
-    deltas: AsyncGenerator[Sequence[Delta], None], end: float
-) -> AsyncGenerator[Sequence[Delta], None]:
-    """The deltas, if they come before `end`, in the loop's time. Raises UpstreamTimeout."""
-    async with aclosing(deltas):
-        while True:
-            try:
-                async with asyncio.timeout_at(end):
-                    batch = await anext(deltas)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise UpstreamTimeout("The response took longer than this server allows.") from None
-            yield batch
-
-
-def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Turn:
-    """The turn that follows: the model reads what it said, and what became of its calls. A call that was
-    forced has been made then, unless it has to be made again."""
-    messages = (*turn.messages, writer.spoken(), *writer.answers)
-    after = replace(turn, messages=messages, functions=functions)
-    return after if writer.faults else _freed(after)
-
-
-def _was_chosen(said: Item) -> bool:
-    """Whether it is a call of ours that the model made in this response: if it had to, it has."""
-    asked = isinstance(said, McpCall) and said.approval_request_id is None
-    return asked or isinstance(said, ToolSearchCall)
-
-
-def _freed(turn: Turn) -> Turn:
-    """A turn in which nothing must be called any more."""
-    return turn if turn.choice == "none" else replace(turn, choice="auto")
+        self.machine.fail(failure(fault), self._checkpoint.usage, fault.type)
 
 
 def failure(fault: ApiError) -> ResponseError:
-    """A fault, as a response tells it."""
+    """A fault, as a response shows it."""
     code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
     if fault.code == "context_length_exceeded":
         code = fault.code
     return ResponseError(code=code, message=fault.message)
 
 
-async def save(store: Store, plan: Plan, response: Response) -> None:
-    """Keep the response of a plan; durable when this returns."""
-    request = plan.request
-    row = ResponseRow(
-        id=response.id,
-        created_at=response.created_at,
-        json=without_output(response),
-        input=rows(plan.items if plan.history_unsaved else plan.input),
-        output=rows(response.output),
-        previous_response_id=None if plan.history_unsaved else request.previous_response_id,
-        conversation_id=None if response.status == "failed" else request.conversation_id,
-    )
-    await store.save_response(plan.project, row)
+def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Turn:
+    """The turn that follows: the model reads what it wrote, and what became of its calls. A call that was
+    forced has been made then, unless it has to be made again."""
+    messages = (*turn.messages, writer.spoken(), *writer.answers)
+    after = replace(turn, messages=messages, functions=functions)
+    return after if writer.faults else _freed(after)
 
 
-def without_output(response: Response) -> bytes:
-    """A response as it is stored, apart from its items."""
-    return encode(replace(response, output=[]))
+def _offered(turn: Turn) -> Collection[str]:
+    """The functions that the model may call."""
+    if isinstance(turn.choice, NamedFunction):
+        return (turn.choice.name,)
+    return () if turn.choice == "none" else frozenset(function.name for function in turn.functions)
 
 
-def rows(items: Sequence[Item]) -> Sequence[ItemRow]:
-    return [ItemRow(item.id or "", encode(item)) for item in items]
+def _was_chosen(item: Item) -> bool:
+    """Whether it is a call that the model made in this response: if it had to, it has."""
+    return kind_of(item).was_chosen(item)
 
 
-def usage_of(told: UsageDelta | None) -> Usage | None:
-    """What a turn cost, as the API shows it."""
-    if told is None:
-        return None
-    return Usage(
-        input_tokens=told.input_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=told.cached_tokens),
-        output_tokens=told.output_tokens,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=told.reasoning_tokens),
-        total_tokens=told.input_tokens + told.output_tokens,
-    )
-
-
-def _sum(before: Usage | None, told: UsageDelta | None) -> Usage | None:
-    """Usage is that of all turns together."""
-    turn = usage_of(told)
-    return before.plus(turn) if before is not None and turn is not None else turn or before
+def _freed(turn: Turn) -> Turn:
+    """A turn in which nothing must be called any more."""
+    return turn if turn.choice == "none" else replace(turn, choice="auto")

@@ -1,15 +1,17 @@
-"""What the model says in one turn, told to the stream machine: deltas become verbs.
+"""What the model says in one turn, given to the stream machine: deltas become verbs.
 
 One item is open at a time, as on the real API: a delta of another kind closes what was open before. A call
-is told while the model writes it, unless its tool must check it first, or a call before it in this turn is
-not settled yet; what comes behind such a call waits, and is told by `run_calls`, in order.
+is emitted while the model writes it, unless its tool must check it first, or a call before it in this turn is
+not settled yet; what comes behind such a call waits, and is emitted by `run_calls`, in order.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
 
 from antiphon import model
+from antiphon.engine.call_runs import CallRuns
+from antiphon.engine.emission import Flush
+from antiphon.engine.filtered_text import FilteredText
 from antiphon.model import Delta, Message, TextPart
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
@@ -17,7 +19,8 @@ from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.request import Summary
 from antiphon.stream.items import OpenMessage, OpenReasoning
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import InvalidCall, OpenCall, OpenServerCall, ServerTool, Tool, ToolResult
+from antiphon.tools.base import ServerCall, ToolCall
+from antiphon.tools.partial import decode
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
@@ -26,40 +29,22 @@ CALL_ID_LENGTH = 64
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
-class TurnCall:
-    """A call of the model's."""
-
-    def __init__(self, tool: Tool, name: str, call_id: str) -> None:
-        self.tool = tool
-        self.name = name
-        self.id = call_id
-        self.executor = tool.executor(name)
-        self.handle: OpenCall | None = None
-        self.told = False
-        self.refused = False
-        """Whether it was not valid: the model is asked again."""
-        self.pieces: list[str] = []
-
-    @property
-    def arguments(self) -> str:
-        return "".join(self.pieces)
-
-
 class TurnWriter:
-    """One turn of the model, being told.
+    """One turn of the model, being written.
 
-    `seal` is given when the client asked for sealed reasoning, `summary` when it asked for one: a detailed
-    summary is the reasoning itself, word for word; any other comes among the deltas. `allowed` is how many
-    calls we may still run ourselves; None: any number. `taken` are call ids of the context: some upstreams
-    count their calls from 0 in every answer, and agents refuse an id that comes back. With `ahead` the calls
-    that we run are all told before any of them runs, so that the log can be kept first: then a crash never
-    forgets that one may have taken effect.
+    `offered` are the functions that it may call. `seal` is given when the client asked for sealed
+    reasoning, `summary` when it asked for one: a detailed summary is the reasoning itself, word for word; any
+    other comes among the deltas. `allowed` is how many calls we may still run ourselves; None: any number.
+    `taken` are call ids of the context: some upstreams count their calls from 0 in every answer, and agents
+    refuse an id that comes back. With `ahead` the calls that we run are all emitted before any of them runs,
+    so that the log can be kept first: then a crash never forgets that one may have taken effect.
     """
 
     def __init__(
         self,
         machine: Machine,
         toolbox: Toolbox,
+        offered: Collection[str] = (),
         seal: Callable[[str], str] | None = None,
         summary: Summary | None = None,
         allowed: int | None = None,
@@ -68,23 +53,31 @@ class TurnWriter:
     ) -> None:
         self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
-        self.calls: list[TurnCall] = []
+        self.calls: list[ToolCall] = []
         self.answers: list[Message] = []
-        """What the model is told of its calls: results of those that we ran, faults of those refused."""
+        """What the model reads of its calls: results of those that we ran, faults of those refused."""
         self.ran = 0
         """How many calls are ours to run."""
         self.faults: list[str] = []
-        """What was wrong with calls that did not pass their tool's check."""
+        """What was wrong with calls that were not valid."""
         self._machine = machine
         self._toolbox = toolbox
+        self._offered = offered
         self._seal = seal
         self._summary = summary
         self._allowed = allowed
         self._taken = set() if taken is None else taken
         self._ahead = ahead
         self._message: OpenMessage | None = None
+        self._filtered: FilteredText | None = None
         self._thought: OpenReasoning | None = None
-        self._writing: TurnCall | None = None
+        self._part = 0
+        """The part of the summary that is written."""
+        self._writing: ToolCall | None = None
+        self._by_index: dict[int, ToolCall] = {}
+        """The calls that are not complete."""
+        self._refused: set[ToolCall] = set()
+        """Calls that are not made: the model is asked again, or may make no more."""
         self._said: list[str] = []
         self._reasoned: list[str] = []
         self._thoughts: list[str] = []
@@ -93,7 +86,7 @@ class TurnWriter:
         self._take = _TAKE
 
     def write(self, deltas: Sequence[Delta]) -> None:
-        """Tell a batch of deltas. Raises UpstreamError when they make no sense."""
+        """Emit a batch of deltas. Raises UpstreamError when they make no sense."""
         for delta in deltas:
             self._take[type(delta)](self, delta)
 
@@ -105,8 +98,8 @@ class TurnWriter:
 
     @property
     def awaits_client(self) -> bool:
-        """Whether a call was told that is not ours to answer."""
-        return any(call.told and call.executor != "server" for call in self.calls)
+        """Whether a call was emitted that is not ours to answer."""
+        return any(call.ended and call.executor != "server" for call in self.calls)
 
     @property
     def ends(self) -> bool:
@@ -115,40 +108,38 @@ class TurnWriter:
 
     # ---- the end of the turn ----
 
-    async def run_calls(self) -> AsyncGenerator[None, None]:
-        """Tell what waited: check calls, run ours (all at once, told one after another). Yields whenever
-        there is something new to hand over, and goes on when it was."""
+    async def run_calls(self, flush: Flush) -> None:
+        """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
+        whenever there is something new to hand over, and goes on when it was."""
         self.close()
-        ready = [call for call in self.calls if not call.told and self._passes(call)]
+        ready = [call for call in self.calls if self._is_due(call) and self._passes(call)]
         if self._ahead:
             for call in ready:
-                self._tell_call(call)
-            yield
-        runs = {id(call): asyncio.create_task(_run(call)) for call in ready if call.executor == "server"}
-        try:
+                self._emit(call)
+            await flush()
+        async with CallRuns(self._machine, flush) as runs:
+            ours = [call for call in ready if isinstance(call, ServerCall)]
+            for call in ours:
+                runs.begin(call)
             for call in ready:
-                self._tell_call(call)
-                if (run := runs.get(id(call))) and not call.refused:
-                    yield
-                    result = await run
+                self._emit(call)
+                await flush()
+                if isinstance(call, ServerCall):
+                    result = await runs.end(call)
                     self.answers.append(Message("tool", parts=result.parts, call_id=call.id))
-                    cast(OpenServerCall, call.handle).conclude(result)
-                yield
-        finally:
-            for run in runs.values():
-                run.cancel()
+                    await flush()
         self._release()
-        yield
+        await flush()
 
-    def resume(self, tool: Tool, name: str, call_id: str, arguments: str) -> None:
-        """A call that the model made before, and that is settled now."""
-        call = TurnCall(tool, name, call_id)
-        call.pieces.append(arguments)
+    def resume(self, call: ToolCall) -> None:
+        """A whole call that the model made before, and that may be made now."""
         self.calls.append(call)
         self._admit(call)
 
     def close(self) -> None:
         """Close what is open, as completed."""
+        if self._filtered is not None:
+            self._filtered.end()
         if self._message is not None:
             self._message.close()
         if self._thought is not None:
@@ -156,47 +147,45 @@ class TurnWriter:
                 self._thought.encrypted_content = self._seal("".join(self._reasoned))
             self._thought.close()
         call = self._writing
-        if call is not None and call.handle is not None:
-            self._end(call, call.handle)
-        self._message = self._thought = self._writing = None
+        if call is not None and call.started and self._passes(call):
+            self._emit(call)
+        self._message = self._filtered = self._thought = self._writing = None
 
-    def _passes(self, call: TurnCall) -> bool:
-        """Whether a call that was held may be told."""
-        if not call.refused and call.tool.buffers(call.name):
-            fault = call.tool.check(call.name, call.arguments)
-            if fault is not None:
-                self._refuse(call, fault)
-        return not call.refused
+    def _is_due(self, call: ToolCall) -> bool:
+        """Whether something is still to be done about a call: ours are run when they are emitted."""
+        return call not in self._refused and (call.executor == "server" or not call.ended)
 
-    def _refuse(self, call: TurnCall, fault: str) -> None:
-        call.refused = True
-        self.faults.append(fault)
-        self.answers.append(Message("tool", parts=(TextPart(fault),), call_id=call.id))
+    def _passes(self, call: ToolCall) -> bool:
+        """Whether a call that is whole may be made. Raises UpstreamError when part of it is emitted and it
+        may not."""
+        if call.ended:
+            return True
+        fault = call.validate()
+        if fault is not None and call.item is not None:
+            raise UpstreamError(f"The model wrote a call that is not valid: {fault}")
+        if fault is not None:
+            self.faults.append(fault)
+            self._refuse(call, fault)
+        return fault is None
 
-    def _admit(self, call: TurnCall) -> None:
-        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model is told so."""
+    def _refuse(self, call: ToolCall, words: str) -> None:
+        self._refused.add(call)
+        self.answers.append(Message("tool", parts=(TextPart(words),), call_id=call.id))
+
+    def _admit(self, call: ToolCall) -> None:
+        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model reads so."""
         if self._allowed is None or self.ran < self._allowed:
             self.ran += 1
-            return
-        call.refused = True
-        told = TextPart("This call was not made: the response may make no more tool calls.")
-        self.answers.append(Message("tool", parts=(told,), call_id=call.id))
-
-    def _tell_call(self, call: TurnCall) -> None:
-        if call.handle is None:
-            call.handle = call.tool.open(self._machine, call.name, call.id)
-            call.handle.arguments(call.arguments)
-            self._end(call, call.handle)
-        call.told = not call.refused
-
-    def _end(self, call: TurnCall, handle: OpenCall) -> None:
-        """All of the call was told, unless it turns out to be none."""
-        try:
-            handle.close()
-        except InvalidCall as fault:
-            self._refuse(call, str(fault))
         else:
-            call.told = call.executor != "server"
+            self._refuse(call, "This call was not made: the response may make no more tool calls.")
+
+    def _emit(self, call: ToolCall) -> None:
+        """Emit what is still to come of a call that is whole and valid."""
+        if not call.started:
+            call.start(self._machine)
+        if not call.ended:
+            call.end()
+            self._by_index = {index: each for index, each in self._by_index.items() if each is not call}
 
     def _hold(self) -> None:
         """What the model says from here on waits for `run_calls`."""
@@ -204,7 +193,7 @@ class TurnWriter:
         self._take = _HOLD
 
     def _release(self) -> None:
-        """Tell what was said behind calls that are settled now."""
+        """Emit what was said behind calls that are settled now."""
         self._take = _TAKE
         self.write(self._held)
         self.close()
@@ -216,13 +205,21 @@ class TurnWriter:
 
     def _on_text(self, delta: model.TextDelta) -> None:
         self._said.append(delta.text)
-        self._in_message().text(delta.text, delta.logprobs)
+        message = self._in_message()
+        if self._filtered is None:
+            message.text(delta.text, delta.logprobs)
+        else:
+            self._filtered.feed(delta.text, delta.logprobs)
 
     def _on_refusal(self, delta: model.RefusalDelta) -> None:
-        self._in_message().refusal(delta.text)
+        message = self._in_message()
+        if self._filtered is not None:
+            self._filtered.end()
+            self._filtered = self._filter(message)
+        message.refusal(delta.text)
 
     def _on_audio(self, delta: model.AudioDelta) -> None:
-        """The words are told as text too: sound has no place in the output, nor in later turns."""
+        """The words are text too: sound has no place in the output, nor in later turns."""
         self._machine.speak(delta.data, delta.transcript)
         if delta.transcript:
             self._on_text(model.TextDelta(delta.transcript))
@@ -237,34 +234,47 @@ class TurnWriter:
             thought.summary(delta.text)
 
     def _on_summary(self, delta: model.SummaryDelta) -> None:
-        self._in_thought().summary(delta.text)
+        thought = self._in_thought()
+        if delta.part != self._part:
+            thought.end()
+            self._part = delta.part
+        thought.summary(delta.text)
 
     def _on_call(self, delta: model.CallStarted) -> None:
-        self.close()
-        call = TurnCall(self._toolbox.tool(delta.name), delta.name, self._call_id(delta.id))
+        self._close_before_call()
+        call = self._toolbox.call(delta.name, self._call_id(delta.id), self._offered)
         self.calls.append(call)
-        self._writing = call
-        held = call.tool.buffers(call.name)
+        self._by_index[delta.index] = call
         if call.executor == "server":
             self._admit(call)
-        if not self._waiting and not held and not call.refused:
-            call.handle = call.tool.open(self._machine, call.name, call.id)
-        if held or call.executor == "server":
+        if not self._waiting and not call.held and call not in self._refused:
+            self._writing = call
+            call.start(self._machine)
+        if call.held or call.executor == "server":
             self._hold()
 
-    def _call_id(self, told: str) -> str:
+    def _close_before_call(self) -> None:
+        """Close what is open when another call begins. A call that is not whole stays open, since upstreams
+        may mix the pieces of several: what comes behind it waits."""
+        call = self._writing
+        if call is None or (call.arguments and isinstance(decode(call.arguments), dict)):
+            self.close()
+        else:
+            self._hold()
+
+    def _call_id(self, given: str) -> str:
         """The upstream's id of a call, or one of ours when it has none that is new and fits."""
-        call_id = told if told and len(told) <= CALL_ID_LENGTH and told not in self._taken else new_call_id()
+        fits = given and len(given) <= CALL_ID_LENGTH and given not in self._taken
+        call_id = given if fits else new_call_id()
         self._taken.add(call_id)
         return call_id
 
     def _on_arguments(self, delta: model.CallArguments) -> None:
-        call = self._writing
-        if call is None:
-            raise UpstreamError("The upstream sent arguments of a call that it had not begun.")
-        call.pieces.append(delta.text)
-        if call.handle is not None:
-            call.handle.arguments(delta.text)
+        try:
+            call = self._by_index[delta.index]
+        except KeyError:
+            raise UpstreamError("The upstream sent arguments of a call that was not open.") from None
+        call.feed(delta.text)
 
     def _on_usage(self, delta: model.UsageDelta) -> None:
         self.usage = delta
@@ -277,12 +287,18 @@ class TurnWriter:
             self.close()
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=[])
             self._message = self._machine.open(OpenMessage, item)
+            self._filtered = self._filter(self._message)
         return self._message
+
+    def _filter(self, message: OpenMessage) -> FilteredText | None:
+        """What the text of a message is read through."""
+        through = self._toolbox.filters()
+        return None if through is None else FilteredText(message, through)
 
     def _in_thought(self) -> OpenReasoning:
         if self._thought is None:
             self.close()
-            self._reasoned = []
+            self._reasoned, self._part = [], 0
             item = Reasoning(id=self._machine.new_id("reasoning"), summary=[])
             self._thought = self._machine.open(OpenReasoning, item)
         return self._thought
@@ -304,7 +320,3 @@ _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.Finished: TurnWriter._on_finish,
 }
 _HOLD = _TAKE | dict.fromkeys(_SPEECH, TurnWriter._on_held)
-
-
-async def _run(call: TurnCall) -> ToolResult:
-    return await cast(ServerTool, call.tool).run(call.name, call.arguments)

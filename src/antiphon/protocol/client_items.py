@@ -14,6 +14,7 @@ from antiphon.protocol.wire import CallId, Wire, shown, shown_list
 
 
 class FunctionCall(StatusItem, tag="function_call", kw_only=True):
+    prefix = "fc"
     status: ItemStatus | None = None
     call_id: CallId
     name: str
@@ -26,6 +27,7 @@ class FunctionCall(StatusItem, tag="function_call", kw_only=True):
 
 
 class FunctionCallOutput(StatusItem, tag="function_call_output", kw_only=True):
+    prefix = "fco"
     status: ItemStatus | None = None
     call_id: CallId | None = None
     name: str | None = None
@@ -36,6 +38,7 @@ class FunctionCallOutput(StatusItem, tag="function_call_output", kw_only=True):
 
 
 class CustomToolCall(StatusItem, tag="custom_tool_call", kw_only=True):
+    prefix = "ctc"
     status: ItemStatus | None = None
     call_id: CallId
     name: str
@@ -47,6 +50,7 @@ class CustomToolCall(StatusItem, tag="custom_tool_call", kw_only=True):
 
 
 class CustomToolCallOutput(StatusItem, tag="custom_tool_call_output", kw_only=True):
+    prefix = "ctco"
     status: ItemStatus | None = None
     call_id: CallId
     output: ToolOutput
@@ -66,6 +70,7 @@ class ExecAction(Wire, tag="exec", tag_field="type"):
 
 
 class LocalShellCall(StatusItem, tag="local_shell_call", kw_only=True):
+    prefix = "lsh"
     status: ItemStatus | None = None
     call_id: CallId
     action: ExecAction
@@ -74,6 +79,7 @@ class LocalShellCall(StatusItem, tag="local_shell_call", kw_only=True):
 class LocalShellCallOutput(StatusItem, tag="local_shell_call_output", kw_only=True):
     """In the reference its `id` is the id of the call; clients send the call_id as with other outputs."""
 
+    prefix = "lsho"
     status: ItemStatus | None = None
     call_id: CallId | None = None
     output: LongText
@@ -86,6 +92,7 @@ class ShellAction(Wire):
 
 
 class ShellCall(StatusItem, tag="shell_call", kw_only=True):
+    prefix = "sh"
     status: ItemStatus | None = None
     call_id: CallId
     action: ShellAction
@@ -119,6 +126,7 @@ class CommandOutput(Wire):
 
 
 class ShellCallOutput(StatusItem, tag="shell_call_output", kw_only=True):
+    prefix = "sho"
     status: ItemStatus | None = None
     call_id: CallId
     output: list[CommandOutput]
@@ -148,6 +156,7 @@ PatchOperation = CreateFile | DeleteFile | UpdateFile
 
 
 class ApplyPatchCall(StatusItem, tag="apply_patch_call", kw_only=True):
+    prefix = "apc"
     status: Literal["in_progress", "completed"] | None = None
     call_id: CallId
     operation: PatchOperation
@@ -156,6 +165,7 @@ class ApplyPatchCall(StatusItem, tag="apply_patch_call", kw_only=True):
 
 
 class ApplyPatchCallOutput(StatusItem, tag="apply_patch_call_output", kw_only=True):
+    prefix = "apco"
     status: Literal["completed", "failed"] | None = None
     call_id: CallId
     output: Annotated[str, Meta(max_length=10_485_760)] | None = None
@@ -235,6 +245,7 @@ ComputerAction = Click | DoubleClick | Drag | Keypress | Move | TakeScreenshot |
 class ComputerCall(StatusItem, tag="computer_call", kw_only=True):
     """One `action` with the preview tool, `actions` in a batch with the newer one."""
 
+    prefix = "cu"
     status: ItemStatus | None = None
     call_id: CallId
     action: ComputerAction | None = None
@@ -243,6 +254,7 @@ class ComputerCall(StatusItem, tag="computer_call", kw_only=True):
 
 
 class ComputerCallOutput(StatusItem, tag="computer_call_output", kw_only=True):
+    prefix = "cuo"
     status: Literal["completed", "incomplete", "failed", "in_progress"] | None = None
     call_id: CallId
     output: ComputerScreenshot

@@ -6,6 +6,7 @@ here: it belongs to a transport, which adds it on the way out.
 
 from typing import Any, ClassVar
 
+from antiphon.protocol.client_items import CommandOutput
 from antiphon.protocol.content import Annotation, Logprob
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import Wire, shown_list
@@ -233,6 +234,99 @@ class CommandDelta(CommandEvent, tag="response.shell_call_command.delta"):
 
 class CommandDone(CommandEvent, tag="response.shell_call_command.done"):
     command: str
+
+
+# ---- calls that the server runs: how far they are ----------------------------------------------------
+
+
+class FileSearchInProgress(ItemEvent, tag="response.file_search_call.in_progress"):
+    pass
+
+
+class FileSearchSearching(ItemEvent, tag="response.file_search_call.searching"):
+    pass
+
+
+class FileSearchCompleted(ItemEvent, tag="response.file_search_call.completed"):
+    pass
+
+
+class WebSearchInProgress(ItemEvent, tag="response.web_search_call.in_progress"):
+    pass
+
+
+class WebSearchSearching(ItemEvent, tag="response.web_search_call.searching"):
+    pass
+
+
+class WebSearchCompleted(ItemEvent, tag="response.web_search_call.completed"):
+    pass
+
+
+class CodeInProgress(ItemEvent, tag="response.code_interpreter_call.in_progress"):
+    pass
+
+
+class CodeDelta(ItemEvent, tag="response.code_interpreter_call_code.delta"):
+    obfuscated = True
+    delta: str
+
+
+class CodeDone(ItemEvent, tag="response.code_interpreter_call_code.done"):
+    code: str
+
+
+class CodeInterpreting(ItemEvent, tag="response.code_interpreter_call.interpreting"):
+    pass
+
+
+class CodeCompleted(ItemEvent, tag="response.code_interpreter_call.completed"):
+    pass
+
+
+class ImageInProgress(ItemEvent, tag="response.image_generation_call.in_progress"):
+    pass
+
+
+class ImageGenerating(ItemEvent, tag="response.image_generation_call.generating"):
+    pass
+
+
+class PartialImage(ItemEvent, tag="response.image_generation_call.partial_image"):
+    """A picture that is not finished, base64."""
+
+    partial_image_index: int
+    partial_image_b64: str
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+
+
+class ImageCompleted(ItemEvent, tag="response.image_generation_call.completed"):
+    pass
+
+
+class PrintedText(Wire):
+    """A piece of what a command printed."""
+
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+class ShellOutputEvent(ItemEvent):
+    """Something happens to the output of a command. Commands are counted from 0."""
+
+    command_index: int
+
+
+class ShellOutputDelta(ShellOutputEvent, tag="response.shell_call_output_content.delta"):
+    delta: PrintedText
+
+
+class ShellOutputDone(ShellOutputEvent, tag="response.shell_call_output_content.done"):
+    output: list[CommandOutput]
+    """Of this command: one entry, as recorded. How several commands look was never recorded."""
 
 
 class McpListingInProgress(ItemEvent, tag="response.mcp_list_tools.in_progress"):

@@ -18,6 +18,7 @@ class FileSearchResult(Wire):
 
 
 class FileSearchCall(StatusItem, tag="file_search_call", kw_only=True):
+    prefix = "fs"
     status: Literal["in_progress", "searching", "completed", "incomplete", "failed"] | None = None
     queries: list[str]
     results: list[FileSearchResult] | None = shown(None)
@@ -43,6 +44,7 @@ class FindInPage(Wire, tag="find_in_page", tag_field="type"):
 
 
 class WebSearchCall(StatusItem, tag="web_search_call", kw_only=True):
+    prefix = "ws"
     status: Literal["in_progress", "searching", "completed", "failed", "incomplete"] | None = None
     action: Search | OpenPage | FindInPage | None = None
     """Known when the search is done (behaviours.md section 2)."""
@@ -63,10 +65,12 @@ class ToolSearchItem(StatusItem, kw_only=True):
 
 
 class ToolSearchCall(ToolSearchItem, tag="tool_search_call", kw_only=True):
+    prefix = "tsc"
     arguments: Any
 
 
 class ToolSearchOutput(ToolSearchItem, tag="tool_search_output", kw_only=True):
+    prefix = "tso"
     tools: list[Tool]
 
 
@@ -82,6 +86,7 @@ class Image(Wire, tag="image", tag_field="type"):
 
 
 class CodeInterpreterCall(StatusItem, tag="code_interpreter_call", kw_only=True):
+    prefix = "ci"
     status: Literal["in_progress", "completed", "incomplete", "interpreting", "failed"] | None = None
     container_id: str
     code: str | None = shown(None)
@@ -91,12 +96,14 @@ class CodeInterpreterCall(StatusItem, tag="code_interpreter_call", kw_only=True)
 class Program(Item, tag="program", kw_only=True):
     """A program of the model's that calls tools."""
 
+    prefix = "cm"
     call_id: CallId
     code: str
     fingerprint: str
 
 
 class ProgramOutput(StatusItem, tag="program_output", kw_only=True):
+    prefix = "cmo"
     status: Literal["completed", "incomplete"] | None = None
     call_id: CallId
     result: str
@@ -127,6 +134,7 @@ class SvgUsage(Wire):
 
 
 class ImageGenerationCall(StatusItem, tag="image_generation_call", kw_only=True):
+    prefix = "ig"
     status: Literal["in_progress", "completed", "generating", "failed"] | None = None
     result: str | None = shown(None)
     """base64"""
@@ -153,18 +161,21 @@ class ListedTool(Wire):
 
 
 class McpListTools(Item, tag="mcp_list_tools", kw_only=True):
+    prefix = "mcpl"
     server_label: str
     tools: list[ListedTool]
     error: str | None = None
 
 
 class McpApprovalRequest(Item, tag="mcp_approval_request", kw_only=True):
+    prefix = "mcpr"
     server_label: str
     name: str
     arguments: str
 
 
 class McpApprovalResponse(Item, tag="mcp_approval_response", kw_only=True):
+    prefix = "mcprr"
     approval_request_id: str
     approve: bool
     reason: str | None = None
@@ -185,6 +196,7 @@ class HttpError(Wire, tag="http_error", tag_field="type"):
 
 
 class McpCall(StatusItem, tag="mcp_call", kw_only=True):
+    prefix = "mcp"
     status: Literal["in_progress", "completed", "incomplete", "calling", "failed"] | None = None
     server_label: str
     name: str

@@ -8,44 +8,12 @@ digits (50 digits in all); the 32 digits after the run are random for each.
 import secrets
 import time
 
+from antiphon.protocol.items import INPUT_ITEMS
+
 TIME = 8
 RUN = 18
 LENGTH = 50
 CONVERSATION_LENGTH = 48
-
-# The prefix of each kind of object (behaviours.md section 4).
-ITEM_PREFIXES = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "web_search_call": "ws",
-    "file_search_call": "fs",
-    "code_interpreter_call": "ci",
-    "image_generation_call": "ig",
-    "mcp_call": "mcp",
-    "mcp_list_tools": "mcpl",
-    "mcp_approval_request": "mcpr",
-    "mcp_approval_response": "mcprr",
-    "additional_tools": "at",
-    "configuration_update": "cu",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "tool_search_call": "tsc",
-    "tool_search_output": "tso",
-    "compaction": "cmp",
-    "compaction_trigger": "cmpt",
-    "program": "cm",
-    "program_output": "cmo",
-    "shell_call": "sh",
-    "shell_call_output": "sho",
-    "apply_patch_call": "apc",
-    "apply_patch_call_output": "apco",
-    "local_shell_call": "lsh",
-    "local_shell_call_output": "lsho",
-    "computer_call": "cu",
-    "computer_call_output": "cuo",
-}
 
 
 def new_response_id() -> str:
@@ -74,7 +42,7 @@ def new_item_id(item_type: str, owner: str = "") -> str:
     """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
     run = owner.partition("_")[2][:RUN]
     digits = run + secrets.token_hex((LENGTH - RUN) // 2) if run else _digits(LENGTH)
-    return f"{ITEM_PREFIXES[item_type]}_{digits}"
+    return f"{INPUT_ITEMS[item_type].prefix}_{digits}"
 
 
 def _digits(length: int) -> str:

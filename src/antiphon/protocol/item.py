@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
-from typing import Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 from antiphon.protocol.wire import Wire
 
@@ -14,6 +14,9 @@ NewId = Callable[[str], str]
 
 class InputItem(Wire, tag_field="type"):
     """Anything that `input` may hold."""
+
+    prefix: ClassVar[str] = ""
+    """How ids of such items begin (behaviours.md section 4)."""
 
 
 class Item(InputItem, kw_only=True):

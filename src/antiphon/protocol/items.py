@@ -105,6 +105,7 @@ __all__ = [
 
 
 class InputMessage(StatusItem, tag="message", kw_only=True):
+    prefix = "msg"
     role: Literal["user", "system", "developer"]
     content: LongText | list[UserPart]
     status: ItemStatus | None = None
@@ -117,6 +118,7 @@ class InputMessage(StatusItem, tag="message", kw_only=True):
 
 
 class AssistantMessage(StatusItem, tag="message", kw_only=True):
+    prefix = "msg"
     role: Literal["assistant"] = shown("assistant")
     content: LongText | list[AssistantPart]
     phase: Literal["commentary", "final_answer"] | None = None
@@ -132,6 +134,7 @@ class AssistantMessage(StatusItem, tag="message", kw_only=True):
 class Reasoning(Item, tag="reasoning", kw_only=True):
     """Its status is normally not shown (behaviours.md section 2)."""
 
+    prefix = "rs"
     summary: list[SummaryText]
     content: list[ReasoningText] | None = None
     encrypted_content: str | None = None
@@ -154,6 +157,7 @@ MESSAGE_ROLES = tuple(_MESSAGES)
 class Compaction(Item, tag="compaction", kw_only=True):
     """What came before, in short, readable only to the server."""
 
+    prefix = "cmp"
     encrypted_content: Annotated[str, Meta(max_length=20_971_520)]
     created_by: str | None = None
 
@@ -161,6 +165,7 @@ class Compaction(Item, tag="compaction", kw_only=True):
 class AdditionalTools(Item, tag="additional_tools", kw_only=True):
     """More tools from this point of the input on."""
 
+    prefix = "at"
     role: Literal["developer"]
     tools: list[Tool]
 
@@ -181,6 +186,7 @@ class TextUpdate(Wire):
 class ConfigurationUpdate(Item, tag="configuration_update", kw_only=True):
     """Other settings from this point on."""
 
+    prefix = "cu"
     reasoning: ReasoningUpdate | None = None
     text: TextUpdate | None = None
 
@@ -188,6 +194,7 @@ class ConfigurationUpdate(Item, tag="configuration_update", kw_only=True):
 class CompactionTrigger(InputItem, tag="compaction_trigger"):
     """Asks for a compaction at this point of the input. Not kept."""
 
+    prefix = "cmpt"
     id: str | None = None
 
 

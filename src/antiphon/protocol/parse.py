@@ -17,9 +17,8 @@ from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
 from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.ids import ITEM_PREFIXES
 from antiphon.protocol.item import InputItem
-from antiphon.protocol.items import InputMessage, ItemReference, LocalShellCallOutput, decode_item
+from antiphon.protocol.items import InputMessage, LocalShellCallOutput, decode_item
 from antiphon.protocol.request import CreateResponse, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
@@ -218,10 +217,7 @@ def _refuse_id(item_id: str, prefix: str, path: str) -> None:
         raise error_messages.wrong_id_prefix(path, item_id, prefix)
 
 
-@cache
 def _prefix(kind: type[InputItem]) -> str:
     """How the ids of such items begin. A reference names an item of any type, and the output of a local
     shell call carries the id of its call."""
-    if kind in (ItemReference, LocalShellCallOutput):
-        return ""
-    return ITEM_PREFIXES.get(str(kind.__struct_config__.tag), "")
+    return "" if kind is LocalShellCallOutput else kind.prefix

@@ -1,7 +1,8 @@
-"""The items that a model itself writes, as they are told: messages, reasoning, function calls.
+"""The items that a model writes, while they are written: messages, reasoning, compactions, and what has a
+text that grows.
 
-Messages and reasoning consist of parts, and the parts of every kind are told alike: added, deltas, the
-whole, done. A `PartKind` names the events of a kind; `OpenParts` tells them.
+Messages and reasoning consist of parts, and the parts of every kind have the same events: added, deltas, the
+whole, done. A `PartKind` names the events of a kind; `OpenParts` emits them.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from msgspec.structs import replace
 
 from antiphon.protocol import events
-from antiphon.protocol.client_items import FunctionCall
+from antiphon.protocol.client_items import CommandOutput, ShellAction, ShellCall, ShellCallOutput
 from antiphon.protocol.content import (
     Annotation,
     Logprob,
@@ -21,40 +22,31 @@ from antiphon.protocol.content import (
     Refusal,
     SummaryText,
 )
-from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, Compaction, Reasoning
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-
-
-class Told(NamedTuple):
-    """An event of a part: its row in the table, and what makes it."""
-
-    row: str
-    event: Callable[..., Event]
+from antiphon.stream.built_item import Path
+from antiphon.stream.kinds import kind_of
+from antiphon.stream.machine import Machine, OpenItem
+from antiphon.stream.table import OPEN, State
 
 
 class PartKind(NamedTuple):
-    """How parts of a kind are told, and what they become."""
+    """The events of the parts of a kind, and what the parts become."""
 
     part: Callable[..., Any]
     member: str
     """The member of the part, and of the event `whole`, that holds the text."""
     counter: str
     """The member of each event that counts the parts of the item."""
-    added: Told
-    delta: Told
-    whole: Told
-    done: Told
-
-
-def _told(kind: type[Event]) -> Told:
-    return Told(event_type(kind), kind)
+    added: Callable[..., Event]
+    delta: Callable[..., Event]
+    whole: Callable[..., Event]
+    done: Callable[..., Event]
 
 
 def _content(part: type[Part], member: str, delta: type[Event], whole: type[Event]) -> PartKind:
-    added = Told(f"{event_type(events.PartAdded)}:{part.__struct_config__.tag}", events.PartAdded)
-    return PartKind(part, member, "content_index", added, _told(delta), _told(whole), _told(events.PartDone))
+    return PartKind(part, member, "content_index", events.PartAdded, delta, whole, events.PartDone)
 
 
 TEXT = _content(OutputText, "text", events.TextDelta, events.TextDone)
@@ -64,64 +56,57 @@ SUMMARY = PartKind(
     SummaryText,
     "text",
     "summary_index",
-    _told(events.SummaryPartAdded),
-    _told(events.SummaryTextDelta),
-    _told(events.SummaryTextDone),
-    _told(events.SummaryPartDone),
+    events.SummaryPartAdded,
+    events.SummaryTextDelta,
+    events.SummaryTextDone,
+    events.SummaryPartDone,
 )
-_ANNOTATION = _told(events.AnnotationAdded)
 
 
 class OpenParts(OpenItem):
     """An item made of parts. A new kind of content closes the part before it."""
 
-    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
-        super().__init__(machine, item, output_index)
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
+        super().__init__(machine, item, output_index, state)
         self._kind: PartKind | None = None
         self._place: dict[str, Any] = {}
         self._delta: Callable[..., Event] = events.TextDelta
-        """Makes the deltas of the part that is being told."""
+        """Makes the deltas of the part that is written."""
         self._text: list[str] = []
         self._extra: dict[str, list[Any]] = {}
         """What the part and its events carry besides text."""
         self._parts: dict[str, list[Any]] = {"content_index": [], "summary_index": []}
 
     def gather(self, kind: PartKind, delta: str, **members: Any) -> None:
-        """Tell a piece of a part of the given kind."""
+        """A piece of a part of the given kind."""
         if self._kind is not kind:
             self.begin(kind)
         self._text.append(delta)
-        self.step(kind.delta.row)
-        self.machine.emit(self._delta(delta=delta, **members))
+        self.emit(self._delta(delta=delta, **members))
 
     def begin(self, kind: PartKind) -> None:
         """End the part before, and begin one of the given kind."""
         self.end()
         self._kind = kind
-        self._place = {
-            "item_id": self.item_id,
-            "output_index": self.output_index,
-            kind.counter: len(self._parts[kind.counter]),
-        }
-        self._delta = partial(kind.delta.event, **self._place)
-        self._tell(kind.added, part=kind.part(**{kind.member: ""}))
+        self._place = {**self.place, kind.counter: len(self._parts[kind.counter])}
+        self._delta = partial(kind.delta, **self._place)
+        self.emit(kind.added(**self._place, part=kind.part(**{kind.member: ""})))
 
     def end(self) -> None:
-        """End the part that is being told, if there is one."""
+        """End the part that is written, if there is one."""
         kind = self._kind
         if kind is None:
             return
         text = "".join(self._text)
         part = kind.part(**{kind.member: text}, **self._extra)
         logprobs = {"logprobs": self._extra["logprobs"]} if kind is TEXT else {}
-        self._tell(kind.whole, **{kind.member: text}, **logprobs)
-        self._tell(kind.done, part=part)
+        self.emit(kind.whole(**self._place, **{kind.member: text}, **logprobs))
+        self.emit(kind.done(**self._place, part=part))
         self._parts[kind.counter].append(part)
         self._kind, self._text, self._extra = None, [], {}
 
-    def _tell(self, told: Told, **members: Any) -> None:
-        self.step(told.row)
-        self.machine.emit(told.event(**self._place, **members))
+    def settle(self) -> None:
+        self.end()
 
 
 class OpenMessage(OpenParts):
@@ -138,21 +123,20 @@ class OpenMessage(OpenParts):
             self.gather(TEXT, delta)
 
     def annotate(self, annotation: Annotation) -> None:
-        """Annotate the text told so far."""
+        """Annotate the text so far."""
         if self._kind is not TEXT:
             self._begin_text()
         annotations = self._extra["annotations"]
-        self._tell(_ANNOTATION, annotation_index=len(annotations), annotation=annotation)
+        place = {**self._place, "annotation_index": len(annotations)}
+        self.emit(events.AnnotationAdded(**place, annotation=annotation))
         annotations.append(annotation)
 
     def refusal(self, delta: str) -> None:
         """Words in which the model refuses."""
         self.gather(REFUSAL, delta)
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        self.end()
-        message = cast(AssistantMessage, self.item)
-        self.finish(replace(message, status=status, content=self._parts["content_index"]))
+    def built(self) -> Item:
+        return replace(cast(AssistantMessage, self.item), content=self._parts["content_index"])
 
     def _begin_text(self) -> None:
         self.begin(TEXT)
@@ -173,39 +157,106 @@ class OpenReasoning(OpenParts):
         """Words of the current part of the summary."""
         self.gather(SUMMARY, delta)
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        # The real API leaves `status` out of reasoning items (behaviours.md section 2).
-        self.end()
-        self.finish(
-            replace(
-                cast(Reasoning, self.item),
-                content=self._parts["content_index"] or None,
-                summary=self._parts["summary_index"],
-                encrypted_content=self.encrypted_content,
-            )
+    def built(self) -> Item:
+        return replace(
+            cast(Reasoning, self.item),
+            content=self._parts["content_index"] or None,
+            summary=self._parts["summary_index"],
+            encrypted_content=self.encrypted_content,
         )
 
 
-class OpenFunctionCall(OpenItem):
-    """A call of a function that the client runs."""
+class OpenText(OpenItem):
+    """An item with one member that grows: a call's arguments, input, code or diff, as its kind says."""
 
-    def __init__(self, machine: Machine, item: FunctionCall, output_index: int) -> None:
-        super().__init__(machine, item, output_index)
-        self._place: dict[str, Any] = {"item_id": self.item_id, "output_index": output_index}
-        self._delta = partial(events.ArgumentsDelta, **self._place)
-        self._arguments: list[str] = []
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
+        super().__init__(machine, item, output_index, state)
+        assert self.kind.text is not None, f"nothing of {self.kind.type} grows"
+        self._member = self.kind.text
+        self._delta: Callable[..., Event] = partial(self._member.delta, **self.place)
+        self._pieces: list[str] = []
+        self._whole: str | None = None
 
-    def arguments(self, delta: str) -> None:
-        """A piece of the arguments' JSON."""
-        self.step("response.function_call_arguments.delta")
-        self._arguments.append(delta)
-        self.machine.emit(self._delta(delta=delta))
+    def write(self, delta: str) -> None:
+        """A piece of the text."""
+        self._pieces.append(delta)
+        OpenItem.emit(self, self._delta(delta=delta))
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        arguments = "".join(self._arguments)
-        self.step("response.function_call_arguments.done")
-        self.machine.emit(events.ArgumentsDone(**self._place, arguments=arguments))
-        self.finish(replace(cast(FunctionCall, self.item), arguments=arguments, status=status))
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if type(event) is self._member.delta:
+            self._pieces.append(event.delta)  # type: ignore[attr-defined]
+        elif type(event) is self._member.done:
+            self._whole = "".join(self._pieces)
+
+    def end(self) -> None:
+        """The text is whole."""
+        if self._whole is None:
+            done: Callable[..., Event] = self._member.done
+            self._whole = "".join(self._pieces)
+            self.emit(done(**self.place, **{self._member.path[-1]: self._whole}))
+
+    def settle(self) -> None:
+        if not self.may_close:
+            self.end()
+
+    def built(self) -> Item:
+        if not self._pieces:
+            return self.item
+        return cast(Item, _with_member(self.item, self._member.path, "".join(self._pieces)))
+
+
+class OpenCommands(OpenItem):
+    """Commands of a shell, written one after another."""
+
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
+        super().__init__(machine, item, output_index, state)
+        self.action = ShellAction(commands=[])
+        """What is to be run; its limits are set before `close`."""
+        self._command: list[str] | None = None
+
+    def command(self, delta: str) -> None:
+        """A piece of the command that is written; the first piece begins it."""
+        if self._command is None:
+            self._command = []
+            self.emit(events.CommandAdded(**self._here, command=""))
+        if delta:
+            self._command.append(delta)
+            self.emit(events.CommandDelta(**self._here, delta=delta))
+
+    def end(self) -> None:
+        """The command is whole."""
+        if self._command is not None:
+            command = "".join(self._command)
+            self.emit(events.CommandDone(**self._here, command=command))
+            self.action.commands.append(command)
+            self._command = None
+
+    def settle(self) -> None:
+        self.end()
+
+    def built(self) -> Item:
+        return replace(cast(ShellCall, self.item), action=self.action)
+
+    @property
+    def _here(self) -> dict[str, int]:
+        return {"output_index": self.output_index, "command_index": len(self.action.commands)}
+
+
+class OpenOutputs(OpenItem):
+    """What the commands of a shell print, while they run."""
+
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
+        super().__init__(machine, item, output_index, state)
+        self._output: list[CommandOutput] = []
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if isinstance(event, events.ShellOutputDone):
+            self._output += event.output
+
+    def built(self) -> Item:
+        return replace(cast(ShellCallOutput, self.item), output=self._output)
 
 
 class OpenCompaction(OpenItem):
@@ -215,9 +266,31 @@ class OpenCompaction(OpenItem):
     """Set before `close`."""
 
     def compacting(self) -> None:
-        """Tell that the model is at it."""
-        self.step("response.compaction.compacting")
-        self.machine.emit(events.Compacting(item_id=self.item_id, output_index=self.output_index))
+        """The model is at it."""
+        self.emit(events.Compacting(**self.place))
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        self.finish(replace(cast(Compaction, self.item), encrypted_content=self.encrypted_content))
+    def built(self) -> Item:
+        return replace(cast(Compaction, self.item), encrypted_content=self.encrypted_content)
+
+
+def open_item(machine: Machine, item: Item) -> OpenItem:
+    """Add an item to the output, for who emits its events himself. The handle gathers what they build."""
+    if kind_of(item).text is not None:
+        return machine.open(OpenText, item)
+    return machine.open(_HANDLES.get(type(item), OpenItem), item)
+
+
+_HANDLES: dict[type[Item], type[OpenItem]] = {
+    AssistantMessage: OpenMessage,
+    Reasoning: OpenReasoning,
+    ShellCall: OpenCommands,
+    ShellCallOutput: OpenOutputs,
+    Compaction: OpenCompaction,
+}
+
+
+def _with_member(item: Any, path: Path, value: str) -> Any:
+    """A copy of the item that has a value at a place."""
+    name, deeper = path[0], path[1:]
+    held = _with_member(getattr(item, name), deeper, value) if deeper else value
+    return replace(item, **{name: held})

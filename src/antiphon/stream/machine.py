@@ -2,47 +2,53 @@
 
 Theory of operation
 -------------------
-A response is an append-only log of events. This machine does no I/O and has no clock: it is told what
+A response is an append-only log of events. This machine does no I/O and has no clock: it hears what
 happens, in verbs (`message`, `text`, `close`, …), and answers with events, which `drain` hands over.
 Everything that a client ever sees of a response is read from that log.
 
-Four rules say what a log may be; `table.py` holds them as rows, and `step` looks them up:
+Four rules say what a log may be; `table.py` and `kinds.py` hold them as rows:
 
 1.  The response has a state. It is created, perhaps queued, runs, and ends exactly once: completed,
-    incomplete, cancelled, or an `error` event followed by failed. Nothing is told after the end.
+    incomplete, cancelled, or an `error` event followed by failed. Nothing follows the end.
 2.  Items are opened only while it runs, each at the next `output_index`. Every opened item has a state
-    of its own, and its type's rows say which events may come in which order until it is closed.
+    of its own, and its kind's rows say which events may come in which order until it is closed.
 3.  It cannot end while an item is open. `complete` in such a state is our bug and raises; the other
-    ends close what is open first, as `incomplete`.
+    ends close what is open first, as its kind says of an item that was cut.
 4.  Every event takes the next `sequence_number`, counted from 0, whatever it speaks of.
 
-An event is a value: once told it never changes. So an item's deltas are gathered in its `OpenItem`, and
+There is no way to add an event but through a row: the verbs of the machine step the response, and
+`OpenItem.emit` steps the item by the class of the event. An illegal event raises `IllegalTransition` and
+leaves no trace: it is our bug, never the client's or the model's. The model's faults are the engine's to
+catch; it ends the response with `fail`.
+
+An event is a value: once emitted it never changes. So an item's deltas are gathered in its `OpenItem`, and
 closing it makes the finished item, which `item.done` and the terminal response both carry. Nobody who
 reads the log needs them: `fold.py` builds the same from the small events alone, and whoever runs the
 machine may ask it to, at any time (`verify` in the configuration, always on in our tests).
-
-An illegal verb raises `IllegalTransition` before anything is told: it is our bug, never the client's or
-the model's. The model's faults are the engine's to catch; it ends the response with `fail`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from msgspec.structs import replace
 
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, ResponseEvent
-from antiphon.protocol.item import Item, item_type
+from antiphon.protocol.item import Item
 from antiphon.protocol.response import IncompleteDetails, Response, ResponseError, Status, Usage
 from antiphon.stream import table
+from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
 
 IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
-ItemStatus = Literal["completed", "incomplete"]
 
 TIER = "default"
 """The service tier that every response ends with: there is only one (behaviours.md section 1.7)."""
 
+_ENDED = "The response ended"
+"""Why an item that was open at an early end is not finished."""
+
+_PART_ADDED = events.PartAdded
 Opened = TypeVar("Opened", bound="OpenItem")
 
 
@@ -57,7 +63,7 @@ class Machine:
         self._response = response
         self._state: State = table.NEW
         self._next = 0
-        self._told: list[Event] = []
+        self._events: list[Event] = []
         self._slots: list[Item | None] = []
         self._open: list[OpenItem] = []
         self._speaks = False
@@ -74,7 +80,7 @@ class Machine:
         speaks: bool = False,
     ) -> "Machine":
         """A machine that goes on where another stopped; `resume.py` knows where that was. An item that was
-        open is None until `resume.py` closes it."""
+        open is None until it is reopened and closed."""
         machine = cls(response, new_id)
         machine._state = state
         machine._next = sequence_number
@@ -95,37 +101,35 @@ class Machine:
         return replace(self._response, output=[item for item in self._slots if item is not None])
 
     def drain(self) -> list[Event]:
-        """The events told since the last call."""
-        told, self._told = self._told, []
-        return told
+        """The events since the last call."""
+        events, self._events = self._events, []
+        return events
 
     # ---- the response's own life ----
 
     def create(self) -> None:
-        """Tell `created`, and `queued` when the response waits for its turn."""
+        """It is there: `created`, and `queued` when the response waits for its turn."""
         self._announce(events.Created)
         if self._response.status == "queued":
             self._announce(events.Queued)
 
     def start(self) -> None:
-        """Tell that it runs, or that it goes on."""
+        """It runs, or goes on."""
         self._step("response.in_progress")
         self._response.status = "in_progress"
-        self.emit(events.InProgress(response=replace(self._response)))
+        self._append(events.InProgress(response=replace(self._response)))
 
     def complete(self, usage: Usage | None, now: int) -> None:
         """End well. Every item must be closed. `now`: seconds since the epoch."""
-        self._response.completed_at = now
-        self._end(events.Completed, "completed", usage)
+        self._end(events.Completed, "completed", usage, completed_at=now)
 
     def incomplete(self, reason: IncompleteReason, usage: Usage | None) -> None:
-        """End early, because of a limit. What is open is closed as incomplete."""
+        """End early, because of a limit. What is open is cut."""
         self._abandon()
-        self._response.incomplete_details = IncompleteDetails(reason=reason)
-        self._end(events.Incomplete, "incomplete", usage)
+        self._end(events.Incomplete, "incomplete", usage, incomplete_details=IncompleteDetails(reason=reason))
 
     def cancel(self, usage: Usage | None = None) -> None:
-        """End because somebody asked for it. What is open is closed as incomplete."""
+        """End because somebody asked for it. What is open is cut."""
         self._abandon()
         self._end(events.Cancelled, "cancelled", usage)
 
@@ -134,99 +138,143 @@ class Machine:
         self._abandon()
         self._step("error")
         detail = events.ErrorDetail(type=kind, code=error.code, message=error.message, param=None)
-        self.emit(events.Error(error=detail, code=error.code, message=error.message, param=None))
-        self._response.error = error
-        self._end(events.Failed, "failed", usage)
+        self._append(events.Error(error=detail, code=error.code, message=error.message, param=None))
+        self._end(events.Failed, "failed", usage, error=error)
 
     def speak(self, data: str, transcript: str = "") -> None:
-        """Tell a piece of sound (base64), and the words in it."""
+        """A piece of sound (base64), and the words in it."""
         self._speaks = True
         if data:
             self._step("response.audio.delta")
-            self.emit(events.AudioDelta(delta=data))
+            self._append(events.AudioDelta(delta=data))
         if transcript:
             self._step("response.audio.transcript.delta")
-            self.emit(events.TranscriptDelta(delta=transcript))
+            self._append(events.TranscriptDelta(delta=transcript))
 
     # ---- items ----
 
     def open(self, kind: type[Opened], item: Item) -> Opened:
-        """Add an item to the output, and give the handle that tells the rest of it."""
+        """Add an item to the output, and give the handle by which the rest of its events are emitted."""
         self._step("response.output_item.added")
         handle = kind(self, item, len(self._slots))
         self._slots.append(None)
         self._open.append(handle)
-        self.emit(events.ItemAdded(output_index=handle.output_index, item=item))
+        self._append(events.ItemAdded(output_index=handle.output_index, item=item))
         return handle
 
     def add(self, item: Item) -> None:
         """Add an item that is finished as it comes, such as an approval request."""
         self.open(OpenItem, item).finish(item)
 
-    def emit(self, event: Event) -> None:
-        """Append an event, whose place in the order has been checked."""
+    def reopen(self, output_index: int, item: Item, state: State) -> "OpenItem":
+        """The handle of an item that another machine left in a state of its kind's."""
+        handle = OpenItem(self, item, output_index, state)
+        self._open.append(handle)
+        return handle
+
+    def _append(self, event: Event) -> None:
+        """For an event whose place was checked: the verbs here and `OpenItem.emit` do."""
         event.sequence_number = self._next
         self._next += 1
-        self._told.append(event)
-
-    def close_at(self, output_index: int, item: Item) -> None:
-        """Tell that the item at this place is done, and what it became."""
-        self._slots[output_index] = item
-        self.emit(events.ItemDone(output_index=output_index, item=item))
+        self._events.append(event)
 
     def _close(self, handle: "OpenItem", item: Item) -> None:
         self._open.remove(handle)
-        self.close_at(handle.output_index, item)
+        self._slots[handle.output_index] = item
+        self._append(events.ItemDone(output_index=handle.output_index, item=item))
 
     def _abandon(self) -> None:
         for item in tuple(self._open):
-            item.close("incomplete")
+            item.cut(_ENDED)
 
     def _step(self, event: str) -> None:
         self._state = table.step(table.RESPONSE, self._state, event)
 
     def _announce(self, kind: type[ResponseEvent]) -> None:
         self._step(events.event_type(kind))
-        self.emit(kind(response=replace(self._response)))
+        self._append(kind(response=replace(self._response)))
 
-    def _end(self, kind: type[ResponseEvent], status: Status, usage: Usage | None) -> None:
+    def _end(self, kind: type[ResponseEvent], status: Status, usage: Usage | None, **members: Any) -> None:
         if self._open:
-            raise IllegalTransition(f"{status} may not be told while items are open")
+            raise IllegalTransition(f"{status} may not come while items are open")
+        table.step(table.RESPONSE, self._state, events.event_type(kind))
         if self._speaks and self._state == table.RUNNING:
             self._step("response.audio.done")
-            self.emit(events.AudioDone())
+            self._append(events.AudioDone())
             self._step("response.audio.transcript.done")
-            self.emit(events.TranscriptDone())
-        self._response.status = status
-        self._response.service_tier = TIER
-        self._response.usage = usage
-        self._response.output = list(self._slots)
+            self._append(events.TranscriptDone())
+        ending = {**members, "status": status, "service_tier": TIER, "usage": usage}
+        self._response = replace(self._response, **ending, output=list(self._slots))
         self._announce(kind)
 
 
 class OpenItem:
-    """An item of the output that is still being told. Subclasses know the verbs of their type."""
+    """An item of the output that is not finished. Subclasses know the verbs of their type."""
 
-    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, item: Item, output_index: int, state: State = table.OPEN) -> None:
+        self._machine = machine
         self.item = item
+        """As it was added."""
         self.item_id = item.id or ""
         self.output_index = output_index
-        self._rows = table.rows_of(item_type(item))
-        self._state: State = table.OPEN
+        self.kind = kind_of(item)
+        self._moves = self.kind.moves
+        self._state = state
 
-    def step(self, event: str) -> None:
-        """Enter the state that follows the event. Raises IllegalTransition."""
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where it stands, as its events say."""
+        return {"item_id": self.item_id, "output_index": self.output_index}
+
+    @property
+    def is_open(self) -> bool:
+        return self._state != table.CLOSED
+
+    @property
+    def may_close(self) -> bool:
+        return (self._state, events.ItemDone) in self._moves
+
+    def emit(self, event: Event) -> None:
+        """Append an event of the item. Raises IllegalTransition."""
+        key: Key = type(event)
+        if key is _PART_ADDED:
+            key = (_PART_ADDED, str(cast(events.PartAdded, event).part.__struct_config__.tag))
         try:
-            self._state = self._rows[self._state, event]
+            self._state = self._moves[self._state, key]
         except KeyError:
-            raise IllegalTransition(f"{event} may not be told in state {self._state}") from None
+            raise _illegal(key, self._state) from None
+        machine = self._machine  # as `Machine._append`, which every delta would have to call
+        event.sequence_number = machine._next
+        machine._next += 1
+        machine._events.append(event)
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        """Tell what is still to be told, then that the item is done."""
-        self.finish(self.item)
+    def close(self) -> None:
+        """Emit what is still to come, then that the item is done."""
+        self.settle()
+        item = self.built()
+        self.finish(replace(item, status="completed") if self.kind.has_status else item)
+
+    def cut(self, why: str) -> None:
+        """Nobody will finish it: close it as its kind says. `why`: the beginning of a sentence."""
+        self.settle()
+        self.finish(replace(self.built(), **self.kind.cut(why)))
 
     def finish(self, item: Item) -> None:
-        """Tell that the item is done, and what it became."""
-        self.step("response.output_item.done")
-        self.machine._close(self, item)
+        """It is done, and became this. Raises IllegalTransition."""
+        try:
+            self._state = self._moves[self._state, events.ItemDone]
+        except KeyError:
+            raise _illegal(events.ItemDone, self._state) from None
+        self._machine._close(self, item)
+
+    def settle(self) -> None:
+        """Emit what must come before it may be closed."""
+
+    def built(self) -> Item:
+        """The item with what its events have built."""
+        return self.item
+
+
+def _illegal(key: Key, state: State) -> IllegalTransition:
+    kind, part = key if isinstance(key, tuple) else (key, "")
+    return IllegalTransition(f"{events.event_type(kind)}{part and ':'}{part} may not come in state {state}")

@@ -6,12 +6,9 @@ schema has them in this order); from then on the client reads the diff as it is 
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
-
-from msgspec.structs import replace
+from typing import cast
 
 from antiphon.model import Function, Message
-from antiphon.protocol import events
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     ApplyPatchCallOutput,
@@ -20,11 +17,12 @@ from antiphon.protocol.client_items import (
     PatchOperation,
     UpdateFile,
 )
-from antiphon.protocol.item import Item
 from antiphon.protocol.tools import ApplyPatchTool
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import Executor, OpenCall, ToolContext
+from antiphon.stream.items import OpenText
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.function import refuse_programs
 from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import Piece
@@ -34,6 +32,8 @@ _WITH_DIFF: dict[str, type[CreateFile] | type[UpdateFile]] = {
     "create_file": CreateFile,
     "update_file": UpdateFile,
 }
+
+_MEMBERS = ("type", "path", "diff")
 
 _ABOUT = """Creates, changes or deletes one file.
 For create_file, the diff is the whole file, each line with '+' in front.
@@ -65,7 +65,7 @@ _FUNCTION = Function(
 )
 
 
-class ApplyPatch:
+class ApplyPatch(Tool):
     """A resolved `apply_patch` tool."""
 
     def __init__(self, tool: ApplyPatchTool, context: ToolContext) -> None:
@@ -74,105 +74,67 @@ class ApplyPatch:
     def functions(self) -> Sequence[Function]:
         return (_FUNCTION,)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
-
-    def buffers(self, name: str) -> bool:
-        return False
-
-    def check(self, name: str, arguments: str) -> str | None:
-        return None
-
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        return _PatchCall(machine, call_id)
+    def call(self, name: str, call_id: str) -> "PatchCall":
+        return PatchCall(name, call_id)
 
 
-class OpenPatchCall(OpenItem):
-    """A change, being told."""
+class PatchCall(WrittenCall):
+    """A call of it."""
 
-    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
-        super().__init__(machine, item, output_index)
-        self._place: dict[str, Any] = {"item_id": self.item_id, "output_index": output_index}
-        self._diff: list[str] = []
+    item: OpenText | None = None
 
-    def diff(self, delta: str) -> None:
-        """A piece of the diff. There is none when the file is deleted."""
-        self.step("response.apply_patch_call_operation_diff.delta")
-        self._diff.append(delta)
-        self.machine.emit(events.PatchDiffDelta(**self._place, delta=delta))
+    def __init__(self, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
+        self._whole: set[str] = set()
+        """The members that were read to their end."""
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        item = cast(ApplyPatchCall, self.item)
-        operation = item.operation
-        if not isinstance(operation, DeleteFile):
-            operation = replace(operation, diff="".join(self._diff))
-            self.step("response.apply_patch_call_operation_diff.done")
-            self.machine.emit(events.PatchDiffDone(**self._place, diff=operation.diff))
-        # A change knows no status `incomplete`: one that was cut short stays in progress for good.
-        shown = "completed" if status == "completed" else "in_progress"
-        self.finish(replace(item, operation=operation, status=shown))
-
-
-class _PatchCall(WrittenCall):
-    item: OpenPatchCall | None = None
-
-    def __init__(self, machine: Machine, call_id: str) -> None:
-        super().__init__()
-        self._machine = machine
-        self._call_id = call_id
-        self._read: dict[str, list[str]] = {"type": [], "path": [], "diff": []}
-        self._ended: set[str] = set()
-
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: Piece, machine: Machine) -> None:
         member = str(piece.path[0]) if len(piece.path) == 1 else ""
-        if member not in self._read:
-            return
-        self._read[member].append(piece.text)
         if piece.ended:
-            self._ended.add(member)
+            self._whole.add(member)
         if self.item is not None:
-            if member == "diff" and piece.text and self._text("type") in _WITH_DIFF:
-                self.item.diff(piece.text)
-        elif self._ended >= {"type", "path"} and self._read["diff"]:
-            self._open()
+            if member == "diff" and piece.text and self.text_at("type") in _WITH_DIFF:
+                self.item.write(piece.text)
+        elif self._whole >= {"type", "path"} and ("diff",) in self._texts:
+            self._open(machine)
 
     def fault(self, arguments: Arguments) -> str | None:
-        kind, path, diff = (arguments.get(member) for member in ("type", "path", "diff"))
+        kind, path, diff = (arguments.get(member) for member in _MEMBERS)
         if kind != "delete_file" and kind not in _WITH_DIFF:
             return "`type` must be 'create_file', 'update_file' or 'delete_file'."
         if not isinstance(path, str) or not path:
             return "`path` must name the file."
         if kind != "delete_file" and not isinstance(diff, str):
             return f"`diff` must have the change as text for {kind}."
-        if any(self._text(member) != (arguments.get(member) or "") for member in self._read):
+        if any(self.text_at(member) != (arguments.get(member) or "") for member in _MEMBERS):
             return "A member is there more than once."
         return None
 
-    def conclude(self, arguments: Arguments) -> None:
+    def conclude(self, machine: Machine) -> None:
         if self.item is None:
-            self._open()
-        cast(OpenPatchCall, self.item).close()
+            self._open(machine)
+        item = cast(OpenText, self.item)
+        if self.text_at("type") in _WITH_DIFF:
+            item.end()
+        item.close()
 
-    def _text(self, member: str) -> str:
-        return "".join(self._read[member])
-
-    def _open(self) -> None:
-        """Open the item, and tell what was read of the diff before."""
-        kind, path, diff = (self._text(member) for member in ("type", "path", "diff"))
+    def _open(self, machine: Machine) -> None:
+        """Add the item, with what was read of the diff before."""
+        kind, path, diff = (self.text_at(member) for member in _MEMBERS)
         if kind not in _WITH_DIFF and kind != "delete_file":
             return  # it is refused when it is whole
         operation: PatchOperation = (
             _WITH_DIFF[kind](path=path, diff="") if kind in _WITH_DIFF else DeleteFile(path=path)
         )
         item = ApplyPatchCall(
-            id=self._machine.new_id("apply_patch_call"),
-            call_id=self._call_id,
+            id=machine.new_id("apply_patch_call"),
+            call_id=self.id,
             operation=operation,
             status="in_progress",
         )
-        self.item = self._machine.open(OpenPatchCall, item)
+        self.item = machine.open(OpenText, item)
         if diff and kind in _WITH_DIFF:
-            self.item.diff(diff)
+            self.item.write(diff)
 
 
 def call_to_messages(item: ApplyPatchCall) -> Sequence[Message]:

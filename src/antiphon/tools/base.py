@@ -1,172 +1,129 @@
-"""What a tool is: everything about a tool type stands in its own file, behind this interface.
+"""What a tool is: everything about a tool type stands in its own file, behind these types.
 
-A tool shows itself to the model as functions, says which item a call becomes, and, when it is ours to run,
-runs it. How its past items read in a later turn is a function of the item alone (`recall_…`), since the
-tool may be gone by then.
+A tool shows itself to the model as functions. A call of one is one object, from the first piece of its
+arguments to its end: it says which item it becomes, and, when it is ours to run, runs. How past items of a
+tool read in a later turn is a function of the item alone (`registry.py`), since the tool may be gone by then.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
-from antiphon.mcp.base import Address
-from antiphon.mcp.pool import Pool
-from antiphon.model import Function, Message, Part
-from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
-from antiphon.protocol.tools import Tool as WireTool
-from antiphon.stream.machine import ItemStatus, Machine
+from antiphon.model import Function, Part
+from antiphon.protocol.item import Item
+from antiphon.stream.filters import TextFilter
+from antiphon.stream.machine import Machine, OpenItem
+from antiphon.tools.emitter import Emitter
 
+Write = Callable[[str], None]
 Executor = Literal["client", "server", "approval"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
 we ourselves (we run it and the model goes on), or the client's consent comes first."""
 
 
-class ToolResources(Struct, frozen=True, kw_only=True):
-    """What tools that we run ourselves work with. Made when the server starts."""
-
-    mcp: Pool | None = None
-    connectors: Mapping[str, Address] = {}
-    """Where the connectors are that the installation has set up."""
-    mcp_servers: Mapping[str, Address] = {}
-    """The installation's own MCP servers, by name."""
-
-
-class ToolContext(Struct, frozen=True, kw_only=True):
-    """What an entry of `tools` is offered with: where it stands, and what the request grants."""
-
-    place: str = "tools"
-    """Where the entry stands in the request, for faults."""
-    namespace: str | None = None
-    """The namespace that calls of it name."""
-    about: str = ""
-    """What its namespace is for; told to the model with the first function of it."""
-    checks_strict: bool = False
-    """Whether calls of strict functions are to be checked here, since nobody upstream holds the model to
-    their schemas."""
-    catalog: "Catalog | None" = None
-    """What can be searched for."""
-    resources: ToolResources = ToolResources()
-    project: str = ""
-    images: bool = True
-    """Whether the model reads images."""
-
-
-class Catalog(Protocol):
-    """The tools that are not offered before they are searched for."""
-
-    def listing(self) -> str:
-        """Their names, each with what it is for, as lines."""
-        ...
-
-    def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
-        """Those that fit names or descriptions. They are offered from now on."""
-        ...
-
-
-class InvalidCall(Exception):
-    """A call that turned out to be none before anything of it was told: the model is asked again."""
-
-
-class OpenCall(Protocol):
-    """A call that is being told."""
-
-    def arguments(self, delta: str) -> None:
-        """A piece of the call's JSON arguments, as the model writes them."""
-        ...
-
-    def close(self, status: ItemStatus = "completed") -> None:
-        """The call is whole. Raises InvalidCall when it is not valid and nothing of it was told yet,
-        UpstreamError when something was."""
-        ...
-
-
-class Tool(Protocol):
-    """One entry of `tools`, resolved."""
-
-    def functions(self) -> Sequence[Function]:
-        """The tool, as functions that any model can call."""
-        ...
-
-    def executor(self, name: str) -> Executor:
-        """Who acts on calls of the function `name`."""
-        ...
-
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        """The item that a call of the function becomes. It is added to the output as soon as enough of the
-        call is known."""
-        ...
-
-    def buffers(self, name: str) -> bool:
-        """Whether a call must be whole and checked before any of it is told."""
-        ...
-
-    def check(self, name: str, arguments: str) -> str | None:
-        """What is wrong with a call that is whole, in words for the model, which is asked again; None when
-        nothing is. Only calls that are held are checked."""
-        ...
-
-
 class ToolResult(Struct, frozen=True):
-    """How a call of ours ended. A call that failed has an outcome too: the model reads it and goes on."""
+    """How a call of ours ended. A call that failed has a result too: the model reads it and goes on."""
 
     parts: tuple[Part, ...]
     """What the model reads."""
-    item: object = None
-    """What the tool's own item needs to conclude."""
 
 
-class OpenServerCall(OpenCall, Protocol):
-    """A call that we run ourselves."""
+class ToolCall:
+    """A call of a function. Whoever writes the turn feeds it what the model writes, lets it emit when nothing
+    before it is open (`start`), and ends it when it is whole and valid."""
 
-    def conclude(self, result: ToolResult) -> None:
-        """Tell how it ended, and close the item. Its arguments were closed before."""
-        ...
+    executor: Executor = "client"
+    held = False
+    """Whether it must be whole and valid before any of it is emitted."""
+    item: OpenItem | None = None
+    """Its item, once it was added to the output."""
 
-
-@runtime_checkable
-class ServerTool(Protocol):
-    """A tool with calls that we run ourselves."""
-
-    async def run(self, name: str, arguments: str) -> ToolResult:
-        """Run a call. Whatever goes wrong in it is a ToolResult; nothing is raised but cancellation."""
-        ...
-
-
-class Source(Protocol):
-    """An entry of `tools` whose tools are known when somebody was asked: before the first turn, unless the
-    context has the answer already."""
+    def __init__(self, name: str, call_id: str) -> None:
+        self.name = name
+        """Of the function, as the model wrote it."""
+        self.id = call_id
+        self.ended = False
+        self._pieces: list[str] = []
+        self._machine: Machine | None = None
+        self._write: Write | None = None
 
     @property
-    def label(self) -> str:
-        """What its items and choices of it call it."""
-        ...
+    def arguments(self) -> str:
+        """All that it was fed."""
+        return "".join(self._pieces)
 
     @property
-    def known(self) -> bool:
-        """Whether it need not be asked any more."""
-        ...
+    def started(self) -> bool:
+        return self._machine is not None
 
-    def remember(self, listing: McpListTools) -> None:
-        """Take the tools from an item of the context."""
-        ...
+    def feed(self, delta: str) -> None:
+        """A piece of the arguments' JSON, as the model writes them."""
+        self._pieces.append(delta)
+        if write := self._write:
+            write(delta)
 
-    def begin(self, machine: Machine) -> None:
-        """Tell that it is asked."""
-        ...
+    def start(self, machine: Machine) -> None:
+        """From now on it may emit. What it was fed before is emitted at once."""
+        self._machine = machine
+        self._write = self.begin(machine)
+        if self._pieces and self._write is not None:
+            self._write(self.arguments)
 
-    async def ask(self) -> None:
-        """Ask, and tell what came of it. Nothing is raised but cancellation."""
-        ...
+    def end(self) -> None:
+        """It is whole and valid."""
+        assert self._machine is not None, "it was not started"
+        self.ended = True
+        self.conclude(self._machine)
 
-    def note(self) -> Sequence[Message]:
-        """What the model must know of how it went."""
-        ...
+    def validate(self) -> str | None:
+        """What is wrong with the call when it is whole, in words for the model, which is asked again; None
+        when nothing is."""
+        return None
 
-    def tools(self) -> Sequence[tuple[str, Tool]]:
-        """Its tools, each with its own name."""
-        ...
+    # ---- what a tool says ----
 
-    def approved(self, request: McpApprovalRequest) -> tuple[str, Tool]:
-        """A call that may be made now: the name of its function, and the tool that runs it."""
-        ...
+    def begin(self, machine: Machine) -> Write | None:
+        """It may emit now: add the item, if enough is known of it, and give what emits pieces of the
+        arguments; None: they are not emitted."""
+        return None
+
+    def conclude(self, machine: Machine) -> None:
+        """Emit what the whole call gives. A call of the client's closes its item."""
+
+
+class ServerCall(ToolCall, ABC):
+    """A call that we run."""
+
+    executor: Executor = "server"
+
+    @abstractmethod
+    async def run(self, emit: Emitter) -> ToolResult:
+        """Run it. It emits its own events, closes its item, and may add others. Whatever goes wrong is a
+        ToolResult; nothing is raised but cancellation. It may be running before it may emit: what it emits
+        then waits, and `item` is not there yet."""
+
+
+class Tool(ABC):
+    """One entry of `tools`, resolved, for one response."""
+
+    executor: Executor = "client"
+    unavailable: str | None = None
+    """Why nobody may require it, in words for the client; None: it can be required."""
+
+    @abstractmethod
+    def functions(self) -> Sequence[Function]:
+        """The tool, as functions that any model can call."""
+
+    @abstractmethod
+    def call(self, name: str, call_id: str) -> ToolCall:
+        """A call of one of its functions, by the name that the model used."""
+
+    def remember(self, item: Item) -> None:
+        """Take note of an item of the context that a call of such a tool became."""
+        return
+
+    def filter(self) -> TextFilter | None:
+        """What a text that the model begins now is read through: to annotate what it took from this tool."""
+        return None

@@ -1,67 +1,73 @@
-"""The two ways in which a call becomes an item of another type than function_call: while it is written, or
-when it is whole."""
+"""The ways in which a call becomes an item of another type than function_call: while it is written, or when
+it is whole."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
-from antiphon.protocol.errors import UpstreamError
-from antiphon.stream.machine import ItemStatus, OpenItem
-from antiphon.tools.base import InvalidCall
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import ToolCall
 from antiphon.tools.partial import Piece, StringReader, decode
 
 Arguments = dict[str, Any]
+Path = tuple[str | int, ...]
+"""Keys and indexes that lead to a value."""
 
 
-class WrittenCall(ABC):
-    """A call that is told while the model writes it. Its item is opened when the first text of it is there
-    that the client is told, so a call that is no good may still be refused before."""
+class WrittenCall(ToolCall, ABC):
+    """A call that is emitted while the model writes it. Its item is added when the first text of it is there
+    that the client gets, so a call that is no good may still be refused before."""
 
-    item: OpenItem | None = None
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
+    def __init__(self, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
         self._reader = StringReader()
+        self._texts: dict[Path, list[str]] = {}
 
-    def arguments(self, delta: str) -> None:
+    def feed(self, delta: str) -> None:
         self._pieces.append(delta)
         for piece in self._reader.feed(delta):
-            self.take(piece)
+            self._texts.setdefault(piece.path, []).append(piece.text)
+            if self._machine is not None:
+                self.take(piece, self._machine)
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        arguments = decode("".join(self._pieces))
-        fault = arguments if isinstance(arguments, str) else self.fault(arguments)
-        if fault is not None and self.item is None:
-            raise InvalidCall(fault)
-        if fault is not None:
-            raise UpstreamError(f"The model wrote a call that is not valid: {fault}")
-        assert isinstance(arguments, dict)
-        self.conclude(arguments)
+    def start(self, machine: Machine) -> None:
+        self._machine = machine
+        for piece in StringReader().feed(self.arguments):
+            self.take(piece, machine)
+
+    def validate(self) -> str | None:
+        arguments = decode(self.arguments)
+        return arguments if isinstance(arguments, str) else self.fault(arguments)
+
+    def text_at(self, *path: str | int) -> str:
+        """The text that was read at a place. It is that of several strings where a member is there more than
+        once."""
+        return "".join(self._texts.get(path, ()))
 
     @abstractmethod
-    def take(self, piece: Piece) -> None:
-        """Tell a piece of a string, if the client is told it."""
+    def take(self, piece: Piece, machine: Machine) -> None:
+        """Emit a piece of a string, if the client gets it."""
 
     @abstractmethod
     def fault(self, arguments: Arguments) -> str | None:
         """What is wrong with the whole, in words for the model."""
 
-    @abstractmethod
-    def conclude(self, arguments: Arguments) -> None:
-        """Close the item; open it before, if nothing did."""
 
+class WholeCall(ToolCall):
+    """A call of which nothing is emitted before it is whole and valid."""
 
-class WholeCall:
-    """A call of which nothing is told before it is whole and checked."""
+    held = True
 
-    def __init__(self, tell: Callable[[Arguments], None]) -> None:
-        self._tell = tell
-        self._pieces: list[str] = []
+    def validate(self) -> str | None:
+        arguments = decode(self.arguments)
+        return arguments if isinstance(arguments, str) else self.fault(arguments)
 
-    def arguments(self, delta: str) -> None:
-        self._pieces.append(delta)
+    def fault(self, arguments: Arguments) -> str | None:
+        """What is wrong with the whole, in words for the model."""
+        return None
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        arguments = decode("".join(self._pieces))
-        assert isinstance(arguments, dict), "the tool did not check its call"
-        self._tell(arguments)
+    @property
+    def decoded(self) -> Arguments:
+        """The arguments of a call that is valid."""
+        arguments = decode(self.arguments)
+        assert isinstance(arguments, dict), "it was not validated"
+        return arguments

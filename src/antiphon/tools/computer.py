@@ -7,21 +7,19 @@ of our own, so none is ever pending.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, get_args
 
 import msgspec
-from msgspec.structs import replace
 
 from antiphon.model import Function, Message
 from antiphon.protocol.client_items import ComputerAction, ComputerCall, ComputerCallOutput
 from antiphon.protocol.tools import ComputerTool, ComputerUsePreviewTool
 from antiphon.protocol.wire import JsonObject
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import Executor, OpenCall, ToolContext
+from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.messages import answered, called, screenshot
-from antiphon.tools.partial import decode
 
 NAME = "computer"
 
@@ -62,7 +60,7 @@ _ACTION: JsonObject = {
 }
 
 
-class Computer:
+class Computer(Tool):
     """A resolved `computer` or `computer_use_preview` tool."""
 
     def __init__(self, tool: ComputerTool | ComputerUsePreviewTool, context: ToolContext) -> None:
@@ -78,29 +76,39 @@ class Computer:
         schema = {"type": "object", "properties": {"actions": actions}, "required": ["actions"]}
         return (Function(NAME, _ABOUT + self._screen, schema),)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
+    def call(self, name: str, call_id: str) -> "ComputerUse":
+        return ComputerUse(name, call_id, self._preview)
 
-    def buffers(self, name: str) -> bool:
-        return True
+    def _batch(self) -> str:
+        return "The action, alone." if self._preview else "The actions, done one after another."
 
-    def check(self, name: str, arguments: str) -> str | None:
-        value = decode(arguments)
-        if isinstance(value, str):
-            return value
+
+class ComputerUse(WholeCall):
+    """A call of it. The preview takes one action."""
+
+    def __init__(self, name: str, call_id: str, preview: bool) -> None:
+        super().__init__(name, call_id)
+        self._preview = preview
+
+    def fault(self, arguments: Arguments) -> str | None:
         try:
-            count = len(_actions(value))
+            count = len(_actions(arguments))
         except msgspec.ValidationError as fault:
-            return f"The call of {name} is not valid: {fault}."
+            return f"The call of {self.name} is not valid: {fault}."
         if self._preview and count != 1:
             return "`actions` must have exactly one action."
         return None if count else "`actions` must have at least one action."
 
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        return WholeCall(partial(_tell, machine, call_id, self._preview))
-
-    def _batch(self) -> str:
-        return "The action, alone." if self._preview else "The actions, done one after another."
+    def conclude(self, machine: Machine) -> None:
+        actions = _actions(self.decoded)
+        item = ComputerCall(
+            id=machine.new_id("computer_call"),
+            call_id=self.id,
+            action=actions[0] if self._preview else None,
+            actions=None if self._preview else actions,
+            status="in_progress",
+        )
+        machine.open(OpenItem, item).close()
 
 
 def _actions(arguments: Arguments) -> list[ComputerAction]:
@@ -119,18 +127,6 @@ def _action(given: Any) -> ComputerAction:
     members = {name: value for name, value in given.items() if name in known and value is not None}
     action: ComputerAction = msgspec.convert(members, kind, strict=False)
     return action
-
-
-def _tell(machine: Machine, call_id: str, preview: bool, arguments: Arguments) -> None:
-    actions = _actions(arguments)
-    item = ComputerCall(
-        id=machine.new_id("computer_call"),
-        call_id=call_id,
-        action=actions[0] if preview else None,
-        actions=None if preview else actions,
-        status="in_progress",
-    )
-    machine.open(OpenItem, item).finish(replace(item, status="completed"))
 
 
 def call_to_messages(item: ComputerCall) -> Sequence[Message]:

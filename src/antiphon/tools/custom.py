@@ -6,118 +6,89 @@ language: nothing else reaches the client, and the model is asked again.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
-
-from msgspec.structs import replace
 
 from antiphon.model import Function, Grammar, Message
-from antiphon.protocol import events
 from antiphon.protocol.client_items import CustomToolCall, CustomToolCallOutput
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import Item
 from antiphon.protocol.tools import CustomTool, GrammarInput
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
+from antiphon.stream.items import OpenText
+from antiphon.stream.machine import Machine
 from antiphon.tools import grammar
-from antiphon.tools.base import Executor, OpenCall, ToolContext
+from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.function import refuse_programs
 from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
-from antiphon.tools.partial import Piece, decode
+from antiphon.tools.partial import Piece
 
 
-class ClientCustomTool:
+class ClientCustomTool(Tool):
     """A resolved `custom` tool."""
 
     def __init__(self, tool: CustomTool, context: ToolContext) -> None:
         refuse_programs(tool.allowed_callers, context)
-        self._wire = tool
-        self._context = context
-        self._grammar = tool.format if isinstance(tool.format, GrammarInput) else None
-        if self._grammar is not None:
-            _check_grammar(tool.name, self._grammar, context)
+        self.wire = tool
+        self.context = context
+        self.grammar = tool.format if isinstance(tool.format, GrammarInput) else None
+        if self.grammar is not None:
+            _check_grammar(tool.name, self.grammar, context)
 
     def functions(self) -> Sequence[Function]:
-        about = [part for part in (self._wire.description, self._context.about) if part]
-        if self._grammar is not None:
-            about.append(_told(self._grammar))
-        name = offered_name(self._wire.name, self._context.namespace)
-        return (Function(name, "\n\n".join(about), _PARAMETERS, grammar=_held_to(self._grammar)),)
+        about = [part for part in (self.wire.description, self.context.about) if part]
+        if self.grammar is not None:
+            about.append(_described(self.grammar))
+        name = offered_name(self.wire.name, self.context.namespace)
+        return (Function(name, "\n\n".join(about), _PARAMETERS, grammar=_held_to(self.grammar)),)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
-
-    def buffers(self, name: str) -> bool:
-        return self._grammar is not None
-
-    def check(self, name: str, arguments: str) -> str | None:
-        value = decode(arguments)
-        fault = value if isinstance(value, str) else _fault(value)
-        if fault is None and self._grammar is not None:
-            text = cast(Arguments, value)["input"]
-            fault = grammar.fault_of_text(self._grammar.syntax, self._grammar.definition, text)
-        return fault and f"The input of {name} is not valid. {fault}"
-
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        item = CustomToolCall(
-            id=machine.new_id("custom_tool_call"),
-            call_id=call_id,
-            name=self._wire.name,
-            namespace=self._context.namespace,
-            input="",
-            async_=self._wire.async_,
-            status="in_progress",
-        )
-        return _CustomCall(machine, item)
+    def call(self, name: str, call_id: str) -> "ClientCustomCall":
+        return ClientCustomCall(self, name, call_id)
 
 
-class OpenCustomCall(OpenItem):
-    """A call of a custom tool, being told."""
+class ClientCustomCall(WrittenCall):
+    """A call of it."""
 
-    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
-        super().__init__(machine, item, output_index)
-        self._place: dict[str, Any] = {"item_id": self.item_id, "output_index": output_index}
-        self._input: list[str] = []
+    item: OpenText | None = None
 
-    def input(self, delta: str) -> None:
-        """A piece of the input."""
-        self.step("response.custom_tool_call_input.delta")
-        self._input.append(delta)
-        self.machine.emit(events.CustomInputDelta(**self._place, delta=delta))
+    def __init__(self, tool: ClientCustomTool, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
+        self._tool = tool
+        self.held = tool.grammar is not None
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        text = "".join(self._input)
-        self.step("response.custom_tool_call_input.done")
-        self.machine.emit(events.CustomInputDone(**self._place, input=text))
-        self.finish(replace(cast(CustomToolCall, self.item), input=text, status=status))
+    def validate(self) -> str | None:
+        fault = super().validate()
+        form = self._tool.grammar
+        if form is None:
+            return fault
+        if fault is None:
+            fault = grammar.fault_of_text(form.syntax, form.definition, self.text_at("input"))
+        return fault and f"The input of {self.name} is not valid. {fault}"
 
-
-class _CustomCall(WrittenCall):
-    item: OpenCustomCall | None = None
-
-    def __init__(self, machine: Machine, call: CustomToolCall) -> None:
-        super().__init__()
-        self._machine = machine
-        self._call = call
-        self._told: list[str] = []
-
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: Piece, machine: Machine) -> None:
         if piece.path == ("input",) and piece.text:
-            self._told.append(piece.text)
-            self._opened().input(piece.text)
+            self._opened(machine).write(piece.text)
 
     def fault(self, arguments: Arguments) -> str | None:
-        fault = _fault(arguments)
-        if fault is None and arguments["input"] != "".join(self._told):
-            return "`input` is there more than once."
-        return fault
+        if not isinstance(arguments.get("input"), str):
+            return 'The arguments must be {"input": "..."}, with all of the input as one text.'
+        return None if arguments["input"] == self.text_at("input") else "`input` is there more than once."
 
-    def conclude(self, arguments: Arguments) -> None:
-        self._opened().close()
+    def conclude(self, machine: Machine) -> None:
+        self._opened(machine).close()
 
-    def _opened(self) -> OpenCustomCall:
+    def _opened(self, machine: Machine) -> OpenText:
         if self.item is None:
-            self.item = self._machine.open(OpenCustomCall, self._call)
+            wire = self._tool.wire
+            item = CustomToolCall(
+                id=machine.new_id("custom_tool_call"),
+                call_id=self.id,
+                name=wire.name,
+                namespace=self._tool.context.namespace,
+                input="",
+                async_=wire.async_,
+                status="in_progress",
+            )
+            self.item = machine.open(OpenText, item)
         return self.item
 
 
@@ -137,17 +108,11 @@ _PARAMETERS = {
 }
 
 
-def _fault(arguments: Arguments) -> str | None:
-    if not isinstance(arguments.get("input"), str):
-        return 'The arguments must be {"input": "..."}, with all of the input as one text.'
-    return None
-
-
 def _held_to(form: GrammarInput | None) -> Grammar | None:
     return Grammar(form.syntax, form.definition) if form else None
 
 
-def _told(form: GrammarInput) -> str:
+def _described(form: GrammarInput) -> str:
     if form.syntax == "regex":
         return f"The whole input must match this regular expression: {form.definition}"
     return f"The whole input must match this grammar (lark):\n{form.definition.strip()}"

@@ -3,7 +3,7 @@
 
 The arguments go to the client as the model writes them. When the function is strict and nobody upstream
 holds the model to its schema, they are held back until they are whole, checked, and the model is asked again
-for what does not fit. `strict: null` promises nothing and is told live.
+for what does not fit. `strict: null` promises nothing and goes out live.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import AllowedCallers, FunctionTool
 from antiphon.protocol.wire import JsonObject, encode
-from antiphon.stream.items import OpenFunctionCall
+from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import Executor, ToolContext
+from antiphon.tools.base import Tool, ToolCall, Write
+from antiphon.tools.context import ToolContext
 from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
 from antiphon.tools.partial import decode
@@ -24,48 +25,62 @@ from antiphon.tools.schema import Schema
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
-class ClientFunction:
+class ClientFunction(Tool):
     """A resolved `function` tool."""
 
     def __init__(self, tool: FunctionTool, context: ToolContext | None = None) -> None:
-        self._wire = tool
-        self._context = context or ToolContext()
-        refuse_programs(tool.allowed_callers, self._context)
+        self.wire = tool
+        self.context = context or ToolContext()
+        refuse_programs(tool.allowed_callers, self.context)
         self._function = Function(
-            name=offered_name(tool.name, self._context.namespace),
-            description=_described(tool, self._context),
+            name=offered_name(tool.name, self.context.namespace),
+            description=_described(tool, self.context),
             parameters=tool.parameters or _NO_PARAMETERS,
             strict=bool(tool.strict),
         )
-        self._schema = _schema(tool, self._context) if tool.strict and self._context.checks_strict else None
+        self.schema = _schema(tool, self.context) if tool.strict and self.context.checks_strict else None
 
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
+    def call(self, name: str, call_id: str) -> "ClientFunctionCall":
+        return ClientFunctionCall(self, name, call_id)
 
-    def buffers(self, name: str) -> bool:
-        return self._schema is not None
 
-    def check(self, name: str, arguments: str) -> str | None:
-        if self._schema is None:
+class ClientFunctionCall(ToolCall):
+    """A call of it."""
+
+    item: OpenText | None = None
+
+    def __init__(self, tool: ClientFunction, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
+        self._tool = tool
+        self.held = tool.schema is not None
+
+    def validate(self) -> str | None:
+        if self._tool.schema is None:
             return None
-        value = decode(arguments)
-        fault = value if isinstance(value, str) else self._schema.fault(value)
-        return fault and f"The call of {name} does not fit the function's schema: {fault}"
+        value = decode(self.arguments)
+        fault = value if isinstance(value, str) else self._tool.schema.fault(value)
+        return fault and f"The call of {self.name} does not fit the function's schema: {fault}"
 
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenFunctionCall:
+    def begin(self, machine: Machine) -> Write:
+        wire = self._tool.wire
         item = FunctionCall(
             id=machine.new_id("function_call"),
-            call_id=call_id,
-            name=self._wire.name,
-            namespace=self._context.namespace,
+            call_id=self.id,
+            name=wire.name,
+            namespace=self._tool.context.namespace,
             arguments="",
-            async_=self._wire.async_,
+            async_=wire.async_,
             status="in_progress",
         )
-        return machine.open(OpenFunctionCall, item)
+        self.item = machine.open(OpenText, item)
+        return self.item.write
+
+    def conclude(self, machine: Machine) -> None:
+        if self.item is not None:
+            self.item.close()
 
 
 def call_to_messages(item: FunctionCall) -> Sequence[Message]:

@@ -1,10 +1,9 @@
 """`local_shell`: one command on the client's machine, of older clients.
 
-The item has no events of its own, so nothing is lost by telling a call when it is whole and right.
+The item has no events of its own, so nothing is lost by emitting a call when it is whole and right.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -13,10 +12,10 @@ from antiphon.model import Function, Message
 from antiphon.protocol.client_items import ExecAction, LocalShellCall, LocalShellCallOutput
 from antiphon.protocol.tools import LocalShellTool
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import Executor, OpenCall, ToolContext
+from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.messages import answered, called
-from antiphon.tools.partial import decode
 
 NAME = "local_shell"
 
@@ -50,7 +49,7 @@ _FUNCTION = Function(
 )
 
 
-class LocalShell:
+class LocalShell(Tool):
     """A resolved `local_shell` tool."""
 
     def __init__(self, tool: LocalShellTool, context: ToolContext) -> None:
@@ -59,39 +58,33 @@ class LocalShell:
     def functions(self) -> Sequence[Function]:
         return (_FUNCTION,)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
+    def call(self, name: str, call_id: str) -> "LocalShellUse":
+        return LocalShellUse(name, call_id)
 
-    def buffers(self, name: str) -> bool:
-        return True
 
-    def check(self, name: str, arguments: str) -> str | None:
-        value = decode(arguments)
-        if isinstance(value, str):
-            return value
+class LocalShellUse(WholeCall):
+    """A call of it."""
+
+    def fault(self, arguments: Arguments) -> str | None:
         try:
-            return None if _action(value).command else "`command` must not be empty."
+            return None if _action(arguments).command else "`command` must not be empty."
         except msgspec.ValidationError as fault:
-            return f"The call of {name} is not valid: {fault}."
+            return f"The call of {self.name} is not valid: {fault}."
 
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        return WholeCall(partial(_tell, machine, call_id))
+    def conclude(self, machine: Machine) -> None:
+        item = LocalShellCall(
+            id=machine.new_id("local_shell_call"),
+            call_id=self.id,
+            action=ExecAction(command=[], env={}),
+            status="in_progress",
+        )
+        opened = machine.open(OpenItem, item)
+        opened.finish(replace(item, action=_action(self.decoded), status="completed"))
 
 
 def _action(arguments: Arguments) -> ExecAction:
     given = {name: value for name, value in arguments.items() if value is not None}
     return msgspec.convert({"env": {}, **given, "type": "exec"}, ExecAction, strict=False)
-
-
-def _tell(machine: Machine, call_id: str, arguments: Arguments) -> None:
-    item = LocalShellCall(
-        id=machine.new_id("local_shell_call"),
-        call_id=call_id,
-        action=ExecAction(command=[], env={}),
-        status="in_progress",
-    )
-    opened = machine.open(OpenItem, item)
-    opened.finish(replace(item, action=_action(arguments), status="completed"))
 
 
 def call_to_messages(item: LocalShellCall) -> Sequence[Message]:

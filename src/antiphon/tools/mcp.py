@@ -3,7 +3,7 @@
 Before the first turn each server is asked for its tools, unless the context holds its listing. The tools are
 offered as functions `label__name`. A call of one is made here, and the model goes on with what came of it;
 one that needs consent becomes an `mcp_approval_request` instead, and ends the response. With the consent the
-call is made first thing in the next response. Whatever a server does wrong, the model is told in words.
+call is made first thing in the next response. What a server does wrong, the model reads in words.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import msgspec
 
 from antiphon.mcp.base import Listed, McpError, Result
 from antiphon.model import Function, ImagePart, Message, Part, TextPart
+from antiphon.protocol import events
 from antiphon.protocol.hosted_items import (
     HttpError,
     ListedTool,
@@ -23,25 +24,35 @@ from antiphon.protocol.hosted_items import (
     McpProtocolError,
     McpToolExecutionError,
 )
+from antiphon.protocol.item import Item
 from antiphon.protocol.tools import McpApprovalFilter, McpTool, McpToolFilter
 from antiphon.protocol.wire import encode
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.stream.mcp import McpCallError, OpenMcpCall, OpenMcpListing
-from antiphon.tools.base import Executor, OpenCall, Tool, ToolContext, ToolResult
+from antiphon.stream.items import OpenText
+from antiphon.stream.machine import Machine
+from antiphon.stream.mcp import OpenMcpListing
+from antiphon.tools.base import ServerCall, Tool, ToolCall, ToolResult, Write
+from antiphon.tools.calls import WholeCall
+from antiphon.tools.context import ToolContext
+from antiphon.tools.emitter import Emitter
 from antiphon.tools.function import refuse_programs
 from antiphon.tools.mcp_address import address_of
 from antiphon.tools.messages import answered, called
 from antiphon.tools.names import safe_name
 from antiphon.tools.partial import decode
+from antiphon.tools.provider import ApprovedCall, ToolProvider
 from antiphon.tools.schema import Schema
+
+McpCallError = McpProtocolError | McpToolExecutionError | HttpError
 
 _LISTING = "mcp_list_tools"
 _INVALID_PARAMS = -32602
 _INTERRUPTED = "Error: the call was interrupted before its answer came. It may have taken effect, or not."
 
 
-class Server:
+class Server(ToolProvider):
     """A resolved `mcp` tool."""
+
+    kind = "mcp"
 
     def __init__(self, wire: McpTool, context: ToolContext) -> None:
         refuse_programs(wire.allowed_callers, context)
@@ -60,9 +71,11 @@ class Server:
     def known(self) -> bool:
         return self._listed is not None
 
-    def remember(self, listing: McpListTools) -> None:
-        if listing.error is None:
-            self._listed = [tool for tool in listing.tools if self._allows(tool)]
+    def remember(self, item: Item) -> bool:
+        if not isinstance(item, McpListTools) or item.server_label != self.label or item.error is not None:
+            return False
+        self._listed = [tool for tool in item.tools if self._allows(tool)]
+        return True
 
     def begin(self, machine: Machine) -> None:
         item = McpListTools(id=machine.new_id(_LISTING), server_label=self.label, tools=[])
@@ -89,10 +102,13 @@ class Server:
     def tools(self) -> Sequence[tuple[str, Tool]]:
         return [(tool.name, McpFunction(self, tool)) for tool in self._listed or ()]
 
-    def approved(self, request: McpApprovalRequest) -> tuple[str, Tool]:
-        listed = next((tool for tool in self._listed or () if tool.name == request.name), None)
-        tool = listed or ListedTool(name=request.name, input_schema={})
-        return function_name(self.label, request.name), McpFunction(self, tool, request.id)
+    def approved(self, call: ApprovedCall) -> "McpToolCall":
+        made = McpToolCall(self, call.name, function_name(self.label, call.name), call.request, call.request)
+        made.feed(call.arguments)
+        return made
+
+    def certified(self, request: McpApprovalRequest) -> Item:
+        return self._context.certify(request)
 
     def needs_approval(self, tool: ListedTool) -> bool:
         wanted = self.wire.require_approval
@@ -120,14 +136,13 @@ class Server:
         return allowed is None or tool.name in allowed
 
 
-class McpFunction:
-    """A tool of a server. `request` is the id of the request that was approved, if its call was."""
+class McpFunction(Tool):
+    """A tool of a server."""
 
-    def __init__(self, server: Server, tool: ListedTool, request: str | None = None) -> None:
+    def __init__(self, server: Server, tool: ListedTool) -> None:
         self._server = server
         self._tool = tool
-        self._request = request
-        self._asks = request is None and server.needs_approval(tool)
+        self.executor = "approval" if server.needs_approval(tool) else "server"
 
     def functions(self) -> Sequence[Function]:
         about = self._server.wire.server_description
@@ -140,88 +155,77 @@ class McpFunction:
             ),
         )
 
-    def executor(self, name: str) -> Executor:
-        return "approval" if self._asks else "server"
+    def call(self, name: str, call_id: str) -> ToolCall:
+        if self.executor == "approval":
+            return AskedCall(self._server, self._tool.name, name, call_id)
+        return McpToolCall(self._server, self._tool.name, name, call_id)
 
-    def buffers(self, name: str) -> bool:
-        return self._asks
 
-    def check(self, name: str, arguments: str) -> str | None:
-        """Nobody should be asked to approve what is no call."""
-        value = decode(arguments)
-        return value if isinstance(value, str) else None
+class McpToolCall(ServerCall):
+    """A call that is made. `request` is the id of the request for consent, if there was one."""
 
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        label, tool = self._server.label, self._tool.name
-        if self._asks:
-            return _AskedCall(machine, label, tool)
+    item: OpenText | None = None
+
+    def __init__(
+        self, server: Server, tool: str, name: str, call_id: str, request: str | None = None
+    ) -> None:
+        super().__init__(name, call_id)
+        self._server = server
+        self._tool = tool
+        self._request = request
+
+    def begin(self, machine: Machine) -> Write:
         item = McpCall(
             id=machine.new_id("mcp_call"),
-            server_label=label,
-            name=tool,
+            server_label=self._server.label,
+            name=self._tool,
             arguments="",
             approval_request_id=self._request,
             status="in_progress",
         )
-        handle = machine.open(OpenMcpCall, item)
-        handle.begin()
-        return _Call(handle)
+        self.item = machine.open(OpenText, item)
+        self.item.emit(events.McpCallInProgress(**self.item.place))
+        return self.item.write
 
-    async def run(self, name: str, arguments: str) -> ToolResult:
-        value = decode(arguments or "{}")
+    def conclude(self, machine: Machine) -> None:
+        if self.item is not None:
+            self.item.end()
+
+    async def run(self, emit: Emitter) -> ToolResult:
+        value = decode(self.arguments)
         if isinstance(value, str):
-            return _failed(McpProtocolError(code=_INVALID_PARAMS, message=value))
+            return await _failed(emit, McpProtocolError(code=_INVALID_PARAMS, message=value))
         try:
-            result = await self._server.call(self._tool.name, value)
+            result = await self._server.call(self._tool, value)
         except McpError as fault:
             kind = HttpError if fault.kind == "http" else McpProtocolError
-            return _failed(kind(code=fault.code, message=fault.message))
+            return await _failed(emit, kind(code=fault.code, message=fault.message))
         if result.failed:
-            return _failed(McpToolExecutionError(content=result.content))
+            return await _failed(emit, McpToolExecutionError(content=result.content))
         output = _output(result.content)
-        return ToolResult(_shown(output, self._server.reads_images), output)
+        await emit(events.McpCallCompleted)
+        await emit.done(status="completed", output=output)
+        return ToolResult(_shown(output, self._server.reads_images))
 
 
-class _Call:
-    """A call that is made."""
+class AskedCall(WholeCall):
+    """A call that waits for consent. Nobody should be asked to consent to what is no call."""
 
-    def __init__(self, handle: OpenMcpCall) -> None:
-        self._handle = handle
+    executor = "approval"
 
-    def arguments(self, delta: str) -> None:
-        self._handle.arguments(delta)
+    def __init__(self, server: Server, tool: str, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
+        self._server = server
+        self._tool = tool
 
-    def close(self, status: ItemStatus = "completed") -> None:
-        self._handle.close(status)
-
-    def conclude(self, result: ToolResult) -> None:
-        if isinstance(result.item, str):
-            self._handle.answered(result.item)
-        else:
-            error: Any = result.item
-            self._handle.failed(error)
-
-
-class _AskedCall:
-    """A call that waits for consent."""
-
-    def __init__(self, machine: Machine, label: str, name: str) -> None:
-        self._machine = machine
-        self._label = label
-        self._name = name
-        self._pieces: list[str] = []
-
-    def arguments(self, delta: str) -> None:
-        self._pieces.append(delta)
-
-    def close(self, status: ItemStatus = "completed") -> None:
-        item = McpApprovalRequest(
-            id=self._machine.new_id("mcp_approval_request"),
-            server_label=self._label,
-            name=self._name,
-            arguments="".join(self._pieces) or "{}",
+    def conclude(self, machine: Machine) -> None:
+        request = McpApprovalRequest(
+            id=machine.new_id("mcp_approval_request"),
+            server_label=self._server.label,
+            name=self._tool,
+            arguments=self.arguments or "{}",
         )
-        self._machine.open(OpenItem, item).finish(item)
+        machine.add(self._server.certified(request))
 
 
 # ---- names and schemas ------------------------------------------------------------------------------
@@ -267,8 +271,10 @@ def _reads_only(tool: ListedTool) -> bool:
 # ---- results ----------------------------------------------------------------------------------------
 
 
-def _failed(error: McpCallError) -> ToolResult:
-    return ToolResult((TextPart(_error_words(error)),), error)
+async def _failed(emit: Emitter, error: McpCallError) -> ToolResult:
+    await emit(events.McpCallFailed)
+    await emit.done(status="failed", error=error)
+    return ToolResult((TextPart(_error_words(error)),))
 
 
 def _error_words(error: McpCallError | str) -> str:
@@ -359,6 +365,11 @@ def call_to_messages(item: McpCall, images: bool = True) -> Sequence[Message]:
     return (called(call_id, name, item.arguments), answered(call_id, output))
 
 
+def call_to_messages_without_images(item: McpCall) -> Sequence[Message]:
+    """Images are named in words: they came unasked."""
+    return call_to_messages(item, images=False)
+
+
 def approval_request_to_messages(item: McpApprovalRequest) -> Sequence[Message]:
     return (called(item.id or "", function_name(item.server_label, item.name), item.arguments),)
 
@@ -372,7 +383,7 @@ def approval_response_to_messages(item: McpApprovalResponse) -> Sequence[Message
 
 
 def _no_listing(item_id: str, label: str, error: str) -> Sequence[Message]:
-    """The model is told as of a call: any model that was trained on functions can read it."""
+    """As a call and its result: any model that was trained on functions can read that."""
     return (
         called(item_id, _LISTING, {"server_label": label}),
         answered(item_id, f"Error: the tools of the MCP server '{label}' are not there. {error}"),

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from antiphon.mcp.base import Address, Configured, Remote
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import REDACTED, McpTool
-from antiphon.tools.base import ToolContext
+from antiphon.tools.context import ToolContext
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

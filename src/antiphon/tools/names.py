@@ -13,20 +13,20 @@ _DIGITS = 8
 
 
 def offered_name(name: str, namespace: str | None = None) -> str:
-    """`name`, or `namespace__name`; shortened to what upstreams take, with digits that tell long names
-    apart. A namespace of the same name as its function is that of a function which was searched for
+    """`name`, or `namespace__name`; shortened to what upstreams take, with digits that keep long
+    names apart. A namespace of the same name as its function is that of a function which was searched for
     (see `tool_search`): it stands by itself."""
     whole = f"{namespace}__{name}" if namespace and namespace != name else name
-    return whole if len(whole) <= LONGEST else _told_apart(whole, whole)
+    return whole if len(whole) <= LONGEST else _kept_apart(whole, whole)
 
 
 def safe_name(name: str, namespace: str) -> str:
     """The same for names that others gave: what upstreams do not take in a name is replaced."""
     whole = f"{namespace}__{name}"
     plain = re.sub(r"[^a-zA-Z0-9_-]", "_", whole)
-    return whole if plain == whole and len(whole) <= LONGEST else _told_apart(plain, whole)
+    return whole if plain == whole and len(whole) <= LONGEST else _kept_apart(plain, whole)
 
 
-def _told_apart(short: str, whole: str) -> str:
+def _kept_apart(short: str, whole: str) -> str:
     digits = sha256(whole.encode()).hexdigest()[:_DIGITS]
     return f"{short[: LONGEST - _DIGITS - 1]}_{digits}"

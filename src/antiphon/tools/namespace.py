@@ -1,7 +1,7 @@
 """`namespace`: a named group of functions and custom tools.
 
 Its members are offered as functions of their own (`names.offered_name`); their calls carry the name of the
-group. What the group is for is told with its first member.
+group. What the group is for stands with its first member.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
-from antiphon.tools.base import ToolContext
+from antiphon.tools.context import ToolContext
 
 
 def members(

@@ -1,11 +1,15 @@
-"""Which file serves which tool type and which item type: the one place where a new tool is named."""
+"""Which file serves which tool type and which item type: the one place where a new tool is named.
 
-from collections.abc import Callable, Sequence
+A row says all of it: the types of `tools` that the tool serves, what resolves an entry (or who must be asked
+for its tools first), and how past items of it read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from antiphon.model import Message
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import (
     ApplyPatchTool,
@@ -43,80 +47,160 @@ from antiphon.tools import (
     unsupported,
     web_search,
 )
-from antiphon.tools.base import Source, Tool, ToolContext
+from antiphon.tools.base import Tool
+from antiphon.tools.context import ToolContext
+from antiphon.tools.provider import ToolProvider
 
-_RESOLVERS: dict[type[BaseTool], Callable[[Any, ToolContext], Tool]] = {
-    FunctionTool: function.ClientFunction,
-    CustomTool: custom.ClientCustomTool,
-    ApplyPatchTool: apply_patch.ApplyPatch,
-    ShellTool: shell.ClientShell,
-    LocalShellTool: local_shell.LocalShell,
-    ComputerTool: computer.Computer,
-    ComputerUsePreviewTool: computer.Computer,
-    ToolSearchTool: tool_search.resolve,
-    WebSearchTool: web_search.resolve,
-    WebSearch20250826Tool: web_search.resolve,
-    WebSearchPreviewTool: unsupported.unsupported(unsupported.WEB_SEARCH),
-    WebSearchPreview20250311Tool: unsupported.unsupported(unsupported.WEB_SEARCH),
-    FileSearchTool: unsupported.unsupported(unsupported.FILE_SEARCH),
-    CodeInterpreterTool: unsupported.unsupported(unsupported.CODE_INTERPRETER),
-    ImageGenerationTool: unsupported.unsupported(unsupported.IMAGE_GENERATION),
-}
-
-_SOURCES: dict[type[BaseTool], Callable[[Any, ToolContext], Source]] = {McpTool: mcp.Server}
-
-_TO_MESSAGES: dict[str, Callable[[Any], Sequence[Message]]] = {
-    "function_call": function.call_to_messages,
-    "function_call_output": function.output_to_messages,
-    "custom_tool_call": custom.call_to_messages,
-    "custom_tool_call_output": custom.output_to_messages,
-    "local_shell_call": local_shell.call_to_messages,
-    "local_shell_call_output": local_shell.output_to_messages,
-    "shell_call": shell.call_to_messages,
-    "shell_call_output": shell.output_to_messages,
-    "apply_patch_call": apply_patch.call_to_messages,
-    "apply_patch_call_output": apply_patch.output_to_messages,
-    "computer_call": computer.call_to_messages,
-    "computer_call_output": computer.output_to_messages,
-    "tool_search_call": tool_search.call_to_messages,
-    "tool_search_output": tool_search.output_to_messages,
-    "mcp_list_tools": mcp.listing_to_messages,
-    "mcp_call": mcp.call_to_messages,
-    "mcp_approval_request": mcp.approval_request_to_messages,
-    "mcp_approval_response": mcp.approval_response_to_messages,
-    "web_search_call": web_search.call_to_messages,
-    "file_search_call": file_search.call_to_messages,
-    "code_interpreter_call": code_interpreter.call_to_messages,
-    "image_generation_call": image_generation.call_to_messages,
-    "program": program.call_to_messages,
-    "program_output": program.output_to_messages,
-}
+Resolve = Callable[[Any, ToolContext], Tool]
+Provide = Callable[[Any, ToolContext], ToolProvider]
+Read = Callable[[Any], Sequence[Message]]
 
 
-def resolve(wire: WireTool, context: ToolContext) -> Tool:
-    """The tool behind an entry of `tools`. Raises InvalidRequest for a type that nobody serves yet."""
-    resolver = _RESOLVERS.get(type(wire))
-    if resolver is None:
-        raise InvalidRequest(
-            f"Tools of type '{wire.__struct_config__.tag}' are not supported by this server yet.",
-            param=f"{context.place}.type",
-            code="unsupported_value",
-        )
-    return resolver(wire, context)
+@dataclass(frozen=True)
+class ToolRow:
+    """What there is to know of a tool."""
+
+    wire: Sequence[type[BaseTool]] = ()
+    """The types of `tools` that it serves."""
+    resolve: Resolve | None = None
+    """Makes the tool behind an entry."""
+    provide: Provide | None = None
+    """Makes who must be asked for the tools behind an entry."""
+    reads: Mapping[str, Read] = field(default_factory=dict)
+    """How its past items read, by their types."""
+    reads_without_images: Mapping[str, Read] = field(default_factory=dict)
+    """The same where it differs for a model that reads no images."""
 
 
-def source(wire: WireTool, context: ToolContext) -> Source | None:
-    """What must be asked for the tools behind an entry of `tools`; None: they are known."""
-    maker = _SOURCES.get(type(wire))
-    return maker(wire, context) if maker else None
+ROWS: Sequence[ToolRow] = (
+    ToolRow(
+        (FunctionTool,),
+        function.ClientFunction,
+        reads={
+            "function_call": function.call_to_messages,
+            "function_call_output": function.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (CustomTool,),
+        custom.ClientCustomTool,
+        reads={
+            "custom_tool_call": custom.call_to_messages,
+            "custom_tool_call_output": custom.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (ApplyPatchTool,),
+        apply_patch.ApplyPatch,
+        reads={
+            "apply_patch_call": apply_patch.call_to_messages,
+            "apply_patch_call_output": apply_patch.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (ShellTool,),
+        shell.ClientShell,
+        reads={"shell_call": shell.call_to_messages, "shell_call_output": shell.output_to_messages},
+    ),
+    ToolRow(
+        (LocalShellTool,),
+        local_shell.LocalShell,
+        reads={
+            "local_shell_call": local_shell.call_to_messages,
+            "local_shell_call_output": local_shell.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (ComputerTool, ComputerUsePreviewTool),
+        computer.Computer,
+        reads={
+            "computer_call": computer.call_to_messages,
+            "computer_call_output": computer.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (ToolSearchTool,),
+        tool_search.resolve,
+        reads={
+            "tool_search_call": tool_search.call_to_messages,
+            "tool_search_output": tool_search.output_to_messages,
+        },
+    ),
+    ToolRow(
+        (McpTool,),
+        provide=mcp.Server,
+        reads={
+            "mcp_list_tools": mcp.listing_to_messages,
+            "mcp_call": mcp.call_to_messages,
+            "mcp_approval_request": mcp.approval_request_to_messages,
+            "mcp_approval_response": mcp.approval_response_to_messages,
+        },
+        reads_without_images={"mcp_call": mcp.call_to_messages_without_images},
+    ),
+    ToolRow(
+        (WebSearchTool, WebSearch20250826Tool, WebSearchPreviewTool, WebSearchPreview20250311Tool),
+        web_search.resolve,
+        reads={"web_search_call": web_search.call_to_messages},
+    ),
+    ToolRow(
+        (FileSearchTool,),
+        unsupported.unsupported(unsupported.FILE_SEARCH),
+        reads={"file_search_call": file_search.call_to_messages},
+    ),
+    ToolRow(
+        (CodeInterpreterTool,),
+        unsupported.unsupported(unsupported.CODE_INTERPRETER),
+        reads={"code_interpreter_call": code_interpreter.call_to_messages},
+    ),
+    ToolRow(
+        (ImageGenerationTool,),
+        unsupported.unsupported(unsupported.IMAGE_GENERATION),
+        reads={"image_generation_call": image_generation.call_to_messages},
+    ),
+    ToolRow(reads={"program": program.call_to_messages, "program_output": program.output_to_messages}),
+)
 
 
-def to_messages(item: Item) -> Sequence[Message] | None:
-    """A past item of a tool as messages; None: no tool serves items of its type."""
-    recalled = _TO_MESSAGES.get(item_type(item))
-    return recalled(item) if recalled else None
+class Registry:
+    """Finds the row of a tool and of an item. Of two rows for one type the later counts."""
+
+    def __init__(self, rows: Sequence[ToolRow]) -> None:
+        self._by_wire: dict[type[BaseTool], ToolRow] = {}
+        self._reads: dict[str, Read] = {}
+        self._reads_without_images: dict[str, Read] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: ToolRow) -> None:
+        self._by_wire |= dict.fromkeys(row.wire, row)
+        self._reads |= row.reads
+        self._reads_without_images |= {**row.reads, **row.reads_without_images}
+
+    def row(self, wire: WireTool, context: ToolContext) -> ToolRow:
+        """The row of an entry of `tools`. Raises InvalidRequest for a type that nobody serves yet."""
+        row = self._by_wire.get(type(wire))
+        if row is None:
+            raise InvalidRequest(
+                f"Tools of type '{wire.__struct_config__.tag}' are not supported by this server yet.",
+                param=f"{context.place}.type",
+                code="unsupported_value",
+            )
+        return row
+
+    def provider(self, wire: WireTool, context: ToolContext) -> ToolProvider | None:
+        """Who must be asked for the tools behind an entry of `tools`; None: they are known."""
+        row = self._by_wire.get(type(wire))
+        return row.provide(wire, context) if row is not None and row.provide is not None else None
+
+    def to_messages(self, item: Item) -> Sequence[Message] | None:
+        """A past item of a tool as messages; None: no tool serves items of its type."""
+        read = self._reads.get(item_type(item))
+        return read(item) if read else None
+
+    def to_messages_without_images(self, item: Item) -> Sequence[Message] | None:
+        """The same for a model that reads none."""
+        read = self._reads_without_images.get(item_type(item))
+        return read(item) if read else None
 
 
-def to_messages_without_images(item: Item) -> Sequence[Message] | None:
-    """The same for a model that reads none. Of a server's images it is told in words: they came unasked."""
-    return mcp.call_to_messages(item, images=False) if isinstance(item, McpCall) else to_messages(item)
+REGISTRY = Registry(ROWS)

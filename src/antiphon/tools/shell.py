@@ -7,20 +7,18 @@ Without an environment, or in a local one, the client runs the commands and answ
 from collections.abc import Sequence
 from typing import Any, cast
 
-from msgspec.structs import replace
-
 from antiphon.model import Function, Message
-from antiphon.protocol import events
 from antiphon.protocol.client_items import CommandOutput, ExitOutcome, ShellAction, ShellCall, ShellCallOutput
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import Item
 from antiphon.protocol.tools import LocalEnvironment, LocalSkill, ShellTool
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import Executor, OpenCall, ToolContext
+from antiphon.stream.items import OpenCommands
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.function import refuse_programs
 from antiphon.tools.messages import answered, called
-from antiphon.tools.partial import Piece
+from antiphon.tools.partial import Piece, decode
 
 NAME = "shell"
 
@@ -45,7 +43,7 @@ _PARAMETERS = {
 }
 
 
-class ClientShell:
+class ClientShell(Tool):
     """A resolved `shell` tool whose commands the client runs."""
 
     def __init__(self, tool: ShellTool, context: ToolContext) -> None:
@@ -63,78 +61,24 @@ class ClientShell:
     def functions(self) -> Sequence[Function]:
         return (Function(NAME, _ABOUT + _skills(self._skills), _PARAMETERS),)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
-
-    def buffers(self, name: str) -> bool:
-        return False
-
-    def check(self, name: str, arguments: str) -> str | None:
-        return None
-
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        item = ShellCall(
-            id=machine.new_id("shell_call"),
-            call_id=call_id,
-            action=ShellAction(commands=[]),
-            environment=LocalEnvironment() if self._local else None,
-            status="in_progress",
-        )
-        return _ShellCall(machine, item)
+    def call(self, name: str, call_id: str) -> "ClientShellCall":
+        return ClientShellCall(name, call_id, LocalEnvironment() if self._local else None)
 
 
-class OpenShellCall(OpenItem):
-    """Commands, being told one after another."""
+class ClientShellCall(WrittenCall):
+    """A call of it."""
 
-    def __init__(self, machine: Machine, item: Item, output_index: int) -> None:
-        super().__init__(machine, item, output_index)
-        self.action = ShellAction(commands=[])
-        """What the client will run; its limits are set before `close`."""
-        self._command: list[str] | None = None
+    item: OpenCommands | None = None
 
-    def command(self, delta: str) -> None:
-        """A piece of the command that is being told; the first piece begins it."""
-        if self._command is None:
-            self._command = []
-            self._tell(events.CommandAdded, command="")
-        if delta:
-            self._command.append(delta)
-            self._tell(events.CommandDelta, delta=delta)
+    def __init__(self, name: str, call_id: str, environment: LocalEnvironment | None) -> None:
+        super().__init__(name, call_id)
+        self._environment = environment
 
-    def end(self) -> None:
-        """The command is whole."""
-        if self._command is not None:
-            command = "".join(self._command)
-            self._tell(events.CommandDone, command=command)
-            self.action.commands.append(command)
-            self._command = None
-
-    def close(self, status: ItemStatus = "completed") -> None:
-        self.end()
-        self.finish(replace(cast(ShellCall, self.item), action=self.action, status=status))
-
-    def _tell(self, kind: type[events.CommandEvent], **members: Any) -> None:
-        self.step(events.event_type(kind))
-        place: dict[str, Any] = {
-            "output_index": self.output_index,
-            "command_index": len(self.action.commands),
-        }
-        self.machine.emit(kind(**place, **members))
-
-
-class _ShellCall(WrittenCall):
-    item: OpenShellCall | None = None
-
-    def __init__(self, machine: Machine, call: ShellCall) -> None:
-        super().__init__()
-        self._machine = machine
-        self._call = call
-
-    def take(self, piece: Piece) -> None:
-        if len(piece.path) != 2 or piece.path[0] != "commands":
+    def take(self, piece: Piece, machine: Machine) -> None:
+        if not _is_command(piece.path):
             return
         if self.item is None:
-            self.item = self._machine.open(OpenShellCall, self._call)
+            self.item = self._open(machine)
         self.item.command(piece.text)
         if piece.ended:
             self.item.end()
@@ -143,15 +87,30 @@ class _ShellCall(WrittenCall):
         commands = arguments.get("commands")
         if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
             return "`commands` must be a list of at least one command, each a text."
-        if self.item is None or self.item.action.commands != commands:
+        if [self.text_at(*path) for path in self._texts if _is_command(path)] != commands:
             return "`commands` is there more than once."
         return None
 
-    def conclude(self, arguments: Arguments) -> None:
-        item = cast(OpenShellCall, self.item)
+    def conclude(self, machine: Machine) -> None:
+        arguments = cast(Arguments, decode(self.arguments))
+        item = cast(OpenCommands, self.item)
         item.action.timeout_ms = _limit(arguments.get("timeout_ms"))
         item.action.max_output_length = _limit(arguments.get("max_output_length"))
         item.close()
+
+    def _open(self, machine: Machine) -> OpenCommands:
+        item = ShellCall(
+            id=machine.new_id("shell_call"),
+            call_id=self.id,
+            action=ShellAction(commands=[]),
+            environment=self._environment,
+            status="in_progress",
+        )
+        return machine.open(OpenCommands, item)
+
+
+def _is_command(path: Sequence[str | int]) -> bool:
+    return len(path) == 2 and path[0] == "commands"
 
 
 def _limit(value: Any) -> int | None:

@@ -9,8 +9,6 @@ namespace; clients send that back, and know such a call by it. So it is here.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -19,11 +17,12 @@ from antiphon.protocol.hosted_items import ToolSearchCall, ToolSearchOutput
 from antiphon.protocol.tools import CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.machine import Machine, OpenItem
-from antiphon.tools.base import Catalog, Executor, OpenCall, Tool, ToolContext, ToolResult
+from antiphon.tools.base import ServerCall, Tool, ToolResult
 from antiphon.tools.calls import Arguments, WholeCall
+from antiphon.tools.context import Catalog, ToolContext
+from antiphon.tools.emitter import Emitter
 from antiphon.tools.messages import answered, called
 from antiphon.tools.names import offered_name, safe_name
-from antiphon.tools.partial import decode
 
 NAME = "tool_search"
 
@@ -57,7 +56,7 @@ def resolve(tool: ToolSearchTool, context: ToolContext) -> Tool:
     return ServerToolSearch(context.catalog)
 
 
-class ClientToolSearch:
+class ClientToolSearch(Tool):
     """A resolved `tool_search` tool that the client executes."""
 
     def __init__(self, tool: ToolSearchTool) -> None:
@@ -66,22 +65,21 @@ class ClientToolSearch:
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
-    def executor(self, name: str) -> Executor:
-        return "client"
-
-    def buffers(self, name: str) -> bool:
-        return True
-
-    def check(self, name: str, arguments: str) -> str | None:
-        value = decode(arguments)
-        return value if isinstance(value, str) else None
-
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        return WholeCall(partial(_tell, machine, call_id))
+    def call(self, name: str, call_id: str) -> "ClientSearch":
+        return ClientSearch(name, call_id)
 
 
-class ServerToolSearch:
+class ClientSearch(WholeCall):
+    """A search that the client makes."""
+
+    def conclude(self, machine: Machine) -> None:
+        _emit(machine, self.id, self.decoded)
+
+
+class ServerToolSearch(Tool):
     """A resolved `tool_search` tool that we execute."""
+
+    executor = "server"
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -89,50 +87,40 @@ class ServerToolSearch:
     def functions(self) -> Sequence[Function]:
         return (Function(NAME, _ABOUT_SERVER + self._catalog.listing(), _PATHS),)
 
-    def executor(self, name: str) -> Executor:
-        return "server"
+    def call(self, name: str, call_id: str) -> "ServerSearch":
+        return ServerSearch(name, call_id, self._catalog)
 
-    def buffers(self, name: str) -> bool:
-        return True
 
-    def check(self, name: str, arguments: str) -> str | None:
-        value = decode(arguments)
-        if isinstance(value, str):
-            return value
-        paths = value.get("paths")
+class ServerSearch(WholeCall, ServerCall):
+    """A search of ours."""
+
+    def __init__(self, name: str, call_id: str, catalog: Catalog) -> None:
+        super().__init__(name, call_id)
+        self._catalog = catalog
+
+    def fault(self, arguments: Arguments) -> str | None:
+        paths = arguments.get("paths")
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
             return "`paths` must be a list of names, or of words on what a tool should do."
         return None
 
-    def open(self, machine: Machine, name: str, call_id: str) -> OpenCall:
-        return _SearchCall(machine)
+    def conclude(self, machine: Machine) -> None:
+        _emit(machine, None, self.decoded)
 
-    async def run(self, name: str, arguments: str) -> ToolResult:
-        value = decode(arguments)
-        assert isinstance(value, dict)
-        found = self._catalog.find(value["paths"])
-        return ToolResult((TextPart(_words(found)),), found)
-
-
-class _SearchCall(WholeCall):
-    """A search of ours, being told."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(partial(_tell, machine, None))
-        self._machine = machine
-
-    def conclude(self, result: ToolResult) -> None:
-        found: Any = result.item
+    async def run(self, emit: Emitter) -> ToolResult:
+        found = self._catalog.find(self.decoded["paths"])
         item = ToolSearchOutput(
-            id=self._machine.new_id("tool_search_output"),
+            id=emit.new_id("tool_search_output"),
             execution="server",
             tools=[tool.echo() for tool in found],
             status="in_progress",
         )
-        self._machine.open(OpenItem, item).finish(replace(item, status="completed"))
+        output = await emit.add(item)
+        await output.done(status="completed")
+        return ToolResult((TextPart(_words(found)),))
 
 
-def _tell(machine: Machine, call_id: str | None, arguments: Arguments) -> None:
+def _emit(machine: Machine, call_id: str | None, arguments: Arguments) -> None:
     item = ToolSearchCall(
         id=machine.new_id("tool_search_call"),
         call_id=call_id,

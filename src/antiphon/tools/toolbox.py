@@ -1,23 +1,27 @@
 """The tools of one response: what the model is offered, and whose call a name is."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from antiphon.model import Function, Message
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.hosted_items import McpApprovalRequest, McpListTools
+from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
 from antiphon.protocol.tools import Tool as WireTool
+from antiphon.stream.filters import Filters, TextFilter
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
-from antiphon.tools.base import Source, Tool, ToolContext
+from antiphon.tools.base import Tool, ToolCall
+from antiphon.tools.context import ToolContext
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import ClientFunction
 from antiphon.tools.names import safe_name
-from antiphon.tools.registry import resolve, source
+from antiphon.tools.provider import ApprovedCall, ToolProvider
+from antiphon.tools.refused import RefusedCall
+from antiphon.tools.registry import REGISTRY, ToolRow
 
 Finder = Literal["client", "server"]
 
@@ -42,18 +46,20 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[WireTool] = (), context: ToolContext | None = None) -> None:
         self._context = replace(context or ToolContext(), catalog=self)
-        self._sources: dict[str, Source] = {}
+        self._providers: dict[str, ToolProvider] = {}
         self._hiding: dict[str, NamespaceTool] = {}
-        """The sources whose tools must be searched for, by their labels."""
+        """The providers whose tools must be searched for, by their labels."""
         self._found: set[str] = set()
         """The functions of servers that were searched for."""
         self._entries: dict[str, Entry] = {}
         self._deferred: dict[str, Deferred] = {}
         self._searches = False
         self._allowed: frozenset[str] | None = None
+        self._ours: dict[str, tuple[ToolRow, Tool]] = {}
+        """The tools that we run, with their rows, by their types."""
         for index, wire in enumerate(tools):
             context = replace(self._context, place=f"tools[{index}]")
-            if self._is_source(wire, context):
+            if self._is_provider(wire, context):
                 continue
             for name, entry in self._entries_of(wire, context, found=False):
                 if name in self._entries:
@@ -69,7 +75,7 @@ class Toolbox:
             if isinstance(wire, McpTool) and finder is not None:
                 self._find_in(wire)
                 continue
-            if self._is_source(wire, context):
+            if self._is_provider(wire, context):
                 continue
             if finder == "server" and isinstance(wire, FunctionTool | CustomTool):
                 context = replace(context, namespace=wire.name)
@@ -96,15 +102,38 @@ class Toolbox:
     def _offers(self, name: str, entry: Entry) -> bool:
         return not (entry.hidden and self._searches) and (self._allowed is None or name in self._allowed)
 
-    def tool(self, name: str) -> Tool:
-        """The tool that a function's name belongs to. A name that the model made up goes to the client as
-        a function call: agents answer it with what is wrong, and the model mends it."""
-        entry = self._entries.get(name)
-        if entry is None:
-            grouped = (entry for entry in self._entries.values() if entry.namespace or entry.label)
-            bare = [entry for entry in grouped if entry.name == name]
-            entry = bare[0] if len(bare) == 1 else None
-        return entry.tool if entry else ClientFunction(FunctionTool(name=name))
+    def call(self, name: str, call_id: str, offered: Collection[str]) -> ToolCall:
+        """A call of a function by the name that the model used, in a turn that offered these functions.
+        What was not offered does not run: such a call is refused, in words for the model. But a name that the
+        model made up goes to the client as a function call, if it has tools of its own: agents answer it with
+        what is wrong, and the model mends it."""
+        function = name if name in self._entries else self._function_of(name)
+        if function is not None and function in offered:
+            return self._entries[function].tool.call(name, call_id)
+        if function is None and offered and self._serves_client():
+            return ClientFunction(FunctionTool(name=name)).call(name, call_id)
+        return RefusedCall(name, call_id, offered)
+
+    def unavailable(self, name: str) -> str | None:
+        """Why nobody may require this function; None: it can be required."""
+        return self._entries[name].tool.unavailable
+
+    def filters(self) -> TextFilter | None:
+        """What a text that the model begins now is read through; None: it is taken as it is."""
+        found = [found for _, tool in self._ours.values() if (found := tool.filter()) is not None]
+        return Filters(found) if found else None
+
+    def _function_of(self, name: str) -> str | None:
+        """The function whose tool has this name in its namespace or server, if only one has."""
+        bare = [
+            function
+            for function, entry in self._entries.items()
+            if (entry.namespace or entry.label) and entry.name == name
+        ]
+        return bare[0] if len(bare) == 1 else None
+
+    def _serves_client(self) -> bool:
+        return any(entry.tool.executor == "client" for entry in self._entries.values())
 
     def named(self, kinds: Sequence[str], name: str | None = None) -> list[str]:
         """The functions of the tools of these types, and with this name if one is given. A name stands for
@@ -140,26 +169,27 @@ class Toolbox:
     @property
     def waits(self) -> bool:
         """Whether some tools are not known yet: `connect` asks for them."""
-        return not all(each.known for each in self._sources.values())
+        return not all(each.known for each in self._providers.values())
 
     def has_server(self, label: str) -> bool:
-        return label in self._sources
+        return label in self._providers
 
-    def listed(self, listing: McpListTools) -> None:
-        """Take a server's tools from an item of the context."""
-        if listing.server_label in self._sources:
-            known = self._sources[listing.server_label]
-            known.remember(listing)
-            if known.known:
-                self._take(known)
+    def remember(self, item: Item) -> None:
+        """Take note of an item of the context."""
+        for provider in self._providers.values():
+            if provider.remember(item):
+                self._take(provider)
+        for row, tool in self._ours.values():
+            if item_type(item) in row.reads:
+                tool.remember(item)
 
-    async def connect(self, machine: Machine) -> AsyncGenerator[None, None]:
-        """Ask for what is not known: all at once, each told when its answer is there. Yields whenever there
-        is something new to hand over."""
-        asked = [each for each in self._sources.values() if not each.known]
+    async def connect(self, machine: Machine, flush: Callable[[], Awaitable[None]]) -> None:
+        """Ask for what is not known, all at once. Awaits `flush` whenever there is something new to hand
+        over."""
+        asked = [each for each in self._providers.values() if not each.known]
         for each in asked:
             each.begin(machine)
-        yield
+        await flush()
         asking = {asyncio.create_task(each.ask()) for each in asked}
         try:
             waiting = asking
@@ -167,7 +197,7 @@ class Toolbox:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                yield
+                await flush()
         finally:
             for task in asking:
                 task.cancel()
@@ -176,34 +206,33 @@ class Toolbox:
 
     def notes(self) -> tuple[Message, ...]:
         """What the model must know of those that were asked."""
-        return tuple(note for each in self._sources.values() for note in each.note())
+        return tuple(note for each in self._providers.values() for note in each.note())
 
-    def approved(self, request: McpApprovalRequest) -> tuple[str, Tool] | None:
-        """A call that may be made now; None: nobody here makes it."""
-        known = self._sources.get(request.server_label)
-        return known.approved(request) if known else None
+    def approved(self, call: ApprovedCall) -> ToolCall:
+        """A call that may be made now, of a server that is there."""
+        return self._providers[call.label].approved(call)
 
-    def _is_source(self, wire: WireTool, context: ToolContext) -> bool:
-        found = source(wire, context)
+    def _is_provider(self, wire: WireTool, context: ToolContext) -> bool:
+        found = REGISTRY.provider(wire, context)
         if found is None:
             return False
-        if found.label in self._sources:
+        if found.label in self._providers:
             raise InvalidRequest(
                 f"Duplicate server label '{found.label}'. Labels of servers must be unique.",
                 param=context.place,
             )
-        self._sources[found.label] = found
+        self._providers[found.label] = found
         if getattr(wire, "defer_loading", None):
             about = getattr(wire, "server_description", None) or ""
             self._hiding[found.label] = NamespaceTool(name=found.label, description=about, tools=[])
         return True
 
-    def _take(self, known: Source) -> None:
+    def _take(self, known: ToolProvider) -> None:
         group = self._hiding.get(known.label)
         for name, tool in known.tools():
             for function in tool.functions():
                 hidden = group is not None and function.name not in self._found
-                entry = Entry("mcp", name, None, tool, hidden, known.label)
+                entry = Entry(known.kind, name, None, tool, hidden, known.label)
                 self._entries.setdefault(function.name, entry)
                 if group is not None:
                     wire = FunctionTool(name=name, description=function.description)
@@ -234,13 +263,21 @@ class Toolbox:
 
     # ---- how they come in ----
 
+    def _resolve(self, wire: WireTool, context: ToolContext) -> Tool:
+        row = REGISTRY.row(wire, context)
+        assert row.resolve is not None, "its tools are asked for"
+        tool = row.resolve(wire, context)
+        if tool.executor == "server":
+            self._ours[str(wire.__struct_config__.tag)] = (row, tool)
+        return tool
+
     def _entries_of(self, wire: WireTool, context: ToolContext, found: bool) -> Iterator[tuple[str, Entry]]:
         """The functions of an entry of `tools`. What is found need not be searched for again."""
         if isinstance(wire, ToolSearchTool):
             self._searches = True
         group = wire if isinstance(wire, NamespaceTool) else None
         for member, member_context in _members(wire, context):
-            tool = resolve(member, member_context)
+            tool = self._resolve(member, member_context)
             hidden = not found and bool(getattr(member, "defer_loading", None))
             for function in tool.functions():
                 if hidden and isinstance(member, FunctionTool | CustomTool):

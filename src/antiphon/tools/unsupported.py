@@ -4,11 +4,9 @@ So a client that always sends such a tool gets its answer, and both the model an
 call was made and failed: nothing is left out in silence. Requiring such a tool is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
-
-from msgspec.structs import replace
+from typing import Any, NamedTuple
 
 from antiphon.model import Function, TextPart
 from antiphon.protocol.hosted_items import (
@@ -20,8 +18,11 @@ from antiphon.protocol.hosted_items import (
 )
 from antiphon.protocol.item import StatusItem
 from antiphon.protocol.tools import BaseTool
-from antiphon.stream.machine import ItemStatus, Machine, OpenItem
-from antiphon.tools.base import Executor, ToolContext, ToolResult
+from antiphon.stream.items import open_item
+from antiphon.stream.machine import Machine
+from antiphon.tools.base import ServerCall, Tool, ToolResult, Write
+from antiphon.tools.context import ToolContext
+from antiphon.tools.emitter import Emitter
 from antiphon.tools.partial import decode
 
 
@@ -33,42 +34,45 @@ class Kind(NamedTuple):
     argument: str
     item: StatusItem
     """The item of a call, before it has an id."""
-    told: Callable[[StatusItem, str], StatusItem]
-    """The item with what the model asked for."""
+    asked: Callable[[str], Mapping[str, Any]]
+    """The members of the item that show what the model asked for."""
 
 
 WEB_SEARCH = Kind(
     "web_search",
     "Searches the web.",
     "query",
-    WebSearchCall(status="in_progress"),
-    lambda item, query: replace(item, action=Search(query=query)),
+    WebSearchCall(status="in_progress", action=Search()),
+    lambda query: {"action": Search(query=query)},
 )
 FILE_SEARCH = Kind(
     "file_search",
     "Searches the user's files.",
     "query",
     FileSearchCall(status="in_progress", queries=[]),
-    lambda item, query: replace(item, queries=[query]),
+    lambda query: {"queries": [query]},
 )
 CODE_INTERPRETER = Kind(
     "code_interpreter",
     "Runs Python code.",
     "code",
     CodeInterpreterCall(status="in_progress", container_id="", code=""),
-    lambda item, code: replace(item, code=code),
+    lambda code: {"code": code},
 )
 IMAGE_GENERATION = Kind(
     "image_generation",
     "Makes an image.",
     "prompt",
     ImageGenerationCall(status="in_progress"),
-    lambda item, prompt: replace(item, revised_prompt=prompt),
+    lambda prompt: {"revised_prompt": prompt},
 )
 
 
-class UnsupportedTool:
+class UnsupportedTool(Tool):
     """A tool of such a type."""
+
+    executor = "server"
+    unavailable = "this server does not run it yet"
 
     def __init__(self, kind: Kind, _tool: BaseTool, _context: ToolContext) -> None:
         self.kind = kind
@@ -78,43 +82,27 @@ class UnsupportedTool:
         parameters = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
         return (Function(self.kind.name, self.kind.about, parameters),)
 
-    def executor(self, name: str) -> Executor:
-        return "server"
+    def call(self, name: str, call_id: str) -> "FailingCall":
+        return FailingCall(self.kind, name, call_id)
 
-    def buffers(self, name: str) -> bool:
-        return False
 
-    def check(self, name: str, arguments: str) -> str | None:
+class FailingCall(ServerCall):
+    """A call that fails."""
+
+    def __init__(self, kind: Kind, name: str, call_id: str) -> None:
+        super().__init__(name, call_id)
+        self._kind = kind
+
+    def begin(self, machine: Machine) -> Write | None:
+        self.item = open_item(machine, self._kind.item.stored(machine.new_id))
         return None
 
-    def open(self, machine: Machine, name: str, call_id: str) -> "FailingCall":
-        item = self.kind.item.stored(machine.new_id)
-        return FailingCall(machine.open(OpenItem, item), item, self.kind)
-
-    async def run(self, name: str, arguments: str) -> ToolResult:
-        said = f"The tool {self.kind.name} is not available on this server. Go on without it, and say so."
-        return ToolResult((TextPart(said),))
-
-
-class FailingCall:
-    """A call that will fail."""
-
-    def __init__(self, handle: OpenItem, item: StatusItem, kind: Kind) -> None:
-        self._handle = handle
-        self._item = item
-        self._kind = kind
-        self._pieces: list[str] = []
-
-    def arguments(self, delta: str) -> None:
-        self._pieces.append(delta)
-
-    def close(self, status: ItemStatus = "completed") -> None:
-        """Nothing more is told before it fails."""
-
-    def conclude(self, result: ToolResult) -> None:
-        value = decode("".join(self._pieces))
+    async def run(self, emit: Emitter) -> ToolResult:
+        value = decode(self.arguments)
         asked = str(value.get(self._kind.argument, "")) if isinstance(value, dict) else ""
-        self._handle.finish(replace(self._kind.told(self._item, asked), status="failed"))
+        await emit.done(**self._kind.asked(asked), status="failed")
+        words = f"The tool {self._kind.name} is not available on this server. Go on without it, and say so."
+        return ToolResult((TextPart(words),))
 
 
 def unsupported(kind: Kind) -> Callable[[BaseTool, ToolContext], UnsupportedTool]:

@@ -1,103 +1,164 @@
 """The log of a background run, written down before anybody reads it.
 
-What is told is gathered for a moment and written together. What a crash must not forget is waited for: a
-call that is about to be made, and its result.
+What is emitted is gathered for a moment and written together. What a crash must not forget is waited for: a
+call that is about to be made, and its result. A write that fails is tried again until it works, or until the
+run is somebody else's.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 
-from antiphon.engine.run import Run, rows, without_output
+import structlog
+
+from antiphon.engine.checkpoint import Checkpoint
+from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
 from antiphon.protocol.events import Event
-from antiphon.protocol.items import AssistantMessage, Reasoning
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
 from antiphon.store.webhooks import Delivery
+from antiphon.stream.kinds import EFFECTS, kind_of
+
+log = structlog.get_logger()
 
 GATHER = 0.05
 """Seconds of deltas that are written together: as long as a reader is behind, at most."""
+MOST = 4096
+"""Events that may wait to be written. A run that is ahead of the disk by more waits for it."""
+PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between the tries of a write that fails: the first, doubled each time, and the last."""
 
-_SPOKEN = (AssistantMessage, Reasoning)
-"""Items that nothing depends on: if they are lost, nobody had read them."""
 _SHOWN = (events.InProgress, events.ItemDone)
 """What is written down soon even if nobody reads the log."""
 
 
 class Journal:
-    """Writes down what a claimed run tells."""
+    """Writes down what a claimed run emits, and its `checkpoint` as it stands then."""
 
-    def __init__(self, runs: Runs, claim: Claim, first: int) -> None:
+    def __init__(self, runs: Runs, claim: Claim, checkpoint: Checkpoint) -> None:
         self._runs = runs
         self._claim = claim
-        self._next = first
+        self._checkpoint = checkpoint
+        self._next = claim.next
         self._pending: list[bytes] = []
-        self._writing = asyncio.Lock()
-        self._later: asyncio.Task[None] | None = None
-        self._lost = False
         self._response: bytes | None = None
+        self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
+        self._later: asyncio.TimerHandle | None = None
+        self._stopped = asyncio.Event()
+        self._lost = False
 
-    async def write(self, told: Sequence[Event], run: Run) -> None:
+    async def write(self, emitted: Sequence[Event]) -> None:
         """Take events. Raises LostRun when the run is somebody else's now."""
         if self._lost:
             raise LostRun
-        if not told:
-            return
-        self._note(told)
-        self._pending += map(encode, told)
-        if any(map(_is_waited_for, told)):
-            await self.flush(run)
-        elif self._claim.streamed or any(isinstance(event, _SHOWN) for event in told):
-            self._soon(run)
-
-    def _note(self, told: Sequence[Event]) -> None:
-        for event in told:
+        for event in emitted:
             if isinstance(event, events.InProgress):
                 self._response = without_output(event.response)
+        self._pending += map(encode, emitted)
+        if any(map(_is_waited_for, emitted)) or len(self._pending) > MOST:
+            await self.flush()
+        elif self._claim.streamed or any(isinstance(event, _SHOWN) for event in emitted):
+            self._soon()
 
-    async def flush(self, run: Run) -> None:
+    async def flush(self) -> None:
         """Durable when this returns. Raises LostRun."""
-        async with self._writing:
-            if self._pending:
-                await self._runs.record(self._claim, self._record(encode(run.checkpoint())))
+        # Who is cancelled while he waits for a write must not leave it half counted.
+        await asyncio.shield(self._start())
+        if self._lost:
+            raise LostRun
 
-    async def finish(self, response: Response, told: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
-        """Take the last events, the response that they end, and who is to be told. Raises LostRun."""
-        self._pending += map(encode, told)
+    async def finish(
+        self, response: Response, emitted: Sequence[Event], deliveries: Sequence[Delivery]
+    ) -> None:
+        """Take the last events, the response that they end, and the webhooks that it has sent. Raises
+        LostRun."""
+        self._pending += map(encode, emitted)
+        self._forget_later()
+        async with self._writing:
+            await self._tried(lambda: self._end(response, deliveries))
+
+    def stop(self) -> None:
+        """Try no more what fails: the run is to be left as it is."""
+        self._stopped.set()
+
+    # ---- writing ----
+
+    def _soon(self) -> None:
+        """Write in a moment what is there by then."""
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(GATHER, self._start)
+
+    def _start(self) -> asyncio.Task[None]:
+        self._forget_later()
+        write = asyncio.create_task(self._write())
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        return write
+
+    def _forget_later(self) -> None:
         if self._later is not None:
             self._later.cancel()
-        async with self._writing:
-            end = RunEnd(
-                record=self._record(b""),
-                response=without_output(response),
-                output=rows(response.output),
-                speaks=response.status not in ("failed", "cancelled"),
-                deliveries=deliveries,
-            )
-            await self._runs.finish(self._claim, end)
+            self._later = None
 
-    def _record(self, progress: bytes) -> Record:
-        record = Record(self._next, self._pending, progress, self._response)
-        self._next += len(self._pending)
-        self._pending, self._response = [], None
-        return record
-
-    def _soon(self, run: Run) -> None:
-        """Write in a moment what is there by then."""
-        if self._later is None or self._later.done():
-            self._later = asyncio.create_task(self._flush_later(run))
-
-    async def _flush_later(self, run: Run) -> None:
-        await asyncio.sleep(GATHER)
+    async def _write(self) -> None:
         try:
-            await self.flush(run)
+            async with self._writing:
+                if self._pending:
+                    await self._tried(self._record)
         except LostRun:
             self._lost = True
 
+    async def _tried(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Do it until it works. Raises LostRun when it will not."""
+        for pause in _pauses():
+            try:
+                return await write()
+            except LostRun:
+                raise
+            except Exception:
+                log.exception("events could not be written; they are kept", response_id=self._claim.id)
+            if self._stopped.is_set():
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopped.wait()
+        raise LostRun
+
+    async def _record(self) -> None:
+        record = self._next_record(encode(self._checkpoint))
+        await self._runs.record(self._claim, record)
+        del self._pending[: len(record.events)]
+        self._next += len(record.events)
+        if self._response is record.response:
+            self._response = None
+
+    async def _end(self, response: Response, deliveries: Sequence[Delivery]) -> None:
+        end = RunEnd(
+            record=self._next_record(b""),
+            response=without_output(response),
+            output=rows(response.output),
+            speaks=response.status not in ("failed", "cancelled"),
+            deliveries=deliveries,
+        )
+        await self._runs.finish(self._claim, end)
+
+    def _next_record(self, progress: bytes) -> Record:
+        return Record(self._next, tuple(self._pending), progress, self._response)
+
+
+def _pauses() -> Iterator[float]:
+    pause = PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
+
 
 def _is_waited_for(event: Event) -> bool:
-    """Whether a crash must not forget it: a call is about to be made, or has its result."""
+    """Whether a crash must not forget it: a call is about to be made, or has its result. What the model says
+    nothing depends on: if it is lost, nobody had read it."""
     if isinstance(event, events.ItemDone):
-        return not isinstance(event.item, _SPOKEN)
-    return isinstance(event, events.McpArgumentsDone)
+        return kind_of(event.item).nature != "speech"
+    return type(event) in EFFECTS

@@ -1,29 +1,41 @@
-"""How the model is asked: what stands between its backend and the writer of its events.
+"""How the model of a response is asked: all that stands between a turn and its backend.
 
-Each layer takes a turn and gives deltas, as a backend does: the fit into the window, the form of the answer,
-and the summary of its reasoning.
+The layers, from the writer of events down to the backend: how long the response may take, how often a busy
+model is asked again (in the background), the summary of its reasoning, the fit into its window, and the form
+of its answer. What we ask for ourselves, and nobody else reads, takes the first two.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-
 from antiphon.backends.router import Route
-from antiphon.engine.calling import structured
-from antiphon.engine.calling.summary import Summarizer
+from antiphon.engine.calling.ask import Ask, Completion, Deltas, complete
+from antiphon.engine.calling.deadline import Deadline
+from antiphon.engine.calling.retry import Retries
+from antiphon.engine.calling.structured import StructuredOutput
+from antiphon.engine.calling.summary import Summaries
 from antiphon.engine.calling.truncation import Truncation, count
-from antiphon.model import Capabilities, Delta, Turn
+from antiphon.model import Turn
 from antiphon.protocol.response import Response
 
 
 class ModelCaller:
     """The model of one response."""
 
-    def __init__(self, route: Route, response: Response, pinned: int) -> None:
-        """`response` as it opens; its context's first `led` messages are its instructions."""
-        self._backend = route.backend
-        self._can: Capabilities = route.capabilities
-        self._truncates = response.truncation == "auto"
-        self._truncation = Truncation(route.backend, self._can.context_window, self._truncates, pinned)
-        self._concise = response.reasoning.summary == "concise"
+    def __init__(self, route: Route, response: Response, *, pinned: int, end: float | None = None) -> None:
+        """`response` as it opens; its context's first `pinned` messages are its instructions. `end`: until
+        when answers are waited for, in the loop's time."""
+        backend, can = route.backend, route.capabilities
+        self._backend = backend
+        self._truncation = Truncation(
+            StructuredOutput(backend.stream, can).stream,
+            backend,
+            window=can.context_window,
+            truncates=response.truncation == "auto",
+            pinned=pinned,
+        )
+        ask: Ask = self._truncation.stream
+        if response.reasoning.summary == "concise":
+            ask = Summaries(ask, backend.stream, effort="low" if can.reasoning else None).stream
+        self._ask = _lasting(ask, response, end)
+        self._plain = _lasting(backend.stream, response, end)
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, within the model's window. Raises InvalidRequest when it cannot be."""
@@ -33,14 +45,16 @@ class ModelCaller:
         """The tokens of its context."""
         return await count(self._backend, turn)
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         """The model's answer to a turn that was fitted. Raises ApiError."""
-        deltas = self._truncation.stream(turn, self._formed) if self._truncates else self._formed(turn)
-        if self._concise:
-            return Summarizer(self._backend, self._can.reasoning, turn).stream(deltas)
-        return deltas
+        return self._ask(turn)
 
-    def _formed(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        if structured.needs_help(turn, self._can):
-            return structured.stream(self._backend, self._can, turn)
-        return self._backend.stream(turn)
+    async def complete(self, turn: Turn) -> Completion:
+        """The text with which the model answers a question of our own. Raises ApiError."""
+        return await complete(self._plain, turn)
+
+
+def _lasting(ask: Ask, response: Response, end: float | None) -> Ask:
+    if response.background:
+        ask = Retries(ask).stream
+    return ask if end is None else Deadline(ask, end).stream

@@ -1,10 +1,11 @@
 """A background response has nobody who would ask again when its model is busy, or still starts: it waits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
-from antiphon.model import Delta
+from antiphon.engine.calling.ask import Ask, Deltas, has_output
+from antiphon.model import Turn
 from antiphon.protocol.errors import ApiError, RateLimited
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -12,24 +13,28 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 LONGEST = 300.0
 """Seconds that an upstream may ask for."""
 
-Deltas = AsyncGenerator[Sequence[Delta], None]
 
+class Retries:
+    """Asks again as long as the model has given no output."""
 
-async def with_retries(ask: Callable[[], Deltas], pauses: Sequence[float] = PAUSES) -> Deltas:
-    """The answer of a model that may have to be asked several times before it says anything. Raises the
-    ApiError with which it is given up."""
-    for pause in (*pauses, None):
-        said = False
-        try:
-            async with aclosing(ask()) as deltas:
-                async for batch in deltas:
-                    said = said or bool(batch)
-                    yield batch
-            return
-        except ApiError as fault:
-            if pause is None or said or not _may_pass(fault):
-                raise
-            await asyncio.sleep(min(max(pause, fault.retry_after or 0), LONGEST))
+    def __init__(self, ask: Ask, pauses: Sequence[float] = PAUSES) -> None:
+        self._ask = ask
+        self._pauses = pauses
+
+    async def stream(self, turn: Turn) -> Deltas:
+        """The answer. Raises the ApiError with which it is given up."""
+        for pause in (*self._pauses, None):
+            answered = False
+            try:
+                async with aclosing(self._ask(turn)) as deltas:
+                    async for batch in deltas:
+                        answered = answered or has_output(batch)
+                        yield batch
+                return
+            except ApiError as fault:
+                if pause is None or answered or not _may_pass(fault):
+                    raise
+                await asyncio.sleep(min(max(pause, fault.retry_after or 0), LONGEST))
 
 
 def _may_pass(fault: ApiError) -> bool:

@@ -1,21 +1,20 @@
-"""Structured output: which schemas are taken, and how a model that cannot be held to one keeps to it.
+"""Structured output on models that cannot be held to it.
 
-The ladder: a server that knows JSON schemas is given the schema, and its answer is streamed as it comes. One
-that knows only JSON, or not even that, is told the schema in words; its answer is held back until it is whole
-and checked. An answer that does not fit is shown to the model with what is wrong, and asked for again, a few
-times. Then the response fails in words: what does not fit is never told.
+The ladder: a server that knows JSON schemas gets the schema, and its answer is streamed as it comes. One
+that knows only JSON, or not even that, gets the schema in words; its answer is held back until it is
+whole and checked. An answer that does not fit is shown to the model with what is wrong, and asked for again,
+a few times. Then the response fails in words: what does not fit is never emitted.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.engine.calling.summary import plus
+from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.model import (
-    Backend,
     CallStarted,
     Capabilities,
     Delta,
@@ -29,101 +28,49 @@ from antiphon.model import (
     Turn,
     UsageDelta,
 )
-from antiphon.protocol.errors import InvalidRequest, UpstreamError
-from antiphon.protocol.request import CreateResponse, JsonSchemaFormat
-from antiphon.protocol.wire import JsonObject, encode
+from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.wire import encode
 from antiphon.tools.schema import Schema
 
 REPAIRS = 3
 """How often the model is asked again."""
 
-# ---- which schemas are taken ------------------------------------------------------------------------
+
+class StructuredOutput:
+    """Holds answers to the form that their turn asks for, where the model itself cannot be held to it."""
+
+    def __init__(self, ask: Ask, can: Capabilities) -> None:
+        self._ask = ask
+        self._can = can
+
+    def stream(self, turn: Turn) -> Deltas:
+        """The answer. Raises UpstreamError when it does not come to fit."""
+        return self._checked(turn) if _needs_help(turn, self._can) else self._ask(turn)
+
+    async def _checked(self, turn: Turn) -> Deltas:
+        form = _Form(turn)
+        turn = _instructed(turn, self._can)
+        answer: _Held | None = None
+        fault = ""
+        for _ in range(REPAIRS + 1):
+            answer = _Held(answer)
+            async with aclosing(self._ask(turn)) as deltas:
+                async for batch in deltas:
+                    if passed := answer.take(batch):
+                        yield passed
+            found, fault = (None, "") if answer.passes else form.read(answer.text)
+            if not fault:
+                yield answer.rest(found)
+                return
+            turn = replace(turn, messages=(*turn.messages, *_correction(answer.text, fault)))
+        raise UpstreamError(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
 
 
-def check_format(request: CreateResponse) -> None:
-    """Raises InvalidRequest for a schema that is none, or that is not strict where it says that it is."""
-    form = request.text.format if request.text else None
-    if not isinstance(form, JsonSchemaFormat):
-        return
-    try:
-        Schema(form.schema)
-    except ValueError as fault:
-        raise _unacceptable(form, str(fault).partition("\n")[0]) from None
-    if form.strict:
-        if form.schema.get("type") != "object":
-            raise _unacceptable(form, "schema must be a JSON Schema of 'type: \"object\"'")
-        for context, reason in _laxities(form.schema, ()):
-            raise _unacceptable(form, f"In context={context}, {reason}")
-
-
-def _laxities(schema: Any, context: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where a schema lets an answer have more or fewer members than it names (the reference's rules for
-    `strict`)."""
-    if isinstance(schema, list):
-        for index, part in enumerate(schema):
-            yield from _laxities(part, (*context, str(index)))
-        return
-    if not isinstance(schema, dict):
-        return
-    if schema.get("type") == "object" or "properties" in schema:
-        yield from ((context, reason) for reason in _lax(schema))
-    for key in ("items", "anyOf"):
-        yield from _laxities(schema.get(key), (*context, key))
-    for key in ("properties", "$defs", "definitions"):
-        named = schema.get(key)
-        for name, part in named.items() if isinstance(named, dict) else ():
-            yield from _laxities(part, (*context, key, name))
-
-
-def _lax(schema: JsonObject) -> Iterator[str]:
-    if schema.get("additionalProperties") is not False:
-        yield "'additionalProperties' is required to be supplied and to be false."
-    required = schema.get("required") or ()
-    for name in schema.get("properties") or ():
-        if name not in required:
-            yield (
-                "'required' is required to be supplied and to be an array including every key in "
-                f"properties. Missing '{name}'."
-            )
-
-
-def _unacceptable(form: JsonSchemaFormat, reason: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"Invalid schema for response_format '{form.name}': {reason}",
-        param="text.format.schema",
-        code="invalid_json_schema",
-    )
-
-
-# ---- models that cannot be held to one --------------------------------------------------------------
-
-
-def needs_help(turn: Turn, can: Capabilities) -> bool:
+def _needs_help(turn: Turn, can: Capabilities) -> bool:
     """Whether the model cannot be held to the form of its answer."""
     if turn.format == "json_object":
         return not can.json_object
     return isinstance(turn.format, JsonSchema) and not can.json_schema
-
-
-async def stream(backend: Backend, can: Capabilities, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-    """The answer to a turn whose form the model cannot be held to. Raises UpstreamError when it does not
-    come to fit."""
-    form = _Form(turn)
-    turn = _instructed(turn, can)
-    answer: _Held | None = None
-    fault = ""
-    for _ in range(REPAIRS + 1):
-        answer = _Held(answer)
-        async with aclosing(backend.stream(turn)) as deltas:
-            async for batch in deltas:
-                if told := answer.take(batch):
-                    yield told
-        found, fault = (None, "") if answer.passes else form.read(answer.text)
-        if not fault:
-            yield answer.rest(found)
-            return
-        turn = replace(turn, messages=(*turn.messages, *_correction(answer.text, fault)))
-    raise UpstreamError(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
 
 
 class _Held:
@@ -139,29 +86,29 @@ class _Held:
         self._spent = self.usage
         self._texts: list[TextDelta] = []
         self._end: list[Delta] = []
-        self._told_usage = False
+        self._has_usage = False
 
     @property
     def text(self) -> str:
         return "".join(delta.text for delta in self._texts)
 
     def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
-        """Take a batch; what of it may be told now."""
-        told: list[Delta] = []
+        """Take a batch; what of it is passed on now."""
+        passed: list[Delta] = []
         for delta in batch:
             if isinstance(delta, TextDelta):
                 self._texts.append(delta)
             elif isinstance(delta, UsageDelta):
-                self.usage, self._told_usage = plus(self._spent, delta), True
+                self.usage, self._has_usage = self._spent.plus(delta), True
             elif isinstance(delta, Finished):
                 self.passes |= delta.reason in ("length", "content_filter")
                 self._end.append(delta)
             else:
-                told += (*self._before(delta), delta)
-        return told
+                passed += (*self._before(delta), delta)
+        return passed
 
     def _before(self, delta: Delta) -> Sequence[Delta]:
-        """What is told before a delta that is passed on."""
+        """What comes before a delta that is passed on."""
         if isinstance(delta, ReasoningDelta):
             again, self._again, self.reasoned = self._again, False, True
             return [ReasoningDelta("\n\n")] if again else ()
@@ -173,9 +120,9 @@ class _Held:
         return texts
 
     def rest(self, text: str | None) -> Sequence[Delta]:
-        """The text (other than it came, if one is given) and the end."""
+        """The text, as it came or as `text`, and the end."""
         texts = self._texts if text in (None, self.text) else [TextDelta(text or "")]
-        usage = [self.usage] if self._told_usage else []
+        usage = [self.usage] if self._has_usage else []
         return [*texts, *usage, *self._end]
 
 
@@ -213,24 +160,24 @@ def _candidates(text: str) -> Iterator[str]:
 
 
 def _instructed(turn: Turn, can: Capabilities) -> Turn:
-    """The turn, with the form of its answer told in words behind the instructions."""
-    said = "Answer with JSON alone: no other words, no code fence. "
+    """The turn, with the form of its answer in words behind the instructions."""
+    words = "Answer with JSON alone: no other words, no code fence. "
     if isinstance(turn.format, JsonSchema):
         about = f" ({turn.format.description})" if turn.format.description else ""
-        said += f"It must fit this JSON schema{about}:\n{encode(turn.format.schema).decode()}"
+        words += f"It must fit this JSON schema{about}:\n{encode(turn.format.schema).decode()}"
     else:
-        said += "It must be one JSON object."
-    told = Message("system", parts=(TextPart(said),))
+        words += "It must be one JSON object."
+    instruction = Message("system", parts=(TextPart(words),))
     count = next(
         (i for i, m in enumerate(turn.messages) if m.role not in ("system", "developer")), len(turn.messages)
     )
-    messages = (*turn.messages[:count], told, *turn.messages[count:])
+    messages = (*turn.messages[:count], instruction, *turn.messages[count:])
     return replace(turn, messages=messages, format="json_object" if can.json_object else "text")
 
 
 def _correction(text: str, fault: str) -> Sequence[Message]:
-    said = f"This answer does not fit: {fault}. Answer again, with the JSON alone."
+    words = f"This answer does not fit: {fault}. Answer again, with the JSON alone."
     return (
         Message("assistant", parts=(TextPart(text),)),
-        Message("user", parts=(TextPart(said),)),
+        Message("user", parts=(TextPart(words),)),
     )

@@ -1,19 +1,18 @@
 """`reasoning.summary: concise`: raw reasoning, summed up by the model itself.
 
-When a stretch of reasoning has ended, the model is asked for its summary, which is told as it comes; what the
-model says after its reasoning is told behind it, in the order in which the real API tells both. So a concise
+When a stretch of reasoning has ended, the model is asked for its summary, which is emitted as it comes; what
+the model says after its reasoning follows it, in the order in which the real API emits both. So a concise
 summary costs a short call and delays the answer by it, for those who ask for one. `detailed` and `auto` cost
-nothing: the reasoning is told as its own summary, word for word.
+nothing: the reasoning is emitted as its own summary, word for word.
 """
 
-from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import structlog
 from msgspec.structs import replace
 
+from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.model import (
-    Backend,
     Delta,
     Finished,
     Message,
@@ -36,46 +35,57 @@ _LENGTH = 1024
 """Tokens that a summary may take, the model's own reasoning about it included."""
 
 
-class Summarizer:
-    """Puts a summary behind each stretch of reasoning in the answer to a turn."""
+class Summaries:
+    """Puts a summary behind each stretch of reasoning in an answer."""
 
-    def __init__(self, backend: Backend, reasons: bool, turn: Turn) -> None:
-        """`reasons`: the model knows an effort of reasoning."""
-        self._backend = backend
-        self._turn = Turn(
+    def __init__(self, ask: Ask, summarize: Ask, *, effort: str | None) -> None:
+        """`summarize` asks the model for a summary, with that effort of reasoning."""
+        self._ask = ask
+        self._summarize = summarize
+        self._effort = effort
+
+    def stream(self, turn: Turn) -> Deltas:
+        """The answer, with the summaries. Those that the model gives by itself are left alone."""
+        question = Turn(
             model=turn.model,
             messages=(Message("system", parts=(TextPart(_ASK),)),),
             max_tokens=_LENGTH,
-            effort="low" if reasons else None,
+            effort=self._effort,
             user=turn.user,
             service_tier=turn.service_tier,
         )
+        return _Summarized(self._summarize, question).stream(self._ask(turn))
+
+
+class _Summarized:
+    """One answer with its summaries. `question` is what asks for one, without the reasoning."""
+
+    def __init__(self, ask: Ask, question: Turn) -> None:
+        self._ask = ask
+        self._question = question
         self._reasoning: list[str] = []
         self._spent = UsageDelta(0, 0)
 
-    async def stream(
-        self, deltas: AsyncGenerator[Sequence[Delta], None]
-    ) -> AsyncGenerator[Sequence[Delta], None]:
-        """The deltas, with the summaries. Those that the model gives by itself are left alone."""
+    async def stream(self, deltas: Deltas) -> Deltas:
         usage: UsageDelta | None = None
         async with aclosing(deltas):
             async for batch in deltas:
-                told: list[Delta] = []
+                passed: list[Delta] = []
                 for delta in batch:
                     if isinstance(delta, UsageDelta):
                         usage = delta  # what the summaries cost is added at the end
                         continue
                     if self._ends(delta):
-                        yield told
+                        yield passed
                         async with aclosing(self._summary()) as summary:
                             async for piece in summary:
                                 yield piece
-                        told = []
+                        passed = []
                     if isinstance(delta, Finished) and usage is not None:
-                        told.append(plus(usage, self._spent))
-                    told.append(delta)
-                if told:
-                    yield told
+                        passed.append(usage.plus(self._spent))
+                    passed.append(delta)
+                if passed:
+                    yield passed
 
     def _ends(self, delta: Delta) -> bool:
         """Whether a stretch of reasoning ends before this delta, without a summary of its own."""
@@ -86,38 +96,28 @@ class Summarizer:
             self._reasoning.clear()
         return bool(self._reasoning)
 
-    async def _summary(self) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _summary(self) -> Deltas:
         """The summary. When the model gives none, the reasoning is its own: the answer matters more."""
         reasoning = "".join(self._reasoning)
         self._reasoning.clear()
         asked = Message("user", parts=(TextPart(reasoning),))
-        turn = replace(self._turn, messages=(*self._turn.messages, asked))
-        told = False
+        turn = replace(self._question, messages=(*self._question.messages, asked))
+        written_any = False
         try:
             async with aclosing(self._written(turn)) as written:
                 async for batch in written:
-                    told = True
+                    written_any = True
                     yield batch
         except ApiError as fault:
             log.warning("no summary of reasoning", reason=fault.message)
-        if not told:
+        if not written_any:
             yield [SummaryDelta(reasoning)]
 
-    async def _written(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        async with aclosing(self._backend.stream(turn)) as deltas:
+    async def _written(self, turn: Turn) -> Deltas:
+        async with aclosing(self._ask(turn)) as deltas:
             async for batch in deltas:
                 texts = [SummaryDelta(d.text) for d in batch if isinstance(d, TextDelta) and d.text]
                 for usage in (d for d in batch if isinstance(d, UsageDelta)):
-                    self._spent = plus(self._spent, usage)
+                    self._spent = self._spent.plus(usage)
                 if texts:
                     yield texts
-
-
-def plus(one: UsageDelta, other: UsageDelta) -> UsageDelta:
-    """The tokens of both."""
-    return UsageDelta(
-        one.input_tokens + other.input_tokens,
-        one.output_tokens + other.output_tokens,
-        one.cached_tokens + other.cached_tokens,
-        one.reasoning_tokens + other.reasoning_tokens,
-    )

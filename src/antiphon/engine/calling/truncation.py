@@ -5,13 +5,13 @@ nothing; only one that comes near is counted, by the model's own tokenizer if it
 not known, the model's server says when it is passed, and that is learnt for the turns to come.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
 from antiphon.context.budget import estimate, shortened
-from antiphon.model import Backend, Delta, Turn
+from antiphon.engine.calling.ask import Ask, Deltas, has_output
+from antiphon.model import Backend, Turn
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
 COUNTS = 4
@@ -21,17 +21,18 @@ REFUSALS = 6
 _LESS = 0.7
 """What is left of a turn that was refused, each time."""
 _ANSWER = 1024
-"""Tokens left for an answer of which nothing is said."""
+"""Tokens left for an answer whose length nobody limits."""
 _TOO_LONG = "context_length_exceeded"
-
-Answer = Callable[[Turn], AsyncGenerator[Sequence[Delta], None]]
 
 
 class Truncation:
     """For one response. `window`: the model's tokens, None when not known. `truncates` says that a turn that
     is too long is shortened; otherwise it is refused. The first `pinned` messages are never left out."""
 
-    def __init__(self, backend: Backend, window: int | None, truncates: bool, pinned: int) -> None:
+    def __init__(
+        self, ask: Ask, backend: Backend, *, window: int | None, truncates: bool, pinned: int
+    ) -> None:
+        self._ask = ask
         self._backend = backend
         self._window = window
         self._truncates = truncates
@@ -58,7 +59,7 @@ class Truncation:
             tokens = await count(self._backend, turn)
             if tokens <= room:
                 return turn
-            # Messages are weighed in estimated tokens: what is too much must be told in them.
+            # Messages are weighed in estimated tokens: what is too much is expressed in them.
             excess = (tokens - room) * estimate(turn) // tokens + 1
             shorter = self._shorter(turn, excess)
             if shorter is None:
@@ -66,20 +67,23 @@ class Truncation:
             turn = shorter
         raise _too_long()
 
-    async def stream(self, turn: Turn, answer: Answer) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         """The answer. A turn that the model's server calls too long is shortened, if it may be."""
+        return self._shortening(turn) if self._truncates else self._ask(turn)
+
+    async def _shortening(self, turn: Turn) -> Deltas:
         refusals = 0
         while True:
-            told = False
+            answered = False
             try:
-                async with aclosing(answer(turn)) as batches:
+                async with aclosing(self._ask(turn)) as batches:
                     async for batch in batches:
-                        told = True
+                        answered = answered or has_output(batch)
                         yield batch
                 return
             except InvalidRequest as fault:
                 refusals += 1
-                if told or fault.code != _TOO_LONG or refusals > REFUSALS:
+                if answered or fault.code != _TOO_LONG or refusals > REFUSALS:
                     raise
                 shorter = self._shorter(turn, int(estimate(turn) * (1 - _LESS)) + 1)
                 if shorter is None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from antiphon.engine.prepare.interrupted import cut_short
 from antiphon.protocol.client_items import (
     CustomToolCall,
     FunctionCall,
@@ -13,19 +12,10 @@ from antiphon.protocol.client_items import (
 )
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import InputItem, Item, NewId, item_type
+from antiphon.stream.kinds import CALL_OF, was_cut
 from antiphon.tools.toolbox import Toolbox
 
-_CALL_OF = {
-    "function_call_output": "function_call",
-    "custom_tool_call_output": "custom_tool_call",
-    "computer_call_output": "computer_call",
-    "local_shell_call_output": "local_shell_call",
-    "shell_call_output": "shell_call",
-    "apply_patch_call_output": "apply_patch_call",
-    "tool_search_output": "tool_search_call",
-    "program_output": "program",
-}
-_CALLS = frozenset(_CALL_OF.values())
+_CALLS = frozenset(CALL_OF.values())
 
 
 def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
@@ -42,10 +32,10 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
         kind = item_type(item)
         if kind in _CALLS:
             known[call_id] = kind
-            if not cut_short(item):
+            if not was_cut(item):
                 waiting[call_id] = kind
-        elif kind in _CALL_OF:
-            if index >= len(history) and known.get(call_id) != _CALL_OF[kind]:
+        elif kind in CALL_OF:
+            if index >= len(history) and known.get(call_id) != CALL_OF[kind]:
                 raise InvalidRequest(
                     f"No tool call found for {_words(kind)} with call_id {call_id}.", param="input"
                 )

@@ -18,7 +18,7 @@ _NO_VERSION = 0
 """Versions are counted from 1."""
 
 
-async def said_by_prompt(store: Store, project: str, request: CreateResponse) -> list[PromptMessage] | None:
+async def prompt_messages(store: Store, project: str, request: CreateResponse) -> list[PromptMessage] | None:
     """The messages of the request's template, filled in, led by its instructions; None without a template.
     Instructions of the request's own take the place of the template's.
 

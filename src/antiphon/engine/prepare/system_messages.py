@@ -20,10 +20,10 @@ def system_messages(
     read: Callable[[Iterable[Item]], Sequence[Message]],
 ) -> tuple[Message, ...]:
     """The messages before all others. `prompted` is what the request's prompt template says."""
-    said = read(prompted) if prompted is not None else _instructions(request)
+    leading = read(prompted) if prompted is not None else _instructions(request)
     verbosity = request.text.verbosity if request.text else None
     words = None if can.verbosity or verbosity is None else _IN_WORDS.get(verbosity)
-    return (*([_system(words)] if words else ()), *said)
+    return (*([_system(words)] if words else ()), *leading)
 
 
 def _instructions(request: CreateResponse) -> Sequence[Message]:

@@ -12,7 +12,6 @@ from antiphon.protocol.tool_choice import (
     ToolChoice,
 )
 from antiphon.tools.toolbox import Toolbox
-from antiphon.tools.unsupported import UnsupportedTool
 
 _COMPUTERS = ("computer", "computer_use_preview")
 _SAME = {"computer_use": _COMPUTERS, "computer": _COMPUTERS, "computer_use_preview": _COMPUTERS}
@@ -39,15 +38,16 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         return "required"
     if len(names) > 1:
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
-    if isinstance(toolbox.tool(names[0]), UnsupportedTool):
-        message = f"Tool choice '{names[0]}' cannot be required: this server does not run it yet."
+    unavailable = toolbox.unavailable(names[0])
+    if unavailable is not None:
+        message = f"Tool choice '{names[0]}' cannot be required: {unavailable}."
         raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
     toolbox.reveal(names)
     return NamedFunction(names[0])
 
 
 def check_choice(choice: ToolChoice | None, toolbox: Toolbox) -> None:
-    """What can be known of a choice before the servers have told what tools they have. Raises
+    """What can be known of a choice before the servers have said what tools they have. Raises
     InvalidRequest."""
     meant = choice.tools if isinstance(choice, AllowedTools) else [choice]
     for each in meant:

@@ -1,4 +1,4 @@
-"""What this server does not do yet, said plainly: a request that asks for it is refused, never trimmed."""
+"""What this server does not do yet: a request that asks for it is refused, never trimmed."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,7 +21,7 @@ NOT_YET = (
     Refusal(
         "background",
         lambda r: r.background and isinstance(r, CreateFrame),
-        "a WebSocket has no background: what it asks for is told over it",
+        "a WebSocket has no background: what it asks for is sent over it",
     ),
     Refusal(
         "prompt_cache_options.prewarm",
@@ -37,7 +37,7 @@ NOT_YET = (
 
 
 def check_supported(request: CreateResponse) -> None:
-    """Raises InvalidRequest for a parameter whose meaning we cannot carry out."""
+    """Raises InvalidRequest for a parameter that we cannot honour."""
     for param, asked, reason in NOT_YET:
         if asked(request):
             raise unsupported(param, reason)
@@ -49,7 +49,7 @@ def check_supported(request: CreateResponse) -> None:
 
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
-    """What the model cannot do is told last. Raises InvalidRequest."""
+    """What the model cannot do is reported last. Raises InvalidRequest."""
     if turn.sampling.top_logprobs is not None and not can.logprobs:
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
     kinds = {type(part) for message in turn.messages for part in message.parts}

@@ -1,0 +1,117 @@
+"""Background runs: accepted, queued, done by some server process, cancelled, continued after a crash.
+
+Whoever accepts a request only writes it down. Every process claims runs from the queue that the store keeps,
+as many at a time as it may do, and goes on from what the log says: with a run that was just accepted as with
+one whose process died. So a crash is nothing special: it leaves a run with a longer log.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from antiphon.engine.background.run_queue import RunQueue
+from antiphon.engine.background.run_worker import RunWorker
+from antiphon.engine.engine import Engine
+from antiphon.engine.queue import LEASE, Pool
+from antiphon.engine.saving import accepted_row
+from antiphon.protocol.errors import RateLimited
+from antiphon.protocol.ids import new_request_id
+from antiphon.protocol.parse import Parsed
+from antiphon.protocol.response import Response
+from antiphon.protocol.wire import encode
+from antiphon.store.runs import AcceptedRun, Claim, QueueFull
+from antiphon.stream.fold import Fold
+from antiphon.stream.machine import Machine
+from antiphon.webhooks.sender import Webhooks
+
+RETRY_AFTER = 10.0
+CANCEL_TIMEOUT = 15.0
+"""Seconds that a cancellation is waited for: longer than a lease."""
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """How much runs in the background."""
+
+    runs: int = 16
+    """At once, in this process."""
+    queue: int = 1000
+    """Waiting, in all."""
+    seconds: float = 24 * 60 * 60
+    """How long one may take."""
+
+
+class Background:
+    """The background runs of a server process. `ended` is called with every response that ended here."""
+
+    def __init__(
+        self, engine: Engine, webhooks: Webhooks, capacity: Capacity, ended: Callable[[Response], None]
+    ) -> None:
+        self._engine = engine
+        self._webhooks = webhooks
+        self._runs = engine.store.runs
+        self._capacity = capacity
+        self._ended = ended
+        self._queue = RunQueue(self._runs, new_request_id())
+        self._pool = Pool(self._queue, self._worker, capacity.runs)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Runs are done while the block runs. When it is left they are handed over as they are."""
+        return self._pool.running()
+
+    async def accept(self, project: str, parsed: Parsed) -> Response:
+        """Write a request down; durable when this returns the response, queued. Raises ApiError."""
+        async with self._engine.planned(project, parsed) as plan:
+            machine = Machine(replace(plan.response), plan.new_id)
+            events = self._engine.log(machine, Fold())
+            machine.create()
+            response = machine.snapshot()
+            run = AcceptedRun(
+                response=accepted_row(plan, response),
+                request=self._engine.kept_request(plan, parsed.request),
+                events=[encode(event) for event in events.drain()],
+                streamed=bool(plan.request.stream),
+            )
+            claim = await self._accepted(project, run)
+        if claim is not None:
+            worker = self._worker(claim)
+            worker.prepare(plan, events)
+            self._pool.take(worker)
+        else:
+            self._pool.wake()
+        return response
+
+    async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
+        owner = self._queue.owner if self._pool.has_room else None
+        with self._pool.expecting():
+            try:
+                return await self._runs.accept(project, run, self._capacity.queue, owner, LEASE)
+            except QueueFull:
+                raise RateLimited(
+                    "Too many background responses wait for their turn. Please try again later.",
+                    code="rate_limit_exceeded",
+                    retry_after=RETRY_AFTER,
+                ) from None
+
+    async def cancel(self, project: str, response_id: str) -> None:
+        """Cancel a run, wherever it is done; returns when it has ended, or will not do so soon."""
+        if not await self._runs.cancel(project, response_id):
+            return
+        self._pool.cancel(response_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await self._until_ended(project, response_id)
+
+    async def _until_ended(self, project: str, response_id: str) -> None:
+        """A run that waits, or whose process died, is ended here."""
+        while await self._runs.running(project, response_id):
+            if response_id not in self._pool:
+                claim = await self._queue.claim_run(project, response_id, LEASE)
+                if claim is not None:
+                    self._pool.take(self._worker(claim))
+            await self._runs.news(response_id)
+
+    def _worker(self, claim: Claim) -> RunWorker:
+        return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds, self._ended)

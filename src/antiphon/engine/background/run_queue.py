@@ -1,0 +1,29 @@
+"""Background runs as work: the store keeps them in a queue of their own, with leases."""
+
+from collections.abc import Mapping, Sequence
+
+from antiphon.store.runs import Claim, Runs
+
+
+class RunQueue:
+    """The runs, for a process that goes by the name `owner`."""
+
+    def __init__(self, runs: Runs, owner: str) -> None:
+        self._runs = runs
+        self.owner = owner
+
+    async def claim(self, lease: float) -> Claim | None:
+        return await self._runs.claim(self.owner, lease)
+
+    async def claim_run(self, project: str, response_id: str, lease: float) -> Claim | None:
+        """This run, if nobody has it."""
+        return await self._runs.claim(self.owner, lease, (project, response_id))
+
+    async def renew(self, names: Sequence[str], lease: float) -> None:
+        await self._runs.renew(self.owner, lease, names)
+
+    async def owned(self) -> Mapping[str, bool]:
+        return await self._runs.held(self.owner)
+
+    async def release(self) -> None:
+        await self._runs.release(self.owner)

@@ -1,0 +1,17 @@
+"""How far a background run is, for the process that goes on with it."""
+
+import msgspec
+
+from antiphon.protocol.response import Usage
+from antiphon.protocol.wire import Wire
+
+
+class Checkpoint(Wire):
+    """What its log does not say. It is stored until the run has ended: names on the disk are for good."""
+
+    usage: Usage | None = None
+    """Of the turns that ended."""
+    ran: int = 0
+    """How many calls were ours to run."""
+    output_complete: bool = msgspec.field(default=False, name="said")
+    """Whether all of the output was emitted, and only the end is missing."""

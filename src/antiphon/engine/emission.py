@@ -1,0 +1,95 @@
+"""The events of a run, on their way to whoever reads them: one batch after another, in order.
+
+A reader that is slow makes the run slow: nothing is gathered for it beyond the batch that it takes. Beside
+the run only a clock hands over: the opening events when the model lets its first byte wait, and a sign of
+life in a long silence. It never does so while a batch is on its way, nor once the response has ended, since
+the last events wait until the response is durable.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
+
+from antiphon.engine.event_log import EventLog
+from antiphon.protocol.events import Event
+
+FIRST_BYTE_GRACE = 2.0
+"""Seconds that the upstream has to refuse a turn before the opening events are emitted."""
+
+Emit = Callable[[Sequence[Event]], Awaitable[None]]
+"""Takes a batch of events. Returns when there may be more of them."""
+Flush = Callable[[], Awaitable[None]]
+"""Hands over what has been emitted since the last time; returns when the reader has taken it."""
+
+
+async def discard(events: Sequence[Event]) -> None:
+    """Nobody reads along."""
+
+
+class Emission:
+    """Hands what `events` gives to `emit`. Its block says how long it lasts."""
+
+    def __init__(self, events: EventLog, emit: Emit) -> None:
+        self.opened = False
+        """Whether anything was handed over: until then a fault may still become an HTTP status."""
+        self._machine = events.machine
+        self._drain = events.drain
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._keep_alive: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._sign: asyncio.Task[None] | None = None
+        self._busy = False
+
+    def watch(self, grace: float | None, keep_alive: float | None) -> None:
+        """Have the clock hand over the opening events after `grace` seconds, and `response.in_progress`
+        after each `keep_alive` seconds of silence. None: never."""
+        self._keep_alive = keep_alive
+        self._set(grace if grace is not None else keep_alive)
+
+    async def flush(self) -> None:
+        """Hand over what there is."""
+        if self._sign is not None:
+            sign, self._sign = self._sign, None
+            await sign
+        await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        self.opened = True
+        events = self._drain()
+        if events:
+            self._busy = True
+            await self._emit(events)
+            self._busy = False
+            self._last = self._loop.time()
+
+    def _set(self, seconds: float | None) -> None:
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        """The grace or a silence may be over."""
+        self._timer = None
+        if self._machine.ended:
+            return
+        silent = self._loop.time() - self._last
+        if not self._busy and (not self.opened or silent >= (self._keep_alive or 0)):
+            if self.opened:
+                self._machine.start()
+            self._sign = self._loop.create_task(self._hand_over())
+            silent = 0
+        if self._keep_alive is not None:
+            self._set(max(self._keep_alive - silent, self._keep_alive / 4))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # A timer that is cancelled lets go of us: nothing here waits for the collector.
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._sign is not None:
+            sign, self._sign = self._sign, None
+            sign.cancel()
+            await asyncio.wait({sign})

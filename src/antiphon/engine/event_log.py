@@ -1,0 +1,31 @@
+"""The log of a response while it is made, checked as it grows if the configuration says so."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from antiphon.protocol.events import Event
+from antiphon.protocol.wire import encode
+from antiphon.stream.fold import BrokenLog, Fold
+from antiphon.stream.machine import Machine
+
+
+class EventLog:
+    """What `machine` emits. With a `fold` of what it emitted before, each event is folded when drained."""
+
+    def __init__(self, machine: Machine, fold: Fold | None) -> None:
+        self.machine = machine
+        self._fold = fold
+
+    def drain(self) -> Sequence[Event]:
+        """The events since the last time. Raises BrokenLog at the first that does not hold."""
+        events = self.machine.drain()
+        if self._fold is not None:
+            self._check(self._fold, events)
+        return events
+
+    def _check(self, fold: Fold, events: Sequence[Event]) -> None:
+        for event in events:
+            fold.add(msgspec.json.decode(encode(event)))
+        if self.machine.ended and encode(fold.result()) != encode(self.machine.snapshot()):
+            raise BrokenLog("The log does not fold to the response.")

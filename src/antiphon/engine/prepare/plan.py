@@ -1,0 +1,63 @@
+"""A request, resolved: everything that its run needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from antiphon.engine.calling.model_caller import ModelCaller
+from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.turn_builder import TurnBuilder
+from antiphon.model import Turn
+from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.ids import new_item_id
+from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.response import Response
+from antiphon.tools.provider import ApprovedCall
+from antiphon.tools.toolbox import Toolbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a response is made from. Nothing of it changes while it is made."""
+
+    project: str
+    request: CreateResponse
+    response: Response
+    """As it opens."""
+    context: RequestContext
+    caller: ModelCaller
+    """How the model is asked."""
+    toolbox: Toolbox
+    turns: TurnBuilder
+    """Makes turns of what the run adds to the context."""
+    turn: Turn
+    """The first."""
+    approved: Sequence[ApprovedCall]
+    """Calls that may be made now, before the model goes on."""
+    compacts: int | None
+    """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
+    they have grown past a threshold."""
+
+    def new_id(self, item_type: str) -> str:
+        """An id for an item of the response."""
+        return new_item_id(item_type, owner=self.response.id)
+
+    async def fitted(self) -> "Plan":
+        """The plan whose first turn is within the model's window, unless it is compacted before. Raises
+        InvalidRequest when it cannot be."""
+        turn = self.turn if self.compacts is not None else await self.caller.fit(self.turn)
+        return self if turn is self.turn else replace(self, turn=turn)
+
+    @property
+    def followed(self) -> bool:
+        """Whether somebody may read the response while it is written."""
+        return is_followed(self.request)
+
+    @property
+    def generates(self) -> bool:
+        """Whether the model answers. A warm-up prepares the state alone."""
+        return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
+
+
+def is_followed(request: CreateResponse) -> bool:
+    """Whether somebody may read the response while it is written."""
+    return bool(request.stream or request.background) or isinstance(request, CreateFrame)

@@ -1,0 +1,150 @@
+"""Where a request stands: what came before, and what it brings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from antiphon.engine.memory import Memory
+from antiphon.engine.prepare.approvals import check_approvals
+from antiphon.engine.prepare.call_outputs import check_pairs, with_call_ids
+from antiphon.engine.prepare.compaction_point import split
+from antiphon.engine.prepare.prompts import prompt_messages
+from antiphon.protocol.error_messages import duplicate_id
+from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.item import InputItem, Item, NewId
+from antiphon.protocol.items import (
+    AdditionalTools,
+    Compaction,
+    ItemReference,
+    LocalShellCallOutput,
+    decode_stored,
+)
+from antiphon.protocol.parse import Parsed
+from antiphon.protocol.request import CreateResponse
+from antiphon.store.base import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestContext:
+    """The items that a response is made from."""
+
+    history: Sequence[Item]
+    """What came before."""
+    input: Sequence[Item]
+    """The request's own, in the form in which they are stored."""
+    prompt: Sequence[Item] | None
+    """The messages of its prompt template."""
+    trigger: int | None
+    """How many of the items stand before a `compaction_trigger`."""
+    only_compacts: bool = False
+    """Whether the compaction is all that is asked for: nothing stands behind its trigger."""
+    history_unsaved: bool = False
+    """Whether the history is stored nowhere: then it is kept as part of the input."""
+    output_so_far: Sequence[Item] = ()
+    """The response's own output, when it goes on after a crash."""
+    inline_tools: Sequence[AdditionalTools] = ()
+    """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """History and input."""
+        return (*self.history, *self.input)
+
+    @property
+    def compacted(self) -> int:
+        """How much of the output so far ends with the compaction that was asked for; 0: it was not made."""
+        for end, item in enumerate(self.output_so_far, 1):
+            if isinstance(item, Compaction) and item.encrypted_content:
+                return end
+        return 0
+
+    @property
+    def to_compact(self) -> int | None:
+        """How many of the items are still to be compacted."""
+        return None if self.compacted else self.trigger
+
+    @property
+    def whole(self) -> Sequence[Item]:
+        """All that the model reads, in its order: a compaction stands where it was asked for."""
+        if self.trigger is None:
+            return (*self.items, *self.output_so_far)
+        before, after = self.items[: self.trigger], self.items[self.trigger :]
+        return (*before, *self.output_so_far[: self.compacted], *after, *self.output_so_far[self.compacted :])
+
+
+async def load_context(
+    store: Store, project: str, parsed: Parsed, new_id: NewId, memory: Memory | None
+) -> RequestContext:
+    """The context of a request. The lookups come in the API's order of checks. Raises InvalidRequest or
+    NotFound."""
+    request = parsed.request
+    remembered = memory.find(request.previous_response_id or "") if memory else None
+    history = remembered or await _conversation(store, project, request)
+    prompt = await prompt_messages(store, project, request)
+    if remembered is None:
+        history = history or await _previous(store, project, request)
+    history = with_call_ids((), history, new_id)
+    trigger, plain = split(parsed.items, len(history))
+    resolved = [await _resolved(store, project, item, new_id) for item in plain]
+    own = with_call_ids(history, resolved, new_id)
+    _refuse_repeated(history, parsed.items)
+    check_pairs(history, own)
+    check_approvals(history, own)
+    return RequestContext(
+        history=history,
+        input=own,
+        prompt=prompt,
+        trigger=trigger,
+        only_compacts=trigger == len(history) + len(own),
+        history_unsaved=remembered is not None,
+        inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
+    )
+
+
+async def _conversation(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+    """The items of the request's conversation; nothing without one."""
+    if request.conversation_id is None:
+        return ()
+    rows = await store.conversation_history(project, request.conversation_id)
+    if rows is None:
+        raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
+    return [decode_stored(row) for row in rows]
+
+
+async def _previous(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+    """The items of the response that is continued, and of those before it; nothing without one."""
+    if request.previous_response_id is None:
+        return ()
+    previous = request.previous_response_id
+    rows = await store.history(project, previous)
+    if rows is None:
+        missing = "is not finished yet" if await store.runs.running(project, previous) else "not found"
+        raise InvalidRequest(
+            f"Previous response with id '{previous}' {missing}.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    return [decode_stored(row) for row in rows]
+
+
+async def _resolved(store: Store, project: str, item: InputItem, new_id: NewId) -> Item:
+    """An input item as it is kept; a reference becomes the item that it stands for."""
+    if not isinstance(item, ItemReference):
+        return cast(Item, item).stored(new_id)
+    row = await store.item(project, item.id)
+    if row is None:
+        raise NotFound(
+            f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false."
+            " Try again with `store` set to true, or remove this item from your input.",
+            param="input",
+        )
+    return decode_stored(row)
+
+
+def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:
+    """The model must not read an item twice: what came before is not sent again."""
+    known = {item.id for item in history}
+    for item in sent:
+        item_id: str | None = getattr(item, "id", None)
+        if item_id is not None and item_id in known and type(item) is not LocalShellCallOutput:
+            raise duplicate_id(item_id, "input")

@@ -1,0 +1,33 @@
+"""The context of a background response that goes on with the output that it has."""
+
+from collections.abc import Sequence
+
+from antiphon.engine.prepare.interrupted import finished
+from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.run_request import RunRequest
+from antiphon.protocol.item import Item
+from antiphon.protocol.items import decode_stored
+from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.response import Response
+from antiphon.protocol.wire import encode
+from antiphon.store.runs import Context as Stored
+
+
+def resumed_context(accepted: RunRequest, stored: Stored, response: Response) -> RequestContext:
+    """What was accepted, as it is stored."""
+    return RequestContext(
+        history=[decode_stored(row) for row in stored.history],
+        input=[decode_stored(row) for row in stored.input],
+        prompt=_prompt_of(accepted.request, response),
+        trigger=accepted.trigger,
+        only_compacts=accepted.only_compacts,
+        output_so_far=finished(response.output),
+        inline_tools=accepted.inline_tools,
+    )
+
+
+def _prompt_of(request: CreateResponse, response: Response) -> Sequence[Item] | None:
+    """The messages of the request's prompt template when the response began."""
+    if request.prompt is None or not isinstance(response.instructions, list):
+        return None
+    return [decode_stored(encode(item)) for item in response.instructions]

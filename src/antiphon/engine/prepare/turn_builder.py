@@ -1,0 +1,97 @@
+"""Turns of a response: its settings and leading messages, and the items that the model reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from antiphon.backends.router import Route
+from antiphon.context.transcript import ReasoningContext, Transcript
+from antiphon.engine.compaction import since_compaction
+from antiphon.engine.prepare.approvals import decided
+from antiphon.engine.prepare.interrupted import without_abandoned
+from antiphon.engine.prepare.response_format import response_format
+from antiphon.engine.prepare.system_messages import system_messages
+from antiphon.engine.prepare.tool_choice import resolve_choice
+from antiphon.engine.prepare.unsupported import wants_logprobs
+from antiphon.model import Sampling, Turn
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.item import Item
+from antiphon.protocol.request import CreateResponse
+from antiphon.tools.toolbox import Toolbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnBuilder:
+    """Builds turns. `empty` is the one of no items at all."""
+
+    empty: Turn
+    request: CreateResponse
+    transcript: Transcript
+    toolbox: Toolbox
+
+    def build(self, items: Sequence[Item]) -> Turn:
+        """The turn in which the model reads the items. Raises InvalidRequest for one that it cannot read."""
+        read = decided(without_abandoned(since_compaction(items)))
+        messages = self.transcript.read(read, self._reasoning)
+        return replace(
+            self.empty, messages=(*self.empty.messages, *messages), functions=self.toolbox.functions
+        )
+
+    def with_listed_tools(self, turn: Turn) -> Turn:
+        """A turn with the tools that are known when all servers were asked. A tool that must be called, and
+        is not there since its server is not, is not called."""
+        try:
+            choice = resolve_choice(self.request.tool_choice, self.toolbox)
+        except InvalidRequest:
+            if not self.toolbox.waits:
+                raise
+            choice = "auto"
+        messages = (*turn.messages, *self.toolbox.notes())
+        return replace(turn, messages=messages, functions=self.toolbox.functions, choice=choice)
+
+    @property
+    def pinned(self) -> int:
+        """How many messages lead every turn."""
+        return len(self.empty.messages)
+
+    @property
+    def _reasoning(self) -> ReasoningContext:
+        return (self.request.reasoning and self.request.reasoning.context) or "auto"
+
+
+def empty_turn(
+    request: CreateResponse,
+    route: Route,
+    toolbox: Toolbox,
+    transcript: Transcript,
+    prompt: Sequence[Item] | None,
+    *,
+    whole: bool,
+) -> Turn:
+    """The settings of a request as a turn, with the messages that lead it. Raises InvalidRequest."""
+    return Turn(
+        model=route.model,
+        messages=system_messages(request, prompt, route.capabilities, transcript.read),
+        choice="auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox),
+        parallel=request.parallel_tool_calls is not False,
+        format=response_format(request),
+        sampling=_sampling(request),
+        max_tokens=request.max_output_tokens,
+        effort=request.reasoning.effort if request.reasoning else None,
+        verbosity=request.text.verbosity if request.text else None,
+        user=request.safety_identifier or request.user,
+        cache_key=request.prompt_cache_key,
+        service_tier=request.service_tier,
+        whole=whole,
+    )
+
+
+def _sampling(request: CreateResponse) -> Sampling:
+    return Sampling(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        top_logprobs=(request.top_logprobs or 0) if wants_logprobs(request) else None,
+    )

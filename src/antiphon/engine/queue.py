@@ -1,0 +1,179 @@
+"""Durable work: what must be done later, by whichever process, however often one dies.
+
+Work is enqueued in the transaction of what it belongs to, so it is there exactly when that is. A process
+*claims* it for a lease, which it renews as long as it works, and ends it in the transaction of what came of
+it. When a lease ends without a renewal, the next claim takes the work over, and whoever had it can write
+nothing more. So work may be started more than once, and is never forgotten: what it does must bear being done
+again.
+
+What is enqueued, and how it ends, belongs to the work's own noun in the store. Here is the other half, the
+same for all: `Queue` is how a process gets hold of work, and `Pool` does it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+log = structlog.get_logger()
+
+LEASE = 5.0
+"""Seconds after which the work of a process that died is taken over."""
+RENEWAL = 1.5
+WATCH = 0.25
+"""Seconds in which a process finds out that work of its own was cancelled or lost through another one."""
+IDLE = 1.0
+"""Seconds in which it finds out that work waits that another process enqueued or left."""
+
+Claim = TypeVar("Claim")
+Claim_co = TypeVar("Claim_co", covariant=True)
+
+
+class Queue(Protocol[Claim_co]):
+    """Work of one sort, for one process. Work goes by the name that its worker has."""
+
+    async def claim(self, lease: float) -> Claim_co | None:
+        """Take what is due and has waited longest, for `lease` seconds. None: nothing is due. What the
+        process does already may be claimed again, when it renewed too late."""
+        ...
+
+    async def renew(self, names: Sequence[str], lease: float) -> None:
+        """Hold on to work of ours."""
+        ...
+
+    async def owned(self) -> Mapping[str, bool]:
+        """The work that is ours, and whether each is to be cancelled."""
+        ...
+
+    async def release(self) -> None:
+        """Let go of all that is ours: others may claim it at once."""
+        ...
+
+
+class Worker(Protocol):
+    """Does one piece of work."""
+
+    @property
+    def name(self) -> str:
+        """Its own among all work of the queue."""
+        ...
+
+    async def work(self) -> None:
+        """To its end, or until it is left to others."""
+        ...
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """End what `task` does as cancelled."""
+        ...
+
+    def release(self, task: asyncio.Task[None]) -> None:
+        """Leave what `task` does to others, as it is."""
+        ...
+
+
+class Pool(Generic[Claim]):
+    """Does the work of a queue in this process: at most `size` pieces at once. `start` makes the worker of a
+    claim."""
+
+    def __init__(self, queue: Queue[Claim], start: Callable[[Claim], Worker], size: int) -> None:
+        self._queue = queue
+        self._start = start
+        self._size = size
+        self._working: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
+        self._expected = 0
+        self._awake = asyncio.Event()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._working
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._working) + self._expected < self._size
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """In the block work may come that nobody claims from the queue."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+
+    def take(self, worker: Worker) -> None:
+        """Do work that was claimed."""
+        if worker.name not in self._working:  # else it is our own, whose lease we renewed too late
+            self._working[worker.name] = worker, asyncio.create_task(self._do(worker))
+
+    def cancel(self, name: str) -> None:
+        """Cancel work, if it is done here."""
+        if name in self._working:
+            worker, task = self._working[name]
+            worker.cancel(task)
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._awake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work is done while the block runs. When it is left, what is not done is left to others."""
+        tasks = [asyncio.create_task(self._claim_all()), asyncio.create_task(self._watch())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for worker, working in self._working.values():
+                worker.release(working)
+            rest = [task for _, task in self._working.values()]
+            await asyncio.gather(*tasks, *rest, return_exceptions=True)
+            await self._queue.release()
+
+    async def _claim_all(self) -> None:
+        """Claim what waits, as long as there is room."""
+        while True:
+            self._awake.clear()
+            try:
+                while self.has_room and (claim := await self._queue.claim(LEASE)) is not None:
+                    self.take(self._start(claim))
+            except Exception:
+                log.exception("no work could be claimed")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE):
+                    await self._awake.wait()
+
+    async def _do(self, worker: Worker) -> None:
+        try:
+            await worker.work()
+        except Exception:
+            # Nobody renews the lease now: another claim tries again.
+            log.exception("work could not be done", name=worker.name)
+        finally:
+            del self._working[worker.name]
+            self._awake.set()
+
+    async def _watch(self) -> None:
+        """Keep hold of what is done here, and find out what is no longer to be."""
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(WATCH)
+            if not self._working:
+                continue
+            try:
+                if loop.time() > renewed + RENEWAL:
+                    await self._queue.renew(list(self._working), LEASE)
+                    renewed = loop.time()
+                await self._check()
+            except Exception:
+                log.exception("leases could not be renewed")
+
+    async def _check(self) -> None:
+        owned = await self._queue.owned()
+        for name, (worker, task) in self._working.items():
+            if owned.get(name):
+                worker.cancel(task)
+            elif name not in owned:
+                worker.release(task)  # deleted, or taken over

@@ -1,0 +1,48 @@
+"""A response, as it is kept."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from antiphon.engine.prepare.plan import Plan
+from antiphon.protocol.item import Item
+from antiphon.protocol.response import Response
+from antiphon.protocol.wire import encode
+from antiphon.store.base import ItemRow, ResponseRow, Store
+
+
+async def save(store: Store, plan: Plan, response: Response) -> None:
+    """Keep the finished response of a plan; durable when this returns."""
+    request, context = plan.request, plan.context
+    row = ResponseRow(
+        id=response.id,
+        created_at=response.created_at,
+        json=without_output(response),
+        input=rows(context.items if context.history_unsaved else context.input),
+        output=rows(response.output),
+        previous_response_id=None if context.history_unsaved else request.previous_response_id,
+        conversation_id=None if response.status == "failed" else request.conversation_id,
+    )
+    await store.save_response(plan.project, row)
+
+
+def accepted_row(plan: Plan, response: Response) -> ResponseRow:
+    """A response that waits for its run in the background."""
+    return ResponseRow(
+        id=response.id,
+        created_at=response.created_at,
+        json=without_output(response),
+        input=rows(plan.context.input),
+        output=(),
+        previous_response_id=plan.request.previous_response_id,
+        conversation_id=plan.request.conversation_id,
+    )
+
+
+def without_output(response: Response) -> bytes:
+    """A response as it is stored, apart from its items."""
+    return encode(replace(response, output=[]))
+
+
+def rows(items: Sequence[Item]) -> Sequence[ItemRow]:
+    return [ItemRow(item.id or "", encode(item)) for item in items]

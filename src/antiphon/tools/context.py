@@ -1,0 +1,59 @@
+"""What tools are given: `ToolResources` is what the server has, `ToolContext` what the request grants."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from antiphon.mcp.base import Address
+from antiphon.mcp.pool import Pool
+from antiphon.protocol.item import Item
+from antiphon.protocol.tools import Tool as WireTool
+
+
+class ToolResources(Struct, frozen=True, kw_only=True):
+    """What tools that we run ourselves work with. Made when the server starts."""
+
+    mcp: Pool | None = None
+    connectors: Mapping[str, Address] = {}
+    """Where the connectors are that the installation has set up."""
+    mcp_servers: Mapping[str, Address] = {}
+    """The installation's own MCP servers, by name."""
+
+
+def _unchanged(item: Item) -> Item:
+    return item
+
+
+class ToolContext(Struct, frozen=True, kw_only=True):
+    """What an entry of `tools` is offered with: where it stands, and what the request grants."""
+
+    place: str = "tools"
+    """Where the entry stands in the request, for faults."""
+    namespace: str | None = None
+    """The namespace that calls of it name."""
+    about: str = ""
+    """What its namespace is for; the first function of it says so to the model."""
+    checks_strict: bool = False
+    """Whether calls of strict functions are to be checked here, since nobody upstream holds the model to
+    their schemas."""
+    catalog: "Catalog | None" = None
+    """What can be searched for."""
+    resources: ToolResources = ToolResources()
+    project: str = ""
+    images: bool = True
+    """Whether the model reads images."""
+    certify: Callable[[Item], Item] = _unchanged
+    """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
+
+
+class Catalog(Protocol):
+    """The tools that are not offered before they are searched for."""
+
+    def listing(self) -> str:
+        """Their names, each with what it is for, as lines."""
+        ...
+
+    def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
+        """Those that fit names or descriptions. They are offered from now on."""
+        ...

@@ -1,0 +1,26 @@
+"""A call that is not made: what was not offered does not run."""
+
+from collections.abc import Collection
+
+from antiphon.tools.base import ToolCall
+
+_NAMED = 20
+"""How many names the model is reminded of."""
+
+
+class RefusedCall(ToolCall):
+    """A call of a function that the turn did not offer. `offered`: those that it did."""
+
+    held = True
+
+    def __init__(self, name: str, call_id: str, offered: Collection[str]) -> None:
+        super().__init__(name, call_id)
+        self._offered = offered
+
+    def validate(self) -> str:
+        words = f"This call was not made: there is no function '{self.name}' to call now."
+        names = sorted(self._offered)
+        if not names:
+            return f"{words} Answer without calling functions."
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"{words} You can call: {', '.join(names[:_NAMED])}{more}."

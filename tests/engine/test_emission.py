@@ -1,0 +1,133 @@
+"""How the events of a run reach a reader: in order, no faster than it reads, and never too early."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from tests.stream.test_machine import machine, message
+
+from antiphon.engine.emission import Emission
+from antiphon.engine.event_log import EventLog
+from antiphon.protocol.events import Event, event_type
+from antiphon.stream.machine import Machine
+
+SOON = 0.01
+
+
+class Reader:
+    """Takes batches; one at a time, as fast as it is let."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.asked = asyncio.Event()
+        self.got = asyncio.Event()
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+        self._reading = False
+
+    async def emit(self, events: Sequence[Event]) -> None:
+        assert events, "an empty batch says nothing"
+        assert not self._reading, "two batches at once"
+        self._reading = True
+        self.asked.set()
+        await self.may_read.wait()
+        self._reading = False
+        self.seen += [event_type(type(event)).removeprefix("response.") for event in events]
+        self.got.set()
+
+    async def next(self) -> list[str]:
+        """All there is when a batch has come."""
+        async with asyncio.timeout(10):
+            await self.got.wait()
+        self.got.clear()
+        return self.seen
+
+
+def begun() -> tuple[Machine, EventLog]:
+    made = machine()
+    made.create()
+    made.start()
+    return made, EventLog(made, None)
+
+
+async def test_nothing_is_handed_over_before_it_is_flushed_or_the_grace_is_over() -> None:
+    _, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        emission.watch(SOON, None)
+        assert not emission.opened
+        assert await reader.next() == ["created", "in_progress"]
+        assert emission.opened
+
+
+async def test_a_silence_is_broken_again_and_again() -> None:
+    _, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        emission.watch(None, SOON)
+        await emission.flush()
+        while len(await reader.next()) < 5:
+            pass
+    assert reader.seen == ["created", *["in_progress"] * (len(reader.seen) - 1)]
+
+
+async def test_a_reader_that_is_slow_is_not_pressed() -> None:
+    made, events = begun()
+    reader = Reader()
+    reader.may_read.clear()
+    async with Emission(events, reader.emit) as emission:
+        emission.watch(None, SOON)
+        flushing = asyncio.create_task(emission.flush())
+        loop = asyncio.get_running_loop()
+        later = loop.create_future()
+        loop.call_later(10 * SOON, later.set_result, None)
+        await later
+        assert made.drain() == []
+        reader.may_read.set()
+        await flushing
+        assert reader.seen == ["created", "in_progress"]
+
+
+async def test_a_batch_waits_for_the_sign_of_life_before_it() -> None:
+    made, events = begun()
+    reader = Reader()
+    reader.may_read.clear()
+    async with Emission(events, reader.emit) as emission:
+        emission.watch(SOON, None)
+        await reader.asked.wait()
+        message(made).close()
+        flushing = asyncio.create_task(emission.flush())
+        await asyncio.sleep(0)
+        reader.may_read.set()
+        await flushing
+    assert reader.seen[:3] == ["created", "in_progress", "output_item.added"]
+
+
+async def test_the_end_is_handed_over_by_nobody_but_the_run() -> None:
+    made, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        emission.watch(SOON, SOON)
+        made.complete(None, 1)
+        loop = asyncio.get_running_loop()
+        later = loop.create_future()
+        loop.call_later(10 * SOON, later.set_result, None)
+        await later
+        assert reader.seen == []
+        await emission.flush()
+    assert reader.seen[-1] == "completed"
+
+
+async def test_what_goes_wrong_in_a_sign_of_life_reaches_the_run() -> None:
+    _, events = begun()
+    asked = asyncio.Event()
+
+    async def emit(_: Sequence[Event]) -> None:
+        asked.set()
+        raise ConnectionError
+
+    async with Emission(events, emit) as emission:
+        emission.watch(SOON, SOON)
+        await asked.wait()
+        with pytest.raises(ConnectionError):
+            await emission.flush()
