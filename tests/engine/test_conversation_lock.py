@@ -2,18 +2,18 @@
 
 import contextlib
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from antiphon.engine.conversation_lock import locked
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.store.base import ConversationRow
+from antiphon.store.base import ConversationRow, Store
 from antiphon.store.open import open_store
 
 P = "project"
-LEASE = 1.5
+LEASE = 4.5
 
 
 def locked_until(path: Path) -> float:
@@ -22,15 +22,17 @@ def locked_until(path: Path) -> float:
         return found
 
 
-def fail_until(path: Path, moment: float) -> None:
-    """The disk refuses every change of a conversation until then."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute(
-            f"""CREATE TRIGGER refused BEFORE UPDATE ON conversations
-            WHEN (julianday('now') - 2440587.5) * 86400 < {moment}
-            BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"""
-        )
+def change(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as db:
+        db.execute(statement)
         db.commit()
+
+
+async def attempt(store: Store) -> None:
+    """Somebody else wants the conversation, and does not get it."""
+    with pytest.raises((InvalidRequest, sqlite3.Error)):
+        async with locked(store, P, "conv_1", LEASE):
+            pass
 
 
 async def test_it_stays_locked_when_the_store_fails_for_a_while(tmp_path: Path) -> None:
@@ -38,13 +40,20 @@ async def test_it_stays_locked_when_the_store_fails_for_a_while(tmp_path: Path) 
     store = await open_store(f"sqlite:///{path}")
     try:
         await store.create_conversation(P, ConversationRow("conv_1", 1, b"{}"), ())
-        async with locked(store, P, "conv_1", LEASE):
-            first = locked_until(path)
-            fail_until(path, time.time() + LEASE / 2)
-            while time.time() < first + LEASE / 6:
-                with pytest.raises((InvalidRequest, sqlite3.Error)):
-                    async with locked(store, P, "conv_1", LEASE):
-                        pass
+        with capture_logs() as logs:
+            async with locked(store, P, "conv_1", LEASE):
+                first = locked_until(path)
+                change(
+                    path,
+                    "CREATE TRIGGER refused BEFORE UPDATE ON conversations "
+                    "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
+                )
+                while not logs:  # until a renewal has failed
+                    await attempt(store)
+                change(path, "DROP TRIGGER refused")
+                while locked_until(path) == first:  # until one has not
+                    await attempt(store)
+                await attempt(store)
         async with locked(store, P, "conv_1", LEASE):
             pass
     finally:
