@@ -662,12 +662,11 @@ BROKEN: dict[str, tuple[Answer, type[ApiError], str]] = {
         "before it was complete",
     ),
     "no JSON": (Answer(raw=[b"data: what?\n\n"]), UpstreamError, "no chat completion: 'what\\?'"),
-    "no UTF-8": (
-        Answer(raw=[b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n']),
+    "wrong types, and nothing else": (
+        Answer(raw=[data({"content": 7}), b"data: [DONE]\n\n"]),
         UpstreamError,
-        "no chat completion",
+        "without having said anything",
     ),
-    "wrong types": (Answer(raw=[data({"content": 7})]), UpstreamError, "no chat completion"),
     "a web page": (Answer(raw=[b"<html>"], content_type="text/html"), UpstreamError, "web page"),
     "an error in the middle": (
         Answer("He", error={"error": {"message": "GPU lost"}}),
@@ -703,9 +702,9 @@ BROKEN: dict[str, tuple[Answer, type[ApiError], str]] = {
     ),
     "given up": (Answer("He", finish="error"), UpstreamError, "gave up"),
     "a call without a name": (
-        Answer(raw=[data({"tool_calls": [piece(0, None, "{}")]})]),
+        Answer(raw=[data({"tool_calls": [piece(0, None, "{}")]}), b"data: [DONE]\n\n"]),
         UpstreamError,
-        "without a name",
+        "without having said anything",
     ),
 }
 

@@ -1,7 +1,8 @@
 """The workhorse: any server that speaks Chat Completions over HTTP.
 
 One read of the socket is one batch of deltas: no task and no queue stands between. What differs between
-servers is in `dialects`, what goes out in `payload`, what comes in in `answer`, what goes wrong in `faults`.
+servers is in `dialects`, what goes out in `payload`, what comes in in
+`chat_stream`, what goes wrong in `upstream_errors`.
 """
 
 import asyncio
@@ -125,13 +126,18 @@ class ChatCompletions(Backend):
         events = Events()
         read = response.content.readany
         try:
-            while data := await read():
+            data = await read()
+            if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
+                yield answer.whole(data + await self._body(response, MAX_EVENT))
+                return
+            while data:
                 yield answer.read(events.feed(data))
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
                     await _drain(response)
                     return
+                data = await read()
         except (aiohttp.ClientError, OSError):
             yield answer.read(events.feed(_left(response)))
             if not answer.ended:
@@ -239,6 +245,7 @@ class ChatCompletions(Backend):
             think_tags=self.dialect.think_tags,
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
+            names=frozenset(function.name for function in turn.functions),
         )
 
     def _streams(self, response: aiohttp.ClientResponse) -> bool:

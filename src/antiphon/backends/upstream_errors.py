@@ -12,6 +12,7 @@ from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, Upst
 
 MAX_BODY = 64 * 1024
 _EXCERPT = 300
+_MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
@@ -43,7 +44,7 @@ def read(body: bytes) -> Fault:
     fault = decoded.get("error") or decoded
     if not isinstance(fault, dict):
         return Fault(str(fault))
-    message = fault.get("message") or fault.get("detail") or fault.get("error") or ""
+    message = next((fault[name] for name in _MESSAGES if fault.get(name)), "")
     code = fault.get("code") if isinstance(fault.get("code"), str) else fault.get("type")
     status = next((fault[name] for name in ("code", "status") if isinstance(fault.get(name), int)), 0)
     return Fault(_text(message), str(code or ""), status)
@@ -80,6 +81,12 @@ def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     if fault.status == 429 or "rate_limit" in fault.code:
         return _rate_limited(fault, message, {})
     return UpstreamError(message)
+
+
+def words_in(event: bytes) -> str:
+    """What an object that is no answer says, if it says anything."""
+    fault = read(event)
+    return fault.message[:_EXCERPT]
 
 
 def too_long() -> InvalidRequest:
