@@ -23,6 +23,7 @@ from antiphon.model import (
     JsonSchema,
     Model,
     NamedFunction,
+    Overrated,
     TextDelta,
     Turn,
     UsageDelta,
@@ -30,24 +31,24 @@ from antiphon.model import (
 from antiphon.protocol.content import Logprob
 
 
-def adapt(backend: Backend, *, forces: bool = True) -> Backend:
-    """The backend, with functions for those of its models that have none. `forces` says whether it can
-    make a model that knows functions call one."""
-    return EmulatedTools(backend, forces=forces)
+def adapt(backend: Backend) -> Backend:
+    """The backend, with functions for those of its models that have none, or cannot be made to call one."""
+    return EmulatedTools(backend)
 
 
 class EmulatedTools(Backend):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
 
-    def __init__(self, inner: Backend, *, forces: bool = True) -> None:
+    def __init__(self, inner: Backend) -> None:
         self.inner = inner
-        self._forces = forces
 
     def capabilities(self, model: str) -> Capabilities:
-        return replace(self.inner.capabilities(model), tools=True)
+        return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        return self._emulate(turn) if self._needs_help(turn) else self.inner.stream(turn)
+        if self._needs_help(turn):
+            return self._emulate(turn)
+        return self._forced(turn) if _is_forced(turn) else self.inner.stream(turn)
 
     async def models(self) -> Sequence[Model]:
         return await self.inner.models()
@@ -58,11 +59,14 @@ class EmulatedTools(Backend):
     async def close(self) -> None:
         await self.inner.close()
 
+    async def probe(self) -> str | None:
+        return await self.inner.probe()
+
     def _needs_help(self, turn: Turn) -> bool:
-        if not self.inner.capabilities(turn.model).tools:
+        can = self.inner.capabilities(turn.model)
+        if not can.tools:
             return bool(turn.functions) or any(m.calls or m.role == "tool" for m in turn.messages)
-        forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-        return forced and (not self._forces or self._grammar(turn) is not None)
+        return _is_forced(turn) and (not can.forced_tools or self._grammar(turn) is not None)
 
     def _grammar(self, turn: Turn) -> Grammar | None:
         """The grammar that the model can be held to, since its answer must be a call of one function."""
@@ -91,6 +95,20 @@ class EmulatedTools(Backend):
         )
         return rewritten, _scanner(turn, functions, form)
 
+    async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        """A forced call is left to the server, unless it turns out that it cannot be forced."""
+        try:
+            async with aclosing(self.inner.stream(turn)) as batches:
+                async for batch in batches:
+                    yield batch
+            return
+        except Overrated:
+            if not self._needs_help(turn):
+                raise
+        async with aclosing(self._emulate(turn)) as batches:
+            async for batch in batches:
+                yield batch
+
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         rewritten, scanner = self._rewritten(turn)
         inner = self.inner.stream(rewritten)
@@ -106,6 +124,10 @@ class EmulatedTools(Backend):
                     yield out
                 if done:
                     return
+
+
+def _is_forced(turn: Turn) -> bool:
+    return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 
 class _Scanner(Protocol):

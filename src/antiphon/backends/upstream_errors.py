@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from antiphon.backends.lessons import refuses_media
 from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, UpstreamError, UpstreamTimeout
 
 MAX_BODY = 64 * 1024
 _EXCERPT = 300
+_NO_MODEL = "invalid model name"
 _MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
@@ -59,8 +61,10 @@ def refused(
         return too_long()
     if status in (401, 403):
         return UpstreamError(f"The upstream at {where} refuses our API key (HTTP {status}).")
-    if status == 404:
+    if status == 404 or (status == 400 and _NO_MODEL in fault.message.lower()):
         return _not_found(fault, where, model)
+    if refuses_media(fault.message):
+        return InvalidRequest(fault.message, param="input", code="unsupported_value")
     message = fault.message or _excerpt(body)
     said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
     if status == 429:
