@@ -105,8 +105,8 @@ async def test_what_was_found_out_changes_what_can_be_asked(server: Server) -> N
     server.answers = {"/v1/models": models("library")}
     router = build([BackendConfig(name="local", base_url=server.base_url)])
     assert not router.resolve("m").capabilities.grammar
-    await router.probe()
-    assert not router.resolve("m").capabilities.parallel_tools
+    async with router.probing():
+        assert not router.resolve("m").capabilities.parallel_tools
     await router.close()
 
 

@@ -61,7 +61,12 @@ def create_app(config: Config) -> ASGIApp:
             engine, seal, webhooks, _capacity(config.limits), ended=metrics.count_response
         )
         try:
-            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.carrying():
+            async with (
+                router.probing(),
+                swept(filing.sweep, retention.sweep),
+                webhooks.running(),
+                background.carrying(),
+            ):
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if resources.mcp is not None:

@@ -1,7 +1,8 @@
 """Which backend answers to a model's name: by exact name, then by pattern, then the default."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -18,6 +19,8 @@ from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
 # A listing does not wait for an upstream that hangs.
 _LISTING_PATIENCE = 5.0
+_PROBE_GRACE = 1.0
+"""Seconds that a start waits for servers to say what they are."""
 _PROBE_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between attempts to reach a server that is away."""
 
@@ -108,9 +111,19 @@ class Router:
                     found.setdefault(model.id, model)
         return list(found.values())
 
-    async def probe(self) -> None:
-        """Have the backends learn which servers answer, and log it. One that is away is asked again later."""
-        await asyncio.gather(*(_probe(offer) for offer in self._offers))
+    @asynccontextmanager
+    async def probing(self) -> AsyncIterator[None]:
+        """While the block runs, the backends learn which servers answer; nearly always before it begins. A
+        server that is away is asked again later."""
+        asked = [asyncio.create_task(_probe(offer)) for offer in self._offers]
+        try:
+            if asked:
+                await asyncio.wait(asked, timeout=_PROBE_GRACE)
+            yield
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     async def close(self) -> None:
         await asyncio.gather(*(offer.backend.close() for offer in self._offers))

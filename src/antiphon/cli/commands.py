@@ -52,13 +52,16 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="Upstream's model for names that it may not know.")
     ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the upstream speaks. [found by asking it]")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
 ) -> None:
     """Starts the server: on the embedded model, or on any Chat Completions server."""
     signal.signal(signal.SIGTERM, serving.stop)
     settings = config.load(config_file, data_dir=data_dir)
     settings = _with_server(settings, host=host, port=port, workers=workers)
-    settings = _with_backend(settings, upstream, upstream_key_env, model)
+    settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
     _check_backends(settings)
     _check_webhooks(settings)
     _check_connectors(settings)
@@ -98,18 +101,22 @@ def _with_server(settings: config.Config, **given: Any) -> config.Config:
 
 
 def _with_backend(
-    settings: config.Config, upstream: str | None, key_env: str | None, model: str | None
+    settings: config.Config,
+    upstream: str | None,
+    key_env: str | None,
+    model: str | None,
+    dialect: str | None,
 ) -> config.Config:
     """The backend that the options name becomes the default; without any backend, the embedded model does."""
     if upstream is None:
-        if key_env or model:
-            fail("--upstream-key-env and --model say something of --upstream, which is missing.")
+        if key_env or model or dialect:
+            fail("--upstream-key-env, --model and --dialect say something of --upstream, which is missing.")
         if settings.backends:
             return settings
         return replace(settings, backends={"embedded": config.BackendSettings(type="llama", default=True)})
     backends = {name: replace(backend, default=False) for name, backend in settings.backends.items()}
     backends["upstream"] = config.BackendSettings(
-        base_url=upstream, api_key_env=key_env, default=model or True
+        base_url=upstream, api_key_env=key_env, default=model or True, dialect=dialect
     )
     settings = replace(settings, backends=backends)
     config.check(settings, "the command line")
