@@ -45,7 +45,7 @@ def create_app(config: Config) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[dict[str, Services]]:
         store = await open_store(config.store_url)
-        router = build(_backends(config), _MAKERS)
+        router = build(backend_configs(config), _MAKERS)
         seal = Seal.at(Path(config.data_dir) / "sealing.key")
         filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
@@ -122,7 +122,7 @@ def _embedded(config: BackendConfig) -> Backend:
 _MAKERS: dict[str, Maker] = {**MAKERS, "llama": _embedded}
 
 
-def _backends(config: Config) -> Iterator[BackendConfig]:
+def backend_configs(config: Config) -> Iterator[BackendConfig]:
     """The configured backends, with their keys read from the environment."""
     for name, settings in config.backends.items():
         yield BackendConfig(

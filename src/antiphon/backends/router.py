@@ -91,6 +91,11 @@ class Router:
         return Route(backend, model, backend.capabilities(model))
 
     @property
+    def backends(self) -> Sequence[Backend]:
+        """In the order of the configuration."""
+        return [offer.backend for offer in self._offers]
+
+    @property
     def default_model(self) -> str | None:
         """The name that answers when none is given."""
         default = self._default.default if self._default else None
