@@ -170,5 +170,5 @@ async def _tried(subject: str, words: str, backend: Backend, turn: Turn) -> Find
         return Finding(subject, "failed", f"{words}: {fault or 'no answer in time'}")
     seconds = f"{loop.time() - begun:.1f} s"
     if turn.choice == "required" and not called:
-        return Finding(subject, "warning", f"{words}: no call was made ({seconds}); it will be emulated")
+        return Finding(subject, "failed", f"{words}: no call was made ({seconds})")
     return Finding(subject, "ok", f"{words}: {'called' if called else repr(said[:40])} ({reason}, {seconds})")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scripted import Answer, Gate, Upstream
+from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, VLLM
@@ -301,7 +301,7 @@ async def test_with_the_choice_none_no_function_is_offered(upstream: Upstream, c
 
 
 async def test_a_model_that_knows_functions_is_left_alone(upstream: Upstream, connect: Connect) -> None:
-    upstream.script(Answer("ok"))
+    upstream.script(Answer(calls=[Called("add")]))
     await collect(connect(Capabilities()), turn(choice="required"))
     assert upstream.last.body["tool_choice"] == "required"
 
@@ -394,7 +394,7 @@ async def test_a_forced_call_is_held_to_the_grammar_of_its_text(upstream: Upstre
 async def test_a_server_without_such_grammars_gets_the_function_as_it_is(
     connect: Connect, upstream: Upstream
 ) -> None:
-    upstream.script(Answer("Hi"))
+    upstream.script(Answer(calls=[Called("dial")]))
     forced = turn(functions=(DIAL,), choice=NamedFunction("dial"))
 
     await collect(connect(Capabilities(grammar=True)), forced)

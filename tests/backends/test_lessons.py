@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from openai import BadRequestError, OpenAI
-from tests.scripted import Answer, Upstream, refusal
+from tests.scripted import Answer, Called, Upstream, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import DIALECTS, GENERIC, OPENAI, Dialect
@@ -14,6 +14,7 @@ from antiphon.model import (
     Backend,
     CallStarted,
     Delta,
+    Finished,
     Function,
     JsonSchema,
     Message,
@@ -21,6 +22,7 @@ from antiphon.model import (
     TextDelta,
     TextPart,
     Turn,
+    UsageDelta,
 )
 from antiphon.protocol.errors import InvalidRequest
 
@@ -143,6 +145,29 @@ async def test_a_forced_call_that_is_refused_is_emulated(upstream: Upstream, con
     backend = EmulatedTools(connect(GENERIC))
     assert CallStarted(0, "f") in await collect(backend, turn(functions=(F,), choice="required"))
     assert "tools" not in upstream.last.body
+
+
+async def test_a_forced_call_that_is_not_made_is_emulated(upstream: Upstream, connect: Connect) -> None:
+    upstream.script(Answer("I would rather not."), Answer('{"name": "f", "arguments": {}}'))
+    deltas = await collect(EmulatedTools(connect(GENERIC)), turn(functions=(F,), choice="required"))
+    assert CallStarted(0, "f") in deltas
+    assert not any(isinstance(delta, TextDelta) for delta in deltas)
+    assert UsageDelta(14, 10) in deltas
+
+
+async def test_what_a_model_says_before_its_forced_call_stays(upstream: Upstream, connect: Connect) -> None:
+    upstream.script(Answer("Let me see.", calls=[Called("f")]))
+    deltas = await collect(EmulatedTools(connect(GENERIC)), turn(functions=(F,), choice="required"))
+    assert deltas[:2] == [TextDelta("Let me see."), CallStarted(0, "f", "call_0")]
+
+
+async def test_a_forced_call_that_is_cut_short_is_not_asked_for_again(
+    upstream: Upstream, connect: Connect
+) -> None:
+    upstream.script(Answer("I was about to", finish="length"))
+    deltas = await collect(EmulatedTools(connect(GENERIC)), turn(functions=(F,), choice="required"))
+    assert deltas[0] == TextDelta("I was about to")
+    assert deltas[-1] == Finished("length")
 
 
 @pytest.mark.parametrize(

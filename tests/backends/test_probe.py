@@ -79,9 +79,34 @@ async def test_a_server_is_known_by_what_it_answers(case: str, server: Server) -
     server.answers, server.headers, name = SERVERS[case]
     backend = ChatCompletions(server.base_url)
     found = await backend.probe()
-    assert backend.dialect is DIALECTS[name]
+    assert backend.dialect.name == name
     assert found is not None
     assert name in found
+    await backend.close()
+
+
+async def test_the_window_that_a_server_tells_is_known(server: Server) -> None:
+    entry = {"id": "m", "owned_by": "vllm", "max_model_len": 32768}
+    server.answers = {"/v1/models": {"data": [entry]}}
+    backend = ChatCompletions(server.base_url)
+    await backend.probe()
+    assert backend.capabilities("m").context_window == 32768
+    await backend.close()
+
+
+async def test_a_template_without_tools_is_known(server: Server) -> None:
+    server.answers = {
+        "/v1/models": models("llamacpp"),
+        "/props": {
+            "default_generation_settings": {"n_ctx": 4096},
+            "chat_template_caps": {"supports_tools": False},
+            "modalities": {"vision": False, "audio": False},
+        },
+    }
+    backend = ChatCompletions(server.base_url)
+    await backend.probe()
+    can = backend.capabilities("m")
+    assert (can.tools, can.images, can.audio, can.context_window) == (False, False, False, 4096)
     await backend.close()
 
 

@@ -75,6 +75,8 @@ class ChatCompletions(Backend):
         self._unix_socket = unix_socket
         self._ready = ready
         self._capabilities = can
+        self._window: int | None = None
+        """Tokens of the models' context, as the server says."""
         self._learned: dict[str, Dialect] = {}
         """The dialects of models whose server refused what the common one sends."""
         self._headers = dict(headers or {})
@@ -86,7 +88,10 @@ class ChatCompletions(Backend):
     # ---- Backend ------------------------------------------------------------------------------------
 
     def capabilities(self, model: str) -> Capabilities:
-        return self._capabilities(self._dialect(model))
+        can = self._capabilities(self._dialect(model))
+        return (
+            can if can.context_window or self._window is None else replace(can, context_window=self._window)
+        )
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         response: aiohttp.ClientResponse | None = None
@@ -209,7 +214,7 @@ class ChatCompletions(Backend):
         self._is_known = True
         if found is None:
             return f"a server at {self._where} that is not known: dialect {self.dialect.name}"
-        self.dialect = found.dialect
+        self.dialect, self._window = found.dialect, found.context_window
         self._learned.clear()
         return f"dialect {found.dialect.name} at {self._where}, known {found.how}"
 

@@ -104,6 +104,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
+    tools: bool = True
+    """Knows functions. Otherwise they are emulated."""
     images: bool = True
     audio: bool = False
     files: bool = False

@@ -14,6 +14,7 @@ from antiphon.backends import hermes
 from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
 from antiphon.model import (
     Backend,
+    CallStarted,
     Capabilities,
     Delta,
     Finished,
@@ -96,18 +97,21 @@ class EmulatedTools(Backend):
         return rewritten, _scanner(turn, functions, form)
 
     async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        """A forced call is left to the server, unless it turns out that it cannot be forced."""
+        """A forced call is left to the server, and made here when the server, or its model, does not."""
+        answer = _Owed()
         try:
             async with aclosing(self.inner.stream(turn)) as batches:
                 async for batch in batches:
-                    yield batch
-            return
+                    yield answer.take(batch)
         except Overrated:
             if not self._needs_help(turn):
                 raise
+        if answer.given:
+            yield answer.rest()
+            return
         async with aclosing(self._emulate(turn)) as batches:
             async for batch in batches:
-                yield batch
+                yield answer.with_usage(batch)
 
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         rewritten, scanner = self._rewritten(turn)
@@ -124,6 +128,46 @@ class EmulatedTools(Backend):
                     yield out
                 if done:
                     return
+
+
+class _Owed:
+    """An answer that owes a call: what it says before one waits, since without one it does not count."""
+
+    def __init__(self) -> None:
+        self._called = False
+        self._cut = False
+        self._held: list[Delta] = []
+        self._usage: UsageDelta | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether it counts: there is a call, or it was cut short."""
+        return self._called or self._cut
+
+    def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """Take a batch; what of it may be passed on now."""
+        out: list[Delta] = []
+        for delta in batch:
+            if isinstance(delta, CallStarted):
+                self._called = True
+                out += self.rest()
+            if isinstance(delta, UsageDelta):
+                self._usage = delta
+            if isinstance(delta, Finished):
+                self._cut = delta.reason in ("length", "content_filter")
+            waits = isinstance(delta, TextDelta | UsageDelta | Finished) and not self._called
+            (self._held if waits else out).append(delta)
+        return out
+
+    def rest(self) -> list[Delta]:
+        held, self._held = self._held, []
+        return held
+
+    def with_usage(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """A batch of the answer that was given instead: what the first cost counts too."""
+        if self._usage is None:
+            return batch
+        return [self._usage.plus(delta) if isinstance(delta, UsageDelta) else delta for delta in batch]
 
 
 def _is_forced(turn: Turn) -> bool:

@@ -25,6 +25,7 @@ def capabilities(dialect: Dialect) -> Capabilities:
     return Capabilities(
         parallel_tools=dialect.parallel != "never",
         strict_tools=dialect.holds_strict,
+        tools=dialect.tools,
         forced_tools=dialect.choice != "auto",
         json_schema=dialect.json_schema,
         json_object=dialect.json_object != "words",

@@ -60,6 +60,15 @@ class UsageDelta(Struct, frozen=True, gc=False):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
 
+    def plus(self, other: "UsageDelta") -> "UsageDelta":
+        """The tokens of both."""
+        return UsageDelta(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
 
 class Finished(Struct, frozen=True, gc=False):
     """The end of the turn; always the last delta."""
