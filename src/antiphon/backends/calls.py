@@ -6,7 +6,7 @@ that may repeat all that came before it. Then what is valid JSON as a whole deci
 """
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
-from antiphon.backends.json_text import is_cut, is_json
+from antiphon.backends.json_text import is_json
 from antiphon.model import CallArguments, CallStarted, Delta
 
 _SHORT = 8
@@ -121,11 +121,6 @@ class Calls:
         """Whether the arguments of a call have begun and are not complete."""
         call = self._calls[-1] if self._calls else None
         return call is not None and call.sent > 0 and not call.complete
-
-    @property
-    def cut(self) -> bool:
-        """Whether the last call breaks off in the middle."""
-        return bool(self._calls) and is_cut(self._calls[-1].arguments)
 
     def feed(self, piece: CallPiece, out: list[Delta]) -> None:
         function = piece.function or FunctionPiece()

@@ -24,6 +24,7 @@ from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.lessons import lesson
 from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.probe import Reply, probe
+from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
@@ -98,8 +99,6 @@ class ChatCompletions(Backend):
         answer = self._answer(turn)
         try:
             response = await self._taken_up(turn)
-            if response.status != 200:
-                raise self._refused(response, await _refusal(response), turn.model)
             streams = self._streams(response)
             yield ()  # it was taken up
             if not streams:
@@ -117,8 +116,30 @@ class ChatCompletions(Backend):
                 response.close()
 
     async def _taken_up(self, turn: Turn) -> aiohttp.ClientResponse:
-        """The answer, as it begins. What its head or a refusal teaches is remembered, and asked by again.
-        Raises Overrated when the turn needs what the server does not have after all."""
+        """The answer, as it begins. A server that cannot just now is asked once more. Raises ApiError."""
+        try:
+            return await self._accepted(turn)
+        except ApiError as fault:
+            pause = pause_before_retry(fault)
+            if pause is None:
+                raise
+        await asyncio.sleep(pause)
+        return await self._accepted(turn)
+
+    async def _accepted(self, turn: Turn) -> aiohttp.ClientResponse:
+        try:
+            response = await self._agreed(turn)
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._fault(fault, self._patience(turn)) from fault
+        if response.status != 200:
+            words = await _refusal(response)
+            response.close()
+            raise self._refused(response, words, turn.model)
+        return response
+
+    async def _agreed(self, turn: Turn) -> aiohttp.ClientResponse:
+        """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises Overrated
+        when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
             before = self._dialect(turn.model)
             body = payload(turn, before)

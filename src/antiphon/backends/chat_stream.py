@@ -288,8 +288,6 @@ class ChatStreamParser:
             raise UpstreamError(
                 f"The upstream ended its answer without having said anything. {self._words}".rstrip()
             )
-        if self._calls.cut:
-            return Finished("length")
         # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
         return Finished(_REASONS.get(reason) or ("calls" if self._calls else "stop"))
 
