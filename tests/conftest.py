@@ -44,7 +44,7 @@ def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None)
     return Config(
         data_dir=str(data_dir),
         server=server or Server(verify=True),
-        backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True)},
+        backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True, dialect="generic")},
     )
 
 

@@ -180,6 +180,8 @@ class Upstream:
     def reset(self) -> None:
         """Forgets scripts and requests."""
         self._script: deque[Answer] = deque()
+        self._refusing: Answer | None = None
+        """The last answer of the script, if it was a refusal: a server that is broken stays so."""
         self._rules: list[tuple[Matcher, Answer]] = []
         self.requests: list[Received] = []
         """Requests for chat completions, in order of arrival."""
@@ -281,7 +283,11 @@ class Upstream:
                 if matcher(body):
                     return answer
             if self._script:
-                return self._script.popleft()
+                answer = self._script.popleft()
+                self._refusing = answer if answer.status >= 400 else None
+                return answer
+        if self.default is None and self._refusing is not None:
+            return self._refusing
         return self.default or refusal(500, "Nothing is scripted for this request.")
 
     # -- the endpoints

@@ -626,7 +626,7 @@ CHOICES: list[tuple[Any, Any, list[str]]] = [
 def test_the_choice_of_tools_reaches_the_model(
     ask: Ask, upstream: Upstream, choice: Any, told: Any, offered: list[str]
 ) -> None:
-    upstream.script(Answer("ok"))
+    upstream.script(Answer("ok", calls=[Called("clock")] if told not in (None, "none") else []))
 
     answer = ask(tools=[ADD, CLOCK], tool_choice=choice)
 

@@ -205,7 +205,7 @@ ACTING = [
 def test_a_parameter_reaches_the_model_and_is_shown(
     http: httpx2.Client, upstream: Upstream, members: Json, told: Json, shown: Json
 ) -> None:
-    upstream.script(Answer("Hello"))
+    upstream.script(Answer("Hello", calls=[Called("look")] if told.get("tool_choice") == FORCED else []))
     response = ask(http, **members)
     assert same_where_named(upstream.last.body, told) == told
     assert same_where_named(response, shown) == shown

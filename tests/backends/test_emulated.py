@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scripted import Answer, Gate, Upstream
+from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, VLLM
@@ -46,7 +46,9 @@ async def connect(upstream: Upstream) -> AsyncIterator[Connect]:
     made: list[EmulatedTools] = []
 
     def make(can: Capabilities | None = None, **options: Any) -> EmulatedTools:
-        inner = ChatCompletions(upstream.base_url, dialect=GENERIC, can=can or Capabilities(tools=False))
+        inner = ChatCompletions(
+            upstream.base_url, dialect=GENERIC, can=lambda _: can or Capabilities(tools=False)
+        )
         made.append(EmulatedTools(inner, **options))
         return made[-1]
 
@@ -299,13 +301,13 @@ async def test_with_the_choice_none_no_function_is_offered(upstream: Upstream, c
 
 
 async def test_a_model_that_knows_functions_is_left_alone(upstream: Upstream, connect: Connect) -> None:
-    upstream.script(Answer("ok"))
+    upstream.script(Answer(calls=[Called("add")]))
     await collect(connect(Capabilities()), turn(choice="required"))
     assert upstream.last.body["tool_choice"] == "required"
 
 
 async def test_a_model_that_cannot_be_forced_is_held_to_a_form(upstream: Upstream, connect: Connect) -> None:
-    backend = connect(Capabilities(), forces=False)
+    backend = connect(Capabilities(forced_tools=False))
     upstream.script(Answer('{"name": "sub", "arguments": {}}'), Answer("ok"))
     assert CALLS in await collect(backend, turn(choice="required"))
     assert "tools" not in upstream.last.body
@@ -378,7 +380,7 @@ async def test_a_forced_call_is_held_to_the_grammar_of_its_text(upstream: Upstre
     upstream.lenient = True
     upstream.script(Answer('555-"1\n', size=2))
     can = Capabilities(tools=tools, regex=True)
-    inner = ChatCompletions(upstream.base_url, dialect=VLLM, can=can)
+    inner = ChatCompletions(upstream.base_url, dialect=VLLM, can=lambda _: can)
     backend = EmulatedTools(inner)
 
     told = await collect(backend, turn(functions=(ADD, DIAL), choice=NamedFunction("dial")))
@@ -392,7 +394,7 @@ async def test_a_forced_call_is_held_to_the_grammar_of_its_text(upstream: Upstre
 async def test_a_server_without_such_grammars_gets_the_function_as_it_is(
     connect: Connect, upstream: Upstream
 ) -> None:
-    upstream.script(Answer("Hi"))
+    upstream.script(Answer(calls=[Called("dial")]))
     forced = turn(functions=(DIAL,), choice=NamedFunction("dial"))
 
     await collect(connect(Capabilities(grammar=True)), forced)

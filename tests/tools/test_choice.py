@@ -4,7 +4,7 @@ import pytest
 from openai import OpenAI
 from tests.api.asking import CLOCK, Json, refused
 from tests.ledger import covers
-from tests.scripted import Answer, Upstream
+from tests.scripted import Answer, Called, Upstream
 from tests.tools.using import ask, offered
 
 NOTE: Json = {"type": "custom", "name": "note"}
@@ -23,6 +23,13 @@ TOOLS: list[Json] = [
     {"type": "local_shell"},
     {"type": "computer"},
 ]
+ARGUMENTS = {
+    "note": '{"input": "x"}',
+    "n__memo": '{"input": "x"}',
+    "apply_patch": '{"type": "delete_file", "path": "a"}',
+    "local_shell": '{"command": ["ls"]}',
+}
+"""What a valid call has, of functions that need something."""
 ALL = ["clock", "note", "n__clock", "n__memo", "apply_patch", "shell", "local_shell", "computer"]
 
 
@@ -43,7 +50,8 @@ ALL = ["clock", "note", "n__clock", "n__memo", "apply_patch", "shell", "local_sh
 def test_only_what_is_allowed_is_offered(
     client: OpenAI, upstream: Upstream, mode: str, allowed: list[Json], names: list[str]
 ) -> None:
-    upstream.script(Answer("ok"))
+    call = Called(names[0], ARGUMENTS.get(names[0], "{}"))
+    upstream.script(Answer("ok", calls=[call] if mode == "required" else []))
 
     answer = ask(client, *TOOLS, tool_choice={"type": "allowed_tools", "mode": mode, "tools": allowed})
 
@@ -55,7 +63,7 @@ def test_only_what_is_allowed_is_offered(
 @covers("tool_choice.none", "tool_choice.auto", "tool_choice.required")
 @pytest.mark.parametrize("choice", ["none", "auto", "required"])
 def test_all_are_offered_otherwise(client: OpenAI, upstream: Upstream, choice: str) -> None:
-    upstream.script(Answer("ok"))
+    upstream.script(Answer("ok", calls=[Called("clock")] if choice == "required" else []))
 
     ask(client, *TOOLS, tool_choice=choice)
 

@@ -48,7 +48,7 @@ def create_app(config: Config) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[dict[str, Services]]:
         store = await open_store(config.store_url)
-        backends = build(_backends(config), _MAKERS)
+        backends = build(backend_configs(config), _MAKERS)
         seal = Seal.at(Path(config.data_dir) / "sealing.key")
         filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
@@ -68,7 +68,12 @@ def create_app(config: Config) -> ASGIApp:
         )
         background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
         try:
-            async with swept(filing.sweep, retention.sweep), webhooks.running(), background.running():
+            async with (
+                backends.probing(),
+                swept(filing.sweep, retention.sweep),
+                webhooks.running(),
+                background.running(),
+            ):
                 yield {"services": Services(config, engine, background, store, filing)}
         finally:
             if resources.mcp is not None:
@@ -132,7 +137,7 @@ def _embedded(config: BackendConfig) -> Backend:
 _MAKERS: dict[str, Maker] = {**MAKERS, "llama": _embedded}
 
 
-def _backends(config: Config) -> Iterator[BackendConfig]:
+def backend_configs(config: Config) -> Iterator[BackendConfig]:
     """The configured backends, with their keys read from the environment."""
     for name, settings in config.backends.items():
         yield BackendConfig(

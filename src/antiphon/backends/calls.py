@@ -1,88 +1,146 @@
-"""The calls of an answer, one after another however the upstream mixes their pieces."""
+"""The calls of an answer, one after another however the upstream mixes their pieces.
 
-from typing import Any
+The forms are those of docs/internals/upstreams.md section 1. A call is passed on while it is written. What
+would be wrong to pass on waits: arguments before the name, an empty object that may be a placeholder, a piece
+that may repeat all that came before it. Then what is valid JSON as a whole decides.
+"""
 
-import msgspec
-from msgspec import Struct
-
+from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
+from antiphon.backends.json_text import is_json
 from antiphon.model import CallArguments, CallStarted, Delta
-from antiphon.protocol.errors import UpstreamError
 
-
-class FunctionPiece(Struct, frozen=True, gc=False):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-    @property
-    def text(self) -> str:
-        """The arguments as text: some servers send them as an object."""
-        if isinstance(self.arguments, dict):
-            return msgspec.json.encode(self.arguments).decode()
-        return self.arguments or ""
-
-
-class CallPiece(Struct, frozen=True, gc=False):
-    function: FunctionPiece | None = None
-    index: int | None = None
-    id: str | None = None
+_SHORT = 8
+"""Characters of an empty object with white space around it, at most."""
+_ORNAMENT = "<|"
+"""What some templates leave behind a name begins with this."""
 
 
 class _Open:
     """A call under way."""
 
-    __slots__ = ("arguments", "id", "key", "name", "passed_on", "started")
+    __slots__ = (
+        "_checked",
+        "_complete",
+        "_pieces",
+        "_size",
+        "id",
+        "key",
+        "name",
+        "repeated",
+        "sent",
+        "started",
+    )
 
     def __init__(self, key: int | None) -> None:
         self.key = key
         self.id = ""
         self.name = ""
-        self.arguments: list[str] = []
-        self.passed_on = 0
-        """How many pieces of the arguments were passed on."""
         self.started = False
+        self.sent = 0
+        """How many pieces of the arguments were passed on."""
+        self.repeated = ""
+        """The last piece, while each since some point may be all so far."""
+        self._pieces: list[str] = []
+        self._size = 0
+        self._checked = 0
+        self._complete = False
 
+    @property
+    def arguments(self) -> str:
+        """All that there is of them: what is valid as a whole is what was meant."""
+        appended = "".join(self._pieces)
+        return (
+            self.repeated if self.repeated and not is_json(appended) and is_json(self.repeated) else appended
+        )
+
+    @property
     def complete(self) -> bool:
-        try:
-            return isinstance(msgspec.json.decode("".join(self.arguments)), dict)
-        except msgspec.DecodeError:
-            return False
+        """Whether the arguments are whole. Looked at only when they end as an object does."""
+        if self._checked != self._size:
+            self._checked = self._size
+            self._complete = self._pieces[-1].rstrip().endswith("}") and is_json(self.arguments)
+        return self._complete
 
     def named(self, name: str) -> None:
         """A name may come whole, again and again, growing, or in pieces."""
-        if self.arguments or name == self.name:
+        if self.started or name == self.name:
             return
         self.name = name if name.startswith(self.name) else self.name + name
 
+    def more(self, text: str) -> None:
+        """A piece of the arguments: the next one, all of them so far, or those behind a placeholder."""
+        if self._is_placeholder():
+            if text.strip():
+                self._pieces, self._size = [text], len(text)
+            return
+        if self._repeats(text):
+            self.repeated = text
+        elif self._pieces and self.complete and (not text.strip() or text.lstrip()[0] in "{["):
+            return  # all of it once more, or the white space behind it
+        else:
+            self.repeated = ""
+        self._pieces.append(text)
+        self._size += len(text)
+
+    def take(self) -> str:
+        """What is certain of the arguments, and was not passed on yet."""
+        if self.repeated or self._is_placeholder():
+            return ""
+        pieces, self.sent = self._pieces[self.sent :], len(self._pieces)
+        return "".join(pieces)
+
+    def rest(self) -> str:
+        """No more will come: what was not passed on yet."""
+        return self.arguments[len("".join(self._pieces[: self.sent])) :]
+
+    def _repeats(self, text: str) -> bool:
+        so_far = self.repeated or ("".join(self._pieces) if 0 < self._size <= len(text) else "")
+        return bool(so_far) and text.startswith(so_far)
+
+    def _is_placeholder(self) -> bool:
+        return 1 < self._size <= _SHORT and "".join(self._pieces).strip() == "{}"
+
 
 class Calls:
-    """One call is passed on at a time: the pieces of later ones wait until it is complete."""
+    """One call is passed on at a time: the pieces of later ones wait until it is complete. `names` are those
+    of the functions on offer."""
 
-    __slots__ = ("_calls", "_current")
+    __slots__ = ("_calls", "_current", "_names")
 
-    def __init__(self) -> None:
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self._calls: list[_Open] = []
         self._current = 0
+        self._names = names
 
     def __bool__(self) -> bool:
-        return bool(self._calls)
+        """Whether there is a call. What never got a name is none."""
+        return any(call.name for call in self._calls)
+
+    @property
+    def writing(self) -> bool:
+        """Whether the arguments of a call have begun and are not complete."""
+        call = self._calls[-1] if self._calls else None
+        return call is not None and call.sent > 0 and not call.complete
 
     def feed(self, piece: CallPiece, out: list[Delta]) -> None:
         function = piece.function or FunctionPiece()
-        call = self._find(piece, function.name or "")
+        text = function.text
+        if not (function.name or text or piece.id):
+            return
+        call = self._find(piece, function.name or "", text)
         call.id = call.id or piece.id or ""
         if function.name:
             call.named(function.name)
-        if text := function.text:
-            call.arguments.append(text)
-        self._tell(out)
+        if text:
+            call.more(text)
+        self._pass_on(out)
 
     def finish(self, out: list[Delta]) -> None:
         """The answer ends: what waited is passed on."""
         while self._current < len(self._calls):
-            self._tell_one(out, last=True)
-            self._current += 1
+            self._end_current(out)
 
-    def _find(self, piece: CallPiece, name: str) -> _Open:
+    def _find(self, piece: CallPiece, name: str, text: str) -> _Open:
         """The call that a piece belongs to, a new one if it belongs to none."""
         for call in reversed(self._calls):
             if piece.index is not None:
@@ -90,6 +148,11 @@ class Calls:
                     return call
             elif (piece.id and piece.id == call.id) or not (piece.id or name):
                 return call
+        last = self._calls[-1] if self._calls else None
+        if last is not None and not (piece.id or name) and not last.complete:
+            return last  # the tail of a call, under another index than its head
+        if last is not None and not last.name and name and not piece.id:
+            return last  # the name of a call whose arguments came before it
         self._calls.append(_Open(piece.index))
         return self._calls[-1]
 
@@ -97,22 +160,39 @@ class Calls:
         """Some servers give every call the index 0. Others give every piece a new id, so that an id
         alone does not say: only a name next to it, when the call so far lacks nothing."""
         other = bool(name and piece.id and call.id and piece.id != call.id)
-        return other and (not call.arguments or call.complete())
+        return other and (not call.arguments or call.complete)
 
-    def _tell(self, out: list[Delta]) -> None:
-        self._tell_one(out)
-        while self._current < len(self._calls) - 1 and self._calls[self._current].complete():
-            self._tell_one(out, last=True)
-            self._current += 1
-            self._tell_one(out)
+    def _pass_on(self, out: list[Delta]) -> None:
+        self._pass_on_current(out)
+        while self._current < len(self._calls) - 1 and self._calls[self._current].complete:
+            self._end_current(out)
+            self._pass_on_current(out)
 
-    def _tell_one(self, out: list[Delta], last: bool = False) -> None:
-        """What can be passed on of the call whose turn it is. Its name is whole when arguments follow."""
+    def _pass_on_current(self, out: list[Delta]) -> None:
+        """What is certain of the call whose turn it is. Its name is whole when arguments follow."""
         call = self._calls[self._current]
-        if not call.started and (call.arguments or last):
-            if not call.name:
-                raise UpstreamError("The upstream sent a function call without a name.")
+        if call.name and (text := call.take()):
+            self._start(call, out)
+            out.append(CallArguments(self._current, text))
+
+    def _end_current(self, out: list[Delta]) -> None:
+        """A call without a name is none."""
+        call = self._calls[self._current]
+        if call.name:
+            self._start(call, out)
+            if text := call.rest():
+                out.append(CallArguments(self._current, text))
+        self._current += 1
+
+    def _start(self, call: _Open, out: list[Delta]) -> None:
+        if not call.started:
             call.started = True
-            out.append(CallStarted(self._current, call.name, call.id))
-        out += [CallArguments(self._current, text) for text in call.arguments[call.passed_on :]]
-        call.passed_on = len(call.arguments)
+            out.append(CallStarted(self._current, self._offered(call.name), call.id))
+
+    def _offered(self, name: str) -> str:
+        """The name without the ornaments of a template, if exactly one function on offer is meant."""
+        if name in self._names or not self._names:
+            return name
+        plain = name.partition(_ORNAMENT)[0].strip()
+        meant = [each for each in self._names if plain == each or plain.endswith((f".{each}", f":{each}"))]
+        return meant[0] if len(meant) == 1 else name

@@ -1,7 +1,8 @@
 """The workhorse: any server that speaks Chat Completions over HTTP.
 
 One read of the socket is one batch of deltas: no task and no queue stands between. What differs between
-servers is in `dialects`, what goes out in `payload`, what comes in in `answer`, what goes wrong in `faults`.
+servers is in `dialects`, what goes out in `payload`, what comes in in
+`chat_stream`, what goes wrong in `upstream_errors`.
 """
 
 import asyncio
@@ -12,16 +13,20 @@ from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_stream import ChatStreamParser
-from antiphon.backends.dialects import Dialect, guess
+from antiphon.backends.dialects import GENERIC, Dialect, known
+from antiphon.backends.lessons import lesson
 from antiphon.backends.payload import capabilities, encode, payload, streams
+from antiphon.backends.probe import Reply, probe
+from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.sse import MAX_EVENT, Events
-from antiphon.model import Backend, Capabilities, Delta, Model, Turn
+from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
 
@@ -35,6 +40,10 @@ _WHOLE = 6
 _IMPATIENT = (504, 524)
 # Servers, by their `Server` header, that go on writing an answer in one piece when we hang up.
 _HEEDLESS = "llama.cpp"
+# How often one turn is sent: each refusal may teach one thing.
+_LESSONS = 4
+
+log = structlog.get_logger()
 
 
 class ChatCompletions(Backend):
@@ -48,22 +57,29 @@ class ChatCompletions(Backend):
         api_key: str | None = None,
         unix_socket: str | None = None,
         ready: Callable[[], Awaitable[None]] | None = None,
-        can: Capabilities | None = None,
+        can: Callable[[Dialect], Capabilities] = capabilities,
         headers: Mapping[str, str] | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 600.0,
         max_connections: int = 0,
     ) -> None:
-        """`ready` is awaited before each request and raises Unavailable while the server starts; `can`
-        replaces what the dialect says of its models; `read_timeout` is for the first byte and between
+        """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
+        awaited before each request and raises Unavailable while the server starts; `can` says what the
+        models of a dialect can; `read_timeout` is for the first byte and between
         two reads; `max_connections` 0 sets no limit."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
-        self.dialect = dialect or guess(base_url)
+        found = dialect or known(base_url)
+        self.dialect = found or GENERIC
+        self._is_known = found is not None
         self._api_key = api_key or ""
         self._unix_socket = unix_socket
         self._ready = ready
-        self._can = can or capabilities(self.dialect)
+        self._capabilities = can
+        self._window: int | None = None
+        """Tokens of the models' context, as the server says."""
+        self._learned: dict[str, Dialect] = {}
+        """The dialects of models whose server refused what the common one sends."""
         self._headers = dict(headers or {})
         self._timeout = _timeout(connect_timeout, read_timeout)
         self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
@@ -73,15 +89,16 @@ class ChatCompletions(Backend):
     # ---- Backend ------------------------------------------------------------------------------------
 
     def capabilities(self, model: str) -> Capabilities:
-        return self._can
+        can = self._capabilities(self._dialect(model))
+        return (
+            can if can.context_window or self._window is None else replace(can, context_window=self._window)
+        )
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         response: aiohttp.ClientResponse | None = None
         answer = self._answer(turn)
         try:
             response = await self._taken_up(turn)
-            if response.status != 200:
-                raise await self._refusal(response, turn.model)
             streams = self._streams(response)
             yield ()  # it was taken up
             if not streams:
@@ -99,24 +116,68 @@ class ChatCompletions(Backend):
                 response.close()
 
     async def _taken_up(self, turn: Turn) -> aiohttp.ClientResponse:
-        """The answer, as it begins. Whether one in one piece is a good idea shows here: if not, this server
-        is asked for no more of them."""
-        whole = turn.whole and self.dialect.whole
-        response = await self._chat(turn)
-        if whole and response.headers.get("Server", "").startswith(_HEEDLESS):
-            self.dialect = replace(self.dialect, whole=False)
-        elif whole and response.status in _IMPATIENT:
+        """The answer, as it begins. A server that cannot just now is asked once more. Raises ApiError."""
+        try:
+            return await self._accepted(turn)
+        except ApiError as fault:
+            pause = pause_before_retry(fault)
+            if pause is None:
+                raise
+        await asyncio.sleep(pause)
+        return await self._accepted(turn)
+
+    async def _accepted(self, turn: Turn) -> aiohttp.ClientResponse:
+        try:
+            response = await self._agreed(turn)
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._fault(fault, self._patience(turn)) from fault
+        if response.status != 200:
+            words = await _refusal(response)
             response.close()
-            self.dialect = replace(self.dialect, whole=False)
-            response = await self._chat(turn)
+            raise self._refused(response, words, turn.model)
         return response
 
-    async def _chat(self, turn: Turn) -> aiohttp.ClientResponse:
-        body = encode(payload(turn, self.dialect))
-        return await self._request("POST", self._url("chat/completions"), body, self._patience(turn))
+    async def _agreed(self, turn: Turn) -> aiohttp.ClientResponse:
+        """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises Overrated
+        when the turn needs what the server does not have after all."""
+        for _ in range(_LESSONS):
+            before = self._dialect(turn.model)
+            body = payload(turn, before)
+            response = await self._chat(turn, body)
+            if response.status in (400, 422):
+                words = await _refusal(response)
+                self._learn(turn.model, lesson(upstream_errors.words_in(words), body, before))
+                if self._dialect(turn.model) is before:
+                    raise self._refused(response, words, turn.model)
+                _check_rated(turn, self.capabilities(turn.model), self._capabilities(before))
+            elif not (turn.whole and before.whole and self._minds_whole(response)):
+                return response
+            response.close()
+        return response
+
+    def _minds_whole(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether an answer in one piece was not a good idea, and has to be asked for again. Such a server is
+        asked for no more of them."""
+        heedless = response.headers.get("Server", "").startswith(_HEEDLESS)
+        impatient = response.status in _IMPATIENT
+        if heedless or impatient:
+            self.dialect = replace(self.dialect, whole=False)
+            self._learned = {model: replace(known, whole=False) for model, known in self._learned.items()}
+        return impatient
+
+    async def _chat(self, turn: Turn, body: JsonObject) -> aiohttp.ClientResponse:
+        return await self._request("POST", self._url("chat/completions"), encode(body), self._patience(turn))
+
+    def _dialect(self, model: str) -> Dialect:
+        return self._learned.get(model, self.dialect)
+
+    def _learn(self, model: str, taught: Dialect | None) -> None:
+        if taught is not None:
+            self._learned[model] = taught
+            log.info("learned from a refusal", upstream=self._where, model=model)
 
     def _patience(self, turn: Turn) -> aiohttp.ClientTimeout:
-        return self._timeout if streams(turn, self.dialect) else self._long_timeout
+        return self._timeout if streams(turn, self._dialect(turn.model)) else self._long_timeout
 
     async def _read(
         self, response: aiohttp.ClientResponse, answer: ChatStreamParser
@@ -125,13 +186,18 @@ class ChatCompletions(Backend):
         events = Events()
         read = response.content.readany
         try:
-            while data := await read():
+            data = await read()
+            if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
+                yield answer.whole(data + await self._body(response, MAX_EVENT))
+                return
+            while data:
                 yield answer.read(events.feed(data))
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
                     await _drain(response)
                     return
+                data = await read()
         except (aiohttp.ClientError, OSError):
             yield answer.read(events.feed(_left(response)))
             if not answer.ended:
@@ -148,7 +214,7 @@ class ChatCompletions(Backend):
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:
             return None
-        body = payload(turn, self.dialect)
+        body = payload(turn, self._dialect(turn.model))
         asked: JsonObject = {name: body[name] for name in ("model", "messages", "tools") if name in body}
         if self.dialect.tokenizer == "template":
             prompt = await self._ask("POST", self._root("apply-template"), asked)
@@ -161,6 +227,25 @@ class ChatCompletions(Backend):
             }
         counted = await self._ask("POST", self._root("tokenize"), asked)
         return None if counted is None else _decode_as(counted, _Tokens).number()
+
+    async def probe(self) -> str | None:
+        if self._is_known or self._unix_socket:
+            return None
+        found = await probe(self._reply)
+        self._is_known = True
+        if found is None:
+            return f"a server at {self._where} that is not known: dialect {self.dialect.name}"
+        self.dialect, self._window = found.dialect, found.context_window
+        self._learned.clear()
+        return f"dialect {found.dialect.name} at {self._where}, known {found.how}"
+
+    async def _reply(self, path: str) -> Reply:
+        url = self._base / path.removeprefix("v1/") if path.startswith("v1/") else self._root(path)
+        try:
+            async with await self._request("GET", url, None, self._timeout) as response:
+                return Reply(response.status, response.headers, await self._body(response, MAX_EVENT))
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._fault(fault, self._timeout) from fault
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -220,7 +305,7 @@ class ChatCompletions(Backend):
                 if response.status in (400, 404, 405, 422, 501):
                     return None
                 if response.status != 200:
-                    raise self._discreet(await self._refusal(response, ""))
+                    raise self._discreet(self._refused(response, await _refusal(response), ""))
                 return await self._body(response, MAX_EVENT)
         except (aiohttp.ClientError, OSError) as fault:
             raise self._fault(fault, self._timeout) from fault
@@ -239,6 +324,7 @@ class ChatCompletions(Backend):
             think_tags=self.dialect.think_tags,
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
+            names=frozenset(function.name for function in turn.functions),
         )
 
     def _streams(self, response: aiohttp.ClientResponse) -> bool:
@@ -249,8 +335,7 @@ class ChatCompletions(Backend):
 
     # ---- what goes wrong ----------------------------------------------------------------------------
 
-    async def _refusal(self, response: aiohttp.ClientResponse, model: str) -> ApiError:
-        body = await response.content.read(upstream_errors.MAX_BODY)
+    def _refused(self, response: aiohttp.ClientResponse, body: bytes, model: str) -> ApiError:
         return upstream_errors.refused(
             response.status,
             body,
@@ -281,6 +366,19 @@ class ChatCompletions(Backend):
         if isinstance(fault, aiohttp.InvalidURL):
             return UpstreamError(f"The upstream's address {self._where} is no HTTP URL.")
         return UpstreamError(f"The upstream at {self._where} broke off the connection.")
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a refusal, as much of it as counts."""
+    return await response.content.read(upstream_errors.MAX_BODY)
+
+
+def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
+    """Raises Overrated when the turn was made for a server that can more."""
+    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
+    formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
+    if (forced and not now.forced_tools) or (turn.format != "text" and formed):
+        raise Overrated("The model's server cannot do what this request asks of it.")
 
 
 def _reason(fault: aiohttp.ClientConnectorError) -> str:

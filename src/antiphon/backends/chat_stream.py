@@ -1,13 +1,29 @@
 """What an upstream says, chunk by chunk, as deltas. The hot path: every token of every answer passes here."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.backends.calls import CallPiece, Calls, FunctionPiece
+from antiphon.backends.calls import Calls
+from antiphon.backends.chat_chunk import (
+    CallPiece,
+    Choice,
+    Chunk,
+    Said,
+    Token,
+    TokenLogprobs,
+    TopToken,
+    Usage,
+    decode,
+    decode_leniently,
+)
+from antiphon.backends.sse import all_events
+from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.upstream_errors import from_stream
+from antiphon.backends.upstream_errors import from_stream, words_in
+from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
     AudioDelta,
     Delta,
@@ -15,79 +31,13 @@ from antiphon.model import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
-    UsageDelta,
 )
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import ApiError, UpstreamError
 
-# ---- the members that we read -----------------------------------------------------------------------
-
-
-class _Top(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-
-
-class _Token(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-    top_logprobs: list[_Top] | None = None
-
-
-class _Logprobs(Struct, frozen=True, gc=False):
-    content: list[_Token] | None = None
-
-
-class _Audio(Struct, frozen=True, gc=False):
-    data: str | None = None
-    transcript: str | None = None
-
-
-class _Said(Struct, frozen=True, gc=False):
-    content: str | list[dict[str, Any]] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    audio: _Audio | None = None
-    tool_calls: list[CallPiece] | None = None
-    function_call: FunctionPiece | None = None
-
-
-class _Choice(Struct, frozen=True, gc=False):
-    delta: _Said | None = None
-    message: _Said | None = None
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-    index: int = 0
-
-
-class _InputDetails(Struct, frozen=True, gc=False):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(Struct, frozen=True, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(Struct, frozen=True, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-class _Chunk(Struct, frozen=True, gc=False):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-    object: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
-
 _CUT_OFF = "The upstream ended its answer before it was complete."
+
+_EMPTY = "The upstream ended its answer without having said anything."
 
 _REASONS: dict[str, Any] = {
     "length": "length",
@@ -95,25 +45,55 @@ _REASONS: dict[str, Any] = {
     "model_length": "length",
     "content_filter": "content_filter",
 }
-_FAULTS = frozenset({"error", "abort", "insufficient_system_resource"})
+_FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 
 # ---- the reader -------------------------------------------------------------------------------------
 
 
 class ChatStreamParser:
-    """Reads one answer. `ended` is true once Finished was said."""
+    """Reads one answer. `ended` is true once Finished was said. `names`: the functions on offer."""
 
-    __slots__ = ("_calls", "_phrases", "_reason", "_think", "_top", "_usage", "ended", "fault")
+    __slots__ = (
+        "_calls",
+        "_decode",
+        "_pairs",
+        "_phrases",
+        "_plain",
+        "_reason",
+        "_said",
+        "_think",
+        "_top",
+        "_usage",
+        "_waiting",
+        "_words",
+        "ended",
+        "fault",
+    )
 
     def __init__(
-        self, *, think_tags: bool = False, top: int | None = None, phrases: tuple[str, ...] = ()
+        self,
+        *,
+        think_tags: bool = False,
+        top: int | None = None,
+        phrases: tuple[str, ...] = (),
+        names: frozenset[str] = frozenset(),
     ) -> None:
-        self._calls = Calls()
+        self._calls = Calls(names)
+        self._decode: Callable[[bytes], Chunk] = decode
+        self._pairs = PairJoiner()
+        self._plain = not think_tags
+        """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
         self._phrases = phrases
         self._reason: str | None = None
+        self._said = False
+        """Whether there was anything in the answer."""
         self._think: ThinkSplitter | None = ThinkSplitter() if think_tags else None
         self._top = top
-        self._usage: _Usage | None = None
+        self._usage: Usage | None = None
+        self._waiting: list[TextDelta | ReasoningDelta] = []
+        """What came between the pieces of a call, and white space behind calls."""
+        self._words = ""
+        """What the upstream said beside its answer."""
         self.ended = False
         self.fault: ApiError | None = None
 
@@ -125,32 +105,52 @@ class ChatStreamParser:
             self._read(events, out)
         except ApiError as fault:
             self.fault = fault
+        if out:
+            self._said = True
         return out
 
     def _read(self, events: list[bytes], out: list[Delta]) -> None:
         for event in events:
-            if event == b"[DONE]":
-                self._end(out)
+            if self.ended:
                 break
             try:
-                chunk = _decode(event)
-            except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-                raise _nonsense(event) from fault
-            if chunk.error:
-                raise from_stream(event, self._phrases)
-            if chunk.choices:
-                choice = chunk.choices[0]
-                if choice.index == 0:
-                    self._choice(choice, out)
-            elif chunk.object == "error":
-                raise from_stream(event, self._phrases)
-            if chunk.usage is not None:
-                self._usage = chunk.usage
+                chunk = self._decode(event)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._read_odd(event, out)
+                continue
+            choices = chunk.choices
+            if choices and choices[0].index == 0 and chunk.usage is None and not chunk.error:
+                self._choice(choices[0], out)  # nearly always
+            else:
+                self._take(chunk, event, out)
+
+    def _take(self, chunk: Chunk, event: bytes, out: list[Delta]) -> None:
+        if chunk.error:
+            raise from_stream(event, self._phrases)
+        if chunk.choices:
+            self._choice(chunk.chosen, out)
+        elif chunk.object == "error":
+            raise from_stream(event, self._phrases)
+        elif chunk.usage is None:
+            self._words = words_in(event) or self._words
+        if chunk.usage is not None:
+            self._usage = merged(self._usage, chunk.usage)
+
+    def _read_odd(self, event: bytes, out: list[Delta]) -> None:
+        """What is no chunk as it should be. Raises UpstreamError for what is none at all."""
+        if event.startswith(b"[DONE]"):
+            self._end(out)
+        elif (chunk := decode_leniently(event)) is not None:
+            self._take(self._paired(chunk), event, out)
+        elif b"\n" in event:  # events that no blank line parts
+            self._read(list(filter(None, event.split(b"\n"))), out)
+        else:
+            raise _nonsense(event)
 
     def whole(self, body: bytes) -> list[Delta]:
-        """The deltas of an answer that was not streamed."""
+        """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise."""
         out: list[Delta] = []
-        self._read([body], out)
+        self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
         if not self.ended:
             self._end(out)
         return out
@@ -164,19 +164,35 @@ class ChatStreamParser:
             raise UpstreamError(_CUT_OFF) from fault
         if not self.ended:
             if self._reason is None:
-                raise UpstreamError(_CUT_OFF)
+                raise UpstreamError(f"{_CUT_OFF} {self._words}".rstrip())
             self._end(out)
         return out
 
-    def _choice(self, choice: _Choice, out: list[Delta]) -> None:
+    # ---- chunks that are not as they should be ----
+
+    def _paired(self, chunk: Chunk) -> Chunk:
+        """The chunk with its halves of characters joined. While one waits, all chunks come through here."""
+        choice = chunk.chosen
+        said = choice.delta or choice.message
+        if said is not None:
+            chunk = replace(chunk, choices=[replace(choice, delta=_join(said, self._pairs))])
+        self._decode = self._decode_paired if self._pairs else decode
+        return chunk
+
+    def _decode_paired(self, event: bytes) -> Chunk:
+        return self._paired(decode(event))
+
+    # ---- what a chunk says ----
+
+    def _choice(self, choice: Choice, out: list[Delta]) -> None:
         said = choice.delta or choice.message
         if said is not None:
             thought = said.reasoning_content or said.reasoning
             if thought:
-                out.append(ReasoningDelta(thought))
+                self._put(ReasoningDelta(thought), out)
             text = said.content
             if text:
-                if text.__class__ is str and self._think is None and choice.logprobs is None:
+                if text.__class__ is str and self._plain and choice.logprobs is None:
                     out.append(TextDelta(text))
                 else:
                     self._text(text, choice.logprobs, out)
@@ -187,30 +203,52 @@ class ChatStreamParser:
             if said.tool_calls or said.function_call:
                 self._call(said, out)
         if choice.finish_reason:
-            self._reason = choice.finish_reason
+            native = choice.native_finish_reason
+            self._reason = native if native in _FAULTS else choice.finish_reason
 
-    def _text(
-        self, content: str | list[dict[str, Any]], logprobs: _Logprobs | None, out: list[Delta]
-    ) -> None:
+    def _put(self, delta: TextDelta | ReasoningDelta, out: list[Delta]) -> None:
+        """Text and reasoning wait while a call is written: some servers mix them. So does white space behind
+        calls, until more than that comes."""
+        if (
+            not self._plain
+            and self._calls
+            and (self._waiting or self._calls.writing or not delta.text.strip())
+        ):
+            self._waiting.append(delta)
+            self._release(out)
+        else:
+            out.append(delta)
+
+    def _release(self, out: list[Delta]) -> None:
+        if not self._calls.writing and any(delta.text.strip() for delta in self._waiting):
+            waiting, self._waiting = self._waiting, []
+            out += waiting
+
+    def _text(self, content: Any, logprobs: TokenLogprobs | None, out: list[Delta]) -> None:
         text = content if isinstance(content, str) else _parts(content, out)
         tokens = self._logprobs(logprobs) if logprobs and logprobs.content and self._top is not None else ()
         if self._think is None:
             if text:
-                out.append(TextDelta(text, tokens))
+                self._put(TextDelta(text, tokens), out)
             return
-        out += self._think.feed(text, tokens)
+        for delta in self._think.feed(text, tokens):
+            self._put(delta, out)
         if self._think.done:
             self._think = None
+            self._plain = not self._calls
 
-    def _call(self, said: _Said, out: list[Delta]) -> None:
+    def _call(self, said: Said, out: list[Delta]) -> None:
+        self._plain = False
         if self._think is not None:
             out += self._think.flush(blank=False)
         for piece in said.tool_calls or ():
             self._calls.feed(piece, out)
         if said.function_call:
             self._calls.feed(CallPiece(said.function_call, 0), out)
+        if self._waiting:
+            self._release(out)
 
-    def _logprobs(self, logprobs: _Logprobs) -> tuple[Logprob, ...]:
+    def _logprobs(self, logprobs: TokenLogprobs) -> tuple[Logprob, ...]:
         return tuple(
             Logprob(
                 token=token.token,
@@ -224,19 +262,32 @@ class ChatStreamParser:
             for token in logprobs.content or ()
         )
 
+    # ---- the end ----
+
     def _end(self, out: list[Delta]) -> None:
+        if self._pairs:
+            self._choice(Choice(delta=_alone(self._pairs)), out)
         if self._think is not None:
-            out += self._think.flush()
+            out += self._think.flush(blank=not self._calls)
         self._calls.finish(out)
+        if any(delta.text.strip() for delta in self._waiting):
+            out += self._waiting
+        self._said = self._said or bool(out)
+        finished = self._finished()
         if self._usage is not None:
-            out.append(_usage(self._usage))
-        out.append(self._finished())
+            out.append(to_delta(self._usage))
+        out.append(finished)
         self.ended = True
 
     def _finished(self) -> Finished:
         reason = self._reason or "stop"
         if reason in _FAULTS:
-            raise UpstreamError(f"The upstream gave up in the middle of its answer ({reason}).")
+            said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
+            raise UpstreamError(said.rstrip())
+        if self._reason is None and not self._said:
+            raise UpstreamError(
+                f"The upstream ended its answer without having said anything. {self._words}".rstrip()
+            )
         # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
         return Finished(_REASONS.get(reason) or ("calls" if self._calls else "stop"))
 
@@ -248,6 +299,30 @@ class _Nonsense(UpstreamError):
 def _nonsense(event: bytes) -> _Nonsense:
     excerpt = event[:80].decode(errors="replace")
     return _Nonsense(f"The upstream sent something that is no chat completion: {excerpt!r}")
+
+
+def _join(said: Said, pairs: PairJoiner) -> Said:
+    """What was said, with halves of characters joined to those that came before."""
+    calls = [
+        replace(piece, function=replace(piece.function, arguments=pairs.join(f"call {piece.index}", text)))
+        if piece.function and isinstance(text := piece.function.arguments, str)
+        else piece
+        for piece in said.tool_calls or ()
+    ]
+    content = pairs.join("content", said.content) if isinstance(said.content, str) else said.content
+    thought = pairs.join("reasoning", said.reasoning_content or said.reasoning)
+    refusal = pairs.join("refusal", said.refusal)
+    return replace(
+        said, content=content, reasoning_content=thought, reasoning=None, refusal=refusal, tool_calls=calls
+    )
+
+
+def _alone(pairs: PairJoiner) -> Said:
+    """Halves whose other half never came."""
+    left = pairs.rest()
+    return Said(
+        content=left.get("content"), reasoning_content=left.get("reasoning"), refusal=left.get("refusal")
+    )
 
 
 def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
@@ -263,20 +338,10 @@ def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
     return "".join(texts)
 
 
-def _bytes(token: _Token | _Top) -> list[int]:
+def _bytes(token: Token | TopToken) -> list[int]:
     return list(token.token.encode(errors="replace")) if token.bytes is None else token.bytes
 
 
 def _number(logprob: float | None) -> float:
     """JSON has no minus infinity: servers write null, or OpenAI's own -9999."""
     return -9999.0 if logprob is None else logprob
-
-
-def _usage(usage: _Usage) -> UsageDelta:
-    before, after = usage.prompt_tokens_details, usage.completion_tokens_details
-    return UsageDelta(
-        usage.prompt_tokens or 0,
-        usage.completion_tokens or 0,
-        (before.cached_tokens if before else 0) or 0,
-        (after.reasoning_tokens if after else 0) or 0,
-    )

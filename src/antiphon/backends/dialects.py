@@ -57,6 +57,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Parses the arguments of past calls, so that they must be JSON objects."""
     tool_names: bool = False
     """Wants the function's name in a tool message."""
+    short_call_ids: bool = False
+    """Takes only ids of calls that are nine letters and digits."""
     reasoning_sent: Literal["", "reasoning", "reasoning_content"] = ""
     """The member that carries the reasoning of past assistant messages."""
     remote_images: bool = True
@@ -77,9 +79,14 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Knows `strict` of a function."""
     holds_strict: bool = False
     """Keeps to it always. Most servers do when a call is forced, but not with a choice of `auto`."""
-    effort: Literal["", "reasoning_effort", "chat_template_kwargs", "both", "reasoning"] = ""
-    json_object: Literal["native", "schema"] = "native"
-    """`schema`: sent as the JSON schema of any object."""
+    effort: Literal[
+        "", "reasoning_effort", "chat_template_kwargs", "both", "reasoning", "thinking", "enable_thinking"
+    ] = ""
+    """`thinking`: a switch, with `reasoning_effort` beside it. `enable_thinking`: a switch alone."""
+    json_schema: bool = True
+    """Can hold an answer to a JSON schema; otherwise it is told in words, and the answer is checked."""
+    json_object: Literal["native", "schema", "words"] = "native"
+    """`schema`: sent as the JSON schema of any object. `words`: told in words, and the answer is checked."""
     lark: GrammarForm | None = None
     regex: GrammarForm | None = None
     penalties: bool = True
@@ -97,6 +104,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
+    tools: bool = True
+    """Knows functions. Otherwise they are emulated."""
     images: bool = True
     audio: bool = False
     files: bool = False
@@ -235,9 +244,111 @@ GEMINI = Dialect(
     audio=True,
 )
 
+# With thinking on, the reasoning of an assistant message that has calls must come back, or it is a 400.
+DEEPSEEK = Dialect(
+    name="deepseek",
+    merge_leading=False,
+    reasoning_sent="reasoning_content",
+    parallel="never",
+    strict=False,
+    effort="thinking",
+    json_schema=False,
+    images=False,
+    think_tags=False,
+)
+
+# A forced choice is a 400 while it thinks, which it does by default.
+MOONSHOT = Dialect(
+    name="moonshot",
+    reasoning_sent="reasoning_content",
+    remote_images=False,
+    choice="auto",
+    parallel="never",
+    strict=False,
+    effort="thinking",
+    logprobs=False,
+    think_tags=False,
+)
+
+# Knows no choice but auto, and refuses what it does not know.
+ZAI = Dialect(
+    name="zai",
+    needs_user=True,
+    reasoning_sent="reasoning_content",
+    stream_options=False,
+    choice="auto",
+    parallel="never",
+    strict=False,
+    effort="thinking",
+    json_schema=False,
+    penalties=False,
+    logprobs=False,
+    think_tags=False,
+)
+
+# 422 `extra_forbidden` for members that it does not know; usage comes without being asked for.
+MISTRAL = Dialect(
+    name="mistral",
+    short_call_ids=True,
+    refill=True,
+    stream_options=False,
+    logprobs=False,
+    think_tags=False,
+)
+
+# Several calls at once must be asked for.
+DASHSCOPE = Dialect(
+    name="dashscope",
+    reasoning_sent="reasoning_content",
+    choice="auto",
+    parallel="always",
+    strict=False,
+    effort="enable_thinking",
+    json_schema=False,
+    think_tags=False,
+)
+
+# A proxy: what the server behind it can is not known. It lets that go on when we hang up on a whole answer.
+LITELLM = Dialect(name="litellm", effort="reasoning_effort", reasoning_sent="reasoning_content")
+
+# `transformers serve`: templates and nothing else.
+TRANSFORMERS = Dialect(
+    name="transformers",
+    late_system="user",
+    alternate=True,
+    needs_user=True,
+    parses_arguments=True,
+    choice="auto",
+    parallel="never",
+    strict=False,
+    json_schema=False,
+    json_object="words",
+    penalties=False,
+    logprobs=False,
+    images=False,
+)
+
 DIALECTS = {
     dialect.name: dialect
-    for dialect in (GENERIC, OPENAI, VLLM, SGLANG, LLAMA_CPP, OLLAMA, LMSTUDIO, OPENROUTER, GROQ, GEMINI)
+    for dialect in (
+        GENERIC,
+        OPENAI,
+        VLLM,
+        SGLANG,
+        LLAMA_CPP,
+        OLLAMA,
+        LMSTUDIO,
+        OPENROUTER,
+        GROQ,
+        GEMINI,
+        DEEPSEEK,
+        MOONSHOT,
+        ZAI,
+        MISTRAL,
+        DASHSCOPE,
+        LITELLM,
+        TRANSFORMERS,
+    )
 }
 
 _HOSTS = {
@@ -245,11 +356,24 @@ _HOSTS = {
     "openrouter.ai": OPENROUTER,
     "api.groq.com": GROQ,
     "generativelanguage.googleapis.com": GEMINI,
+    "api.deepseek.com": DEEPSEEK,
+    "api.moonshot.ai": MOONSHOT,
+    "api.moonshot.cn": MOONSHOT,
+    "api.z.ai": ZAI,
+    "open.bigmodel.cn": ZAI,
+    "api.mistral.ai": MISTRAL,
+    "dashscope.aliyuncs.com": DASHSCOPE,
+    "dashscope-intl.aliyuncs.com": DASHSCOPE,
 }
 _PORTS = {11434: OLLAMA, 1234: LMSTUDIO}
 
 
+def known(base_url: str) -> Dialect | None:
+    """The dialect of a well-known address."""
+    url = urlsplit(base_url)
+    return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0)
+
+
 def guess(base_url: str) -> Dialect:
     """The dialect of a well-known address; `generic` for any other."""
-    url = urlsplit(base_url)
-    return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0) or GENERIC
+    return known(base_url) or GENERIC

@@ -14,6 +14,7 @@ from antiphon.backends import hermes
 from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
 from antiphon.model import (
     Backend,
+    CallStarted,
     Capabilities,
     Delta,
     Finished,
@@ -23,6 +24,7 @@ from antiphon.model import (
     JsonSchema,
     Model,
     NamedFunction,
+    Overrated,
     TextDelta,
     Turn,
     UsageDelta,
@@ -30,24 +32,24 @@ from antiphon.model import (
 from antiphon.protocol.content import Logprob
 
 
-def adapt(backend: Backend, *, forces: bool = True) -> Backend:
-    """The backend, with functions for those of its models that have none. `forces` says whether it can
-    make a model that knows functions call one."""
-    return EmulatedTools(backend, forces=forces)
+def adapt(backend: Backend) -> Backend:
+    """The backend, with functions for those of its models that have none, or cannot be made to call one."""
+    return EmulatedTools(backend)
 
 
 class EmulatedTools(Backend):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
 
-    def __init__(self, inner: Backend, *, forces: bool = True) -> None:
+    def __init__(self, inner: Backend) -> None:
         self.inner = inner
-        self._forces = forces
 
     def capabilities(self, model: str) -> Capabilities:
-        return replace(self.inner.capabilities(model), tools=True)
+        return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        return self._emulate(turn) if self._needs_help(turn) else self.inner.stream(turn)
+        if self._needs_help(turn):
+            return self._emulate(turn)
+        return self._forced(turn) if _is_forced(turn) else self.inner.stream(turn)
 
     async def models(self) -> Sequence[Model]:
         return await self.inner.models()
@@ -58,11 +60,14 @@ class EmulatedTools(Backend):
     async def close(self) -> None:
         await self.inner.close()
 
+    async def probe(self) -> str | None:
+        return await self.inner.probe()
+
     def _needs_help(self, turn: Turn) -> bool:
-        if not self.inner.capabilities(turn.model).tools:
+        can = self.inner.capabilities(turn.model)
+        if not can.tools:
             return bool(turn.functions) or any(m.calls or m.role == "tool" for m in turn.messages)
-        forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-        return forced and (not self._forces or self._grammar(turn) is not None)
+        return _is_forced(turn) and (not can.forced_tools or self._grammar(turn) is not None)
 
     def _grammar(self, turn: Turn) -> Grammar | None:
         """The grammar that the model can be held to, since its answer must be a call of one function."""
@@ -91,6 +96,23 @@ class EmulatedTools(Backend):
         )
         return rewritten, _scanner(turn, functions, form)
 
+    async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        """A forced call is left to the server, and made here when the server, or its model, does not."""
+        answer = _Owed()
+        try:
+            async with aclosing(self.inner.stream(turn)) as batches:
+                async for batch in batches:
+                    yield answer.take(batch)
+        except Overrated:
+            if not self._needs_help(turn):
+                raise
+        if answer.given:
+            yield answer.rest()
+            return
+        async with aclosing(self._emulate(turn)) as batches:
+            async for batch in batches:
+                yield answer.with_usage(batch)
+
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         rewritten, scanner = self._rewritten(turn)
         inner = self.inner.stream(rewritten)
@@ -106,6 +128,50 @@ class EmulatedTools(Backend):
                     yield out
                 if done:
                     return
+
+
+class _Owed:
+    """An answer that owes a call: what it says before one waits, since without one it does not count."""
+
+    def __init__(self) -> None:
+        self._called = False
+        self._cut = False
+        self._held: list[Delta] = []
+        self._usage: UsageDelta | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether it counts: there is a call, or it was cut short."""
+        return self._called or self._cut
+
+    def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """Take a batch; what of it may be passed on now."""
+        out: list[Delta] = []
+        for delta in batch:
+            if isinstance(delta, CallStarted):
+                self._called = True
+                out += self.rest()
+            if isinstance(delta, UsageDelta):
+                self._usage = delta
+            if isinstance(delta, Finished):
+                self._cut = delta.reason in ("length", "content_filter")
+            waits = isinstance(delta, TextDelta | UsageDelta | Finished) and not self._called
+            (self._held if waits else out).append(delta)
+        return out
+
+    def rest(self) -> list[Delta]:
+        held, self._held = self._held, []
+        return held
+
+    def with_usage(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """A batch of the answer that was given instead: what the first cost counts too."""
+        if self._usage is None:
+            return batch
+        return [self._usage.plus(delta) if isinstance(delta, UsageDelta) else delta for delta in batch]
+
+
+def _is_forced(turn: Turn) -> bool:
+    return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 
 class _Scanner(Protocol):

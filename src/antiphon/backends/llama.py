@@ -70,7 +70,7 @@ def embedded(socket: Path, *, patience: float = _PATIENCE, timeout: float = 600.
         dialect=_SMOLLM2,
         unix_socket=str(socket),
         ready=readiness(socket, patience),
-        can=_CAN,
+        can=lambda _: _CAN,
         # After a streamed answer llama.cpp hangs up without saying so; a unix socket is opened in no time.
         headers={"Connection": "close"},
         read_timeout=timeout,

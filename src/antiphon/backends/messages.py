@@ -7,6 +7,7 @@ by its dialect.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 
 CONTINUE = "Continue."
+_SHORT_ID = 9
 
 
 def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
@@ -27,6 +29,8 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     said = _images_of_results(said)
     said = _joined(said, dialect)
     said = _with_user(said, dialect)
+    if dialect.short_call_ids:
+        said = [_with_short_ids(message) for message in said]
     names = {call.id: call.name for message in said for call in message.calls}
     return [_wire(message, dialect, names) for message in said]
 
@@ -150,6 +154,18 @@ def _with_user(messages: list[Message], dialect: Dialect) -> list[Message]:
     if dialect.refill and last and last.role == "assistant":
         return [*messages, Message("user", (TextPart(CONTINUE),))]
     return messages
+
+
+def _with_short_ids(message: Message) -> Message:
+    calls = tuple(replace(call, id=_short_id(call.id)) for call in message.calls)
+    return replace(message, calls=calls, call_id=_short_id(message.call_id) if message.call_id else "")
+
+
+def _short_id(call_id: str) -> str:
+    """Nine letters and digits that stand for an id."""
+    if len(call_id) == _SHORT_ID and call_id.isascii() and call_id.isalnum():
+        return call_id
+    return sha256(call_id.encode()).hexdigest()[:_SHORT_ID]
 
 
 # ---- on the wire ------------------------------------------------------------------------------------

@@ -25,6 +25,10 @@ def capabilities(dialect: Dialect) -> Capabilities:
     return Capabilities(
         parallel_tools=dialect.parallel != "never",
         strict_tools=dialect.holds_strict,
+        tools=dialect.tools,
+        forced_tools=dialect.choice != "auto",
+        json_schema=dialect.json_schema,
+        json_object=dialect.json_object != "words",
         grammar=bool(dialect.lark),
         regex=bool(dialect.regex),
         logprobs=dialect.logprobs,
@@ -182,8 +186,12 @@ def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
     if effort is None:
         return {}
     body: JsonObject = {}
-    if dialect.effort in ("reasoning_effort", "both"):
+    if dialect.effort in ("reasoning_effort", "both") or (dialect.effort == "thinking" and effort != "none"):
         body["reasoning_effort"] = effort
+    if dialect.effort == "thinking":
+        body["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
+    if dialect.effort == "enable_thinking":
+        body["enable_thinking"] = effort != "none"
     if dialect.effort == "reasoning":
         body["reasoning"] = {"effort": effort}
     # Templates that know no effort know this switch at least.

@@ -1,14 +1,17 @@
 """Which backend answers to a model's name: by exact name, then by pattern, then the default."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import DIALECTS, Dialect, guess
+from antiphon.backends.dialects import DIALECTS, Dialect
 from antiphon.backends.emulated import adapt
 from antiphon.backends.payload import capabilities
 from antiphon.model import Backend, Capabilities, Model
@@ -16,6 +19,12 @@ from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
 # A listing does not wait for an upstream that hangs.
 _LISTING_PATIENCE = 5.0
+_PROBE_GRACE = 1.0
+"""Seconds that a start waits for servers to say what they are."""
+_PROBE_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds between attempts to reach a server that is away."""
+
+log = structlog.get_logger()
 
 
 class BackendConfig(Struct, frozen=True, kw_only=True):
@@ -54,6 +63,8 @@ class Offer(Struct, frozen=True):
     models: Mapping[str, str]
     """Name or pattern to the upstream's name; an empty one is the name asked for."""
     default: bool | str = False
+    name: str = ""
+    """Of the backend, for people."""
 
 
 class Router:
@@ -80,6 +91,11 @@ class Router:
         return Route(backend, model, backend.capabilities(model))
 
     @property
+    def backends(self) -> Sequence[Backend]:
+        """In the order of the configuration."""
+        return [offer.backend for offer in self._offers]
+
+    @property
     def default_model(self) -> str | None:
         """The name that answers when none is given."""
         default = self._default.default if self._default else None
@@ -99,6 +115,20 @@ class Router:
                 if self._find(model.id) == (model.id, backend):
                     found.setdefault(model.id, model)
         return list(found.values())
+
+    @asynccontextmanager
+    async def probing(self) -> AsyncIterator[None]:
+        """While the block runs, the backends learn which servers answer; nearly always before it begins. A
+        server that is away is asked again later."""
+        asked = [asyncio.create_task(_probe(offer)) for offer in self._offers]
+        try:
+            if asked:
+                await asyncio.wait(asked, timeout=_PROBE_GRACE)
+            yield
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     async def close(self) -> None:
         await asyncio.gather(*(offer.backend.close() for offer in self._offers))
@@ -136,6 +166,17 @@ async def _list(backend: Backend) -> Sequence[Model]:
         return ()
 
 
+async def _probe(offer: Offer) -> None:
+    for pause in _PROBE_PAUSES:
+        try:
+            async with asyncio.timeout(_LISTING_PATIENCE):
+                if found := await offer.backend.probe():
+                    log.info("backend known", backend=offer.name, found=found)
+                return
+        except (ApiError, TimeoutError):
+            await asyncio.sleep(pause)
+
+
 # ---- from the configuration -------------------------------------------------------------------------
 
 Maker = Callable[[BackendConfig], Backend]
@@ -145,26 +186,23 @@ def _chat_completions(config: BackendConfig) -> Backend:
     base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else "")
     if not base_url:
         raise ValueError(f"backends.{config.name} needs a base_url")
-    dialect = DIALECTS.get(config.dialect) if config.dialect else guess(base_url)
-    if dialect is None:
+    if config.dialect and config.dialect not in DIALECTS:
         known = one_of(tuple(DIALECTS))
         raise ValueError(f"backends.{config.name}.dialect: {config.dialect!r} is none of {known}")
     backend = ChatCompletions(
         base_url,
-        dialect=dialect,
+        dialect=DIALECTS[config.dialect] if config.dialect else None,
         api_key=config.api_key,
         unix_socket=config.unix_socket,
-        can=_capabilities(config, dialect),
+        can=partial(_capabilities, config),
         read_timeout=config.timeout,
     )
-    return adapt(backend, forces=dialect.choice != "auto")
+    return adapt(backend)
 
 
 def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
-    held = config.structured_output
-    return replace(
-        capabilities(dialect), context_window=config.context_window, json_schema=held, json_object=held
-    )
+    can = replace(capabilities(dialect), context_window=config.context_window)
+    return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 
 MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}
@@ -180,5 +218,5 @@ def build(configs: Iterable[BackendConfig], makers: Mapping[str, Maker] = MAKERS
                 f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}"
             )
         models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
-        offers.append(Offer(makers[config.type](config), models, config.default))
+        offers.append(Offer(makers[config.type](config), models, config.default, config.name))
     return Router(offers)

@@ -1,5 +1,7 @@
 """Server-sent events, split from bytes as they arrive. Made for one-line events, correct for all."""
 
+import msgspec
+
 from antiphon.protocol.errors import UpstreamError
 
 MAX_EVENT = 32 * 1024 * 1024
@@ -28,10 +30,13 @@ class Events:
                 return []
             data = bytes(tail)
         blocks, blank, rest = data.rpartition(b"\n\n")
+        events = _events(blocks) if blank else []
+        if b"}\ndata:" in rest:
+            rest = _lines(rest, events)
         if rest or tail:
             self._check(len(rest))
             self._tail = bytearray(rest)
-        return _events(blocks) if blank else []
+        return events
 
     def rest(self) -> bytes | None:
         """The data of a last event that no blank line ended."""
@@ -51,6 +56,14 @@ class Events:
             raise UpstreamError("The upstream sent an event that is too large.")
 
 
+def all_events(body: bytes) -> list[bytes]:
+    """The data of the events of a whole body."""
+    events = Events()
+    found = events.feed(body)
+    rest = events.rest()
+    return found if rest is None else [*found, rest]
+
+
 def _events(blocks: bytes) -> list[bytes]:
     """The data of whole events."""
     if blocks.startswith(b"data: "):
@@ -61,14 +74,36 @@ def _events(blocks: bytes) -> list[bytes]:
     return [data for block in blocks.split(b"\n\n") if (data := _data(block)) is not None]
 
 
+def _lines(rest: bytes, events: list[bytes]) -> bytes:
+    """Some servers put a single line break between events: then each line with an object is one. Takes those
+    that are whole, and gives what is left."""
+    lines = rest.split(b"\n")
+    while len(lines) > 1 and lines[0].startswith(b"data:") and lines[0].rstrip().endswith(b"}"):
+        events.append(lines.pop(0)[5:].strip())
+    return b"\n".join(lines)
+
+
 def _data(block: bytes) -> bytes | None:
     """The data lines of an event as one; None when it has none."""
-    lines = [
-        value
-        for name, _, value in (line.partition(b":") for line in block.removeprefix(_BOM).split(b"\n"))
+    lines: list[bytes] = []
+    failed = False
+    for line in block.removeprefix(_BOM).split(b"\n"):
+        name, _, value = line.partition(b":")
         # Not in the standard: llama.cpp sent errors as a field of their own.
-        if name in (b"data", b"error")
-    ]
+        if name in (b"data", b"error"):
+            lines.append(value.removeprefix(b" "))
+        failed = failed or (name == b"event" and value.strip() == b"error")
     if not lines:
         return None
-    return b"\n".join(line.removeprefix(b" ") for line in lines)
+    return _failure(b"\n".join(lines)) if failed else b"\n".join(lines)
+
+
+def _failure(data: bytes) -> bytes:
+    """The data of an event named `error`, which may be words alone, as the object that an error is."""
+    try:
+        said = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = data.decode(errors="replace")
+    if isinstance(said, dict):
+        return data if said.get("error") else msgspec.json.encode({"error": said or "unknown"})
+    return msgspec.json.encode({"error": {"message": str(said)}})

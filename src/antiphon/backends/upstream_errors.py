@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
+from antiphon.backends.lessons import refuses_media
 from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, UpstreamError, UpstreamTimeout
 
 MAX_BODY = 64 * 1024
 _EXCERPT = 300
+_NO_MODEL = "invalid model name"
+_MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
@@ -43,7 +46,7 @@ def read(body: bytes) -> Fault:
     fault = decoded.get("error") or decoded
     if not isinstance(fault, dict):
         return Fault(str(fault))
-    message = fault.get("message") or fault.get("detail") or fault.get("error") or ""
+    message = next((fault[name] for name in _MESSAGES if fault.get(name)), "")
     code = fault.get("code") if isinstance(fault.get("code"), str) else fault.get("type")
     status = next((fault[name] for name in ("code", "status") if isinstance(fault.get(name), int)), 0)
     return Fault(_text(message), str(code or ""), status)
@@ -58,8 +61,10 @@ def refused(
         return too_long()
     if status in (401, 403):
         return UpstreamError(f"The upstream at {where} refuses our API key (HTTP {status}).")
-    if status == 404:
+    if status == 404 or (status == 400 and _NO_MODEL in fault.message.lower()):
         return _not_found(fault, where, model)
+    if refuses_media(fault.message):
+        return InvalidRequest(fault.message, param="input", code="unsupported_value")
     message = fault.message or _excerpt(body)
     said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
     if status == 429:
@@ -80,6 +85,12 @@ def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     if fault.status == 429 or "rate_limit" in fault.code:
         return _rate_limited(fault, message, {})
     return UpstreamError(message)
+
+
+def words_in(event: bytes) -> str:
+    """What an object that is no answer says, if it says anything."""
+    fault = read(event)
+    return fault.message[:_EXCERPT]
 
 
 def too_long() -> InvalidRequest:

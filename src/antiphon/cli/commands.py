@@ -1,6 +1,7 @@
-"""The commands and their options: `antiphon serve`, `pull`, `key`. What they do is in `serving`; the commands
-`antiphon webhooks` are in `webhooks`."""
+"""The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
+`doctor`; the commands `antiphon webhooks` are in `webhooks`."""
 
+import asyncio
 import contextlib
 import difflib
 import os
@@ -9,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from msgspec.structs import replace
 
@@ -52,13 +54,16 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="Upstream's model for names that it may not know.")
     ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the upstream speaks. [found by asking it]")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
 ) -> None:
     """Starts the server: on the embedded model, or on any Chat Completions server."""
     signal.signal(signal.SIGTERM, serving.stop)
     settings = config.load(config_file, data_dir=data_dir)
     settings = _with_server(settings, host=host, port=port, workers=workers)
-    settings = _with_backend(settings, upstream, upstream_key_env, model)
+    settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
     _check_backends(settings)
     _check_webhooks(settings)
     _check_connectors(settings)
@@ -79,6 +84,25 @@ def pull(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
 
 
 @app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Send each backend a few tiny requests.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+    upstream: Annotated[str | None, typer.Option(help="A server to look at, as for `serve`.")] = None,
+    upstream_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable that holds the upstream's key.")
+    ] = None,
+) -> None:
+    """Shows what works here, what does not, and what to type. Exit code 1 when something fails."""
+    settings = config.load(config_file, data_dir=data_dir)
+    if upstream or upstream_key_env:
+        settings = _with_backend(settings, upstream, upstream_key_env, None, None)
+    if not asyncio.run(_examine(settings, deep, as_json)):
+        raise SystemExit(1)
+
+
+@app.command()
 def key(
     project: Annotated[str, typer.Argument(help="Whose key: what is stored belongs to a project.")],
 ) -> None:
@@ -90,6 +114,23 @@ def key(
     print(f'For {config.FILE_NAME}:\n\n    [server.keys]\n    {project} = "{config.hash_key(secret)}"')
 
 
+async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
+    """Whether nothing failed."""
+    from antiphon.doctor import examine
+
+    marks = {"ok": "ok    ", "warning": "warn  ", "failed": "FAILED"}
+    well = True
+    async for finding in examine(settings, deep):
+        well = well and finding.state != "failed"
+        if as_json:
+            print(msgspec.json.encode(finding).decode(), flush=True)
+            continue
+        print(f"{marks[finding.state]}  {finding.subject}: {finding.words}", flush=True)
+        if finding.hint:
+            print(f"        {finding.hint}", flush=True)
+    return well
+
+
 # ---- from options to settings ---------------------------------------------------------------------------
 
 
@@ -99,18 +140,22 @@ def _with_server(settings: config.Config, **given: Any) -> config.Config:
 
 
 def _with_backend(
-    settings: config.Config, upstream: str | None, key_env: str | None, model: str | None
+    settings: config.Config,
+    upstream: str | None,
+    key_env: str | None,
+    model: str | None,
+    dialect: str | None,
 ) -> config.Config:
     """The backend that the options name becomes the default; without any backend, the embedded model does."""
     if upstream is None:
-        if key_env or model:
-            fail("--upstream-key-env and --model say something of --upstream, which is missing.")
+        if key_env or model or dialect:
+            fail("--upstream-key-env, --model and --dialect say something of --upstream, which is missing.")
         if settings.backends:
             return settings
         return replace(settings, backends={"embedded": config.BackendSettings(type="llama", default=True)})
     backends = {name: replace(backend, default=False) for name, backend in settings.backends.items()}
     backends["upstream"] = config.BackendSettings(
-        base_url=upstream, api_key_env=key_env, default=model or True
+        base_url=upstream, api_key_env=key_env, default=model or True, dialect=dialect
     )
     settings = replace(settings, backends=backends)
     config.check(settings, "the command line")

@@ -4,7 +4,7 @@ These types are neutral: no backend knows of items or events, and nothing beyond
 speaks.
 """
 
-from antiphon.model.backend import Backend, Capabilities, Model
+from antiphon.model.backend import Backend, Capabilities, Model, Overrated
 from antiphon.model.delta import (
     AudioDelta,
     CallArguments,
@@ -55,6 +55,7 @@ __all__ = [
     "Message",
     "Model",
     "NamedFunction",
+    "Overrated",
     "Part",
     "ReasoningDelta",
     "RefusalDelta",

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from antiphon.model.delta import Delta
 from antiphon.model.turn import Turn
+from antiphon.protocol.errors import UpstreamError
 
 
 class Capabilities(Struct, frozen=True):
@@ -14,6 +15,8 @@ class Capabilities(Struct, frozen=True):
 
     tools: bool = True
     """Knows functions by itself (tools, and a choice of none, auto, required or by name)."""
+    forced_tools: bool = True
+    """Can be made to call a function; otherwise a forced call is emulated."""
     parallel_tools: bool = True
     strict_tools: bool = False
     """Holds the model to the schemas of strict functions, also when it calls them of its own accord."""
@@ -43,6 +46,11 @@ class Model(Struct, frozen=True):
     owned_by: str = "antiphon"
 
 
+class Overrated(UpstreamError):
+    """A server turned out to be capable of less than was said of it, before it said anything: the turn can be
+    made anew, by what `capabilities` says now."""
+
+
 class Backend(Protocol):
     """Something that answers turns. Closing the generator that `stream` returns stops the upstream's work."""
 
@@ -64,5 +72,10 @@ class Backend(Protocol):
     async def count_tokens(self, turn: Turn) -> int | None:
         """How many tokens the turn's context has, by the model's own tokenizer; None: not known."""
         ...
+
+    async def probe(self) -> str | None:
+        """Learns which server answers, where that is not known. What it found out, in words; None: nothing.
+        Raises `errors.UpstreamError` when the server is away."""
+        return None
 
     async def close(self) -> None: ...

@@ -1,0 +1,81 @@
+"""What a refusal teaches: a server that names a parameter which it does not take is not sent it again.
+
+A dialect says what kinds of servers know; models and versions of them differ. What is learned holds for one
+model of one backend, as long as the process runs.
+"""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from antiphon.backends.dialects import Dialect
+from antiphon.protocol.wire import JsonObject
+
+_REFUSING = (
+    "not support",
+    "unsupported",
+    "unavailable",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "not permitted",
+    "not allowed",
+    "extra_forbidden",
+    "cannot find field",
+    "invalid parameter",
+    "is not available",
+    "instead",
+)
+"""How servers say that they do not take something."""
+
+_Change = Callable[[Dialect], Dialect]
+
+_PARAMETERS: dict[str, _Change] = {
+    "stream_options": lambda dialect: replace(dialect, stream_options=False),
+    "parallel_tool_calls": lambda dialect: replace(dialect, parallel="never"),
+    "reasoning_effort": lambda dialect: replace(dialect, effort=""),
+    "chat_template_kwargs": lambda dialect: replace(dialect, effort=""),
+    "thinking": lambda dialect: replace(dialect, effort=""),
+    "enable_thinking": lambda dialect: replace(dialect, effort=""),
+    "strict": lambda dialect: replace(dialect, strict=False),
+    "prompt_cache_key": lambda dialect: replace(dialect, hints=dialect.hints - {"prompt_cache_key"}),
+    "service_tier": lambda dialect: replace(dialect, hints=dialect.hints - {"service_tier"}),
+    "verbosity": lambda dialect: replace(dialect, hints=dialect.hints - {"verbosity"}),
+    "user": lambda dialect: replace(dialect, hints=dialect.hints - {"user"}),
+    "tool_choice": lambda dialect: replace(dialect, choice="auto"),
+    "json_schema": lambda dialect: replace(dialect, json_schema=False),
+    "response_format": lambda dialect: replace(dialect, json_schema=False, json_object="words"),
+}
+"""What is left out, by the name that a refusal has for it. The first that fits counts."""
+
+
+def lesson(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
+    """The dialect that the refusal of a request teaches, in the server's `words`; None: nothing new."""
+    words = words.lower()
+    if "max_tokens" in body and "max_completion_tokens" in words:
+        return replace(dialect, max_tokens="max_completion_tokens")
+    if "max_completion_tokens" in body and "max_tokens" in words.replace("max_completion_tokens", "", 1):
+        return replace(dialect, max_tokens="max_tokens")
+    if not any(phrase in words for phrase in _REFUSING):
+        return None
+    for name, change in _PARAMETERS.items():
+        if name in words and _was_sent(name, body):
+            changed = change(dialect)
+            return changed if changed != dialect else None
+    return None
+
+
+def refuses_media(words: str) -> bool:
+    """Whether a server says, in whatever status, that its model reads text alone."""
+    words = words.lower()
+    about = any(kind in words for kind in ("image", "audio", "multimodal", "mmproj"))
+    return about and any(phrase in words for phrase in _REFUSING)
+
+
+def _was_sent(name: str, body: JsonObject) -> bool:
+    if name == "json_schema":
+        form = body.get("response_format")
+        return isinstance(form, dict) and form.get("type") == "json_schema"
+    if name == "strict":
+        return any(tool.get("function", {}).get("strict") for tool in body.get("tools") or ())
+    return name in body

@@ -1,0 +1,23 @@
+"""Whether a server is asked again: once, and only before it said anything.
+
+A server that starts, reloads or is full for a moment costs its clients a second, not an error. What takes
+longer is theirs to wait for: they are told how long.
+"""
+
+from antiphon.model import Overrated
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
+
+LONGEST = 2.0
+"""Seconds that a server may ask to be left alone."""
+_PAUSE = 0.2
+"""Seconds where it does not say."""
+
+
+def pause_before_retry(fault: ApiError) -> float | None:
+    """Seconds to wait before a turn is sent again; None: it is not."""
+    if isinstance(fault, UpstreamTimeout | Overrated) or not isinstance(fault, UpstreamError | RateLimited):
+        return None
+    if fault.code == "insufficient_quota":
+        return None
+    pause = _PAUSE if fault.retry_after is None else fault.retry_after
+    return pause if pause <= LONGEST else None

@@ -1,0 +1,28 @@
+"""What a turn cost, from what servers say of it under several names and in several chunks."""
+
+from msgspec.structs import asdict
+
+from antiphon.backends.chat_chunk import Usage
+from antiphon.model import UsageDelta
+
+
+def merged(before: Usage | None, after: Usage) -> Usage:
+    """What is known when more is said: a member that is zero or missing takes nothing away."""
+    if before is None:
+        return after
+    known = asdict(before) | {name: value for name, value in asdict(after).items() if value}
+    return Usage(**known)
+
+
+def to_delta(usage: Usage) -> UsageDelta:
+    """The totals. Where the reasoning counts on top of the completion, as the total shows, it is added."""
+    before, after = usage.prompt_tokens_details, usage.completion_tokens_details
+    prompt = usage.prompt_tokens or usage.input_tokens or 0
+    completion = usage.completion_tokens or usage.output_tokens or 0
+    reasoning = (after.reasoning_tokens if after else None) or usage.reasoning_tokens or 0
+    if reasoning and usage.total_tokens == prompt + completion + reasoning:
+        completion += reasoning
+    cached = (
+        (before.cached_tokens if before else None) or usage.cached_tokens or usage.prompt_cache_hit_tokens
+    )
+    return UsageDelta(prompt, completion, cached or 0, reasoning)

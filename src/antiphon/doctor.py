@@ -1,0 +1,174 @@
+"""What works here, what does not, and what to type: the checks behind `antiphon doctor`."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from antiphon.api.app import backend_configs
+from antiphon.backends.router import build
+from antiphon.config import BackendSettings, Config
+from antiphon.model import (
+    Backend,
+    CallStarted,
+    Capabilities,
+    Finished,
+    Function,
+    JsonSchema,
+    Message,
+    TextDelta,
+    TextPart,
+    Turn,
+)
+from antiphon.protocol.errors import ApiError
+from antiphon.protocol.wire import JsonObject
+
+State = Literal["ok", "warning", "failed"]
+
+_SECONDS = 10.0
+_DEEP_SECONDS = 120.0
+_MODELS_SHOWN = 5
+_ASK = (Message("user", (TextPart("Answer with the word OK."),)),)
+_WORD: JsonObject = {
+    "type": "object",
+    "properties": {"word": {"type": "string"}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+_FUNCTION = Function("report", "Reports a word.", _WORD)
+_SCHEMA = JsonSchema("word", _WORD)
+
+
+class Finding(Struct, frozen=True):
+    """What a check found out."""
+
+    subject: str
+    state: State
+    words: str
+    hint: str = ""
+    """What to type, or to change."""
+
+
+async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
+    """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
+    yield _data_dir(Path(config.data_dir))
+    yield _keys(config)
+    if not config.backends:
+        yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
+    for name, settings in config.backends.items():
+        async with aclosing(_backend(config, name, settings, deep)) as findings:
+            async for finding in findings:
+                yield finding
+
+
+def _data_dir(path: Path) -> Finding:
+    if not path.exists():
+        return Finding("data", "ok", f"{path} will be made by `antiphon serve`")
+    if os.access(path, os.W_OK | os.X_OK):
+        return Finding("data", "ok", f"{path} can be written")
+    return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
+
+
+def _keys(config: Config) -> Finding:
+    if config.server.keys:
+        return Finding("keys", "ok", f"{len(config.server.keys)} in [server.keys]")
+    local = config.server.host in ("127.0.0.1", "localhost", "::1")
+    if local:
+        return Finding("keys", "ok", f"none: anybody who reaches {config.server.host} is let in")
+    hint = "`antiphon key PROJECT` makes a key."
+    return Finding("keys", "failed", f"none, but the server listens on {config.server.host}", hint)
+
+
+async def _backend(
+    config: Config, name: str, settings: BackendSettings, deep: bool
+) -> AsyncGenerator[Finding, None]:
+    subject = f"backend {name}"
+    if settings.type == "llama":
+        yield Finding(subject, "ok", "the embedded model, which `antiphon serve` runs")
+        return
+    if settings.api_key_env and settings.api_key_env not in os.environ:
+        yield Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
+    own = [each for each in backend_configs(config) if each.name == name]
+    router = build(own)
+    backend = router.backends[0]
+    try:
+        async for finding in _reached(subject, backend, settings, deep):
+            yield finding
+    finally:
+        await router.close()
+
+
+async def _reached(
+    subject: str, backend: Backend, settings: BackendSettings, deep: bool
+) -> AsyncGenerator[Finding, None]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            found = await backend.probe()
+            models = [model.id for model in await backend.models()]
+    except (ApiError, TimeoutError) as fault:
+        yield Finding(subject, "failed", str(fault) or f"no answer within {_SECONDS:g} seconds")
+        return
+    yield Finding(subject, "ok", found or "its dialect is configured, or known by its address")
+    shown = ", ".join(models[:_MODELS_SHOWN]) or "none"
+    more = f" and {len(models) - _MODELS_SHOWN} more" if len(models) > _MODELS_SHOWN else ""
+    yield Finding(subject, "ok" if models else "warning", f"models: {shown}{more}")
+    model = _model(settings, models)
+    yield Finding(subject, "ok", f"can: {_listed(backend.capabilities(model))}")
+    if deep and model:
+        for words, turn in _requests(model):
+            yield await _tried(subject, words, backend, turn)
+
+
+def _model(settings: BackendSettings, models: Sequence[str]) -> str:
+    """The model that is asked."""
+    if isinstance(settings.default, str):
+        return settings.default
+    return models[0] if models else ""
+
+
+def _listed(can: Capabilities) -> str:
+    known = {
+        "functions": can.tools,
+        "several calls at once": can.parallel_tools,
+        "JSON schema": can.json_schema,
+        "lark grammar": can.grammar,
+        "regex": can.regex,
+        "logprobs": can.logprobs,
+        "images": can.images,
+        "audio": can.audio,
+        "reasoning effort": can.reasoning,
+    }
+    lacking = [name for name, able in known.items() if not able]
+    able = ", ".join(name for name, able in known.items() if able)
+    return f"{able} (not: {', '.join(lacking)})" if lacking else able
+
+
+def _requests(model: str) -> Sequence[tuple[str, Turn]]:
+    asked = Turn(model, _ASK, max_tokens=256)
+    return (
+        ("an answer", asked),
+        ("a forced call", Turn(model, _ASK, functions=(_FUNCTION,), choice="required", max_tokens=256)),
+        ("an answer held to a schema", Turn(model, _ASK, format=_SCHEMA, max_tokens=256)),
+    )
+
+
+async def _tried(subject: str, words: str, backend: Backend, turn: Turn) -> Finding:
+    loop = asyncio.get_running_loop()
+    begun, said, called, reason = loop.time(), "", False, ""
+    try:
+        async with asyncio.timeout(_DEEP_SECONDS), aclosing(backend.stream(turn)) as batches:
+            async for batch in batches:
+                for delta in batch:
+                    called = called or isinstance(delta, CallStarted)
+                    said += delta.text if isinstance(delta, TextDelta) else ""
+                    reason = delta.reason if isinstance(delta, Finished) else reason
+    except (ApiError, TimeoutError) as fault:
+        return Finding(subject, "failed", f"{words}: {fault or 'no answer in time'}")
+    seconds = f"{loop.time() - begun:.1f} s"
+    if turn.choice == "required" and not called:
+        return Finding(subject, "failed", f"{words}: no call was made ({seconds})")
+    return Finding(subject, "ok", f"{words}: {'called' if called else repr(said[:40])} ({reason}, {seconds})")

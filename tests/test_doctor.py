@@ -1,0 +1,64 @@
+"""`antiphon doctor`, run as a person would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.scripted import Answer, Called, Upstream, refusal
+
+
+def doctor(
+    tmp_path: Path, *arguments: str, toml: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "antiphon.toml").write_text(toml)
+    command = [sys.executable, "-m", "antiphon", "doctor", "--data-dir", str(tmp_path / "data"), *arguments]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+    return subprocess.run(
+        command, cwd=tmp_path, env=kept | environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_without_a_backend_it_says_what_serve_would_do(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+    assert done.returncode == 0
+    assert "the embedded model" in done.stdout
+
+
+def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:
+    done = doctor(tmp_path, "--upstream", upstream.base_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "backend upstream: a server at" in done.stdout
+    assert "models: " in done.stdout
+    assert "can: functions" in done.stdout
+
+
+def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:
+    done = doctor(tmp_path, toml='[backends.gone]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    assert done.returncode == 1
+    assert "FAILED  backend gone: The upstream at http://127.0.0.1:9/v1 cannot be reached" in done.stdout
+
+
+def test_a_key_that_is_not_set_fails(tmp_path: Path, upstream: Upstream) -> None:
+    toml = f'[backends.far]\nbase_url = "{upstream.base_url}"\napi_key_env = "NO_SUCH_KEY"\n'
+    done = doctor(tmp_path, toml=toml)
+    assert done.returncode == 1
+    assert "NO_SUCH_KEY, which is not set" in done.stdout
+
+
+def test_a_server_without_keys_that_others_reach_fails(tmp_path: Path) -> None:
+    done = doctor(tmp_path, toml='[server]\nhost = "0.0.0.0"\n')
+    assert done.returncode == 1
+    assert "`antiphon key PROJECT` makes a key." in done.stdout
+
+
+def test_deep_sends_tiny_requests(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.script(
+        Answer("OK"), Answer(calls=[Called("report", '{"word": "OK"}')]), refusal(500, "No schemas here")
+    )
+    done = doctor(tmp_path, "--deep", "--json", "--upstream", upstream.base_url)
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    tried = [(each["state"], each["words"].partition(":")[0]) for each in findings][-3:]
+    assert tried == [("ok", "an answer"), ("ok", "a forced call"), ("failed", "an answer held to a schema")]
+    assert done.returncode == 1
