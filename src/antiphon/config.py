@@ -105,6 +105,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     structured_output: bool = True
     """Whether its models can be held to a JSON schema. If not, they read it in words, and their
     answers are checked."""
+    text_calls: bool = True
+    """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
+    function is on offer."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
