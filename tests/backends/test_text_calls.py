@@ -16,7 +16,7 @@ from tests.conftest import Running, checked_client
 from tests.scripted import Answer, Upstream
 from tests.scripted import Called as NativeCall
 
-from antiphon.backends.call_heads import OPENINGS
+from antiphon.backends.call_heads import FIRST_MARKS, OPENINGS
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, OPENAI, Dialect
 from antiphon.backends.text_calls import TextCalls
@@ -389,6 +389,10 @@ def test_ordinary_text_passes_as_it_came() -> None:
     calls.feed([TextDelta("Hello")])
     batch: list[Delta] = [TextDelta(" there"), ReasoningDelta("Hm"), TextDelta(", (a) {b}")]
     assert calls.feed(batch) is batch
+
+
+def test_all_marks_begin_with_what_the_hot_path_looks_for() -> None:
+    assert all(mark.startswith(("<", "[T")) for mark in FIRST_MARKS)
 
 
 def test_a_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,9 @@ def _by_opening(syntaxes: Sequence[Syntax]) -> dict[str, list[_Entry]]:
 
 
 _ENTRIES: Final = _by_opening(ANYWHERE)
-OPENINGS: Final = Marks(_ENTRIES)
+FIRST_MARKS: Final = tuple(_ENTRIES)
 """What a call may begin with."""
+OPENINGS: Final = Marks(FIRST_MARKS)
 
 
 def begun_with(mark: str, text: str, at: int, offer: Offer) -> Found:

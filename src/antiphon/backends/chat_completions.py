@@ -103,17 +103,18 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         response: aiohttp.ClientResponse | None = None
         answer = self._answer(turn)
-        read = self._reader(turn)
+        calls = self._text_calls_of(turn)
         try:
             response = await self._taken_up(turn)
             streams = self._streams(response)
             yield ()  # it was taken up
             if not streams:
-                yield read(answer.whole(await self._body(response, MAX_EVENT)))
+                whole = answer.whole(await self._body(response, MAX_EVENT))
+                yield whole if calls is None else calls.feed(whole)
                 return
             async with aclosing(self._read(response, answer)) as batches:
                 async for deltas in batches:
-                    yield read(deltas)
+                    yield deltas if calls is None else calls.feed(deltas)
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
@@ -335,10 +336,10 @@ class ChatCompletions(Backend):
             names=frozenset(function.name for function in turn.functions),
         )
 
-    def _reader(self, turn: Turn) -> Callable[[Sequence[Delta]], Sequence[Delta]]:
-        """What finds the calls that the server left in the text."""
-        reads = self._text_calls and self.dialect.text_calls and offered(turn)
-        return TextCalls(turn).feed if reads else _as_it_is
+    def _text_calls_of(self, turn: Turn) -> TextCalls | None:
+        """What finds the calls that the server left in the text, where there may be any."""
+        expected = self._text_calls and self.dialect.text_calls and offered(turn)
+        return TextCalls(turn) if expected else None
 
     def _streams(self, response: aiohttp.ClientResponse) -> bool:
         kind = response.headers.get("Content-Type", "").lower()
@@ -392,10 +393,6 @@ def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
     formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
     if (forced and not now.forced_tools) or (turn.format != "text" and formed):
         raise Overrated("The model's server cannot do what this request asks of it.")
-
-
-def _as_it_is(deltas: Sequence[Delta]) -> Sequence[Delta]:
-    return deltas
 
 
 def _reason(fault: aiohttp.ClientConnectorError) -> str:

@@ -36,6 +36,8 @@ from antiphon.model import (
 
 _BLANKS: Final = 64
 """White space before a call belongs to nothing: so many characters of it wait for what follows."""
+_PENDING: Final = f"{WHITE}["
+"""Ends of a text that may belong to a call. All marks of calls begin with "<" or "[T"."""
 _SLICE: Final = 4096
 """Characters that are looked at in one go: what is cut off them is copied."""
 
@@ -47,6 +49,7 @@ class TextCalls:
         "_after",
         "_alone",
         "_body",
+        "_free",
         "_fresh",
         "_held",
         "_idle",
@@ -79,7 +82,10 @@ class TextCalls:
         self._plain: list[str] = []
         """Text that goes out."""
         self._usage: list[Delta] = []
+        self._free = False
+        """Whether no call is under way, and the answer not all calls."""
         self._idle = False
+        """Whether nothing is held back either."""
 
     @property
     def done(self) -> bool:
@@ -93,13 +99,32 @@ class TextCalls:
                 kind = delta.__class__
                 if kind is TextDelta:
                     text = delta.text  # type: ignore[union-attr]
-                    if "<" in text or "[" in text or text[-1:] in WHITE:
+                    if "<" in text or "[T" in text or text[-1:] in _PENDING:
                         break
                 elif kind is not ReasoningDelta:
                     break
             else:
                 return batch
+        if self._free and len(batch) == 1 and batch[0].__class__ is TextDelta:
+            passed = self._pass_on(batch[0])
+            if passed is not None:
+                return passed
         return self._sift(batch)
+
+    def _pass_on(self, delta: TextDelta) -> Sequence[Delta] | None:
+        """What goes out of a text without a mark, no call being under way; None for any other."""
+        if delta.logprobs:
+            return None
+        text = self._held + delta.text
+        at, mark = OPENINGS.find(text) if "<" in text or "[" in text else (len(text), "")
+        if mark:
+            return None
+        if at == len(text) and text[-1:] not in WHITE:
+            self._held, self._idle = "", True
+            return (TextDelta(text),)
+        cut = _before_blanks(text, at)
+        self._held, self._idle = text[cut:], False
+        return (TextDelta(text[:cut]),) if cut else ()
 
     def _sift(self, batch: Sequence[Delta]) -> list[Delta]:
         out: list[Delta] = []
@@ -119,7 +144,8 @@ class TextCalls:
                 case _:
                     self._interrupt(out)
                     out.append(delta)
-        self._idle = not (self._held or self._body or self._after or self._fresh or self._written)
+        self._free = not (self._body or self._after or self._fresh or self._written or self._tokens)
+        self._idle = self._free and not self._held
         return out
 
     # ---- text ----

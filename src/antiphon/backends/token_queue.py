@@ -16,6 +16,9 @@ class TokenQueue:
         self._ahead = 0
         """Characters of the last token given out that are still to come."""
 
+    def __bool__(self) -> bool:
+        return bool(self._tokens)
+
     def add(self, tokens: Iterable[Logprob]) -> None:
         self._tokens.extend(tokens)
 
