@@ -293,7 +293,9 @@ def check(config: Config, where: str) -> None:
             )
         if backend.type == "llama" and backend.base_url:
             raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
-        if backend.type == "llama" and (backend.context_window or not backend.structured_output):
+        if backend.type == "llama" and (
+            backend.context_window or not (backend.structured_output and backend.text_calls)
+        ):
             raise ConfigError(
                 f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
             )

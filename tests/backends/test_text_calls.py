@@ -1,9 +1,7 @@
-"""Calls that models write in their text (docs/internals/upstreams.md section 5): read whole, cut anywhere,
+"""Calls that models write in their text (docs/internals/upstreams.md section 8): read whole, cut anywhere,
 and by the official client."""
 
 import json
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai import OpenAI
+from tests.backends.sifting import CUT, STOP, F, G, indexes, read, turn, understood
 from tests.backends.written import ALONE, JSON, MARKED, TAGGED, Called
 from tests.conftest import Running, checked_client
 from tests.scripted import Answer, Upstream
@@ -19,76 +18,18 @@ from tests.scripted import Called as NativeCall
 from antiphon.backends.call_heads import FIRST_MARKS, OPENINGS
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, OPENAI, Dialect
+from antiphon.backends.syntaxes import ALONE as ALONE_SYNTAXES
+from antiphon.backends.syntaxes import ANYWHERE
 from antiphon.backends.text_calls import TextCalls
 from antiphon.config import BackendSettings, Config, Server
 from antiphon.model import (
-    CallArguments,
-    CallStarted,
     Delta,
     Finished,
     Function,
-    Message,
     NamedFunction,
     ReasoningDelta,
     TextDelta,
-    TextPart,
-    Turn,
-    UsageDelta,
 )
-from antiphon.protocol.content import Logprob
-
-PROPERTIES: dict[str, Any] = {
-    "city": {"type": "string"},
-    "days": {"type": "integer"},
-    "exact": {"type": "boolean"},
-    "where": {"type": "object"},
-    "tags": {"type": "array"},
-    "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-}
-F = Function("f", "", {"type": "object", "properties": PROPERTIES})
-G = Function("get_weather", "", {"type": "object", "properties": PROPERTIES})
-STOP, CUT = Finished("stop"), Finished("length")
-
-
-def turn(**more: Any) -> Turn:
-    return Turn("m", (Message("user", (TextPart("Hi"),)),), **{"functions": (F, G)} | more)
-
-
-def cut(text: str, cuts: Sequence[int]) -> list[str]:
-    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    return [text[start:end] for start, end in pairwise(edges)]
-
-
-def read(text: str, cuts: Sequence[int] = (), end: Finished = STOP, **more: Any) -> list[Any]:
-    """What a text says: pieces of text, calls as (name, arguments), and at last why it ended."""
-    calls = TextCalls(turn(**more))
-    batches: list[list[Delta]] = [[TextDelta(piece)] for piece in cut(text, cuts)]
-    return said([delta for batch in [*batches, [end]] for delta in calls.feed(batch)])
-
-
-def said(deltas: Sequence[Delta]) -> list[Any]:
-    found: list[Any] = []
-    for number, delta in enumerate(deltas):
-        last = found[-1] if found else None
-        match delta:
-            case TextDelta(text):
-                found[-1:] = [last + text] if isinstance(last, str) else [*found[-1:], text]
-            case CallStarted(name=name):
-                found.append((name, ""))
-            case CallArguments(text=text):
-                found[-1] = (found[-1][0], found[-1][1] + text)
-            case Finished(reason):
-                assert number == len(deltas) - 1
-                found.append({reason})
-            case _:
-                found.append(delta)
-    return found
-
-
-def understood(found: Sequence[Any]) -> list[Any]:
-    """The same with arguments as values."""
-    return [(each[0], json.loads(each[1])) if isinstance(each, tuple) else each for each in found]
-
 
 # ---- each syntax, and its neighbours ----------------------------------------------------------------
 
@@ -436,87 +377,15 @@ def test_a_body_is_read_a_bounded_number_of_times() -> None:
     assert read(text) == [text, {"stop"}]
 
 
-# ---- beside what the server knows -------------------------------------------------------------------
-
-HERMES = MARKED["Hermes"]
-
-
-def native(index: int, name: str, *pieces: str) -> list[Delta]:
-    return [CallStarted(index, name, f"call_{index}"), *(CallArguments(index, piece) for piece in pieces)]
-
-
-def indexes(deltas: Sequence[Delta]) -> list[tuple[int, str]]:
-    return [(delta.index, delta.name) for delta in deltas if isinstance(delta, CallStarted)]
-
-
-def sift(*deltas: Delta, size: int = 1) -> list[Delta]:
-    calls = TextCalls(turn())
-    batches = [deltas[at : at + size] for at in range(0, len(deltas), size)]
-    return [delta for batch in batches for delta in calls.feed(batch)]
-
-
-@pytest.mark.parametrize("size", [1, 2, 100])
-def test_numbers_of_calls_do_not_collide(size: int) -> None:
-    text = TextDelta(HERMES([("f", {"days": 1}), ("f", {"days": 2})]))
-    found = sift(*native(0, "g", "{}"), text, *native(1, "g", '{"a"', ":1}"), STOP, size=size)
-    assert indexes(found) == [(0, "g"), (1, "f"), (2, "f"), (3, "g")]
-    assert found[-3:] == [CallArguments(3, '{"a"'), CallArguments(3, ":1}"), Finished("calls")]
-
-
-@pytest.mark.parametrize("size", [1, 2, 100])
-@pytest.mark.parametrize("written", [HERMES, ALONE["objects"]])
-def test_a_call_that_the_server_knew_is_not_made_again_from_the_text(written: Any, size: int) -> None:
-    text = TextDelta(written([("f", {"days": 1, "city": "a"})]))
-    known = native(0, "f", '{"city":"a",', '"days":1}')
-    end = Finished("calls")
-    assert sift(*known, text, end, size=size) == [*known, end]
-    assert indexes(sift(text, *known, end, size=size)) == [(0, "f")]
-    assert indexes(sift(*known, text, text, end, size=size)) == [(0, "f"), (1, "f")]
-
-
-@pytest.mark.parametrize("size", [1, 2, 100])
-def test_a_call_with_other_arguments_is_another_call(size: int) -> None:
-    text = TextDelta(HERMES([("f", {"days": 1})]))
-    known = native(0, "f", '{"days":', "2}")
-    assert indexes(sift(*known, text, STOP, size=size)) == [(0, "f"), (1, "f")]
-    found = sift(text, *known, *native(1, "f", '{"days":3}'), STOP, size=size)
-    assert said(found) == [("f", '{"days": 1}'), ("f", '{"days":2}'), ("f", '{"days":3}'), {"calls"}]
-    assert [index for index, _ in indexes(found)] == [0, 1, 2]
-
-
-def test_usage_comes_behind_what_was_held_back_and_before_the_end() -> None:
-    usage = UsageDelta(1, 2)
-    assert sift(TextDelta("Hi <"), usage, STOP) == [TextDelta("Hi"), TextDelta(" <"), usage, STOP]
-
-
-def test_reasoning_does_not_wait_for_a_call_and_text_keeps_its_place() -> None:
-    thought = ReasoningDelta("Hm")
-    assert sift(TextDelta("Hi <"), thought, STOP) == [TextDelta("Hi"), TextDelta(" <"), thought, STOP]
-    begun = TextDelta('<tool_call>{"name": "f", ')
-    assert said(sift(begun, thought, TextDelta('"arguments": {}}'), STOP)) == [
-        thought,
-        ("f", "{}"),
-        {"calls"},
+def test_the_document_names_all_syntaxes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "internals" / "upstreams.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.partition("## 8.")[2].splitlines()]
+    assert [row for row in rows if any(row == syntax.name for syntax in ANYWHERE + ALONE_SYNTAXES)] == [
+        syntax.name for syntax in ANYWHERE + ALONE_SYNTAXES
     ]
 
 
-def test_a_reason_other_than_the_end_is_kept() -> None:
-    blocked = Finished("content_filter")
-    assert sift(TextDelta(HERMES([("f", {})])), blocked)[-1] == blocked
-
-
-def token(text: str) -> TextDelta:
-    return TextDelta(text, (Logprob(token=text, bytes=list(text.encode()), logprob=-0.5, top_logprobs=[]),))
-
-
-@pytest.mark.parametrize("size", [1, 3, 100])
-def test_logprobs_follow_their_text_and_those_of_a_call_go_with_it(size: int) -> None:
-    before, behind = ["Let", " me", " see", "."], ["\n", "Do", "ne <", "b>"]
-    call = ["\n", "<", "tool", '_call>{"name": ', '"f"}', "</tool_call>"]
-    found = sift(*map(token, before + call + behind), STOP, size=size)
-    tokens = [each.token for delta in found if isinstance(delta, TextDelta) for each in delta.logprobs]
-    assert tokens == before + behind
-
+HERMES = MARKED["Hermes"]
 
 # ---- over HTTP --------------------------------------------------------------------------------------
 

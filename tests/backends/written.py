@@ -1,4 +1,4 @@
-"""How models write calls as text: one function for each syntax of docs/internals/upstreams.md section 5."""
+"""How models write calls as text: one function for each syntax of docs/internals/upstreams.md section 8."""
 
 import json
 from collections.abc import Callable, Sequence

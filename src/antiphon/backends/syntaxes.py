@@ -1,4 +1,4 @@
-"""How models write calls in their text, as data (docs/internals/upstreams.md section 5).
+"""How models write calls in their text, as data (docs/internals/upstreams.md section 8).
 
 A syntax is known by its head: what a call begins with, up to where its body begins. The head is read step by
 step, so that what cannot become a call any more is known at the first character that says so.

@@ -160,6 +160,8 @@ class TextCalls:
                 else:
                     text = self._in_text(self._held + text, out)
         self._flush(out)
+        if not (self._held or self._body or self._written):
+            self._flush_tokens(out)
 
     def _in_text(self, text: str, out: list[Delta]) -> str:
         """Takes the text up to what may begin a call, which is held back, or up to the body of one. What is
@@ -272,6 +274,13 @@ class TextCalls:
             text = "".join(self._plain)
             self._plain.clear()
             out.append(TextDelta(text, self._tokens.take(len(text))))
+
+    def _flush_tokens(self, out: list[Delta]) -> None:
+        """All text is out: so are its tokens, also those that are longer than they read."""
+        left = self._tokens.rest()
+        last = out[-1] if out else None
+        if left and isinstance(last, TextDelta):
+            out[-1] = TextDelta(last.text, last.logprobs + left)
 
     def _interrupt(self, out: list[Delta]) -> None:
         """Something else comes: text that had not begun a call is text."""

@@ -34,3 +34,10 @@ class TokenQueue:
             size -= len(found[-1].token)
         self._ahead = max(-size, 0)
         return tuple(found)
+
+    def rest(self) -> tuple[Logprob, ...]:
+        """All that are left."""
+        left = tuple(self._tokens)
+        self._tokens.clear()
+        self._ahead = 0
+        return left
