@@ -7,6 +7,7 @@ bounded before: its size, its depth, and every construct that nests without brac
 import ast
 import math
 import re
+import warnings
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ MAX_SIZE = 64 * 1024
 _MAX_DEPTH = 32
 
 _TOKEN = re.compile(
-    r"""\s+|"{3}.*?"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+    r"""\s+|"{3}(?:[^\\]|\\.)*?"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
     r"""|-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?(?![\w.])|[A-Za-z_][\w.]{0,159}(?![\w."'])|[()\[\]{}]|[,=:]""",
     re.S,
 )
@@ -34,12 +35,18 @@ def read_python(text: str) -> list[tuple[str, str]] | None:
     if len(text) > MAX_SIZE or not _is_plain(text):
         return None
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = _parse(text.strip())
         if not isinstance(tree, ast.List) or not tree.elts:
             return None
         return [_call(entry) for entry in tree.elts]
     except (_Unreadable, SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
         return None
+
+
+def _parse(text: str) -> ast.expr:
+    with warnings.catch_warnings():  # models write escapes that Python warns of
+        warnings.simplefilter("ignore")
+        return ast.parse(text, mode="eval").body
 
 
 def _is_plain(text: str) -> bool:
