@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from antiphon.backends.json_text import is_object
 from antiphon.backends.offer import Offer
 from antiphon.backends.python_calls import MAX_SIZE, read_python
 from antiphon.backends.syntaxes import Syntax
 from antiphon.backends.tagged_arguments import begin_pairs, begin_parameters, read_pairs, read_parameters
 from antiphon.backends.value_scanner import MarkScanner, PythonScanner, StrictScanner, ValueScanner
+from antiphon.model.json_text import is_object
 
 Said = tuple[str, str]
 """The name of a function on offer, and the arguments as a JSON object."""

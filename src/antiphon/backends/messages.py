@@ -13,8 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
-from antiphon.backends.json_text import is_object
 from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model.json_text import is_object
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 
