@@ -310,14 +310,17 @@ def test_what_models_can_do_is_set_for_each_backend() -> None:
         "ANTIPHON_BACKENDS_A_BASE_URL": "http://a/v1",
         "ANTIPHON_BACKENDS_A_CONTEXT_WINDOW": "4096",
         "ANTIPHON_BACKENDS_A_STRUCTURED_OUTPUT": "no",
+        "ANTIPHON_BACKENDS_A_TEXT_CALLS": "no",
     }
 
     backend = config.load(environ=environ).backends["a"]
 
-    assert (backend.context_window, backend.structured_output) == (4096, False)
+    assert (backend.context_window, backend.structured_output, backend.text_calls) == (4096, False, False)
 
 
-@pytest.mark.parametrize("setting", ["context_window = 4096", "structured_output = false"])
+@pytest.mark.parametrize(
+    "setting", ["context_window = 4096", "structured_output = false", "text_calls = false"]
+)
 def test_what_the_embedded_model_can_do_is_not_set(write: Write, setting: str) -> None:
     with pytest.raises(config.ConfigError, match="what it can do need not be said"):
         config.load(write(f'[backends.a]\ntype = "llama"\n{setting}'), environ={})

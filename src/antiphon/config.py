@@ -105,6 +105,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     structured_output: bool = True
     """Whether its models can be held to a JSON schema. If not, they read it in words, and their
     answers are checked."""
+    text_calls: bool = True
+    """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
+    function is on offer."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -290,7 +293,9 @@ def check(config: Config, where: str) -> None:
             )
         if backend.type == "llama" and backend.base_url:
             raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
-        if backend.type == "llama" and (backend.context_window or not backend.structured_output):
+        if backend.type == "llama" and (
+            backend.context_window or not (backend.structured_output and backend.text_calls)
+        ):
             raise ConfigError(
                 f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
             )

@@ -13,7 +13,10 @@ from tests.scripted import Answer, Called, Gate, Upstream
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, VLLM
 from antiphon.backends.emulated import EmulatedTools, adapt
-from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, ValueScanner
+from antiphon.backends.offer import Offer
+from antiphon.backends.splitters import NamedSplitter, ObjectSplitter
+from antiphon.backends.text_calls import TextCalls
+from antiphon.backends.value_scanner import ValueScanner
 from antiphon.model import (
     Call,
     CallArguments,
@@ -334,22 +337,31 @@ PIECES = st.lists(
 )
 
 
-def scan(scanner: Any, text: str, cuts: list[int]) -> list[Delta]:
+def cut(text: str, cuts: list[int]) -> list[str]:
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def scan(scanner: Any, text: str, cuts: list[int]) -> list[Delta]:
     out: list[Delta] = []
-    for start, end in pairwise(edges):
-        scanner.feed(text[start:end], (), out)
+    for piece in cut(text, cuts):
+        scanner.feed(piece, (), out)
     scanner.finish(out, cut=False)
     return merged(out)
+
+
+def sift(calls: TextCalls, text: str, cuts: list[int]) -> list[Delta]:
+    batches: list[list[Delta]] = [[TextDelta(piece)] for piece in cut(text, cuts)]
+    return merged([delta for batch in [*batches, [STOP]] for delta in calls.feed(batch)])
 
 
 @settings(deadline=None)
 @given(PIECES, st.lists(st.integers(0, 200)), st.booleans())
 def test_any_cut_of_the_text_gives_the_same_calls(pieces: list[str], cuts: list[int], one: bool) -> None:
-    text, names = "".join(pieces), frozenset({"sub"})
-    assert scan(TagScanner(names, one), text, cuts) == scan(TagScanner(names, one), text, [])
+    text, offer, most = "".join(pieces), Offer([SUB]), 1 if one else None
+    assert sift(TextCalls(turn(), most), text, cuts) == sift(TextCalls(turn(), most), text, [])
     for head in ("", '{"name": "sub", "arguments": ', '{"answer": '):
-        assert scan(ObjectSplitter(names), head + text, cuts) == scan(ObjectSplitter(names), head + text, [])
+        assert scan(ObjectSplitter(offer), head + text, cuts) == scan(ObjectSplitter(offer), head + text, [])
     assert scan(NamedSplitter("sub"), text, cuts) == scan(NamedSplitter("sub"), text, [])
 
 

@@ -152,6 +152,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             timeout=settings.timeout,
             context_window=settings.context_window,
             structured_output=settings.structured_output,
+            text_calls=settings.text_calls,
         )
 
 

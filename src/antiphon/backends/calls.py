@@ -6,13 +6,12 @@ that may repeat all that came before it. Then what is valid JSON as a whole deci
 """
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
+from antiphon.backends.offer import meant
 from antiphon.model import CallArguments, CallStarted, Delta
 from antiphon.model.json_text import is_json
 
 _SHORT = 8
 """Characters of an empty object with white space around it, at most."""
-_ORNAMENT = "<|"
-"""What some templates leave behind a name begins with this."""
 
 
 class _Open:
@@ -187,12 +186,4 @@ class Calls:
     def _start(self, call: _Open, out: list[Delta]) -> None:
         if not call.started:
             call.started = True
-            out.append(CallStarted(self._current, self._offered(call.name), call.id))
-
-    def _offered(self, name: str) -> str:
-        """The name without the ornaments of a template, if exactly one function on offer is meant."""
-        if name in self._names or not self._names:
-            return name
-        plain = name.partition(_ORNAMENT)[0].strip()
-        meant = [each for each in self._names if plain == each or plain.endswith((f".{each}", f":{each}"))]
-        return meant[0] if len(meant) == 1 else name
+            out.append(CallStarted(self._current, meant(call.name, self._names) or call.name, call.id))

@@ -22,10 +22,13 @@ from antiphon.backends import upstream_errors
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.lessons import lesson
+from antiphon.backends.offer import offered
 from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.sse import MAX_EVENT, Events
+from antiphon.backends.text_calls import TextCalls
+from antiphon.backends.think import opened_by_template
 from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
@@ -62,11 +65,13 @@ class ChatCompletions(Backend):
         connect_timeout: float = 10.0,
         read_timeout: float = 600.0,
         max_connections: int = 0,
+        text_calls: bool = True,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between
-        two reads; `max_connections` 0 sets no limit."""
+        two reads; `max_connections` 0 sets no limit;
+        `text_calls`: calls that the server leaves in the text are read."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
         found = dialect or known(base_url)
@@ -84,6 +89,7 @@ class ChatCompletions(Backend):
         self._timeout = _timeout(connect_timeout, read_timeout)
         self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
+        self._text_calls = text_calls
         self._session: aiohttp.ClientSession | None = None
 
     # ---- Backend ------------------------------------------------------------------------------------
@@ -97,16 +103,18 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         response: aiohttp.ClientResponse | None = None
         answer = self._answer(turn)
+        calls = self._text_calls_of(turn)
         try:
             response = await self._taken_up(turn)
             streams = self._streams(response)
             yield ()  # it was taken up
             if not streams:
-                yield answer.whole(await self._body(response, MAX_EVENT))
+                whole = answer.whole(await self._body(response, MAX_EVENT))
+                yield whole if calls is None else calls.feed(whole)
                 return
             async with aclosing(self._read(response, answer)) as batches:
                 async for deltas in batches:
-                    yield deltas
+                    yield deltas if calls is None else calls.feed(deltas)
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
@@ -322,10 +330,16 @@ class ChatCompletions(Backend):
     def _answer(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(
             think_tags=self.dialect.think_tags,
+            think_opened=opened_by_template(turn.model),
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
             names=frozenset(function.name for function in turn.functions),
         )
+
+    def _text_calls_of(self, turn: Turn) -> TextCalls | None:
+        """What finds the calls that the server left in the text, where there may be any."""
+        expected = self._text_calls and self.dialect.text_calls and offered(turn)
+        return TextCalls(turn) if expected else None
 
     def _streams(self, response: aiohttp.ClientResponse) -> bool:
         kind = response.headers.get("Content-Type", "").lower()

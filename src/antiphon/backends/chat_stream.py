@@ -51,7 +51,8 @@ _FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_
 
 
 class ChatStreamParser:
-    """Reads one answer. `ended` is true once Finished was said. `names`: the functions on offer."""
+    """Reads one answer. `ended` is true once Finished was said. `think_opened`: the model's template opens
+    the reasoning; `names`: the functions on offer."""
 
     __slots__ = (
         "_calls",
@@ -74,6 +75,7 @@ class ChatStreamParser:
         self,
         *,
         think_tags: bool = False,
+        think_opened: bool = False,
         top: int | None = None,
         phrases: tuple[str, ...] = (),
         names: frozenset[str] = frozenset(),
@@ -87,7 +89,7 @@ class ChatStreamParser:
         self._reason: str | None = None
         self._said = False
         """Whether there was anything in the answer."""
-        self._think: ThinkSplitter | None = ThinkSplitter() if think_tags else None
+        self._think: ThinkSplitter | None = ThinkSplitter(think_opened) if think_tags else None
         self._top = top
         self._usage: Usage | None = None
         self._waiting: list[TextDelta | ReasoningDelta] = []
@@ -189,6 +191,8 @@ class ChatStreamParser:
         if said is not None:
             thought = said.reasoning_content or said.reasoning
             if thought:
+                if self._think is not None:
+                    self._think.reasoned()
                 self._put(ReasoningDelta(thought), out)
             text = said.content
             if text:
@@ -268,7 +272,7 @@ class ChatStreamParser:
         if self._pairs:
             self._choice(Choice(delta=_alone(self._pairs)), out)
         if self._think is not None:
-            out += self._think.flush(blank=not self._calls)
+            out += self._unthought(self._think)
         self._calls.finish(out)
         if any(delta.text.strip() for delta in self._waiting):
             out += self._waiting
@@ -278,6 +282,13 @@ class ChatStreamParser:
             out.append(to_delta(self._usage))
         out.append(finished)
         self.ended = True
+
+    def _unthought(self, think: ThinkSplitter) -> list[TextDelta | ReasoningDelta]:
+        """What was held back at the end. An answer cannot be all reasoning because of a model's name."""
+        held = think.flush(blank=not self._calls)
+        if think.unclosed and not self._calls and _REASONS.get(self._reason or "") != "length":
+            held.append(TextDelta(think.unclosed))
+        return held
 
     def _finished(self) -> Finished:
         reason = self._reason or "stop"

@@ -100,7 +100,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     # -- answers -----------------------------------------------------------------------------------
     think_tags: bool = True
-    """Reasoning may stand in the text, between <think> and </think>, at its beginning."""
+    """Reasoning may stand in the text, in one of the forms of `think`, at its beginning."""
+    text_calls: bool = True
+    """Calls may stand in the text, in one of the syntaxes of `syntaxes`."""
     context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ OPENAI = Dialect(
     effort="reasoning_effort",
     hints=frozenset({"verbosity", "user", "prompt_cache_key", "service_tier"}),
     think_tags=False,
+    text_calls=False,
     audio=True,
     files=True,
 )

@@ -1,7 +1,8 @@
 """Functions for models that know none, or that cannot be forced to call one; and grammars for the text of
 calls that are forced, which no server knows for functions.
 
-`hermes` says how functions read in text, `scanner` finds the calls in what the model writes.
+`hermes` says how functions read in text; `text_calls` finds the calls in what the model writes freely,
+`splitters` those in an answer that is held to a form.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -11,7 +12,9 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from antiphon.backends import hermes
-from antiphon.backends.scanner import NamedSplitter, ObjectSplitter, TagScanner, TextSplitter
+from antiphon.backends.offer import Offer, offered
+from antiphon.backends.splitters import NamedSplitter, ObjectSplitter, TextSplitter
+from antiphon.backends.text_calls import TextCalls
 from antiphon.model import (
     Backend,
     CallStarted,
@@ -71,15 +74,15 @@ class EmulatedTools(Backend):
 
     def _grammar(self, turn: Turn) -> Grammar | None:
         """The grammar that the model can be held to, since its answer must be a call of one function."""
-        functions = _offered(turn) if isinstance(turn.choice, NamedFunction) else ()
+        functions = offered(turn) if isinstance(turn.choice, NamedFunction) else ()
         grammar = functions[0].grammar if functions else None
         can = self.inner.capabilities(turn.model)
         able = grammar is not None and (can.grammar if grammar.syntax == "lark" else can.regex)
         return grammar if able else None
 
-    def _rewritten(self, turn: Turn) -> tuple[Turn, "_Scanner | None"]:
+    def _rewritten(self, turn: Turn) -> tuple[Turn, "_Filter | None"]:
         """The turn without functions, and what finds the calls in its answer."""
-        functions = _offered(turn)
+        functions = offered(turn)
         messages = hermes.remembered(turn.messages)
         if not functions:
             return replace(turn, messages=tuple(messages), functions=(), choice="auto"), None
@@ -94,7 +97,7 @@ class EmulatedTools(Backend):
             format=form or turn.format,
             whole=False,  # we hang up behind the calls: what comes then is not wanted
         )
-        return rewritten, _scanner(turn, functions, form)
+        return rewritten, _filter(turn, functions, form)
 
     async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         """A forced call is left to the server, and made here when the server, or its model, does not."""
@@ -114,20 +117,20 @@ class EmulatedTools(Backend):
                 yield answer.with_usage(batch)
 
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        rewritten, scanner = self._rewritten(turn)
+        rewritten, calls = self._rewritten(turn)
         inner = self.inner.stream(rewritten)
-        if scanner is None:
+        if calls is None:
             async for batch in inner:
                 yield batch
             return
         async with aclosing(inner) as batches:
             async for batch in batches:
-                out: list[Delta] = []
-                done = _scan(batch, scanner, out)
+                out = calls.feed(batch)
+                if calls.done:
+                    yield [*out, Finished("calls")]
+                    return
                 if out:
                     yield out
-                if done:
-                    return
 
 
 class _Owed:
@@ -174,28 +177,6 @@ def _is_forced(turn: Turn) -> bool:
     return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 
-class _Scanner(Protocol):
-    calls: int
-
-    @property
-    def done(self) -> bool: ...
-
-    def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None: ...
-
-    def finish(self, out: list[Delta], cut: bool) -> None: ...
-
-
-def _offered(turn: Turn) -> Sequence[Function]:
-    if turn.choice == "none":
-        return ()
-    if isinstance(turn.choice, NamedFunction):
-        name = turn.choice.name
-        return [function for function in turn.functions if function.name == name]
-    # A grammar leaves no room for a call, and "auto" does not demand one.
-    held = not isinstance(turn.format, str | JsonSchema)
-    return () if held and turn.choice == "auto" else turn.functions
-
-
 def _form(turn: Turn, functions: Sequence[Function]) -> JsonSchema | None:
     """What the answer is held to; None for free text."""
     if isinstance(turn.choice, NamedFunction):
@@ -212,35 +193,56 @@ def _answer_schema(form: Format) -> dict[str, object] | None:
     return {"type": "object"} if form == "json_object" else None
 
 
-def _scanner(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> _Scanner:
+def _filter(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> "_Filter":
     if isinstance(form, Grammar):
-        return TextSplitter(functions[0].name)
-    names = frozenset(function.name for function in functions)
+        return _Form(TextSplitter(functions[0].name))
     if form is None:
-        return TagScanner(names, one=not turn.parallel)
-    return (
-        NamedSplitter(functions[0].name) if isinstance(turn.choice, NamedFunction) else ObjectSplitter(names)
-    )
+        return TextCalls(turn, most=None if turn.parallel else 1)
+    if isinstance(turn.choice, NamedFunction):
+        return _Form(NamedSplitter(functions[0].name))
+    return _Form(ObjectSplitter(Offer(functions)))
 
 
-def _scan(batch: Sequence[Delta], scanner: _Scanner, out: list[Delta]) -> bool:
-    """What a batch says, calls as calls. True when the rest of the answer is not wanted."""
-    usage: list[Delta] = []
-    for delta in batch:
-        if isinstance(delta, TextDelta):
-            scanner.feed(delta.text, delta.logprobs, out)
-            if scanner.done:
-                out.append(Finished("calls"))
-                return True
-        elif isinstance(delta, UsageDelta):
-            # Waits for what the scanner still holds back.
-            usage.append(delta)
-        elif isinstance(delta, Finished):
-            scanner.finish(out, cut=delta.reason == "length")
-            reason = "calls" if scanner.calls and delta.reason == "stop" else delta.reason
-            out += (*usage, Finished(reason))
-            usage = []
-        else:
-            out.append(delta)
-    out += usage
-    return False
+class _Filter(Protocol):
+    """What stands between what the model says and who gets it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the rest of the answer is not wanted."""
+        ...
+
+    def feed(self, batch: Sequence[Delta]) -> Sequence[Delta]: ...
+
+
+class _Splitter(Protocol):
+    calls: int
+
+    def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None: ...
+
+    def finish(self, out: list[Delta], cut: bool) -> None: ...
+
+
+class _Form:
+    """An answer that is held to a form."""
+
+    done = False
+
+    def __init__(self, splitter: _Splitter) -> None:
+        self._splitter = splitter
+        self._usage: list[Delta] = []
+        """Waits for what the splitter still holds back."""
+
+    def feed(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        out: list[Delta] = []
+        for delta in batch:
+            if isinstance(delta, TextDelta):
+                self._splitter.feed(delta.text, delta.logprobs, out)
+            elif isinstance(delta, UsageDelta):
+                self._usage.append(delta)
+            elif isinstance(delta, Finished):
+                self._splitter.finish(out, cut=delta.reason == "length")
+                reason = "calls" if self._splitter.calls and delta.reason == "stop" else delta.reason
+                out += (*self._usage, Finished(reason))
+            else:
+                out.append(delta)
+        return out

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.scanner import CLOSE, OPEN
+from antiphon.backends.syntaxes import TOOL_CALL, TOOL_CALL_END
 from antiphon.model import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
 from antiphon.protocol.wire import JsonObject
 
@@ -16,13 +16,14 @@ _INTRODUCTION = (
 )
 _MAY = (
     "For each function call, write a JSON object with the function's name and its arguments within "
-    f'{OPEN}{CLOSE}:\n{OPEN}\n{{"name": "NAME", "arguments": {{...}}}}\n{CLOSE}\n'
+    f'{TOOL_CALL}{TOOL_CALL_END}:\n{TOOL_CALL}\n{{"name": "NAME", "arguments": {{...}}}}\n{TOOL_CALL_END}\n'
     "When no function is needed, answer the user directly."
 )
 _ONE = "Call at most one function at a time."
 _MUST = 'Call one of the functions now: write only a JSON object {"name": "NAME", "arguments": {...}}.'
 _MUST_TAGGED = (
-    f'Call one of the functions now: write only\n{OPEN}\n{{"name": "NAME", "arguments": {{...}}}}\n{CLOSE}'
+    "Call one of the functions now: write only\n"
+    f'{TOOL_CALL}\n{{"name": "NAME", "arguments": {{...}}}}\n{TOOL_CALL_END}'
 )
 _MUST_NAMED = "Call the function {name} now: write only the JSON object with its arguments."
 _MUST_WRITE = "Call the function {name} now: write only its input, as plain text without JSON around it."
@@ -79,7 +80,7 @@ def _call(call: Call) -> str:
         arguments: Any = msgspec.json.decode(call.arguments or "{}")
     except msgspec.DecodeError:
         arguments = call.arguments
-    return f"{OPEN}\n{_json({'name': call.name, 'arguments': arguments})}\n{CLOSE}"
+    return f"{TOOL_CALL}\n{_json({'name': call.name, 'arguments': arguments})}\n{TOOL_CALL_END}"
 
 
 _RESPONSE = "<tool_response>\n"

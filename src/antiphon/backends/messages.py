@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
 from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model.json_text import is_object
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 
@@ -198,14 +199,6 @@ def _call(call: Call, dialect: Dialect) -> JsonObject:
         # What the model got wrong stays visible to it, in a form that the template can read.
         arguments = msgspec.json.encode({"raw": arguments} if arguments.strip() else {}).decode()
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def is_object(text: str) -> bool:
-    """Whether a text is a JSON object."""
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except msgspec.DecodeError:
-        return False
 
 
 def _content(parts: tuple[Part, ...], dialect: Dialect) -> str | list[JsonObject]:

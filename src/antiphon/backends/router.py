@@ -46,6 +46,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Tokens of the models' context; None: not known."""
     structured_output: bool = True
     """Its models can be held to a JSON schema."""
+    text_calls: bool = True
+    """Calls that its models write in their text are read."""
 
 
 class Route(Struct, frozen=True):
@@ -196,6 +198,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
         unix_socket=config.unix_socket,
         can=partial(_capabilities, config),
         read_timeout=config.timeout,
+        text_calls=config.text_calls,
     )
     return adapt(backend)
 

@@ -16,6 +16,14 @@ def is_json(text: str) -> bool:
     return True
 
 
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
 def is_cut(text: str) -> bool:
     """Whether a text breaks off in the middle of a string, an object or an array."""
     depth = 0
