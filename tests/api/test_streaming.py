@@ -110,7 +110,7 @@ ORDERS: dict[str, tuple[Answer, Json, list[str]]] = {
         [*BEGIN, *SUMMARY, *MESSAGE, *END],
     ),
     "everything": (
-        Answer("Hello!", reasoning="I see.", calls=[Called("add", '{"a":1}')], size=3),
+        Answer("Hello!", reasoning="I see.", calls=[Called("add", '{"a":1}')], size=4),
         {},
         [*BEGIN, *THOUGHT, *MESSAGE, *CALL, *END],
     ),
