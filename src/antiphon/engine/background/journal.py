@@ -32,6 +32,7 @@ PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 _SHOWN = (events.InProgress, events.ItemDone)
 """What is written down soon even if nobody reads the log."""
+_KEPT = "events could not be written; they are kept"
 
 
 class Journal:
@@ -118,8 +119,9 @@ class Journal:
                 return await write()
             except LostRun:
                 raise
-            except Exception:
-                log.exception("events could not be written; they are kept", response_id=self._claim.id)
+            except Exception as error:
+                about = error if pause == PAUSE else None
+                log.error(_KEPT, response_id=self._claim.id, error=str(error), exc_info=about)
             if self._stopped.is_set():
                 break
             with suppress(TimeoutError):
