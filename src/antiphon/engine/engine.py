@@ -26,8 +26,8 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
-from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
+from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.tools.context import ToolResources

@@ -17,7 +17,9 @@ from antiphon.protocol import events
 from antiphon.protocol.events import Event
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
-from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
+from antiphon.store.errors import LostRun
+from antiphon.store.run_log import Claim, Record, RunEnd
+from antiphon.store.runs import Runs
 from antiphon.store.webhooks import Delivery
 from antiphon.stream.kinds import EFFECTS, kind_of
 

@@ -19,7 +19,8 @@ from antiphon.engine.run import failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
-from antiphon.store.runs import Claim, LostRun
+from antiphon.store.errors import LostRun
+from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
 from antiphon.stream.resume import resume
@@ -112,7 +113,7 @@ class RunWorker:
 
     async def _unreadable(self) -> EventLog:
         """A log that can only be ended."""
-        found = await self._engine.store.response(self._claim.project, self._claim.id)
+        found = await self._engine.store.responses.get(self._claim.project, self._claim.id)
         if found is None:
             raise LostRun
         self._broken = True
