@@ -1,23 +1,22 @@
 """The SQLite home, as a file on the disk."""
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.store.contract.kit import (
-    P,
-    counts,
-    item,
-    talk,
-    turn,
-)
+from tests.store.contract.kit import P, begin, counts, item, talk, turn
 
+from antiphon.store.activity import ActivityRow
 from antiphon.store.open import UnknownStore, open_store
+from antiphon.store.runs import AcceptedRun
+from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.sqlite.schema import Incompatible
+from antiphon.store.work import Job
 
 
 @pytest.fixture
@@ -119,3 +118,45 @@ async def test_a_file_from_a_newer_version_is_refused(file: Path) -> None:
 async def test_a_url_that_names_no_store_says_what_would(url: str) -> None:
     with pytest.raises(UnknownStore, match="sqlite:///path/to/file"):
         await open_store(url)
+
+
+async def test_a_process_that_comes_alone_finds_everything_free(file: Path) -> None:
+    """Leases are those of processes that died: what a crash interrupted goes on at once."""
+    first = await open_sqlite(file)
+    await begin(first, "c")
+    await first.conversations.lock(P, "c", "me", 60)
+    await first.runs.accept(P, AcceptedRun(turn("r", says=()), b"", [b"0"], streamed=True), 9, "me", 60)
+    await first.work.enqueue([Job(kind="index", payload=b"")])
+    (job,) = await first.work.claim(["index"], "me", 60, 1)
+    second = await open_sqlite(file)
+    assert await second.runs.claim("you", 60) is None
+    assert await second.work.claim(["index"], "you", 60, 1) == ()
+    assert not await second.conversations.lock(P, "c", "you", 60)
+    await first.close()
+    await second.close()
+
+    third = await open_sqlite(file)
+
+    assert await third.runs.claim("they", 60) is not None
+    (again,) = await third.work.claim(["index"], "they", 60, 1)
+    assert not await third.work.finish(job)
+    assert await third.work.finish(again)
+    assert await third.conversations.lock(P, "c", "they", 60)
+    await third.close()
+
+
+async def test_notes_cost_no_transaction_of_their_own_while_others_write(file: Path) -> None:
+    store = await open_sqlite(file)
+    await store.responses.save(P, turn("r"))
+    with contextlib.closing(connect(file)) as db:
+        before = db.execute("PRAGMA data_version").fetchone()
+        row = ActivityRow(
+            project=P, response_id="x", created_at=1, ended_at=1.0, model="m", status="completed"
+        )
+        for _ in range(100):
+            store.activity.note(row)
+        assert db.execute("PRAGMA data_version").fetchone() == before
+        await store.responses.save(P, turn("s"))
+        assert db.execute("SELECT count(*) FROM activity").fetchone() == (100,)
+        assert db.execute("PRAGMA data_version").fetchone() != before
+    await store.close()

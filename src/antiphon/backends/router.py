@@ -45,6 +45,8 @@ class Route(Struct, frozen=True):
     backend: Backend
     model: str
     capabilities: Capabilities
+    name: str | None = None
+    """Under which the backend is configured."""
 
 
 class Offer(Struct, frozen=True):
@@ -54,6 +56,8 @@ class Offer(Struct, frozen=True):
     models: Mapping[str, str]
     """Name or pattern to the upstream's name; an empty one is the name asked for."""
     default: bool | str = False
+    name: str | None = None
+    """Under which it is configured."""
 
 
 class Router:
@@ -77,7 +81,7 @@ class Router:
             message = f"The requested model '{name}' does not exist."
             raise InvalidRequest(message, param="model", code="model_not_found")
         model, backend = found
-        return Route(backend, model, backend.capabilities(model))
+        return Route(backend, model, backend.capabilities(model), self._name_of(backend))
 
     @property
     def default_model(self) -> str | None:
@@ -99,6 +103,9 @@ class Router:
                 if self._find(model.id) == (model.id, backend):
                     found.setdefault(model.id, model)
         return list(found.values())
+
+    def _name_of(self, backend: Backend) -> str | None:
+        return next((offer.name for offer in self._offers if offer.backend is backend), None)
 
     async def close(self) -> None:
         await asyncio.gather(*(offer.backend.close() for offer in self._offers))
@@ -180,5 +187,5 @@ def build(configs: Iterable[BackendConfig], makers: Mapping[str, Maker] = MAKERS
                 f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}"
             )
         models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
-        offers.append(Offer(makers[config.type](config), models, config.default))
+        offers.append(Offer(makers[config.type](config), models, config.default, config.name))
     return Router(offers)

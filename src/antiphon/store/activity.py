@@ -31,6 +31,7 @@ class ActivityRow(Struct, frozen=True, kw_only=True):
     """The name of the backend that answered."""
     status: str
     error_code: str | None = None
+    """Of a failed response; the reason of an incomplete one."""
     input_tokens: int = 0
     cached_tokens: int = 0
     """Of the input."""
@@ -38,7 +39,7 @@ class ActivityRow(Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
     """Of the output."""
     milliseconds: int = 0
-    """From the request to the end."""
+    """From the request to the end; of one in the background to the second."""
     first_milliseconds: int | None = None
     """From the request to the first of the output; None: there was none."""
     tools: Sequence[str] = ()

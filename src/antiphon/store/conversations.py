@@ -42,8 +42,8 @@ class Conversations:
         return await self._database.write(update, project, conversation_id, metadata)
 
     async def delete(self, project: str, conversation_id: str) -> bool:
-        """Forget the conversation. Its items are kept (behaviours.md section 7.8), until `expire_items`; those of a
-        response go when that response is deleted too."""
+        """Forget the conversation. Its items are kept (behaviours.md section 7.8) until `expire_items`; those
+        of a response go when that response is deleted too."""
         return await self._database.write(delete, project, conversation_id, self._database.clock())
 
     async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:

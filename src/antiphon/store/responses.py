@@ -63,8 +63,8 @@ class Responses:
 
     async def delete(self, project: str, response_id: str) -> bool:
         """Forget a response, and every item that nothing else needs. Later responses of a chain that has it
-        in the middle stay readable (behaviours.md section 7.10). With it goes its run, if it has one: whoever carries
-        that finds out."""
+        in the middle stay readable (behaviours.md section 7.10). With it goes its run, if it has one: whoever
+        carries that finds out."""
         return await self._database.write(delete, project, response_id)
 
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
@@ -73,8 +73,8 @@ class Responses:
         return await self._database.read_long(history, project, response_id)
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
-        """The input side of the response: inherited context and its own input (behaviours.md section 7.3). An id that
-        is in it twice makes a cursor mean the first of them, in the order asked for.
+        """The input side of the response: inherited context and its own input (behaviours.md section 7.3). An
+        id that is in it twice makes a cursor mean the first of them, in the order asked for.
 
         Raises UnknownCursor when `query.after` is not among them.
         """
@@ -120,7 +120,7 @@ def save(project: str, row: ResponseRow) -> Steps[None]:
 
 
 def save_apart(project: str, row: ResponseRow) -> Steps[None]:
-    """Keep a response that is not finished. A conversation sees nothing of it yet (behaviours.md section 7.4)."""
+    """Keep an unfinished response. A conversation sees nothing of it yet (behaviours.md section 7.4)."""
     end, in_conversation = yield from _place(project, row)
     if in_conversation:
         end = Segment((yield from threads.fork(project, *end)), end.below)
