@@ -10,13 +10,6 @@ PAGE = "docs/internals/architecture.md"
 GUIDE = "CONTRIBUTING.md"
 HOUSE = ROOT / "src" / "antiphon"
 AWAITED = {
-    "Database",
-    "Insert",
-    "src/antiphon/store/database.py",
-    "src/antiphon/store/sqlite/",
-    "src/antiphon/store/statements.py",
-    "store/work.py",
-    "tests/store/contract/",
 }
 """What they say already and the code does not have yet. Take out what has come."""
 
