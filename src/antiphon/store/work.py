@@ -112,6 +112,10 @@ class Work:
         """It did not work, and is given up. False: it is somebody else's now."""
         return await self._database.write(fail, job, error, self._database.clock())
 
+    async def owned(self, owner: str) -> set[int]:
+        """The keys of the jobs that the owner does, whether or not their leases have run out."""
+        return await self._database.read(owned, owner)
+
     async def release(self, owner: str) -> None:
         """Let go of all that the owner does: others may claim it at once."""
         await self._database.write(release, owner)
@@ -205,6 +209,11 @@ def fail(job: ClaimedJob, error: str, now: float) -> Steps[bool]:
 
 def _claim_of(job: ClaimedJob) -> tuple[int, int]:
     return job.key, job.fence
+
+
+def owned(owner: str) -> Steps[set[int]]:
+    rows = yield Statement("SELECT key FROM work WHERE owner = $1", (owner,))
+    return {key for (key,) in rows}
 
 
 def release(owner: str) -> Steps[None]:

@@ -93,9 +93,11 @@ async def test_a_lease_that_is_not_renewed_runs_out_and_its_holder_can_do_nothin
     assert await store.work.due(["index"]) == clock.now + 1
     clock.now += 2
 
+    assert await store.work.owned("me") == {mine.key}
     yours = await claim(other, "you")
 
     assert (yours.key, yours.attempts) == (mine.key, 2)
+    assert (await store.work.owned("me"), await store.work.owned("you")) == (set(), {mine.key})
     assert not await store.work.renew(mine, LEASE)
     assert not await store.work.finish(mine, [JOB])
     assert not await store.work.retry(mine, clock.now, "late")
