@@ -260,6 +260,21 @@ def test_a_client_gets_the_items_of_an_odd_answer(case: str, client: OpenAI, ups
     assert found == items
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_breaks_off_makes_an_incomplete_response(
+    stream: bool, client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(Answer(raw=[calls(piece(0, "f", '{"a": "b', "x")) + CALLED]))
+    tools: Any = [{"type": "function", "name": "f", "parameters": {}, "strict": False}]
+    response: Any
+    if stream:
+        with client.responses.stream(model="m", input="Hi", tools=tools) as events:
+            response = list(events)[-1].response  # type: ignore[union-attr]
+    else:
+        response = client.responses.create(model="m", input="Hi", tools=tools)
+    assert (response.status, response.output[0].status) == ("incomplete", "incomplete")
+
+
 # ---- usage ----
 
 USAGES: dict[str, tuple[list[Any], UsageDelta]] = {

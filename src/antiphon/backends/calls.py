@@ -6,8 +6,8 @@ that may repeat all that came before it. Then what is valid JSON as a whole deci
 """
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
-from antiphon.backends.json_text import is_json
 from antiphon.model import CallArguments, CallStarted, Delta
+from antiphon.model.json_text import is_json
 
 _SHORT = 8
 """Characters of an empty object with white space around it, at most."""

@@ -214,6 +214,8 @@ class Run:
                 self._checkpoint.output_complete = writer.awaits_client
                 await flush()
         self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        if writer.breaks_off:
+            writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
 

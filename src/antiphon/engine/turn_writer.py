@@ -13,6 +13,7 @@ from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
 from antiphon.model import Delta, Message, TextPart
+from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage, Reasoning
@@ -105,6 +106,14 @@ class TurnWriter:
     def ends(self) -> bool:
         """Whether no further turn of the model follows this one, which has ended."""
         return self.awaits_client or not (self.answers or self.ran or self.faults)
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether a call of the client's ends in the middle, though the model's server says that it is whole,
+        and nobody checks it."""
+        call = self._writing
+        live = call is not None and call.executor == "client" and call.started and not call.ended
+        return call is not None and live and is_cut(call.arguments) and call.validate() is None
 
     # ---- the end of the turn ----
 
