@@ -18,7 +18,7 @@ from tests.small_disk import fill, make_read_only, mounted
 
 from antiphon import __version__, config
 from antiphon.backends import weights
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
 
@@ -178,7 +178,7 @@ def test_a_webhook_without_a_secret_is_one_sentence(run: Run, variables: dict[st
 
 async def deliver(tmp_path: Path, *outcomes: Outcome) -> None:
     """Deliveries wh_1, wh_2 and so on, each with an outcome."""
-    store = await SqliteStore.open(tmp_path / "data" / "antiphon.db")
+    store = await open_sqlite(tmp_path / "data" / "antiphon.db")
     for n, outcome in enumerate(outcomes, 1):
         delivery = Delivery(
             id=f"wh_{n}",

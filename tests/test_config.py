@@ -366,7 +366,7 @@ def test_things_are_kept_as_long_as_on_the_real_api_unless_told_otherwise() -> N
     environ = {"ANTIPHON_RETENTION_RESPONSES_DAYS": "0", "ANTIPHON_RETENTION_EVENTS_HOURS": "0.5"}
 
     assert config.Config(data_dir="").retention == config.Retention(
-        responses_days=30, events_hours=24, deliveries_days=30
+        responses_days=30, events_hours=24, deliveries_days=30, activity_days=90
     )
     assert config.load(environ=environ).retention == config.Retention(responses_days=0, events_hours=0.5)
 

@@ -193,6 +193,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Hours for events of background responses that have ended, from which a stream is resumed."""
     deliveries_days: _Days = 30
     """Days for the log of webhooks."""
+    activity_days: _Days = 90
+    """Days for what became of each response, without its content: model, tokens, durations, error."""
 
 
 class McpSettings(Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ def check_data(settings: config.Config) -> None:
 
     from antiphon.context.seal import Seal
     from antiphon.store.open import UnknownStore, open_store
-    from antiphon.store.sqlite_connection import Incompatible
+    from antiphon.store.sqlite.schema import Incompatible
 
     async def opened() -> None:
         store = await open_store(settings.store_url)

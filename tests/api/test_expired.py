@@ -8,8 +8,8 @@ from openai import BadRequestError, NotFoundError
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Upstream
 
-from antiphon.store.retention import DAY, Retention, rules
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.retention import DAY, Retention, retention_rules
+from antiphon.store.sqlite.database import open_sqlite
 
 
 async def test_a_response_whose_days_are_over_is_not_found_but_its_conversation_goes_on(
@@ -21,8 +21,8 @@ async def test_a_response_whose_days_are_over_is_not_found_but_its_conversation_
         first = client.responses.create(model="m", input="Hello", conversation=conversation.id)
         other = client.responses.create(model="m", input="Hello")
 
-        store = await SqliteStore.open(tmp_path / "antiphon.db")
-        await Retention(rules(store, 30, 24, 30), lambda: time.time() + 31 * DAY).sweep()
+        store = await open_sqlite(tmp_path / "antiphon.db")
+        await Retention(retention_rules(store, 30, 24, 30, 90), lambda: time.time() + 31 * DAY).sweep()
         await store.close()
 
         for gone in (first.id, other.id):

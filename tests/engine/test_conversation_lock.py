@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 
 from antiphon.engine.conversation_lock import locked
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.store.base import ConversationRow, Store
+from antiphon.store.conversations import ConversationRow
 from antiphon.store.open import open_store
+from antiphon.store.store import Store
 
 P = "project"
 LEASE = 4.5
@@ -39,7 +40,7 @@ async def test_it_stays_locked_when_the_store_fails_for_a_while(tmp_path: Path) 
     path = tmp_path / "antiphon.db"
     store = await open_store(f"sqlite:///{path}")
     try:
-        await store.create_conversation(P, ConversationRow("conv_1", 1, b"{}"), ())
+        await store.conversations.create(P, ConversationRow("conv_1", 1, b"{}"), ())
         with capture_logs() as logs:
             async with locked(store, P, "conv_1", LEASE):
                 first = locked_until(path)

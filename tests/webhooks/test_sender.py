@@ -11,7 +11,8 @@ import structlog
 from openai import InvalidWebhookSignatureError, OpenAI
 from tests.receiver import Answer, Received, Receiver
 
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.store import Store
 from antiphon.store.webhooks import Delivery, DeliveryRow
 from antiphon.webhooks.endpoints import Endpoint, secret_of
 from antiphon.webhooks.sender import AT_ONCE, LEASE_SECONDS, Webhooks
@@ -36,10 +37,10 @@ class Noticing:
         self._event = event
         self._noticed = asyncio.Event()
 
-    def __call__(self, _logger: Any, _method: str, told: MutableMapping[str, Any]) -> Any:
-        if told["event"] == self._event:
+    def __call__(self, _logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Any:
+        if entry["event"] == self._event:
             self._noticed.set()
-        return told
+        return entry
 
     async def next(self) -> None:
         async with asyncio.timeout(10):
@@ -57,8 +58,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(file: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(file)
+async def store(file: Path) -> AsyncIterator[Store]:
+    store = await open_sqlite(file)
     yield store
     await store.close()
 
@@ -70,7 +71,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def webhooks(store: SqliteStore, receiver: Receiver, clock: Clock) -> Webhooks:
+def webhooks(store: Store, receiver: Receiver, clock: Clock) -> Webhooks:
     return Webhooks([hook(receiver.url)], store.webhooks, clock)
 
 
@@ -78,7 +79,7 @@ def hook(url: str, name: str = "hook") -> Endpoint:
     return Endpoint(name, url, KEY)
 
 
-async def end(webhooks: Webhooks, store: SqliteStore, clock: Clock, *responses: str) -> list[Delivery]:
+async def end(webhooks: Webhooks, store: Store, clock: Clock, *responses: str) -> list[Delivery]:
     """Responses that end now."""
     made = [d for name in responses for d in webhooks.deliveries_for("p", name, "completed", clock())]
     await store.webhooks.add(made)
@@ -86,7 +87,7 @@ async def end(webhooks: Webhooks, store: SqliteStore, clock: Clock, *responses: 
     return made
 
 
-async def row(store: SqliteStore, delivery: Delivery) -> DeliveryRow:
+async def row(store: Store, delivery: Delivery) -> DeliveryRow:
     found = await store.webhooks.get(delivery.id)
     assert found is not None
     return found
@@ -104,7 +105,7 @@ def unwrapped(received: Received, secret: str = secret_of(KEY)) -> object:
 
 
 async def test_an_event_arrives_signed_and_is_written_down(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     (delivery,) = await end(webhooks, store, clock, "resp_1")
 
@@ -140,7 +141,7 @@ async def test_an_event_arrives_signed_and_is_written_down(
 
 
 async def test_what_ends_while_it_runs_is_sent_at_once(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     async with webhooks.running():
         for name in ("resp_1", "resp_2"):
@@ -149,7 +150,7 @@ async def test_what_ends_while_it_runs_is_sent_at_once(
 
 
 async def test_a_failure_is_tried_again_with_the_same_id_and_a_new_time(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     (delivery,) = await end(webhooks, store, clock, "resp_1")
     receiver.answers.append(Answer(500))
@@ -170,7 +171,7 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_a_new_time(
 
 
 async def test_nothing_is_sent_before_it_is_due(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     await end(webhooks, store, clock, "resp_1")
     receiver.answers.append(Answer(503, {"Retry-After": "600"}))
@@ -189,7 +190,7 @@ async def test_nothing_is_sent_before_it_is_due(
 async def test_a_restart_goes_on_where_the_last_server_stopped(file: Path, clock: Clock) -> None:
     async with Receiver() as down:
         port = down.port
-    store = await SqliteStore.open(file)
+    store = await open_sqlite(file)
     webhooks = Webhooks([hook(f"http://127.0.0.1:{port}/hook")], store.webhooks, clock)
     failures = Noticing("webhook failed")
     with structlog.testing.capture_logs(processors=[failures]):
@@ -202,7 +203,7 @@ async def test_a_restart_goes_on_where_the_last_server_stopped(file: Path, clock
     await store.close()
 
     clock.now += 10
-    store = await SqliteStore.open(file)
+    store = await open_sqlite(file)
     async with Receiver(port) as up:
         received = await attempt(Webhooks([hook(up.url)], store.webhooks, clock), up)
     assert received.headers["webhook-id"] == delivery.id
@@ -211,9 +212,9 @@ async def test_a_restart_goes_on_where_the_last_server_stopped(file: Path, clock
 
 
 async def test_two_servers_on_one_file_send_each_event_once(
-    store: SqliteStore, file: Path, receiver: Receiver, clock: Clock
+    store: Store, file: Path, receiver: Receiver, clock: Clock
 ) -> None:
-    other = await SqliteStore.open(file)
+    other = await open_sqlite(file)
     one, two = (Webhooks([hook(receiver.url)], each.webhooks, clock) for each in (store, other))
     made = await end(one, store, clock, *(f"resp_{n}" for n in range(60)))
 
@@ -229,7 +230,7 @@ async def test_two_servers_on_one_file_send_each_event_once(
 
 
 async def test_what_a_server_that_died_was_sending_is_sent_by_another(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     (delivery,) = await end(webhooks, store, clock, "resp_1")
     (taken,) = await store.webhooks.take("hook", clock.now, LEASE_SECONDS, 1)
@@ -251,7 +252,7 @@ async def test_what_a_server_that_died_was_sending_is_sent_by_another(
     ],
 )
 async def test_only_success_is_a_success_and_redirects_are_not_followed(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock, answer: Answer, error: str
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock, answer: Answer, error: str
 ) -> None:
     (delivery,) = await end(webhooks, store, clock, "resp_1")
     receiver.answers.append(answer)
@@ -263,8 +264,29 @@ async def test_only_success_is_a_success_and_redirects_are_not_followed(
     assert [each.path for each in receiver.received] == ["/hook"]
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "[::1", "127.0.0.1:99999"])
+async def test_a_url_that_cannot_be_used_is_a_failed_attempt_and_follows_the_schedule(
+    store: Store, clock: Clock, host: str
+) -> None:
+    """Whatever the HTTP client raises for it: a name that cannot be encoded is no error of the client's."""
+    webhooks = Webhooks([hook(f"http://user:password@{host}/hook")], store.webhooks, clock)
+    failures = Noticing("webhook failed")
+    (delivery,) = await end(webhooks, store, clock, "resp_1")
+    with structlog.testing.capture_logs(processors=[failures]) as logs:
+        async with webhooks.running():
+            await failures.next()
+
+    failed = await row(store, delivery)
+    assert (failed.status, failed.attempts, failed.http_status) == ("pending", 1, None)
+    assert failed.next_at == pytest.approx(clock.now + 5, abs=0.5)
+    assert failed.error is not None
+    for secret in ("password", host):
+        assert secret not in failed.error
+        assert secret not in repr(logs)
+
+
 async def test_an_endpoint_that_is_gone_is_not_asked_again(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     (delivery,) = await end(webhooks, store, clock, "resp_1")
     receiver.answers.append(Answer(410))
@@ -277,7 +299,7 @@ async def test_an_endpoint_that_is_gone_is_not_asked_again(
 
 
 async def test_after_the_last_attempt_it_is_given_up_until_somebody_asks_for_it(
-    store: SqliteStore, receiver: Receiver, clock: Clock
+    store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     webhooks = Webhooks([hook(receiver.url)], store.webhooks, clock, delays=[0.0])
     receiver.answers.extend([Answer(500), Answer(500)])
@@ -296,7 +318,7 @@ async def test_after_the_last_attempt_it_is_given_up_until_somebody_asks_for_it(
 
 
 async def test_an_endpoint_that_does_not_answer_keeps_no_other_waiting(
-    store: SqliteStore, receiver: Receiver, clock: Clock
+    store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     async with Receiver() as stuck:
         stuck.answers.extend([Answer(stuck=True)] * 30)
@@ -311,7 +333,7 @@ async def test_an_endpoint_that_does_not_answer_keeps_no_other_waiting(
 
 
 async def test_a_burst_is_sent_a_few_at_a_time(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.gate = asyncio.Event()
     async with webhooks.running():
@@ -326,7 +348,7 @@ async def test_a_burst_is_sent_a_few_at_a_time(
 
 
 async def test_deliveries_for_an_endpoint_that_is_not_configured_wait(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     other = Webhooks([hook(receiver.url, "other")], store.webhooks, clock)
     (waiting,) = await end(other, store, clock, "resp_1")
@@ -338,8 +360,8 @@ async def test_deliveries_for_an_endpoint_that_is_not_configured_wait(
     assert (await row(store, waiting)).attempts == 0
 
 
-async def test_what_is_told_of_a_delivery_holds_no_secret(
-    store: SqliteStore, receiver: Receiver, clock: Clock
+async def test_what_is_logged_of_a_delivery_holds_no_secret(
+    store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     url = receiver.url.replace("http://", "http://user:password@")
     webhooks = Webhooks([hook(url), hook("http://user:password@[::1]:1/", "down")], store.webhooks, clock)
@@ -358,7 +380,7 @@ async def test_what_is_told_of_a_delivery_holds_no_secret(
         assert secret not in repr(made)
 
 
-async def test_without_endpoints_nothing_runs(store: SqliteStore, clock: Clock) -> None:
+async def test_without_endpoints_nothing_runs(store: Store, clock: Clock) -> None:
     webhooks = Webhooks([], store.webhooks, clock)
 
     async with webhooks.running():
@@ -371,7 +393,7 @@ def names(rows: Sequence[DeliveryRow]) -> list[str]:
 
 
 async def test_the_log_has_the_newest_first_and_can_be_narrowed(
-    webhooks: Webhooks, store: SqliteStore, receiver: Receiver, clock: Clock
+    webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.answers.append(Answer(410))
     for name in ("resp_1", "resp_2", "resp_3"):

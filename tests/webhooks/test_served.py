@@ -12,13 +12,13 @@ from tests.receiver import Receiver
 from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Webhook
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.sqlite.database import open_sqlite
 from antiphon.webhooks.endpoints import Endpoint, deliveries_for, secret_of
 
 
 async def test_a_server_sends_what_was_written_before_it_started(upstream: Upstream, tmp_path: Path) -> None:
     key = bytes(range(40))
-    store = await SqliteStore.open(tmp_path / "antiphon.db")
+    store = await open_sqlite(tmp_path / "antiphon.db")
     made = deliveries_for([Endpoint("hook", "", key)], "default", "resp_1", "failed", time.time())
     await store.webhooks.add(made)
     await store.close()
@@ -43,7 +43,7 @@ async def test_a_server_sends_what_was_written_before_it_started(upstream: Upstr
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_the_end_of_a_background_response_is_told(
+async def test_the_end_of_a_background_response_is_sent(
     upstream: Upstream, tmp_path: Path, answer: Answer, status: str
 ) -> None:
     key = bytes(range(40))

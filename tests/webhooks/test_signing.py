@@ -66,12 +66,12 @@ def test_one_event_goes_to_every_endpoint_that_wants_it() -> None:
         Endpoint("theirs", "http://d", KEY, project="theirs"),
     ]
 
-    def told(project: str, status: str) -> list[str]:
+    def sent(project: str, status: str) -> list[str]:
         return [each.endpoint for each in deliveries_for(endpoints, project, "resp_1", status, 1.0)]
 
-    assert told("ours", "completed") == ["all", "ours"]
-    assert told("theirs", "failed") == ["all", "failures", "theirs"]
-    assert told("ours", "in_progress") == []
+    assert sent("ours", "completed") == ["all", "ours"]
+    assert sent("theirs", "failed") == ["all", "failures", "theirs"]
+    assert sent("ours", "in_progress") == []
     first, second = deliveries_for(endpoints[:2], "p", "resp_1", "failed", 1.0)
     assert first.event_id == second.event_id
     assert first.body == second.body

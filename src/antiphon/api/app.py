@@ -33,10 +33,10 @@ from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
 from antiphon.store.blobs import Blobs
-from antiphon.store.filing import Filing
+from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
-from antiphon.store.retention import Retention, rules
-from antiphon.store.sweeping import swept
+from antiphon.store.periodic import periodic
+from antiphon.store.retention import Retention, retention_rules
 from antiphon.tools.context import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
@@ -50,12 +50,16 @@ def create_app(config: Config) -> ASGIApp:
         store = await open_store(config.store_url)
         backends = build(backend_configs(config), _MAKERS)
         seal = Seal.at(Path(config.data_dir) / "sealing.key")
-        filing = Filing(store.files, Blobs(Path(config.data_dir) / "files"))
+        file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))
         fetcher = _fetcher(config.outbound)
-        attachments = Attachments(filing, fetcher, Documents())
+        attachments = Attachments(file_storage, fetcher, Documents())
         resources = _resources(config)
         kept = config.retention
-        retention = Retention(rules(store, kept.responses_days, kept.events_hours, kept.deliveries_days))
+        retention = Retention(
+            retention_rules(
+                store, kept.responses_days, kept.events_hours, kept.deliveries_days, kept.activity_days
+            )
+        )
         webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
         engine = Engine(
             backends,
@@ -70,11 +74,11 @@ def create_app(config: Config) -> ASGIApp:
         try:
             async with (
                 backends.probing(),
-                swept(filing.sweep, retention.sweep),
+                periodic(file_storage.sweep, retention.sweep),
                 webhooks.running(),
                 background.running(),
             ):
-                yield {"services": Services(config, engine, background, store, filing)}
+                yield {"services": Services(config, engine, background, store, file_storage)}
         finally:
             if resources.mcp is not None:
                 await resources.mcp.close()

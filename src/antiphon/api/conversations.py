@@ -24,7 +24,8 @@ from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.items import CompactionTrigger, ItemReference
 from antiphon.protocol.parse import parse, parse_items
 from antiphon.protocol.wire import encode
-from antiphon.store.base import ConversationRow, ItemRow, Page
+from antiphon.store.conversations import ConversationRow
+from antiphon.store.items import ItemRow, Page
 
 
 async def create(request: Request) -> HttpResponse:
@@ -34,7 +35,7 @@ async def create(request: Request) -> HttpResponse:
     asked = parse(body or b"{}", CreateConversation, server.lenient)
     rows = _rows(asked.items or (), server.lenient)
     row = ConversationRow(new_conversation_id(), int(time.time()), encode(asked.metadata or {}))
-    await services(request).store.create_conversation(project(request), row, rows)
+    await services(request).store.conversations.create(project(request), row, rows)
     return _show(row)
 
 
@@ -48,7 +49,7 @@ async def update(request: Request) -> HttpResponse:
     server = services(request).config.server
     asked = parse(await read_body(request, server.max_body_bytes), UpdateConversation, server.lenient)
     conversation_id = request.path_params["conversation_id"]
-    row = await services(request).store.update_conversation(
+    row = await services(request).store.conversations.update(
         project(request), conversation_id, encode(asked.metadata or {})
     )
     if row is None:
@@ -59,7 +60,7 @@ async def update(request: Request) -> HttpResponse:
 async def delete(request: Request) -> HttpResponse:
     """DELETE /conversations/{id}"""
     conversation_id = request.path_params["conversation_id"]
-    if not await services(request).store.delete_conversation(project(request), conversation_id):
+    if not await services(request).store.conversations.delete(project(request), conversation_id):
         raise _not_found(conversation_id)
     return json({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
@@ -72,7 +73,7 @@ async def create_items(request: Request) -> HttpResponse:
     asked = parse(await read_body(request, server.max_body_bytes), CreateItems, server.lenient)
     rows = _rows(asked.items, server.lenient)
     conversation_id = request.path_params["conversation_id"]
-    if not await services(request).store.add_items(project(request), conversation_id, rows):
+    if not await services(request).store.conversations.add_items(project(request), conversation_id, rows):
         raise _not_found(conversation_id)
     return pages.show_page(Page(rows, more=False))
 
@@ -82,7 +83,7 @@ async def list_items(request: Request) -> HttpResponse:
     query = pages.page_query(request.query_params, ("include",))
     pages.includes(request.query_params)
     conversation_id = request.path_params["conversation_id"]
-    page = await services(request).store.conversation_items(project(request), conversation_id, query)
+    page = await services(request).store.conversations.items(project(request), conversation_id, query)
     if page is None:
         raise _not_found(conversation_id)
     return pages.show_page(page)
@@ -93,7 +94,7 @@ async def retrieve_item(request: Request) -> HttpResponse:
     pages.check_members(request.query_params, ("include",))
     pages.includes(request.query_params)
     conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
-    found = await services(request).store.conversation_item(project(request), conversation_id, item_id)
+    found = await services(request).store.conversations.item(project(request), conversation_id, item_id)
     if found is None:
         raise _item_not_found(conversation_id, item_id)
     return json(msgspec.Raw(found))
@@ -103,14 +104,14 @@ async def delete_item(request: Request) -> HttpResponse:
     """DELETE /conversations/{id}/items/{item_id}: gives the conversation (behaviours.md section 7.8)."""
     conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
     store = services(request).store
-    if not await store.delete_conversation_item(project(request), conversation_id, item_id):
+    if not await store.conversations.delete_item(project(request), conversation_id, item_id):
         raise _item_not_found(conversation_id, item_id)
     return _show(await _stored(request))
 
 
 async def _stored(request: Request) -> ConversationRow:
     conversation_id = request.path_params["conversation_id"]
-    row = await services(request).store.conversation(project(request), conversation_id)
+    row = await services(request).store.conversations.get(project(request), conversation_id)
     if row is None:
         raise _not_found(conversation_id)
     return row

@@ -16,9 +16,9 @@ from antiphon.protocol.errors import NotFound
 from antiphon.protocol.files import File, NewFile
 from antiphon.protocol.parse import parse
 from antiphon.protocol.wire import encode
-from antiphon.store.base import ItemRow, Page
+from antiphon.store.file_storage import About
 from antiphon.store.files import FileRow
-from antiphon.store.filing import About
+from antiphon.store.items import ItemRow, Page
 
 MAX_LIMIT = 10_000
 _MEMBER = re.compile(r"(\w+)\[(\w+)\]").fullmatch
@@ -28,12 +28,12 @@ async def create(request: Request) -> HttpResponse:
     """POST /files"""
     held = services(request)
     limits, server = held.config.limits, held.config.server
-    async with held.files.arriving() as arriving:
-        form = await read_form(request, "file", arriving, limits.file_bytes)
+    async with held.files.incoming() as incoming:
+        form = await read_form(request, "file", incoming, limits.file_bytes)
         asked = parse(encode(_nested(form)), NewFile, server.lenient)
         seconds = asked.expires_after.seconds if asked.expires_after else None
         about = About(filename(form.filename), asked.purpose, seconds)
-        row = await held.files.add(project(request), arriving, about)
+        row = await held.files.add(project(request), incoming, about)
     return json(show(row))
 
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from antiphon.api.disconnect import Disconnected
 from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, TooLarge
-from antiphon.store.blobs import Arriving
+from antiphon.store.blobs import IncomingBlob
 
 MAX_FIELDS = 64 * 1024
 """Bytes of all fields but the file, their names included."""
@@ -27,7 +27,7 @@ class Form:
     has_file: bool = False
 
 
-async def read_form(request: Request, file_field: str, into: Arriving, limit: int) -> Form:
+async def read_form(request: Request, file_field: str, into: IncomingBlob, limit: int) -> Form:
     """The form of the request, whose field `file_field` is written to `into`.
 
     Raises InvalidRequest for what is no such form, TooLarge for a file past `limit` bytes.

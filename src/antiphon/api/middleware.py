@@ -21,6 +21,7 @@ from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import BUDGET, forget, release
+from antiphon.api.store_errors import api_error
 from antiphon.guard import pages
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, Head, Refused, foreign
@@ -87,9 +88,9 @@ class ApiMiddleware:
         except asyncio.CancelledError:
             # The server stops, and has waited long enough.
             await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
-        except Exception as error:  # noqa: BLE001 (logged there)
+        except Exception as error:  # noqa: BLE001 (logged there, unless the store refused)
             about = {"request_id": answer.request_id, "path": scope["path"]}
-            said = unforeseen(error, "request failed", **about)
+            said = api_error(error) or unforeseen(error, "request failed", **about)
             forget(error)
             await answer.refuse(said)
         finally:

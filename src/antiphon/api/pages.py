@@ -9,7 +9,8 @@ from starlette.responses import Response as HttpResponse
 from antiphon.api.body import json
 from antiphon.protocol.errors import InvalidRequest, one_of
 from antiphon.protocol.request import Include
-from antiphon.store.base import Order, Page, PageQuery
+from antiphon.store.items import Page
+from antiphon.store.paging import Order, PageQuery
 
 MAX_LIMIT = 100
 

@@ -30,7 +30,7 @@ from antiphon.protocol.items import AssistantMessage, InputMessage
 from antiphon.protocol.parse import parse, parse_items
 from antiphon.protocol.prompt import CreatePrompt, Prompt, Template, UpdatePrompt
 from antiphon.protocol.wire import encode
-from antiphon.store.base import ItemRow, Page
+from antiphon.store.items import ItemRow, Page
 from antiphon.store.prompts import PromptChange, PromptPage, PromptRow
 
 

@@ -38,7 +38,7 @@ class Replay:
     async def _bodies(self, scope: Scope) -> AsyncIterator[bytes]:
         """A server that stops ends the stream: its reader comes again, to whoever does the run then."""
         sent = time.monotonic()
-        while (found := await self._runs.stretch(self._project, self._id, self._after)) is not None:
+        while (found := await self._runs.events_after(self._project, self._id, self._after)) is not None:
             if found.events:
                 self._after += len(found.events)
                 yield _frames(found.events)
@@ -49,7 +49,7 @@ class Replay:
                 yield _COMMENT
                 sent = time.monotonic()
             else:
-                await self._runs.news(self._id)
+                await self._runs.wait_for_events(self._id)
 
 
 def _frames(events: Sequence[bytes]) -> bytes:

@@ -80,7 +80,7 @@ async def _replay(request: Request, response: Response) -> ASGIApp:
     runs, after = held.store.runs, pages.number(request.query_params, "starting_after", default=-1)
     if not response.background:
         raise _not_streamed("background=true.")
-    found = await runs.stretch(project(request), response.id, after)
+    found = await runs.events_after(project(request), response.id, after)
     if found is None:
         raise _not_streamed("stream=true, or its events are kept no longer.")
     return Replay(runs, project(request), response.id, after, held.config.server.keep_alive)
@@ -95,7 +95,7 @@ def _not_streamed(reason: str) -> InvalidRequest:
 async def delete(request: Request) -> HttpResponse:
     """DELETE /responses/{id}"""
     response_id = request.path_params["response_id"]
-    if not await services(request).store.delete_response(project(request), response_id):
+    if not await services(request).store.responses.delete(project(request), response_id):
         raise _not_found(response_id)
     return json({"id": response_id, "object": "response", "deleted": True})
 
@@ -137,7 +137,7 @@ async def input_items(request: Request) -> HttpResponse:
     query = pages.page_query(request.query_params, ("include",))
     pages.includes(request.query_params)
     response_id = request.path_params["response_id"]
-    page = await services(request).store.input_items(project(request), response_id, query)
+    page = await services(request).store.responses.input_items(project(request), response_id, query)
     if page is None:
         raise _not_found(response_id)
     return pages.show_page(page)
@@ -145,7 +145,7 @@ async def input_items(request: Request) -> HttpResponse:
 
 async def _stored(request: Request) -> Response:
     response_id = request.path_params["response_id"]
-    found = await services(request).store.response(project(request), response_id)
+    found = await services(request).store.responses.get(project(request), response_id)
     if found is None:
         raise _not_found(response_id)
     response = msgspec.json.decode(found.json, type=Response)

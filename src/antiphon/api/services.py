@@ -8,8 +8,8 @@ from starlette.requests import Request
 from antiphon.config import Config
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
-from antiphon.store.base import Store
-from antiphon.store.filing import Filing
+from antiphon.store.file_storage import FileStorage
+from antiphon.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Services:
     engine: Engine
     background: Background
     store: Store
-    files: Filing
+    files: FileStorage
 
 
 def services(request: Request) -> Services:

@@ -12,8 +12,8 @@ from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.files import MAX_PART, CompleteUpload, NewUpload, Upload, UploadPart
 from antiphon.protocol.parse import parse
+from antiphon.store.file_storage import About
 from antiphon.store.files import FileRow, UploadRow
-from antiphon.store.filing import About
 
 
 async def create(request: Request) -> HttpResponse:
@@ -31,12 +31,12 @@ async def add_part(request: Request) -> HttpResponse:
     """POST /uploads/{id}/parts"""
     held = services(request)
     upload = await _pending(request)
-    async with held.files.arriving_part() as arriving:
-        form = await read_form(request, "data", arriving, MAX_PART)
+    async with held.files.incoming_part() as incoming:
+        form = await read_form(request, "data", incoming, MAX_PART)
         for name in form.fields:
             if not held.config.server.lenient:
                 raise error_messages.unknown(name)
-        row = await held.files.add_part(project(request), upload.id, arriving)
+        row = await held.files.add_part(project(request), upload.id, incoming)
     if row is None:
         raise _closed(upload.id)
     return json(UploadPart(id=row.id, created_at=row.created_at, upload_id=upload.id))
@@ -65,11 +65,11 @@ async def cancel(request: Request) -> HttpResponse:
 async def _pending(request: Request) -> UploadRow:
     """The upload, which is still open. Raises NotFound or InvalidRequest."""
     upload_id = request.path_params["upload_id"]
-    filing = services(request).files
-    upload = await filing.upload(project(request), upload_id)
+    storage = services(request).files
+    upload = await storage.upload(project(request), upload_id)
     if upload is None:
         raise NotFound(f"No such Upload object: {upload_id}", param="id")
-    if upload.status != "pending" or filing.is_over(upload):
+    if upload.status != "pending" or storage.is_over(upload):
         raise _closed(upload_id, "expired" if upload.status == "pending" else upload.status)
     return upload
 

@@ -56,6 +56,8 @@ class Route(Struct, frozen=True):
     backend: Backend
     model: str
     capabilities: Capabilities
+    name: str | None = None
+    """Under which the backend is configured."""
 
 
 class Offer(Struct, frozen=True):
@@ -65,8 +67,8 @@ class Offer(Struct, frozen=True):
     models: Mapping[str, str]
     """Name or pattern to the upstream's name; an empty one is the name asked for."""
     default: bool | str = False
-    name: str = ""
-    """Of the backend, for people."""
+    name: str | None = None
+    """Under which it is configured."""
 
 
 class Router:
@@ -90,7 +92,7 @@ class Router:
             message = f"The requested model '{name}' does not exist."
             raise InvalidRequest(message, param="model", code="model_not_found")
         model, backend = found
-        return Route(backend, model, backend.capabilities(model))
+        return Route(backend, model, backend.capabilities(model), self._name_of(backend))
 
     @property
     def backends(self) -> Sequence[Backend]:
@@ -131,6 +133,9 @@ class Router:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
+
+    def _name_of(self, backend: Backend) -> str | None:
+        return next((offer.name for offer in self._offers if offer.backend is backend), None)
 
     async def close(self) -> None:
         await asyncio.gather(*(offer.backend.close() for offer in self._offers))

@@ -14,7 +14,7 @@ from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
-    from antiphon.store.base import Store
+    from antiphon.store.store import Store
     from antiphon.store.webhooks import DeliveryRow
 
 T = TypeVar("T")

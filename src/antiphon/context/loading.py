@@ -42,7 +42,7 @@ class StoredFile(Protocol):
 
 
 class StoredFiles(Protocol):
-    """Where files lie (`store.filing`)."""
+    """Where files lie (`store.file_storage`)."""
 
     async def file(self, project: str, file_id: str) -> StoredFile | None: ...
 

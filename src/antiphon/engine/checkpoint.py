@@ -13,5 +13,7 @@ class Checkpoint(Wire):
     """Of the turns that ended."""
     ran: int = 0
     """How many calls were ours to run."""
+    first_at: float | None = None
+    """When the model first gave output: seconds since the epoch."""
     output_complete: bool = msgspec.field(default=False, name="said")
     """Whether all of the output was emitted, and only the end is missing."""

@@ -8,7 +8,7 @@ import structlog
 
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.ids import new_request_id
-from antiphon.store.base import Store
+from antiphon.store.store import Store
 
 log = structlog.get_logger()
 
@@ -26,12 +26,12 @@ def locked(
 
 @asynccontextmanager
 async def _locked(store: Store, project: str, conversation_id: str, lease: float) -> AsyncIterator[None]:
-    if await store.conversation(project, conversation_id) is None:
+    if await store.conversations.get(project, conversation_id) is None:
         yield  # one that is not there is refused later, in its place in the order of checks
         return
     holder = new_request_id()
     try:
-        if not await store.lock_conversation(project, conversation_id, holder, lease):
+        if not await store.conversations.lock(project, conversation_id, holder, lease):
             raise InvalidRequest(
                 "Another process is currently operating on this conversation. Please retry in a few seconds.",
                 param="conversation",
@@ -44,7 +44,7 @@ async def _locked(store: Store, project: str, conversation_id: str, lease: float
             renewal.cancel()
     finally:
         # Also when we were cancelled while the lock was on its way; a lock of others stays theirs.
-        await store.unlock_conversation(project, conversation_id, holder)
+        await store.conversations.unlock(project, conversation_id, holder)
 
 
 async def _renew(store: Store, project: str, conversation_id: str, holder: str, lease: float) -> None:
@@ -52,6 +52,6 @@ async def _renew(store: Store, project: str, conversation_id: str, holder: str, 
     while True:
         await asyncio.sleep(lease / 3)
         try:
-            await store.lock_conversation(project, conversation_id, holder, lease)
+            await store.conversations.lock(project, conversation_id, holder, lease)
         except Exception:
             log.exception("conversation lock could not be renewed", conversation_id=conversation_id)

@@ -1,14 +1,15 @@
 """The engine: takes requests, gives runs. One for each server process."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from msgspec.structs import replace
 
 from antiphon.backends.router import Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
+from antiphon.engine.activity import Origin, activity_of
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
@@ -26,8 +27,8 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
-from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
+from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.tools.context import ToolResources
@@ -57,9 +58,20 @@ class Engine:
 
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
+        started_at = time.time()
         async with self.planned(project, parsed, memory) as plan:
-            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            yield Run(plan, events, partial(save, self.store, plan), self._seal)
+            origin = Origin(project, started_at, plan.caller.backend_name)
+
+            async def keep(response: Response) -> None:
+                await save(self.store, plan, response, activity_of(origin, response, run.first_at))
+
+            run = Run(plan, self.log(Machine(replace(plan.response), plan.new_id), Fold()), keep, self._seal)
+            try:
+                yield run
+            finally:
+                if not run.kept:
+                    response = run.machine.snapshot()
+                    self.store.activity.note(activity_of(origin, response, run.first_at, stored=False))
 
     @asynccontextmanager
     async def planned(

@@ -6,8 +6,9 @@ it. When a lease ends without a renewal, the next claim takes the work over, and
 nothing more. So work may be started more than once, and is never forgotten: what it does must bear being done
 again.
 
-What is enqueued, and how it ends, belongs to the work's own noun in the store. Here is the other half, the
-same for all: `Queue` is how a process gets hold of work, and `Pool` does it.
+What is enqueued, and how it ends, belongs to the work's own noun in the store: background runs have one
+(`store/runs.py`), all else is a job (`store/work.py`). Here is the other half, the same for all: `Queue` is
+how a process gets hold of work, whatever engine keeps it, and `Pool` does it.
 """
 
 import asyncio
@@ -171,8 +172,9 @@ class Pool(Generic[Claim]):
                 log.exception("leases could not be renewed")
 
     async def _check(self) -> None:
+        working = list(self._working.items())  # what is claimed meanwhile is not yet known to be ours
         owned = await self._queue.owned()
-        for name, (worker, task) in self._working.items():
+        for name, (worker, task) in working:
             if owned.get(name):
                 worker.cancel(task)
             elif name not in owned:

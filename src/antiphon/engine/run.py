@@ -54,6 +54,8 @@ class Run:
         self.machine = events.machine
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
+        self.kept = False
+        """Whether it is kept, and its activity with it."""
         self._events = events
         self._started = checkpoint is not None
         self._checkpoint = checkpoint or Checkpoint()
@@ -80,6 +82,7 @@ class Run:
                 if not emission.opened:
                     raise
             if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+                self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
 
@@ -95,6 +98,11 @@ class Run:
     def silent(self) -> bool:
         """Whether it failed before the model gave any output."""
         return self.fault is not None and not self.machine.snapshot().output
+
+    @property
+    def first_at(self) -> float | None:
+        """When the model first gave output: seconds since the epoch."""
+        return self._checkpoint.first_at
 
     # ---- from the first event to the last ----
 
@@ -201,6 +209,8 @@ class Run:
         async with aclosing(self.plan.caller.stream(turn)) as deltas:
             async for batch in deltas:
                 writer.write(batch)
+                if batch and self._checkpoint.first_at is None:
+                    self._checkpoint.first_at = time.time()
                 self._checkpoint.output_complete = writer.awaits_client
                 await flush()
         self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)

@@ -8,11 +8,14 @@ from antiphon.engine.prepare.plan import Plan
 from antiphon.protocol.item import Item
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
-from antiphon.store.base import ItemRow, ResponseRow, Store
+from antiphon.store.activity import ActivityRow
+from antiphon.store.items import ItemRow
+from antiphon.store.responses import ResponseRow
+from antiphon.store.store import Store
 
 
-async def save(store: Store, plan: Plan, response: Response) -> None:
-    """Keep the finished response of a plan; durable when this returns."""
+async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow) -> None:
+    """Keep the finished response of a plan, and its activity with it; durable when this returns."""
     request, context = plan.request, plan.context
     row = ResponseRow(
         id=response.id,
@@ -23,7 +26,7 @@ async def save(store: Store, plan: Plan, response: Response) -> None:
         previous_response_id=None if context.history_unsaved else request.previous_response_id,
         conversation_id=None if response.status == "failed" else request.conversation_id,
     )
-    await store.save_response(plan.project, row)
+    await store.responses.save(plan.project, row, ended)
 
 
 def accepted_row(plan: Plan, response: Response) -> ResponseRow:

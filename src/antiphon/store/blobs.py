@@ -1,8 +1,8 @@
 """Bytes on disk, each run of them under a name of ours.
 
-What has a name is whole: bytes arrive in a file of their own, which is made durable and then renamed. So
-whoever dies in the middle leaves at most a file that nobody knows, for `strangers` to find. Nothing here
-holds more than a megabyte at a time, but for `read`.
+What has a name is whole: bytes come into a file of their own, which is made durable and then renamed. So
+whoever dies in the middle leaves at most a file that no row knows, for `orphans` to find. Nothing here holds
+more than a megabyte at a time, but for `read`.
 """
 
 import asyncio
@@ -19,11 +19,12 @@ from msgspec import Struct
 
 _CHUNK = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z]+[-_][A-Za-z0-9]+").fullmatch
-_ARRIVING = "arriving"
+_INCOMING = "arriving"
+"""The folder's name on disk, which older versions gave it."""
 
 
 class Blob(Struct, frozen=True):
-    """What has arrived."""
+    """What has come in."""
 
     size: int
     sha256: bytes
@@ -37,13 +38,13 @@ class Blobs:
         self._folder = folder
 
     @asynccontextmanager
-    async def arriving(self, name: str) -> AsyncIterator["Arriving"]:
+    async def incoming(self, name: str) -> AsyncIterator["IncomingBlob"]:
         """Takes bytes in. Unless `keep` was called, nothing is left of them when the block is."""
-        arriving = Arriving(self._folder / _ARRIVING / name, self.path(name))
+        incoming = IncomingBlob(self._folder / _INCOMING / name, self.path(name))
         try:
-            yield arriving
+            yield incoming
         finally:
-            arriving.drop()
+            incoming.drop()
 
     def path(self, name: str) -> Path:
         """Where a blob lies, if it is there."""
@@ -55,8 +56,8 @@ class Blobs:
         """Raises FileNotFoundError."""
         return await asyncio.to_thread(self.path(name).read_bytes)
 
-    async def join(self, names: Sequence[str], into: "Arriving") -> None:
-        """Append blobs to one that arrives. Raises FileNotFoundError."""
+    async def join(self, names: Sequence[str], into: "IncomingBlob") -> None:
+        """Append blobs to one that comes in. Raises FileNotFoundError."""
         for name in names:
             await asyncio.to_thread(into.append_file, self.path(name))
 
@@ -64,9 +65,9 @@ class Blobs:
         """Blobs that are not there are gone already."""
         await asyncio.to_thread(self._remove, [self.path(name) for name in names])
 
-    async def strangers(self, age: float) -> Sequence[str]:
-        """The names of all blobs that have lain here for `age` seconds. What has not fully arrived in that
-        time, and is not arriving still, is removed."""
+    async def orphans(self, age: float) -> Sequence[str]:
+        """The names of all blobs that have lain here for `age` seconds: of those nobody knows, whoever sent
+        them is gone. What has not come in whole in that time, and is not coming still, is removed."""
         return await asyncio.to_thread(self._older, time.time() - age)
 
     def _remove(self, paths: Iterable[Path]) -> None:
@@ -75,11 +76,11 @@ class Blobs:
 
     def _older(self, moment: float) -> list[str]:
         old = [path for path in self._folder.glob("*/*") if _modified(path) < moment]
-        self._remove(path for path in old if path.parent.name == _ARRIVING)
-        return [path.name for path in old if path.parent.name != _ARRIVING and _NAME(path.name)]
+        self._remove(path for path in old if path.parent.name == _INCOMING)
+        return [path.name for path in old if path.parent.name != _INCOMING and _NAME(path.name)]
 
 
-class Arriving:
+class IncomingBlob:
     """A blob that is being written. Chunks are gathered, and written and hashed in a thread."""
 
     def __init__(self, temporary: Path, final: Path) -> None:

@@ -4,11 +4,14 @@ A file that has expired is not there any more for whoever asks; its row goes wit
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
-from antiphon.store.base import PageQuery
+from antiphon.store.database import Database
+from antiphon.store.errors import UnknownCursor
+from antiphon.store.paging import PageQuery
+from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
 
 
 class FileRow(Struct, frozen=True):
@@ -46,41 +49,189 @@ class PartRow(Struct, frozen=True):
     size: int
 
 
-class Files(Protocol):
+class Files:
     """Rows belong to a project. What is not there is None, or False."""
 
-    async def add(self, project: str, row: FileRow) -> None: ...
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def file(self, project: str, file_id: str) -> FileRow | None: ...
+    # ---- files ----
 
-    async def files(self, project: str, query: PageQuery, purpose: str | None = None) -> FilePage:
-        """By creation. Raises `errors.NotFound` (param "after") for an unknown `query.after`."""
-        ...
+    async def add(self, project: str, row: FileRow) -> None:
+        await self._database.write(add, project, row)
 
-    async def remove(self, project: str, file_id: str) -> bool: ...
+    async def get(self, project: str, file_id: str) -> FileRow | None:
+        return await self._database.read(load, project, file_id, self._database.clock())
 
-    async def add_upload(self, project: str, row: UploadRow) -> None: ...
+    async def page(self, project: str, query: PageQuery, purpose: str | None = None) -> FilePage:
+        """By creation. Raises UnknownCursor."""
+        now = self._database.clock()
+        return await self._database.read_long(list_files, project, query, purpose, now)
 
-    async def upload(self, project: str, upload_id: str) -> UploadRow | None: ...
+    async def delete(self, project: str, file_id: str) -> bool:
+        return await self._database.write(delete, project, file_id, self._database.clock())
+
+    # ---- uploads ----
+
+    async def add_upload(self, project: str, row: UploadRow) -> None:
+        await self._database.write(add_upload, project, row)
+
+    async def upload(self, project: str, upload_id: str) -> UploadRow | None:
+        return await self._database.read(load_upload, project, upload_id)
 
     async def add_part(self, project: str, upload_id: str, row: PartRow) -> bool:
         """False: no such upload is pending."""
-        ...
+        return await self._database.write(add_part, project, upload_id, row, self._database.clock())
 
-    async def parts(self, project: str, upload_id: str) -> Sequence[PartRow]: ...
+    async def parts(self, project: str, upload_id: str) -> Sequence[PartRow]:
+        return await self._database.read_long(list_parts, project, upload_id)
 
     async def complete(self, project: str, upload_id: str, row: FileRow) -> bool:
         """The upload is the file now, and its parts are gone. False: no such upload is pending."""
-        ...
+        return await self._database.write(complete, project, upload_id, row, self._database.clock())
 
     async def cancel(self, project: str, upload_id: str) -> bool:
         """The upload's parts are gone. False: no such upload is pending."""
-        ...
+        return await self._database.write(cancel, project, upload_id, self._database.clock())
+
+    # ---- what expires ----
 
     async def sweep(self) -> Sequence[str]:
         """Forget, in every project, what has expired. Returns the ids of files and parts that are gone."""
-        ...
+        return await self._database.write(sweep, self._database.clock())
 
     async def known(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are files' or parts', whosesoever."""
-        ...
+        return await self._database.read_long(known, list(ids))
+
+
+_FILE = "id, created_at, filename, purpose, size, sha256, expires_at"
+_UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_seconds, status"
+_PENDING = "project_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3"
+_AT_ONCE = 32
+"""Ids in one statement."""
+
+
+def add(project: str, row: FileRow) -> Steps[None]:
+    yield Insert(f"files (project_id, {_FILE})", ((project, *_values(row)),))
+
+
+def load(project: str, file_id: str, now: float) -> Steps[FileRow | None]:
+    sql = f"""
+        SELECT {_FILE} FROM files
+        WHERE project_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)"""
+    found = yield from one(Statement(sql, (project, file_id, now)))
+    return FileRow(*found) if found is not None else None
+
+
+def list_files(project: str, query: PageQuery, purpose: str | None, now: float) -> Steps[FilePage]:
+    wanted, values = "", [project, now, query.limit + 1]
+    if query.after is not None:
+        values.append((yield from _cursor(project, query.after)))
+        wanted += f" AND key {query.side} ${len(values)}"
+    if purpose is not None:
+        values.append(purpose)
+        wanted += f" AND purpose = ${len(values)}"
+    sql = f"""
+        SELECT {_FILE} FROM files
+        WHERE project_id = $1 AND (expires_at IS NULL OR expires_at > $2) {wanted}
+        ORDER BY key {query.order} LIMIT $3"""
+    rows = [FileRow(*row) for row in (yield Statement(sql, tuple(values)))]
+    return FilePage(rows[: query.limit], more=len(rows) > query.limit)
+
+
+def _cursor(project: str, file_id: str) -> Steps[int]:
+    sql = "SELECT key FROM files WHERE project_id = $1 AND id = $2"
+    found = yield from one(Statement(sql, (project, file_id)))
+    if found is None:
+        raise UnknownCursor("file", file_id)
+    return int(found[0])
+
+
+def delete(project: str, file_id: str, now: float) -> Steps[bool]:
+    sql = """
+        DELETE FROM files
+        WHERE project_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)
+        RETURNING 1"""
+    return (yield from changed(Statement(sql, (project, file_id, now))))
+
+
+# ---- uploads ----------------------------------------------------------------------------------------
+
+
+def add_upload(project: str, row: UploadRow) -> Steps[None]:
+    yield Insert(f"uploads (project_id, {_UPLOAD})", ((project, *_values(row)),))
+
+
+def load_upload(project: str, upload_id: str) -> Steps[UploadRow | None]:
+    sql = f"SELECT {_UPLOAD} FROM uploads WHERE project_id = $1 AND id = $2"
+    found = yield from one(Statement(sql, (project, upload_id)))
+    return UploadRow(*found) if found is not None else None
+
+
+def add_part(project: str, upload_id: str, row: PartRow, now: float) -> Steps[bool]:
+    sql = f"SELECT key FROM uploads WHERE {_PENDING}"
+    found = yield from one(Statement(sql, (project, upload_id, now)))
+    if found is None:
+        return False
+    into = "upload_parts (id, upload, created_at, size)"
+    yield Insert(into, ((row.id, found[0], row.created_at, row.size),))
+    return True
+
+
+def list_parts(project: str, upload_id: str) -> Steps[list[PartRow]]:
+    sql = """
+        SELECT p.id, p.created_at, p.size FROM upload_parts AS p JOIN uploads AS u ON u.key = p.upload
+        WHERE u.project_id = $1 AND u.id = $2"""
+    return [PartRow(*row) for row in (yield Statement(sql, (project, upload_id)))]
+
+
+def complete(project: str, upload_id: str, row: FileRow, now: float) -> Steps[bool]:
+    if not (yield from _close(project, upload_id, now, "completed")):
+        return False
+    yield from add(project, row)
+    return True
+
+
+def cancel(project: str, upload_id: str, now: float) -> Steps[bool]:
+    return (yield from _close(project, upload_id, now, "cancelled"))
+
+
+def _close(project: str, upload_id: str, now: float, status: str) -> Steps[bool]:
+    """A pending upload ends, and its parts with it."""
+    sql = f"UPDATE uploads SET status = $4 WHERE {_PENDING} RETURNING key"
+    found = yield from one(Statement(sql, (project, upload_id, now, status)))
+    if found is None:
+        return False
+    yield Statement("DELETE FROM upload_parts WHERE upload = $1", found)
+    return True
+
+
+# ---- what expires -----------------------------------------------------------------------------------
+
+
+def sweep(now: float) -> Steps[list[str]]:
+    gone = yield Statement(
+        """
+        DELETE FROM upload_parts WHERE upload IN (SELECT key FROM uploads WHERE expires_at <= $1)
+        RETURNING id""",
+        (now,),
+    )
+    yield Statement("DELETE FROM uploads WHERE expires_at <= $1", (now,))
+    files = yield Statement("DELETE FROM files WHERE expires_at <= $1 RETURNING id", (now,))
+    return [name for (name,) in (*gone, *files)]
+
+
+def known(ids: Sequence[str]) -> Steps[set[str]]:
+    found: set[str] = set()
+    for first in range(0, len(ids), _AT_ONCE):
+        some = ids[first : first + _AT_ONCE]
+        named = placeholders(1, len(some))
+        for table in ("files", "upload_parts"):
+            rows = yield Statement(f"SELECT id FROM {table} WHERE id IN ({named})", tuple(some))
+            found.update(name for (name,) in rows)
+    return found
+
+
+def _values(row: FileRow | UploadRow) -> Row:
+    return tuple(getattr(row, name) for name in row.__struct_fields__)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from antiphon.store.base import Store
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.store import Store
 
 _SQLITE = "sqlite:///"
 
@@ -21,4 +21,4 @@ async def open_store(url: str) -> Store:
         raise UnknownStore(f"'{url}' is not the URL of a store. Use sqlite:///path/to/file.")
     if path == ":memory:":
         raise UnknownStore("A store in memory is not supported. Use sqlite:///path/to/file.")
-    return await SqliteStore.open(Path(path))
+    return await open_sqlite(Path(path))

@@ -12,16 +12,18 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from msgspec import Struct
 
-from antiphon.store.base import Store
+from antiphon.store.store import Store
 
 log = structlog.get_logger()
 
 HOUR, DAY = 3600.0, 86400.0
+FAILED_DAYS = 30.0
+"""How long a job that was given up can be looked at."""
 PAUSE_SECONDS = 0.05
 """How long others have the store between two batches."""
 
 
-class Rule(Struct, frozen=True):
+class RetentionRule(Struct, frozen=True):
     """How long one kind of thing is kept."""
 
     what: str
@@ -34,15 +36,21 @@ class Rule(Struct, frozen=True):
     batch: int = 50
 
 
-def rules(store: Store, responses_days: float, events_hours: float, deliveries_days: float) -> list[Rule]:
+def retention_rules(
+    store: Store, responses_days: float, events_hours: float, deliveries_days: float, activity_days: float
+) -> list[RetentionRule]:
     """What is kept for so long. Conversations, files and prompts are kept until they are deleted, or as
     long as they say themselves."""
     return [
-        Rule("responses", responses_days * DAY, store.expire_responses),
+        RetentionRule("responses", responses_days * DAY, store.responses.expire),
         # They have no age of their own: that of their conversation's end counts.
-        Rule("items of deleted conversations", responses_days * DAY, store.expire_left_items, batch=5),
-        Rule("logs of background responses", events_hours * HOUR, store.runs.expire),
-        Rule("webhook deliveries", deliveries_days * DAY, store.webhooks.expire, batch=500),
+        RetentionRule(
+            "items of deleted conversations", responses_days * DAY, store.conversations.expire_items, batch=5
+        ),
+        RetentionRule("logs of background responses", events_hours * HOUR, store.runs.expire),
+        RetentionRule("webhook deliveries", deliveries_days * DAY, store.webhooks.expire, batch=500),
+        RetentionRule("activity", activity_days * DAY, store.activity.expire, batch=500),
+        RetentionRule("jobs that failed", FAILED_DAYS * DAY, store.work.expire, batch=500),
     ]
 
 
@@ -51,7 +59,7 @@ class Retention:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[RetentionRule],
         clock: Callable[[], float] = time.time,
         pause: float = PAUSE_SECONDS,
     ) -> None:
@@ -67,7 +75,7 @@ class Retention:
             if gone:
                 log.info("swept", what=rule.what, gone=gone)
 
-    async def _apply(self, rule: Rule, before: float) -> int:
+    async def _apply(self, rule: RetentionRule, before: float) -> int:
         gone = last = await rule.expire(before, rule.batch)
         while last == rule.batch:
             await asyncio.sleep(self._pause)

@@ -1,27 +1,29 @@
-"""Background runs, as they are kept: a queue, who carries each run, and the log of what was told.
+"""Background runs, as they are kept: a queue, and who carries each run. `run_log` is what each run said.
 
 A run is accepted together with its response, which is stored as it stands: queued, with its input and no
-output. From then on it is never lost. A server process *claims* a run for a lease, which it renews as long
-as it lives, and writes down the log before anybody reads it. When the lease ends without a renewal, the
-next claim takes the run over. A claim is a token: whoever lost it can write nothing more, so that a log
-has one writer at any time. The end of a run is one transaction: the last events and the finished response.
+output. From then on it is never lost. A server process *claims* a run for a lease, which it renews as long as
+it lives, and writes down the log before anybody reads it. When the lease ends without a renewal, the next
+claim takes the run over, and the one who had it can write nothing more.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 from msgspec import Struct
 
-from antiphon.store.base import ItemRow, ResponseRow
-from antiphon.store.webhooks import Delivery
+from antiphon.store import responses, run_log, threads
+from antiphon.store.database import Database
+from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.responses import ResponseRow
+from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd
+from antiphon.store.statements import Insert, Statement, Steps, changed, one, placeholders
+from antiphon.store.threads import Segment
 
+Place: TypeAlias = tuple[str, str]
+"""A response: the project and the id."""
 
-class LostRun(Exception):
-    """The run is somebody else's now, or deleted."""
-
-
-class QueueFull(Exception):
-    """As many runs wait as may."""
+_AT_ONCE = 32
+"""Ids in one statement."""
 
 
 class AcceptedRun(Struct, frozen=True):
@@ -36,26 +38,6 @@ class AcceptedRun(Struct, frozen=True):
     """Whether its log may be read by clients, and is kept after its end."""
 
 
-class Claim(Struct, frozen=True):
-    """A run that is ours to carry."""
-
-    key: int
-    project: str
-    id: str
-    owner: str
-    conversation_id: str | None
-    streamed: bool
-    cancelled: bool
-    request: bytes
-    progress: bytes | None
-    claims: int
-    """How often it was claimed, this time included."""
-    started_at: float
-    """When it was claimed first: seconds since the epoch."""
-    next: int
-    """The sequence number that comes next in its log."""
-
-
 class Context(Struct, frozen=True):
     """What a run's model reads: JSON of items."""
 
@@ -63,97 +45,184 @@ class Context(Struct, frozen=True):
     input: Sequence[bytes]
 
 
-class Record(Struct, frozen=True):
-    """More of a run's log. `first` is the sequence number of the first event."""
-
-    first: int
-    events: Sequence[bytes]
-    progress: bytes
-    response: bytes | None = None
-    """The response without output, when it changed."""
-
-
-class RunEnd(Struct, frozen=True):
-    """How a run ended: the finished response, with what is told last."""
-
-    record: Record
-    response: bytes
-    """Without output."""
-    output: Sequence[ItemRow]
-    speaks: bool = True
-    """Whether its items go to its conversation."""
-    deliveries: Sequence[Delivery] = ()
-    """Who is to be told of it."""
-
-
-class LogStretch(Struct, frozen=True):
-    """Events of a log, and whether it has ended (there may be more to read even so)."""
-
-    events: Sequence[bytes]
-    ended: bool
-
-
-class Runs(Protocol):
+class Runs:
     """The background runs of an installation. What is not there is None."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def accept(
         self, project: str, run: AcceptedRun, queue: int, owner: str | None = None, lease: float = 0
     ) -> Claim | None:
         """Keep a run; durable when this returns. With an `owner`, and if nothing else waits, it is claimed
         at once. Raises QueueFull when `queue` runs wait already."""
-        ...
+        now = self._database.clock()
+        return await self._database.write(accept, project, run, queue, owner, now, lease)
 
-    async def claim(self, owner: str, lease: float, only: tuple[str, str] | None = None) -> Claim | None:
-        """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one (project and id).
-        `owner` names this process. It may be given what it carries already, when it renewed too late."""
-        ...
+    async def claim(self, owner: str, lease: float, only: Place | None = None) -> Claim | None:
+        """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
+        this process. It may be given what it carries already, when it renewed too late."""
+        now = self._database.clock()
+        if only is None and not await self._database.read(waits, now):
+            return None  # to look costs little, to write does not
+        return await self._database.write(claim, owner, now, lease, only)
 
     async def renew(self, owner: str, lease: float, ids: Sequence[str]) -> None:
         """Hold on to what the owner carries, by the ids of the responses."""
-        ...
+        await self._database.write(renew, owner, self._database.clock() + lease, ids)
 
     async def release(self, owner: str) -> None:
         """Let go of all that the owner carries: others may claim it at once."""
-        ...
+        await self._database.write(release, owner)
 
-    async def held(self, owner: str) -> Mapping[str, bool]:
+    async def owned(self, owner: str) -> Mapping[str, bool]:
         """The ids of the responses whose runs the owner carries, and whether each is to be cancelled."""
-        ...
+        return await self._database.read(owned, owner)
 
     async def context(self, claim: Claim) -> Context:
-        """Raises LostRun."""
-        ...
+        """What the run's model reads. Raises LostRun when the response was deleted."""
+        return await self._database.read_long(context, claim)
 
     async def log(self, claim: Claim) -> Sequence[bytes]:
         """All events so far. Raises LostRun."""
-        ...
+        return await self._database.read_long(run_log.whole, claim)
 
     async def record(self, claim: Claim, record: Record) -> None:
-        """Append to the log; durable when this returns. Raises LostRun."""
-        ...
+        """Append to the log; durable when this returns. Whoever does not know whether a record was written
+        may record it again, alone or with what came since: each number of the log is written once.
+
+        Raises LostRun when the run is somebody else's, or when the log has other events at these numbers.
+        """
+        await self._database.write(run_log.record, claim, record)
+        self._database.notices.report(claim.id)
 
     async def finish(self, claim: Claim, end: RunEnd) -> None:
-        """End the run. Raises LostRun."""
-        ...
+        """End the run. Raises LostRun, also when it has ended already."""
+        await self._database.write(run_log.finish, claim, end, self._database.clock())
+        self._database.notices.report(claim.id)
 
     async def cancel(self, project: str, response_id: str) -> bool:
         """Ask whoever carries the run to cancel it. False: there is no such run, or it has ended."""
-        ...
+        return await self._database.write(cancel, project, response_id)
 
     async def running(self, project: str, response_id: str) -> bool:
         """Whether the response has a run that has not ended."""
-        ...
+        return await self._database.read(running, project, response_id)
 
-    async def stretch(self, project: str, response_id: str, after: int) -> LogStretch | None:
+    async def events_after(self, project: str, response_id: str, after: int) -> LoggedEvents | None:
         """Events behind the number `after` (-1: from the first), some at a time. None: there is no log that
         clients may read."""
-        ...
+        return await self._database.read(run_log.events_after, project, response_id, after)
+
+    async def wait_for_events(self, response_id: str) -> None:
+        """Returns when there may be more of a run's log, or after a moment: look again in either case. All
+        who wait in this process are woken by what is written in it."""
+        await self._database.notices.wait(response_id)
 
     async def expire(self, before: float, limit: int) -> int:
-        """Delete the logs of runs that ended before, the oldest first and at most so many; gives how many
-        went."""
-        ...
+        """Delete the logs of runs that ended before (seconds since the epoch), the oldest first and at most
+        `limit`; gives how many went."""
+        return await self._database.write(expire, before, limit)
 
-    async def news(self, response_id: str) -> None:
-        """Returns when there may be more of a run's log, or after a moment."""
-        ...
+
+# ---- the queue --------------------------------------------------------------------------------------
+
+_RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next)"
+_FREE = "status <> 'ended' AND leased_until < $1"
+_WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
+
+
+def accept(
+    project: str, run: AcceptedRun, queue: int, owner: str | None, now: float, lease: float
+) -> Steps[Claim | None]:
+    ((waiting,),) = yield Statement(_WAITING)
+    if waiting >= queue:
+        raise QueueFull
+    row = run.response
+    yield from responses.save_apart(project, row)
+    values = (
+        project,
+        row.id,
+        row.created_at,
+        row.previous_response_id,
+        row.conversation_id,
+        int(run.streamed),
+        run.request,
+        len(run.events),
+    )
+    ((key,),) = yield Insert(_RUN, (values,), key="key")
+    yield from run_log.append(key, 0, run.events)
+    if owner is None or waiting:
+        return None
+    return (yield from claim(owner, now, lease, (project, row.id)))
+
+
+def waits(now: float) -> Steps[bool]:
+    return bool((yield Statement(f"SELECT 1 FROM runs WHERE {_FREE} LIMIT 1", (now,))))
+
+
+def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Claim | None]:
+    wanted = "AND project_id = $4 AND id = $5" if only else ""
+    sql = f"""
+        UPDATE runs
+        SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
+            started_at = coalesce(started_at, $1)
+        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1)
+        RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
+            claims, started_at, next"""
+    found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
+    if found is None:
+        return None
+    key, project, response_id, owner, conversation, streamed, cancelled, *rest = found
+    return Claim(key, project, response_id, owner, conversation, bool(streamed), bool(cancelled), *rest)
+
+
+def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
+    for first in range(0, len(ids), _AT_ONCE):
+        some = ids[first : first + _AT_ONCE]
+        named = placeholders(3, len(some))
+        sql = f"UPDATE runs SET leased_until = $1 WHERE owner = $2 AND id IN ({named})"
+        yield Statement(sql, (until, owner, *some))
+
+
+def release(owner: str) -> Steps[None]:
+    yield Statement("UPDATE runs SET leased_until = 0 WHERE owner = $1", (owner,))
+
+
+def release_all() -> Steps[None]:
+    """Nobody carries anything: for a process that knows that it is the only one."""
+    yield Statement("UPDATE runs SET leased_until = 0, owner = NULL WHERE owner IS NOT NULL")
+
+
+def owned(owner: str) -> Steps[dict[str, bool]]:
+    rows = yield Statement("SELECT id, cancelled FROM runs WHERE owner = $1", (owner,))
+    return {response_id: bool(cancelled) for response_id, cancelled in rows}
+
+
+def context(claim: Claim) -> Steps[Context]:
+    found = yield from responses.extent(claim.project, claim.id)
+    if found is None:
+        raise LostRun
+    thread, start, middle = found
+    history = yield from threads.history((yield from threads.path(Segment(thread, start))))
+    return Context(history, (yield from threads.between(thread, start, middle)))
+
+
+def cancel(project: str, response_id: str) -> Steps[bool]:
+    sql = """
+        UPDATE runs SET cancelled = 1 WHERE project_id = $1 AND id = $2 AND status <> 'ended'
+        RETURNING 1"""
+    return (yield from changed(Statement(sql, (project, response_id))))
+
+
+def running(project: str, response_id: str) -> Steps[bool]:
+    sql = "SELECT 1 FROM runs WHERE project_id = $1 AND id = $2 AND status <> 'ended'"
+    return bool((yield Statement(sql, (project, response_id))))
+
+
+def expire(before: float, limit: int) -> Steps[int]:
+    sql = """
+        DELETE FROM runs WHERE key IN (
+            SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
+        RETURNING key"""
+    return len((yield Statement(sql, (before, limit))))

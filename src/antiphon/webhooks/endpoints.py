@@ -1,4 +1,4 @@
-"""Who is told what: the endpoints, and an event as deliveries to those that want it."""
+"""Who is sent what: the endpoints, and an event as deliveries to those that want it."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from antiphon.protocol.ids import new_delivery_id, new_event_id
 from antiphon.store.webhooks import Delivery
 
 EVENTS: Final = ("response.completed", "response.failed", "response.cancelled", "response.incomplete")
-"""What can be told: how a background response ended."""
+"""What is sent: how a background response ended."""
 
 _SECRET_PREFIX: Final = "whsec_"
 _KEY_BYTES: Final = range(24, 65)
@@ -20,7 +20,7 @@ _KEY_BYTES: Final = range(24, 65)
 
 
 class BadSecret(ValueError):
-    """It is not a secret of the Standard Webhooks scheme; the message says why, without telling it."""
+    """It is not a secret of the Standard Webhooks scheme; the message says why, and does not hold it."""
 
 
 @dataclass(frozen=True)

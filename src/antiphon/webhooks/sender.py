@@ -1,6 +1,6 @@
 """Sends what is due, until it is delivered or given up.
 
-Each endpoint has a courier of its own, so that one that does not answer keeps nobody else waiting. A courier
+Each endpoint has a sender of its own, so that one that does not answer keeps nobody else waiting. A sender
 sleeps until its next delivery is due, but never long: other processes may have written something. What was
 under way when a process died is due again when its lease ends; so an event may come twice, never not at all.
 """
@@ -54,7 +54,7 @@ class Webhooks:
     ) -> None:
         """`delays`: seconds after each failed attempt; `seconds`: how long an endpoint may take."""
         self._endpoints = endpoints
-        self._couriers = [_Courier(each, deliveries, clock, delays, seconds) for each in endpoints]
+        self._senders = [_Sender(each, deliveries, clock, delays, seconds) for each in endpoints]
 
     def deliveries_for(self, project: str, response_id: str, status: str, now: float) -> list[Delivery]:
         """What is to be kept when a background response ends, in the transaction that writes its end.
@@ -63,24 +63,24 @@ class Webhooks:
 
     def wake(self) -> None:
         """Have a look at once: something was written here. To be called in the event loop."""
-        for courier in self._couriers:
-            courier.wake()
+        for sender in self._senders:
+            sender.wake()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sends while the block runs. At its end, what is under way may finish."""
-        if not self._couriers:
+        if not self._senders:
             yield
             return
         async with _session() as session:
-            for courier in self._couriers:
-                courier.start()
-            tasks = [asyncio.create_task(courier.run(session)) for courier in self._couriers]
+            for sender in self._senders:
+                sender.start()
+            tasks = [asyncio.create_task(sender.run(session)) for sender in self._senders]
             try:
                 yield
             finally:
-                for courier in self._couriers:
-                    courier.stop()
+                for sender in self._senders:
+                    sender.stop()
                 await _finish(tasks)
 
 
@@ -102,8 +102,8 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-class _Courier:
-    """Brings one endpoint its deliveries."""
+class _Sender:
+    """Sends one endpoint its deliveries."""
 
     def __init__(
         self,
@@ -133,14 +133,14 @@ class _Courier:
         self.wake()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
-        """Until it is told to stop; then what is under way is finished."""
+        """Until `stop`; then what is under way is finished."""
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
                 self._woken.clear()
                 try:
                     for taken in await self._take():
                         self._under_way += 1
-                        group.create_task(self._bring(session, taken))
+                        group.create_task(self._deliver(session, taken))
                     pause = await self._pause()
                 except Exception:  # the top of a task: the store may be well again next time
                     log.exception("webhooks could not be read", endpoint=self._endpoint.name)
@@ -164,10 +164,10 @@ class _Courier:
         due = await self._deliveries.due(self._endpoint.name)
         return POLL_SECONDS if due is None else min(max(due - self._clock(), 0.0), POLL_SECONDS)
 
-    async def _bring(self, session: aiohttp.ClientSession, taken: Taken) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, taken: Taken) -> None:
         try:
             outcome = await self._attempt(session, taken)
-            self._tell(taken, outcome)
+            self._report(taken, outcome)
             await self._deliveries.settle(taken, outcome)
         except Exception:  # the top of a task: the delivery is due again when its lease ends
             log.exception("webhook could not be settled", delivery=taken.delivery.id)
@@ -188,7 +188,7 @@ class _Courier:
                 return self._judged(taken, answer)
         except TimeoutError:
             return self._failed(taken, f"It did not answer within {self._seconds:g} seconds.")
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever the client raises for a URL: it was not sent)
             return self._failed(taken, _in_words(error))
 
     def _judged(self, taken: Taken, answer: aiohttp.ClientResponse) -> Outcome:
@@ -209,8 +209,8 @@ class _Courier:
             return Outcome("failed", now, http_status, error)
         return Outcome("pending", again, http_status, error)
 
-    def _tell(self, taken: Taken, outcome: Outcome) -> None:
-        told = log.bind(
+    def _report(self, taken: Taken, outcome: Outcome) -> None:
+        bound = log.bind(
             delivery=taken.delivery.id,
             endpoint=self._endpoint.name,
             type=taken.delivery.type,
@@ -218,11 +218,11 @@ class _Courier:
             attempt=taken.attempt,
         )
         if outcome.status == "delivered":
-            told.info("webhook delivered")
+            bound.info("webhook delivered")
         elif outcome.status == "failed":
-            told.error("webhook given up", error=outcome.error)
+            bound.error("webhook given up", error=outcome.error)
         else:
-            told.warning("webhook failed", error=outcome.error, again_in=round(outcome.at - self._clock()))
+            bound.warning("webhook failed", error=outcome.error, again_in=round(outcome.at - self._clock()))
 
 
 def _in_words(error: Exception) -> str:
@@ -235,4 +235,8 @@ def _in_words(error: Exception) -> str:
         number = error.os_error.errno
         reason = os.strerror(number).lower() if number else "no reason given"
         return f"It could not be connected to: {reason}."
-    return f"The connection broke: {type(error).__name__}."
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+        return "Its URL cannot be used: there is no such host or port."
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return f"The connection broke: {type(error).__name__}."
+    return f"It could not be sent: {type(error).__name__}."

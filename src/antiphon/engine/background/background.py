@@ -22,7 +22,9 @@ from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
-from antiphon.store.runs import AcceptedRun, Claim, QueueFull
+from antiphon.store.errors import QueueFull
+from antiphon.store.run_log import Claim
+from antiphon.store.runs import AcceptedRun
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.webhooks.sender import Webhooks
@@ -111,7 +113,7 @@ class Background:
                 claim = await self._queue.claim_run(project, response_id, LEASE)
                 if claim is not None:
                     self._pool.take(self._worker(claim))
-            await self._runs.news(response_id)
+            await self._runs.wait_for_events(response_id)
 
     def _worker(self, claim: Claim) -> RunWorker:
         return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds, self._ended)

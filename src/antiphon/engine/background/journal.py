@@ -17,7 +17,10 @@ from antiphon.protocol import events
 from antiphon.protocol.events import Event
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
-from antiphon.store.runs import Claim, LostRun, Record, RunEnd, Runs
+from antiphon.store.activity import ActivityRow
+from antiphon.store.errors import LostRun
+from antiphon.store.run_log import Claim, Record, RunEnd
+from antiphon.store.runs import Runs
 from antiphon.store.webhooks import Delivery
 from antiphon.stream.kinds import EFFECTS, kind_of
 
@@ -32,6 +35,7 @@ PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 _SHOWN = (events.InProgress, events.ItemDone)
 """What is written down soon even if nobody reads the log."""
+_KEPT = "events could not be written; they are kept"
 
 
 class Journal:
@@ -71,14 +75,18 @@ class Journal:
             raise LostRun
 
     async def finish(
-        self, response: Response, emitted: Sequence[Event], deliveries: Sequence[Delivery]
+        self,
+        response: Response,
+        emitted: Sequence[Event],
+        deliveries: Sequence[Delivery],
+        activity: ActivityRow | None = None,
     ) -> None:
-        """Take the last events, the response that they end, and the webhooks that it has sent. Raises
-        LostRun."""
+        """Take the last events, the response that they end, the webhooks that it has sent, and what became of
+        it. Raises LostRun."""
         self._pending += map(encode, emitted)
         self._forget_later()
         async with self._writing:
-            await self._tried(lambda: self._end(response, deliveries))
+            await self._tried(lambda: self._end(response, deliveries, activity))
 
     def stop(self) -> None:
         """Try no more what fails: the run is to be left as it is."""
@@ -118,8 +126,9 @@ class Journal:
                 return await write()
             except LostRun:
                 raise
-            except Exception:
-                log.exception("events could not be written; they are kept", response_id=self._claim.id)
+            except Exception as error:
+                about = error if pause == PAUSE else None
+                log.error(_KEPT, response_id=self._claim.id, error=str(error), exc_info=about)
             if self._stopped.is_set():
                 break
             with suppress(TimeoutError):
@@ -135,13 +144,16 @@ class Journal:
         if self._response is record.response:
             self._response = None
 
-    async def _end(self, response: Response, deliveries: Sequence[Delivery]) -> None:
+    async def _end(
+        self, response: Response, deliveries: Sequence[Delivery], activity: ActivityRow | None
+    ) -> None:
         end = RunEnd(
             record=self._next_record(b""),
             response=without_output(response),
             output=rows(response.output),
             speaks=response.status not in ("failed", "cancelled"),
             deliveries=deliveries,
+            activity=activity,
         )
         await self._runs.finish(self._claim, end)
 

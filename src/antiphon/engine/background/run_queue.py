@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from antiphon.store.runs import Claim, Runs
+from antiphon.store.run_log import Claim
+from antiphon.store.runs import Runs
 
 
 class RunQueue:
@@ -23,7 +24,7 @@ class RunQueue:
         await self._runs.renew(self.owner, lease, names)
 
     async def owned(self) -> Mapping[str, bool]:
-        return await self._runs.held(self.owner)
+        return await self._runs.owned(self.owner)
 
     async def release(self) -> None:
         await self._runs.release(self.owner)

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from antiphon.engine.activity import Origin, activity_of
 from antiphon.engine.background.journal import Journal
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.engine import Engine
@@ -19,7 +20,9 @@ from antiphon.engine.run import failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
-from antiphon.store.runs import Claim, LostRun
+from antiphon.store.activity import ActivityRow
+from antiphon.store.errors import LostRun
+from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
 from antiphon.stream.resume import resume
@@ -112,7 +115,7 @@ class RunWorker:
 
     async def _unreadable(self) -> EventLog:
         """A log that can only be ended."""
-        found = await self._engine.store.response(self._claim.project, self._claim.id)
+        found = await self._engine.store.responses.get(self._claim.project, self._claim.id)
         if found is None:
             raise LostRun
         self._broken = True
@@ -147,8 +150,8 @@ class RunWorker:
             raise _BROKEN
         if self._claim.claims > CLAIMS:
             raise _INTERRUPTED
-        plan = self._plan or await self._planned(events.machine.snapshot())
-        run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
+        self._plan = self._plan or await self._planned(events.machine.snapshot())
+        run = self._engine.continued(self._plan, events, self._checkpoint, partial(self._finish, events))
         await run.execute(self._journal.write)
 
     async def _planned(self, response: Response) -> Plan:
@@ -175,8 +178,13 @@ class RunWorker:
         deliveries = self._webhooks.deliveries_for(
             self._claim.project, response.id, response.status, time.time()
         )
-        await self._journal.finish(response, events.drain(), deliveries)
+        await self._journal.finish(response, events.drain(), deliveries, self._activity(response))
         self._webhooks.wake()
+
+    def _activity(self, response: Response) -> ActivityRow:
+        backend = self._plan.caller.backend_name if self._plan is not None else None
+        origin = Origin(self._claim.project, response.created_at, backend)
+        return activity_of(origin, response, self._checkpoint.first_at)
 
     async def _hand_over(self, events: EventLog) -> None:
         """What was emitted is kept for who goes on."""

@@ -23,6 +23,8 @@ class ModelCaller:
         """`response` as it opens; its context's first `pinned` messages are its instructions. `end`: until
         when answers are waited for, in the loop's time."""
         backend, can = route.backend, route.capabilities
+        self.backend_name = route.name
+        """Under which the backend is configured."""
         self._backend = backend
         self._truncation = Truncation(
             StructuredOutput(backend.stream, can).stream,

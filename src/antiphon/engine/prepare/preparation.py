@@ -30,8 +30,8 @@ from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, opening
-from antiphon.store.base import Store
 from antiphon.store.runs import Context as Stored
+from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
 from antiphon.tools.registry import REGISTRY
 from antiphon.tools.toolbox import Toolbox

@@ -11,8 +11,8 @@ from antiphon.protocol.errors import NotFound
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.prompt import Template
 from antiphon.protocol.request import CreateResponse
-from antiphon.store.base import Store
 from antiphon.store.prompts import PromptRow
+from antiphon.store.store import Store
 
 _NO_VERSION = 0
 """Versions are counted from 1."""

@@ -21,7 +21,7 @@ from antiphon.protocol.items import (
 )
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.store.base import Store
+from antiphon.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ async def _conversation(store: Store, project: str, request: CreateResponse) -> 
     """The items of the request's conversation; nothing without one."""
     if request.conversation_id is None:
         return ()
-    rows = await store.conversation_history(project, request.conversation_id)
+    rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
     return [decode_stored(row) for row in rows]
@@ -116,7 +116,7 @@ async def _previous(store: Store, project: str, request: CreateResponse) -> Sequ
     if request.previous_response_id is None:
         return ()
     previous = request.previous_response_id
-    rows = await store.history(project, previous)
+    rows = await store.responses.history(project, previous)
     if rows is None:
         missing = "is not finished yet" if await store.runs.running(project, previous) else "not found"
         raise InvalidRequest(
@@ -131,7 +131,7 @@ async def _resolved(store: Store, project: str, item: InputItem, new_id: NewId) 
     """An input item as it is kept; a reference becomes the item that it stands for."""
     if not isinstance(item, ItemReference):
         return cast(Item, item).stored(new_id)
-    row = await store.item(project, item.id)
+    row = await store.items.get(project, item.id)
     if row is None:
         raise NotFound(
             f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false."

@@ -1,5 +1,4 @@
--- Threads of positions, and what hangs on them. src/antiphon/store/base.py tells the idea,
--- src/antiphon/store/sqlite_threads.py the rules.
+-- Threads of positions, and what hangs on them: src/antiphon/store/threads.py has the idea and the rules.
 
 CREATE TABLE items (
     key        INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Files, and uploads that become files. src/antiphon/store/files.py tells what they are; the bytes lie
+-- Files, and uploads that become files. src/antiphon/store/files.py says what they are; the bytes lie
 -- beside the database, each under the id of its file or part.
 
 CREATE TABLE files (

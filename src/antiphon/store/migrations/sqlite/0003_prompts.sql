@@ -1,4 +1,4 @@
--- Prompt templates. src/antiphon/store/prompts.py tells what they are.
+-- Prompt templates. src/antiphon/store/prompts.py says what they are.
 
 CREATE TABLE prompts (
     key             INTEGER PRIMARY KEY,  -- the order of creation

@@ -1,4 +1,4 @@
--- Background runs and their logs. src/antiphon/store/runs.py tells what they are.
+-- Background runs and their logs. src/antiphon/store/runs.py says what they are.
 
 CREATE TABLE runs (
     key             INTEGER PRIMARY KEY,  -- the order of the queue

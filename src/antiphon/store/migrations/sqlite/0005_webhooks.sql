@@ -1,5 +1,5 @@
 -- Deliveries of webhooks, and what the sweeping of old rows goes by. src/antiphon/store/webhooks.py and
--- src/antiphon/store/retention.py tell what they are.
+-- src/antiphon/store/retention.py say what they are.
 
 CREATE TABLE webhook_deliveries (
     key         INTEGER PRIMARY KEY,  -- the order of creation

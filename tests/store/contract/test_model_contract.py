@@ -1,13 +1,13 @@
-"""The embedded store against a model that copies whole histories.
+"""The store against a model that copies whole histories.
 
 The model knows nothing of threads and positions. A response has a list of what was before it, and lists
 of its own; an entry of a list is an object, shared by all lists that it was copied to, so that hiding
-it hides it in all. What must be on the disk is what some list still shows, and nothing else.
+it hides it in all. What must be kept is what some list still shows, and nothing else.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -15,10 +15,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.store.contract.homes import HOMES
 
-from antiphon.protocol import errors
-from antiphon.store.base import ConversationRow, ItemRow, Order, Page, PageQuery, ResponseRow
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.conversations import ConversationRow
+from antiphon.store.errors import DuplicateItem
+from antiphon.store.items import ItemRow, Page
+from antiphon.store.paging import Order, PageQuery
+from antiphon.store.responses import ResponseRow
+from antiphon.store.statements import Rows, Statement, Steps
+from antiphon.store.store import Store
 
 
 @dataclass(eq=False)
@@ -126,11 +131,14 @@ def jsons(entries: Sequence[Entry]) -> list[bytes]:
     return [entry.row.json for entry in entries]
 
 
-class Pair:
-    """A project of the store and its model, which are told the same."""
+Listing = Callable[[str, str, PageQuery], Awaitable[Page | None]]
 
-    def __init__(self, store: SqliteStore, disk: sqlite3.Connection, project: str) -> None:
-        self.store, self.disk, self.project = store, disk, project
+
+class Pair:
+    """A project of the store and its model, which are asked for the same."""
+
+    def __init__(self, store: Store, project: str) -> None:
+        self.store, self.project = store, project
         self.model = Model()
         self.made = {"resp": 0, "conv": 0, "msg": 0}
 
@@ -157,39 +165,39 @@ class Pair:
             previous_response_id=name if kind == "resp" else None,
             conversation_id=name if kind == "conv" else None,
         )
-        await self.store.save_response(self.project, row)
+        await self.store.responses.save(self.project, row)
         self.model.save(row)
 
     async def create(self, choices: Any) -> None:
         name = self.name("conv", None)
         rows = list({row.id: row for row in self.items(choices)}.values())
-        await self.store.create_conversation(self.project, ConversationRow(name, 1, b"{}"), rows)
+        await self.store.conversations.create(self.project, ConversationRow(name, 1, b"{}"), rows)
         self.model.conversations[name] = [Entry(row) for row in rows]
 
     async def add(self, conversation: int, choices: Any) -> None:
         name, rows = self.name("conv", conversation), self.items(choices)
         expected = self.model.add(name, rows)
         if expected == "refused":
-            with pytest.raises(errors.InvalidRequest):
-                await self.store.add_items(self.project, name, rows)
+            with pytest.raises(DuplicateItem):
+                await self.store.conversations.add_items(self.project, name, rows)
         else:
-            assert await self.store.add_items(self.project, name, rows) == expected
+            assert await self.store.conversations.add_items(self.project, name, rows) == expected
 
     async def remove(self, conversation: int, item: int) -> None:
         name = self.name("conv", conversation)
         in_it = ids(self.model.conversations.get(name, [])) or ["none"]
         item_id = in_it[item % len(in_it)]
         expected = self.model.remove(name, item_id)
-        assert await self.store.delete_conversation_item(self.project, name, item_id) == expected
+        assert await self.store.conversations.delete_item(self.project, name, item_id) == expected
 
     async def delete_response(self, response: int) -> None:
         name = self.name("resp", response)
-        assert await self.store.delete_response(self.project, name) == self.model.delete_response(name)
+        assert await self.store.responses.delete(self.project, name) == self.model.delete_response(name)
 
     async def delete_conversation(self, conversation: int) -> None:
         name = self.name("conv", conversation)
         expected = self.model.delete_conversation(name)
-        assert await self.store.delete_conversation(self.project, name) == expected
+        assert await self.store.conversations.delete(self.project, name) == expected
 
     async def delete_everything(self) -> None:
         for n in range(self.made["conv"]):
@@ -204,12 +212,12 @@ class Pair:
             await self.compare_response(f"resp_{n + 1}")
         for n in range(self.made["conv"]):
             await self.compare_conversation(f"conv_{n + 1}")
-        await self.compare_disk()
+        await self.compare_rows()
 
     async def compare_response(self, name: str) -> None:
         response = self.model.responses.get(name)
-        stored = await self.store.response(self.project, name)
-        history = await self.store.history(self.project, name)
+        stored = await self.store.responses.get(self.project, name)
+        history = await self.store.responses.history(self.project, name)
         if response is None:
             assert (stored, history) == (None, None)
             return
@@ -218,23 +226,27 @@ class Pair:
         assert history == jsons(seen(response.before + response.own))
         expected = rows(seen(response.before) + response.input)
         for order in ("asc", "desc"):
-            assert await self.listed("input_items", name, order, expected) == in_order(expected, order)
+            assert await self.listed(self.store.responses.input_items, name, order, expected) == in_order(
+                expected, order
+            )
 
     async def compare_conversation(self, name: str) -> None:
         conversation = self.model.conversations.get(name)
-        history = await self.store.conversation_history(self.project, name)
+        history = await self.store.conversations.history(self.project, name)
         if conversation is None:
             assert history is None
             return
         expected = rows(seen(conversation))
         assert history == [row.json for row in expected]
         for order in ("asc", "desc"):
-            found = await self.listed("conversation_items", name, order, expected)
+            found = await self.listed(self.store.conversations.items, name, order, expected)
             assert found == in_order(expected, order)
         for row in expected:
-            assert await self.store.conversation_item(self.project, name, row.id) == row.json
+            assert await self.store.conversations.item(self.project, name, row.id) == row.json
 
-    async def listed(self, method: str, name: str, order: Order, expected: list[ItemRow]) -> list[ItemRow]:
+    async def listed(
+        self, method: Listing, name: str, order: Order, expected: list[ItemRow]
+    ) -> list[ItemRow]:
         """The whole list, page by page; in one page when an id is in it twice, as cursors need ids."""
         unique = len({row.id for row in expected}) == len(expected)
         found: list[ItemRow] = []
@@ -242,26 +254,32 @@ class Pair:
         while more:
             after = found[-1].id if found else None
             query = PageQuery(limit=3 if unique else 1000, order=order, after=after)
-            page: Page = await getattr(self.store, method)(self.project, name, query)
+            page = await method(self.project, name, query)
+            assert page is not None
             found += page.items
             more = page.more
         return found
 
-    async def compare_disk(self) -> None:
+    async def compare_rows(self) -> None:
         needed = self.model.needed()
-        sql = "SELECT id, json FROM items WHERE project_id = ?"
-        stored = self.disk.execute(sql, (self.project,)).fetchall()
+        stored = await self.rows("SELECT id, json FROM items WHERE project_id = $1")
         assert set(stored) == {(entry.row.id, entry.row.json) for entry in needed}
         assert len(stored) == len(set(stored))
-        assert self.count("links") == len(needed)
+        assert await self.count("links") == len(needed)
         known = {item_id for item_id, _ in stored}
         for n in range(self.made["msg"]):
-            found = await self.store.item(self.project, f"msg_{n + 1}")
+            found = await self.store.items.get(self.project, f"msg_{n + 1}")
             assert (found is not None) == (f"msg_{n + 1}" in known)
 
-    def count(self, table: str) -> int:
-        sql = f"SELECT count(*) FROM {table} WHERE project_id = ?"
-        return int(self.disk.execute(sql, (self.project,)).fetchone()[0])
+    async def count(self, table: str) -> int:
+        ((rows,),) = await self.rows(f"SELECT count(*) FROM {table} WHERE project_id = $1")
+        return int(rows)
+
+    async def rows(self, sql: str) -> Rows:
+        def select() -> Steps[Rows]:
+            return (yield Statement(sql, (self.project,)))
+
+        return await self.store.write(select)
 
 
 def in_order(rows: list[ItemRow], order: str) -> list[ItemRow]:
@@ -289,21 +307,21 @@ _change = st.one_of(
 _steps = st.lists(st.one_of(_save, _save, _save, _delete, _change), min_size=8, max_size=40)
 
 
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Iterator[Pair]]]:
+@pytest.fixture(scope="module", params=HOMES)
+def pairs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[asyncio.Runner, Iterator[Pair]]]:
     """Projects without end, in one store."""
-    file = tmp_path_factory.mktemp("model") / "antiphon.db"
+    home = HOMES[request.param](tmp_path_factory.mktemp("model"))
     with asyncio.Runner() as runner:
-        store = runner.run(SqliteStore.open(file))
-        disk = sqlite3.connect(file)
-        yield runner, (Pair(store, disk, f"project {n}") for n in count())
-        disk.close()
+        store = runner.run(home.open(time.time))
+        yield runner, (Pair(store, f"project {n}") for n in count())
         runner.run(store.close())
 
 
 @settings(max_examples=150, deadline=None)
 @given(steps=_steps)
-def test_the_store_tells_what_a_naive_model_tells(
+def test_the_store_keeps_what_a_naive_model_keeps(
     pairs: tuple[asyncio.Runner, Iterator[Pair]], steps: list[tuple[Any, ...]]
 ) -> None:
     runner, projects = pairs
@@ -314,9 +332,9 @@ async def follow(pair: Pair, steps: list[tuple[Any, ...]]) -> None:
     await pair.create([])
     for verb, *values in steps:
         await getattr(pair, verb)(*values)
-        await pair.compare_disk()
+        await pair.compare_rows()
     await pair.compare()
     await pair.delete_everything()
     await pair.compare()
     kept = [ended for ended in pair.model.ended.values() if not pair.model.kept.isdisjoint(ended)]
-    assert pair.count("threads") == len(kept)
+    assert await pair.count("threads") == len(kept)

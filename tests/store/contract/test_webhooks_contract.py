@@ -1,15 +1,13 @@
 """Deliveries of webhooks in the store."""
 
-import sqlite3
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
+from tests.store.contract.kit import turn
 
-from antiphon.store.sqlite import SqliteStore
-from antiphon.store.sqlite_connection import connect, transaction
-from antiphon.store.sqlite_webhooks import enqueue
+from antiphon.store import responses, webhooks
+from antiphon.store.errors import AlreadyExists
+from antiphon.store.statements import Steps
+from antiphon.store.store import Store
 from antiphon.store.webhooks import Deliveries, Delivery, Outcome
 
 DELIVERY = Delivery(
@@ -25,36 +23,25 @@ DELIVERY = Delivery(
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "antiphon.db"
+def deliveries(store: Store) -> Deliveries:
+    return store.webhooks
 
 
-@pytest.fixture
-async def deliveries(file: Path) -> AsyncIterator[Deliveries]:
-    store = await SqliteStore.open(file)
-    yield store.webhooks
-    await store.close()
+async def test_an_event_is_there_exactly_when_what_it_is_about_is(store: Store) -> None:
+    def save(name: str, *deliveries: str) -> Steps[None]:
+        yield from webhooks.enqueue([replace(DELIVERY, id=delivery) for delivery in deliveries])
+        yield from responses.save("p", turn(name))
 
+    await store.responses.save("p", turn("r"))
+    with pytest.raises(AlreadyExists):
+        await store.write(save, "r", "wh_1")
+    assert await store.webhooks.due("hook") is None
 
-async def test_an_event_is_there_exactly_when_what_it_tells_of_is(deliveries: Deliveries, file: Path) -> None:
-    db = connect(file)
+    await store.write(save, "s", "wh_1", "wh_2")
+    await store.write(save, "t")
 
-    def broken() -> None:
-        with transaction(db):
-            enqueue(db, [DELIVERY])
-            db.execute("INSERT INTO responses (key) VALUES (1)")
-
-    with pytest.raises(sqlite3.IntegrityError):
-        broken()
-    assert await deliveries.due("hook") is None
-
-    with transaction(db):
-        enqueue(db, [DELIVERY, replace(DELIVERY, id="wh_2")])
-        enqueue(db, [])
-    db.close()
-
-    assert await deliveries.due("hook") == 1000
-    assert [each.id for each in await deliveries.latest(10)] == ["wh_2", "wh_1"]
+    assert await store.webhooks.due("hook") == 1000
+    assert [each.id for each in await store.webhooks.latest(10)] == ["wh_2", "wh_1"]
 
 
 async def test_what_is_taken_is_nobody_elses_until_its_lease_ends(deliveries: Deliveries) -> None:

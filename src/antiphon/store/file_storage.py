@@ -1,7 +1,8 @@
 """Files whole: their rows and their bytes.
 
 The bytes come first and the row last, and a row goes before its bytes do: so whoever finds a row finds the
-bytes, and a crash leaves at most bytes that nobody knows. `sweep` removes those, and what has expired.
+bytes, and a crash leaves at most orphans, bytes that no row knows. `sweep` removes those, and what has
+expired.
 """
 
 import time
@@ -12,18 +13,18 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.ids import new_file_id, new_part_id, new_upload_id
-from antiphon.store.base import PageQuery
-from antiphon.store.blobs import Arriving, Blobs
+from antiphon.store.blobs import Blobs, IncomingBlob
+from antiphon.store.errors import BadPart, WrongChecksum, WrongSize
 from antiphon.store.files import FilePage, FileRow, Files, PartRow, UploadRow
+from antiphon.store.paging import PageQuery
 
 BATCH_SECONDS = 30 * 86400
 """Files for batches are kept so long when nothing else is said."""
 UPLOAD_SECONDS = 3600
 """An upload has to be completed in so long."""
-STRANGER_SECONDS = 3600.0
-"""Bytes that nobody knows may still get their row, if they are younger than this."""
+ORPHAN_SECONDS = 3600.0
+"""Bytes that no row knows may still get one, if they are younger than this."""
 
 
 class About(Struct, frozen=True):
@@ -42,7 +43,7 @@ class Found(Protocol):
     def id(self) -> str: ...
 
 
-class Filing:
+class FileStorage:
     """The files and uploads of all projects."""
 
     def __init__(self, rows: Files, blobs: Blobs, clock: Callable[[], float] = time.time) -> None:
@@ -52,22 +53,22 @@ class Filing:
 
     # ---- files ----
 
-    def arriving(self) -> AbstractAsyncContextManager[Arriving]:
+    def incoming(self) -> AbstractAsyncContextManager[IncomingBlob]:
         """Takes in the bytes of a file, for `add`."""
-        return self._blobs.arriving(new_file_id())
+        return self._blobs.incoming(new_file_id())
 
-    async def add(self, project: str, arriving: Arriving, about: About) -> FileRow:
-        """A file, whose bytes have all arrived."""
-        row = await self._filed(arriving, about)
+    async def add(self, project: str, incoming: IncomingBlob, about: About) -> FileRow:
+        """A file, whose bytes have all come in."""
+        row = await self._filed(incoming, about)
         await self._rows.add(project, row)
         return row
 
     async def file(self, project: str, file_id: str) -> FileRow | None:
-        return await self._rows.file(project, file_id)
+        return await self._rows.get(project, file_id)
 
     async def files(self, project: str, query: PageQuery, purpose: str | None) -> FilePage:
-        """Raises NotFound (param "after")."""
-        return await self._rows.files(project, query, purpose)
+        """Raises UnknownCursor."""
+        return await self._rows.page(project, query, purpose)
 
     async def content(self, file: Found) -> bytes | None:
         """All its bytes; None when it was removed meanwhile."""
@@ -81,7 +82,7 @@ class Filing:
         return self._blobs.path(row.id)
 
     async def remove(self, project: str, file_id: str) -> bool:
-        if not await self._rows.remove(project, file_id):
+        if not await self._rows.delete(project, file_id):
             return False
         await self._blobs.remove([file_id])
         return True
@@ -110,15 +111,15 @@ class Filing:
         """Whether its time is over."""
         return upload.expires_at <= self._clock()
 
-    def arriving_part(self) -> AbstractAsyncContextManager[Arriving]:
+    def incoming_part(self) -> AbstractAsyncContextManager[IncomingBlob]:
         """Takes in the bytes of a part, for `add_part`."""
-        return self._blobs.arriving(new_part_id())
+        return self._blobs.incoming(new_part_id())
 
-    async def add_part(self, project: str, upload_id: str, arriving: Arriving) -> PartRow | None:
-        """A part, whose bytes have all arrived. None: no such upload is pending."""
-        blob = await arriving.finish()
-        row = PartRow(arriving.name, int(self._clock()), blob.size)
-        await arriving.keep()
+    async def add_part(self, project: str, upload_id: str, incoming: IncomingBlob) -> PartRow | None:
+        """A part, whose bytes have all come in. None: no such upload is pending."""
+        blob = await incoming.finish()
+        row = PartRow(incoming.name, int(self._clock()), blob.size)
+        await incoming.keep()
         if not await self._rows.add_part(project, upload_id, row):
             await self._blobs.remove([row.id])
             return None
@@ -129,23 +130,19 @@ class Filing:
     ) -> FileRow | None:
         """The file that the parts are, in this order. None: the upload is not pending any more.
 
-        Raises InvalidRequest when the parts are not what was announced.
+        Raises BadPart, WrongSize or WrongChecksum when the parts are not what was announced.
         """
         parts = {part.id: part for part in await self._rows.parts(project, upload.id)}
         _check_parts(upload, part_ids, parts)
         about = About(upload.filename, upload.purpose, upload.file_seconds)
-        async with self.arriving() as arriving:
+        async with self.incoming() as incoming:
             try:
-                await self._blobs.join(part_ids, arriving)
+                await self._blobs.join(part_ids, incoming)
             except FileNotFoundError:
                 return None
-            if md5 is not None and md5.lower() != (await arriving.finish()).md5:
-                raise InvalidRequest(
-                    "The md5 checksum does not match the bytes that were uploaded.",
-                    param="md5",
-                    code="invalid_value",
-                )
-            row = await self._filed(arriving, about)
+            if md5 is not None and md5.lower() != (await incoming.finish()).md5:
+                raise WrongChecksum
+            row = await self._filed(incoming, about)
             if not await self._rows.complete(project, upload.id, row):
                 await self._blobs.remove([row.id])
                 return None
@@ -163,18 +160,18 @@ class Filing:
     # ---- what is over ----
 
     async def sweep(self) -> None:
-        """Remove what has expired, and bytes that nobody knows."""
+        """Remove what has expired, and bytes that no row knows."""
         await self._blobs.remove(await self._rows.sweep())
-        strangers = await self._blobs.strangers(STRANGER_SECONDS)
-        await self._blobs.remove(set(strangers) - await self._rows.known(strangers))
+        old = await self._blobs.orphans(ORPHAN_SECONDS)
+        await self._blobs.remove(set(old) - await self._rows.known(old))
 
-    async def _filed(self, arriving: Arriving, about: About) -> FileRow:
+    async def _filed(self, incoming: IncomingBlob, about: About) -> FileRow:
         """The row of a file whose bytes have their place now."""
-        blob = await arriving.finish()
+        blob = await incoming.finish()
         now = int(self._clock())
         seconds = BATCH_SECONDS if about.seconds is None and about.purpose == "batch" else about.seconds
         row = FileRow(
-            id=arriving.name,
+            id=incoming.name,
             created_at=now,
             filename=about.filename,
             purpose=about.purpose,
@@ -182,23 +179,18 @@ class Filing:
             sha256=blob.sha256,
             expires_at=None if seconds is None else now + seconds,
         )
-        await arriving.keep()
+        await incoming.keep()
         return row
 
 
 def _check_parts(upload: UploadRow, part_ids: Sequence[str], parts: dict[str, PartRow]) -> None:
     seen: set[str] = set()
     for index, part_id in enumerate(part_ids):
-        if part_id not in parts or part_id in seen:
-            wrong = "is named twice" if part_id in parts else f"is no part of upload '{upload.id}'"
-            raise InvalidRequest(
-                f"Part '{part_id}' {wrong}.", param=f"part_ids[{index}]", code="invalid_value"
-            )
+        if part_id not in parts:
+            raise BadPart(upload.id, part_id, index, "unknown")
+        if part_id in seen:
+            raise BadPart(upload.id, part_id, index, "repeated")
         seen.add(part_id)
     size = sum(parts[part_id].size for part_id in part_ids)
     if size != upload.size:
-        raise InvalidRequest(
-            f"The parts have {size} bytes, but {upload.size} were announced.",
-            param="part_ids",
-            code="invalid_value",
-        )
+        raise WrongSize(size, upload.size)

@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Presence:
+class ProcessLock:
     """This process's hold on the lock of the store at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._lock: int | None = os.open(path.with_name(f"{path.name}-users"), os.O_RDWR | os.O_CREAT, 0o600)
 
     @contextmanager
-    def arriving(self) -> Iterator[bool]:
-        """Whether nobody else is there. Whoever comes meanwhile waits until the block is left."""
+    def acquired(self) -> Iterator[bool]:
+        """Takes the lock; gives whether nobody else has it. Whoever comes meanwhile waits until the block is
+        left. From then on the lock is shared, until `release`."""
         assert self._lock is not None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,7 +32,7 @@ class Presence:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -1,23 +1,18 @@
 """Prompt templates in the store."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from antiphon.protocol.errors import InvalidRequest, NotFound
-from antiphon.store.base import PageQuery
+from antiphon.store.errors import UnknownCursor, UnknownVersion
+from antiphon.store.paging import PageQuery
 from antiphon.store.prompts import PromptChange, PromptPage, PromptRow, Prompts
-from antiphon.store.sqlite import SqliteStore
+from antiphon.store.store import Store
 
 ROW = PromptRow("pmpt_1", 1700000000, "Greeter", 1, 1, b"{}")
 
 
 @pytest.fixture
-async def prompts(tmp_path: Path) -> AsyncIterator[Prompts]:
-    store = await SqliteStore.open(tmp_path / "antiphon.db")
-    yield store.prompts
-    await store.close()
+def prompts(store: Store) -> Prompts:
+    return store.prompts
 
 
 async def test_no_project_sees_anothers_prompts(prompts: Prompts) -> None:
@@ -30,7 +25,7 @@ async def test_no_project_sees_anothers_prompts(prompts: Prompts) -> None:
     assert await prompts.page("two", PageQuery()) == PromptPage([], more=False)
     assert await prompts.delete("two", ROW.id) is False
     assert await prompts.page("one", PageQuery()) == PromptPage([ROW], more=False)
-    with pytest.raises(NotFound):
+    with pytest.raises(UnknownCursor):
         await prompts.page("two", PageQuery(after=ROW.id))
 
 
@@ -48,7 +43,7 @@ async def test_a_version_that_is_not_the_default_changes_nothing_else(prompts: P
 async def test_a_refused_change_changes_nothing(prompts: Prompts) -> None:
     await prompts.create("one", ROW)
 
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(UnknownVersion):
         await prompts.update("one", ROW.id, PromptChange(name="x", template=b"[]", default_version=2))
 
     assert await prompts.versions("one", ROW.id, PageQuery()) == PromptPage([ROW], more=False)

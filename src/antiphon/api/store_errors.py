@@ -1,0 +1,54 @@
+"""What the store refuses, in the API's words: the one place that turns a store's error into an answer."""
+
+from typing import assert_never
+
+from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
+from antiphon.store.errors import (
+    BadPart,
+    DuplicateItem,
+    UnknownCursor,
+    UnknownVersion,
+    WrongChecksum,
+    WrongSize,
+)
+
+
+def api_error(error: Exception) -> ApiError | None:
+    """The answer; None for what the store did not refuse, or no request can bring about."""
+    match error:
+        case UnknownCursor():
+            return NotFound(_unknown_cursor(error), param="after")
+        case UnknownVersion():
+            words = f"The prompt has no version '{error.version}': its newest is '{error.newest}'."
+            return _invalid(words, "default_version")
+        case DuplicateItem():
+            words = f"Duplicate item found with id {error.item_id}. Remove duplicate items from your input"
+            return InvalidRequest(f"{words} and try again.", param="items")
+        case BadPart():
+            return _invalid(_bad_part(error), f"part_ids[{error.index}]")
+        case WrongSize():
+            words = f"The parts have {error.size} bytes, but {error.announced} were announced."
+            return _invalid(words, "part_ids")
+        case WrongChecksum():
+            return _invalid("The md5 checksum does not match the bytes that were uploaded.", "md5")
+    return None
+
+
+def _unknown_cursor(error: UnknownCursor) -> str:
+    match error.listed:
+        case "item":
+            return f"Item with id '{error.after}' not found."
+        case "file":
+            return f"No such File object: {error.after}"
+        case "prompt" | "version" | "activity":
+            return f"Nothing with id '{error.after}' is in this list."
+    assert_never(error.listed)
+
+
+def _bad_part(error: BadPart) -> str:
+    wrong = "is named twice" if error.why == "repeated" else f"is no part of upload '{error.upload_id}'"
+    return f"Part '{error.part_id}' {wrong}."
+
+
+def _invalid(words: str, param: str) -> InvalidRequest:
+    return InvalidRequest(words, param=param, code="invalid_value")

@@ -1,0 +1,66 @@
+"""What became of a response, as a row of the store's activity."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from antiphon.protocol.item import item_type
+from antiphon.protocol.response import TERMINAL, Response
+from antiphon.store.activity import ActivityRow
+
+
+class Origin(NamedTuple):
+    """Where a response comes from, beside what it says itself."""
+
+    project: str
+    started_at: float
+    """When it was asked for: seconds since the epoch."""
+    backend: str | None
+    """The name of the backend that was asked; None: none was."""
+
+
+def activity_of(
+    origin: Origin, response: Response, first_at: float | None, *, stored: bool = True
+) -> ActivityRow:
+    """The row of a response that ends now. One that has not ended is what nobody waits for any more:
+    cancelled. `first_at`: when the model first said something."""
+    now = time.time()
+    return ActivityRow(
+        project=origin.project,
+        response_id=response.id,
+        created_at=response.created_at,
+        ended_at=now,
+        model=response.model,
+        backend=origin.backend,
+        status=response.status if response.status in TERMINAL else "cancelled",
+        error_code=_error_code(response),
+        milliseconds=_milliseconds(origin.started_at, now),
+        first_milliseconds=None if first_at is None else _milliseconds(origin.started_at, first_at),
+        tools=list(dict.fromkeys(kind for kind in map(item_type, response.output) if kind.endswith("_call"))),
+        conversation_id=response.conversation.id if response.conversation is not None else None,
+        stored=stored,
+        background=response.background,
+        **_tokens(response),
+    )
+
+
+def _error_code(response: Response) -> str | None:
+    if response.error is not None:
+        return response.error.code
+    return response.incomplete_details.reason if response.incomplete_details is not None else None
+
+
+def _tokens(response: Response) -> Mapping[str, Any]:
+    usage = response.usage
+    if usage is None:
+        return {}
+    return {
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.input_tokens_details.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.output_tokens_details.reasoning_tokens,
+    }
+
+
+def _milliseconds(start: float, end: float) -> int:
+    return max(0, round((end - start) * 1000))

@@ -1,0 +1,221 @@
+"""Conversations: threads whose links are held, and can be added and removed one by one.
+
+Removing an item from a conversation hides it from the conversation and from later turns; a stored response
+that consists of it keeps it until that response is deleted.
+"""
+
+from collections.abc import Sequence
+from itertools import repeat
+
+from msgspec import Struct
+
+from antiphon.store import threads
+from antiphon.store.database import Database
+from antiphon.store.errors import DuplicateItem
+from antiphon.store.items import ItemRow, Page
+from antiphon.store.paging import PageQuery
+from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
+from antiphon.store.threads import HELD, Segment
+
+
+class ConversationRow(Struct, frozen=True):
+    id: str
+    created_at: int
+    metadata: bytes
+    """A JSON object."""
+
+
+class Conversations:
+    """The conversations of all projects. What is not there is None, or False."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, project: str, row: ConversationRow, items: Sequence[ItemRow]) -> None:
+        """Raises DuplicateItem when an id is twice in `items`."""
+        await self._database.write(create, project, row, items)
+
+    async def get(self, project: str, conversation_id: str) -> ConversationRow | None:
+        return await self._database.read(load, project, conversation_id)
+
+    async def update(self, project: str, conversation_id: str, metadata: bytes) -> ConversationRow | None:
+        return await self._database.write(update, project, conversation_id, metadata)
+
+    async def delete(self, project: str, conversation_id: str) -> bool:
+        """Forget the conversation. Its items are kept (behaviours.md section 7.8) until `expire_items`; those
+        of a response go when that response is deleted too."""
+        return await self._database.write(delete, project, conversation_id, self._database.clock())
+
+    async def add_items(self, project: str, conversation_id: str, items: Sequence[ItemRow]) -> bool:
+        """Append items, all or none. False: no such conversation.
+
+        Raises DuplicateItem when an id is already in the conversation or twice in `items`.
+        """
+        return await self._database.write(add_items, project, conversation_id, items)
+
+    async def items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
+        """Raises UnknownCursor when `query.after` is not in the conversation."""
+        return await self._database.read_long(list_items, project, conversation_id, query)
+
+    async def history(self, project: str, conversation_id: str) -> Sequence[bytes] | None:
+        """All items of the conversation, oldest first."""
+        return await self._database.read_long(history, project, conversation_id)
+
+    async def item(self, project: str, conversation_id: str, item_id: str) -> bytes | None:
+        return await self._database.read(item, project, conversation_id, item_id)
+
+    async def delete_item(self, project: str, conversation_id: str, item_id: str) -> bool:
+        """Remove an item from the conversation; a response that consists of it keeps it, hidden."""
+        return await self._database.write(delete_item, project, conversation_id, item_id)
+
+    async def lock(self, project: str, conversation_id: str, holder: str, lease: float) -> bool:
+        """Take or renew the right to write, for `lease` seconds. False: another holder has it, a background
+        run of the conversation has not ended, or there is no such conversation."""
+        now = self._database.clock()
+        return await self._database.write(lock, project, conversation_id, holder, now, lease)
+
+    async def unlock(self, project: str, conversation_id: str, holder: str) -> None:
+        """Give the right back. That of another holder stays his."""
+        await self._database.write(unlock, project, conversation_id, holder)
+
+    async def expire_items(self, before: float, limit: int) -> int:
+        """Forget, in every project, the items of at most `limit` conversations that were deleted before
+        (seconds since the epoch), except what responses need: that goes with them. Gives of how many
+        conversations."""
+        return await self._database.write(expire_items, before, limit)
+
+
+def create(project: str, row: ConversationRow, items: Sequence[ItemRow]) -> Steps[None]:
+    _refuse_repeated(items)
+    into = "conversations (project_id, id, created_at, metadata)"
+    yield Insert(into, ((project, row.id, row.created_at, row.metadata),))
+    thread = yield from threads.start_thread(project, row.id)
+    yield from threads.append(project, Segment(thread, 0), items, repeat(HELD))
+
+
+def load(project: str, conversation_id: str) -> Steps[ConversationRow | None]:
+    sql = "SELECT created_at, metadata FROM conversations WHERE project_id = $1 AND id = $2"
+    found = yield from one(Statement(sql, (project, conversation_id)))
+    return ConversationRow(conversation_id, *found) if found is not None else None
+
+
+def update(project: str, conversation_id: str, metadata: bytes) -> Steps[ConversationRow | None]:
+    sql = "UPDATE conversations SET metadata = $1 WHERE project_id = $2 AND id = $3"
+    yield Statement(sql, (metadata, project, conversation_id))
+    return (yield from load(project, conversation_id))
+
+
+def delete(project: str, conversation_id: str, now: float) -> Steps[bool]:
+    end = yield from _end(project, conversation_id)
+    if end is None:
+        return False
+    sql = "DELETE FROM conversations WHERE project_id = $1 AND id = $2"
+    yield Statement(sql, (project, conversation_id))
+    yield Statement("UPDATE threads SET left_at = $1 WHERE id = $2", (int(now), end.thread))
+    yield from threads.prune(end.thread)
+    return True
+
+
+def add_items(project: str, conversation_id: str, items: Sequence[ItemRow]) -> Steps[bool]:
+    end = yield from _end(project, conversation_id)
+    if end is None:
+        return False
+    _refuse_repeated(items)
+    for item_id in (yield from threads.held_ids(project, end.thread, items)):
+        raise DuplicateItem(item_id)
+    yield from threads.append(project, end, items, repeat(HELD))
+    return True
+
+
+def list_items(project: str, conversation_id: str, query: PageQuery) -> Steps[Page | None]:
+    end = yield from _end(project, conversation_id)
+    return (yield from threads.page(project, [end], query)) if end is not None else None
+
+
+def history(project: str, conversation_id: str) -> Steps[list[bytes] | None]:
+    end = yield from _end(project, conversation_id)
+    return (yield from threads.history([end])) if end is not None else None
+
+
+def item(project: str, conversation_id: str, item_id: str) -> Steps[bytes | None]:
+    found = yield from _find(project, conversation_id, item_id)
+    return found[2] if found is not None else None
+
+
+def delete_item(project: str, conversation_id: str, item_id: str) -> Steps[bool]:
+    found = yield from _find(project, conversation_id, item_id)
+    if found is None:
+        return False
+    link = found[:2]
+    owner = "SELECT 1 FROM responses WHERE thread = $1 AND stop > $2 AND start <= $2 LIMIT 1"
+    if (yield Statement(owner, link)):
+        yield Statement("UPDATE links SET state = 2 WHERE thread = $1 AND position = $2", link)
+    else:
+        yield from threads.unlink("thread = $1 AND position = $2", link)
+    return True
+
+
+def lock(project: str, conversation_id: str, holder: str, now: float, lease: float) -> Steps[bool]:
+    sql = """
+        UPDATE conversations SET lock_holder = $3, locked_until = $4
+        WHERE project_id = $1 AND id = $2
+            AND (lock_holder IS NULL OR lock_holder = $3 OR locked_until <= $5)
+            AND NOT EXISTS (
+                SELECT 1 FROM runs WHERE project_id = $1 AND conversation_id = $2 AND status <> 'ended')
+        RETURNING 1"""
+    values = (project, conversation_id, holder, now + lease, now)
+    return (yield from changed(Statement(sql, values)))
+
+
+def unlock(project: str, conversation_id: str, holder: str) -> Steps[None]:
+    sql = """
+        UPDATE conversations SET lock_holder = NULL, locked_until = 0
+        WHERE project_id = $1 AND id = $2 AND lock_holder = $3"""
+    yield Statement(sql, (project, conversation_id, holder))
+
+
+def unlock_all() -> Steps[None]:
+    """For a process that knows that it is the only one."""
+    sql = "UPDATE conversations SET lock_holder = NULL, locked_until = 0 WHERE lock_holder IS NOT NULL"
+    yield Statement(sql)
+
+
+def expire_items(before: float, limit: int) -> Steps[int]:
+    sql = "SELECT id FROM threads WHERE left_at < $1 ORDER BY left_at LIMIT $2"
+    over = yield Statement(sql, (before, limit))
+    for (thread,) in over:
+        yield Statement("UPDATE threads SET left_at = NULL WHERE id = $1", (thread,))
+        yield Statement("UPDATE links SET state = 0 WHERE thread = $1 AND state = 1", (thread,))
+        yield from threads.prune(thread)
+    return len(over)
+
+
+def _end(project: str, conversation_id: str) -> Steps[Segment | None]:
+    """The end of a living conversation's thread, which is a history of its own."""
+    sql = """
+        SELECT t.id, t.next_position
+        FROM conversations AS c
+        JOIN threads AS t ON t.project_id = c.project_id AND t.conversation_id = c.id
+        WHERE c.project_id = $1 AND c.id = $2"""
+    found = yield from one(Statement(sql, (project, conversation_id)))
+    return Segment(*found) if found is not None else None
+
+
+def _find(project: str, conversation_id: str, item_id: str) -> Steps[Row | None]:
+    """The thread, position and JSON of an item in a living conversation."""
+    end = yield from _end(project, conversation_id)
+    if end is None:
+        return None
+    sql = """
+        SELECT l.thread, l.position, i.json
+        FROM items AS i /*ordered*/ JOIN links AS l ON l.item = i.key AND l.thread = $1
+        WHERE i.project_id = $2 AND i.id = $3 AND l.state = $4"""
+    return (yield from one(Statement(sql, (end.thread, project, item_id, HELD))))
+
+
+def _refuse_repeated(items: Sequence[ItemRow]) -> None:
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise DuplicateItem(item.id)
+        seen.add(item.id)

@@ -1,0 +1,83 @@
+"""What the store refuses. `api.store_errors` says it in the API's words; nothing here knows of HTTP."""
+
+from typing import Literal
+
+Listed = Literal["item", "file", "prompt", "version", "activity"]
+
+
+class StoreError(Exception):
+    """The store cannot do what it was asked for."""
+
+
+class NotFound(StoreError):
+    """Something that was named is not there."""
+
+
+class Conflict(StoreError):
+    """What is there stands against it. Nothing was written."""
+
+
+class Invalid(StoreError):
+    """It makes no sense as it stands."""
+
+
+class UnknownCursor(NotFound):
+    """A list is asked for from behind something that is not in it."""
+
+    def __init__(self, listed: Listed, after: str) -> None:
+        super().__init__(f"{listed} {after}")
+        self.listed = listed
+        self.after = after
+
+
+class UnknownVersion(NotFound):
+    """A prompt has no such version."""
+
+    def __init__(self, version: int, newest: int) -> None:
+        super().__init__(f"{version} of {newest}")
+        self.version = version
+        self.newest = newest
+
+
+class DuplicateItem(Conflict):
+    """An item is in a conversation already, or is to be added twice."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(item_id)
+        self.item_id = item_id
+
+
+class AlreadyExists(Conflict):
+    """Something has that id already."""
+
+
+class QueueFull(Conflict):
+    """As many runs wait as may."""
+
+
+class LostRun(Conflict):
+    """The run is somebody else's now, or deleted."""
+
+
+class BadPart(Invalid):
+    """A part that an upload cannot be made of."""
+
+    def __init__(self, upload_id: str, part_id: str, index: int, why: Literal["unknown", "repeated"]) -> None:
+        super().__init__(f"{part_id} of {upload_id} is {why}")
+        self.upload_id = upload_id
+        self.part_id = part_id
+        self.index = index
+        self.why = why
+
+
+class WrongSize(Invalid):
+    """The parts of an upload are not as long as it was to be."""
+
+    def __init__(self, size: int, announced: int) -> None:
+        super().__init__(f"{size} of {announced} bytes")
+        self.size = size
+        self.announced = announced
+
+
+class WrongChecksum(Invalid):
+    """The bytes of an upload are not those that were meant."""

@@ -1,0 +1,40 @@
+"""Items: stored once, as JSON bytes in output form."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from antiphon.store.database import Database
+from antiphon.store.statements import Statement, Steps, one
+
+
+class ItemRow(Struct, frozen=True):
+    """An item in output form."""
+
+    id: str
+    json: bytes
+
+
+class Page(Struct, frozen=True):
+    """A part of a list. `more`: whether the list goes on."""
+
+    items: Sequence[ItemRow]
+    more: bool
+
+
+class Items:
+    """The items of all responses and conversations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, project: str, item_id: str) -> bytes | None:
+        """An item by id, for an `item_reference`; the newest, when clients gave the id to several."""
+        return await self._database.read(newest, project, item_id)
+
+
+def newest(project: str, item_id: str) -> Steps[bytes | None]:
+    """The JSON of the newest item that goes by this id."""
+    sql = "SELECT json FROM items WHERE project_id = $1 AND id = $2 ORDER BY version DESC LIMIT 1"
+    found = yield from one(Statement(sql, (project, item_id)))
+    return found[0] if found is not None else None

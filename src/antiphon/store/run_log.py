@@ -1,0 +1,196 @@
+"""The log of a background run: durable before anybody reads it, and written by one process at a time.
+
+A claim is a token: whoever lost it can write nothing more. The end of a run is one transaction: the last
+events, the finished response, its activity, and the deliveries of webhooks.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from antiphon.store import activity, responses, webhooks
+from antiphon.store.activity import ActivityRow
+from antiphon.store.errors import LostRun
+from antiphon.store.items import ItemRow
+from antiphon.store.responses import ResponseRow
+from antiphon.store.statements import Insert, Statement, Steps, changed, one
+from antiphon.store.webhooks import Delivery
+
+_ROWS = 32
+"""Rows of events that are read at a time."""
+
+
+class Claim(Struct, frozen=True):
+    """A run that is ours to carry."""
+
+    key: int
+    project: str
+    id: str
+    """That of its response."""
+    owner: str
+    conversation_id: str | None
+    streamed: bool
+    cancelled: bool
+    request: bytes
+    progress: bytes | None
+    claims: int
+    """How often it was claimed, this time included."""
+    started_at: float
+    """When it was claimed first: seconds since the epoch."""
+    next: int
+    """The sequence number that comes next in its log."""
+
+
+class Record(Struct, frozen=True):
+    """More of a run's log. `first` is the sequence number of the first event."""
+
+    first: int
+    events: Sequence[bytes]
+    progress: bytes
+    response: bytes | None = None
+    """The response without output, when it changed."""
+
+    @property
+    def after(self) -> int:
+        """The sequence number behind the last event."""
+        return self.first + len(self.events)
+
+
+class RunEnd(Struct, frozen=True):
+    """How a run ended: the finished response, and the last events."""
+
+    record: Record
+    response: bytes
+    """Without output."""
+    output: Sequence[ItemRow]
+    speaks: bool = True
+    """Whether its items go to its conversation."""
+    deliveries: Sequence[Delivery] = ()
+    """Webhooks that are due with it."""
+    activity: ActivityRow | None = None
+
+
+class LoggedEvents(Struct, frozen=True):
+    """Events of a log, and whether it has ended (there may be more to read even so)."""
+
+    events: Sequence[bytes]
+    ended: bool
+
+
+# ---- reading ----------------------------------------------------------------------------------------
+
+
+def whole(claim: Claim) -> Steps[list[bytes]]:
+    """All events so far. Raises LostRun."""
+    found = yield Statement("SELECT 1 FROM runs WHERE key = $1 AND owner = $2", (claim.key, claim.owner))
+    if not found:
+        raise LostRun
+    return (yield from _from(claim.key, 0))
+
+
+def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
+    sql = "SELECT key, status = 'ended' FROM runs WHERE project_id = $1 AND id = $2 AND streamed = 1"
+    found = yield from one(Statement(sql, (project, response_id)))
+    if found is None:
+        return None
+    key, ended = found
+    sql = f"SELECT last, json FROM events WHERE run = $1 AND last > $2 ORDER BY last LIMIT {_ROWS}"
+    lines: list[bytes] = []
+    for last, json in (yield Statement(sql, (key, after))):
+        some = json.split(b"\n")
+        lines += some[max(0, after - (last - len(some))) :]
+        after = last
+    return LoggedEvents(lines, bool(ended))
+
+
+def _from(key: int, first: int) -> Steps[list[bytes]]:
+    """The events of a log from a number on."""
+    sql = "SELECT last, json FROM events WHERE run = $1 AND last >= $2 ORDER BY last"
+    lines: list[bytes] = []
+    for last, json in (yield Statement(sql, (key, first))):
+        some = json.split(b"\n")
+        lines += some[max(0, first - (last + 1 - len(some))) :]
+    return lines
+
+
+# ---- writing ----------------------------------------------------------------------------------------
+
+
+def record(claim: Claim, more: Record) -> Steps[None]:
+    """Append to the log. What is there already is not written again, so whoever did not learn whether a
+    record was written records it again, alone or with what came since. Raises LostRun."""
+    yield from _append_record(claim, more)
+    if more.response is not None:
+        sql = "UPDATE responses SET json = $1 WHERE project_id = $2 AND id = $3"
+        yield Statement(sql, (more.response, claim.project, claim.id))
+
+
+def append(key: int, first: int, events: Sequence[bytes]) -> Steps[None]:
+    if events:
+        row = (key, first + len(events) - 1, b"\n".join(events))
+        yield Insert("events (run, last, json)", (row,))
+
+
+def _append_record(claim: Claim, more: Record) -> Steps[None]:
+    """Raises LostRun unless it is the owner who goes on, exactly where the log stands."""
+    if (yield from _advance(claim, more, more.first)):
+        yield from append(claim.key, more.first, more.events)
+        return
+    known = yield from _known(claim, more)
+    yield from _advance(claim, more, more.first + known)
+    yield from append(claim.key, more.first + known, more.events[known:])
+
+
+def _advance(claim: Claim, more: Record, stands: int) -> Steps[bool]:
+    sql = "UPDATE runs SET next = $1, progress = $2 WHERE key = $3 AND owner = $4 AND next = $5 RETURNING 1"
+    values = (more.after, more.progress, claim.key, claim.owner, stands)
+    return (yield from changed(Statement(sql, values)))
+
+
+def _known(claim: Claim, more: Record) -> Steps[int]:
+    """How many of the events are in the log already. Raises LostRun when others are."""
+    sql = "SELECT next FROM runs WHERE key = $1 AND owner = $2"
+    found = yield from one(Statement(sql, (claim.key, claim.owner)))
+    if found is None or not more.first < found[0] <= more.after:
+        raise LostRun
+    known = found[0] - more.first
+    if (yield from _from(claim.key, more.first)) != list(more.events[:known]):
+        raise LostRun
+    return int(known)
+
+
+def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
+    """The response as it was accepted gives way to the finished one, in its final place. Raises LostRun."""
+    yield from _append_record(claim, end.record)
+    if not claim.streamed:
+        yield Statement("DELETE FROM events WHERE run = $1", (claim.key,))
+    sql = """
+        UPDATE runs SET status = 'ended', ended_at = $1, owner = NULL, request = NULL, progress = NULL
+        WHERE key = $2 RETURNING created_at, previous_id, conversation_id"""
+    ended = yield Statement(sql, (now, claim.key))
+    created_at, previous, conversation = ended[0]
+    row = ResponseRow(
+        id=claim.id,
+        created_at=created_at,
+        json=end.response,
+        input=(yield from responses.own_input(claim.project, claim.id)),
+        output=end.output,
+        previous_response_id=previous,
+        conversation_id=conversation if end.speaks else None,
+    )
+    yield from _replace(claim.project, row)
+    yield from webhooks.enqueue(end.deliveries)
+    yield from activity.record_all([end.activity] if end.activity is not None else [])
+
+
+def _replace(project: str, row: ResponseRow) -> Steps[None]:
+    """Put the response where it belongs now. When what it continues was deleted meanwhile, it keeps all that
+    it was made from."""
+    previous, place = row.previous_response_id, None
+    if previous is not None and not (yield from responses.exists(project, previous)):
+        place = yield from responses.fork_before(project, row.id)
+    yield from responses.remove(project, row.id)
+    if place is None:
+        yield from responses.save(project, row)
+    else:
+        yield from responses.save_at(project, row, place)

@@ -1,0 +1,67 @@
+"""Rules apart from what carries them out.
+
+A *rule* of what is kept is a function without any I/O. It yields statements and is sent the rows of each,
+so it can read, decide and write without knowing who executes SQL, and a rule is part of another one by
+`yield from`. All that one rule yields happens in one transaction. SQLite drives rules in its writer thread
+(`sqlite/driver.py`); a driver for another database is a loop of ten lines.
+
+Texts are written for both SQLite and PostgreSQL:
+
+- Parameters are `$1`, `$2` and so on, and may be used several times. Where the type of one cannot be seen
+  from its place (it may be None, or is used as two types), the text casts it: TEXT, BIGINT, DOUBLE PRECISION.
+- What a statement changed is seen by RETURNING. A rule is sent rows and nothing else.
+- A truth is the integer 0 or 1.
+- `/*ordered*/ JOIN` is a hint: the left side is read first. A database with a planner of its own ignores it.
+- Many rows are inserted by `Insert`, which each database does in the way that is cheapest there.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+Row: TypeAlias = tuple[Any, ...]
+Rows: TypeAlias = list[Row]
+
+
+class Statement(Struct, frozen=True, gc=False):
+    """One SQL statement. It is answered with its rows."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+class Insert(Struct, frozen=True, gc=False):
+    """Rows for a table. It is answered with the keys of the new rows, in their order."""
+
+    into: str
+    """The table and its columns: `threads (project_id, next_position)`."""
+    rows: Sequence[tuple[Any, ...]]
+    key: str = ""
+    """The column that numbers the rows; empty: no keys are wanted."""
+    conflict: str = ""
+    """`ON CONFLICT DO NOTHING`: rows that are there already are left out."""
+
+
+Step: TypeAlias = Statement | Insert
+Steps: TypeAlias = Generator[Step, Rows, T]
+"""What a rule is when it is called: statements to carry out, and in the end its result."""
+
+
+def one(statement: Statement) -> Steps[Row | None]:
+    """The only row of a statement, or None."""
+    rows = yield statement
+    return rows[0] if rows else None
+
+
+def changed(statement: Statement) -> Steps[bool]:
+    """Whether the statement, which has a RETURNING, changed anything."""
+    rows = yield statement
+    return bool(rows)
+
+
+def placeholders(first: int, count: int) -> str:
+    """`$3, $4, $5` for `first` 3 and `count` 3: as many parameters as a list has values."""
+    return ", ".join(f"${number}" for number in range(first, first + count))

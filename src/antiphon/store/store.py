@@ -1,0 +1,69 @@
+"""The store: all that is kept, one noun at a time.
+
+A noun is a module: what its rows are, the rules, and the interface through which the rest of the server uses
+it. All stand on one `Database`, so a home of the store is what carries out rules, and nothing else.
+
+What a caller may assume:
+
+- Rows belong to a project, and no method that is given a project sees another one's rows.
+- A write is one transaction: all of it or nothing. When it returns it is durable, and every read that begins
+  later, in any process, sees it.
+- A write is asked for when its coroutine first runs. Whoever is cancelled while he waits for it does not stop
+  it: it is carried out, or fails, unseen. So what was asked for may have happened, and may be asked for again
+  only where the method says so.
+- Writes of one process are carried out in the order in which they were asked for, except that responses which
+  are saved at the same moment may come in any order among themselves.
+- A write that fails changes nothing, and harms no other.
+- A read sees one state of the store, and waits for no write.
+- What is not there is None, or False. What is refused is a `StoreError`. Anything else that is raised is a
+  fault of the database or the disk, of which nothing is known; it may pass.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+from antiphon.store.activity import Activity
+from antiphon.store.conversations import Conversations
+from antiphon.store.database import Database
+from antiphon.store.files import Files
+from antiphon.store.items import Items
+from antiphon.store.prompts import Prompts
+from antiphon.store.responses import Responses
+from antiphon.store.runs import Runs
+from antiphon.store.statements import Steps
+from antiphon.store.webhooks import Deliveries
+from antiphon.store.work import Work
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Store:
+    """Everything that is kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.items = Items(database)
+        self.responses = Responses(database)
+        self.conversations = Conversations(database)
+        self.runs = Runs(database)
+        self.files = Files(database)
+        self.prompts = Prompts(database)
+        self.webhooks = Deliveries(database)
+        self.activity = Activity(database)
+        self.work = Work(database)
+
+    def write(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> Awaitable[T]:
+        """Carry out a rule that is made of others, in one transaction: a file and the job that indexes it.
+
+        def add_and_index(project: str, row: FileRow) -> Steps[None]:
+            yield from files.add(project, row)
+            yield from work.enqueue([Job(kind="index", payload=row.id.encode(), project=project)])
+
+        await store.write(add_and_index, project, row)
+        """
+        return self._database.write(rule, *arguments)
+
+    async def close(self) -> None:
+        """Finish what was asked for, then stop. A write that is asked for later raises RuntimeError."""
+        await self._database.close()

@@ -1,0 +1,29 @@
+"""The homes of the store. A new one is one more entry of `HOMES`: every test in this folder runs on it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.store import Store
+
+
+class Home(Protocol):
+    """A place of its own for one test, empty at first."""
+
+    async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
+        """The store that lies here, as one process has it; again, and another process has it as well."""
+        ...
+
+
+class SqliteHome:
+    """A file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "antiphon.db"
+
+    async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
+        return await open_sqlite(self._file, clock=clock, poll=poll)
+
+
+HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
