@@ -108,7 +108,7 @@ def test_a_response_whose_client_went_away_is_cancelled(upstream: Upstream, tmp_
             http.stream("POST", "/v1/responses", json=body) as answer,
         ):
             next(line for line in answer.iter_lines() if line == "event: response.output_text.delta")
-        gate.open()
+        upstream.last.wait_gone()
 
     (row,) = activity(tmp_path)
 

@@ -9,7 +9,7 @@ from tests.docs.reading import ROOT, read
 PAGE = "docs/internals/architecture.md"
 GUIDE = "CONTRIBUTING.md"
 HOUSE = ROOT / "src" / "antiphon"
-AWAITED = {}
+AWAITED: frozenset[str] = frozenset()
 """What they say already and the code does not have yet. Take out what has come."""
 
 _QUOTED = re.compile(r"`([^`\n]+)`")
