@@ -2,11 +2,7 @@
 
 import contextlib
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +13,7 @@ from openai import OpenAI
 from tests.api.asking import Json
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
+from tests.killed import Killed
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools import toy_tool
 from tests.tools.using import ask, calls, emitted, offered, read, stream
@@ -233,43 +230,9 @@ def test_a_call_that_runs_when_the_response_is_cancelled_is_closed(
 # ---- it survives ---------------------------------------------------------------------------------------
 
 
-class Killed:
-    """A server in a process of its own, with the toy tool in its registry."""
-
-    def __init__(self, home: Path, upstream: Upstream) -> None:
-        self._home = home
-        self._upstream = upstream
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.tools.toy_server", "serve", "--port", str(self._port)]
-        options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
-        self.process = subprocess.Popen(
-            [*command, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        assert any("listens on" in line for line in self.process.stdout), "it ended instead"
-
-    def kill(self) -> None:
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.communicate(timeout=PATIENCE)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-
 @pytest.fixture
 def killed(upstream: Upstream, tmp_path: Path, shelf: Shelf) -> Iterator[Killed]:
-    server = Killed(tmp_path, upstream)
+    server = Killed(tmp_path, upstream, "tests.tools.toy_server")
     server.start()
     try:
         yield server

@@ -116,6 +116,9 @@ class JobWorker:
     def name(self) -> str:
         return name_of(self._job)
 
+    async def alone(self) -> bool:
+        return False
+
     async def work(self) -> None:
         job = self._job
         try:

@@ -61,6 +61,10 @@ class Worker(Protocol):
         """Its own among all work of the queue."""
         ...
 
+    async def alone(self) -> bool:
+        """Whether nothing else may be done in this process meanwhile. Asked once, before `work`."""
+        ...
+
     async def work(self) -> None:
         """To its end, or until it is left to others."""
         ...
@@ -74,6 +78,38 @@ class Worker(Protocol):
         ...
 
 
+class Room:
+    """Where workers are: any number of them, or one alone. Who wants to be alone waits until the others are
+    done; meanwhile nobody else comes in."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._alone = asyncio.Lock()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody is alone in it, or wants to be."""
+        return self._alone.locked()
+
+    @asynccontextmanager
+    async def entered(self, alone: bool) -> AsyncIterator[None]:
+        async with self._alone:
+            if alone:
+                await self._empty.wait()
+                yield
+                return
+            self._inside += 1
+            self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+
 class Pool(Generic[Claim]):
     """Does the work of a queue in this process: at most `size` pieces at once. `start` makes the worker of a
     claim."""
@@ -85,13 +121,14 @@ class Pool(Generic[Claim]):
         self._working: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._expected = 0
         self._awake = asyncio.Event()
+        self._room = Room()
 
     def __contains__(self, name: str) -> bool:
         return name in self._working
 
     @property
     def has_room(self) -> bool:
-        return len(self._working) + self._expected < self._size
+        return not self._room.wanted and len(self._working) + self._expected < self._size
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -147,7 +184,8 @@ class Pool(Generic[Claim]):
 
     async def _do(self, worker: Worker) -> None:
         try:
-            await worker.work()
+            async with self._room.entered(alone=await worker.alone()):
+                await worker.work()
         except Exception:
             # Nobody renews the lease now: another claim tries again.
             log.exception("work could not be done", name=worker.name)

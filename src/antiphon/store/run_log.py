@@ -39,6 +39,12 @@ class Claim(Struct, frozen=True):
     """When it was claimed first: seconds since the epoch."""
     next: int
     """The sequence number that comes next in its log."""
+    left_by: str | None
+    """Who carried it last and did not let go of it."""
+    advanced: bool
+    """Whether its log got on under that one, other than by saying that it is in progress."""
+    deaths: int
+    """How many died under it since it last got on, as far as it was noted."""
 
 
 class Record(Struct, frozen=True):

@@ -75,6 +75,10 @@ class Runs:
         """Let go of all that the owner carries: others may claim it at once."""
         await self._database.write(release, owner)
 
+    async def note_deaths(self, claim: Claim, deaths: int) -> None:
+        """Keep how many processes died under the run since it last got on; durable when this returns."""
+        await self._database.write(note_deaths, claim, deaths)
+
     async def owned(self, owner: str) -> Mapping[str, bool]:
         """The ids of the responses whose runs the owner carries, and whether each is to be cancelled."""
         return await self._database.read(owned, owner)
@@ -166,15 +170,33 @@ def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Cla
     sql = f"""
         UPDATE runs
         SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
-            started_at = coalesce(started_at, $1)
+            started_at = coalesce(started_at, $1), left_by = owner,
+            advanced = next - claimed_next > 1, claimed_next = next
         WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
-            claims, started_at, next"""
+            claims, started_at, next, left_by, advanced, deaths"""
     found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
     if found is None:
         return None
     key, project, response_id, owner, conversation, streamed, cancelled, *rest = found
-    return Claim(key, project, response_id, owner, conversation, bool(streamed), bool(cancelled), *rest)
+    request, progress, claims, started_at, following, left_by, advanced, deaths = rest
+    return Claim(
+        key=key,
+        project=project,
+        id=response_id,
+        owner=owner,
+        conversation_id=conversation,
+        streamed=bool(streamed),
+        cancelled=bool(cancelled),
+        request=request,
+        progress=progress,
+        claims=claims,
+        started_at=started_at,
+        next=following,
+        left_by=left_by,
+        advanced=bool(advanced),
+        deaths=deaths,
+    )
 
 
 def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
@@ -186,12 +208,17 @@ def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
 
 
 def release(owner: str) -> Steps[None]:
-    yield Statement("UPDATE runs SET leased_until = 0 WHERE owner = $1", (owner,))
+    yield Statement("UPDATE runs SET leased_until = 0, owner = NULL WHERE owner = $1", (owner,))
+
+
+def note_deaths(claim: Claim, deaths: int) -> Steps[None]:
+    sql = "UPDATE runs SET deaths = $1 WHERE key = $2 AND owner = $3"
+    yield Statement(sql, (deaths, claim.key, claim.owner))
 
 
 def release_all() -> Steps[None]:
     """Nobody carries anything: for a process that knows that it is the only one."""
-    yield Statement("UPDATE runs SET leased_until = 0, owner = NULL WHERE owner IS NOT NULL")
+    yield Statement("UPDATE runs SET leased_until = 0 WHERE owner IS NOT NULL")
 
 
 def owned(owner: str) -> Steps[dict[str, bool]]:

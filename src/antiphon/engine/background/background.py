@@ -12,13 +12,13 @@ from contextlib import AbstractAsyncContextManager, suppress
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.engine.background.owner import owner_name
 from antiphon.engine.background.run_queue import RunQueue
 from antiphon.engine.background.run_worker import RunWorker
 from antiphon.engine.engine import Engine
 from antiphon.engine.queue import LEASE, Pool
 from antiphon.engine.saving import accepted_row
 from antiphon.protocol.errors import RateLimited
-from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
@@ -56,7 +56,7 @@ class Background:
         self._runs = engine.store.runs
         self._capacity = capacity
         self._ended = ended
-        self._queue = RunQueue(self._runs, new_request_id())
+        self._queue = RunQueue(self._runs, owner_name())
         self._pool = Pool(self._queue, self._worker, capacity.runs)
 
     def running(self) -> AbstractAsyncContextManager[None]:

@@ -12,6 +12,7 @@ import structlog
 
 from antiphon.engine.activity import Origin, activity_of
 from antiphon.engine.background.journal import Journal
+from antiphon.engine.background.owner import is_dead
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.engine import Engine
 from antiphon.engine.event_log import EventLog
@@ -36,7 +37,11 @@ Stage = Literal["reading", "running", "ending"]
 CLAIMS = 100
 """How often a run is continued. One that kills its server every time must not do so for ever."""
 
+DEATHS = 3
+"""How many processes may die under a run that does not get on. Under the last of them it is done alone."""
+
 _INTERRUPTED = ApiError("The run was interrupted too often.")
+_DEADLY = ApiError(f"The server died {DEATHS} times while it worked on this response, and did not get on.")
 _BROKEN = ApiError("The server had an error while processing your request.")
 
 
@@ -59,6 +64,7 @@ class RunWorker:
         self._seconds = claim.started_at + seconds - time.time()
         self._ended = ended
         self._cancelled = claim.cancelled
+        self._deaths = claim.deaths
         self._released = False
         self._broken = False
         self._clock: asyncio.Timeout | None = None
@@ -74,6 +80,14 @@ class RunWorker:
     def prepare(self, plan: Plan, events: EventLog) -> None:
         """Take all that would have to be read again of a run that was accepted here just now."""
         self._plan, self._events = plan, events
+
+    async def alone(self) -> bool:
+        """Whether nothing else may be done beside it, since it may take it along."""
+        claim = self._claim
+        if claim.left_by is not None and await asyncio.to_thread(is_dead, claim.left_by):
+            self._deaths = 0 if claim.advanced else claim.deaths + 1
+            await self._engine.store.runs.note_deaths(claim, self._deaths)
+        return self._deaths == DEATHS - 1
 
     def cancel(self, task: asyncio.Task[None]) -> None:
         """End the run as cancelled, unless it is about to end."""
@@ -150,6 +164,8 @@ class RunWorker:
             raise _BROKEN
         if self._claim.claims > CLAIMS:
             raise _INTERRUPTED
+        if self._deaths >= DEATHS:
+            raise _DEADLY
         self._plan = self._plan or await self._planned(events.machine.snapshot())
         run = self._engine.continued(self._plan, events, self._checkpoint, partial(self._finish, events))
         await run.execute(self._journal.write)

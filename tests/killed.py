@@ -1,0 +1,62 @@
+"""A server that tests kill."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.scripted import Upstream
+
+PATIENCE = 20.0
+
+
+class Killed:
+    """A server in a process of its own: `python -m MODULE serve`, with `options` besides."""
+
+    def __init__(
+        self, home: Path, upstream: Upstream, module: str = "antiphon", options: Sequence[str] = ()
+    ) -> None:
+        self._home = home
+        self._module = module
+        self._options = options
+        self._upstream = upstream
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", self._module, "serve", "--port", str(self._port)]
+        options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
+        self.process = subprocess.Popen(
+            [*command, *options, *self._options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        assert any("listens on" in line for line in self.process.stdout), "it ended instead"
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate(timeout=PATIENCE)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def database(self) -> Path:
+        return self._home / "data" / "antiphon.db"
+
+    def stop(self) -> None:
+        """As an operator stops it."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.communicate(timeout=PATIENCE)
