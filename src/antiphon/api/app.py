@@ -80,6 +80,7 @@ def create_app(config: Config) -> ASGIApp:
             ):
                 yield {"services": Services(config, engine, background, store, file_storage)}
         finally:
+            await resources.children.close()
             if resources.mcp is not None:
                 await resources.mcp.close()
             await fetcher.close()

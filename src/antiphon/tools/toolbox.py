@@ -55,6 +55,7 @@ class Toolbox:
         self._deferred: dict[str, Deferred] = {}
         self._searches = False
         self._allowed: frozenset[str] | None = None
+        self._uncompiled: list[Tool] = []
         self._ours: dict[str, tuple[ToolRow, Tool]] = {}
         """The tools that we run, with their rows, by their types."""
         for index, wire in enumerate(tools):
@@ -81,6 +82,13 @@ class Toolbox:
                 context = replace(context, namespace=wire.name)
             for name, entry in self._entries_of(wire, context, found=finder is not None):
                 self._put(name, entry, context.place)
+
+    async def compile(self) -> None:
+        """Compile the schemas and grammars of the tools that came since the last time. Raises
+        InvalidRequest for the first that cannot be used."""
+        tools, self._uncompiled = self._uncompiled, []
+        for tool in tools:
+            await tool.compile()
 
     # ---- what the model is offered ----
 
@@ -203,6 +211,7 @@ class Toolbox:
                 task.cancel()
         for each in asked:  # in the request's order, however long each took
             self._take(each)
+        await self.compile()
 
     def notes(self) -> tuple[Message, ...]:
         """What the model must know of those that were asked."""
@@ -230,6 +239,7 @@ class Toolbox:
     def _take(self, known: ToolProvider) -> None:
         group = self._hiding.get(known.label)
         for name, tool in known.tools():
+            self._uncompiled.append(tool)
             for function in tool.functions():
                 hidden = group is not None and function.name not in self._found
                 entry = Entry(known.kind, name, None, tool, hidden, known.label)
@@ -267,6 +277,7 @@ class Toolbox:
         row = REGISTRY.row(wire, context)
         assert row.resolve is not None, "its tools are asked for"
         tool = row.resolve(wire, context)
+        self._uncompiled.append(tool)
         if tool.executor == "server":
             self._ours[str(wire.__struct_config__.tag)] = (row, tool)
         return tool

@@ -34,6 +34,7 @@ from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
 from antiphon.tools.registry import REGISTRY
+from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
 
 
@@ -63,12 +64,14 @@ class Preparation:
         route = self._router.resolve(request.model)
         check_supported(request)
         toolbox = self._toolbox(project, request, route)
+        await toolbox.compile()
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory)
         request = configured(request, context.items)
-        check_format(request)
+        await check_format(request, self._schemas(project))
         load_tools(toolbox, context)
+        await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         response = _opened(request, route, response_id, context)
         plan = await self._plan(project, request, route, toolbox, context, response)
@@ -85,6 +88,7 @@ class Preparation:
         context = resumed_context(accepted, stored, response)
         request = configured(accepted.request, context.items)
         load_tools(toolbox, context)
+        await toolbox.compile()
         return await self._plan(project, request, route, toolbox, context, response)
 
     async def _plan(
@@ -112,13 +116,18 @@ class Preparation:
             request=request,
             response=response,
             context=context,
-            caller=ModelCaller(route, response, pinned=turns.pinned, end=self._end(request)),
+            caller=ModelCaller(
+                route, response, self._schemas(project), pinned=turns.pinned, end=self._end(request)
+            ),
             toolbox=toolbox,
             turns=turns,
             turn=turn,
             approved=approved,
             compacts=context.to_compact,
         )
+
+    def _schemas(self, project: str) -> SchemaMaker:
+        return partial(Schema, pool=self._resources.children, owner=project)
 
     def _toolbox(self, project: str, request: CreateResponse, route: Route) -> Toolbox:
         can = route.capabilities
