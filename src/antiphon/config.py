@@ -126,6 +126,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
+    request_items: Annotated[int, Meta(ge=1)] = 10_000
+    """Items that one request may bring in `input`."""
+    request_values: Annotated[int, Meta(ge=1000)] = 250_000
+    """JSON values (members and elements) that one body may hold, in all its items and tools together."""
 
 
 class Outbound(Struct, frozen=True, kw_only=True):
