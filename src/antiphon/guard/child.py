@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from math import ceil
 from typing import Any, BinaryIO
 
 import msgspec
@@ -22,7 +23,7 @@ class Call(Struct, frozen=True, array_like=True):
     function: str
     """`module:name`"""
     arguments: list[Any]
-    seconds: int
+    seconds: float
     """Of processor time. Whoever takes longer is ended by the system."""
 
 
@@ -78,14 +79,14 @@ def _limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _limit_time(seconds: int) -> None:
+def _limit_time(seconds: float) -> None:
     """From now on, whatever was spent before."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         used = resource.getrusage(resource.RUSAGE_SELF)
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (ceil(used.ru_utime + used.ru_stime + seconds), hard))
 
 
 if __name__ == "__main__":

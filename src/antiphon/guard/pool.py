@@ -25,7 +25,7 @@ IDLE = 60.0
 """Seconds for which a child is kept that has nothing to do."""
 _LARGEST = 256 * 2**20
 """Bytes of a result."""
-_WAITS = 4
+_WAITS = 3
 """How many times its processor time a call may last: a busy machine gives it less than all."""
 # All that a child is to know of our surroundings.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "SYSTEMROOT", "LD_LIBRARY_PATH")
@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What the children of a pool may take."""
 
     children: int = 2
-    seconds: int = 2
+    seconds: float = 2
     """Of processor time, for each call."""
     memory: int = 768 * 2**20
     """Bytes of addresses, for each child."""
@@ -59,10 +59,10 @@ class Pool:
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def call(self, function: str, *arguments: object, owner: str = "", seconds: int = 0) -> Any:
+    async def call(self, function: str, *arguments: object, owner: str = "") -> Any:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
         each has its share. Raises Overrun; ValueError with the words of what the function raised."""
-        seconds = seconds or self._limits.seconds
+        seconds = self._limits.seconds
         call = framed(Call(function, list(arguments), seconds))
         async with self._turns.turn(owner):
             child = self._idle.pop() if self._idle else await _Child.start(self._limits.memory)
@@ -71,7 +71,7 @@ class Pool:
                     result = await child.ask(call)
             except (TimeoutError, EOFError, OSError) as fault:
                 await child.kill()
-                raise Overrun(f"{function} took more than {seconds} s, or too much memory") from fault
+                raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
             except BaseException:
                 await child.kill()
                 raise

@@ -40,6 +40,8 @@ class Schema:
         """`owner`: whose work it is, for the pool."""
         self._pool = pool
         self._owner = owner
+        self._explains = True
+        """Whether it can be said within the limits what does not fit."""
         self._json = encode(schema)
         self._size = _measured(self._json) if len(self._json) <= _SMALL else _measure(schema)
 
@@ -72,10 +74,12 @@ class Schema:
         except Overrun:
             return f"{name} could not be checked within this server's limits: make them shorter and simpler."
         try:
-            fault: str | None = await self._call("fault_of_value", text, name)
+            if self._explains:
+                fault: str | None = await self._call("fault_of_value", text, name)
+                return fault
         except Overrun:
-            return f"{name} do not fit the schema, which is too complex to say where."
-        return fault
+            self._explains = False
+        return f"{name} do not fit the schema, which is too complex to say where."
 
     async def _compiled(self) -> str | None:
         """Raises Overrun."""
