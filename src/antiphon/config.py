@@ -102,6 +102,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """Seconds without a byte after which the upstream counts as gone."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
+    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
+    """Tokens of an answer when its request does not say how many: it ends as incomplete there. None: as many
+    as the model likes; for the embedded one 1,024, since it often does not know when to stop."""
     structured_output: bool = True
     """Whether its models can be held to a JSON schema. If not, they read it in words, and their
     answers are checked."""
@@ -130,6 +133,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Items that one request may bring in `input`."""
     request_values: Annotated[int, Meta(ge=1000)] = 250_000
     """JSON values (members and elements) that one body may hold, in all its items and tools together."""
+    answer_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024
+    """What an upstream may send for one answer. One that never ends its stream is ended there."""
 
 
 class Outbound(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,6 @@ from antiphon.protocol.response import TERMINAL, Response
 async def create(request: Request) -> ASGIApp:
     """POST /responses"""
     held = services(request)
-    server = held.config.server
     parsed = await _parsed(request)
     if not parsed.request.stream and parsed.request.stream_options is not None:
         raise InvalidRequest(

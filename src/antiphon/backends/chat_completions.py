@@ -29,6 +29,7 @@ from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
+from antiphon.guard.offload import offload
 from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
@@ -48,6 +49,9 @@ _LESSONS = 4
 
 log = structlog.get_logger()
 
+ANSWER_BYTES = 64 * 1024 * 1024
+"""Of one answer, as it comes: a quarter of a million tokens, told one by one."""
+
 
 class ChatCompletions(Backend):
     """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket."""
@@ -66,11 +70,12 @@ class ChatCompletions(Backend):
         read_timeout: float = 600.0,
         max_connections: int = 0,
         text_calls: bool = True,
+        answer_bytes: int = ANSWER_BYTES,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between
-        two reads; `max_connections` 0 sets no limit;
+        two reads; `max_connections` 0 sets no limit; `answer_bytes`: of one answer, as it comes;
         `text_calls`: calls that the server leaves in the text are read."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
@@ -90,6 +95,7 @@ class ChatCompletions(Backend):
         self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._text_calls = text_calls
+        self._answer_bytes = answer_bytes
         self._session: aiohttp.ClientSession | None = None
 
     # ---- Backend ------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class ChatCompletions(Backend):
         when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
             before = self._dialect(turn.model)
-            body = payload(turn, before)
+            body = await offload(turn.size, payload, turn, before)
             response = await self._chat(turn, body)
             if response.status in (400, 422):
                 words = await _refusal(response)
@@ -174,7 +180,8 @@ class ChatCompletions(Backend):
         return impatient
 
     async def _chat(self, turn: Turn, body: JsonObject) -> aiohttp.ClientResponse:
-        return await self._request("POST", self._url("chat/completions"), encode(body), self._patience(turn))
+        encoded = await offload(turn.size, encode, body)
+        return await self._request("POST", self._url("chat/completions"), encoded, self._patience(turn))
 
     def _dialect(self, model: str) -> Dialect:
         return self._learned.get(model, self.dialect)
@@ -193,12 +200,16 @@ class ChatCompletions(Backend):
         """The deltas of a stream, a batch for each read."""
         events = Events()
         read = response.content.readany
+        left = self._answer_bytes
         try:
             data = await read()
             if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
                 yield answer.whole(data + await self._body(response, MAX_EVENT))
                 return
             while data:
+                left -= len(data)
+                if left < 0:
+                    raise self._endless()
                 yield answer.read(events.feed(data))
                 if answer.fault is not None:
                     raise answer.fault
@@ -222,7 +233,7 @@ class ChatCompletions(Backend):
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:
             return None
-        body = payload(turn, self._dialect(turn.model))
+        body = await offload(turn.size, payload, turn, self._dialect(turn.model))
         asked: JsonObject = {name: body[name] for name in ("model", "messages", "tools") if name in body}
         if self.dialect.tokenizer == "template":
             prompt = await self._ask("POST", self._root("apply-template"), asked)
@@ -326,6 +337,12 @@ class ChatCompletions(Backend):
             if len(body) > limit:
                 raise UpstreamError("The upstream sent an answer that is too large.")
         return bytes(body)
+
+    def _endless(self) -> UpstreamError:
+        most = self._answer_bytes
+        return UpstreamError(
+            f"The upstream at {self._where} sent more than {most} bytes for one answer (limits.answer_bytes)."
+        )
 
     def _answer(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(

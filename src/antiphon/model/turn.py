@@ -130,3 +130,8 @@ class Turn(Struct, frozen=True):
     service_tier: str | None = None
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
+
+    @property
+    def size(self) -> int:
+        """Messages, with their parts and calls."""
+        return len(self.messages) + sum(len(each.parts) + len(each.calls) for each in self.messages)

@@ -54,13 +54,18 @@ def _laxities(schema: Any, context: tuple[str, ...]) -> Iterator[tuple[tuple[str
 def _lax(schema: JsonObject) -> Iterator[str]:
     if schema.get("additionalProperties") is not False:
         yield "'additionalProperties' is required to be supplied and to be false."
-    required = schema.get("required") or ()
+    given = schema.get("required")
+    required = set(filter(_is_text, given)) if isinstance(given, list) else set()
     for name in schema.get("properties") or ():
         if name not in required:
             yield (
                 "'required' is required to be supplied and to be an array including every key in "
                 f"properties. Missing '{name}'."
             )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _unacceptable(form: JsonSchemaFormat, reason: str) -> InvalidRequest:
