@@ -7,14 +7,24 @@ from pathlib import Path
 
 import aiohttp
 from tests.attack.heavy import heavy
+from tests.attack.outbound import own_network
 from tests.attack.probe import Probe
+from tests.attack.requests import damaged_addresses, damaged_bodies, damaged_frames
 from tests.attack.server import Server
+from tests.attack.tenancy import across_projects
 from tests.attack.world import KEYS, Held, Section, World
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import hash_key
 
-SECTIONS: Mapping[str, Section] = {"heavy": heavy}
+SECTIONS: Mapping[str, Section] = {
+    "bodies": damaged_bodies,
+    "addresses": damaged_addresses,
+    "frames": damaged_frames,
+    "tenancy": across_projects,
+    "outbound": own_network,
+    "heavy": heavy,
+}
 """Each part of the attack. A new one is a function here."""
 
 _MORE = """

@@ -185,6 +185,9 @@ def _schemas() -> Iterator[tuple[str, Input]]:
         "100,000 properties",
         _create(tools=[function(_strict({f"p{n}": {"type": "string"} for n in range(100_000)}))]),
     )
+    wide = _strict({f"p{n}": {"type": "string"} for n in range(9_000)})
+    form = {"type": "json_schema", "name": "f", "schema": wide, "strict": True}
+    yield "9,000 properties, answered", _create(text={"format": form})
     yield "schema 200 deep", _create(tools=[function(nested(200))])
     hard = _strict({"x": {"type": "string", "pattern": "^(?=(a+)+$)(a|aa)+$"}})
     called = Answer(calls=[Called("f", '{"x": "' + "a" * 5000 + '!"}')])

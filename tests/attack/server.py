@@ -25,9 +25,6 @@ port = {port}
 [server.keys]
 {keys}
 
-[outbound]
-allow_private = true
-
 [backends.attacked]
 base_url = "{upstream}"
 default = true

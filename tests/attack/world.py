@@ -74,6 +74,7 @@ class World:
         self.upstream = upstream
         self.probe = probe
         self.http = http
+        self.seed = seed
         self.random = Random(seed)
         self.record = Record()
         self.watch: Callable[[Held], None] = lambda _: None
@@ -81,7 +82,7 @@ class World:
 
     def broken(self, what: str) -> None:
         """Something that must not be."""
-        self.record.violations.append(what)
+        self.record.violations.append(what[:500])
 
     async def ask(
         self,
@@ -102,8 +103,9 @@ class World:
             self.record.hangs += 1
             self.broken(f"{method} {path} hangs: {(content or b'')[:200]!r}")
             return Told(0)
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError) as fault:
             told = Told(0)
+            self.broken(f"no answer ({fault!r}): {method} {path} {(content or b'')[:200]!r}")
         self._look(told, f"{method} {path} {(content or b'')[:300]!r}")
         return told
 
@@ -111,6 +113,34 @@ class World:
         url = f"{self.server.url}{path}"
         async with self.http.request(method, url, data=content, headers=headers) as response:
             return Told(response.status, await response.read())
+
+    async def ids(self, project: str = "mallory", text: str = "Hi") -> dict[str, str]:
+        """Something of each kind that a project can have, with a text in it, by the name of its kind."""
+        item = {"type": "message", "role": "user", "content": text}
+        stated = {"bytes": 5, "filename": "a.txt", "mime_type": "text/plain", "purpose": "user_data"}
+        made = {
+            "response": await self._made("/v1/responses", {"model": "m", "input": text}, project),
+            "conversation": await self._made("/v1/conversations", {"items": [item]}, project),
+            "prompt": await self._made("/v1/prompts", {"instructions": text}, project),
+            "upload": await self._made("/v1/uploads", stated, project),
+            "file": await self._file(text, project),
+        }
+        items = await self.ask("GET", f"/v1/conversations/{made['conversation']}/items", project=project)
+        return {**made, "item": items.json["data"][0]["id"]}
+
+    async def _made(self, path: str, body: Json, project: str) -> str:
+        told = await self.ask("POST", path, body, project)
+        made: str = told.json["id"]
+        return made
+
+    async def _file(self, text: str, project: str) -> str:
+        form = aiohttp.FormData()
+        form.add_field("purpose", "user_data")
+        form.add_field("file", text.encode(), filename="a.txt", content_type="text/plain")
+        headers = {"Authorization": f"Bearer {KEYS[project]}"}
+        async with self.http.post(f"{self.server.url}/v1/files", data=form, headers=headers) as response:
+            made: str = (await response.json())["id"]
+            return made
 
     async def frame(self, text: bytes, project: str = "mallory") -> Told:
         """What is said to a frame in the end, as a status."""
@@ -138,7 +168,7 @@ class World:
         self.record.statuses[told.status] += 1
         if told.status >= 500 and told.status not in (502, 503, 504, 507):
             self.broken(f"{told.status}: {asked}: {told.body[:200]!r}")
-        if told.status >= 400 and not _is_envelope(told.body):
+        if told.status >= 400 and not asked.startswith("HEAD") and not _is_envelope(told.body):
             self.broken(f"no envelope: {asked}: {told.status} {told.body[:200]!r}")
 
     @asynccontextmanager
