@@ -217,6 +217,8 @@ class McpSettings(Struct, frozen=True, kw_only=True):
     """Seconds that connecting and listing the tools may take."""
     result_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     """The largest answer of a server."""
+    result_values: Annotated[int, Meta(ge=1000)] = 30_000
+    """JSON values (members and elements) of the largest answer, or of the longest listing."""
     connections: Annotated[int, Meta(ge=1)] = 100
     """How many connections are kept."""
     idle_seconds: Annotated[float, Meta(gt=0)] = 120.0

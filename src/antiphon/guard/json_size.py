@@ -29,19 +29,32 @@ def _marks(text: bytes, most: int) -> int:
 
 
 def _marks_outside_strings(text: bytes, most: int) -> int:
-    found, in_string, start = 0, False, 0
-    while start < len(text) and found <= most:
-        chunk = text[start : start + _CHUNK]
-        start += len(chunk)
-        if b"\\" in chunk:
-            if (len(chunk) - len(chunk.rstrip(b"\\"))) % 2:  # an escape is cut: its rest belongs here
-                chunk += text[start : start + 1]
-                start += 1
-            chunk = _ESCAPED.sub(b"", chunk)
-        pieces = chunk.split(b'"')
-        found += _count(b"".join(pieces[in_string::2]))
-        in_string ^= len(pieces) % 2 == 0
-    return found
+    counter = ValueCounter()
+    for start in range(0, len(text), _CHUNK):
+        counter.feed(text[start : start + _CHUNK])
+        if counter.count > most:
+            break
+    return counter.count
+
+
+class ValueCounter:
+    """Counts the values of a JSON text that comes in pieces, cut anywhere."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._in_string = False
+        self._escape = b""
+        """A backslash that the last piece ended with, and whose other half is in the next."""
+
+    def feed(self, piece: bytes) -> None:
+        if self._escape or b"\\" in piece:
+            piece = self._escape + piece
+            cut = (len(piece) - len(piece.rstrip(b"\\"))) % 2
+            self._escape = b"\\" * cut
+            piece = _ESCAPED.sub(b"", piece[: len(piece) - cut])
+        parts = piece.split(b'"')
+        self.count += _count(b"".join(parts[self._in_string :: 2]))
+        self._in_string ^= len(parts) % 2 == 0
 
 
 def _count(text: bytes) -> int:
