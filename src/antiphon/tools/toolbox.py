@@ -25,6 +25,9 @@ from antiphon.tools.registry import REGISTRY, ToolRow
 
 Finder = Literal["client", "server"]
 
+MOST_TOOLS = 4096
+"""Functions of one response, those of namespaces included, and those that must be searched for."""
+
 
 class Entry(NamedTuple):
     """A function that can be called, and the tool that it belongs to."""
@@ -66,6 +69,7 @@ class Toolbox:
                 if name in self._entries:
                     raise _duplicate(name, context.place)
                 self._entries[name] = entry
+                self._refuse_many(context.place)
 
     def load(self, tools: Iterable[WireTool], place: str, finder: Finder | None = None) -> None:
         """Offer more tools, from an item at `place`; `finder` says who searched for them, if anybody did.
@@ -166,11 +170,13 @@ class Toolbox:
             if entry.label == label and name in (None, entry.name)
         ]
 
-    def needs_namespace(self, name: str) -> bool:
-        """Whether the name alone names nothing, but a member of a namespace has it."""
-        named = [entry for entry in self._entries.values() if entry.name == name and not entry.label]
-        owners = {entry.namespace for entry in named}
-        return bool(owners) and not owners & {None, name}
+    def names_in_namespaces(self) -> frozenset[str]:
+        """The names that alone name nothing, but that members of namespaces have."""
+        owners: dict[str, set[str | None]] = {}
+        for entry in self._entries.values():
+            if not entry.label:
+                owners.setdefault(entry.name, set()).add(entry.namespace)
+        return frozenset(name for name, spaces in owners.items() if not spaces & {None, name})
 
     # ---- what must be asked for ----
 
@@ -305,6 +311,13 @@ class Toolbox:
             elif not entry.hidden:
                 del self._entries[name]  # found just now: it stands behind what was offered before
         self._entries[name] = entry
+        self._refuse_many(place)
+
+    def _refuse_many(self, place: str) -> None:
+        if len(self._entries) > MOST_TOOLS:
+            raise InvalidRequest(
+                f"A response can have {MOST_TOOLS} tools at most.", param=place, code="array_above_max_length"
+            )
 
 
 def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, ToolContext]]:

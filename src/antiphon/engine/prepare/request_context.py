@@ -1,7 +1,7 @@
 """Where a request stands: what came before, and what it brings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from antiphon.engine.memory import Memory
@@ -9,6 +9,7 @@ from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs, with_call_ids
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
+from antiphon.guard.offload import offload
 from antiphon.protocol.error_messages import duplicate_id
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.item import InputItem, Item, NewId
@@ -22,6 +23,9 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.store.store import Store
+
+References = Mapping[str, Item]
+"""Stored items by their ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,11 @@ class RequestContext:
     def items(self) -> Sequence[Item]:
         """History and input."""
         return (*self.history, *self.input)
+
+    @property
+    def size(self) -> int:
+        """How many items there are."""
+        return len(self.history) + len(self.input) + len(self.output_so_far)
 
     @property
     def compacted(self) -> int:
@@ -83,20 +92,28 @@ async def load_context(
     prompt = await prompt_messages(store, project, request)
     if remembered is None:
         history = history or await _previous(store, project, request)
+    references = await _references(store, project, parsed.items)
+    size = len(history) + len(parsed.items)
+    context = await offload(size, _checked, history, parsed.items, references, new_id)
+    return replace(context, prompt=prompt, history_unsaved=remembered is not None)
+
+
+def _checked(
+    history: Sequence[Item], items: Sequence[InputItem], references: References, new_id: NewId
+) -> RequestContext:
+    """The context of these items, which fit together. Raises InvalidRequest."""
     history = with_call_ids((), history, new_id)
-    trigger, plain = split(parsed.items, len(history))
-    resolved = [await _resolved(store, project, item, new_id) for item in plain]
-    own = with_call_ids(history, resolved, new_id)
-    _refuse_repeated(history, parsed.items)
+    trigger, plain = split(items, len(history))
+    own = with_call_ids(history, [_kept(item, references, new_id) for item in plain], new_id)
+    _refuse_repeated(history, items)
     check_pairs(history, own)
     check_approvals(history, own)
     return RequestContext(
         history=history,
         input=own,
-        prompt=prompt,
+        prompt=None,
         trigger=trigger,
         only_compacts=trigger == len(history) + len(own),
-        history_unsaved=remembered is not None,
         inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
     )
 
@@ -108,7 +125,7 @@ async def _conversation(store: Store, project: str, request: CreateResponse) -> 
     rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
-    return [decode_stored(row) for row in rows]
+    return await offload(len(rows), _decoded, rows)
 
 
 async def _previous(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
@@ -124,21 +141,38 @@ async def _previous(store: Store, project: str, request: CreateResponse) -> Sequ
             param="previous_response_id",
             code="previous_response_not_found",
         )
+    return await offload(len(rows), _decoded, rows)
+
+
+def _decoded(rows: Sequence[bytes]) -> list[Item]:
     return [decode_stored(row) for row in rows]
 
 
-async def _resolved(store: Store, project: str, item: InputItem, new_id: NewId) -> Item:
-    """An input item as it is kept; a reference becomes the item that it stands for."""
-    if not isinstance(item, ItemReference):
-        return cast(Item, item).stored(new_id)
-    row = await store.items.get(project, item.id)
+async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
+    """The items that references stand for. Raises NotFound."""
+    found: dict[str, Item] = {}
+    for item in items:
+        if isinstance(item, ItemReference):
+            found[item.id] = await _referenced(store, project, item.id)
+    return found
+
+
+async def _referenced(store: Store, project: str, item_id: str) -> Item:
+    row = await store.items.get(project, item_id)
     if row is None:
         raise NotFound(
-            f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false."
+            f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false."
             " Try again with `store` set to true, or remove this item from your input.",
             param="input",
         )
     return decode_stored(row)
+
+
+def _kept(item: InputItem, references: References, new_id: NewId) -> Item:
+    """An input item as it is kept; a reference becomes the item that it stands for."""
+    if isinstance(item, ItemReference):
+        return references[item.id]
+    return cast(Item, item).stored(new_id)
 
 
 def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:
