@@ -17,6 +17,8 @@ Input = Callable[[World], Awaitable[Told]]
 
 MOST_HELD = float(os.environ.get("ANTIPHON_ATTACK_HOLD", "0.25"))
 """Seconds for which the event loop may be held."""
+ONLY = os.environ.get("ANTIPHON_ATTACK_ONLY", "")
+"""Part of the names of those that are tried."""
 OK = Answer("ok")
 
 # ---- grammars and schemas ---------------------------------------------------------------------------
@@ -255,6 +257,7 @@ def _contexts() -> Iterator[tuple[str, Input]]:
             ]
         ),
     )
+    yield "a page of 20 items of 3 MB", _large_page
     yield (
         "9,000 references",
         _create(input=[{"type": "item_reference", "id": f"msg_{n}"} for n in range(9_000)]),
@@ -295,9 +298,21 @@ async def _history(world: World) -> Told:
     return await world.ask("POST", "/v1/responses", {"model": "m", "input": "Hi", **before})
 
 
+async def _large_page(world: World) -> Told:
+    items: Json = [{"type": "message", "role": "user", "content": "a" * 3_000_000}] * 20
+    told = await world.ask("POST", "/v1/conversations", {"items": items})
+    if told.status != 200:
+        return told
+    conversation = told.json["id"]
+    body = {"model": "m", "input": "Hi", "conversation": conversation}
+    await world.ask("POST", "/v1/responses", body)
+    return await world.ask("GET", f"/v1/conversations/{conversation}/items?limit=100")
+
+
 async def heavy(world: World, most: int) -> None:
     """The section: at most so many of them; the loop must never be held."""
-    for name, send in list(inputs())[:most]:
+    chosen = [(name, send) for name, send in inputs() if ONLY in name]
+    for name, send in chosen[:most]:
         world.record.tried["heavy"] += 1
         async with world.watched(name) as held:
             held.status = str((await send(world)).status)

@@ -1,5 +1,6 @@
 """Where a request stands: what came before, and what it brings."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -23,6 +24,9 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.store.store import Store
+
+_LOOKUPS = 200
+"""References that are looked up before others have a turn."""
 
 References = Mapping[str, Item]
 """Stored items by their ids."""
@@ -153,6 +157,8 @@ async def _references(store: Store, project: str, items: Sequence[InputItem]) ->
     found: dict[str, Item] = {}
     for item in items:
         if isinstance(item, ItemReference):
+            if len(found) % _LOOKUPS == _LOOKUPS - 1:
+                await asyncio.sleep(0)  # the store may answer at once
             found[item.id] = await _referenced(store, project, item.id)
     return found
 
