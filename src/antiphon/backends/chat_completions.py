@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
+from io import BytesIO
 from typing import Any, TypeVar
 
 import aiohttp
@@ -44,6 +45,8 @@ _WHOLE = 6
 _IMPATIENT = (504, 524)
 # Servers, by their `Server` header, that go on writing an answer in one piece when we hang up.
 _HEEDLESS = "llama.cpp"
+_LARGE = 2**20
+"""Bytes of a body that is not written in one go."""
 # How often one turn is sent: each refusal may teach one thing.
 _LESSONS = 4
 
@@ -424,8 +427,10 @@ async def _send(
     patience: aiohttp.ClientTimeout,
 ) -> aiohttp.ClientResponse:
     headers = {"Content-Type": "application/json"} if body is not None else None
+    # Of a large one, aiohttp hands the socket a piece at a time only when it is a file.
+    data = BytesIO(body) if body is not None and len(body) > _LARGE else body
     return await session.request(
-        method, url, data=body, headers=headers, allow_redirects=False, timeout=patience
+        method, url, data=data, headers=headers, allow_redirects=False, timeout=patience
     )
 
 
