@@ -12,7 +12,7 @@ from tests.attack.probe import Probe
 from tests.attack.requests import damaged_addresses, damaged_bodies, damaged_frames
 from tests.attack.server import Server
 from tests.attack.tenancy import across_projects
-from tests.attack.world import KEYS, Held, Section, World
+from tests.attack.world import KEYS, Effort, Held, Section, World
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import hash_key
@@ -41,7 +41,7 @@ structured_output = false
 
 
 async def attack(
-    sections: Sequence[str], most: int, seed: int, watch: Callable[[Held], None] = lambda _: None
+    sections: Sequence[str], effort: Effort, seed: int, watch: Callable[[Held], None] = lambda _: None
 ) -> World:
     """Run sections against a server of their own. `watch` is shown what each dear input does."""
     with tempfile.TemporaryDirectory(prefix="antiphon-attack-") as home, Upstream() as upstream:
@@ -57,7 +57,7 @@ async def attack(
                     world = World(server, upstream, probe, http, seed)
                     world.watch = watch
                     for name in sections:
-                        await SECTIONS[name](world, most)
+                        await SECTIONS[name](world, effort)
             if traced := server.tracebacks():
                 world.broken(f"{traced} tracebacks in the log: {_excerpt(server.log)}")
             return world

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.attack.world import World
+from tests.attack.world import Effort, World
 
 Json = Any
 
@@ -22,11 +22,11 @@ _HOSTS = (
 )
 
 
-async def own_network(world: World, most: int) -> None:
+async def own_network(world: World, effort: Effort) -> None:
     """Each address, as an image, as a file, and as an MCP server."""
     async with _canary() as (port, visits):
         for host in _HOSTS:
-            for body in list(_requests(f"http://{host}:{port}/x"))[:most]:
+            for body in list(_requests(f"http://{host}:{port}/x"))[: effort.most]:
                 world.record.tried["outbound"] += 1
                 await world.ask("POST", "/v1/responses", {"model": "m", **body})
         if visits:

@@ -8,14 +8,14 @@ import aiohttp
 import msgspec
 from tests.attack.corpus import Bodies, bodies
 from tests.attack.damage import damaged
-from tests.attack.world import HANG, KEYS, World
+from tests.attack.world import HANG, KEYS, Effort, World
 
 AT_ONCE = 8
 _GOOD = 60
 """Good bodies of each shape, from which the others are made."""
 
 
-async def damaged_bodies(world: World, most: int) -> None:
+async def damaged_bodies(world: World, effort: Effort) -> None:
     """Bodies that were good until something happened to them."""
     good, ids = bodies(_GOOD, world.seed), await world.ids()
     parts = [body for found in good.values() for body in found]
@@ -25,17 +25,17 @@ async def damaged_bodies(world: World, most: int) -> None:
         body = damaged(world.random, world.random.choice(good[path]), parts)
         await world.ask("POST", path.format(**ids), body)
 
-    await _many(world, "bodies", most, one)
+    await _many(world, "bodies", effort.most, one)
 
 
-async def damaged_addresses(world: World, most: int) -> None:
+async def damaged_addresses(world: World, effort: Effort) -> None:
     """Paths, methods and queries that nobody should send."""
     ids = await world.ids()
 
     async def one() -> None:
         await world.ask(world.random.choice(_METHODS), _address(world, ids))
 
-    await _many(world, "addresses", most // 2, one)
+    await _many(world, "addresses", effort.most // 2, one)
 
 
 _METHODS = ("GET", "GET", "GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD")
@@ -85,11 +85,11 @@ def _identifier(world: World, good: str) -> str:
     return quote(world.random.randbytes(8), safe="")
 
 
-async def damaged_frames(world: World, most: int) -> None:
+async def damaged_frames(world: World, effort: Effort) -> None:
     """What a WebSocket is sent. It stays open, and each frame is answered."""
     good = bodies(_GOOD, world.seed)
     for _ in range(4):
-        await _talk(world, good, most // 8)
+        await _talk(world, good, effort.most // 8)
 
 
 async def _talk(world: World, good: Bodies, frames: int) -> None:

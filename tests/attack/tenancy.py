@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.attack.world import World
+from tests.attack.world import Effort, World
 
 Json = Any
 Request = tuple[str, str, Json]
 SECRET = "the-secret-of-alice"
 
 
-async def across_projects(world: World, most: int) -> None:
+async def across_projects(world: World, effort: Effort) -> None:
     """Everything that mallory can say to get at what alice has."""
     ids = await world.ids("alice", SECRET)
-    for method, path, body in [*_paths(ids), *_bodies(ids)][:most]:
+    for method, path, body in [*_paths(ids), *_bodies(ids)][: effort.most]:
         world.record.tried["tenancy"] += 1
         told = await world.ask(method, path, body)
         if SECRET.encode() in told.body:

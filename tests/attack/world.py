@@ -200,8 +200,18 @@ class World:
             await asyncio.sleep(0.05)
 
 
-Section = Callable[[World, int], Awaitable[None]]
-"""A part of the attack; the number says how many inputs it may try."""
+@dataclass(frozen=True)
+class Effort:
+    """How much is tried."""
+
+    most: int
+    """Inputs of each part."""
+    quick: bool = False
+    """Leaves out what takes its time."""
+
+
+Section = Callable[[World, Effort], Awaitable[None]]
+"""A part of the attack."""
 
 
 def _is_envelope(body: bytes) -> bool:

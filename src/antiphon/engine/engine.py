@@ -106,7 +106,8 @@ class Engine:
         model = request.model or self.router.default_model
         if model is None:
             raise missing("model")
-        plan = await self._preparation.plan(project, Parsed(replace(request, model=model), parsed.items))
+        named = Parsed(replace(request, model=model), parsed.items, parsed.length)
+        plan = await self._preparation.plan(project, named)
         fits = plan.response.truncation == "auto"
         return await plan.caller.count(await plan.caller.fit(plan.turn) if fits else plan.turn)
 

@@ -23,7 +23,7 @@ async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow)
         id=response.id,
         created_at=response.created_at,
         json=without_output(response),
-        input=await offload(len(kept), rows, kept),
+        input=await offload(context.size, rows, kept),
         output=rows(response.output),
         previous_response_id=None if context.history_unsaved else request.previous_response_id,
         conversation_id=None if response.status == "failed" else request.conversation_id,

@@ -13,6 +13,13 @@ T = TypeVar("T")
 
 SMALL = 500
 """So many items, messages or parts are worked on at once."""
+_THING = 16_384
+"""Bytes that take as long as one of them."""
+
+
+def in_bytes(count: int) -> int:
+    """The size of so many bytes, counted in things."""
+    return count // _THING
 
 
 async def offload(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from antiphon.guard.offload import in_bytes
 from antiphon.protocol.wire import JsonObject
 
 
@@ -133,5 +134,15 @@ class Turn(Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Messages, with their parts and calls."""
-        return len(self.messages) + sum(len(each.parts) + len(each.calls) for each in self.messages)
+        """How much there is to look at: messages, with their parts and calls. A long part counts more."""
+        return len(self.messages) + sum(map(_size, self.messages))
+
+
+def _size(message: Message) -> int:
+    return len(message.calls) + sum(1 + in_bytes(_length(part)) for part in message.parts)
+
+
+def _length(part: Part) -> int:
+    if isinstance(part, TextPart):
+        return len(part.text)
+    return len(part.url if isinstance(part, ImagePart) else part.data)

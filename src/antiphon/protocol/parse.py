@@ -51,6 +51,8 @@ class Parsed:
     request: CreateResponse
     items: list[InputItem]
     """Its input, as items also where it was a text."""
+    length: int = 0
+    """Bytes of the body."""
 
 
 def parse_create(
@@ -70,7 +72,7 @@ def parse_create(
     _refuse_two_pasts(request)
     if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
-    return Parsed(request, items)
+    return Parsed(request, items, len(body))
 
 
 def parse_count(body: bytes, lenient: bool = False, *, most_items: int = MOST_ITEMS) -> Parsed:
@@ -81,7 +83,7 @@ def parse_count(body: bytes, lenient: bool = False, *, most_items: int = MOST_IT
     request = asked.request()
     items = _input_items(request.input, lenient, most_items)
     _refuse_two_pasts(request)
-    return Parsed(request, items)
+    return Parsed(request, items, len(body))
 
 
 def parse(

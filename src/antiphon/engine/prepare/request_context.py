@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs, with_call_ids
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
-from antiphon.guard.offload import offload
+from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.error_messages import duplicate_id
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.item import InputItem, Item, NewId
@@ -58,10 +58,13 @@ class RequestContext:
         """History and input."""
         return (*self.history, *self.input)
 
+    length: int = 0
+    """About how many bytes they have."""
+
     @property
     def size(self) -> int:
-        """How many items there are."""
-        return len(self.history) + len(self.input) + len(self.output_so_far)
+        """How much there is to look at: items. Long ones count more."""
+        return len(self.history) + len(self.input) + len(self.output_so_far) + in_bytes(self.length)
 
     @property
     def compacted(self) -> int:
@@ -92,14 +95,23 @@ async def load_context(
     NotFound."""
     request = parsed.request
     remembered = memory.find(request.previous_response_id or "") if memory else None
-    history = remembered or await _conversation(store, project, request)
+    past = _Past(remembered) if remembered else await _conversation(store, project, request)
     prompt = await prompt_messages(store, project, request)
-    if remembered is None:
-        history = history or await _previous(store, project, request)
+    if remembered is None and not past.items:
+        past = await _previous(store, project, request)
     references = await _references(store, project, parsed.items)
-    size = len(history) + len(parsed.items)
-    context = await offload(size, _checked, history, parsed.items, references, new_id)
-    return replace(context, prompt=prompt, history_unsaved=remembered is not None)
+    length = past.length + parsed.length
+    size = len(past.items) + len(parsed.items) + in_bytes(length)
+    context = await offload(size, _checked, past.items, parsed.items, references, new_id)
+    return replace(context, prompt=prompt, history_unsaved=remembered is not None, length=length)
+
+
+class _Past(NamedTuple):
+    """What came before."""
+
+    items: Sequence[Item] = ()
+    length: int = 0
+    """Its bytes, where they are known."""
 
 
 def _checked(
@@ -122,20 +134,20 @@ def _checked(
     )
 
 
-async def _conversation(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+async def _conversation(store: Store, project: str, request: CreateResponse) -> _Past:
     """The items of the request's conversation; nothing without one."""
     if request.conversation_id is None:
-        return ()
+        return _Past()
     rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
-    return await offload(len(rows), _decoded, rows)
+    return await _decoded(rows)
 
 
-async def _previous(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+async def _previous(store: Store, project: str, request: CreateResponse) -> _Past:
     """The items of the response that is continued, and of those before it; nothing without one."""
     if request.previous_response_id is None:
-        return ()
+        return _Past()
     previous = request.previous_response_id
     rows = await store.responses.history(project, previous)
     if rows is None:
@@ -145,11 +157,13 @@ async def _previous(store: Store, project: str, request: CreateResponse) -> Sequ
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    return await offload(len(rows), _decoded, rows)
+    return await _decoded(rows)
 
 
-def _decoded(rows: Sequence[bytes]) -> list[Item]:
-    return [decode_stored(row) for row in rows]
+async def _decoded(rows: Sequence[bytes]) -> _Past:
+    length = sum(map(len, rows))
+    items = await offload(len(rows) + in_bytes(length), lambda: [decode_stored(row) for row in rows])
+    return _Past(items, length)
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
