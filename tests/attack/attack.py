@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 from tests.attack.heavy import heavy
 from tests.attack.outbound import own_network
+from tests.attack.papers import slow_documents
 from tests.attack.probe import Probe
 from tests.attack.requests import damaged_addresses, damaged_bodies, damaged_frames
 from tests.attack.server import Server
@@ -23,6 +24,7 @@ SECTIONS: Mapping[str, Section] = {
     "frames": damaged_frames,
     "tenancy": across_projects,
     "outbound": own_network,
+    "documents": slow_documents,
     "heavy": heavy,
 }
 """Each part of the attack. A new one is a function here."""

@@ -22,6 +22,11 @@ ONLY = os.environ.get("ANTIPHON_ATTACK_ONLY", "")
 _LONG = ("3^20 branches, called", "3^20 branches, answered", "history of 200,000 items")
 """Those that take their time."""
 OK = Answer("ok")
+ENDLESS = Answer(
+    raw=[b'data: {"choices":[{"delta":{"content":"on "}}]}\n\n' * 200] * 100_000,
+    content_type="text/event-stream",
+)
+"""A gigabyte of three letters each."""
 
 # ---- grammars and schemas ---------------------------------------------------------------------------
 
@@ -125,6 +130,7 @@ def _socket(**members: Json) -> Input:
 
 def _raw(body: bytes, path: str = "/v1/responses", encoding: str = "") -> Input:
     async def send(world: World) -> Told:
+        world.upstream.default = OK
         headers = {"Content-Encoding": encoding} if encoding else {}
         return await world.ask("POST", path, body, headers=headers)
 
@@ -260,6 +266,7 @@ def _contexts() -> Iterator[tuple[str, Input]]:
         ),
     )
     yield "a page of 20 items of 3 MB", _large_page
+    yield "an upstream that never ends", _create(ENDLESS)
     yield (
         "9,000 references",
         _create(input=[{"type": "item_reference", "id": f"msg_{n}"} for n in range(9_000)]),

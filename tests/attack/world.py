@@ -18,7 +18,7 @@ from tests.scripted import Upstream
 Json = Any
 KEYS = {"alice": "sk-antiphon-alice", "mallory": "sk-antiphon-mallory"}
 """The projects and their keys."""
-HANG = 60.0
+HANG = 120.0
 """Seconds after which a request that is not answered counts as one that hangs."""
 _LAST = ("response.completed", "response.failed", "response.incomplete")
 ENVELOPE = {"message", "type", "param", "code"}

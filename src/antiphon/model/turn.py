@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from antiphon.guard.offload import in_bytes
+from antiphon.guard.offload import SMALL, in_bytes
 from antiphon.protocol.wire import JsonObject
 
 
@@ -135,7 +135,8 @@ class Turn(Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """How much there is to look at: messages, with their parts and calls. A long part counts more."""
-        return len(self.messages) + sum(map(_size, self.messages))
+        count = len(self.messages)
+        return count if count > SMALL else count + sum(map(_size, self.messages))
 
 
 def _size(message: Message) -> int:

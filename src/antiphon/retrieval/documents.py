@@ -14,7 +14,7 @@ from antiphon.retrieval.kinds import TEXT, document_type, text_of
 
 AT_ONCE = 3
 """Documents that are read at the same time; one project's are fewer."""
-SECONDS = 20.0
+SECONDS = 15.0
 """Of processor time, for the text of a document, and as much for its pictures."""
 MAX_MEMORY = 2 * 2**30
 CACHE_BYTES = 32 * 2**20
