@@ -7,7 +7,7 @@ order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that as
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar, cast
 
@@ -51,7 +51,7 @@ class Parsed:
     request: CreateResponse
     items: list[InputItem]
     """Its input, as items also where it was a text."""
-    length: int = 0
+    length: int = field(default=0, compare=False)
     """Bytes of the body."""
 
 
