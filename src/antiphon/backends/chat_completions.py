@@ -8,8 +8,6 @@ servers is in `dialects`, what goes out in `payload`, what comes in in
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from contextvars import ContextVar
-from io import BytesIO
 from typing import Any, TypeVar
 
 import aiohttp
@@ -21,6 +19,7 @@ from yarl import URL
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_stream import ChatStreamParser
+from antiphon.backends.connections import TcpConnector, UnixConnector, drain, opened, send, timeout, unread
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.lessons import lesson
 from antiphon.backends.offer import offered
@@ -37,16 +36,12 @@ from antiphon.protocol.wire import JsonObject
 
 # Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
 _KEEP_ALIVE = 4.0
-# After [DONE] the body ends at once; whoever dawdles loses the connection.
-_GRACE = 1.0
 # An answer in one piece is silent until it is written: how much longer than between two pieces we wait.
 _WHOLE = 6
 # What a proxy says that does not wait so long.
 _IMPATIENT = (504, 524)
 # Servers, by their `Server` header, that go on writing an answer in one piece when we hang up.
 _HEEDLESS = "llama.cpp"
-_LARGE = 2**20
-"""Bytes of a body that is not written in one go."""
 # How often one turn is sent: each refusal may teach one thing.
 _LESSONS = 4
 
@@ -94,8 +89,8 @@ class ChatCompletions(Backend):
         self._learned: dict[str, Dialect] = {}
         """The dialects of models whose server refused what the common one sends."""
         self._headers = dict(headers or {})
-        self._timeout = _timeout(connect_timeout, read_timeout)
-        self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
+        self._timeout = timeout(connect_timeout, read_timeout)
+        self._long_timeout = timeout(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._text_calls = text_calls
         self._answer_bytes = answer_bytes
@@ -217,11 +212,11 @@ class ChatCompletions(Backend):
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
-                    await _drain(response)
+                    await drain(response)
                     return
                 data = await read()
         except (aiohttp.ClientError, OSError):
-            yield answer.read(events.feed(_left(response)))
+            yield answer.read(events.feed(unread(response)))
             if not answer.ended:
                 raise
             return
@@ -282,14 +277,14 @@ class ChatCompletions(Backend):
         if self._ready is not None:
             await self._ready()
         session = self._open()
-        _opened.set(False)
+        opened.set(False)
         try:
-            return await _send(session, method, url, body, patience)
+            return await send(session, method, url, body, patience)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             # An idle connection that the upstream closed just as we took it up says nothing of the request.
-            if _opened.get():
+            if opened.get():
                 raise
-            return await _send(session, method, url, body, patience)
+            return await send(session, method, url, body, patience)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made in the loop that uses it."""
@@ -306,10 +301,10 @@ class ChatCompletions(Backend):
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._unix_socket:
-            return _UnixConnector(
+            return UnixConnector(
                 self._unix_socket, limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE
             )
-        return _TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
+        return TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
 
     def _url(self, path: str) -> URL:
         return self._base / path
@@ -417,59 +412,6 @@ def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
 
 def _reason(fault: aiohttp.ClientConnectorError) -> str:
     return fault.os_error.strerror or str(fault.os_error) or type(fault.os_error).__name__
-
-
-async def _send(
-    session: aiohttp.ClientSession,
-    method: str,
-    url: URL,
-    body: bytes | None,
-    patience: aiohttp.ClientTimeout,
-) -> aiohttp.ClientResponse:
-    headers = {"Content-Type": "application/json"} if body is not None else None
-    # Of a large one, aiohttp hands the socket a piece at a time only when it is a file.
-    data = BytesIO(body) if body is not None and len(body) > _LARGE else body
-    return await session.request(
-        method, url, data=data, headers=headers, allow_redirects=False, timeout=patience
-    )
-
-
-def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, connect=None, sock_read=read)
-
-
-_opened: ContextVar[bool] = ContextVar("opened")
-"""Whether a connection was opened for the task's last request. aiohttp's own way to learn it, a trace of
-every step, made requests a fifth dearer."""
-
-
-class _TcpConnector(aiohttp.TCPConnector):
-    async def _create_connection(self, *request: Any) -> Any:
-        _opened.set(True)
-        return await super()._create_connection(*request)
-
-
-class _UnixConnector(aiohttp.UnixConnector):
-    async def _create_connection(self, *request: Any) -> Any:
-        _opened.set(True)
-        return await super()._create_connection(*request)
-
-
-def _left(response: aiohttp.ClientResponse) -> bytes:
-    """What came before a cut: aiohttp raises the cut before it hands that over."""
-    return response.content._read_nowait(-1)
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Reads up to the end, so that the connection can be used again."""
-    if response.content.at_eof():
-        return
-    try:
-        async with asyncio.timeout(_GRACE):
-            while await response.content.readany():
-                pass
-    except (aiohttp.ClientError, TimeoutError):
-        return
 
 
 # ---- small answers ----------------------------------------------------------------------------------
