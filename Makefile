@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos bench docs
+.PHONY: help setup serve pull lint check test chaos attack bench docs
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make test ARGS="…"      everything'
 	@echo 'make docs               renews what the documents take from the code'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
+	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
@@ -40,7 +41,7 @@ lint: $(READY)
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 
 check: lint
-	@$(PYTEST) -m "not embedded and not clients and not chaos and not browser" --ignore tests/clients $(ARGS)
+	@$(PYTEST) -m "not embedded and not clients and not chaos and not browser and not attack" --ignore tests/clients $(ARGS)
 
 test: lint
 	@scripts/browser
@@ -48,6 +49,9 @@ test: lint
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+attack: $(READY)
+	@$(BIN)/python -m tests.attack $(ARGS)
 
 docs: $(READY)
 	@$(BIN)/python -m scripts.docs

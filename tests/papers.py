@@ -21,23 +21,41 @@ def png(width: int = 2, height: int = 2) -> bytes:
 
 def pdf(*pages: str) -> bytes:
     """A page for each text; an empty one has a picture in the text's place."""
-    kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(pages)))
+    drawn = (f"BT /F1 18 Tf 20 100 Td ({text}) Tj ET" if text else _SQUARE for text in pages)
+    return _pdf([each.encode() for each in drawn])
+
+
+def laborious_pdf(pages: int, strokes: int) -> bytes:
+    """A small file whose pages take long to read: each has so many squares."""
+    return _pdf([zlib.compress(f"{_SQUARE}\n".encode() * strokes, 9)] * pages, " /Filter /FlateDecode")
+
+
+def pdf_of_size(side: int) -> bytes:
+    """One page, so many points wide and high."""
+    return _pdf([_SQUARE.encode()], side=side)
+
+
+_SQUARE = "0 0 1 rg 20 20 100 100 re f"
+
+
+def _pdf(drawn: list[bytes], how: str = "", side: int = 200) -> bytes:
+    """A PDF of what is drawn on each page; `how` says how that is packed."""
+    kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(drawn)))
     objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(drawn)} >>".encode(),
     ]
     font = "<< /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
-    for number, text in enumerate(pages):
-        drawn = f"BT /F1 18 Tf 20 100 Td ({text}) Tj ET" if text else "0 0 1 rg 20 20 100 100 re f"
+    for number, page in enumerate(drawn):
         objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents {4 + 2 * number} 0 R"
-            f" /Resources {font} >>",
-            f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream",
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {side} {side}] /Contents {4 + 2 * number} 0 R"
+            f" /Resources {font} >>".encode(),
+            f"<< /Length {len(page)}{how} >>\nstream\n".encode() + page + b"\nendstream",
         ]
     written, places = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):
         places.append(len(written))
-        written += f"{number} 0 obj\n{body}\nendobj\n".encode()
+        written += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     tail = b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, len(written))

@@ -123,7 +123,8 @@ def objects(kind: type[msgspec.Struct], most: int = 3, **members: Strategy) -> S
     config = kind.__struct_config__
     hints = get_type_hints(kind, include_extras=True)
     said = {**_rules(kind), **members}
-    required, optional = {}, {}
+    required: dict[str, Strategy] = {}
+    optional: dict[str, Strategy] = {}
     for field in msgspec.structs.fields(kind):
         strategy = said.get(field.name, values(hints[field.name]))
         there = field.required or (kind, field.name) in _ALWAYS
@@ -164,7 +165,7 @@ _ALWAYS = {
 }
 
 
-def _rules(kind: type) -> dict[str, Strategy]:
+def _rules(kind: type[msgspec.Struct]) -> dict[str, Strategy]:
     rules = dict(_RULES.get(kind, {}))
     if issubclass(kind, InputItem) and kind is not ItemReference:
         prefix = kind.prefix
@@ -196,7 +197,7 @@ def pairs(draw: st.DrawFn) -> list[Json]:
     for name in (CALL_OF[output], output):
         kind = INPUT_ITEMS[name]
         known = {"call_id": st.just(call_id)} if "call_id" in kind.__struct_fields__ else {}
-        item = draw(objects(kind, **known))
+        item = draw(objects(kind, 3, **known))
         if "call_id" in kind.__struct_fields__:
             item["call_id"] = call_id
         said.append(item)

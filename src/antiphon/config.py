@@ -102,6 +102,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """Seconds without a byte after which the upstream counts as gone."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
+    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
+    """Tokens of an answer when its request does not say how many: it ends as incomplete there. None: as many
+    as the model likes; for the embedded one 1,024, since it often does not know when to stop."""
     structured_output: bool = True
     """Whether its models can be held to a JSON schema. If not, they read it in words, and their
     answers are checked."""
@@ -126,6 +129,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
+    request_items: Annotated[int, Meta(ge=1)] = 10_000
+    """Items that one request may bring in `input`."""
+    request_values: Annotated[int, Meta(ge=1000)] = 250_000
+    """JSON values (members and elements) that one body may hold, in all its items and tools together."""
+    answer_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024
+    """What an upstream may send for one answer. One that never ends its stream is ended there."""
 
 
 class Outbound(Struct, frozen=True, kw_only=True):
@@ -208,6 +217,8 @@ class McpSettings(Struct, frozen=True, kw_only=True):
     """Seconds that connecting and listing the tools may take."""
     result_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     """The largest answer of a server."""
+    result_values: Annotated[int, Meta(ge=1000)] = 30_000
+    """JSON values (members and elements) of the largest answer, or of the longest listing."""
     connections: Annotated[int, Meta(ge=1)] = 100
     """How many connections are kept."""
     idle_seconds: Annotated[float, Meta(gt=0)] = 120.0

@@ -747,6 +747,15 @@ async def test_an_upstream_that_is_silent_times_out(upstream: Upstream, connect:
     await upstream.last.gone()
 
 
+async def test_an_upstream_that_never_ends_its_stream_is_ended(upstream: Upstream, connect: Connect) -> None:
+    chunk = b'data: {"choices":[{"delta":{"content":"and on "}}]}\n\n'
+    upstream.script(Answer(raw=[chunk * 100] * 100_000, content_type="text/event-stream"))
+
+    with pytest.raises(UpstreamError, match=r"more than 65536 bytes for one answer \(limits\.answer_bytes\)"):
+        await collect(connect(answer_bytes=65_536), turn())
+    await upstream.last.gone()
+
+
 async def test_an_upstream_that_falls_silent_times_out(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer("Hello", gate=Gate(after=2)))
     with pytest.raises(UpstreamTimeout):

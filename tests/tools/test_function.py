@@ -12,7 +12,6 @@ from antiphon.backends.payload import capabilities
 from antiphon.protocol.tools import FunctionTool
 from antiphon.tools.context import ToolContext
 from antiphon.tools.function import ClientFunction
-from antiphon.tools.schema import Schema
 
 PLACE: Json = {
     "type": "function",
@@ -93,13 +92,6 @@ def test_a_strict_schema_that_makes_no_sense_is_refused(
     with refused(400, "invalid_function_parameters", "tools[0].parameters"):
         ask(client, PLACE | {"parameters": schema})
     assert upstream.requests == []
-
-
-def test_a_schema_may_refer_to_itself() -> None:
-    tree = {"$ref": "#/$defs/tree"}
-    schema = Schema({**tree, "$defs": {"tree": {"type": "array", "items": tree}}})
-    assert schema.fault([[], [[]]]) is None
-    assert schema.fault([[1]]) == 'arguments[0][0]: 1 is not of type "array"'
 
 
 # ---- how a function is offered ----------------------------------------------------------------------

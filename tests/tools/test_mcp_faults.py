@@ -66,7 +66,9 @@ def config(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Con
     data = tmp_path_factory.mktemp("data")
     script = data / "server.py"
     script.write_text(STDIO)
-    limits = McpSettings(call_seconds=1, list_seconds=15, result_bytes=50_000, cache_seconds=0)
+    limits = McpSettings(
+        call_seconds=1, list_seconds=15, result_bytes=50_000, result_values=3000, cache_seconds=0
+    )
     return replace(
         config_for(_upstream, data),
         outbound=Outbound(allow_private=True),
@@ -104,6 +106,11 @@ CALLS = [
     pytest.param(compressed, "compressed its answer", id="compressed"),
     pytest.param(away, "not followed", id="redirect"),
     pytest.param(huge, "larger than 50000 bytes", id="huge"),
+    pytest.param(
+        lambda request, body: result(body, {"content": [{}] * 2000}),
+        "holds more than 3000 JSON values",
+        id="many parts",
+    ),
     pytest.param(
         lambda request, body: result(body, {"content": "?"}), "does not fit the protocol", id="wrong shape"
     ),

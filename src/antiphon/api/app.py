@@ -16,7 +16,7 @@ from antiphon.api import conversations, files, metrics, models, prompts, respons
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
-from antiphon.backends.llama import embedded
+from antiphon.backends.llama import MAX_OUTPUT_TOKENS, embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.context.attachments import Attachments
@@ -80,6 +80,7 @@ def create_app(config: Config) -> ASGIApp:
             ):
                 yield {"services": Services(config, engine, background, store, file_storage)}
         finally:
+            await resources.children.close()
             if resources.mcp is not None:
                 await resources.mcp.close()
             await fetcher.close()
@@ -135,7 +136,8 @@ def _connector_headers(connector: Connector) -> dict[str, str]:
 def _embedded(config: BackendConfig) -> Backend:
     if config.unix_socket is None:
         raise ValueError(f"backends.{config.name}: `antiphon serve` runs the embedded model, nobody else")
-    return embedded(Path(config.unix_socket), timeout=config.timeout)
+    most = config.max_output_tokens or MAX_OUTPUT_TOKENS
+    return embedded(Path(config.unix_socket), timeout=config.timeout, max_output_tokens=most)
 
 
 _MAKERS: dict[str, Maker] = {**MAKERS, "llama": _embedded}
@@ -157,6 +159,8 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             context_window=settings.context_window,
             structured_output=settings.structured_output,
             text_calls=settings.text_calls,
+            answer_bytes=config.limits.answer_bytes,
+            max_output_tokens=settings.max_output_tokens,
         )
 
 

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from antiphon.api import pages
-from antiphon.api.body import json, read_body
+from antiphon.api import pages, parsing
+from antiphon.api.body import json
 from antiphon.api.services import project, services
 from antiphon.protocol.conversation import (
     Conversation,
@@ -27,13 +27,12 @@ from antiphon.protocol.wire import encode
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.items import ItemRow, Page
 
+T = TypeVar("T", CreateConversation, CreateItems)
+
 
 async def create(request: Request) -> HttpResponse:
     """POST /conversations"""
-    server = services(request).config.server
-    body = await read_body(request, server.max_body_bytes)
-    asked = parse(body or b"{}", CreateConversation, server.lenient)
-    rows = _rows(asked.items or (), server.lenient)
+    asked, rows = await _parsed(request, CreateConversation)
     row = ConversationRow(new_conversation_id(), int(time.time()), encode(asked.metadata or {}))
     await services(request).store.conversations.create(project(request), row, rows)
     return _show(row)
@@ -46,8 +45,7 @@ async def retrieve(request: Request) -> HttpResponse:
 
 async def update(request: Request) -> HttpResponse:
     """POST /conversations/{id}"""
-    server = services(request).config.server
-    asked = parse(await read_body(request, server.max_body_bytes), UpdateConversation, server.lenient)
+    asked = await parsing.read_as(request, UpdateConversation)
     conversation_id = request.path_params["conversation_id"]
     row = await services(request).store.conversations.update(
         project(request), conversation_id, encode(asked.metadata or {})
@@ -69,9 +67,7 @@ async def create_items(request: Request) -> HttpResponse:
     """POST /conversations/{id}/items"""
     pages.check_members(request.query_params, ("include",))
     pages.includes(request.query_params)
-    server = services(request).config.server
-    asked = parse(await read_body(request, server.max_body_bytes), CreateItems, server.lenient)
-    rows = _rows(asked.items, server.lenient)
+    _, rows = await _parsed(request, CreateItems)
     conversation_id = request.path_params["conversation_id"]
     if not await services(request).store.conversations.add_items(project(request), conversation_id, rows):
         raise _not_found(conversation_id)
@@ -115,6 +111,17 @@ async def _stored(request: Request) -> ConversationRow:
     if row is None:
         raise _not_found(conversation_id)
     return row
+
+
+async def _parsed(request: Request, kind: type[T]) -> tuple[T, list[ItemRow]]:
+    """The body of the request, and its items as they are kept. Raises InvalidRequest."""
+    lenient = services(request).config.server.lenient
+
+    def make(body: bytes) -> tuple[T, list[ItemRow]]:
+        asked = parse(body, kind, lenient)
+        return asked, _rows(asked.items or (), lenient)
+
+    return await parsing.read(request, make, empty=b"{}" if kind is CreateConversation else b"")
 
 
 def _rows(raws: Sequence[msgspec.Raw], lenient: bool) -> list[ItemRow]:

@@ -5,14 +5,15 @@ The reference has no endpoint for them (endpoints.md section 7): these follow it
 
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from antiphon.api import pages
-from antiphon.api.body import json, read_body
+from antiphon.api import pages, parsing
+from antiphon.api.body import json
 from antiphon.api.services import project, services
 from antiphon.context.prompt import PromptMessage, instructed, names
 from antiphon.engine.prepare.prompts import (
@@ -22,8 +23,9 @@ from antiphon.engine.prepare.prompts import (
     template_of,
     version_number,
 )
+from antiphon.guard.offload import offload
 from antiphon.protocol import error_messages
-from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.errors import InvalidRequest, TooLarge
 from antiphon.protocol.ids import new_prompt_id
 from antiphon.protocol.item import item_type
 from antiphon.protocol.items import AssistantMessage, InputMessage
@@ -33,24 +35,27 @@ from antiphon.protocol.wire import encode
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.prompts import PromptChange, PromptPage, PromptRow
 
+T = TypeVar("T", CreatePrompt, UpdatePrompt)
+
+MOST_BYTES = 2**20
+"""Of a template."""
+
 
 async def create(request: Request) -> HttpResponse:
     """POST /prompts"""
-    server = services(request).config.server
-    asked = parse(await read_body(request, server.max_body_bytes), CreatePrompt, server.lenient)
-    template = _template(asked, server.lenient)
+    asked, template = await _parsed(request, CreatePrompt)
     if template is None:
         raise error_messages.missing("instructions")
     row = PromptRow(new_prompt_id(), int(time.time()), asked.name, 1, 1, template)
     await services(request).store.prompts.create(project(request), row)
-    return json(_shown(row))
+    return json(await _shown(row))
 
 
 async def show(request: Request) -> HttpResponse:
     """GET /prompts"""
     query = pages.page_query(request.query_params)
     page = await services(request).store.prompts.page(project(request), query)
-    return _show_page(page, [row.id for row in page.rows])
+    return await _show_page(page, [row.id for row in page.rows])
 
 
 async def retrieve(request: Request) -> HttpResponse:
@@ -63,20 +68,19 @@ async def retrieve(request: Request) -> HttpResponse:
         raise absent_version(prompt_id, version)
     if row is None:
         raise prompt_not_found(prompt_id)
-    return json(_shown(row))
+    return json(await _shown(row))
 
 
 async def update(request: Request) -> HttpResponse:
     """POST /prompts/{id}"""
-    server = services(request).config.server
-    asked = parse(await read_body(request, server.max_body_bytes), UpdatePrompt, server.lenient)
+    asked, template = await _parsed(request, UpdatePrompt)
     default = None if asked.default_version is None else version_number(asked.default_version)
-    change = PromptChange(asked.name, _template(asked, server.lenient), default)
+    change = PromptChange(asked.name, template, default)
     prompt_id = request.path_params["prompt_id"]
     row = await services(request).store.prompts.update(project(request), prompt_id, change)
     if row is None:
         raise prompt_not_found(prompt_id)
-    return json(_shown(row))
+    return json(await _shown(row))
 
 
 async def delete(request: Request) -> HttpResponse:
@@ -94,7 +98,18 @@ async def versions(request: Request) -> HttpResponse:
     page = await services(request).store.prompts.versions(project(request), prompt_id, query)
     if page is None:
         raise prompt_not_found(prompt_id)
-    return _show_page(page, [str(row.version) for row in page.rows])
+    return await _show_page(page, [str(row.version) for row in page.rows])
+
+
+async def _parsed(request: Request, kind: type[T]) -> tuple[T, bytes | None]:
+    """The body of the request, and the template that it brings. Raises InvalidRequest."""
+    lenient = services(request).config.server.lenient
+
+    def make(body: bytes) -> tuple[T, bytes | None]:
+        asked = parse(body, kind, lenient)
+        return asked, _template(asked, lenient)
+
+    return await parsing.read(request, make)
 
 
 def _template(asked: CreatePrompt | UpdatePrompt, lenient: bool) -> bytes | None:
@@ -103,7 +118,10 @@ def _template(asked: CreatePrompt | UpdatePrompt, lenient: bool) -> bytes | None
     if not asked.instructions and not messages:
         return None
     raws = [msgspec.Raw(encode(message)) for message in messages]
-    return encode(Template(asked.instructions, raws))
+    template = encode(Template(asked.instructions, raws))
+    if len(template) > MOST_BYTES:
+        raise TooLarge(f"A prompt is at most {MOST_BYTES} bytes long.", code="prompt_too_large")
+    return template
 
 
 def _messages(raws: Sequence[msgspec.Raw], lenient: bool) -> list[PromptMessage]:
@@ -119,7 +137,11 @@ def _messages(raws: Sequence[msgspec.Raw], lenient: bool) -> list[PromptMessage]
     return messages
 
 
-def _shown(row: PromptRow) -> Prompt:
+async def _shown(row: PromptRow) -> Prompt:
+    return await offload(len(row.template) // 100, _prompt, row)
+
+
+def _prompt(row: PromptRow) -> Prompt:
     template = template_of(row)
     return Prompt(
         id=row.id,
@@ -133,8 +155,9 @@ def _shown(row: PromptRow) -> Prompt:
     )
 
 
-def _show_page(page: PromptPage, cursors: Sequence[str]) -> HttpResponse:
-    rows = [ItemRow(cursor, encode(_shown(row))) for cursor, row in zip(cursors, page.rows, strict=True)]
+async def _show_page(page: PromptPage, cursors: Sequence[str]) -> HttpResponse:
+    shown = [encode(await _shown(row)) for row in page.rows]
+    rows = [ItemRow(*each) for each in zip(cursors, shown, strict=True)]
     return pages.show_page(Page(rows, page.more))
 
 

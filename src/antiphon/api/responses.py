@@ -8,8 +8,8 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from antiphon.api import metrics, pages, sse, websocket
-from antiphon.api.body import json, read_body
+from antiphon.api import metrics, pages, parsing, sse, websocket
+from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
@@ -24,8 +24,7 @@ from antiphon.protocol.response import TERMINAL, Response
 async def create(request: Request) -> ASGIApp:
     """POST /responses"""
     held = services(request)
-    server = held.config.server
-    parsed = parse_create(await read_body(request, server.max_body_bytes), server.lenient)
+    parsed = await _parsed(request)
     if not parsed.request.stream and parsed.request.stream_options is not None:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -42,6 +41,12 @@ async def create(request: Request) -> ASGIApp:
         response = await run.result()
     metrics.count_response(response)
     return json(response)
+
+
+async def _parsed(request: Request) -> Parsed:
+    server, limits = services(request).config.server, services(request).config.limits
+    make = partial(parse_create, lenient=server.lenient, most_items=limits.request_items)
+    return await parsing.read(request, make)
 
 
 async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
@@ -115,8 +120,7 @@ async def compact(request: Request) -> HttpResponse:
     """POST /responses/compact. The body is that of POST /responses, since Codex sends with it what it sends
     with every request; nothing is streamed or stored."""
     held = services(request)
-    server = held.config.server
-    parsed = parse_create(await read_body(request, server.max_body_bytes), server.lenient)
+    parsed = await _parsed(request)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
     async with connected(request.receive):
@@ -126,8 +130,9 @@ async def compact(request: Request) -> HttpResponse:
 async def input_tokens(request: Request) -> HttpResponse:
     """POST /responses/input_tokens"""
     held = services(request)
-    server = held.config.server
-    parsed = parse_count(await read_body(request, server.max_body_bytes) or b"{}", server.lenient)
+    server, limits = held.config.server, held.config.limits
+    count = partial(parse_count, lenient=server.lenient, most_items=limits.request_items)
+    parsed = await parsing.read(request, count, empty=b"{}")
     async with connected(request.receive):
         return json(TokenCount(input_tokens=await held.engine.count(project(request), parsed)))
 

@@ -5,13 +5,13 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from antiphon.api import files
-from antiphon.api.body import json, read_body
+from antiphon.api.body import json
 from antiphon.api.form import read_form
+from antiphon.api.parsing import read_as
 from antiphon.api.services import project, services
 from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.files import MAX_PART, CompleteUpload, NewUpload, Upload, UploadPart
-from antiphon.protocol.parse import parse
 from antiphon.store.file_storage import About
 from antiphon.store.files import FileRow, UploadRow
 
@@ -19,8 +19,7 @@ from antiphon.store.files import FileRow, UploadRow
 async def create(request: Request) -> HttpResponse:
     """POST /uploads"""
     held = services(request)
-    server = held.config.server
-    asked = parse(await read_body(request, server.max_body_bytes), NewUpload, server.lenient)
+    asked = await read_as(request, NewUpload)
     seconds = asked.expires_after.seconds if asked.expires_after else None
     about = About(files.filename(asked.filename), asked.purpose, seconds)
     row = await held.files.begin(project(request), about, asked.mime_type, asked.bytes)
@@ -45,8 +44,7 @@ async def add_part(request: Request) -> HttpResponse:
 async def complete(request: Request) -> HttpResponse:
     """POST /uploads/{id}/complete"""
     held = services(request)
-    server = held.config.server
-    asked = parse(await read_body(request, server.max_body_bytes), CompleteUpload, server.lenient)
+    asked = await read_as(request, CompleteUpload)
     upload = await _pending(request)
     file = await held.files.complete(project(request), upload, asked.part_ids, asked.md5)
     if file is None:

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from antiphon.api import metrics
+from antiphon.api import metrics, parsing
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
@@ -133,7 +133,7 @@ class Connection:
         while waiting:
             text = waiting.popleft()
             try:
-                await self._answer(lane, self._parse(text))
+                await self._answer(lane, await self._parse(text))
             except ApiError as fault:
                 self._memory.forget(lane)
                 await self.refuse(fault, lane)
@@ -145,9 +145,12 @@ class Connection:
             finally:
                 let_go(self._socket.scope, len(text))
 
-    def _parse(self, text: bytes) -> Parsed:
-        lenient = self._services.config.server.lenient
-        return parse_create(text, lenient, kind=CreateFrame)
+    async def _parse(self, text: bytes) -> Parsed:
+        server, limits = self._services.config.server, self._services.config.limits
+        parse = partial(
+            parse_create, lenient=server.lenient, kind=CreateFrame, most_items=limits.request_items
+        )
+        return await parsing.parsed(text, parse, limits.request_values)
 
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
         seconds = self._services.config.server.keep_alive

@@ -8,7 +8,6 @@ servers is in `dialects`, what goes out in `payload`, what comes in in
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import aiohttp
@@ -20,6 +19,7 @@ from yarl import URL
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_stream import ChatStreamParser
+from antiphon.backends.connections import TcpConnector, UnixConnector, drain, opened, send, timeout, unread
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.lessons import lesson
 from antiphon.backends.offer import offered
@@ -29,14 +29,13 @@ from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
+from antiphon.guard.offload import offload
 from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
 
 # Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
 _KEEP_ALIVE = 4.0
-# After [DONE] the body ends at once; whoever dawdles loses the connection.
-_GRACE = 1.0
 # An answer in one piece is silent until it is written: how much longer than between two pieces we wait.
 _WHOLE = 6
 # What a proxy says that does not wait so long.
@@ -47,6 +46,9 @@ _HEEDLESS = "llama.cpp"
 _LESSONS = 4
 
 log = structlog.get_logger()
+
+ANSWER_BYTES = 64 * 1024 * 1024
+"""Of one answer, as it comes: a quarter of a million tokens, told one by one."""
 
 
 class ChatCompletions(Backend):
@@ -66,11 +68,12 @@ class ChatCompletions(Backend):
         read_timeout: float = 600.0,
         max_connections: int = 0,
         text_calls: bool = True,
+        answer_bytes: int = ANSWER_BYTES,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between
-        two reads; `max_connections` 0 sets no limit;
+        two reads; `max_connections` 0 sets no limit; `answer_bytes`: of one answer, as it comes;
         `text_calls`: calls that the server leaves in the text are read."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
@@ -86,10 +89,11 @@ class ChatCompletions(Backend):
         self._learned: dict[str, Dialect] = {}
         """The dialects of models whose server refused what the common one sends."""
         self._headers = dict(headers or {})
-        self._timeout = _timeout(connect_timeout, read_timeout)
-        self._long_timeout = _timeout(connect_timeout, read_timeout * _WHOLE)
+        self._timeout = timeout(connect_timeout, read_timeout)
+        self._long_timeout = timeout(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._text_calls = text_calls
+        self._answer_bytes = answer_bytes
         self._session: aiohttp.ClientSession | None = None
 
     # ---- Backend ------------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ class ChatCompletions(Backend):
         when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
             before = self._dialect(turn.model)
-            body = payload(turn, before)
+            body = await offload(turn.size, payload, turn, before)
             response = await self._chat(turn, body)
             if response.status in (400, 422):
                 words = await _refusal(response)
@@ -174,7 +178,8 @@ class ChatCompletions(Backend):
         return impatient
 
     async def _chat(self, turn: Turn, body: JsonObject) -> aiohttp.ClientResponse:
-        return await self._request("POST", self._url("chat/completions"), encode(body), self._patience(turn))
+        encoded = await offload(turn.size, encode, body)
+        return await self._request("POST", self._url("chat/completions"), encoded, self._patience(turn))
 
     def _dialect(self, model: str) -> Dialect:
         return self._learned.get(model, self.dialect)
@@ -193,21 +198,25 @@ class ChatCompletions(Backend):
         """The deltas of a stream, a batch for each read."""
         events = Events()
         read = response.content.readany
+        left = self._answer_bytes
         try:
             data = await read()
             if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
                 yield answer.whole(data + await self._body(response, MAX_EVENT))
                 return
             while data:
+                left -= len(data)
+                if left < 0:
+                    raise self._endless()
                 yield answer.read(events.feed(data))
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
-                    await _drain(response)
+                    await drain(response)
                     return
                 data = await read()
         except (aiohttp.ClientError, OSError):
-            yield answer.read(events.feed(_left(response)))
+            yield answer.read(events.feed(unread(response)))
             if not answer.ended:
                 raise
             return
@@ -222,7 +231,7 @@ class ChatCompletions(Backend):
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:
             return None
-        body = payload(turn, self._dialect(turn.model))
+        body = await offload(turn.size, payload, turn, self._dialect(turn.model))
         asked: JsonObject = {name: body[name] for name in ("model", "messages", "tools") if name in body}
         if self.dialect.tokenizer == "template":
             prompt = await self._ask("POST", self._root("apply-template"), asked)
@@ -268,14 +277,14 @@ class ChatCompletions(Backend):
         if self._ready is not None:
             await self._ready()
         session = self._open()
-        _opened.set(False)
+        opened.set(False)
         try:
-            return await _send(session, method, url, body, patience)
+            return await send(session, method, url, body, patience)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             # An idle connection that the upstream closed just as we took it up says nothing of the request.
-            if _opened.get():
+            if opened.get():
                 raise
-            return await _send(session, method, url, body, patience)
+            return await send(session, method, url, body, patience)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made in the loop that uses it."""
@@ -292,10 +301,10 @@ class ChatCompletions(Backend):
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._unix_socket:
-            return _UnixConnector(
+            return UnixConnector(
                 self._unix_socket, limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE
             )
-        return _TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
+        return TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
 
     def _url(self, path: str) -> URL:
         return self._base / path
@@ -326,6 +335,12 @@ class ChatCompletions(Backend):
             if len(body) > limit:
                 raise UpstreamError("The upstream sent an answer that is too large.")
         return bytes(body)
+
+    def _endless(self) -> UpstreamError:
+        most = self._answer_bytes
+        return UpstreamError(
+            f"The upstream at {self._where} sent more than {most} bytes for one answer (limits.answer_bytes)."
+        )
 
     def _answer(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(
@@ -397,57 +412,6 @@ def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
 
 def _reason(fault: aiohttp.ClientConnectorError) -> str:
     return fault.os_error.strerror or str(fault.os_error) or type(fault.os_error).__name__
-
-
-async def _send(
-    session: aiohttp.ClientSession,
-    method: str,
-    url: URL,
-    body: bytes | None,
-    patience: aiohttp.ClientTimeout,
-) -> aiohttp.ClientResponse:
-    headers = {"Content-Type": "application/json"} if body is not None else None
-    return await session.request(
-        method, url, data=body, headers=headers, allow_redirects=False, timeout=patience
-    )
-
-
-def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, connect=None, sock_read=read)
-
-
-_opened: ContextVar[bool] = ContextVar("opened")
-"""Whether a connection was opened for the task's last request. aiohttp's own way to learn it, a trace of
-every step, made requests a fifth dearer."""
-
-
-class _TcpConnector(aiohttp.TCPConnector):
-    async def _create_connection(self, *request: Any) -> Any:
-        _opened.set(True)
-        return await super()._create_connection(*request)
-
-
-class _UnixConnector(aiohttp.UnixConnector):
-    async def _create_connection(self, *request: Any) -> Any:
-        _opened.set(True)
-        return await super()._create_connection(*request)
-
-
-def _left(response: aiohttp.ClientResponse) -> bytes:
-    """What came before a cut: aiohttp raises the cut before it hands that over."""
-    return response.content._read_nowait(-1)
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Reads up to the end, so that the connection can be used again."""
-    if response.content.at_eof():
-        return
-    try:
-        async with asyncio.timeout(_GRACE):
-            while await response.content.readany():
-                pass
-    except (aiohttp.ClientError, TimeoutError):
-        return
 
 
 # ---- small answers ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from msgspec.structs import replace
 
+from antiphon.backends.bounded import Bounded, WithoutLoops
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import LLAMA_CPP
 from antiphon.backends.emulated import adapt
@@ -29,6 +30,8 @@ from antiphon.protocol import errors
 MODEL = "SmolLM2-135M-Instruct"
 """The name of the embedded model."""
 _CONTEXT_WINDOW = 8192
+MAX_OUTPUT_TOKENS = 1024
+"""Of an answer of which no request says how long it may be."""
 # Its template is plain ChatML: it takes any order of roles, and knows neither functions nor reasoning.
 _SMOLLM2 = replace(
     LLAMA_CPP,
@@ -63,8 +66,15 @@ _LONGEST_PAUSE = 30.0
 _CRASHES_BEFORE_TROUBLE = 3
 
 
-def embedded(socket: Path, *, patience: float = _PATIENCE, timeout: float = 600.0) -> Backend:
-    """The embedded model behind the socket of a `LlamaProcess`, which may live in another process."""
+def embedded(
+    socket: Path,
+    *,
+    patience: float = _PATIENCE,
+    timeout: float = 600.0,
+    max_output_tokens: int = MAX_OUTPUT_TOKENS,
+) -> Backend:
+    """The embedded model behind the socket of a `LlamaProcess`, which may live in another process. Its
+    answers have at most `max_output_tokens` when nothing else is said."""
     engine = ChatCompletions(
         "http://embedded/v1",
         dialect=_SMOLLM2,
@@ -75,7 +85,7 @@ def embedded(socket: Path, *, patience: float = _PATIENCE, timeout: float = 600.
         headers={"Connection": "close"},
         read_timeout=timeout,
     )
-    return adapt(engine)
+    return adapt(WithoutLoops(Bounded(engine, max_output_tokens)))
 
 
 class LlamaProcess:

@@ -10,7 +10,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.bounded import Bounded
+from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
 from antiphon.backends.emulated import adapt
 from antiphon.backends.payload import capabilities
@@ -44,6 +45,10 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     timeout: float = 600.0
     context_window: int | None = None
     """Tokens of the models' context; None: not known."""
+    answer_bytes: int = ANSWER_BYTES
+    """Of one answer, as it comes."""
+    max_output_tokens: int | None = None
+    """Tokens of an answer for which no request says how long it may be."""
     structured_output: bool = True
     """Its models can be held to a JSON schema."""
     text_calls: bool = True
@@ -196,7 +201,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
     if config.dialect and config.dialect not in DIALECTS:
         known = one_of(tuple(DIALECTS))
         raise ValueError(f"backends.{config.name}.dialect: {config.dialect!r} is none of {known}")
-    backend = ChatCompletions(
+    backend: Backend = ChatCompletions(
         base_url,
         dialect=DIALECTS[config.dialect] if config.dialect else None,
         api_key=config.api_key,
@@ -204,7 +209,10 @@ def _chat_completions(config: BackendConfig) -> Backend:
         can=partial(_capabilities, config),
         read_timeout=config.timeout,
         text_calls=config.text_calls,
+        answer_bytes=config.answer_bytes,
     )
+    if config.max_output_tokens is not None:
+        backend = Bounded(backend, config.max_output_tokens)
     return adapt(backend)
 
 

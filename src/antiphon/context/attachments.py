@@ -13,14 +13,18 @@ from msgspec.structs import replace
 
 from antiphon.context.fetch import Fetcher
 from antiphon.context.loading import Loader, Shown, StoredFiles
+from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
 from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage
+from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
 
 AT_ONCE = 8
+MOST = 2_000
+"""Attachments of a request's whole context."""
 MAX_TOTAL = 256 * 2**20
 """Bytes of all that one request has us fetch or read."""
 
@@ -71,7 +75,13 @@ class Attachments:
     ) -> Attached:
         """What the items have attached; `given` are those of the request itself. Raises InvalidRequest."""
         attached = Attached()
-        wanted = dict(_wanted(items, given))
+        wanted = await offload(len(items), _wanted_once, items, given)
+        if len(wanted) > MOST:
+            raise InvalidRequest(
+                f"A request can have {MOST} images, files and sounds at most.",
+                param="input",
+                code="array_above_max_length",
+            )
         if wanted:
             loader = Loader(self._files, self._fetcher, self._documents, project, can, self._most)
             turns = asyncio.Semaphore(AT_ONCE)
@@ -87,6 +97,10 @@ class Attachments:
             except BaseExceptionGroup as faults:
                 raise faults.exceptions[0] from None
         return attached
+
+
+def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:
+    return dict(_wanted(items, given))
 
 
 def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key, tuple[Any, str]]]:

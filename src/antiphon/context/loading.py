@@ -140,7 +140,7 @@ class Loader:
         """The file's text, and pictures of pages: with `detail` high of all, else of those without text."""
         wanted: Images = "none" if not self._can.images else "all" if detail == "high" else "blank"
         try:
-            found = await self._documents.read(loaded.data, name, loaded.media_type, wanted)
+            found = await self._documents.read(loaded.data, name, loaded.media_type, wanted, self._project)
         except Unsupported as error:
             _refuse(f"The file '{name}' cannot be used: {error}.", loaded.param, "unsupported_file")
         except Unreadable as error:

@@ -36,7 +36,7 @@ def instructed(instructions: str | None, messages: Sequence[PromptMessage]) -> l
 def rendered(messages: Sequence[PromptMessage], values: Values) -> list[PromptMessage]:
     """The messages, with values for their variables. Raises InvalidRequest for a variable that is missing,
     that the template has not, or whose value cannot stand where its name does."""
-    known = names(messages)
+    known = dict.fromkeys(names(messages))
     for name in values:
         if name not in known:
             raise error_messages.unknown(f"prompt.variables.{name}")

@@ -4,7 +4,8 @@ A model's turn may be several items (reasoning, a message, calls); neighbours of
 one message again, since that is how the model wrote them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Literal
 
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
@@ -40,10 +41,8 @@ class Transcript:
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
-        messages: list[Message] = []
-        for item in items:
-            for message in self._read(self._attached(item)):
-                _append(messages, message)
+        read = (message for item in items for message in self._read(self._attached(item)))
+        messages = [_together(turn) for turn in _turns(read)]
         return tuple(messages if reasoning == "all_turns" else _without_old_reasoning(messages))
 
     def _read(self, item: Item) -> Sequence[Message]:
@@ -91,16 +90,23 @@ class Transcript:
         return text
 
 
-def _append(messages: list[Message], message: Message) -> None:
-    last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or message.role != "assistant":
-        messages.append(message)
-        return
-    messages[-1] = Message(
+def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Messages that the model wrote as one; any other stands alone."""
+    for role, group in groupby(messages, lambda message: message.role):
+        if role == "assistant":
+            yield list(group)
+        else:
+            yield from ([message] for message in group)
+
+
+def _together(turn: list[Message]) -> Message:
+    if len(turn) == 1:
+        return turn[0]
+    return Message(
         "assistant",
-        parts=last.parts + message.parts,
-        calls=last.calls + message.calls,
-        reasoning=last.reasoning + message.reasoning,
+        parts=tuple(part for message in turn for part in message.parts),
+        calls=tuple(call for message in turn for call in message.calls),
+        reasoning="".join(message.reasoning for message in turn),
     )
 
 

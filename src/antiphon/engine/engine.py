@@ -21,6 +21,7 @@ from antiphon.engine.prepare.run_request import sealed
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.usage import usage_of
+from antiphon.guard.offload import offload
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
 from antiphon.protocol.items import Compaction
@@ -105,14 +106,16 @@ class Engine:
         model = request.model or self.router.default_model
         if model is None:
             raise missing("model")
-        plan = await self._preparation.plan(project, Parsed(replace(request, model=model), parsed.items))
+        named = Parsed(replace(request, model=model), parsed.items, parsed.length)
+        plan = await self._preparation.plan(project, named)
         fits = plan.response.truncation == "auto"
         return await plan.caller.count(await plan.caller.fit(plan.turn) if fits else plan.turn)
 
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""
         plan = await self._preparation.plan(project, parsed)
-        made = await compact(plan.caller, plan.turns.build(plan.context.items), self._seal, project)
+        turn = await offload(plan.context.size, plan.turns.build, plan.context.items)
+        made = await compact(plan.caller, turn, self._seal, project)
         item = Compaction(id=plan.new_id("compaction"), encrypted_content=made.encrypted_content)
         return CompactedResponse(
             id=plan.response.id,

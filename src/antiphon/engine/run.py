@@ -22,6 +22,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
+from antiphon.guard.offload import offload
 from antiphon.model import Function, NamedFunction, Turn
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
 from antiphon.protocol.item import Item
@@ -124,7 +125,8 @@ class Run:
             return
         if plan.compacts is not None:
             await self._compact(plan.compacts, flush)
-            turn = plan.turns.build(self._compacted(plan.compacts))
+            items = self._compacted(plan.compacts)
+            turn = await offload(len(items), plan.turns.build, items)
         if not plan.generates or plan.context.only_compacts:
             self._complete()
             return
@@ -137,7 +139,7 @@ class Run:
         handle = self.machine.open(OpenCompaction, item)
         handle.compacting()
         await flush()
-        turn = plan.turns.build(plan.context.items[:count])
+        turn = await offload(count, plan.turns.build, plan.context.items[:count])
         compacted = await compact(plan.caller, turn, self._seal, plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()

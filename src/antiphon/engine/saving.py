@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from antiphon.engine.prepare.plan import Plan
+from antiphon.guard.offload import offload
 from antiphon.protocol.item import Item
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
@@ -17,11 +18,12 @@ from antiphon.store.store import Store
 async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow) -> None:
     """Keep the finished response of a plan, and its activity with it; durable when this returns."""
     request, context = plan.request, plan.context
+    kept = context.items if context.history_unsaved else context.input
     row = ResponseRow(
         id=response.id,
         created_at=response.created_at,
         json=without_output(response),
-        input=rows(context.items if context.history_unsaved else context.input),
+        input=await offload(context.size, rows, kept),
         output=rows(response.output),
         previous_response_id=None if context.history_unsaved else request.previous_response_id,
         conversation_id=None if response.status == "failed" else request.conversation_id,

@@ -121,7 +121,7 @@ class TurnWriter:
         """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
         whenever there is something new to hand over, and goes on when it was."""
         self.close()
-        ready = [call for call in self.calls if self._is_due(call) and self._passes(call)]
+        ready = [call for call in self.calls if self._is_due(call) and await self._is_right(call)]
         if self._ahead:
             for call in ready:
                 self._emit(call)
@@ -172,6 +172,16 @@ class TurnWriter:
         fault = call.validate()
         if fault is not None and call.item is not None:
             raise UpstreamError(f"The model wrote a call that is not valid: {fault}")
+        if fault is not None:
+            self.faults.append(fault)
+            self._refuse(call, fault)
+        return fault is None
+
+    async def _is_right(self, call: ToolCall) -> bool:
+        """Whether a call that is due may be made."""
+        if not self._passes(call):
+            return False
+        fault = await call.check() if call.held and not call.ended else None
         if fault is not None:
             self.faults.append(fault)
             self._refuse(call, fault)

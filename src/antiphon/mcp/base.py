@@ -47,6 +47,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long connecting and listing the tools may take together."""
     result_bytes: int = 4 * 2**20
     """The largest answer."""
+    result_values: int = 30_000
+    """JSON values of the largest answer: each costs more to look at than its bytes."""
     connections: int = 100
     """How many connections are kept."""
     idle_seconds: float = 120.0

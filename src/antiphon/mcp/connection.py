@@ -261,7 +261,7 @@ def _events(address: Remote, session: aiohttp.ClientSession, limits: Limits) -> 
 def _http(
     address: Remote, session: aiohttp.ClientSession, limits: Limits, one_way: bool = False
 ) -> httpx2.AsyncClient:
-    transport = Outbound(session, limits.result_bytes, one_way)
+    transport = Outbound(session, limits, one_way)
     return httpx2.AsyncClient(
         transport=transport, headers=dict(address.headers), timeout=None, trust_env=False
     )

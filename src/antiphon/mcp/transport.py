@@ -13,6 +13,8 @@ from aiohttp.client_exceptions import ClientConnectorDNSError
 from msgspec import DecodeError, Raw, Struct, json
 
 from antiphon.guard.addresses import NOT_PUBLIC, Forbidden, Reachable, is_forbidden, sockets
+from antiphon.guard.json_size import ValueCounter
+from antiphon.mcp.base import Limits
 from antiphon.mcp.errors import EXCHANGE, Exchange
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
@@ -39,12 +41,12 @@ def open_session(reachable: Reachable) -> aiohttp.ClientSession:
 
 
 class Outbound(httpx2.AsyncBaseTransport):
-    """Sends the library's requests over a session of ours. Bodies longer than `most` bytes are cut off.
+    """Sends the library's requests over a session of ours. Bodies larger than an answer may be are cut off.
     `one_way`: the answers come by another way, and nobody but us notices that there will be none."""
 
-    def __init__(self, session: aiohttp.ClientSession, most: int, one_way: bool = False) -> None:
+    def __init__(self, session: aiohttp.ClientSession, limits: Limits, one_way: bool = False) -> None:
         self._session = session
-        self._most = most
+        self._limits = limits
         self._one_way = one_way
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -80,7 +82,9 @@ class Outbound(httpx2.AsyncBaseTransport):
         in_session = self._one_way or "mcp-session-id" in request.headers
         exchange.refused = in_session and _forgot(answer.status, head)
         lasting = request.method == "GET"  # a stream of events that lasts as long as the session
-        body = _Body(answer, exchange, None if lasting else self._most, head)
+        events = answer.content_type == "text/event-stream"
+        size = (_EventSize if events else _Size)(self._limits, lasting)
+        body = _Body(answer, exchange, size, head)
         return httpx2.Response(
             answer.status, headers=list(answer.headers.items()), stream=body, request=request
         )
@@ -90,23 +94,21 @@ class _Body(httpx2.AsyncByteStream):
     """What the server answers; `head` is what of it was read before."""
 
     def __init__(
-        self, answer: aiohttp.ClientResponse, exchange: Exchange, most: int | None, head: bytes
+        self, answer: aiohttp.ClientResponse, exchange: Exchange, size: "_Size", head: bytes
     ) -> None:
         self._head = head
         self._answer = answer
         self._exchange = exchange
-        self._most = most
+        self._size = size
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
         try:
             if self._head:
                 yield self._head
             async for chunk in self._answer.content.iter_any():
-                size += len(chunk)
-                if self._most is not None and size > self._most:
-                    self._exchange.broken = too_large(self._most)
-                    raise httpx2.StreamError(self._exchange.broken)
+                if fault := self._size.fault_with(chunk):
+                    self._exchange.broken = fault
+                    raise httpx2.StreamError(fault)
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             self._exchange.broken = "The MCP server broke off its answer."
@@ -114,6 +116,44 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._answer.close()
+
+
+class _Size:
+    """How much of an answer has come; of one that lasts, bytes are no matter."""
+
+    def __init__(self, limits: Limits, lasting: bool) -> None:
+        self._most_values = limits.result_values
+        self._most_bytes = None if lasting else limits.result_bytes
+        self._bytes = 0
+        self._values = ValueCounter()
+
+    def fault_with(self, chunk: bytes) -> str | None:
+        """Why the answer is too large with this piece; None: it is not."""
+        self._bytes += len(chunk)
+        if self._most_bytes is not None and self._bytes > self._most_bytes:
+            return too_large(self._most_bytes)
+        self._count(chunk)
+        if self._values.count > self._most_values:
+            return f"The MCP server's answer holds more than {self._most_values} JSON values."
+        return None
+
+    def _count(self, chunk: bytes) -> None:
+        self._values.feed(chunk)
+
+
+class _EventSize(_Size):
+    """The same of a stream of events: values are counted for each event, which a blank line ends."""
+
+    _line = b""
+    """The end of a line that the last piece ended with."""
+
+    def _count(self, chunk: bytes) -> None:
+        lines = self._line + chunk.replace(b"\r", b"")
+        self._line = b"\n" if lines.endswith(b"\n") else b""
+        for index, event in enumerate(lines.split(b"\n\n")):
+            if index and self._values.count <= self._most_values:
+                self._values = ValueCounter()
+            self._values.feed(event)
 
 
 async def _refusal(answer: aiohttp.ClientResponse) -> bytes:

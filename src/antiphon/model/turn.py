@@ -5,28 +5,29 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from antiphon.guard.offload import SMALL, in_bytes
 from antiphon.protocol.wire import JsonObject
 
 
-class TextPart(Struct, frozen=True, tag="text"):
+class TextPart(Struct, frozen=True, gc=False, tag="text"):
     text: str
 
 
-class ImagePart(Struct, frozen=True, tag="image"):
+class ImagePart(Struct, frozen=True, gc=False, tag="image"):
     """An image, by `https:` or `data:` URL."""
 
     url: str
     detail: str = "auto"
 
 
-class AudioPart(Struct, frozen=True, tag="audio"):
+class AudioPart(Struct, frozen=True, gc=False, tag="audio"):
     """Sound, base64."""
 
     data: str
     format: str
 
 
-class FilePart(Struct, frozen=True, tag="file"):
+class FilePart(Struct, frozen=True, gc=False, tag="file"):
     """A file for a model that reads files itself, by `data:` URL."""
 
     data: str
@@ -36,7 +37,7 @@ class FilePart(Struct, frozen=True, tag="file"):
 Part = TextPart | ImagePart | AudioPart | FilePart
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """A function call that the model made in an earlier turn."""
 
     id: str
@@ -44,7 +45,7 @@ class Call(Struct, frozen=True):
     arguments: str
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One message. Only `assistant` has calls and reasoning; only `tool` has a call_id."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -59,7 +60,7 @@ class Message(Struct, frozen=True):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
-class Function(Struct, frozen=True):
+class Function(Struct, frozen=True, gc=False):
     """A function as any model can call it. `parameters` is a JSON schema."""
 
     name: str
@@ -71,7 +72,7 @@ class Function(Struct, frozen=True):
     call is forced; nobody relies on it."""
 
 
-class NamedFunction(Struct, frozen=True):
+class NamedFunction(Struct, frozen=True, gc=False):
     """The model must call this function."""
 
     name: str
@@ -80,7 +81,7 @@ class NamedFunction(Struct, frozen=True):
 Choice = Literal["none", "auto", "required"] | NamedFunction
 
 
-class JsonSchema(Struct, frozen=True):
+class JsonSchema(Struct, frozen=True, gc=False):
     """The answer must be JSON that fits the schema."""
 
     name: str
@@ -89,7 +90,7 @@ class JsonSchema(Struct, frozen=True):
     strict: bool = False
 
 
-class Grammar(Struct, frozen=True):
+class Grammar(Struct, frozen=True, gc=False):
     """The answer must fit a grammar."""
 
     syntax: Literal["lark", "regex"]
@@ -99,7 +100,7 @@ class Grammar(Struct, frozen=True):
 Format = Literal["text", "json_object"] | JsonSchema | Grammar
 
 
-class Sampling(Struct, frozen=True):
+class Sampling(Struct, frozen=True, gc=False):
     """How tokens are drawn. None leaves the model's own default."""
 
     temperature: float | None = None
@@ -110,7 +111,7 @@ class Sampling(Struct, frozen=True):
     """None: no logprobs. 0 to 20: logprobs with that many alternatives."""
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, gc=False):
     """What one call to a model needs, already resolved."""
 
     model: str
@@ -130,3 +131,19 @@ class Turn(Struct, frozen=True):
     service_tier: str | None = None
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
+
+    @property
+    def size(self) -> int:
+        """How much there is to look at: messages, with their parts and calls. A long part counts more."""
+        count = len(self.messages)
+        return count if count > SMALL else count + sum(map(_size, self.messages))
+
+
+def _size(message: Message) -> int:
+    return len(message.calls) + sum(1 + in_bytes(_length(part)) for part in message.parts)
+
+
+def _length(part: Part) -> int:
+    if isinstance(part, TextPart):
+        return len(part.text)
+    return len(part.url if isinstance(part, ImagePart) else part.data)

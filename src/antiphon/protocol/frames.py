@@ -1,6 +1,8 @@
 """What goes over a WebSocket besides events (surface.md section 8)."""
 
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, shown
@@ -23,12 +25,12 @@ class Peek(Wire, forbid_unknown_fields=False):
     type: str | None = None
     stream_id: str | None = None
     previous_response_id: str | None = None
-    input: Any = None
+    input: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Steer(Wire):
     previous_response_id: str | None
-    input: Any
+    input: msgspec.Raw
 
 
 class SteerError(Wire):

@@ -7,7 +7,7 @@ order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that as
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar, cast
 
@@ -24,6 +24,9 @@ from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
 T = TypeVar("T")
+
+MOST_ITEMS = 10_000
+"""Items that one request may bring."""
 
 # What msgspec raises for JSON that is no JSON, that does not fit, or that is nested too deeply.
 _UNFIT = (ValueError, RecursionError)
@@ -48,31 +51,39 @@ class Parsed:
     request: CreateResponse
     items: list[InputItem]
     """Its input, as items also where it was a text."""
+    length: int = field(default=0, compare=False)
+    """Bytes of the body."""
 
 
-def parse_create(body: bytes, lenient: bool = False, kind: type[CreateResponse] = CreateResponse) -> Parsed:
+def parse_create(
+    body: bytes,
+    lenient: bool = False,
+    kind: type[CreateResponse] = CreateResponse,
+    *,
+    most_items: int = MOST_ITEMS,
+) -> Parsed:
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
-    request = parse(body, kind, lenient, check=partial(_look_at_create, kind))
+    request = parse(body, kind, lenient, check=partial(_look_at_create, kind, most_items))
     lenient = lenient or request.client_metadata is not None
     if not request.input:
         _refuse_absent(_object(body))
-    items = _input_items(request.input, lenient)
+    items = _input_items(request.input, lenient, most_items)
     _refuse_two_pasts(request)
     if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
-    return Parsed(request, items)
+    return Parsed(request, items, len(body))
 
 
-def parse_count(body: bytes, lenient: bool = False) -> Parsed:
+def parse_count(body: bytes, lenient: bool = False, *, most_items: int = MOST_ITEMS) -> Parsed:
     """Parse the body of POST /responses/input_tokens, as the request whose context is to be counted."""
-    asked = parse(body, CountTokens, lenient)
+    asked = parse(body, CountTokens, lenient, check=partial(_look_at_count, most_items))
     if asked.personality is not None:
         raise error_messages.unsupported("personality", "its models have none to choose from")
     request = asked.request()
-    items = _input_items(request.input, lenient)
+    items = _input_items(request.input, lenient, most_items)
     _refuse_two_pasts(request)
-    return Parsed(request, items)
+    return Parsed(request, items, len(body))
 
 
 def parse(
@@ -114,11 +125,12 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 _json = msgspec.json.Decoder()
 
 
-def _input_items(value: str | list[msgspec.Raw], lenient: bool) -> list[InputItem]:
+def _input_items(value: str | list[msgspec.Raw], lenient: bool, most: int) -> list[InputItem]:
     if not value:
         return []
     if isinstance(value, str):
         return [InputMessage(role="user", content=[InputText(text=value)])]
+    _refuse_many(value, most)
     return parse_items(value, lenient=lenient)
 
 
@@ -169,9 +181,21 @@ def _decode_again(
         raise error_messages.unexplained(unfit, path) from unfit
 
 
-def _look_at_create(kind: type[CreateResponse], plain: JsonObject, lenient: bool) -> None:
+def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
+    _refuse_many(plain.get("input"), most_items)
     validate(plain, kind, drop_unknown=lenient)
+
+
+def _look_at_count(most_items: int, plain: JsonObject, lenient: bool) -> None:
+    _refuse_many(plain.get("input"), most_items)
+    validate(plain, CountTokens, drop_unknown=lenient)
+
+
+def _refuse_many(value: object, most: int) -> None:
+    """Before any of them is looked at."""
+    if isinstance(value, list) and len(value) > most:
+        raise error_messages.too_long("input", value, most, "array")
 
 
 def _refuse_absent(plain: JsonObject) -> None:

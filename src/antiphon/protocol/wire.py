@@ -23,8 +23,8 @@ T = TypeVar("T")
 JsonObject = dict[str, Any]
 
 
-class Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A JSON object of the API."""
+class Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """A JSON object of the API: data, never part of a cycle, so that the garbage collector need not look."""
 
 
 def shown(value: T) -> T:

@@ -2,20 +2,22 @@
 
 import asyncio
 import hashlib
-import os
-import subprocess
-import sys
 from collections import OrderedDict
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from antiphon.retrieval.extract import MISSING, Found, Images, Job, Page
+from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.retrieval.extract import Found, Images, Page
 from antiphon.retrieval.kinds import TEXT, document_type, text_of
 
-AT_ONCE = 2
+AT_ONCE = 3
+"""Documents that are read at the same time; one project's are fewer."""
+SECONDS = 15.0
+"""Of processor time, for the text of a document, and as much for its pictures."""
+MAX_MEMORY = 2 * 2**30
 CACHE_BYTES = 32 * 2**20
-# All that the child is to know of our surroundings.
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "SYSTEMROOT")
 
 __all__ = ["Documents", "Found", "Page", "Unreadable", "Unsupported"]
 
@@ -29,20 +31,20 @@ class Unsupported(Unreadable):
 
 
 class Documents:
-    """Reads documents. What was read is remembered by its content, in memory alone: whoever deletes a file
-    need not ask where else it was written down."""
+    """Reads documents, each in a child process of its own. What was read is remembered by its content, in
+    memory alone: whoever deletes a file need not ask where else it was written down."""
 
-    def __init__(self, seconds: float = 60.0, max_images: int = 20) -> None:
+    def __init__(self, seconds: float = SECONDS, max_images: int = 20) -> None:
         """`seconds`: how long a document may take; `max_images`: of how many pages there are pictures."""
         self._seconds = seconds
         self.max_images = max_images
         self._cache = _Cache(CACHE_BYTES)
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._pool = Pool(Limits(children=AT_ONCE, seconds=seconds, memory=MAX_MEMORY, calls=1))
 
     async def read(
-        self, data: bytes, filename: str = "", media_type: str = "", images: Images = "none"
+        self, data: bytes, filename: str = "", media_type: str = "", images: Images = "none", owner: str = ""
     ) -> Found:
-        """Raises Unreadable."""
+        """`owner`: whose document it is; each has a share of the children. Raises Unreadable."""
         kind = document_type(data, filename, media_type)
         if kind is None:
             raise Unsupported("files of this type cannot be read as text")
@@ -52,32 +54,40 @@ class Documents:
         key = (digest.digest(), kind, images)
         found = self._cache.get(key)
         if found is None:
-            async with self._turns:
-                found = await asyncio.to_thread(self._extract, data, Job(kind, images, self.max_images))
+            found = await self._text(data, kind, owner)
+            if images != "none":
+                found = await self._illustrated(found, data, images, owner)
             self._cache.put(key, found)
         return found
 
-    def _extract(self, data: bytes, job: Job) -> Found:
+    async def _text(self, data: bytes, kind: str, owner: str) -> Found:
         try:
-            child = subprocess.run(
-                [sys.executable, "-P", "-m", "antiphon.retrieval.extract"],
-                input=msgspec.json.encode(job) + b"\n" + data,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=self._seconds,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unreadable(f"it took longer than {self._seconds:g} seconds") from None
-        if child.returncode == MISSING:
-            raise Unreadable("this server has no library for documents: install 'kreuzberg' beside it")
-        if child.returncode != 0:
-            raise Unreadable("it could not be read")
-        found = msgspec.msgpack.decode(child.stdout, type=Found)
+            found = msgspec.convert(await self._call(owner, "text_of_document", data, kind), Found)
+        except Overrun:
+            raise Unreadable(
+                f"it took longer than {self._seconds:g} seconds, or more memory than there is for one"
+            ) from None
         if found.fault:
             raise Unreadable(f"it could not be read ({found.fault})")
         return found
+
+    async def _illustrated(self, found: Found, data: bytes, images: Images, owner: str) -> Found:
+        """With pictures of the pages that are wanted. Those that cannot be made within the limits are
+        missing."""
+        wanted = [page.number for page in found.pages if images == "all" or not page.text]
+        numbers = wanted[: self.max_images]
+        if not numbers:
+            return found
+        try:
+            made = await self._call(owner, "pictures_of_pages", data, numbers, self._seconds / 2)
+        except Overrun:
+            return found
+        pictures = msgspec.convert(dict(made), dict[int, bytes])
+        pages = (replace(page, image=pictures.get(page.number)) for page in found.pages)
+        return replace(found, pages=tuple(pages))
+
+    async def _call(self, owner: str, function: str, *arguments: object) -> Any:
+        return await self._pool.call(f"antiphon.retrieval.extract:{function}", *arguments, owner=owner)
 
 
 class _Cache:

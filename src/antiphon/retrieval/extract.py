@@ -1,18 +1,14 @@
-"""Takes the text out of a document: `python -m antiphon.retrieval.extract`, a process of its own.
+"""Takes the text out of a document, and pictures of its pages: what a child process does.
 
-Documents come from strangers, and what opens them is native code. So that happens in a child with a bound on
-its memory and time, and without our secrets: whatever it does, we go on. The document comes on stdin, a
-`Job` before it; a `Found` goes to stdout.
+Documents come from strangers, and what opens them is native code.
 """
 
-import contextlib
-import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from antiphon.retrieval.kinds import PDF
@@ -20,18 +16,8 @@ from antiphon.retrieval.kinds import PDF
 Images = Literal["none", "blank", "all"]
 """Which pages are wanted as pictures: none, those without text, or all."""
 
-MISSING = 3
-"""Our exit status without the library."""
 DPI = 100
-MAX_MEMORY = 2 * 2**30
 _ARCHIVES = ("application/zip", "application/x-", "application/gzip", "image/", "audio/", "video/")
-
-
-class Job(Struct, frozen=True):
-    media_type: str
-    """Empty: to be found out."""
-    images: Images = "none"
-    max_images: int = 20
 
 
 class Page(Struct, frozen=True):
@@ -50,31 +36,34 @@ class Found(Struct, frozen=True):
     """Why there is nothing."""
 
 
-def main() -> None:
-    _limit_memory()
-    head, _, data = sys.stdin.buffer.read().partition(b"\n")
-    job = msgspec.json.decode(head, type=Job)
+def text_of_document(data: bytes, media_type: str) -> Found:
+    """The text of a document; an empty type is found out."""
     try:
         import kreuzberg
     except ImportError:
-        sys.exit(MISSING)
+        return Found(fault="this server has no library for documents: install 'kreuzberg' beside it")
     try:
-        found = _extract(kreuzberg, data, job)
+        return _extract(kreuzberg, data, media_type)
     except (kreuzberg.KreuzbergError, RuntimeError, ValueError, OSError) as error:
-        found = Found(fault=str(error) or type(error).__name__)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(found))
+        return Found(fault=str(error) or type(error).__name__)
 
 
-def _limit_memory() -> None:
-    """Where the system knows such limits."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+def pictures_of_pages(data: bytes, numbers: list[int], seconds: float) -> list[tuple[int, bytes]]:
+    """PNGs of the pages of a PDF with these numbers: as many as can be made in so many seconds of processor
+    time, and at least one."""
+    import kreuzberg
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "document.pdf"
+        path.write_bytes(data)
+        try:
+            return list(_rendered(kreuzberg, path, numbers, time.process_time() + seconds))
+        except (kreuzberg.KreuzbergError, RuntimeError, ValueError, OSError):
+            return []
 
 
-def _extract(library: Any, data: bytes, job: Job) -> Found:
-    media_type = job.media_type or library.detect_mime_type_from_bytes(data)
+def _extract(library: Any, data: bytes, media_type: str) -> Found:
+    media_type = media_type or library.detect_mime_type_from_bytes(data)
     if media_type.startswith(_ARCHIVES):
         return Found(fault="it is no document")
     settings = library.ExtractionConfig(
@@ -85,24 +74,12 @@ def _extract(library: Any, data: bytes, job: Job) -> Found:
     found = library.extract_bytes_sync(data, media_type, config=settings)
     if media_type != PDF:
         return Found(found.content)
-    texts = {page["page_number"]: page["content"].strip() for page in found.pages or ()}
-    images = _pictures(library, data, texts, job) if job.images != "none" else {}
-    pages = tuple(Page(number, text, images.get(number)) for number, text in texts.items())
-    return Found(found.content, pages)
+    pages = (Page(page["page_number"], page["content"].strip()) for page in found.pages or ())
+    return Found(found.content, tuple(pages))
 
 
-def _pictures(library: Any, data: bytes, texts: dict[int, str], job: Job) -> dict[int, bytes]:
-    wanted = [number for number, text in texts.items() if job.images == "all" or not text]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "document.pdf"
-        path.write_bytes(data)
-        return dict(_rendered(library, path, wanted[: job.max_images]))
-
-
-def _rendered(library: Any, path: Path, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
+def _rendered(library: Any, path: Path, numbers: list[int], end: float) -> Iterator[tuple[int, bytes]]:
     for number in numbers:
         yield number, library.render_pdf_page(path, number - 1, dpi=DPI)
-
-
-if __name__ == "__main__":
-    main()
+        if time.process_time() > end:
+            return

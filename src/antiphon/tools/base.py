@@ -82,6 +82,11 @@ class ToolCall:
         when nothing is."""
         return None
 
+    async def check(self) -> str | None:
+        """What is wrong with a held call that is valid, where that takes its time to find out; None when
+        nothing is."""
+        return None
+
     # ---- what a tool says ----
 
     def begin(self, machine: Machine) -> Write | None:
@@ -119,6 +124,11 @@ class Tool(ABC):
     @abstractmethod
     def call(self, name: str, call_id: str) -> ToolCall:
         """A call of one of its functions, by the name that the model used."""
+
+    async def compile(self) -> None:
+        """Compile what the client has defined: a schema, or a grammar. Raises InvalidRequest for one that
+        cannot be used."""
+        return
 
     def remember(self, item: Item) -> None:
         """Take note of an item of the context that a call of such a tool became."""

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
+from antiphon.guard.pool import Pool as Children
 from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
 from antiphon.protocol.item import Item
@@ -15,6 +17,8 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """What tools that we run ourselves work with. Made when the server starts."""
 
     mcp: Pool | None = None
+    children: Children = msgspec.field(default_factory=Children)
+    """Where schemas and grammars are compiled and used."""
     connectors: Mapping[str, Address] = {}
     """Where the connectors are that the installation has set up."""
     mcp_servers: Mapping[str, Address] = {}

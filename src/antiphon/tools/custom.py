@@ -13,11 +13,11 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import CustomTool, GrammarInput
 from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
-from antiphon.tools import grammar
 from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.context import ToolContext
 from antiphon.tools.function import refuse_programs
+from antiphon.tools.grammar import Grammar as Language
 from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
 from antiphon.tools.partial import Piece
@@ -31,8 +31,7 @@ class ClientCustomTool(Tool):
         self.wire = tool
         self.context = context
         self.grammar = tool.format if isinstance(tool.format, GrammarInput) else None
-        if self.grammar is not None:
-            _check_grammar(tool.name, self.grammar, context)
+        self.language = _language(self.grammar, context)
 
     def functions(self) -> Sequence[Function]:
         about = [part for part in (self.wire.description, self.context.about) if part]
@@ -40,6 +39,15 @@ class ClientCustomTool(Tool):
             about.append(_described(self.grammar))
         name = offered_name(self.wire.name, self.context.namespace)
         return (Function(name, "\n\n".join(about), _PARAMETERS, grammar=_held_to(self.grammar)),)
+
+    async def compile(self) -> None:
+        fault = await self.language.fault() if self.language is not None else None
+        if self.grammar is not None and fault is not None:
+            raise InvalidRequest(
+                f"Invalid {self.grammar.syntax} grammar of the tool '{self.wire.name}': {fault}",
+                param=f"{self.context.place}.format.definition",
+                code="invalid_value",
+            )
 
     def call(self, name: str, call_id: str) -> "ClientCustomCall":
         return ClientCustomCall(self, name, call_id)
@@ -57,11 +65,14 @@ class ClientCustomCall(WrittenCall):
 
     def validate(self) -> str | None:
         fault = super().validate()
-        form = self._tool.grammar
-        if form is None:
-            return fault
-        if fault is None:
-            fault = grammar.fault_of_text(form.syntax, form.definition, self.text_at("input"))
+        return self._in_words(fault) if self.held else fault
+
+    async def check(self) -> str | None:
+        language = self._tool.language
+        fault = await language.fault_of(self.text_at("input")) if language is not None else None
+        return self._in_words(fault)
+
+    def _in_words(self, fault: str | None) -> str | None:
         return fault and f"The input of {self.name} is not valid. {fault}"
 
     def take(self, piece: Piece, machine: Machine) -> None:
@@ -118,11 +129,7 @@ def _described(form: GrammarInput) -> str:
     return f"The whole input must match this grammar (lark):\n{form.definition.strip()}"
 
 
-def _check_grammar(name: str, form: GrammarInput, context: ToolContext) -> None:
-    fault = grammar.fault_of_grammar(form.syntax, form.definition)
-    if fault is not None:
-        raise InvalidRequest(
-            f"Invalid {form.syntax} grammar of the tool '{name}': {fault}",
-            param=f"{context.place}.format.definition",
-            code="invalid_value",
-        )
+def _language(form: GrammarInput | None, context: ToolContext) -> Language | None:
+    if form is None:
+        return None
+    return Language(form.syntax, form.definition, context.resources.children, context.project)

@@ -43,6 +43,15 @@ class ClientFunction(Tool):
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
+    async def compile(self) -> None:
+        fault = await self.schema.fault() if self.schema is not None else None
+        if fault is not None:
+            raise InvalidRequest(
+                f"Invalid schema for function '{self.wire.name}': {fault}",
+                param=f"{self.context.place}.parameters",
+                code="invalid_function_parameters",
+            )
+
     def call(self, name: str, call_id: str) -> "ClientFunctionCall":
         return ClientFunctionCall(self, name, call_id)
 
@@ -57,11 +66,11 @@ class ClientFunctionCall(ToolCall):
         self._tool = tool
         self.held = tool.schema is not None
 
-    def validate(self) -> str | None:
+    async def check(self) -> str | None:
         if self._tool.schema is None:
             return None
         value = decode(self.arguments)
-        fault = value if isinstance(value, str) else self._tool.schema.fault(value)
+        fault = value if isinstance(value, str) else await self._tool.schema.fault_of(value, self.arguments)
         return fault and f"The call of {self.name} does not fit the function's schema: {fault}"
 
     def begin(self, machine: Machine) -> Write:
@@ -112,11 +121,4 @@ def _described(tool: FunctionTool, context: ToolContext) -> str:
 
 def _schema(tool: FunctionTool, context: ToolContext) -> Schema:
     schema: JsonObject = tool.parameters or _NO_PARAMETERS
-    try:
-        return Schema(schema)
-    except ValueError as fault:
-        raise InvalidRequest(
-            f"Invalid schema for function '{tool.name}': {str(fault).partition(chr(10))[0]}",
-            param=f"{context.place}.parameters",
-            code="invalid_function_parameters",
-        ) from fault
+    return Schema(schema, context.resources.children, context.project)

@@ -45,6 +45,7 @@ from antiphon.tools.schema import Schema
 McpCallError = McpProtocolError | McpToolExecutionError | HttpError
 
 _LISTING = "mcp_list_tools"
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _INVALID_PARAMS = -32602
 _INTERRUPTED = "Error: the call was interrupted before its answer came. It may have taken effect, or not."
 
@@ -125,6 +126,9 @@ class Server(ToolProvider):
         assert self._context.resources.mcp is not None
         return await self._context.resources.mcp.call(self._context.project, self._address, name, arguments)
 
+    def schema(self, schema: dict[str, Any]) -> Schema:
+        return Schema(schema, self._context.resources.children, self._context.project)
+
     @property
     def reads_images(self) -> bool:
         return self._context.images
@@ -143,6 +147,14 @@ class McpFunction(Tool):
         self._server = server
         self._tool = tool
         self.executor = "approval" if server.needs_approval(tool) else "server"
+        self._parameters = _NO_PARAMETERS
+
+    async def compile(self) -> None:
+        """Upstreams refuse a turn with a schema that is none; the server checks the arguments itself."""
+        found = self._tool.input_schema if isinstance(self._tool.input_schema, dict) else {}
+        found = {**_NO_PARAMETERS, **found}
+        if found["type"] == "object" and await self._server.schema(found).fault() is None:
+            self._parameters = found
 
     def functions(self) -> Sequence[Function]:
         about = self._server.wire.server_description
@@ -151,7 +163,7 @@ class McpFunction(Tool):
             Function(
                 function_name(self._server.label, self._tool.name),
                 "\n\n".join(part for part in described if part),
-                _parameters(self._tool.input_schema),
+                self._parameters,
             ),
         )
 
@@ -244,18 +256,6 @@ def _as_listed(tool: Listed) -> ListedTool:
         description=tool.description,
         annotations=tool.annotations,
     )
-
-
-def _parameters(schema: Any) -> dict[str, Any]:
-    """The tool's schema, if it is one; upstreams refuse a turn with one that is not. The server checks the
-    arguments itself."""
-    found = schema if isinstance(schema, dict) else {}
-    found = {"type": "object", "properties": {}, **found}
-    try:
-        Schema(found)
-    except ValueError:
-        return {"type": "object", "properties": {}}
-    return found if found["type"] == "object" else {"type": "object", "properties": {}}
 
 
 def _matches(wanted: McpToolFilter, tool: ListedTool) -> bool:

@@ -25,6 +25,9 @@ from antiphon.tools.registry import REGISTRY, ToolRow
 
 Finder = Literal["client", "server"]
 
+MOST_TOOLS = 4096
+"""Functions of one response, those of namespaces included, and those that must be searched for."""
+
 
 class Entry(NamedTuple):
     """A function that can be called, and the tool that it belongs to."""
@@ -55,6 +58,7 @@ class Toolbox:
         self._deferred: dict[str, Deferred] = {}
         self._searches = False
         self._allowed: frozenset[str] | None = None
+        self._uncompiled: list[Tool] = []
         self._ours: dict[str, tuple[ToolRow, Tool]] = {}
         """The tools that we run, with their rows, by their types."""
         for index, wire in enumerate(tools):
@@ -65,6 +69,7 @@ class Toolbox:
                 if name in self._entries:
                     raise _duplicate(name, context.place)
                 self._entries[name] = entry
+                self._refuse_many(context.place)
 
     def load(self, tools: Iterable[WireTool], place: str, finder: Finder | None = None) -> None:
         """Offer more tools, from an item at `place`; `finder` says who searched for them, if anybody did.
@@ -81,6 +86,13 @@ class Toolbox:
                 context = replace(context, namespace=wire.name)
             for name, entry in self._entries_of(wire, context, found=finder is not None):
                 self._put(name, entry, context.place)
+
+    async def compile(self) -> None:
+        """Compile the schemas and grammars of the tools that came since the last time. Raises
+        InvalidRequest for the first that cannot be used."""
+        tools, self._uncompiled = self._uncompiled, []
+        for tool in tools:
+            await tool.compile()
 
     # ---- what the model is offered ----
 
@@ -158,11 +170,13 @@ class Toolbox:
             if entry.label == label and name in (None, entry.name)
         ]
 
-    def needs_namespace(self, name: str) -> bool:
-        """Whether the name alone names nothing, but a member of a namespace has it."""
-        named = [entry for entry in self._entries.values() if entry.name == name and not entry.label]
-        owners = {entry.namespace for entry in named}
-        return bool(owners) and not owners & {None, name}
+    def names_in_namespaces(self) -> frozenset[str]:
+        """The names that alone name nothing, but that members of namespaces have."""
+        owners: dict[str, set[str | None]] = {}
+        for entry in self._entries.values():
+            if not entry.label:
+                owners.setdefault(entry.name, set()).add(entry.namespace)
+        return frozenset(name for name, spaces in owners.items() if not spaces & {None, name})
 
     # ---- what must be asked for ----
 
@@ -203,6 +217,7 @@ class Toolbox:
                 task.cancel()
         for each in asked:  # in the request's order, however long each took
             self._take(each)
+        await self.compile()
 
     def notes(self) -> tuple[Message, ...]:
         """What the model must know of those that were asked."""
@@ -230,6 +245,7 @@ class Toolbox:
     def _take(self, known: ToolProvider) -> None:
         group = self._hiding.get(known.label)
         for name, tool in known.tools():
+            self._uncompiled.append(tool)
             for function in tool.functions():
                 hidden = group is not None and function.name not in self._found
                 entry = Entry(known.kind, name, None, tool, hidden, known.label)
@@ -267,6 +283,7 @@ class Toolbox:
         row = REGISTRY.row(wire, context)
         assert row.resolve is not None, "its tools are asked for"
         tool = row.resolve(wire, context)
+        self._uncompiled.append(tool)
         if tool.executor == "server":
             self._ours[str(wire.__struct_config__.tag)] = (row, tool)
         return tool
@@ -294,6 +311,13 @@ class Toolbox:
             elif not entry.hidden:
                 del self._entries[name]  # found just now: it stands behind what was offered before
         self._entries[name] = entry
+        self._refuse_many(place)
+
+    def _refuse_many(self, place: str) -> None:
+        if len(self._entries) > MOST_TOOLS:
+            raise InvalidRequest(
+                f"A response can have {MOST_TOOLS} tools at most.", param=place, code="array_above_max_length"
+            )
 
 
 def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, ToolContext]]:

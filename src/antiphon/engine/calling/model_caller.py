@@ -14,12 +14,21 @@ from antiphon.engine.calling.summary import Summaries
 from antiphon.engine.calling.truncation import Truncation, count
 from antiphon.model import Turn
 from antiphon.protocol.response import Response
+from antiphon.tools.schema import SchemaMaker
 
 
 class ModelCaller:
     """The model of one response."""
 
-    def __init__(self, route: Route, response: Response, *, pinned: int, end: float | None = None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        response: Response,
+        schema: SchemaMaker,
+        *,
+        pinned: int,
+        end: float | None = None,
+    ) -> None:
         """`response` as it opens; its context's first `pinned` messages are its instructions. `end`: until
         when answers are waited for, in the loop's time."""
         backend, can = route.backend, route.capabilities
@@ -27,7 +36,7 @@ class ModelCaller:
         """Under which the backend is configured."""
         self._backend = backend
         self._truncation = Truncation(
-            StructuredOutput(backend.stream, can).stream,
+            StructuredOutput(backend.stream, can, schema).stream,
             backend,
             window=can.context_window,
             truncates=response.truncation == "auto",

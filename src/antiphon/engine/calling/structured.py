@@ -30,7 +30,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import encode
-from antiphon.tools.schema import Schema
+from antiphon.tools.schema import Schema, SchemaMaker
 
 REPAIRS = 3
 """How often the model is asked again."""
@@ -39,8 +39,9 @@ REPAIRS = 3
 class StructuredOutput:
     """Holds answers to the form that their turn asks for, where the model itself cannot be held to it."""
 
-    def __init__(self, ask: Ask, can: Capabilities) -> None:
+    def __init__(self, ask: Ask, can: Capabilities, schema: SchemaMaker) -> None:
         self._ask = ask
+        self._schema = schema
         self._can = can
 
     def stream(self, turn: Turn) -> Deltas:
@@ -48,7 +49,8 @@ class StructuredOutput:
         return self._checked(turn) if _needs_help(turn, self._can) else self._ask(turn)
 
     async def _checked(self, turn: Turn) -> Deltas:
-        form = _Form(turn)
+        schema = self._schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None
+        form = _Form(schema)
         turn = _instructed(turn, self._can)
         answer: _Held | None = None
         fault = ""
@@ -58,7 +60,7 @@ class StructuredOutput:
                 async for batch in deltas:
                     if passed := answer.take(batch):
                         yield passed
-            found, fault = (None, "") if answer.passes else form.read(answer.text)
+            found, fault = (None, "") if answer.passes else await form.read(answer.text)
             if not fault:
                 yield answer.rest(found)
                 return
@@ -129,23 +131,24 @@ class _Held:
 class _Form:
     """What the answer must be."""
 
-    def __init__(self, turn: Turn) -> None:
-        self._schema = Schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None
+    def __init__(self, schema: Schema | None) -> None:
+        """Without a schema it must be any JSON object."""
+        self._schema = schema
 
-    def read(self, text: str) -> tuple[str | None, str]:
+    async def read(self, text: str) -> tuple[str | None, str]:
         """The JSON in a text, and what is wrong with it; nothing when that is empty."""
         for candidate in _candidates(text):
             try:
                 value = msgspec.json.decode(candidate)
             except (msgspec.DecodeError, RecursionError):
                 continue
-            return candidate, self._fault(value)
+            return candidate, await self._fault(value, candidate)
         return None, "it is not JSON"
 
-    def _fault(self, value: Any) -> str:
+    async def _fault(self, value: Any, text: str) -> str:
         if self._schema is None:
             return "" if isinstance(value, dict) else "it is not a JSON object"
-        return self._schema.fault(value, "answer") or ""
+        return await self._schema.fault_of(value, text, "answer") or ""
 
 
 def _candidates(text: str) -> Iterator[str]:

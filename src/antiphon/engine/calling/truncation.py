@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from antiphon.context.budget import estimate, shortened
 from antiphon.engine.calling.ask import Ask, Deltas, has_output
+from antiphon.guard.offload import offload
 from antiphon.model import Backend, Turn
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
@@ -47,10 +48,11 @@ class Truncation:
         if turn is self._fits:
             return turn
         if self._learnt is not None:
-            turn = self._shorter(turn, estimate(turn) - self._learnt) or turn
+            excess = await _estimate(turn) - self._learnt
+            turn = await self._shorter(turn, excess) or turn
         if self._window is not None:
             room = self._room(self._window, turn.max_tokens)
-            turn = turn if 2 * estimate(turn) <= room else await self._counted(turn, room)
+            turn = turn if 2 * await _estimate(turn) <= room else await self._counted(turn, room)
         self._fits = turn
         return turn
 
@@ -60,8 +62,8 @@ class Truncation:
             if tokens <= room:
                 return turn
             # Messages are weighed in estimated tokens: what is too much is expressed in them.
-            excess = (tokens - room) * estimate(turn) // tokens + 1
-            shorter = self._shorter(turn, excess)
+            excess = (tokens - room) * await _estimate(turn) // tokens + 1
+            shorter = await self._shorter(turn, excess)
             if shorter is None:
                 break
             turn = shorter
@@ -85,18 +87,21 @@ class Truncation:
                 refusals += 1
                 if answered or fault.code != _TOO_LONG or refusals > REFUSALS:
                     raise
-                shorter = self._shorter(turn, int(estimate(turn) * (1 - _LESS)) + 1)
+                excess = int(await _estimate(turn) * (1 - _LESS)) + 1
+                shorter = await self._shorter(turn, excess)
                 if shorter is None:
                     raise
-                turn, self._learnt = shorter, estimate(shorter)
+                turn, self._learnt = shorter, await _estimate(shorter)
 
     def _room(self, window: int, asked: int | None) -> int:
         """Tokens for the context. One that may not be shortened has the whole window, as on the real API:
         an answer that does not fit any more is cut short."""
         return window - min(asked or _ANSWER, window // 2) if self._truncates else window
 
-    def _shorter(self, turn: Turn, excess: int) -> Turn | None:
-        messages = shortened(turn.messages, excess, self._pinned) if self._truncates else None
+    async def _shorter(self, turn: Turn, excess: int) -> Turn | None:
+        if not self._truncates:
+            return None
+        messages = await offload(turn.size, shortened, turn.messages, excess, self._pinned)
         return None if messages is None else replace(turn, messages=messages)
 
 
@@ -108,7 +113,11 @@ async def count(backend: Backend, turn: Turn) -> int:
         counted = await backend.count_tokens(turn)
     except UpstreamError:
         counted = None
-    return estimate(turn) if counted is None else counted
+    return await _estimate(turn) if counted is None else counted
+
+
+async def _estimate(turn: Turn) -> int:
+    return await offload(turn.size, estimate, turn)
 
 
 def _too_long() -> InvalidRequest:

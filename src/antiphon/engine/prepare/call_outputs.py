@@ -67,10 +67,11 @@ def _bound(item: Item, calls: Mapping[str | None, str], new_id: NewId) -> Item:
 
 def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:
     """A call that is sent back names the namespace that it came with. Raises InvalidRequest."""
+    names = toolbox.names_in_namespaces()
     for index, item in enumerate(given):
         if not isinstance(item, FunctionCall | CustomToolCall) or item.namespace is not None:
             continue
-        if toolbox.needs_namespace(item.name):
+        if item.name in names:
             raise InvalidRequest(
                 f"Missing namespace for {item_type(item)} '{item.name}': only a namespace has it. Send the "
                 "model's calls back with their namespace.",

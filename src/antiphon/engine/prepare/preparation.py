@@ -26,6 +26,7 @@ from antiphon.engine.prepare.run_request import opened
 from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_supported
+from antiphon.guard.offload import offload
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -34,6 +35,7 @@ from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
 from antiphon.tools.registry import REGISTRY
+from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
 
 
@@ -63,12 +65,14 @@ class Preparation:
         route = self._router.resolve(request.model)
         check_supported(request)
         toolbox = self._toolbox(project, request, route)
+        await toolbox.compile()
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory)
-        request = configured(request, context.items)
-        check_format(request)
-        load_tools(toolbox, context)
+        request = await offload(context.size, configured, request, context.items)
+        await check_format(request, self._schemas(project))
+        await offload(context.size, load_tools, toolbox, context)
+        await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         response = _opened(request, route, response_id, context)
         plan = await self._plan(project, request, route, toolbox, context, response)
@@ -82,9 +86,11 @@ class Preparation:
         accepted = opened(self._seal, project, kept)
         route = self._router.resolve(accepted.request.model)
         toolbox = self._toolbox(project, accepted.request, route)
-        context = resumed_context(accepted, stored, response)
-        request = configured(accepted.request, context.items)
-        load_tools(toolbox, context)
+        size = len(stored.history) + len(stored.input)
+        context = await offload(size, resumed_context, accepted, stored, response)
+        request = await offload(size, configured, accepted.request, context.items)
+        await offload(size, load_tools, toolbox, context)
+        await toolbox.compile()
         return await self._plan(project, request, route, toolbox, context, response)
 
     async def _plan(
@@ -98,27 +104,32 @@ class Preparation:
     ) -> Plan:
         certificates = Certificates(self._seal, project)
         said = (*context.history, *context.output_so_far)
-        approved = approved_in(toolbox, certificates, said, context.input)
+        approved = await offload(context.size, approved_in, toolbox, certificates, said, context.input)
         transcript = await self._transcript(project, route, context)
         check_choice(request.tool_choice, toolbox)
         empty = empty_turn(
             request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)
         )
         turns = TurnBuilder(empty=empty, request=request, transcript=transcript, toolbox=toolbox)
-        turn = turns.build(context.whole)
+        turn = await offload(context.size, turns.build, context.whole)
         check_capable(request, turn, route.capabilities)
         return Plan(
             project=project,
             request=request,
             response=response,
             context=context,
-            caller=ModelCaller(route, response, pinned=turns.pinned, end=self._end(request)),
+            caller=ModelCaller(
+                route, response, self._schemas(project), pinned=turns.pinned, end=self._end(request)
+            ),
             toolbox=toolbox,
             turns=turns,
             turn=turn,
             approved=approved,
             compacts=context.to_compact,
         )
+
+    def _schemas(self, project: str) -> SchemaMaker:
+        return partial(Schema, pool=self._resources.children, owner=project)
 
     def _toolbox(self, project: str, request: CreateResponse, route: Route) -> Toolbox:
         can = route.capabilities
@@ -134,7 +145,8 @@ class Preparation:
     async def _transcript(self, project: str, route: Route, context: RequestContext) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
-        read = (*(context.prompt or ()), *since_compaction(context.whole))
+        whole = await offload(context.size, since_compaction, context.whole)
+        read = (*(context.prompt or ()), *whole)
         attached = await self._attachments.resolve(project, read, context.input, can)
         reads = REGISTRY.to_messages if can.images else REGISTRY.to_messages_without_images
         return Transcript(reads, partial(self._seal.open, project), attached)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.prompt import PromptMessage, instructed, rendered
+from antiphon.guard.offload import offload
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.items import InputMessage, decode_item
@@ -33,7 +34,8 @@ async def prompt_messages(store: Store, project: str, request: CreateResponse) -
     if row is None:
         raise prompt_not_found(ref.id)
     template = template_of(row)
-    messages = rendered(instructed(template.instructions, messages_of(template)), ref.variables or {})
+    led = instructed(template.instructions, messages_of(template))
+    messages = await offload(len(row.template) // 100, rendered, led, ref.variables or {})
     if request.instructions:
         own = InputMessage(role="developer", content=[InputText(text=request.instructions)])
         messages = [own, *(messages[1:] if template.instructions else messages)]

@@ -1,14 +1,16 @@
 """Where a request stands: what came before, and what it brings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, cast
 
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs, with_call_ids
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
+from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.error_messages import duplicate_id
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.item import InputItem, Item, NewId
@@ -22,6 +24,12 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.store.store import Store
+
+_LOOKUPS = 200
+"""References that are looked up before others have a turn."""
+
+References = Mapping[str, Item]
+"""Stored items by their ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,14 @@ class RequestContext:
     def items(self) -> Sequence[Item]:
         """History and input."""
         return (*self.history, *self.input)
+
+    length: int = 0
+    """About how many bytes they have."""
+
+    @property
+    def size(self) -> int:
+        """How much there is to look at: items. Long ones count more."""
+        return len(self.history) + len(self.input) + len(self.output_so_far) + in_bytes(self.length)
 
     @property
     def compacted(self) -> int:
@@ -79,42 +95,59 @@ async def load_context(
     NotFound."""
     request = parsed.request
     remembered = memory.find(request.previous_response_id or "") if memory else None
-    history = remembered or await _conversation(store, project, request)
+    past = _Past(remembered) if remembered else await _conversation(store, project, request)
     prompt = await prompt_messages(store, project, request)
-    if remembered is None:
-        history = history or await _previous(store, project, request)
+    if remembered is None and not past.items:
+        past = await _previous(store, project, request)
+    references = await _references(store, project, parsed.items)
+    length = past.length + parsed.length
+    size = len(past.items) + len(parsed.items) + in_bytes(length)
+    context = await offload(size, _checked, past.items, parsed.items, references, new_id)
+    return replace(context, prompt=prompt, history_unsaved=remembered is not None, length=length)
+
+
+class _Past(NamedTuple):
+    """What came before."""
+
+    items: Sequence[Item] = ()
+    length: int = 0
+    """Its bytes, where they are known."""
+
+
+def _checked(
+    history: Sequence[Item], items: Sequence[InputItem], references: References, new_id: NewId
+) -> RequestContext:
+    """The context of these items, which fit together. Raises InvalidRequest."""
     history = with_call_ids((), history, new_id)
-    trigger, plain = split(parsed.items, len(history))
-    resolved = [await _resolved(store, project, item, new_id) for item in plain]
-    own = with_call_ids(history, resolved, new_id)
-    _refuse_repeated(history, parsed.items)
+    trigger, plain = split(items, len(history))
+    own = with_call_ids(history, [_kept(item, references, new_id) for item in plain], new_id)
+    _refuse_repeated(history, items)
     check_pairs(history, own)
     check_approvals(history, own)
     return RequestContext(
         history=history,
         input=own,
-        prompt=prompt,
+        prompt=None,
         trigger=trigger,
         only_compacts=trigger == len(history) + len(own),
-        history_unsaved=remembered is not None,
         inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
     )
 
 
-async def _conversation(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+async def _conversation(store: Store, project: str, request: CreateResponse) -> _Past:
     """The items of the request's conversation; nothing without one."""
     if request.conversation_id is None:
-        return ()
+        return _Past()
     rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
-    return [decode_stored(row) for row in rows]
+    return await _decoded(rows)
 
 
-async def _previous(store: Store, project: str, request: CreateResponse) -> Sequence[Item]:
+async def _previous(store: Store, project: str, request: CreateResponse) -> _Past:
     """The items of the response that is continued, and of those before it; nothing without one."""
     if request.previous_response_id is None:
-        return ()
+        return _Past()
     previous = request.previous_response_id
     rows = await store.responses.history(project, previous)
     if rows is None:
@@ -124,21 +157,42 @@ async def _previous(store: Store, project: str, request: CreateResponse) -> Sequ
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    return [decode_stored(row) for row in rows]
+    return await _decoded(rows)
 
 
-async def _resolved(store: Store, project: str, item: InputItem, new_id: NewId) -> Item:
-    """An input item as it is kept; a reference becomes the item that it stands for."""
-    if not isinstance(item, ItemReference):
-        return cast(Item, item).stored(new_id)
-    row = await store.items.get(project, item.id)
+async def _decoded(rows: Sequence[bytes]) -> _Past:
+    length = sum(map(len, rows))
+    items = await offload(len(rows) + in_bytes(length), lambda: [decode_stored(row) for row in rows])
+    return _Past(items, length)
+
+
+async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
+    """The items that references stand for. Raises NotFound."""
+    found: dict[str, Item] = {}
+    for item in items:
+        if isinstance(item, ItemReference):
+            if len(found) % _LOOKUPS == _LOOKUPS - 1:
+                await asyncio.sleep(0)  # the store may answer at once
+            found[item.id] = await _referenced(store, project, item.id)
+    return found
+
+
+async def _referenced(store: Store, project: str, item_id: str) -> Item:
+    row = await store.items.get(project, item_id)
     if row is None:
         raise NotFound(
-            f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false."
+            f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false."
             " Try again with `store` set to true, or remove this item from your input.",
             param="input",
         )
     return decode_stored(row)
+
+
+def _kept(item: InputItem, references: References, new_id: NewId) -> Item:
+    """An input item as it is kept; a reference becomes the item that it stands for."""
+    if isinstance(item, ItemReference):
+        return references[item.id]
+    return cast(Item, item).stored(new_id)
 
 
 def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:

@@ -7,7 +7,7 @@ from antiphon.model import Format, JsonSchema
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from antiphon.protocol.wire import JsonObject
-from antiphon.tools.schema import Schema
+from antiphon.tools.schema import SchemaMaker
 
 
 def response_format(request: CreateResponse) -> Format:
@@ -18,15 +18,13 @@ def response_format(request: CreateResponse) -> Format:
     return "json_object" if isinstance(form, JsonObjectFormat) else "text"
 
 
-def check_format(request: CreateResponse) -> None:
+async def check_format(request: CreateResponse, schema: SchemaMaker) -> None:
     """Raises InvalidRequest for a schema that is none, or that is not strict where it says that it is."""
     form = request.text.format if request.text else None
     if not isinstance(form, JsonSchemaFormat):
         return
-    try:
-        Schema(form.schema)
-    except ValueError as fault:
-        raise _unacceptable(form, str(fault).partition("\n")[0]) from None
+    if fault := await schema(form.schema).fault():
+        raise _unacceptable(form, fault)
     if form.strict:
         if form.schema.get("type") != "object":
             raise _unacceptable(form, "schema must be a JSON Schema of 'type: \"object\"'")
@@ -56,13 +54,18 @@ def _laxities(schema: Any, context: tuple[str, ...]) -> Iterator[tuple[tuple[str
 def _lax(schema: JsonObject) -> Iterator[str]:
     if schema.get("additionalProperties") is not False:
         yield "'additionalProperties' is required to be supplied and to be false."
-    required = schema.get("required") or ()
+    given = schema.get("required")
+    required = set(filter(_is_text, given)) if isinstance(given, list) else set()
     for name in schema.get("properties") or ():
         if name not in required:
             yield (
                 "'required' is required to be supplied and to be an array including every key in "
                 f"properties. Missing '{name}'."
             )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _unacceptable(form: JsonSchemaFormat, reason: str) -> InvalidRequest:

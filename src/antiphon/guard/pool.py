@@ -1,0 +1,150 @@
+"""Child processes for work that may crash, hang or grow on hostile input.
+
+Compilers of grammars, validators of schemas and readers of documents are native code that was not written for
+strangers: a text of 36 KB makes one of them overflow its stack, and with it the process. So they work in a
+child that has bounds of time and memory, and whose end is an answer like any other.
+
+Children start when there is work for them, serve one call after another, and end when nothing came for a
+while. They are given none of our secrets.
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from antiphon.guard.child import HEAD, Call, Result, framed
+from antiphon.guard.turns import Turns
+
+IDLE = 60.0
+"""Seconds for which a child is kept that has nothing to do."""
+_LARGEST = 256 * 2**20
+"""Bytes of a result."""
+_WAITS = 3
+"""How many times its processor time a call may last: a busy machine gives it less than all."""
+# All that a child is to know of our surroundings.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "SYSTEMROOT", "LD_LIBRARY_PATH")
+
+
+class Overrun(Exception):
+    """A call that was too much for its child: of time, of memory, or of the code that served it."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the children of a pool may take."""
+
+    children: int = 2
+    seconds: float = 2
+    """Of processor time, for each call."""
+    memory: int = 768 * 2**20
+    """Bytes of addresses, for each child."""
+    calls: int = 1000
+    """After so many a child is replaced: what it leaked goes with it."""
+
+
+class Pool:
+    """Calls functions in child processes."""
+
+    def __init__(self, limits: Limits | None = None, idle: float = IDLE) -> None:
+        self._limits = limits or Limits()
+        self._idle_seconds = idle
+        self._turns = Turns(self._limits.children)
+        self._idle: list[_Child] = []
+        self._end_idle: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def call(self, function: str, *arguments: object, owner: str = "") -> Any:
+        """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
+        each has its share. Raises Overrun; ValueError with the words of what the function raised."""
+        seconds = self._limits.seconds
+        call = framed(Call(function, list(arguments), seconds))
+        async with self._turns.turn(owner):
+            child = self._idle.pop() if self._idle else await _Child.start(self._limits.memory)
+            try:
+                async with asyncio.timeout(seconds * _WAITS):
+                    result = await child.ask(call)
+            except (TimeoutError, EOFError, OSError) as fault:
+                await child.kill()
+                raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
+            except BaseException:
+                await child.kill()
+                raise
+            await self._take_back(child)
+        if result.fault is not None:
+            raise ValueError(result.fault)
+        return result.value
+
+    @property
+    def children(self) -> int:
+        """How many children wait for work."""
+        return len(self._idle)
+
+    async def close(self) -> None:
+        """Ends the children that are idle; those that work end with their calls."""
+        self._closed = True
+        if self._end_idle is not None:
+            self._end_idle.cancel()
+        await self._end_all()
+        await asyncio.gather(*self._ending)
+
+    async def _take_back(self, child: "_Child") -> None:
+        if self._closed or child.calls >= self._limits.calls:
+            await child.kill()
+            return
+        self._idle.append(child)
+        if self._end_idle is not None:
+            self._end_idle.cancel()
+        self._end_idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_later)
+
+    def _end_later(self) -> None:
+        task = asyncio.ensure_future(self._end_all())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _end_all(self) -> None:
+        children, self._idle = self._idle, []
+        for child in children:
+            await child.kill()
+
+
+class _Child:
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.calls = 0
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+
+    @classmethod
+    async def start(cls, memory: int) -> "_Child":
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "antiphon.guard.child", str(memory)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,  # Ctrl-C is for the parent
+        )
+        return cls(process)
+
+    async def ask(self, call: bytes) -> Result:
+        self.calls += 1
+        self._stdin.write(call)
+        await self._stdin.drain()
+        size = int.from_bytes(await self._stdout.readexactly(HEAD))
+        if size > _LARGEST:
+            raise EOFError("the result is too large")
+        return msgspec.msgpack.decode(await self._stdout.readexactly(size), type=Result)
+
+    async def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._stdin.close()
+        await self._process.wait()

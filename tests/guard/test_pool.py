@@ -1,0 +1,98 @@
+"""Work in child processes: whatever becomes of a child, its parent goes on."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from antiphon.guard.pool import Limits, Overrun, Pool
+
+HOSTILE = "tests.guard.hostile"
+LIMITS = Limits(children=2, seconds=1, memory=512 * 2**20)
+
+
+@pytest.fixture
+async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pool = Pool(LIMITS)
+    yield pool
+    await pool.close()
+
+
+async def test_a_function_is_called_in_a_child_that_is_used_again(pool: Pool) -> None:
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+    assert await pool.call(f"{HOSTILE}:pid") == await pool.call(f"{HOSTILE}:pid")
+
+
+async def test_nothing_runs_before_there_is_work_for_it() -> None:
+    pool = Pool(LIMITS)
+    assert not pool.children
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"), [("spin", [60.0]), ("sleep", [60.0]), ("grow", [4096]), ("crash", [])]
+)
+async def test_a_call_that_is_too_much_ends_and_the_next_one_works(
+    pool: Pool, function: str, arguments: list[object]
+) -> None:
+    if function == "grow" and sys.platform == "darwin":
+        pytest.skip("macOS bounds no memory")
+    begun = time.monotonic()
+    with pytest.raises(Overrun):
+        await pool.call(f"{HOSTILE}:{function}", *arguments)
+    assert time.monotonic() - begun < 20
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+
+
+async def test_each_call_has_its_own_time(pool: Pool) -> None:
+    for _ in range(4):
+        await pool.call(f"{HOSTILE}:spin", 0.6)
+
+
+async def test_what_libraries_print_is_no_result(pool: Pool) -> None:
+    assert await pool.call(f"{HOSTILE}:chatter") == "said"
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+
+
+async def test_what_a_function_raises_is_said_in_words(pool: Pool) -> None:
+    with pytest.raises(ValueError, match="in words"):
+        await pool.call(f"{HOSTILE}:fail")
+
+
+async def test_a_caller_who_leaves_takes_the_work_with_him(pool: Pool) -> None:
+    before = await pool.call(f"{HOSTILE}:pid")
+    waiting = asyncio.create_task(pool.call(f"{HOSTILE}:wait_for", "/nowhere/at/all"))
+    while pool.children == 1:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await pool.call(f"{HOSTILE}:pid") != before
+
+
+async def test_the_work_of_one_owner_does_not_keep_that_of_another(pool: Pool, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    held = [
+        asyncio.create_task(pool.call(f"{HOSTILE}:wait_for", str(gate), owner="greedy")) for _ in range(5)
+    ]
+    assert await pool.call(f"{HOSTILE}:add", 1, 2, owner="modest") == 3
+    gate.touch()
+    assert await asyncio.gather(*held) == ["there"] * 5
+
+
+async def test_children_that_have_nothing_to_do_end() -> None:
+    pool = Pool(LIMITS, idle=0.05)
+    await pool.call("os:getpid")
+    async with asyncio.timeout(10):
+        while pool.children:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await pool.close()
+
+
+async def test_a_child_is_given_no_secret(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTIPHON_TEST_KEY", "secret")
+    assert "ANTIPHON_TEST_KEY" not in await pool.call(f"{HOSTILE}:surroundings")
