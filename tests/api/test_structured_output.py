@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from tests.api.asking import ADD, Json, message, refused, response, usage, whole
 from tests.conftest import Running, checked_client
 from tests.ledger import covers
-from tests.scripted import Answer, Called, Upstream, Usage
+from tests.scripted import Answer, Called, Upstream, Usage, refusal
 
 from antiphon.config import BackendSettings, Config, Server
 
@@ -244,3 +244,61 @@ def test_any_object_is_one(ask: Ask, upstream: Upstream) -> None:
 
     assert told.output_text == '{"a": 1}'
     assert "it is not a JSON object" in upstream.last.body["messages"][-1]["content"]
+
+
+# ---- servers that are asked for the schema itself ---------------------------------------------------
+
+
+def told(client: OpenAI, *, stream: bool, **members: Any) -> Any:
+    asked = {"model": "m", "input": "Who?", "text": {"format": form()}} | members
+    if not stream:
+        return client.responses.create(**asked)
+    with client.responses.create(**asked, stream=True) as events:
+        return [event for event in events if event.type.startswith("response.")][-1].response
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wrong", ["Ann is seven.", f"```json\n{GOOD[:-1]}", "Sure! Here you are."])
+def test_prose_instead_of_the_schema_is_asked_for_again_in_words(
+    client: OpenAI, upstream: Upstream, wrong: str, stream: bool
+) -> None:
+    upstream.script(Answer(wrong, size=3), Answer(GOOD))
+    assert told(client, stream=stream).output_text == GOOD
+    assert "response_format" in upstream.requests[0].body
+    assert "It must fit this JSON schema" in str(upstream.requests[1].body["messages"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fence_around_the_answer_is_taken_off(client: OpenAI, upstream: Upstream, stream: bool) -> None:
+    upstream.script(Answer(f"```json\n{GOOD}\n```", size=3))
+    assert told(client, stream=stream).output_text == GOOD
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_schema_that_the_server_does_not_know_after_all_is_told_in_words(
+    client: OpenAI, upstream: Upstream, stream: bool
+) -> None:
+    upstream.script(refusal(400, "This response_format type is unavailable now"), Answer(GOOD), Answer(GOOD))
+    assert told(client, stream=stream, model=f"deep-{stream}").output_text == GOOD
+    assert told(client, stream=stream, model=f"deep-{stream}").output_text == GOOD
+    assert ["response_format" in request.body for request in upstream.requests] == [True, False, False]
+
+
+def test_what_was_streamed_and_does_not_fit_fails_in_words(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer('{"name": "Ann", "age": "seven"}', size=5))
+    with pytest.raises(APIError, match="did not fit its schema"):
+        told(client, stream=True)
+
+
+def test_a_schema_that_is_not_strict_is_a_wish(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer('{"name": "Ann"}'))
+    wish = {"format": form(strict=False)}
+    assert told(client, stream=True, text=wish).output_text == '{"name": "Ann"}'
+
+
+def test_an_answer_of_the_schema_is_streamed_as_it_comes(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer(GOOD, size=5))
+    with client.responses.create(model="m", input="Who?", text={"format": form()}, stream=True) as events:  # type: ignore[arg-type]
+        deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert len(deltas) > 3
+    assert "".join(deltas) == GOOD

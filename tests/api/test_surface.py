@@ -205,7 +205,8 @@ ACTING = [
 def test_a_parameter_reaches_the_model_and_is_shown(
     http: httpx2.Client, upstream: Upstream, members: Json, told: Json, shown: Json
 ) -> None:
-    upstream.script(Answer("Hello", calls=[Called("look")] if told.get("tool_choice") == FORCED else []))
+    text = '{"a": "Hello"}' if "response_format" in told else "Hello"
+    upstream.script(Answer(text, calls=[Called("look")] if told.get("tool_choice") == FORCED else []))
     response = ask(http, **members)
     assert same_where_named(upstream.last.body, told) == told
     assert same_where_named(response, shown) == shown

@@ -36,7 +36,7 @@ class ModelCaller:
         """Under which the backend is configured."""
         self._backend = backend
         self._truncation = Truncation(
-            StructuredOutput(backend.stream, can, schema).stream,
+            StructuredOutput(backend.stream, backend.capabilities, schema).stream,
             backend,
             window=can.context_window,
             truncates=response.truncation == "auto",

@@ -1,12 +1,12 @@
-"""Structured output on models that cannot be held to it.
+"""Structured output on any model.
 
-The ladder: a server that knows JSON schemas gets the schema, and its answer is streamed as it comes. One
-that knows only JSON, or not even that, gets the schema in words; its answer is held back until it is
-whole and checked. An answer that does not fit is shown to the model with what is wrong, and asked for again,
-a few times. Then the response fails in words: what does not fit is never emitted.
+The ladder: a server that knows JSON schemas gets the schema; its answer is streamed as it comes, and checked
+when it ends. One that knows only JSON, or not even that, or that answers in prose all the same, gets the
+schema in words; its answer is held back until it is whole and checked. One that does not fit is shown to the
+model with what is wrong, and asked for again, a few times. Then the response fails in words.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -19,8 +19,10 @@ from antiphon.model import (
     Capabilities,
     Delta,
     Finished,
+    Grammar,
     JsonSchema,
     Message,
+    Overrated,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -34,25 +36,60 @@ from antiphon.tools.schema import Schema, SchemaMaker
 
 REPAIRS = 3
 """How often the model is asked again."""
+_BEGINNINGS = ("{", "[")
+"""Characters that the JSON which is asked for begins with."""
 
 
 class StructuredOutput:
-    """Holds answers to the form that their turn asks for, where the model itself cannot be held to it."""
+    """Holds answers to the form that their turn asks for. A server's promise to do so is checked; where it
+    cannot, or does not keep it, the next step of the ladder is taken."""
 
-    def __init__(self, ask: Ask, can: Capabilities, schema: SchemaMaker) -> None:
+    def __init__(self, ask: Ask, can: Callable[[str], Capabilities], schema: SchemaMaker) -> None:
+        """`can` says what a model can do, as far as is known by now."""
         self._ask = ask
         self._schema = schema
         self._can = can
 
     def stream(self, turn: Turn) -> Deltas:
         """The answer. Raises UpstreamError when it does not come to fit."""
-        return self._checked(turn) if _needs_help(turn, self._can) else self._ask(turn)
+        if turn.format == "text" or isinstance(turn.format, Grammar):
+            return self._ask(turn)
+        return self._asked_in_words(turn) if _needs_help(turn, self._can(turn.model)) else self._native(turn)
 
-    async def _checked(self, turn: Turn) -> Deltas:
-        schema = self._schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None
-        form = _Form(schema)
-        turn = _instructed(turn, self._can)
-        answer: _Held | None = None
+    async def _native(self, turn: Turn) -> Deltas:
+        """The answer of a server that holds it to the form, as it comes. One that is no JSON from its first
+        character on was not held, and waits."""
+        answer = _Streamed()
+        try:
+            async with aclosing(self._ask(turn)) as deltas:
+                async for batch in deltas:
+                    if passed := answer.take(batch):
+                        yield passed
+        except Overrated:
+            if answer.started or not _needs_help(turn, self._can(turn.model)):
+                raise
+        if answer.ended:
+            found, fault = await self._judged(turn, answer)
+            if not fault:
+                yield answer.rest(found)
+                return
+            if answer.live:
+                raise UpstreamError(f"The model's answer did not fit its schema: {fault}")
+            turn = replace(turn, messages=(*turn.messages, *_correction(answer.held.text, fault)))
+        async with aclosing(self._asked_in_words(turn, answer.held)) as deltas:
+            async for batch in deltas:
+                yield batch
+
+    async def _judged(self, turn: Turn, answer: "_Streamed") -> tuple[str | None, str]:
+        """The JSON that is meant, where that is not all of the text, and what is wrong with it."""
+        if answer.held.passes or (answer.live and not _is_promised(turn)):
+            return None, ""
+        return await self._form(turn).read(answer.text)
+
+    async def _asked_in_words(self, turn: Turn, answer: "_Held | None" = None) -> Deltas:
+        """The answer of a model that is asked in words. `answer` is one that did not fit."""
+        form = self._form(turn)
+        turn = _instructed(turn, self._can(turn.model))
         fault = ""
         for _ in range(REPAIRS + 1):
             answer = _Held(answer)
@@ -67,12 +104,50 @@ class StructuredOutput:
             turn = replace(turn, messages=(*turn.messages, *_correction(answer.text, fault)))
         raise UpstreamError(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
 
+    def _form(self, turn: Turn) -> "_Form":
+        return _Form(self._schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None)
+
 
 def _needs_help(turn: Turn, can: Capabilities) -> bool:
     """Whether the model cannot be held to the form of its answer."""
-    if turn.format == "json_object":
-        return not can.json_object
-    return isinstance(turn.format, JsonSchema) and not can.json_schema
+    return not (can.json_schema if isinstance(turn.format, JsonSchema) else can.json_object)
+
+
+def _is_promised(turn: Turn) -> bool:
+    """Whether what a server streams must fit: a schema that is not strict is a wish."""
+    return turn.format.strict if isinstance(turn.format, JsonSchema) else True
+
+
+class _Streamed:
+    """An answer that is passed on as it comes, once it begins as JSON does."""
+
+    def __init__(self) -> None:
+        self.held = _Held(None)
+        self.live = False
+        self.started = False
+        """Whether the server accepted the turn."""
+        self.ended = False
+        self._texts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts) if self.live else self.held.text
+
+    def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
+        """Take a batch; what of it is passed on now."""
+        self.started = True
+        self.ended = self.ended or any(isinstance(delta, Finished) for delta in batch)
+        passed = [*self.held.take(batch)]
+        if self.live or self.held.text.lstrip()[:1] in _BEGINNINGS:
+            self.live = True
+            texts = self.held.take_texts()
+            self._texts += (delta.text for delta in texts)
+            passed += texts
+        return passed
+
+    def rest(self, text: str | None) -> Sequence[Delta]:
+        """What was not passed on yet, and the end."""
+        return self.held.rest(None if self.live else text)
 
 
 class _Held:
@@ -93,6 +168,11 @@ class _Held:
     @property
     def text(self) -> str:
         return "".join(delta.text for delta in self._texts)
+
+    def take_texts(self) -> list[TextDelta]:
+        """The text so far, which need not wait any longer."""
+        texts, self._texts = self._texts, []
+        return texts
 
     def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
         """Take a batch; what of it is passed on now."""
@@ -118,8 +198,7 @@ class _Held:
             return ()
         # What the model says before a call is no answer yet.
         self.passes = True
-        texts, self._texts = self._texts, []
-        return texts
+        return self.take_texts()
 
     def rest(self, text: str | None) -> Sequence[Delta]:
         """The text, as it came or as `text`, and the end."""
