@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from openai import BadRequestError, OpenAI
 from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
@@ -33,7 +34,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("embedded")
     with LlamaProcess(model, log=data / "llama.log") as engine:
         backend = BackendSettings(type="llama", default=True, unix_socket=str(engine.socket))
-        config = Config(data_dir=str(data), server=Server(verify=True), backends={"embedded": backend})
+        brief = replace(backend, default=False, models=["brief-*"], max_output_tokens=16)
+        backends = {"embedded": backend, "brief": brief}
+        config = Config(data_dir=str(data), server=Server(verify=True), backends=backends)
         with Running(config) as running:
             yield running
 
@@ -49,6 +52,16 @@ def ask(client: OpenAI, given: Any = "Say hello.", **members: Any) -> Any:
     return client.responses.create(
         **{"model": MODEL, "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
     )
+
+
+def test_an_answer_has_a_bound_that_its_request_may_change(model: OpenAI) -> None:
+    asked = "Tell me a long story."
+
+    bounded = ask(model, asked, model="brief-1", max_output_tokens=None)
+    longer = ask(model, asked, model="brief-1", max_output_tokens=20)
+
+    assert (bounded.status, bounded.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert [bounded.usage.output_tokens, longer.usage.output_tokens] == [16, 20]
 
 
 class City(BaseModel):
