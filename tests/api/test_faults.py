@@ -132,6 +132,16 @@ def test_a_huge_body_is_refused(small: httpx2.Client, upstream: Upstream) -> Non
     assert small.post("/v1/responses", json=ASKED).status_code == 200
 
 
+def test_a_huge_body_in_one_piece_that_does_not_say_its_length_is_refused(small: httpx2.Client) -> None:
+    url, body = small.base_url, json.dumps({**ASKED, "input": "x" * 3000}).encode()
+    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_lies_about_its_length_is_refused_unread(small: httpx2.Client) -> None:
     url = small.base_url
     with socket.create_connection((url.host, url.port), timeout=10) as connection:

@@ -36,6 +36,8 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def _received(request: Request, limit: int) -> bytes:
     """Most bodies come in one piece; the others have their time."""
     chunk, more = await _receive(request)
+    if len(chunk) > limit:
+        raise _too_large(limit)
     if not more:
         return chunk
     chunks, size = [chunk], len(chunk)
