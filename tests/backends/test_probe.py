@@ -18,11 +18,14 @@ class Server:
     def __init__(self) -> None:
         self.answers: Mapping[str, Any] = {}
         self.headers: Mapping[str, str] = {}
+        self.everything: Mapping[str, Any] | None = None
         self.base_url = ""
         self.asked: list[str] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
+        if self.everything is not None:
+            return web.json_response(self.everything)
         if request.path not in self.answers:
             return web.json_response({"detail": "Not Found"}, status=404, headers=self.headers)
         return web.json_response(self.answers[request.path], headers=self.headers)
@@ -107,6 +110,14 @@ async def test_a_template_without_tools_is_known(server: Server) -> None:
     await backend.probe()
     can = backend.capabilities("m")
     assert (can.tools, can.images, can.audio, can.context_window) == (False, False, False, 4096)
+    await backend.close()
+
+
+async def test_a_server_that_answers_anything_is_not_known(server: Server) -> None:
+    server.everything = models("me") | {"version": "1"}
+    backend = ChatCompletions(server.base_url)
+    await backend.probe()
+    assert backend.dialect is DIALECTS["generic"]
     await backend.close()
 
 

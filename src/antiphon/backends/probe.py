@@ -66,6 +66,7 @@ _MARKS = (
     _Mark("api/v0/models", "data", LMSTUDIO),
     _Mark("api/version", "version", OLLAMA),
 )
+_NOWHERE = "no/such/path"
 _OWNERS = {
     "vllm": VLLM,
     "sglang": SGLANG,
@@ -98,6 +99,8 @@ async def _kind(ask: Ask, listed: Reply) -> Found | None:
     owner = str(_first(listed.json()).get("owned_by") or "").lower()
     if owner in _OWNERS:
         return Found(_OWNERS[owner], f"by owned_by '{owner}' of its models")
+    if (await ask(_NOWHERE)).json() is not None:
+        return None  # it answers whatever it is asked: that says nothing
     for mark in _MARKS:
         found = (await ask(mark.path)).json()
         if isinstance(found, dict) and mark.member in found:
