@@ -44,13 +44,13 @@ def run(tmp_path: Path) -> Run:
     return antiphon
 
 
-def test_it_tells_its_version(run: Run) -> None:
+def test_it_prints_its_version(run: Run) -> None:
     done = run("--version")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"antiphon {__version__}\n", "")
 
 
-def test_without_a_command_it_tells_which_there_are(run: Run) -> None:
+def test_without_a_command_it_lists_which_there_are(run: Run) -> None:
     said = run().stdout
 
     commands = ["serve", "pull", "key", "webhooks"]
@@ -298,7 +298,7 @@ def serve(tmp_path: Path) -> Serve:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_stops_when_it_is_told_to(serve: Serve, how: signal.Signals) -> None:
+def test_it_says_where_it_listens_and_stops_when_it_is_asked_to(serve: Serve, how: signal.Signals) -> None:
     with serve("--upstream", "http://127.0.0.1:9/v1", "--model", "llama3") as server:
         assert server.ask("/healthz") == b"ok\n"
         assert "upstream: http://127.0.0.1:9/v1" in server.told

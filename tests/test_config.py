@@ -200,7 +200,9 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ('[mcp_servers.a]\nurl = "http://a"', r"Unknown key 'url' in \[mcp_servers.a\]"),
     ],
 )
-def test_a_fault_in_the_file_is_told_with_its_key_and_its_place(write: Write, text: str, said: str) -> None:
+def test_a_fault_in_the_file_is_reported_with_its_key_and_its_place(
+    write: Write, text: str, said: str
+) -> None:
     with pytest.raises(config.ConfigError, match=said):
         config.load(write(text), environ={})
 
@@ -222,7 +224,9 @@ def test_a_fault_in_the_file_is_told_with_its_key_and_its_place(write: Write, te
         ("ANTIPHON_MCP_SERVERS_A_URL", "http://a", "Unknown key 'url' in .*ANTIPHON_MCP_SERVERS_A_URL"),
     ],
 )
-def test_a_fault_in_the_environment_is_told_with_its_variable(variable: str, value: str, said: str) -> None:
+def test_a_fault_in_the_environment_is_reported_with_its_variable(
+    variable: str, value: str, said: str
+) -> None:
     with pytest.raises(config.ConfigError, match=said):
         config.load(environ={variable: value})
 
@@ -231,7 +235,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
     assert config.load(environ={"ANTIPHON_API_KEY": "x", "ANTIPHON_TEST_MODELS": "/models"}).backends == {}
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match=r"none.toml cannot be read: No such file"):
         config.load(tmp_path / "none.toml", environ={})
 
@@ -355,14 +359,14 @@ def test_webhooks_are_set_by_name_in_the_file_and_in_the_environment(write: Writ
     }
 
 
-def test_a_webhook_tells_every_event_of_every_project_unless_told_otherwise() -> None:
+def test_a_webhook_sends_every_event_of_every_project_unless_set_otherwise() -> None:
     webhook = config.Webhook(url="http://a", secret="x")
 
     assert webhook.events == [f"response.{end}" for end in ("completed", "failed", "cancelled", "incomplete")]
     assert webhook.project is None
 
 
-def test_things_are_kept_as_long_as_on_the_real_api_unless_told_otherwise() -> None:
+def test_things_are_kept_as_long_as_on_the_real_api_unless_set_otherwise() -> None:
     environ = {"ANTIPHON_RETENTION_RESPONSES_DAYS": "0", "ANTIPHON_RETENTION_EVENTS_HOURS": "0.5"}
 
     assert config.Config(data_dir="").retention == config.Retention(

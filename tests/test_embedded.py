@@ -240,7 +240,7 @@ def test_it_reads_what_a_function_answered(model: OpenAI) -> None:
     assert told.output_text
 
 
-def test_it_tells_logprobs(model: OpenAI) -> None:
+def test_it_gives_logprobs(model: OpenAI) -> None:
     told = ask(model, top_logprobs=2, include=["message.output_text.logprobs"])
 
     content = told.output[0].content[0]

@@ -100,7 +100,7 @@ _EVENTS = {events.event_type(kind): kind for kind in _kinds_of_events(events.Eve
 
 
 @covers(*ids_of("member"))
-def test_our_types_say_what_the_sdk_says_but_for_what_the_ledger_tells() -> None:
+def test_our_types_say_what_the_sdk_says_but_for_what_the_ledger_names() -> None:
     found = {False: set[str](), True: set[str]()}
     for name, theirs, ours in _pairs():
         for in_sdk, paths in zip((True, False), differences(theirs, ours), strict=True):

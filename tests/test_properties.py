@@ -121,7 +121,7 @@ def test_a_valid_request_is_answered_or_refused_in_words(world: World, body: Jso
 
 @trying(100)
 @given(body=REQUESTS, answer=FAILURES)
-def test_a_broken_upstream_is_told_in_words(world: World, body: Json, answer: Answer) -> None:
+def test_a_broken_upstream_is_reported_in_words(world: World, body: Json, answer: Answer) -> None:
     told = world.ask(body, answer)
 
     assert told.status_code != 500

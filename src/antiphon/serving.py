@@ -1,4 +1,4 @@
-"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, tells what is next."""
+"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, prints what is next."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_SECONDS = 10
-"""How long answers that are under way may take when the server is told to stop."""
+"""How long answers that are under way may take when the server is asked to stop."""
 _KEEP_ALIVE_SECONDS = 75
 _EMBEDDED = "SmolLM2-135M-Instruct"
 
@@ -178,11 +178,11 @@ def stop(_signal: int, _frame: object) -> NoReturn:
     raise SystemExit(0)
 
 
-# ---- what is told ---------------------------------------------------------------------------------------
+# ---- what is printed ---------------------------------------------------------------------------------------
 
 
 def _announce(settings: config.Config, stopped: threading.Event) -> None:
-    """Tells what to type next, once the first request is answered."""
+    """Prints what to type next, once the first request is answered."""
     if not _wait_until_up(settings.server, stopped):
         return
     from rich.console import Console

@@ -118,7 +118,7 @@ def test_its_stream_begins_with_the_queue(http: httpx2.Client, upstream: Upstrea
     "query.responses.retrieve.starting_after",
     "query.responses.retrieve.include_obfuscation",
 )
-def test_every_reader_gets_the_bytes_of_the_first_telling(http: httpx2.Client, upstream: Upstream) -> None:
+def test_every_reader_gets_the_bytes_that_were_first_emitted(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.script(WORDS)
     told = list(streamed(http))
     response_id = id_of(told[0])
@@ -280,7 +280,7 @@ def test_a_call_of_the_clients_ends_it(client: OpenAI, upstream: Upstream) -> No
 
 
 @covers("status.failed")
-def test_an_upstream_that_fails_is_told_by_the_response(
+def test_an_upstream_that_fails_is_reported_by_the_response(
     client: OpenAI, http: httpx2.Client, upstream: Upstream
 ) -> None:
     upstream.script(refusal(503, "Overloaded."), refusal(503, "Overloaded."))

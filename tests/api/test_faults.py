@@ -345,7 +345,7 @@ REFUSALS: dict[str, tuple[Answer, int, str, str | None, str | None]] = {
     "error.model_not_found",
 )
 @pytest.mark.parametrize(("answer", "status", "kind", "code", "param"), REFUSALS.values(), ids=REFUSALS)
-def test_an_upstream_that_refuses_is_told_as_an_error(
+def test_an_upstream_that_refuses_is_reported_as_an_error(
     client: OpenAI,
     upstream: Upstream,
     answer: Answer,
@@ -364,7 +364,7 @@ AT_ONCE = {name: row for name, row in REFUSALS.items() if row[0].status != 200}
 
 
 @pytest.mark.parametrize(("answer", "status", "kind", "code", "param"), AT_ONCE.values(), ids=AT_ONCE)
-def test_an_upstream_that_refuses_a_stream_at_once_is_told_as_an_error(
+def test_an_upstream_that_refuses_a_stream_at_once_is_reported_as_an_error(
     client: OpenAI,
     upstream: Upstream,
     answer: Answer,
@@ -501,7 +501,7 @@ def closed_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_an_upstream_that_is_down_is_told_at_once(tmp_path: Path) -> None:
+def test_an_upstream_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
     down = BackendSettings(base_url=f"http://127.0.0.1:{closed_port()}/v1", default=True)
     config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"down": down})
     with Running(config) as running, checked_client(running.url) as client:

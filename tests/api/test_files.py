@@ -27,7 +27,7 @@ def form(http: httpx2.Client, **members: Any) -> httpx2.Response:
 
 @covers("endpoint.POST /files", "body.files.create.file", "body.files.create.purpose")
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_file_is_told_as_the_sdk_knows_it(http: httpx2.Client, purpose: str) -> None:
+def test_a_file_is_shown_as_the_sdk_knows_it(http: httpx2.Client, purpose: str) -> None:
     told = form(http, data={"purpose": purpose}, files={"file": ("a.txt", b"Hello")}).json()
 
     expires = None if purpose != "batch" else told["created_at"] + 30 * 86400

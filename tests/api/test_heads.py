@@ -180,7 +180,7 @@ def test_a_head_that_trickles_is_given_up(quick: Served) -> None:
         thread.join()
 
 
-def test_a_client_that_says_nothing_is_told_nothing(quick: Served) -> None:
+def test_a_client_that_sends_nothing_is_sent_nothing(quick: Served) -> None:
     with connected(quick) as connection:
         assert until_closed(connection) == b""
 

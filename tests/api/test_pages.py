@@ -262,7 +262,7 @@ def preflight(server: Running, origin: str, asked: str = "authorization,content-
     return httpx2.options(f"{server.url}/v1/responses", headers=headers)
 
 
-def test_a_browser_is_told_that_the_page_may_send(naming: Running, keyed: Running) -> None:
+def test_a_browser_learns_that_the_page_may_send(naming: Running, keyed: Running) -> None:
     for server in (naming, keyed):
         told = preflight(server, APP)
 
@@ -279,7 +279,7 @@ def test_names_of_headers_that_are_none_are_not_given_back(naming: Running) -> N
     assert told.headers["access-control-allow-headers"] == "authorization, content-type"
 
 
-def test_a_browser_is_told_that_another_page_may_not_send(
+def test_a_browser_learns_that_another_page_may_not_send(
     server: Running, naming: Running, keyed: Running
 ) -> None:
     for each in (server, naming, keyed):
@@ -308,7 +308,7 @@ def test_a_page_that_is_let_in_opens_a_socket(naming: Running) -> None:
         pass
 
 
-def test_a_cache_is_told_that_answers_differ_by_origin(naming: Running, http: httpx2.Client) -> None:
+def test_a_cache_learns_that_answers_differ_by_origin(naming: Running, http: httpx2.Client) -> None:
     assert httpx2.get(f"{naming.url}/v1/models").headers["vary"] == "Origin"
     assert "vary" not in http.get("/v1/models").headers
 

@@ -13,7 +13,7 @@ from tests.scripted import Answer, Upstream
 @pytest.mark.parametrize(
     ("verbosity", "words"), [("low", "Answer briefly"), ("medium", None), ("high", "Answer at length")]
 )
-def test_verbosity_is_told_in_words(
+def test_verbosity_is_sent_in_words(
     client: OpenAI, upstream: Upstream, verbosity: Any, words: str | None
 ) -> None:
     upstream.script(Answer("ok"))
@@ -55,7 +55,7 @@ def test_access_programs_are_echoed(client: OpenAI, upstream: Upstream) -> None:
 
 @covers("param.image", "param.image.context_compression")
 @pytest.mark.parametrize("asked", [{}, {"context_compression": "auto"}, {"context_compression": "disabled"}])
-def test_that_images_are_not_compressed_is_told(client: OpenAI, upstream: Upstream, asked: Any) -> None:
+def test_that_images_are_not_compressed_is_reported(client: OpenAI, upstream: Upstream, asked: Any) -> None:
     upstream.script(Answer("ok"))
 
     told = client.responses.create(model="m", input="Hi", extra_body={"image": asked})

@@ -325,14 +325,14 @@ def test_variables_that_do_not_fit_are_refused(
     assert upstream.requests == []
 
 
-def test_a_missing_prompt_is_told_after_a_missing_conversation(client: OpenAI) -> None:
+def test_a_missing_prompt_is_reported_after_a_missing_conversation(client: OpenAI) -> None:
     with refused(404) as refusal:
         client.responses.create(model="m", input="Hi", prompt={"id": "pmpt_x"}, conversation="conv_x")
 
     assert refusal.message == "Conversation with id 'conv_x' not found."
 
 
-def test_a_missing_prompt_is_told_before_a_missing_response(client: OpenAI) -> None:
+def test_a_missing_prompt_is_reported_before_a_missing_response(client: OpenAI) -> None:
     with refused(404) as refusal:
         client.responses.create(model="m", input="Hi", prompt={"id": "pmpt_x"}, previous_response_id="resp_x")
 

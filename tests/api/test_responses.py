@@ -556,7 +556,7 @@ def test_parallel_calls_are_items_one_after_another(ask: Ask, upstream: Upstream
 
 
 @covers("param.parallel_tool_calls")
-def test_that_calls_come_singly_is_told_to_the_model(ask: Ask, upstream: Upstream) -> None:
+def test_that_calls_come_singly_is_said_to_the_model(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[Called("add")]))
 
     ask(tools=[ADD], parallel_tool_calls=False)
@@ -946,13 +946,13 @@ def test_a_refusal_of_the_model_is_a_refusal(ask: Ask, upstream: Upstream) -> No
     ]
 
 
-def test_usage_tells_what_was_cached_and_what_was_reasoned(ask: Ask, upstream: Upstream) -> None:
+def test_usage_reports_what_was_cached_and_what_was_reasoned(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer("Hello", usage=Usage(prompt=100, completion=50, cached=64, reasoning=32)))
 
     assert whole(ask())["usage"] == usage(100, 50, cached=64, reasoned=32)
 
 
-def test_usage_that_nobody_told_is_null(ask: Ask, upstream: Upstream) -> None:
+def test_usage_that_nobody_reported_is_null(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer("Hello", usage=None))
 
     assert whole(ask()) == response(message("Hello"), usage=None)

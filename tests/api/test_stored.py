@@ -42,7 +42,7 @@ def chain(client: OpenAI, upstream: Upstream) -> list[Any]:
 
 
 @covers("endpoint.GET /responses/{response_id}")
-def test_a_response_is_read_back_as_it_was_told(client: OpenAI, upstream: Upstream) -> None:
+def test_a_response_is_read_back_as_it_was_emitted(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hello", reasoning="Hm", calls=[Called("add", '{"a":1,"b":2}')]))
 
     told = ask(client, tools=[ADD], metadata={"a": "b"}, instructions="Be brief.", tool_choice="required")
@@ -132,7 +132,7 @@ def test_a_wrong_query_is_refused(
 
 
 @covers("endpoint.GET /responses/{response_id}/input_items")
-def test_input_items_are_told_newest_first(client: OpenAI, http: httpx2.Client, upstream: Upstream) -> None:
+def test_input_items_are_listed_newest_first(client: OpenAI, http: httpx2.Client, upstream: Upstream) -> None:
     upstream.script(Answer("Hello"))
     told = ask(client, [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
 
@@ -237,7 +237,7 @@ def test_a_chain_outlives_the_middle_of_it(client: OpenAI, upstream: Upstream, c
     assert [said["content"] for said in upstream.last.body["messages"]][-2:] == ["Answer 2", "Question 3"]
 
 
-def test_a_response_in_a_chain_tells_what_it_continues(chain: list[Any]) -> None:
+def test_a_response_in_a_chain_says_what_it_continues(chain: list[Any]) -> None:
     assert whole(chain[1]) == response(message("Answer 1"), previous_response_id=chain[0].id)
 
 

@@ -162,7 +162,7 @@ ORDERS: dict[str, tuple[Answer, Json, list[str]]] = {
     "event.error",
 )
 @pytest.mark.parametrize(("answer", "members", "order"), ORDERS.values(), ids=ORDERS.keys())
-def test_events_come_in_the_order_of_what_is_told(
+def test_events_come_in_the_order_of_what_is_emitted(
     http: httpx2.Client, upstream: Upstream, answer: Answer, members: Json, order: list[str]
 ) -> None:
     upstream.script(answer)
@@ -280,7 +280,7 @@ def test_a_stream_is_frames_of_two_lines_and_nothing_else(http: httpx2.Client, u
     assert b"\r" not in told.content
 
 
-def test_deltas_are_told_as_they_come(client: OpenAI, upstream: Upstream) -> None:
+def test_deltas_are_emitted_as_they_come(client: OpenAI, upstream: Upstream) -> None:
     gate = Gate(after=2)
     upstream.script(Answer("Hello!", size=3, gate=gate))
 
@@ -444,7 +444,7 @@ BROKEN = {"error": {"message": "Out of memory", "code": 500}}
 
 
 @covers("event.error", "event.response.failed", "status.failed", "failure.server_error")
-def test_an_error_in_mid_stream_is_told_in_both_forms(http: httpx2.Client, upstream: Upstream) -> None:
+def test_an_error_in_mid_stream_is_reported_in_both_forms(http: httpx2.Client, upstream: Upstream) -> None:
     gate = Gate(after=2)
     upstream.script(Answer("Hel", error=BROKEN, gate=gate))
 
@@ -474,7 +474,7 @@ def test_an_error_in_mid_stream_is_told_in_both_forms(http: httpx2.Client, upstr
 
 
 @pytest.mark.parametrize("end", [f"data: {json.dumps(BROKEN)}", "data: nonsense"])
-def test_what_was_said_before_an_error_is_told_however_it_arrives(
+def test_what_was_said_before_an_error_is_emitted_however_it_arrives(
     http: httpx2.Client, upstream: Upstream, end: str
 ) -> None:
     upstream.script(Answer(raw=[chunk(content="Hel") + end.encode() + b"\n\n"]))
@@ -501,7 +501,7 @@ def test_a_failed_stream_is_kept(client: OpenAI, http: httpx2.Client, upstream: 
     assert failed["status"] == "failed"
 
 
-def test_usage_told_before_a_cut_is_kept(stream: Stream, upstream: Upstream) -> None:
+def test_usage_reported_before_a_cut_is_kept(stream: Stream, upstream: Upstream) -> None:
     upstream.script(Answer("Hello", finish="length"))
 
     assert stream()[-1]["response"]["usage"] == usage()
@@ -513,7 +513,7 @@ def test_usage_told_before_a_cut_is_kept(stream: Stream, upstream: Upstream) -> 
     "event.response.audio.transcript.delta",
     "event.response.audio.transcript.done",
 )
-def test_what_an_upstream_says_aloud_is_told_and_its_words_are_text(
+def test_what_an_upstream_says_aloud_is_emitted_and_its_words_are_text(
     client: OpenAI, upstream: Upstream
 ) -> None:
     pieces = [chunk(audio={"data": "AAAA", "transcript": "Hel"}), chunk(audio={"data": "BBBB"})]

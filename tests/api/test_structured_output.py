@@ -125,7 +125,7 @@ def test_an_acceptable_schema_reaches_the_model_as_it_is(
 
 
 @covers("param.text.format.json_schema")
-def test_the_schema_is_told_in_words(ask: Ask, upstream: Upstream) -> None:
+def test_the_schema_is_sent_in_words(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer(GOOD, size=3))
 
     told = ask(instructions="Be brief.")
@@ -174,7 +174,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_again(ask: Ask, upstream: Upst
     assert correction["content"].startswith("This answer does not fit: ")
 
 
-def test_the_model_is_told_what_is_wrong(ask: Ask, upstream: Upstream) -> None:
+def test_the_model_reads_what_is_wrong(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer('{"name": "Ann", "age": "7"}'), Answer(GOOD))
 
     ask()
@@ -216,7 +216,7 @@ def test_reasoning_is_streamed_as_it_comes(ask: Ask, upstream: Upstream) -> None
     assert answer == message(GOOD)
 
 
-def test_a_call_is_told_as_it_comes(ask: Ask, upstream: Upstream) -> None:
+def test_a_call_is_emitted_as_it_comes(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer("I add.", calls=[Called("add", '{"a":1,"b":2}')]))
 
     assert [item.type for item in ask(tools=[ADD]).output] == ["message", "function_call"]
@@ -228,7 +228,7 @@ def test_a_refusal_is_no_answer_to_mend(ask: Ask, upstream: Upstream) -> None:
     assert whole(ask())["output"] == [message("", content=[{"type": "refusal", "refusal": "I will not."}])]
 
 
-def test_an_answer_that_was_cut_off_is_told_as_far_as_it_came(ask: Ask, upstream: Upstream) -> None:
+def test_an_answer_that_was_cut_off_is_emitted_as_far_as_it_came(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer('{"name": "An', finish="length"))
 
     told = ask(max_output_tokens=16)

@@ -49,7 +49,7 @@ def test_a_concise_summary_is_written_by_the_model(client: OpenAI, upstream: Ups
     assert upstream.last.body["messages"][-1] == {"role": "user", "content": LONG}
 
 
-def test_the_summary_is_told_before_the_answer_as_it_comes(client: OpenAI, upstream: Upstream) -> None:
+def test_the_summary_is_emitted_before_the_answer_as_it_comes(client: OpenAI, upstream: Upstream) -> None:
     gate = Gate(after=3)
     upstream.on(asks_for_summary, Answer(SUMMARY, size=4, gate=gate))
     upstream.script(Answer("Hello", reasoning=LONG))
@@ -85,7 +85,7 @@ def test_reasoning_without_an_answer_has_its_summary_too(client: OpenAI, upstrea
 
 
 @pytest.mark.parametrize("answer", [Answer(""), refusal(500, "No."), Answer(cut_after=0)], ids=repr)
-def test_without_a_summary_the_reasoning_is_told_itself(
+def test_without_a_summary_the_reasoning_is_emitted_itself(
     client: OpenAI, upstream: Upstream, answer: Answer
 ) -> None:
     upstream.on(asks_for_summary, answer)

@@ -213,7 +213,7 @@ def test_a_parameter_reaches_the_model_and_is_shown(
 
 
 @covers("tool.function.output_schema")
-def test_the_model_is_told_what_a_function_returns(http: httpx2.Client, upstream: Upstream) -> None:
+def test_the_model_reads_what_a_function_returns(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.script(Answer("Hello"))
     ask(http, tools=[{**LOOK, "output_schema": SCHEMA}])
     told = upstream.last.body["tools"][0]["function"]["description"]
@@ -285,7 +285,7 @@ def test_deltas_hide_their_size_unless_asked_not_to(
 
 @covers("param.reasoning.summary", "param.reasoning.generate_summary")
 @pytest.mark.parametrize("name", ["summary", "generate_summary"])
-def test_a_summary_of_the_reasoning_is_told_when_asked_for(
+def test_a_summary_of_the_reasoning_is_emitted_when_asked_for(
     http: httpx2.Client, upstream: Upstream, name: str
 ) -> None:
     upstream.script(Answer("Hello", reasoning="Hm."), Answer("Hello", reasoning="Hm."))

@@ -291,7 +291,7 @@ UPSTREAMS = [
 
 
 @pytest.mark.parametrize(("answer", "told"), UPSTREAMS)
-def test_what_the_upstream_cannot_do_is_told(
+def test_what_the_upstream_cannot_do_is_reported(
     http: httpx2.Client, upstream: Upstream, answer: Answer, told: tuple[int, str | None, str | None]
 ) -> None:
     upstream.script(answer)

@@ -138,7 +138,7 @@ STATUS = {"completed": None, "incomplete": "incomplete_details", "failed": "erro
 
 
 @pytest.mark.parametrize(("answer", "members", "told"), STREAMS)
-def test_a_stream_tells_these_events_in_this_order(
+def test_a_stream_emits_these_events_in_this_order(
     http: httpx2.Client, upstream: Upstream, answer: Answer, members: Json, told: list[str]
 ) -> None:
     upstream.script(answer)
@@ -218,14 +218,14 @@ def teller(name: str) -> str:
 
 @covers(*ids_of("event", does="refuses"))
 @pytest.mark.parametrize("row_id", ids_of("event", does="refuses"))
-def test_an_event_is_not_told_since_what_would_tell_it_does_not_act(row_id: str) -> None:
+def test_an_event_is_not_emitted_since_what_would_emit_it_does_not_act(row_id: str) -> None:
     name = row_id.removeprefix("event.")
     assert rows()[teller(name)].does != "acts"
 
 
 @covers(*ids_of("event", does="acts"))
 @pytest.mark.parametrize("row_id", ids_of("event", does="acts"))
-def test_an_event_that_is_told_has_a_row_in_the_transition_table(row_id: str) -> None:
+def test_an_event_that_is_emitted_has_a_row_in_the_transition_table(row_id: str) -> None:
     name = row_id.removeprefix("event.")
     assert name in EMITTED | {"response.output_item.done"}
     assert teller(name) == "" or rows()[teller(name)].does == "acts"

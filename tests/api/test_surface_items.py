@@ -122,7 +122,7 @@ def test_an_item_is_read_in_a_later_turn_and_listed_as_its_input(
 ) -> None:
     kind = row_id.rpartition(".")[2]
     given = in_company(kind, 0 if {kind, ANSWERS.get(kind)} & WITH_FILES else size)
-    upstream.script(Answer("Hello"))
+    upstream.script(Answer("{}"))  # one of the items asks for JSON
     response = ask(bare, input=[*given, QUESTION])
     assert upstream.last.body["messages"][-1] == QUESTION
     page = bare.get(f"/v1/responses/{response['id']}/input_items", params={"order": "asc"}).json()

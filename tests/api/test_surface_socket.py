@@ -36,7 +36,7 @@ def create(socket: ClientConnection, **members: Any) -> list[Json]:
 
 
 @covers("endpoint.GET /responses (WebSocket)", "ws.client.response.create")
-def test_a_response_is_told_over_a_websocket(socket: ClientConnection, upstream: Upstream) -> None:
+def test_a_response_is_emitted_over_a_websocket(socket: ClientConnection, upstream: Upstream) -> None:
     upstream.script(Answer("Hello"))
     told = create(socket)
     assert [event["sequence_number"] for event in told] == list(range(len(told)))

@@ -215,7 +215,7 @@ def test_what_the_upstream_takes_is_learnt_for_later_turns(client: OpenAI, upstr
 
 
 @covers("param.truncation.disabled")
-def test_disabled_tells_what_the_upstream_says(client: OpenAI, upstream: Upstream) -> None:
+def test_disabled_reports_what_the_upstream_says(client: OpenAI, upstream: Upstream) -> None:
     upstream.on(longer_than(3000), TOO_LONG)
 
     with refused(400, "context_length_exceeded", "input"):
@@ -233,7 +233,7 @@ def test_an_upstream_that_takes_nothing_is_not_asked_for_ever(client: OpenAI, up
     assert len(upstream.requests) <= 7
 
 
-def test_other_refusals_are_told_at_once(client: OpenAI, upstream: Upstream) -> None:
+def test_other_refusals_are_reported_at_once(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(refusal(400, "No."))
 
     with refused(400):

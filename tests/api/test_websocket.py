@@ -205,7 +205,7 @@ def test_lanes_run_side_by_side(socket: ClientConnection, upstream: Upstream) ->
         ('{"type": "response.create", "model": "m", "input": "x", "bogus": 1}', "unknown_parameter", "bogus"),
     ],
 )
-def test_a_wrong_frame_is_told_and_the_connection_stays_open(
+def test_a_wrong_frame_is_reported_and_the_connection_stays_open(
     socket: ClientConnection, upstream: Upstream, text: str, code: str | None, param: str | None
 ) -> None:
     socket.send(text)

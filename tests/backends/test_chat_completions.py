@@ -16,7 +16,7 @@ from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.chat_stream import ChatStreamParser as Reader
-from antiphon.backends.dialects import DIALECTS, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect, guess
+from antiphon.backends.dialects import DIALECTS, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect, known
 from antiphon.backends.payload import payload
 from antiphon.backends.sse import Events
 from antiphon.backends.think import ThinkSplitter
@@ -212,7 +212,7 @@ async def test_a_token_without_bytes_has_those_of_its_text() -> None:
     assert delta == TextDelta("é", (token,))
 
 
-async def test_content_told_as_parts_is_understood() -> None:
+async def test_content_sent_as_parts_is_understood() -> None:
     parts = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]},
         {"type": "text", "text": "Hello"},
@@ -288,7 +288,7 @@ PIECES: dict[str, tuple[list[Any], list[Delta]]] = {
 
 
 @pytest.mark.parametrize("case", PIECES)
-async def test_calls_are_told_one_after_another(case: str, upstream: Upstream, connect: Connect) -> None:
+async def test_calls_are_emitted_one_after_another(case: str, upstream: Upstream, connect: Connect) -> None:
     pieces, deltas = PIECES[case]
     chunks = [data({"tool_calls": [piece]}) for piece in pieces]
     upstream.script(Answer(raw=[*chunks, data({}, "tool_calls"), b"data: [DONE]\n\n"]))
@@ -495,7 +495,7 @@ TOLD: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("dialect", "asked", "members"), TOLD)
-def test_each_dialect_is_told_what_it_knows(dialect: str, asked: Any, members: Any) -> None:
+def test_each_dialect_is_sent_what_it_knows(dialect: str, asked: Any, members: Any) -> None:
     assert told(DIALECTS[dialect], **asked) == members
 
 
@@ -509,7 +509,7 @@ REFUSED: list[tuple[str, dict[str, Any], str | None]] = [
 
 
 @pytest.mark.parametrize(("dialect", "asked", "param"), REFUSED)
-def test_what_cannot_be_told_is_refused(dialect: str, asked: Any, param: str) -> None:
+def test_what_cannot_be_sent_is_refused(dialect: str, asked: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         payload(turn(**asked), DIALECTS[dialect])
     assert caught.value.param == param
@@ -554,7 +554,7 @@ def test_a_backend_says_what_its_dialect_can() -> None:
     ],
 )
 def test_well_known_addresses_have_their_dialect(url: str, name: str) -> None:
-    assert guess(url).name == name
+    assert (known(url) or GENERIC).name == name
 
 
 # ---- what goes wrong --------------------------------------------------------------------------------
@@ -624,7 +624,7 @@ REFUSALS: dict[str, tuple[Answer, type[ApiError], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_a_refusal_is_told_in_our_words(case: str, upstream: Upstream, connect: Connect) -> None:
+async def test_a_refusal_is_reported_in_our_words(case: str, upstream: Upstream, connect: Connect) -> None:
     answer, kind, members = REFUSALS[case]
     upstream.script(answer)
     with pytest.raises(ApiError) as caught:
@@ -641,7 +641,7 @@ async def test_a_date_to_try_again_is_understood(upstream: Upstream, connect: Co
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
-async def test_our_key_is_never_told(status: int, upstream: Upstream, connect: Connect) -> None:
+async def test_our_key_is_never_shown(status: int, upstream: Upstream, connect: Connect) -> None:
     upstream.script(refusal(status, "Incorrect API key provided: sk-secret"))
     with pytest.raises(ApiError) as caught:
         await collect(connect(api_key="sk-secret"), turn())
@@ -718,7 +718,7 @@ async def test_a_broken_answer_is_an_error(case: str, upstream: Upstream, connec
     assert type(caught.value) is kind or issubclass(type(caught.value), kind)
 
 
-async def test_what_came_before_the_break_is_told(upstream: Upstream, connect: Connect) -> None:
+async def test_what_came_before_the_break_is_emitted(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer("Hello", size=1, cut_after=3))
     seen: list[Delta] = []
 

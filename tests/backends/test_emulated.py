@@ -187,7 +187,7 @@ async def test_a_required_call_streams(text: str, size: int, upstream: Upstream,
     assert [form["properties"]["name"] for form in schema["anyOf"]] == [{"const": "add"}, {"const": "sub"}]
 
 
-async def test_a_required_call_is_told_before_it_is_complete(upstream: Upstream, connect: Connect) -> None:
+async def test_a_required_call_is_emitted_before_it_is_complete(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer('{"name": "add", "arguments": {"a": 1}}', size=35, gate=Gate(after=2)))
     batches = connect().stream(turn(choice="required"))
     assert await anext(batches) == [CallStarted(0, "add"), CallArguments(0, '{"a": ')]
@@ -270,7 +270,7 @@ def test_a_grammar_leaves_no_room_for_calls(connect: Connect) -> None:
 # ---- what the model reads ---------------------------------------------------------------------------
 
 
-async def test_functions_calls_and_results_are_told_as_text(upstream: Upstream, connect: Connect) -> None:
+async def test_functions_calls_and_results_are_sent_as_text(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer("3"))
     said = (
         Message("system", (TextPart("Be brief."),)),

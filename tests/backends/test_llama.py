@@ -232,7 +232,7 @@ async def test_requests_that_come_too_early_wait_so_long_and_no_longer(model: Pa
         await readiness(process.socket, patience=60)()
 
 
-async def test_a_model_that_cannot_be_loaded_is_told_with_its_log(tmp_path: Path) -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_with_its_log(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF and nothing else")
     log = tmp_path / "logs" / "llama.log"

@@ -234,7 +234,7 @@ CASES: list[tuple[str, Dialect, list[Message], list[dict[str, Any]]]] = [
 @pytest.mark.parametrize(
     ("dialect", "messages", "told"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_messages_are_told(dialect: Dialect, messages: list[Message], told: list[dict[str, Any]]) -> None:
+def test_messages_are_emitted(dialect: Dialect, messages: list[Message], told: list[dict[str, Any]]) -> None:
     assert render(messages, dialect) == told
 
 

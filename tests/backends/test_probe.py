@@ -88,7 +88,7 @@ async def test_a_server_is_known_by_what_it_answers(case: str, server: Server) -
     await backend.close()
 
 
-async def test_the_window_that_a_server_tells_is_known(server: Server) -> None:
+async def test_the_window_that_a_server_reports_is_known(server: Server) -> None:
     entry = {"id": "m", "owned_by": "vllm", "max_model_len": 32768}
     server.answers = {"/v1/models": {"data": [entry]}}
     backend = ChatCompletions(server.base_url)

@@ -186,7 +186,7 @@ def test_without_a_registry_it_says_what_to_do(data: Path) -> None:
     assert names(data) == [".lock"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(data: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(data: Path) -> None:
     data.write_bytes(b"a file, not a folder")
 
     with pytest.raises(WeightsError, match="The model cannot be kept in"):

@@ -121,7 +121,7 @@ async def test_polling_ends_with_the_response(world: World) -> None:
     assert [b'"status": "queued"' in poll for poll in case.polls] == [True, True, True, False]
 
 
-async def test_a_log_is_fetched_as_far_as_it_is_told(world: World, torn: Torn) -> None:
+async def test_a_log_is_fetched_as_far_as_it_is_written(world: World, torn: Torn) -> None:
     await clients.polled(world)
 
     log = await whole(world, world.cases[0])

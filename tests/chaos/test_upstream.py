@@ -47,7 +47,7 @@ def test_a_call_of_unknown_outcome_is_made_again_or_not_as_its_key_has_it() -> N
     assert seen == {True, False}
 
 
-def test_the_text_tells_which_turn_it_is() -> None:
+def test_the_text_says_which_turn_it_is() -> None:
     said = decide(
         [
             ASKED,

@@ -57,7 +57,7 @@ def test_a_rewrite_is_found_even_of_one_byte() -> None:
     assert found(case).startswith("event 0 was rewritten: told as ")
 
 
-def test_an_event_that_was_told_and_not_kept_is_found() -> None:
+def test_an_event_that_was_emitted_and_not_kept_is_found() -> None:
     case = sample.case()
     case.readers = [Told(0, [*case.log, case.log[-1]])]
 
@@ -121,7 +121,7 @@ def test_a_cut_item_without_a_crash_is_found() -> None:
         ({FIRST: 1, SECOND: 0}, f"{SECOND}: told as completed, and never recorded"),
     ],
 )
-def test_calls_that_the_log_does_not_tell_of_are_found(recorded: dict[str, int], said: str) -> None:
+def test_calls_that_the_log_does_not_know_are_found(recorded: dict[str, int], said: str) -> None:
     assert found(sample.case(), recorded) == said
 
 

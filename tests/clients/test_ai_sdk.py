@@ -56,7 +56,7 @@ def test_an_object_is_streamed(play: Any, upstream: Upstream) -> None:
     assert play("streamedObject") == {"output": {"city": "Bonn", "rain": True}, "grew": True}
 
 
-def test_a_fault_is_told_in_words(play: Any, upstream: Upstream) -> None:
+def test_a_fault_is_reported_in_words(play: Any, upstream: Upstream) -> None:
     upstream.script(refusal(400, "That is too long.", "context_length_exceeded"))
     message = "Your input exceeds the context window of this model. Please adjust your input and try again."
     assert play("fault") == {"status": 400, "message": message}

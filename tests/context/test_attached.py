@@ -346,7 +346,7 @@ async def test_with_high_detail_every_page_is_shown(attachments: Attachments) ->
     assert [type(part) for part in parts] == [InputText, InputText, InputImage, InputText, InputImage]
 
 
-async def test_no_more_pages_are_shown_than_fit_and_the_model_is_told(shelf: Shelf, site: Website) -> None:
+async def test_no_more_pages_are_shown_than_fit_and_the_model_reads_so(shelf: Shelf, site: Website) -> None:
     fetcher = Fetcher(anywhere)
     few = Attachments(shelf, fetcher, Documents(max_images=1))
     words, _, _ = await shown(few, InputFile(file_data=b64(pdf("One", "", "")), filename="a.pdf"))
@@ -355,7 +355,7 @@ async def test_no_more_pages_are_shown_than_fit_and_the_model_is_told(shelf: She
     assert "[No text and no picture of page 3.]" in words.text
 
 
-async def test_a_model_that_sees_nothing_is_told_which_pages_have_no_text(attachments: Attachments) -> None:
+async def test_a_model_that_sees_nothing_reads_which_pages_have_no_text(attachments: Attachments) -> None:
     told = await text(attachments, "a.pdf", pdf("One", ""), can=BLIND)
 
     assert "[No text and no picture of page 2.]" in told
@@ -486,7 +486,7 @@ async def test_outputs_of_tools_and_screenshots_are_resolved_too(
     assert items[0].output is parts, "what is stored stays as it was sent"
 
 
-async def test_faults_are_told_where_they_stand_and_those_of_the_past_of_all_input(
+async def test_faults_are_reported_where_they_stand_and_those_of_the_past_of_all_input(
     attachments: Attachments,
 ) -> None:
     old: Any = InputMessage(role="user", content=[InputImage(file_id="file-gone")])

@@ -71,7 +71,7 @@ def test_the_newest_user_message_and_the_last_results_stay() -> None:
     assert droppable(said) == [(0,), (2, 3)]
 
 
-def test_too_much_excess_is_told() -> None:
+def test_too_much_excess_is_reported() -> None:
     assert shortened((user("1"), user("2")), 1000) is None
 
 

@@ -53,7 +53,7 @@ async def test_a_page_comes_back_with_its_type_and_the_name_in_its_path(site: We
     )
 
 
-async def test_the_name_that_the_server_tells_comes_before_that_in_the_path(
+async def test_the_name_that_the_server_gives_comes_before_that_in_the_path(
     site: Website, free: Fetcher
 ) -> None:
     site.pages["/x"] = Page(b"1", headers={"Content-Disposition": 'attachment; filename="../../etc/a.txt"'})
@@ -259,7 +259,7 @@ async def test_what_is_no_url_of_the_web_is_refused(free: Fetcher, url: str) -> 
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 401, 404, 500])
-async def test_an_answer_that_is_no_success_is_told_with_its_status(
+async def test_an_answer_that_is_no_success_is_reported_with_its_status(
     site: Website, free: Fetcher, status: int
 ) -> None:
     site.pages["/x"] = Page(status=status)
@@ -295,7 +295,7 @@ async def test_a_server_that_stalls_is_left(site: Website) -> None:
             await hasty.fetch(f"{site.url}/x")
 
 
-async def test_a_server_that_is_not_there_is_told(free: Fetcher) -> None:
+async def test_a_server_that_is_not_there_is_reported(free: Fetcher) -> None:
     with Website() as gone:
         url = gone.url
 

@@ -36,7 +36,7 @@ def test_the_usage_of_all_turns_is_summed(client: OpenAI, upstream: Upstream) ->
 
 
 @covers("param.max_tool_calls")
-def test_calls_past_the_limit_are_ignored_and_the_model_is_told(client: OpenAI, upstream: Upstream) -> None:
+def test_calls_past_the_limit_are_ignored_and_the_model_reads_so(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(search("sail"), search("dig"), Answer("I stop."))
     response = client.responses.create(model="m", input="hi", tools=TOOLS, max_tool_calls=1)
     assert [item.type for item in response.output] == ["tool_search_call", "tool_search_output", "message"]

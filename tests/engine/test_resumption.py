@@ -81,7 +81,7 @@ def test_a_call_that_was_answered_is_not_made_again(
     assert response.usage.total_tokens == 24
 
 
-def test_of_a_call_that_was_interrupted_the_model_is_told_so(
+def test_of_a_call_that_was_interrupted_the_model_reads_so(
     config: Config, upstream: Upstream, mcp: ServedMcp, things: Toolset
 ) -> None:
     upstream.script(calls("things__wait", "{}"), Answer("I give up."))
@@ -95,7 +95,7 @@ def test_of_a_call_that_was_interrupted_the_model_is_told_so(
     assert "may have taken effect" in read(upstream)[-1]["content"]
 
 
-def test_calls_at_once_are_all_told_before_one_is_made(
+def test_calls_at_once_are_all_emitted_before_one_is_made(
     config: Config, upstream: Upstream, mcp: ServedMcp, things: Toolset
 ) -> None:
     both = [Called("things__wait", "{}"), Called("things__delete", json.dumps({"name": "a"}))]
@@ -109,7 +109,7 @@ def test_calls_at_once_are_all_told_before_one_is_made(
     assert [(call.name, call.status) for call in made] == [("wait", "incomplete"), ("delete", "incomplete")]
 
 
-def test_a_call_of_the_clients_that_was_told_is_the_end(config: Config, upstream: Upstream) -> None:
+def test_a_call_of_the_clients_that_was_emitted_is_the_end(config: Config, upstream: Upstream) -> None:
     both = [Called("add", '{"a":1,"b":2}', id="call_a"), Called("add", '{"a":3,"b":4}', id="call_b")]
     upstream.script(Answer(calls=both, size=5, gate=Gate(after=7)))
     with life(config) as client:

@@ -529,7 +529,7 @@ FIELDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("index", range(len(FIELDS)))
-def test_of_many_wrong_fields_the_first_in_the_order_of_checks_is_told(index: int) -> None:
+def test_of_many_wrong_fields_the_first_in_the_order_of_checks_is_reported(index: int) -> None:
     wrong = dict(reversed(list(FIELDS.items())[index:]))
     param = refusal(lambda: parse_create(body(**wrong)))[2]
     assert param is not None
@@ -556,11 +556,11 @@ ORDER: list[tuple[dict[str, Any], str | None]] = [
 
 
 @pytest.mark.parametrize(("members", "param"), ORDER)
-def test_of_two_faults_the_first_alone_is_told(members: dict[str, Any], param: str) -> None:
+def test_of_two_faults_the_first_alone_is_reported(members: dict[str, Any], param: str) -> None:
     assert refusal(lambda: parse_create(body(**members)))[2] == param
 
 
-def test_two_pasts_are_told_before_an_empty_input() -> None:
+def test_two_pasts_are_reported_before_an_empty_input() -> None:
     both = {"input": [], "previous_response_id": "resp_1", "conversation": "conv_1"}
     assert refusal(lambda: parse_create(body(**both)))[3] == "mutually_exclusive_parameters"
 
@@ -684,12 +684,12 @@ def test_any_body_is_parsed_by_its_type() -> None:
     assert parse(b'{"metadata": null, "zzz": 1}', Update, lenient=True) == Update(metadata=None)
 
 
-def test_the_faults_of_any_body_are_told() -> None:
+def test_the_faults_of_any_body_are_reported() -> None:
     assert refusal(lambda: parse(b"{}", Update))[2:] == ("metadata", MISSING, missing("metadata"))
     assert refusal(lambda: parse(b'{"metadata": 1}', Update))[2:4] == ("metadata", TYPE)
 
 
-def test_items_are_told_by_the_path_where_they_stand() -> None:
+def test_items_are_reported_by_the_path_where_they_stand() -> None:
     raws = [msgspec.Raw(b'{"role": "user", "content": "x"}'), msgspec.Raw(b"7")]
     told = refusal(lambda: parse_items(raws, "items"))
     assert told[2:] == ("items[1]", TYPE, wrong_type("items[1]", "an input item", "an integer"))

@@ -98,7 +98,7 @@ def types(writer: Machine) -> list[str]:
     return [str(event["type"]).removeprefix("response.") for event in log(writer)]
 
 
-def test_text_is_told_in_the_order_of_the_real_api() -> None:
+def test_text_is_emitted_in_the_order_of_the_real_api() -> None:
     writer = running()
     item = message(writer)
     item.text("Hel")
@@ -138,7 +138,7 @@ def test_a_file_that_is_deleted_has_no_diff() -> None:
     assert types(writer)[2:] == ["output_item.added", "output_item.done"]
 
 
-def test_commands_are_told_one_after_another() -> None:
+def test_commands_are_emitted_one_after_another() -> None:
     writer = running()
     item = shell(writer)
     item.command("ls")
@@ -164,7 +164,7 @@ def test_a_reasoning_item_without_a_word_is_added_and_done() -> None:
     assert types(writer)[2:] == ["output_item.added", "output_item.done"]
 
 
-def test_a_summary_is_told_in_parts() -> None:
+def test_a_summary_is_emitted_in_parts() -> None:
     writer = running()
     item = reasoning(writer)
     item.summary("First.")
@@ -180,7 +180,7 @@ def test_a_summary_is_told_in_parts() -> None:
     assert types(writer)[2:] == ["output_item.added", *part, *part, "output_item.done"]
 
 
-def test_a_failure_closes_what_is_open_and_tells_an_error_before_failed() -> None:
+def test_a_failure_closes_what_is_open_and_emits_an_error_before_failed() -> None:
     writer = running()
     message(writer).text("Hel")
     writer.fail(ResponseError(code="server_error", message="gone"))

@@ -41,7 +41,7 @@ def test_a_change_is_an_item_of_its_own(client: OpenAI, upstream: Upstream, kind
     "event.response.apply_patch_call_operation_diff.done",
 )
 @pytest.mark.parametrize("size", [1, 3, 8])
-def test_the_diff_is_told_as_it_is_written(client: OpenAI, upstream: Upstream, size: int) -> None:
+def test_the_diff_is_emitted_as_it_is_written(client: OpenAI, upstream: Upstream, size: int) -> None:
     upstream.script(calls("apply_patch", CREATE, size))
 
     events = stream(client, PATCH)
@@ -128,7 +128,7 @@ def test_what_became_of_a_change_reads_in_the_next_turn(client: OpenAI, upstream
     assert result["content"] == "no such line"
 
 
-def test_the_model_is_told_how_a_diff_is_written(client: OpenAI, upstream: Upstream) -> None:
+def test_the_model_reads_how_a_diff_is_written(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
 
     ask(client, PATCH)

@@ -45,7 +45,7 @@ def test_a_call_comes_back_as_text(client: OpenAI, upstream: Upstream) -> None:
 @covers("event.response.custom_tool_call_input.delta", "event.response.custom_tool_call_input.done")
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_the_input_is_told_as_it_is_written(
+def test_the_input_is_emitted_as_it_is_written(
     client: OpenAI, upstream: Upstream, size: int, ascii_only: bool
 ) -> None:
     text = 'say "hé 😀"\n\t\\ done'

@@ -42,14 +42,14 @@ def test_a_strict_call_that_does_not_fit_is_asked_for_again(
     assert "place" in read(upstream)[-1]["content"]
 
 
-def test_a_strict_call_is_told_when_it_is_whole(client: OpenAI, upstream: Upstream) -> None:
+def test_a_strict_call_is_emitted_when_it_is_whole(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("place", GOOD, 3))
 
     assert emitted(stream(client, PLACE)).count("function_call_arguments.delta") == 1
 
 
 @pytest.mark.parametrize("strict", [False, None])
-def test_a_call_that_is_not_strict_is_told_as_it_is_written(
+def test_a_call_that_is_not_strict_is_emitted_as_it_is_written(
     client: OpenAI, upstream: Upstream, strict: bool | None
 ) -> None:
     upstream.script(calls("place", '{"x": "wrong"}', 3))
@@ -67,7 +67,7 @@ def test_a_model_that_never_fits_fails_the_response(client: OpenAI, upstream: Up
         ask(client, PLACE)
 
 
-def test_text_before_a_call_that_is_held_is_told_at_once(client: OpenAI, upstream: Upstream) -> None:
+def test_text_before_a_call_that_is_held_is_emitted_at_once(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("I look.", calls=[Called("place", "{}")]), Answer(calls=[Called("place", GOOD)]))
 
     items = ask(client, PLACE)["output"]
@@ -98,7 +98,7 @@ def test_a_strict_schema_that_makes_no_sense_is_refused(
 
 
 @covers("tool.function.output_schema")
-def test_the_model_is_told_what_a_function_returns(client: OpenAI, upstream: Upstream) -> None:
+def test_the_model_reads_what_a_function_returns(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
     returns = {"type": "object", "properties": {"celsius": {"type": "number"}}}
 

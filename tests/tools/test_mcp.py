@@ -180,7 +180,7 @@ def test_embedded_resources_reach_the_model(client: OpenAI, upstream: Upstream, 
 
 
 @covers("event.response.mcp_call.failed")
-def test_a_tool_that_fails_tells_the_model_why(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+def test_a_tool_that_fails_reports_to_the_model_why(client: OpenAI, upstream: Upstream, tool: Json) -> None:
     upstream.script(calls("things__fail", "{}"), Answer("Sorry"))
 
     events = stream(client, tool)
@@ -317,7 +317,7 @@ def test_an_approved_call_is_made_once(
     assert [m["role"] for m in read(upstream)] == ["user", "assistant", "tool", "assistant", "user"]
 
 
-def test_several_calls_are_answered_at_once_and_a_denial_is_told(
+def test_several_calls_are_answered_at_once_and_a_denial_is_reported(
     client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served
 ) -> None:
     things.called.clear()

@@ -98,7 +98,7 @@ def test_a_server_that_died_while_idle_is_started_again(upstream: Upstream, tmp_
     assert int(again["output"]) != life.pid
 
 
-def test_a_call_that_its_server_died_of_is_told_and_not_made_again(
+def test_a_call_that_its_server_died_of_is_reported_and_not_made_again(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     place = tmp_path / "local"

@@ -121,7 +121,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("behaviour", "words"), CALLS)
-def test_a_call_that_goes_wrong_is_told_and_the_response_goes_on(
+def test_a_call_that_goes_wrong_is_reported_and_the_response_goes_on(
     client: OpenAI, upstream: Upstream, crooked: Crooked, behaviour: Behaviour, words: str
 ) -> None:
     crooked.calls = behaviour
@@ -137,7 +137,7 @@ def test_a_call_that_goes_wrong_is_told_and_the_response_goes_on(
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500])
-def test_an_http_status_is_told_as_such(
+def test_an_http_status_is_reported_as_such(
     client: OpenAI, upstream: Upstream, crooked: Crooked, code: int
 ) -> None:
     crooked.calls = status(code)
@@ -166,7 +166,7 @@ LISTS = [
 @covers("event.response.mcp_list_tools.failed")
 @pytest.mark.parametrize("at_once", [False, True], ids=["listing", "connecting"])
 @pytest.mark.parametrize(("behaviour", "words"), LISTS)
-def test_a_listing_that_goes_wrong_is_told_and_the_response_goes_on(
+def test_a_listing_that_goes_wrong_is_reported_and_the_response_goes_on(
     client: OpenAI, upstream: Upstream, crooked: Crooked, behaviour: Behaviour, words: str, at_once: bool
 ) -> None:
     crooked.lists = behaviour
@@ -191,7 +191,7 @@ def test_where_a_redirect_leads_is_not_shown(client: OpenAI, upstream: Upstream,
     assert "latest" not in json.dumps(ask(client, at(crooked.served))["output"])
 
 
-def test_a_server_that_nobody_runs_is_told(client: OpenAI, upstream: Upstream) -> None:
+def test_a_server_that_nobody_runs_is_reported(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Sorry"))
     nowhere = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:9/mcp"}
 
@@ -317,7 +317,7 @@ def test_the_installations_own_servers_are_named_by_their_label(client: OpenAI, 
     assert answer["output"][1]["output"] == "hello"
 
 
-def test_a_server_that_cannot_be_started_is_told(client: OpenAI, upstream: Upstream) -> None:
+def test_a_server_that_cannot_be_started_is_reported(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Sorry"))
 
     answer = ask(client, {"type": "mcp", "server_label": "absent"})

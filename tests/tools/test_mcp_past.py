@@ -83,7 +83,7 @@ def test_a_denial_reads_as_the_result_of_the_call(
     assert answered["content"] == f"The user did not approve this {words}"
 
 
-def test_a_model_without_eyes_is_told_of_images_in_words() -> None:
+def test_a_model_without_eyes_reads_of_images_in_words() -> None:
     content = '[{"type":"text","text":"A dot:"},{"type":"image","data":"AAAA","mimeType":"image/png"}]'
     call = McpCall(id="mcp_1", server_label="s", name="draw", arguments="{}", output=content)
 

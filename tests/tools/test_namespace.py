@@ -31,7 +31,7 @@ def test_a_call_names_its_namespace_and_the_bare_function(client: OpenAI, upstre
     }
 
 
-def test_a_custom_tool_of_a_namespace_is_told_as_one(client: OpenAI, upstream: Upstream) -> None:
+def test_a_custom_tool_of_a_namespace_is_emitted_as_one(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("agents__run", '{"input": "x"}', 3))
 
     events = stream(client, AGENTS)
@@ -46,7 +46,7 @@ def test_a_custom_tool_of_a_namespace_is_told_as_one(client: OpenAI, upstream: U
     )
 
 
-def test_what_the_namespace_is_for_is_told_once(client: OpenAI, upstream: Upstream) -> None:
+def test_what_the_namespace_is_for_is_said_once(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
 
     ask(client, AGENTS)

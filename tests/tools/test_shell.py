@@ -38,7 +38,7 @@ def test_commands_are_an_item_of_their_own(client: OpenAI, upstream: Upstream) -
     "event.response.shell_call_command.done",
 )
 @pytest.mark.parametrize("size", [1, 4])
-def test_commands_are_told_as_they_are_written(client: OpenAI, upstream: Upstream, size: int) -> None:
+def test_commands_are_emitted_as_they_are_written(client: OpenAI, upstream: Upstream, size: int) -> None:
     upstream.script(calls("shell", arguments(), size))
 
     events = stream(client, SHELL)
@@ -55,7 +55,7 @@ def test_commands_are_told_as_they_are_written(client: OpenAI, upstream: Upstrea
         assert not any("item_id" in event for event in told_of)
 
 
-def test_commands_are_told_before_the_call_is_whole(client: OpenAI, upstream: Upstream) -> None:
+def test_commands_are_emitted_before_the_call_is_whole(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[Called("shell", arguments()[:20])], finish="length"))
 
     answer = ask(client, SHELL)

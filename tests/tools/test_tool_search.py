@@ -112,7 +112,7 @@ def test_custom_tools_can_be_found(client: OpenAI, upstream: Upstream) -> None:
     assert (call["type"], call["namespace"], call["input"]) == ("custom_tool_call", "note", "x")
 
 
-def test_nothing_found_is_told(client: OpenAI, upstream: Upstream) -> None:
+def test_nothing_found_is_reported(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(search("quantum"), Answer("I cannot."))
 
     _, output, message = ask(client, *ALL)["output"]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from antiphon.api.services import Services
 from antiphon.backends.llama import MAX_OUTPUT_TOKENS, embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound, Server
+from antiphon.config import Retention as Kept
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
@@ -37,6 +39,7 @@ from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
+from antiphon.store.store import Store
 from antiphon.tools.context import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
@@ -44,53 +47,48 @@ from antiphon.webhooks.sender import Webhooks
 
 def create_app(config: Config) -> ASGIApp:
     """The application. What it needs is opened when it starts and closed when it stops."""
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[dict[str, Services]]:
-        store = await open_store(config.store_url)
-        backends = build(backend_configs(config), _MAKERS)
-        seal = Seal.at(Path(config.data_dir) / "sealing.key")
-        file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))
-        fetcher = _fetcher(config.outbound)
-        attachments = Attachments(file_storage, fetcher, Documents())
-        resources = _resources(config)
-        kept = config.retention
-        retention = Retention(
-            retention_rules(
-                store, kept.responses_days, kept.events_hours, kept.deliveries_days, kept.activity_days
-            )
-        )
-        webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-        engine = Engine(
-            backends,
-            store,
-            seal,
-            attachments,
-            config.server.verify,
-            config.limits.response_seconds,
-            resources,
-        )
-        background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
-        try:
-            async with (
-                backends.probing(),
-                periodic(file_storage.sweep, retention.sweep),
-                webhooks.running(),
-                background.running(),
-            ):
-                yield {"services": Services(config, engine, background, store, file_storage)}
-        finally:
-            await resources.children.close()
-            if resources.mcp is not None:
-                await resources.mcp.close()
-            await fetcher.close()
-            await backends.close()
-            await store.close()
-
-    router = Router(_routes(), lifespan=lifespan, redirect_slashes=False)
+    router = Router(_routes(), lifespan=partial(_lifespan, config), redirect_slashes=False)
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
     return ApiMiddleware(router, server.projects(), _gate(server, origins), Cors(origins), budget)
+
+
+@asynccontextmanager
+async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]]:
+    store = await open_store(config.store_url)
+    backends = build(backend_configs(config), _MAKERS)
+    seal = Seal.at(Path(config.data_dir) / "sealing.key")
+    file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))
+    fetcher = _fetcher(config.outbound)
+    attachments = Attachments(file_storage, fetcher, Documents())
+    resources = _resources(config)
+    retention = _retention(store, config.retention)
+    webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
+    engine = Engine(
+        backends,
+        store,
+        seal,
+        attachments,
+        config.server.verify,
+        config.limits.response_seconds,
+        resources,
+    )
+    background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
+    try:
+        async with (
+            backends.probing(),
+            periodic(file_storage.sweep, retention.sweep),
+            webhooks.running(),
+            background.running(),
+        ):
+            yield {"services": Services(config, engine, background, store, file_storage)}
+    finally:
+        await resources.children.close()
+        if resources.mcp is not None:
+            await resources.mcp.close()
+        await fetcher.close()
+        await backends.close()
+        await store.close()
 
 
 def _gate(server: Server, origins: Origins) -> Gate:
@@ -106,6 +104,14 @@ def _reachable(settings: Outbound) -> Reachable:
 
 def _fetcher(settings: Outbound) -> Fetcher:
     return Fetcher(_reachable(settings), settings.max_bytes, settings.seconds)
+
+
+def _retention(store: Store, kept: Kept) -> Retention:
+    return Retention(
+        retention_rules(
+            store, kept.responses_days, kept.events_hours, kept.deliveries_days, kept.activity_days
+        )
+    )
 
 
 def _capacity(limits: Limits) -> Capacity:

@@ -1,4 +1,4 @@
-"""What a browser must be told so that it lets a page of another origin use the server: CORS."""
+"""What a browser must be sent so that it lets a page of another origin use the server: CORS."""
 
 import re
 

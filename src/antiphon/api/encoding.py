@@ -22,7 +22,7 @@ class _Decompressor(Protocol):
 
 
 _ANY_HEADER = 32 + zlib.MAX_WBITS
-"""Tells zlib to accept what gzip or zlib wrote, whichever it is."""
+"""Has zlib accept what gzip or zlib wrote, whichever it is."""
 
 _WINDOW_LOG = 23
 """A window of 8 MB, the largest that zstd may have on the web (RFC 9659): it is allocated at once."""

@@ -184,7 +184,7 @@ class HttpProtocol(HttpToolsProtocol):
         return False
 
     def give_up(self) -> None:
-        """See `Debtor`. A client that has said nothing is told nothing."""
+        """See `Debtor`. A client that has sent nothing is sent nothing."""
         if self._arrived or self._head or self._owed is self._bodies:
             self._refuse(TooSlow("Your request took too long to arrive.", code="request_timeout"))
         else:

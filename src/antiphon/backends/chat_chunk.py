@@ -67,7 +67,7 @@ class Choice(Struct, frozen=True, gc=False):
     message: Said | None = None
     finish_reason: str | None = None
     native_finish_reason: str | None = None
-    """What OpenRouter was told by the provider that it asked."""
+    """What OpenRouter was sent by the provider that it asked."""
     logprobs: TokenLogprobs | None = None
     index: int | None = 0
 

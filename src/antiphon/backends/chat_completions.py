@@ -1,8 +1,8 @@
 """The workhorse: any server that speaks Chat Completions over HTTP.
 
 One read of the socket is one batch of deltas: no task and no queue stands between. What differs between
-servers is in `dialects`, what goes out in `payload`, what comes in in
-`chat_stream`, what goes wrong in `upstream_errors`.
+servers is in `dialects`, what goes out in `payload`, what comes in in `chat_stream`, what goes wrong in
+`upstream_errors`.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ _LESSONS = 4
 log = structlog.get_logger()
 
 ANSWER_BYTES = 64 * 1024 * 1024
-"""Of one answer, as it comes: a quarter of a million tokens, told one by one."""
+"""Of one answer, as it comes: a quarter of a million tokens, sent one by one."""
 
 
 class ChatCompletions(Backend):
@@ -72,9 +72,8 @@ class ChatCompletions(Backend):
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
-        models of a dialect can; `read_timeout` is for the first byte and between
-        two reads; `max_connections` 0 sets no limit; `answer_bytes`: of one answer, as it comes;
-        `text_calls`: calls that the server leaves in the text are read."""
+        models of a dialect can; `read_timeout` is for the first byte and between two reads;
+        `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
         found = dialect or known(base_url)

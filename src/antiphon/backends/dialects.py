@@ -84,9 +84,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ] = ""
     """`thinking`: a switch, with `reasoning_effort` beside it. `enable_thinking`: a switch alone."""
     json_schema: bool = True
-    """Can hold an answer to a JSON schema; otherwise it is told in words, and the answer is checked."""
+    """Can hold an answer to a JSON schema; otherwise it is sent in words, and the answer is checked."""
     json_object: Literal["native", "schema", "words"] = "native"
-    """`schema`: sent as the JSON schema of any object. `words`: told in words, and the answer is checked."""
+    """`schema`: sent as the JSON schema of any object. `words`: sent in words, and the answer is checked."""
     lark: GrammarForm | None = None
     regex: GrammarForm | None = None
     penalties: bool = True
@@ -375,8 +375,3 @@ def known(base_url: str) -> Dialect | None:
     """The dialect of a well-known address."""
     url = urlsplit(base_url)
     return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0)
-
-
-def guess(base_url: str) -> Dialect:
-    """The dialect of a well-known address; `generic` for any other."""
-    return known(base_url) or GENERIC

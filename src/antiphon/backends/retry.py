@@ -1,7 +1,7 @@
 """Whether a server is asked again: once, and only before it said anything.
 
 A server that starts, reloads or is full for a moment costs its clients a second, not an error. What takes
-longer is theirs to wait for: they are told how long.
+longer is theirs to wait for: the error says how long.
 """
 
 from antiphon.model import Overrated

@@ -104,7 +104,7 @@ def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tup
 
 
 def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key, tuple[Any, str]]]:
-    """The attachments, each with the path at which faults are told: of the past, it is all of `input`."""
+    """The attachments, each with the path at which faults are reported: of the past, it is all of `input`."""
     places = {id(item): f"input[{index}]" for index, item in enumerate(given)}
     for item in items:
         place = places.get(id(item))

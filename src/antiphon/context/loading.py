@@ -54,7 +54,7 @@ class StoredFiles(Protocol):
 class Loaded(Struct, frozen=True):
     data: bytes
     param: str
-    """Where faults in it are told."""
+    """Where faults in it are reported."""
     filename: str = ""
     media_type: str = ""
 
@@ -91,7 +91,7 @@ class Loader:
 
     async def _image(self, part: Image, path: str) -> InputImage:
         detail = part.detail or "auto"
-        if not self._can.images:  # told to the client once all is known; nothing need be fetched for it
+        if not self._can.images:  # reported to the client once all is known; nothing need be fetched for it
             return InputImage(image_url="data:,", detail=detail)
         member = _only(part, ("image_url", "file_id"), path)
         param = _at(path, member)
@@ -134,7 +134,7 @@ class Loader:
         if kind != TEXT and not (pictures or found.text.strip()):
             words = f"The file '{name}' holds no text that the model could read."
             _refuse(words, loaded.param, "invalid_file")
-        return (InputText(text=_told(name, found)), *pictures)
+        return (InputText(text=_in_words(name, found)), *pictures)
 
     async def _read(self, loaded: Loaded, name: str, detail: str) -> Found:
         """The file's text, and pictures of pages: with `detail` high of all, else of those without text."""
@@ -224,7 +224,7 @@ def _checked_audio(part: InputAudio, path: str) -> InputAudio:
     return part
 
 
-def _told(name: str, found: Found) -> str:
+def _in_words(name: str, found: Found) -> str:
     """The file's text, with its name before it. What is missing is not kept from the model."""
     unseen = [str(page.number) for page in found.pages if not page.text and page.image is None]
     note = f"\n[No text and no picture of page {', '.join(unseen)}.]" if unseen else ""

@@ -12,13 +12,14 @@ from antiphon import model
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
+from antiphon.engine.reasoning_writer import ReasoningWriter
 from antiphon.model import Delta, Message, TextPart
 from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
-from antiphon.protocol.items import AssistantMessage, Reasoning
+from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import Summary
-from antiphon.stream.items import OpenMessage, OpenReasoning
+from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.partial import decode
@@ -33,12 +34,11 @@ FinishReason = Literal["stop", "length", "calls", "content_filter"]
 class TurnWriter:
     """One turn of the model, being written.
 
-    `offered` are the functions that it may call. `seal` is given when the client asked for sealed
-    reasoning, `summary` when it asked for one: a detailed summary is the reasoning itself, word for word; any
-    other comes among the deltas. `allowed` is how many calls we may still run ourselves; None: any number.
-    `taken` are call ids of the context: some upstreams count their calls from 0 in every answer, and agents
-    refuse an id that comes back. With `ahead` the calls that we run are all emitted before any of them runs,
-    so that the log can be kept first: then a crash never forgets that one may have taken effect.
+    `offered` are the functions that it may call; for `seal` and `summary` see `ReasoningWriter`. `allowed` is
+    how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
+    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. With `ahead`
+    the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
+    crash never forgets that one may have taken effect.
     """
 
     def __init__(
@@ -64,25 +64,18 @@ class TurnWriter:
         self._machine = machine
         self._toolbox = toolbox
         self._offered = offered
-        self._seal = seal
-        self._summary = summary
+        self._reasoning = ReasoningWriter(machine, seal, summary)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
         self._ahead = ahead
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
-        self._thought: OpenReasoning | None = None
-        self._part = 0
-        """The part of the summary that is written."""
         self._writing: ToolCall | None = None
         self._by_index: dict[int, ToolCall] = {}
         """The calls that are not complete."""
         self._refused: set[ToolCall] = set()
         """Calls that are not made: the model is asked again, or may make no more."""
         self._said: list[str] = []
-        self._reasoned: list[str] = []
-        self._thoughts: list[str] = []
-        self._waiting = False
         self._held: list[Delta] = []
         self._take = _TAKE
 
@@ -95,7 +88,7 @@ class TurnWriter:
         """The turn as the model's own message, for the turn that follows."""
         calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
         parts = (TextPart("".join(self._said)),) if self._said else ()
-        return Message("assistant", parts=parts, calls=calls, reasoning="".join(self._thoughts))
+        return Message("assistant", parts=parts, calls=calls, reasoning=self._reasoning.text)
 
     @property
     def awaits_client(self) -> bool:
@@ -151,14 +144,11 @@ class TurnWriter:
             self._filtered.end()
         if self._message is not None:
             self._message.close()
-        if self._thought is not None:
-            if self._seal is not None and self._reasoned:
-                self._thought.encrypted_content = self._seal("".join(self._reasoned))
-            self._thought.close()
+        self._reasoning.close()
         call = self._writing
         if call is not None and call.started and self._passes(call):
             self._emit(call)
-        self._message = self._filtered = self._thought = self._writing = None
+        self._message = self._filtered = self._writing = None
 
     def _is_due(self, call: ToolCall) -> bool:
         """Whether something is still to be done about a call: ours are run when they are emitted."""
@@ -208,7 +198,6 @@ class TurnWriter:
 
     def _hold(self) -> None:
         """What the model says from here on waits for `run_calls`."""
-        self._waiting = True
         self._take = _HOLD
 
     def _release(self) -> None:
@@ -244,20 +233,12 @@ class TurnWriter:
             self._on_text(model.TextDelta(delta.transcript))
 
     def _on_reasoning(self, delta: model.ReasoningDelta) -> None:
-        thought = self._in_thought()
-        self._reasoned.append(delta.text)
-        self._thoughts.append(delta.text)
-        if self._summary is None:
-            thought.text(delta.text)
-        elif self._summary == "detailed":
-            thought.summary(delta.text)
+        self._close_before_reasoning()
+        self._reasoning.write(delta.text)
 
     def _on_summary(self, delta: model.SummaryDelta) -> None:
-        thought = self._in_thought()
-        if delta.part != self._part:
-            thought.end()
-            self._part = delta.part
-        thought.summary(delta.text)
+        self._close_before_reasoning()
+        self._reasoning.summarize(delta.text, delta.part)
 
     def _on_call(self, delta: model.CallStarted) -> None:
         self._close_before_call()
@@ -266,7 +247,7 @@ class TurnWriter:
         self._by_index[delta.index] = call
         if call.executor == "server":
             self._admit(call)
-        if not self._waiting and not call.held and call not in self._refused:
+        if self._take is _TAKE and not call.held and call not in self._refused:
             self._writing = call
             call.start(self._machine)
         if call.held or call.executor == "server":
@@ -314,13 +295,9 @@ class TurnWriter:
         through = self._toolbox.filters()
         return None if through is None else FilteredText(message, through)
 
-    def _in_thought(self) -> OpenReasoning:
-        if self._thought is None:
+    def _close_before_reasoning(self) -> None:
+        if not self._reasoning.is_open:
             self.close()
-            self._reasoned, self._part = [], 0
-            item = Reasoning(id=self._machine.new_id("reasoning"), summary=[])
-            self._thought = self._machine.open(OpenReasoning, item)
-        return self._thought
 
 
 # Functions of the class, not methods of the object: it would hold itself alive until the next collection.

@@ -20,7 +20,7 @@ NOT_PUBLIC = (
     "leads to an address that is not public. If requests may lead there, the operator of this server sets "
     "`[outbound] allow_private = true`"
 )
-"""What a client is told whose URL was refused, behind the name of what it is the URL of."""
+"""What a client is answered whose URL was refused, behind the name of what it is the URL of."""
 
 _RELAYS = ipaddress.ip_network("192.88.99.0/24")
 """Once the way to relays of 6to4 (RFC 7526); leads to whoever announces it now."""

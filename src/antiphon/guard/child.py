@@ -1,6 +1,6 @@
 """The child process of a `Pool`: `python -m antiphon.guard.child MEMORY`, with MEMORY in bytes.
 
-It calls the functions that it is told to, one after another, and ends when its standard input does: with its
+It calls the functions that it is asked to, one after another, and ends when its standard input does: with its
 parent, however that went. Calls and results are msgpack behind four bytes that say how long they are.
 """
 

@@ -99,7 +99,7 @@ class KeyedGate:
 
 
 def foreign(origin: bytes) -> Refused:
-    """What a page is told that may not use this server."""
+    """What a page is answered that may not use this server."""
     return Refused(
         f"Web pages of the origin '{_shown(origin)}' may not use this server. If you trust them, put the "
         "origin into allowed_origins of [server].",

@@ -1,4 +1,4 @@
-"""From the bytes of a body to types, or to the fault that the API would tell.
+"""From the bytes of a body to types, or to the fault that the API would report.
 
 What fits is decoded by msgspec alone. What does not is decoded once more as plain JSON, which `validate`
 holds against the same types. Checks that need no more than the body are made here too, in the API's
@@ -38,7 +38,7 @@ _STATE = ("previous_response_id", "prompt", "conversation")
 _MOVED = {"messages": "input"}
 
 # A member that no reference knows: its sender is Codex, which adds members to requests and items with every
-# release. They tell the service of its maker what no answer depends on, and must not break a turn.
+# release. They inform the service of its maker of what no answer depends on, and must not break a turn.
 _CODEX = "client_metadata"
 
 _ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch

@@ -5,7 +5,7 @@ same JSON looked at here, against the same types, in the order in which the API 
 fault is raised in the API's words. There is no second schema: each part of a type is read as a `Form`,
 and a form knows the JSON that it fits, how it is called in a message, and what to look at inside.
 
-Of an object, members that are missing are told first, then unknown ones, then the faults of each member
+Of an object, members that are missing are reported first, then unknown ones, then the faults of each member
 in the order in which the type declares them.
 """
 
@@ -278,7 +278,7 @@ class _Objects:
         raise self._wrong_tag(tag_name, tag, place)
 
     def _wrong_tag(self, tag_name: str, tag: object, place: _Place) -> InvalidRequest:
-        """A member of the family that is not allowed here is told of the object, any other of its tag."""
+        """A member of the family that is not allowed here is reported at the object, any other at its tag."""
         allowed = tuple(_tag(kind) for kind in self.kinds)
         family = next((names for base, names in FAMILIES.items() if issubclass(self.kinds[0], base)), None)
         if family is None:

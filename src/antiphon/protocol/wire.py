@@ -9,7 +9,7 @@ Every JSON object of the API is a `Wire`. Three habits say all there is to say a
 A class in which a member that must be there stands behind one that may be left out says `kw_only=True`.
 A member with a default that is not None is declared with `shown` too, so that it is always written.
 Limits are written in the type (`Annotated[int, Meta(ge=16)]`), members stand in the order in which the
-API checks them, and the values of a `Literal` in the order in which it lists them: `examine` reads
+API checks them, and the values of a `Literal` in the order in which it lists them: `validate` reads
 the same types to say what is wrong with a request that does not fit.
 """
 

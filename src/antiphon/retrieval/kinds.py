@@ -9,7 +9,7 @@ TEXT = "text/plain"
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _OPEN = "application/vnd.oasis.opendocument"
 
-# What lies in a ZIP archive, and what in Microsoft's older containers, tells only the name.
+# What lies in a ZIP archive, and what in Microsoft's older containers, only the name says.
 _ZIPPED = {
     ".docx": f"{_OFFICE}.wordprocessingml.document",
     ".xlsx": f"{_OFFICE}.spreadsheetml.sheet",
@@ -75,8 +75,8 @@ def text_of(data: bytes) -> str | None:
 
 
 def _named(ending: str, media_type: str, kinds: dict[str, str]) -> str | None:
-    told = media_type.partition(";")[0].strip().lower()
-    return told if told in kinds.values() else kinds.get(ending)
+    declared = media_type.partition(";")[0].strip().lower()
+    return declared if declared in kinds.values() else kinds.get(ending)
 
 
 def _looks_western(data: bytes) -> bool:

@@ -13,7 +13,19 @@ Path = tuple[str | int, ...]
 """Keys and indexes that lead to a value."""
 
 
-class WrittenCall(ToolCall, ABC):
+class ReadCall(ToolCall, ABC):
+    """A call whose arguments are read here when it is whole."""
+
+    def validate(self) -> str | None:
+        arguments = decode(self.arguments)
+        return arguments if isinstance(arguments, str) else self.fault(arguments)
+
+    @abstractmethod
+    def fault(self, arguments: Arguments) -> str | None:
+        """What is wrong with the whole, in words for the model."""
+
+
+class WrittenCall(ReadCall):
     """A call that is emitted while the model writes it. Its item is added when the first text of it is there
     that the client gets, so a call that is no good may still be refused before."""
 
@@ -34,10 +46,6 @@ class WrittenCall(ToolCall, ABC):
         for piece in StringReader().feed(self.arguments):
             self.take(piece, machine)
 
-    def validate(self) -> str | None:
-        arguments = decode(self.arguments)
-        return arguments if isinstance(arguments, str) else self.fault(arguments)
-
     def text_at(self, *path: str | int) -> str:
         """The text that was read at a place. It is that of several strings where a member is there more than
         once."""
@@ -47,22 +55,13 @@ class WrittenCall(ToolCall, ABC):
     def take(self, piece: Piece, machine: Machine) -> None:
         """Emit a piece of a string, if the client gets it."""
 
-    @abstractmethod
-    def fault(self, arguments: Arguments) -> str | None:
-        """What is wrong with the whole, in words for the model."""
 
-
-class WholeCall(ToolCall):
+class WholeCall(ReadCall):
     """A call of which nothing is emitted before it is whole and valid."""
 
     held = True
 
-    def validate(self) -> str | None:
-        arguments = decode(self.arguments)
-        return arguments if isinstance(arguments, str) else self.fault(arguments)
-
     def fault(self, arguments: Arguments) -> str | None:
-        """What is wrong with the whole, in words for the model."""
         return None
 
     @property

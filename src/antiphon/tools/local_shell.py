@@ -3,13 +3,14 @@
 The item has no events of its own, so nothing is lost by emitting a call when it is whole and right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from antiphon.model import Function, Message
 from antiphon.protocol.client_items import ExecAction, LocalShellCall, LocalShellCallOutput
+from antiphon.protocol.item import Item, NewId, item_type
 from antiphon.protocol.tools import LocalShellTool
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.tools.base import Tool
@@ -94,3 +95,24 @@ def call_to_messages(item: LocalShellCall) -> Sequence[Message]:
 def output_to_messages(item: LocalShellCallOutput) -> Sequence[Message]:
     """In the reference the output's `id` is the id of the call; clients send the call_id."""
     return (answered(item.call_id or item.id or "", item.output),)
+
+
+def with_call_ids(history: Sequence[Item], given: Sequence[Item], new_id: NewId) -> list[Item]:
+    """The given items, in which outputs of a local shell name their call as all others do. In the reference
+    they have the call's id instead; where that is the id of its item, they get one of their own, since a
+    conversation holds an id once."""
+    calls = {
+        name: item.call_id
+        for item in (*history, *given)
+        if isinstance(item, LocalShellCall)
+        for name in (item.id, item.call_id)
+    }
+    return [_bound(item, calls, new_id) for item in given]
+
+
+def _bound(item: Item, calls: Mapping[str | None, str], new_id: NewId) -> Item:
+    if not isinstance(item, LocalShellCallOutput) or item.call_id is not None:
+        return item
+    call_id = calls.get(item.id, item.id)
+    taken = item.id in calls and item.id != call_id
+    return replace(item, call_id=call_id, id=new_id(item_type(item)) if taken else item.id)

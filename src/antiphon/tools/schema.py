@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
 _REPORTED = 5
-"""How many faults of a value the model is told at once."""
+"""How many faults of a value that are reported to the model at once."""
 _LONGEST = 300
 """Characters of one fault."""
 _PLAIN_WORK = 500_000

@@ -1,6 +1,6 @@
 """`web_search`: a search on the web, run by the server.
 
-There is no search engine yet: calls fail in words (`unserved`). With `external_web_access: false` the tool
+There is no search engine yet: calls fail in words (`unsupported`). With `external_web_access: false` the tool
 may only search what the server keeps of the web. This server keeps nothing, so there is nothing that the
 model could call: Codex sends it so with every request.
 """

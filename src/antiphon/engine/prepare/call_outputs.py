@@ -1,17 +1,10 @@
 """Calls and their outputs belong together (behaviours.md section 6, quoted from users' reports)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from msgspec.structs import replace
-
-from antiphon.protocol.client_items import (
-    CustomToolCall,
-    FunctionCall,
-    LocalShellCall,
-    LocalShellCallOutput,
-)
+from antiphon.protocol.client_items import CustomToolCall, FunctionCall
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import InputItem, Item, NewId, item_type
+from antiphon.protocol.item import InputItem, Item, item_type
 from antiphon.stream.kinds import CALL_OF, was_cut
 from antiphon.tools.toolbox import Toolbox
 
@@ -42,27 +35,6 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
             waiting.pop(call_id, None)
     for call_id, kind in waiting.items():
         raise InvalidRequest(f"No tool output found for {_words(kind)} {call_id}.", param="input")
-
-
-def with_call_ids(history: Sequence[Item], given: Sequence[Item], new_id: NewId) -> list[Item]:
-    """The given items, in which outputs of a local shell name their call as all others do. In the reference
-    they have the call's id instead; where that is the id of its item, they get one of their own, since a
-    conversation holds an id once."""
-    calls = {
-        name: item.call_id
-        for item in (*history, *given)
-        if isinstance(item, LocalShellCall)
-        for name in (item.id, item.call_id)
-    }
-    return [_bound(item, calls, new_id) for item in given]
-
-
-def _bound(item: Item, calls: Mapping[str | None, str], new_id: NewId) -> Item:
-    if not isinstance(item, LocalShellCallOutput) or item.call_id is not None:
-        return item
-    call_id = calls.get(item.id, item.id)
-    taken = item.id in calls and item.id != call_id
-    return replace(item, call_id=call_id, id=new_id(item_type(item)) if taken else item.id)
 
 
 def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:

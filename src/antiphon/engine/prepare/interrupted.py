@@ -10,7 +10,7 @@ from antiphon.protocol.item import Item
 from antiphon.stream.kinds import kind_of, was_cut
 
 
-def without_abandoned(items: Sequence[Item]) -> Sequence[Item]:
+def without_interrupted(items: Sequence[Item]) -> Sequence[Item]:
     """The items as the model reads them."""
     if not any(map(was_cut, items)):
         return items

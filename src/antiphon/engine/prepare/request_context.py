@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
-from antiphon.engine.prepare.call_outputs import check_pairs, with_call_ids
+from antiphon.engine.prepare.call_outputs import check_pairs
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
 from antiphon.guard.offload import in_bytes, offload
@@ -24,6 +24,7 @@ from antiphon.protocol.items import (
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.store.store import Store
+from antiphon.tools.local_shell import with_call_ids
 
 _LOOKUPS = 200
 """References that are looked up before others have a turn."""

@@ -9,7 +9,7 @@ from antiphon.backends.router import Route
 from antiphon.context.transcript import ReasoningContext, Transcript
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.prepare.approvals import decided
-from antiphon.engine.prepare.interrupted import without_abandoned
+from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.response_format import response_format
 from antiphon.engine.prepare.system_messages import system_messages
 from antiphon.engine.prepare.tool_choice import resolve_choice
@@ -32,7 +32,7 @@ class TurnBuilder:
 
     def build(self, items: Sequence[Item]) -> Turn:
         """The turn in which the model reads the items. Raises InvalidRequest for one that it cannot read."""
-        read = decided(without_abandoned(since_compaction(items)))
+        read = decided(without_interrupted(since_compaction(items)))
         messages = self.transcript.read(read, self._reasoning)
         return replace(
             self.empty, messages=(*self.empty.messages, *messages), functions=self.toolbox.functions

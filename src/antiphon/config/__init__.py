@@ -1,0 +1,55 @@
+"""The configuration: one TOML file, and every key also an environment variable.
+
+Nothing is built here. What is set on the command line wins over the
+environment (`ANTIPHON_SECTION_KEY`, for named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the
+file, which wins over the defaults of `settings.py`. A key that is not known is an error: a misspelt setting
+that is silently ignored is found out too late.
+"""
+
+from antiphon.config.checks import check
+from antiphon.config.environment import RESOLVED
+from antiphon.config.errors import ConfigError
+from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
+from antiphon.config.settings import (
+    BackendSettings,
+    Config,
+    Connector,
+    HashedKey,
+    Limits,
+    McpServer,
+    McpSettings,
+    Outbound,
+    Retention,
+    Server,
+    Store,
+    Tools,
+    Webhook,
+    WebhookEvent,
+    hash_key,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "RESOLVED",
+    "BackendSettings",
+    "Config",
+    "ConfigError",
+    "Connector",
+    "HashedKey",
+    "Limits",
+    "McpServer",
+    "McpSettings",
+    "Outbound",
+    "Retention",
+    "Server",
+    "Store",
+    "Tools",
+    "Webhook",
+    "WebhookEvent",
+    "check",
+    "default_data_dir",
+    "dump",
+    "hash_key",
+    "load",
+    "resolved",
+]

@@ -1,0 +1,76 @@
+"""What the types of a configuration cannot express."""
+
+import re
+from typing import Final
+
+from antiphon.config.errors import ConfigError, check_known
+from antiphon.config.settings import Config
+
+_HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+
+
+def check(config: Config, where: str) -> None:
+    """Raises `ConfigError` for what cannot be used."""
+    for name, backend in config.backends.items():
+        if backend.type == "chat_completions" and not (backend.base_url or backend.unix_socket):
+            raise ConfigError(
+                f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
+            )
+        if backend.base_url and not re.match("https?://[^/]", backend.base_url):
+            raise ConfigError(
+                f"base_url of [backends.{name}] in {where} must begin with http:// or https://."
+            )
+        if backend.type == "llama" and backend.base_url:
+            raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
+        if backend.type == "llama" and (
+            backend.context_window or not (backend.structured_output and backend.text_calls)
+        ):
+            raise ConfigError(
+                f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
+            )
+    for name, connector in config.connectors.items():
+        _check_url(connector.url, f"[connectors.{name}]", where)
+    _check_server(config, where)
+    _check_webhooks(config, where)
+    defaults = [name for name, backend in config.backends.items() if backend.default]
+    if len(defaults) > 1:
+        raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_server(config: Config, where: str) -> None:
+    for host in config.server.allowed_hosts:
+        if not _HOST.fullmatch(host):
+            raise ConfigError(
+                f"allowed_hosts of [server] in {where} takes names without scheme and port, such as "
+                f"ai.example.com or *.example.com, and not '{host}'."
+            )
+    for origin in config.server.allowed_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"allowed_origins of [server] in {where} takes scheme, host and port in lower case, such as "
+                f"https://app.example.com or http://localhost:3000, and not '{origin}'."
+            )
+    if config.limits.held_bytes < config.server.max_body_bytes:
+        raise ConfigError(
+            f"held_bytes of [limits] in {where} must be at least {config.server.max_body_bytes}, which is "
+            "max_body_bytes of [server]: a body of that size could never be taken."
+        )
+
+
+def _check_webhooks(config: Config, where: str) -> None:
+    projects = tuple(config.server.keys or ("default",))
+    for name, webhook in config.webhooks.items():
+        section = f"[webhooks.{name}]"
+        _check_url(webhook.url, section, where)
+        if (webhook.secret is None) == (webhook.secret_env is None):
+            raise ConfigError(
+                f"{section} in {where} needs secret_env or secret: `antiphon webhooks secret` makes one."
+            )
+        if webhook.project is not None:
+            check_known(webhook.project, projects, f"{section} of {where}", "project")
+
+
+def _check_url(url: str, section: str, where: str) -> None:
+    if not re.match("https?://[^/]", url):
+        raise ConfigError(f"url of {section} in {where} must begin with http:// or https://.")

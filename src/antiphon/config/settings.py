@@ -1,0 +1,250 @@
+"""What can be set: one class for each section of the configuration.
+
+Pure data: nothing is read or built here.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """`[server]`: where we listen, and to whom."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` is every address of this machine."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    """The port to listen on; 0: a free one."""
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Server processes that share the port and the data directory."""
+    keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
+    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    allowed_hosts: list[str] = msgspec.field(default_factory=list)
+    """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
+    answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have
+    any other name lead to this server; `*` lets every name in. With keys it answers to every name, unless
+    some are named here."""
+    allowed_origins: list[str] = msgspec.field(default_factory=list)
+    """Origins whose web pages may use the server, such as `https://app.example.com`; `*`: every web page. All
+    others are kept away: without keys they are refused, with keys their browser is not let read anything."""
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
+    """The largest body of a request, files and parts of uploads aside."""
+    keep_alive: Annotated[float, Meta(gt=0)] = 15.0
+    """Seconds of silence in a stream after which `response.in_progress` is emitted again: Codex and others
+    take a longer silence for a dead connection, and comment lines do not count for them."""
+    lenient: bool = False
+    """Ignore request parameters that are not known, instead of refusing them."""
+    verify: bool = False
+    """Check of every response that its event log, folded, is the answer that was given."""
+
+    def projects(self) -> dict[str, str]:
+        """Hashed key to project."""
+        return {key: project for project, key in self.keys.items()}
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """`[store]`: where responses and conversations are kept."""
+
+    url: str | None = None
+    """`sqlite:///PATH`; none: a file in the data directory."""
+
+
+class BackendSettings(Struct, frozen=True, kw_only=True):
+    """`[backends.NAME]`: something that answers."""
+
+    type: Literal["chat_completions", "llama"] = "chat_completions"
+    """A Chat Completions server, or the embedded model."""
+    base_url: str | None = None
+    """Of a Chat Completions server, with its `/v1`."""
+    unix_socket: str | None = None
+    """Reach the server through this socket. For `llama`, `antiphon serve` sets it."""
+    api_key_env: str | None = None
+    """The environment variable that holds the upstream's key: secrets are not written in files."""
+    models: list[str] | dict[str, str] = msgspec.field(default_factory=list)
+    """Names (or patterns, `gpt-*`) that it answers; as a table: our name to the upstream's name."""
+    default: bool | str = False
+    """Answers names that nobody else does: under the name asked for (true), or always under this name."""
+    dialect: str | None = None
+    """Whose Chat Completions it speaks; none: the plain one."""
+    timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds without a byte after which the upstream counts as gone."""
+    context_window: Annotated[int, Meta(ge=256)] | None = None
+    """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
+    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
+    """Tokens of an answer when its request does not say how many: it ends as incomplete there. None: as many
+    as the model likes; for the embedded one 1,024, since it often does not know when to stop."""
+    structured_output: bool = True
+    """Whether its models can be held to a JSON schema. If not, they read it in words, and their
+    answers are checked."""
+    text_calls: bool = True
+    """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
+    function is on offer."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """`[limits]`"""
+
+    response_seconds: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds; a response that takes longer is ended as failed."""
+    background_runs: Annotated[int, Meta(ge=1)] = 16
+    """How many background responses run at once, in each server process."""
+    background_queue: Annotated[int, Meta(ge=1)] = 1000
+    """How many background responses wait for their turn; the next one is refused with 429."""
+    background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
+    """Seconds that a background response may take, counted from its start."""
+    file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
+    """The largest file that POST /v1/files takes."""
+    held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
+    """Bytes of all request bodies that each server process holds at once, from their arrival until they are
+    answered. What comes on top is refused with 503 and Retry-After."""
+    request_items: Annotated[int, Meta(ge=1)] = 10_000
+    """Items that one request may bring in `input`."""
+    request_values: Annotated[int, Meta(ge=1000)] = 250_000
+    """JSON values (members and elements) that one body may hold, in all its items and tools together."""
+    answer_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024
+    """What an upstream may send for one answer. One that never ends its stream is ended there."""
+
+
+class Outbound(Struct, frozen=True, kw_only=True):
+    """`[outbound]`: fetching what clients name by URL (images, files)."""
+
+    allow_private: bool = False
+    """Fetch also from addresses that the internet cannot reach: this machine, its network, its cloud."""
+    max_bytes: Annotated[int, Meta(ge=1024)] = 50 * 1024 * 1024
+    """The largest image or file that is fetched."""
+    seconds: Annotated[float, Meta(gt=0)] = 20.0
+    """Seconds that a fetch may take, redirects included."""
+
+
+class Connector(Struct, frozen=True, kw_only=True):
+    """`[connectors.ID]`: the MCP server behind a `connector_id` of requests."""
+
+    url: str
+    """Where the MCP server listens."""
+    authorization_env: str | None = None
+    """The environment variable that holds a token for it; what a request brings itself wins."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """Headers that are sent with every request to it."""
+
+
+class McpServer(Struct, frozen=True, kw_only=True):
+    """`[mcp_servers.NAME]`: an MCP server that we start, named by the server_label of requests."""
+
+    command: str
+    """The program, looked up in PATH."""
+    args: list[str] = msgspec.field(default_factory=list)
+    """Its arguments."""
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    """All it gets of an environment, besides PATH, HOME, USER, LOGNAME, SHELL and TERM."""
+
+
+WebhookEvent = Literal["response.completed", "response.failed", "response.cancelled", "response.incomplete"]
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """`[webhooks.NAME]`: where the ends of background responses are delivered."""
+
+    url: str
+    """The endpoint. May be an address of your own network: it is named here, not by clients."""
+    secret_env: str | None = None
+    """The environment variable that holds the secret (`antiphon webhooks secret` makes one)."""
+    secret: str | None = None
+    """The secret itself, `whsec_…`, for who keeps this file as safe as a secret."""
+    events: Annotated[list[WebhookEvent], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(get_args(WebhookEvent))
+    )
+    """Which ends it hears of."""
+    project: str | None = None
+    """The project whose responses it hears of; none: every project's."""
+
+
+_Days = Annotated[float, Meta(ge=0)]
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """`[retention]`: how long things are kept. 0: for ever."""
+
+    responses_days: _Days = 30
+    """Days for responses, and for items that a deleted conversation has left. Conversations do not expire."""
+    events_hours: _Days = 24
+    """Hours for events of background responses that have ended, from which a stream is resumed."""
+    deliveries_days: _Days = 30
+    """Days for the log of webhooks."""
+    activity_days: _Days = 90
+    """Days for what became of each response, without its content: model, tokens, durations, error."""
+
+
+class McpSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.mcp]`: what an MCP server may take."""
+
+    call_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds that a call may go on without an answer or a progress notification."""
+    total_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds that a call may go on at all."""
+    list_seconds: Annotated[float, Meta(gt=0)] = 20.0
+    """Seconds that connecting and listing the tools may take."""
+    result_bytes: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
+    """The largest answer of a server."""
+    result_values: Annotated[int, Meta(ge=1000)] = 30_000
+    """JSON values (members and elements) of the largest answer, or of the longest listing."""
+    connections: Annotated[int, Meta(ge=1)] = 100
+    """How many connections are kept."""
+    idle_seconds: Annotated[float, Meta(gt=0)] = 120.0
+    """Seconds for which a connection is kept that nobody uses."""
+    cache_seconds: Annotated[float, Meta(ge=0)] = 60.0
+    """Seconds for which a listing is remembered."""
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    """`[tools.TYPE]`: the tools that run here."""
+
+    mcp: McpSettings = McpSettings()
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    data_dir: str
+    """Where the database, files, the embedded model and logs are kept."""
+    server: Server = Server()
+    store: Store = Store()
+    backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
+    limits: Limits = Limits()
+    outbound: Outbound = Outbound()
+    tools: Tools = Tools()
+    connectors: dict[str, Connector] = msgspec.field(default_factory=dict)
+    mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
+    webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
+    retention: Retention = Retention()
+
+    @property
+    def store_url(self) -> str:
+        return self.store.url or f"sqlite:///{Path(self.data_dir) / 'antiphon.db'}"
+
+
+SECTIONS: Final[dict[str, type[Struct]]] = {
+    "server": Server,
+    "store": Store,
+    "limits": Limits,
+    "outbound": Outbound,
+    "retention": Retention,
+}
+NAMED: Final[dict[str, type[Struct]]] = {
+    "backends": BackendSettings,
+    "connectors": Connector,
+    "mcp_servers": McpServer,
+    "webhooks": Webhook,
+}
+NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
+ALL: Final = (*SECTIONS, *NAMED, *NESTED)
+TOP: Final = ("data_dir", *ALL)
+
+
+def hash_key(key: str) -> str:
+    """An API key as `[server.keys]` holds it."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
