@@ -3,6 +3,7 @@ has a clear end, nothing of it is lost, and nobody is told what is not theirs to
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+import uvloop
 from msgspec import structs
 from openai import OpenAI
 from structlog.testing import capture_logs
@@ -30,7 +32,10 @@ from tests.api.asking import (
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
+from tests.served import Served
 
+from antiphon.api.app import create_app
+from antiphon.api.protocol import HttpProtocol
 from antiphon.config import BackendSettings, Config, Limits, Server, hash_key
 
 ASKED = {"model": "m", "input": "Hi"}
@@ -576,6 +581,34 @@ def test_a_response_may_take_only_so_long(upstream: Upstream, tmp_path: Path, af
             list(client.responses.create(model="m", input="Hi", stream=True))
         for received in upstream.requests:
             received.wait_gone()
+
+
+# ---- servers that stop ------------------------------------------------------------------------------
+
+
+def test_a_stream_that_a_stopping_server_cuts_says_so(upstream: Upstream, tmp_path: Path) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello!", size=3, gate=gate))
+    app = create_app(config_for(upstream, tmp_path))
+    served = Served(
+        app, uvloop.run, loop="uvloop", http=HttpProtocol, timeout_graceful_shutdown=1, log_level="critical"
+    )
+    with (
+        served as running,
+        httpx2.Client(base_url=running.url, timeout=20) as http,
+        http.stream("POST", "/v1/responses", json={**ASKED, "stream": True}) as answer,
+    ):
+        lines = answer.iter_lines()
+        while "output_text.delta" not in next(lines):
+            pass
+        stopping = threading.Thread(target=running.stop)
+        stopping.start()
+        data = [line for line in lines if line.startswith("data: ")]
+        stopping.join()
+    last = json.loads(data[-1].removeprefix("data: "))
+    assert last["type"] == "error"
+    assert "stopping" in last["message"]
+    assert isinstance(last["sequence_number"], int)
 
 
 # ---- clients that leave -----------------------------------------------------------------------------

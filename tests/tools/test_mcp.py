@@ -493,3 +493,21 @@ def test_secrets_of_tools_that_come_later_are_used_and_not_kept(
     assert "tok-2" not in client.responses.input_items.list(answer["id"]).to_json()
     kept = client.conversations.create(items=[more])  # type: ignore[list-item]
     assert "tok-2" not in client.conversations.items.list(kept.id).to_json()
+
+
+def test_a_key_in_the_url_of_a_server_that_comes_later_is_used_and_not_kept(
+    client: OpenAI, upstream: Upstream, mcp: Served
+) -> None:
+    tool = server_at(mcp)
+    tool["server_url"] = f"{tool['server_url']}?key=open-sesame"
+    more = {"type": "additional_tools", "role": "developer", "tools": [tool]}
+    upstream.script(ADD, Answer("3"))
+
+    answer = ask(client, given=[more, {"role": "user", "content": "Hi"}])
+
+    assert [item["type"] for item in answer["output"]][:2] == ["mcp_list_tools", "mcp_call"]
+    assert "open-sesame" not in client.responses.input_items.list(answer["id"]).to_json()
+    kept = client.conversations.create(items=[more])  # type: ignore[list-item]
+    listed = client.conversations.items.list(kept.id).to_json()
+    assert "open-sesame" not in listed
+    assert mcp.url in listed

@@ -7,6 +7,7 @@ from antiphon.store.faults import StorageFault, storage_fault
 
 log = structlog.get_logger()
 
+STOPPING = "The server is stopping. Please try again."
 _RETRY_SECONDS = 30.0
 
 

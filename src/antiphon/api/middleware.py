@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from antiphon.api import cors, metrics
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
-from antiphon.api.faults import unforeseen
+from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.held import BUDGET, forget, release
 from antiphon.api.store_errors import api_error
 from antiphon.guard import pages
@@ -87,7 +87,7 @@ class ApiMiddleware:
             pass
         except asyncio.CancelledError:
             # The server stops, and has waited long enough.
-            await answer.refuse(Unavailable("The server is stopping. Please try again.", retry_after=1))
+            await answer.refuse(Unavailable(STOPPING, retry_after=1))
         except Exception as error:  # noqa: BLE001 (logged there, unless the store refused)
             about = {"request_id": answer.request_id, "path": scope["path"]}
             said = api_error(error) or unforeseen(error, "request failed", **about)

@@ -4,18 +4,20 @@ Frames as on the real API (behaviours.md section 1): LF line ends, one line of d
 one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from random import getrandbits
 
 from starlette.types import Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
-from antiphon.api.faults import unforeseen
+from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.engine.emission import Emit
 from antiphon.protocol import events
-from antiphon.protocol.errors import ApiError
+from antiphon.protocol.errors import ApiError, Unavailable
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.wire import encode
 
@@ -24,6 +26,10 @@ HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+
+_END = {"type": "http.response.body", "body": b""}
+_PARTING_SECONDS = 0.5
+"""How long a client that reads slowly is waited for when its stream breaks off."""
 
 Frames = Callable[[Sequence[Event]], bytes]
 """How a batch of events goes over the wire."""
@@ -98,11 +104,22 @@ class EventStream:
         async with connected(receive):
             try:
                 await self._execute(partial(self._emit, send))
+            except asyncio.CancelledError:
+                await self._break_off(send)
+                raise
             except Exception as error:
                 if self._next is None:
                     raise
                 await self._emit(send, [_crash(self._next, unforeseen(error, "stream failed"))])
-        await send({"type": "http.response.body", "body": b""})
+        await send(_END)
+
+    async def _break_off(self, send: Send) -> None:
+        """The server stops, or the client is gone. Who still reads gets an end that is no success."""
+        if self._next is not None:
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(_PARTING_SECONDS):
+                    await self._emit(send, [_crash(self._next, Unavailable(STOPPING, retry_after=1))])
+                    await send(_END)
 
     async def _emit(self, send: Send, events: Sequence[Event]) -> None:
         if self._next is None:

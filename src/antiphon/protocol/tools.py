@@ -388,7 +388,8 @@ class McpTool(BaseTool, tag="mcp"):
     @property
     def lacks_secrets(self) -> bool:
         """Whether it was kept without the secrets that it came with."""
-        return REDACTED in (self.authorization, *(self.headers or {}).values())
+        url_lacks = (self.server_url or "").endswith(REDACTED)
+        return url_lacks or REDACTED in (self.authorization, *(self.headers or {}).values())
 
     def without_secrets(self) -> Self:
         """The tool as it may be kept."""
@@ -396,7 +397,17 @@ class McpTool(BaseTool, tag="mcp"):
             self,
             authorization=self.authorization and REDACTED,
             headers=self.headers and dict.fromkeys(self.headers, REDACTED),
+            server_url=self.server_url and _without_credentials(self.server_url),
         )
+
+
+def _without_credentials(url: str) -> str:
+    """The URL as it may be kept: a key in its query, or a password, makes it one that is sent again."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return REDACTED
+    return f"{_origin(url).removesuffix(f'/{REDACTED}')}/{REDACTED}" if parts.query or parts.password else url
 
 
 def _origin(url: str) -> str:

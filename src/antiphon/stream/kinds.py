@@ -58,7 +58,7 @@ def _is_whole(item: Any) -> bool:
     """Whether the arguments of a call were written to their end."""
     try:
         return isinstance(msgspec.json.decode(item.arguments), dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
 
 
