@@ -99,12 +99,12 @@ async def shown(
     attachments: Attachments, *parts: Any, can: Capabilities = SEES, project: str = "p"
 ) -> list[Any]:
     """What the parts of a user's message are for a model."""
-    message = InputMessage(role="user", content=list(parts))
+    message = InputMessage(role="user", content=parts)
     attached = await attachments.resolve(project, [message], [message], can)
     read = attached(message)
     assert isinstance(read, InputMessage)
-    assert isinstance(read.content, list)
-    return read.content
+    assert isinstance(read.content, tuple)
+    return list(read.content)
 
 
 async def fault(attachments: Attachments, part: Any, **kwargs: Any) -> tuple[str | None, str | None]:
@@ -481,7 +481,7 @@ async def test_outputs_of_tools_and_screenshots_are_resolved_too(
     assert isinstance(first, FunctionCallOutput)
     assert isinstance(second, CustomToolCallOutput)
     assert isinstance(third, ComputerCallOutput)
-    assert first.output == second.output == read
+    assert first.output == second.output == tuple(read)
     assert third.output.image_url == url
     assert items[0].output is parts, "what is stored stays as it was sent"
 
@@ -489,8 +489,8 @@ async def test_outputs_of_tools_and_screenshots_are_resolved_too(
 async def test_faults_are_reported_where_they_stand_and_those_of_the_past_of_all_input(
     attachments: Attachments,
 ) -> None:
-    old: Any = InputMessage(role="user", content=[InputImage(file_id="file-gone")])
-    new: Any = FunctionCallOutput(call_id="1", output=[InputFile(file_id="file-gone")])
+    old: Any = InputMessage(role="user", content=(InputImage(file_id="file-gone"),))
+    new: Any = FunctionCallOutput(call_id="1", output=(InputFile(file_id="file-gone"),))
     shot: Any = ComputerCallOutput(call_id="2", output=ComputerScreenshot(file_id="file-gone"))
 
     for items, given, param in (
@@ -505,7 +505,7 @@ async def test_faults_are_reported_where_they_stand_and_those_of_the_past_of_all
 
 
 async def test_items_without_attachments_are_left_alone(attachments: Attachments) -> None:
-    message = InputMessage(role="user", content=[InputText(text="Hello")])
+    message = InputMessage(role="user", content=(InputText(text="Hello"),))
 
     attached = await attachments.resolve("p", [message], [message], SEES)
 

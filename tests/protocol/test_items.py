@@ -1,5 +1,6 @@
 """Items: what clients send, what is stored, and what the SDK reads."""
 
+import gc
 import json
 from typing import Any
 
@@ -601,3 +602,26 @@ def test_audio_in_a_message_of_the_user_is_accepted() -> None:
     """The SDK has the part, but no union that holds it."""
     part = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}
     assert stored({"role": "user", "content": [part]})["content"] == [part]
+
+
+def _text_parts(count: int) -> bytes:
+    parts = b",".join([b'{"type":"input_text","text":"a"}'] * count)
+    return b"[" + parts + b"]"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"type":"message","role":"user","content":' + _text_parts(2) + b"}",
+        b'{"type":"message","role":"user","content":"a"}',
+        b'{"type":"function_call_output","call_id":"c","output":' + _text_parts(2) + b"}",
+        b'{"type":"custom_tool_call_output","call_id":"c","output":' + _text_parts(2) + b"}",
+    ],
+)
+def test_a_long_context_of_items_that_clients_write_is_nothing_for_the_garbage_collector(raw: bytes) -> None:
+    gc.collect()
+    before = len(gc.get_objects())
+    kept = [items.decode_item(raw).stored(new_item_id) for _ in range(1_000)]
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    assert len(kept) == 1_000

@@ -571,7 +571,7 @@ def test_two_pasts_are_reported_before_an_empty_input() -> None:
 def test_a_text_is_one_message_of_the_user() -> None:
     parsed = parse_create(body(input="hi"))
     assert parsed == Parsed(
-        CreateResponse(model="m", input="hi"), [InputMessage(role="user", content=[InputText(text="hi")])]
+        CreateResponse(model="m", input="hi"), [InputMessage(role="user", content=(InputText(text="hi"),))]
     )
 
 

@@ -40,10 +40,10 @@ class Attached:
     def __call__(self, item: Item) -> Item:
         if not self.found:
             return item
-        if isinstance(item, InputMessage) and isinstance(item.content, list):
-            return replace(item, content=list(self._parts(item.content)))
-        if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and isinstance(item.output, list):
-            return replace(item, output=list(self._parts(item.output)))
+        if isinstance(item, InputMessage) and not isinstance(item.content, str):
+            return replace(item, content=tuple(self._parts(item.content)))
+        if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and not isinstance(item.output, str):
+            return replace(item, output=tuple(self._parts(item.output)))
         if isinstance(item, ComputerCallOutput):
             return replace(item, output=self._screenshot(item.output))
         return item
@@ -116,10 +116,10 @@ def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key
 
 def _attachments(item: Item) -> Iterator[tuple[Any, str]]:
     if isinstance(item, InputMessage):
-        if isinstance(item.content, list):
+        if not isinstance(item.content, str):
             yield from ((part, f"content[{index}]") for index, part in enumerate(item.content))
     elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-        if isinstance(item.output, list):
+        if not isinstance(item.output, str):
             yield from ((part, f"output[{index}]") for index, part in enumerate(item.output))
     elif isinstance(item, ComputerCallOutput):
         yield item.output, "output"

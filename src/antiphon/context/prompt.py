@@ -60,7 +60,7 @@ def _filled(message: PromptMessage, values: Values) -> PromptMessage:
     if isinstance(message, AssistantMessage):
         return _filled_answer(message, values)
     given = [InputText(text=message.content)] if isinstance(message.content, str) else message.content
-    return replace(message, content=[filled for part in given for filled in _parts(part, values)])
+    return replace(message, content=tuple(filled for part in given for filled in _parts(part, values)))
 
 
 def _filled_answer(message: AssistantMessage, values: Values) -> AssistantMessage:

@@ -192,5 +192,5 @@ UserPart = InputText | InputImage | InputFile | InputAudio
 AssistantPart = OutputText | Refusal
 ToolOutputPart = InputText | InputImage | InputFile
 
-ToolOutput = LongText | list[ToolOutputPart]
+ToolOutput = LongText | tuple[ToolOutputPart, ...]
 """What a tool answered, as function_call_output and custom_tool_call_output carry it."""

@@ -107,13 +107,14 @@ __all__ = [
 class InputMessage(StatusItem, tag="message", kw_only=True):
     prefix = "msg"
     role: Literal["user", "system", "developer"]
-    content: LongText | list[UserPart]
+    content: LongText | tuple[UserPart, ...]
+    """A tuple of parts, as the output of a tool: unlike a list, the garbage collector need not look at it."""
     status: ItemStatus | None = None
 
     def stored(self, new_id: NewId) -> Self:
         item = super().stored(new_id)
         if isinstance(self.content, str):
-            item.content = [InputText(text=self.content)]
+            item.content = (InputText(text=self.content),)
         return item
 
 

@@ -129,7 +129,7 @@ def _input_items(value: str | list[msgspec.Raw], lenient: bool, most: int) -> li
     if not value:
         return []
     if isinstance(value, str):
-        return [InputMessage(role="user", content=[InputText(text=value)])]
+        return [InputMessage(role="user", content=(InputText(text=value),))]
     _refuse_many(value, most)
     return parse_items(value, lenient=lenient)
 

@@ -365,7 +365,7 @@ def _form(kind: Any, limits: tuple[Meta, ...]) -> _Form:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal:
         return _Values(args)
-    if origin is list:
+    if origin in (list, tuple):
         return _Array(_forms(args[0]), limits)
     if origin is dict:
         return _Table(_key_limits(args[0]), _forms(args[1]), limits)

@@ -37,7 +37,7 @@ async def prompt_messages(store: Store, project: str, request: CreateResponse) -
     led = instructed(template.instructions, messages_of(template))
     messages = await offload(len(row.template) // 100, rendered, led, ref.variables or {})
     if request.instructions:
-        own = InputMessage(role="developer", content=[InputText(text=request.instructions)])
+        own = InputMessage(role="developer", content=(InputText(text=request.instructions),))
         messages = [own, *(messages[1:] if template.instructions else messages)]
     return [replace(message, id=None, status=None) for message in messages]
 
