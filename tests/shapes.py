@@ -25,7 +25,7 @@ import pydantic
 from typing_extensions import TypeAliasType, is_typeddict
 
 _WRAPPERS = (Annotated, Required, NotRequired)
-_LISTS = ("list", "Iterable", "Sequence")
+_LISTS = ("list", "tuple", "Iterable", "Sequence")
 
 
 def shape(*kinds: Any, closed: tuple[str, ...] = ()) -> set[str]:

@@ -70,7 +70,7 @@ def _values(kind: Any) -> Strategy:
         return st.one_of(*map(values, args))
     if origin is Literal:
         return st.sampled_from(args)
-    if origin is list:
+    if origin in (list, tuple):
         return st.lists(values(args[0]), max_size=2)
     if origin is dict:
         return (
@@ -109,7 +109,7 @@ def _limited(kind: Any, limits: list[Meta]) -> Strategy:
         return st.integers(limit.get("ge", 0), limit.get("le", limit.get("ge", 0) + 2000))
     if kind is float:
         return st.floats(limit.get("ge", 0), limit.get("le", 1))
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return st.lists(values(get_args(kind)[0]), min_size=limit.get("min_length", 0), max_size=2)
     return values(kind)
 
