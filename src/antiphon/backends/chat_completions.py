@@ -87,6 +87,8 @@ class ChatCompletions(Backend):
         """Tokens of the models' context, as the server says."""
         self._learned: dict[str, Dialect] = {}
         """The dialects of models whose server refused what the common one sends."""
+        self._can = self._rated(self.dialect)
+        """What all other models can: it is asked several times for each request."""
         self._headers = dict(headers or {})
         self._timeout = timeout(connect_timeout, read_timeout)
         self._long_timeout = timeout(connect_timeout, read_timeout * _WHOLE)
@@ -98,10 +100,15 @@ class ChatCompletions(Backend):
     # ---- Backend ------------------------------------------------------------------------------------
 
     def capabilities(self, model: str) -> Capabilities:
-        can = self._capabilities(self._dialect(model))
-        return (
-            can if can.context_window or self._window is None else replace(can, context_window=self._window)
-        )
+        learned = self._learned.get(model)
+        return self._can if learned is None else self._rated(learned)
+
+    def _rated(self, dialect: Dialect) -> Capabilities:
+        """What a dialect can, with the window that the server told."""
+        can = self._capabilities(dialect)
+        if can.context_window or self._window is None:
+            return can
+        return replace(can, context_window=self._window)
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         response: aiohttp.ClientResponse | None = None
@@ -253,6 +260,7 @@ class ChatCompletions(Backend):
             return f"a server at {self._where} that is not known: dialect {self.dialect.name}"
         self.dialect, self._window = found.dialect, found.context_window
         self._learned.clear()
+        self._can = self._rated(self.dialect)
         return f"dialect {found.dialect.name} at {self._where}, known {found.how}"
 
     async def _reply(self, path: str) -> Reply:
