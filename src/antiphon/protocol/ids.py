@@ -5,6 +5,7 @@ store's indexes, and a write touches few pages of them. The items of a response 
 digits (50 digits in all); the 32 digits after the run are random for each.
 """
 
+import os
 import secrets
 import time
 
@@ -14,6 +15,13 @@ TIME = 8
 RUN = 18
 LENGTH = 50
 CONVERSATION_LENGTH = 48
+
+_CHUNK = 32
+_CHUNKS = 256
+_chunks: list[str] = []
+"""Random digits in stock: a system call for each id makes the event loop wait for the other threads."""
+# A child that is forked must not give out what its parent gives out too.
+os.register_at_fork(after_in_child=_chunks.clear)
 
 
 def new_response_id() -> str:
@@ -25,28 +33,40 @@ def new_conversation_id() -> str:
 
 
 def new_prompt_id() -> str:
-    return "pmpt_" + secrets.token_hex(LENGTH // 2)
+    return "pmpt_" + _random(LENGTH)
 
 
 def new_event_id() -> str:
     """Of an event that a webhook delivers."""
-    return "evt_" + secrets.token_hex(16)
+    return "evt_" + _random(32)
 
 
 def new_delivery_id() -> str:
     """Of an event on its way to one endpoint: the header `webhook-id`."""
-    return "wh_" + secrets.token_hex(16)
+    return "wh_" + _random(32)
 
 
 def new_item_id(item_type: str, owner: str = "") -> str:
     """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
     run = owner.partition("_")[2][:RUN]
-    digits = run + secrets.token_hex((LENGTH - RUN) // 2) if run else _digits(LENGTH)
+    digits = run + _random(LENGTH - RUN) if run else _digits(LENGTH)
     return f"{INPUT_ITEMS[item_type].prefix}_{digits}"
 
 
 def _digits(length: int) -> str:
-    return f"{int(time.time()):0{TIME}x}" + secrets.token_hex((length - TIME) // 2)
+    return f"{int(time.time()):0{TIME}x}" + _random(length - TIME)
+
+
+def _random(length: int) -> str:
+    """So many hex digits from the system's source of randomness, each given out once: `pop` is atomic."""
+    digits = ""
+    while len(digits) < length:
+        try:
+            digits += _chunks.pop()
+        except IndexError:
+            fresh = secrets.token_hex(_CHUNK // 2 * _CHUNKS)
+            _chunks.extend(fresh[at : at + _CHUNK] for at in range(0, len(fresh), _CHUNK))
+    return digits[:length]
 
 
 def new_file_id() -> str:
@@ -54,11 +74,11 @@ def new_file_id() -> str:
 
 
 def new_upload_id() -> str:
-    return "upload_" + secrets.token_hex(LENGTH // 2)
+    return "upload_" + _random(LENGTH)
 
 
 def new_part_id() -> str:
-    return "part_" + secrets.token_hex(LENGTH // 2)
+    return "part_" + _random(LENGTH)
 
 
 _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -73,4 +93,4 @@ def _alphanumeric(length: int) -> str:
 
 
 def new_request_id() -> str:
-    return "req_" + secrets.token_hex(16)
+    return "req_" + _random(32)

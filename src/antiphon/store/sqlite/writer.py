@@ -7,6 +7,7 @@ thread, which takes every job that waits and commits them together.
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -32,6 +33,10 @@ BATCH = 256
 """Jobs in one transaction: so many at least, if they wait."""
 LATER_SECONDS = 1.0
 """How long a job may wait for others that nobody waits for."""
+COMPANY_SECONDS = 0.002
+"""How long the first job of a transaction waits for company, when the last one had some. Who writes alone does
+not wait; where many write, one commit serves more of them: a third of the cost of a plain response was its
+pages and its commit."""
 
 
 class _Job(Generic[T]):
@@ -88,6 +93,7 @@ class Writer:
         self._deferred: list[_Job[Any]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._in_company = False
         self._thread = threading.Thread(target=self._serve, name="antiphon-sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -148,16 +154,21 @@ class Writer:
 
     def _take(self) -> tuple[Jobs, bool]:
         """What waits, at least one put; and whether there may be more to come."""
-        jobs: list[_Job[Any]] = []
         some = self._queue.get()
+        if self._in_company and not self._closed:
+            time.sleep(COMPANY_SECONDS)
+        jobs: list[_Job[Any]] = []
+        puts = 0
         while some is not None:
             jobs += some
+            puts += 1
             if len(jobs) >= BATCH:
                 break
             try:
                 some = self._queue.get_nowait()
             except Empty:
                 break
+        self._in_company = puts > 1
         return jobs, some is not None
 
     def _write(self, jobs: Jobs) -> None:
