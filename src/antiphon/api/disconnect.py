@@ -1,36 +1,48 @@
-"""A client that goes away ends the work that was done for it."""
+"""A client that goes away ends the work that was done for it.
+
+The connection says so itself (`left`): a task for each request that waits for the news would cost a plain
+response as much as its routing.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
 
-from starlette.types import Receive
+_GONE = "gone"
+_LEAVE = "leave"
 
 
 class Disconnected(Exception):
     """The client is gone: there is nobody to answer."""
 
 
-@asynccontextmanager
-async def connected(receive: Receive) -> AsyncIterator[None]:
+def left(scope: Any) -> None:
+    """The client of a request is gone: what is done for it is cancelled."""
+    scope[_GONE] = True
+    if _LEAVE in scope:
+        scope[_LEAVE]()
+
+
+class connected:
     """While the block runs, the client's going away cancels it. Raises Disconnected then."""
-    work = asyncio.current_task()
-    assert work is not None
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        work.cancel()
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+        self._cancelled = False
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if gone and work.uncancel() == 0:
+    def __enter__(self) -> None:
+        if _GONE in self._scope:
+            raise Disconnected
+        work = asyncio.current_task()
+        assert work is not None
+        self._work = work
+        self._scope[_LEAVE] = self._leave
+
+    def _leave(self) -> None:
+        self._cancelled = True
+        self._work.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        del self._scope[_LEAVE]
+        if self._cancelled and kind is asyncio.CancelledError and self._work.uncancel() == 0:
             raise Disconnected from None
-        raise
-    finally:
-        watcher.cancel()

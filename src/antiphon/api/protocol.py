@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from antiphon.api.disconnect import left
 from antiphon.api.handshake import SocketProtocol, handshake_fault
 from antiphon.guard.debtors import Debtors
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
@@ -87,6 +88,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._owed = None
         self._settle()
         super().connection_lost(exc)
+        if self.cycle is not None and not self.cycle.response_complete:
+            left(self.cycle.scope)
 
     def shutdown(self) -> None:
         """The server stops when its answers have ended, so those that could go on for hours must know."""
@@ -139,26 +142,25 @@ class HttpProtocol(HttpToolsProtocol):
         self._head = 0
 
     def on_url(self, url: bytes) -> None:
-        self._measure(len(url))
+        self._head += len(url)
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._measure(len(name) + len(value) + 4)
+        self._head += len(name) + len(value) + 4
+        if self._head > self.HEAD_BYTES:
+            raise _head_too_large(self.HEAD_BYTES)
         if self._owed is self._heads:  # else a trailer, which nobody asked for
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._head > self.HEAD_BYTES:
+            raise _head_too_large(self.HEAD_BYTES)
         self._owed, self._head = self._bodies, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._owed = None
         super().on_message_complete()
-
-    def _measure(self, size: int) -> None:
-        self._head += size
-        if self._head > self.HEAD_BYTES:
-            raise _head_too_large(self.HEAD_BYTES)
 
     # ---- what is owed ----
 
@@ -215,6 +217,7 @@ class HttpProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+            left(cycle.scope)
             if cycle.response_started:
                 self.transport.close()
                 return

@@ -29,7 +29,7 @@ class Replay:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with connected(receive):
+        with connected(scope):
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             async for body in self._bodies(scope):
                 await send({"type": "http.response.body", "body": body, "more_body": True})

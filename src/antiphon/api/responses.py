@@ -37,8 +37,9 @@ async def create(request: Request) -> ASGIApp:
         plain = options is not None and options.include_obfuscation is False
         frames = sse.plain if plain else sse.obfuscated
         return sse.EventStream(partial(_execute, held, project(request), parsed), frames)
-    async with connected(request.receive), held.engine.run(project(request), parsed) as run:
-        response = await run.result()
+    with connected(request.scope):
+        async with held.engine.run(project(request), parsed) as run:
+            response = await run.result()
     metrics.count_response(response)
     return json(response)
 
@@ -123,7 +124,7 @@ async def compact(request: Request) -> HttpResponse:
     parsed = await _parsed(request)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
-    async with connected(request.receive):
+    with connected(request.scope):
         return json(await held.engine.compact(project(request), parsed))
 
 
@@ -133,7 +134,7 @@ async def input_tokens(request: Request) -> HttpResponse:
     server, limits = held.config.server, held.config.limits
     count = partial(parse_count, lenient=server.lenient, most_items=limits.request_items)
     parsed = await parsing.read(request, count, empty=b"{}")
-    async with connected(request.receive):
+    with connected(request.scope):
         return json(TokenCount(input_tokens=await held.engine.count(project(request), parsed)))
 
 

@@ -22,7 +22,7 @@ class Services:
 
 
 def services(request: Request) -> Services:
-    return cast(Services, request.state.services)
+    return cast(Services, request.scope["state"]["services"])
 
 
 def project(request: Request) -> str:

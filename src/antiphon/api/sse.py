@@ -101,7 +101,7 @@ class EventStream:
         """The number of the event that comes next; None before the first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with connected(receive):
+        with connected(scope):
             try:
                 await self._execute(partial(self._emit, send))
             except asyncio.CancelledError:

@@ -28,6 +28,8 @@ FORMS: Final = (
     ThinkForm("◁think▷", "◁/think▷"),  # Kimi
     ThinkForm("<seed:think>", "</seed:think>"),  # Seed-OSS
 )
+_FIRST: Final = frozenset(opening[0] for opening in (*OPENINGS, *(form.opens for form in FORMS)))
+"""What any of them begins with: most answers begin with something else."""
 _OPENED: Final = re.compile(r"deepseek[-_]r1|\bqwq\b|qwen3\b.*\bthinking\b|minimax-m2", re.I)
 """Models whose template writes the opening tag into the prompt, always, so that they begin behind it."""
 
@@ -89,6 +91,8 @@ class ThinkSplitter:
 
     def _before(self, text: str) -> Pieces:
         start = text.lstrip()
+        if start and start[0] not in _FIRST:
+            return self._opened_unseen(start) if self._opened_before else self._text(text)
         for form in FORMS:
             if start.startswith(form.opens):
                 self._form, self._feed = form, ThinkSplitter._opened

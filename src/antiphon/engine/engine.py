@@ -60,7 +60,8 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
-        async with self.planned(project, parsed, memory) as plan:
+        async with locked(self.store, project, parsed.request.conversation_id):
+            plan = await self._plan(project, parsed, memory)
             origin = Origin(project, started_at, plan.caller.backend_name)
 
             async def keep(response: Response) -> None:
@@ -75,13 +76,13 @@ class Engine:
                     self.store.activity.note(activity_of(origin, response, run.first_at, stored=False))
 
     @asynccontextmanager
-    async def planned(
-        self, project: str, parsed: Parsed, memory: Memory | None = None
-    ) -> AsyncIterator[Plan]:
+    async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            plan = await self._preparation.plan(project, parsed, memory)
-            yield await plan.fitted()
+            yield await self._plan(project, parsed)
+
+    async def _plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
+        return await (await self._preparation.plan(project, parsed, memory)).fitted()
 
     def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
         """What is kept of a request for `planned_again`, sealed."""

@@ -1,7 +1,9 @@
 """A request, resolved: everything that its run needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.prepare.request_context import RequestContext
@@ -15,8 +17,7 @@ from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.toolbox import Toolbox
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What a response is made from. Nothing of it changes while it is made."""
 
     project: str

@@ -3,8 +3,9 @@ written."""
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments

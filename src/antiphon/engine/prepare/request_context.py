@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
@@ -33,8 +35,7 @@ References = Mapping[str, Item]
 """Stored items by their ids."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RequestContext:
+class RequestContext(Struct, frozen=True, kw_only=True):
     """The items that a response is made from."""
 
     history: Sequence[Item]

@@ -1,8 +1,8 @@
 """Turns of a response: its settings and leading messages, and the items that the model reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.router import Route
@@ -21,8 +21,7 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.tools.toolbox import Toolbox
 
 
-@dataclass(frozen=True, kw_only=True)
-class TurnBuilder:
+class TurnBuilder(Struct, frozen=True, kw_only=True):
     """Builds turns. `empty` is the one of no items at all."""
 
     empty: Turn

@@ -34,9 +34,9 @@ BATCH = 256
 LATER_SECONDS = 1.0
 """How long a job may wait for others that nobody waits for."""
 COMPANY_SECONDS = 0.002
-"""How long the first job of a transaction waits for company, when the last one had some. Who writes alone does
-not wait; where many write, one commit serves more of them: a third of the cost of a plain response was its
-pages and its commit."""
+"""How long the first job of a transaction waits for company, when the last one had some. Who writes alone
+does not wait. Where many write one commit serves more of them: pages and commits were a third of what a plain
+response costs."""
 
 
 class _Job(Generic[T]):
