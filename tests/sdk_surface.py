@@ -68,7 +68,7 @@ def known() -> dict[str, set[str]]:
         "param": params(),
         "item.input": set(tagged(ResponseInputItem)),
         "item.output": set(tagged(sdk.ResponseOutputItem)),
-        "item.conversation": set(tagged(ConversationItem)),
+        "item.conversation": set(tagged(ConversationItem)) | set(tagged(ResponseInputItem)),
         "part": _names(text, r"^(?:content|summary)\[\]\[(\w+)\]$"),
         "annotation": _names(text, r"\.annotations\[\]\[(\w+)\]$"),
         "tool": set(tagged(sdk.Tool)),

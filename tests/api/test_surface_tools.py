@@ -54,8 +54,8 @@ def test_a_choice_of_a_tool_that_is_not_there_is_refused(
 # ---- include ----------------------------------------------------------------------------------------
 
 
-@covers(*ids_of("include", does="echoes"))
-@pytest.mark.parametrize("row_id", ids_of("include", does="echoes"))
+@covers(*ids_of("include"))
+@pytest.mark.parametrize("row_id", ids_of("include"))
 def test_a_value_of_include_is_accepted_wherever_it_may_stand(
     http: httpx2.Client, upstream: Upstream, row_id: str
 ) -> None:
