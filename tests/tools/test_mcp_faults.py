@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import Json, Refusal, refused
 from tests.conftest import Running, checked_client, config_for
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 from tests.scripted import PATIENCE, Answer, Called, Upstream
 from tests.tools.mcp_crooked import (
     Behaviour,
@@ -355,18 +355,22 @@ def test_a_private_address_is_called_so_however_it_is_written(
         assert "an address that is not public" in refusal.message
 
 
+@covers(*ids_of("tool.mcp.connector_id"))
 def test_an_address_that_the_operator_named_is_trusted(
     upstream: Upstream, crooked: Crooked, tmp_path: Path
 ) -> None:
-    connectors = {"connector_gmail": Connector(url=f"{crooked.served.url}/mcp")}
+    names = [row.rpartition(".")[2] for row in ids_of("tool.mcp.connector_id")]
+    connectors = {name: Connector(url=f"{crooked.served.url}/mcp") for name in names}
     config = replace(config_for(upstream, tmp_path), connectors=connectors)
     with Running(config) as running, checked_client(running.url) as client:
-        upstream.script(Answer("ok"))
-        named = {"type": "mcp", "server_label": "s", "connector_id": "connector_gmail"}
-        listing = ask(client, named)["output"][0]
-        assert listing["type"] == "mcp_list_tools"
-        assert "error" not in listing
-        assert listing["tools"]
+        for name in names:
+            upstream.script(Answer("ok"))
+            named = {"type": "mcp", "server_label": "s", "connector_id": name}
+            listing = ask(client, named)["output"][0]
+            assert listing["type"] == "mcp_list_tools"
+            assert "error" not in listing
+            assert listing["tools"]
+    assert len(names) == 8
 
 
 # ---- servers that come and go -------------------------------------------------------------------------

@@ -104,6 +104,7 @@ def test_tools_of_a_namespace_are_found_within_it(client: OpenAI, upstream: Upst
     assert (call["namespace"], call["name"]) == ("crm", "list_orders")
 
 
+@covers("tool.custom.defer_loading")
 def test_custom_tools_can_be_found(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(search("note"), calls("note", '{"input": "x"}'))
 
@@ -196,6 +197,7 @@ OWN_SEARCH: Json = {
 }
 
 
+@covers("tool.tool_search.execution", "tool.tool_search.description", "tool.tool_search.parameters")
 def test_the_client_may_search_itself(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("tool_search", '{"goal": "weather"}', 3))
 
