@@ -21,6 +21,11 @@ HI = {"role": "user", "content": "hi"}
 ABSENT: Any = object()
 
 
+def patch(path: str, diff: str) -> Json:
+    operation = {"type": "create_file", "path": path, "diff": diff}
+    return {"type": "apply_patch_call", "call_id": "c", "status": "completed", "operation": operation}
+
+
 def text(**members: Any) -> Json:
     return {"role": "user", "content": [{"type": "input_text", "text": "hi", **members}]}
 
@@ -57,6 +62,24 @@ WRONG = [
         "unsupported_parameter",
     ),
     case("error.unsupported_parameter.moved", {"response_format": {}}, None, "unsupported_parameter"),
+    case(
+        "error.string_out_of_range.path_of_a_patch",
+        {"input": [patch("", "")]},
+        "input[0].operation.path",
+        "empty_string",
+    ),
+    case(
+        "error.string_out_of_range.diff_of_a_patch",
+        {"input": [patch("a", "x" * 10_485_761)]},
+        "input[0].operation.diff",
+        "string_above_max_length",
+    ),
+    case(
+        "error.string_out_of_range.description_of_a_namespace",
+        {"tools": [{"type": "namespace", "name": "n", "description": "", "tools": [LOOK]}]},
+        "tools[0].description",
+        "empty_string",
+    ),
     case("error.missing_required_parameter.model", {"model": ABSENT}, "model", MISSING),
     case("error.missing_required_parameter.input", {"input": ABSENT}, "input", MISSING),
     case("error.missing_required_parameter.nothing_to_answer", {"input": []}, None, MISSING),
@@ -287,16 +310,16 @@ def test_a_socket_that_a_proxy_has_made_a_plain_request_is_asked_to_upgrade(http
 
 
 IDS = [
-    ("conversation", "wa_10", "begins with 'conv'", "invalid_id_prefix"),
-    ("conversation", "", "begins with 'conv'", "invalid_id_prefix"),
+    ("conversation", "wa_10", "begins with 'conv'", "invalid_value"),
+    ("conversation", "", "begins with 'conv'", "invalid_value"),
     ("conversation", "conv_1/2", "additional characters", "invalid_value"),
-    ("conversation", {"id": "wa_10"}, "begins with 'conv'", "invalid_id_prefix"),
+    ("conversation", {"id": "wa_10"}, "begins with 'conv'", "invalid_value"),
     ("previous_response_id", "gen-123", "begins with 'resp'", "invalid_id_prefix"),
     ("previous_response_id", "resp_ü", "additional characters", "invalid_value"),
 ]
 
 
-@covers("error.invalid_id_prefix")
+@covers("error.invalid_id_prefix", "error.invalid_value.prefix_of_a_conversation")
 @pytest.mark.parametrize(("member", "value", "words", "code"), IDS)
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens", "/v1/responses/compact"])
 def test_an_id_that_cannot_be_one_is_not_looked_up(

@@ -47,8 +47,9 @@ def search(*paths: str) -> Answer:
 def test_deferred_tools_are_listed_and_not_offered(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
 
-    ask(client, *ALL)
+    answer = ask(client, *ALL)
 
+    assert answer["tools"][-1] == {"type": "tool_search", "description": None, "parameters": None}
     assert list(offered(upstream)) == ["crm__help", "tool_search"]
     assert offered(upstream)["tool_search"]["description"].splitlines()[1:] == [
         "- get_weather: Get the current weather at a location",

@@ -146,11 +146,11 @@ def wrong_id(path: str, value: str) -> InvalidRequest:
     )
 
 
-def wrong_id_prefix(path: str, value: str, prefix: str) -> InvalidRequest:
+def wrong_id_prefix(path: str, value: str, prefix: str, code: str = "invalid_id_prefix") -> InvalidRequest:
     return InvalidRequest(
         f"Invalid '{path}': '{brief(value)}'. Expected an ID that begins with '{prefix}'.",
         param=path,
-        code="invalid_id_prefix",
+        code=code,
     )
 
 

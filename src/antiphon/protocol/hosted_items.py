@@ -139,7 +139,7 @@ class ImageGenerationCall(StatusItem, tag="image_generation_call", kw_only=True)
     prefix = "ig"
     status: Literal["in_progress", "completed", "generating", "failed"] | None = None
     result: str | msgspec.UnsetType | None = shown(None)
-    """base64. Unset while the picture is made, and then not shown (behaviours.md section 5)."""
+    """base64. Unset while the picture is made, and then not shown (behaviours.md section 2)."""
     action: Literal["generate", "edit", "auto"] | None = None
     background: Literal["transparent", "opaque", "auto"] | None = None
     error: ImageError | None = None

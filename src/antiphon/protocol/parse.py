@@ -239,7 +239,7 @@ def _refuse_past(request: CreateResponse) -> None:
         raise error_messages.two_pasts()
     if conversation is not None:
         path = "conversation.id" if isinstance(request.conversation, ConversationRef) else "conversation"
-        _refuse_id(conversation, "conv", path)
+        _refuse_id(conversation, "conv", path, "invalid_value")
     if previous is not None:
         _refuse_id(previous, "resp", "previous_response_id")
 
@@ -268,11 +268,12 @@ def _refuse_early_trigger(items: list[InputItem], path: str) -> None:
             raise error_messages.not_last(f"{path}[{index}]", "compaction_trigger")
 
 
-def _refuse_id(item_id: str, prefix: str, path: str) -> None:
+def _refuse_id(item_id: str, prefix: str, path: str, code: str = "invalid_id_prefix") -> None:
+    """`code`: of the wrong prefix. It differs from place to place (behaviours.md section 6)."""
     if item_id and not _ID(item_id):
         raise error_messages.wrong_id(path, item_id)
     if not item_id.startswith(prefix):
-        raise error_messages.wrong_id_prefix(path, item_id, prefix)
+        raise error_messages.wrong_id_prefix(path, item_id, prefix, code)
 
 
 def _prefix(kind: type[InputItem]) -> str:

@@ -146,7 +146,7 @@ def _part_done(of: PartSteps) -> Build:
 
 
 def _as_done(part: Json) -> Json:
-    """A part as the event shows it that ends it: logprobs stand elsewhere (behaviours.md section 2)."""
+    """A part as the event shows it that ends it: logprobs stand elsewhere (behaviours.md section 1.11)."""
     return part | {"logprobs": []} if part.get("logprobs") else part
 
 

@@ -50,7 +50,7 @@ _LISTING = "mcp_list_tools"
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _INVALID_PARAMS = -32602
 _READ_ONLY = "read_only"
-"""What a listing says of a tool besides its schema (behaviours.md section 5)."""
+"""What a listing says of a tool besides its schema (behaviours.md section 2)."""
 _INTERRUPTED = "Error: the call was interrupted before its answer came. It may have taken effect, or not."
 
 
