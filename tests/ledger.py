@@ -23,7 +23,7 @@ import pytest
 HERE = Path(__file__).parent
 COVERAGE = HERE.parent / "docs" / "coverage.md"
 STATES = ("acts", "echoes", "refuses")
-NOT_IN_SDK = ("wire", "beta", "own")
+NOT_IN_SDK = ("wire", "beta", "gone", "own")
 _MEMBERS = {"seed", "does", "why", "differs"}
 
 
@@ -144,7 +144,8 @@ wire or by a comparison with the types of the official Python SDK.
 The column *seed* says where a row comes from. `0` to `4`: the reference pages that the project began with,
 which are create a conversation (0 Go, 3 Ruby, 4 Java), get an item of a conversation (1 Go), and create a
 response (2 Go). *new*: in none of them, but in the SDK's types. *wire*: on the real API's wire, in no type.
-*beta*: in the SDK's beta types alone. *own*: Antiphon's, the reference has no such thing.
+*beta*: in the SDK's beta types alone. *gone*: in a
+reference page, and in the SDK's types no more. *own*: Antiphon's, the reference has no such thing.
 """
 
 _TITLES = {

@@ -68,10 +68,10 @@ def known() -> dict[str, set[str]]:
         "param": params(),
         "item.input": set(tagged(ResponseInputItem)),
         "item.output": set(tagged(sdk.ResponseOutputItem)),
-        "item.conversation": set(tagged(ConversationItem)),
+        "item.conversation": set(tagged(ConversationItem)) | set(tagged(ResponseInputItem)),
         "part": _names(text, r"^(?:content|summary)\[\]\[(\w+)\]$"),
         "annotation": _names(text, r"\.annotations\[\]\[(\w+)\]$"),
-        "tool": set(tagged(sdk.Tool)),
+        "tool": set(tagged(sdk.Tool)) | set(tool_members()),
         "tool_choice": values(_choice()) | set(tagged(_choice())),
         "include": values(sdk.ResponseIncludable),
         "event": set(tagged(sdk.ResponseStreamEvent)),
@@ -123,6 +123,28 @@ def all_params() -> set[str]:
     free = {path.rpartition("=")[0] for path in paths if path.endswith(("=*", "=?"))}
     closed = {path for path in paths if path.rpartition("=")[0] not in free or "=" not in path}
     return {re.sub(r"\[\]|\]", "", path).replace("[", ".").replace("=", ".") for path in closed}
+
+
+# What is told elsewhere: the tools of a namespace have rows of their own, filters may stand in filters.
+_TOLD = re.compile(r"^(namespace\.tools\.|file_search\.filters\.(and|or)\.)")
+_NAMED_VALUES = ("mcp.connector_id.",)
+"""Values of a tool's members that are names of something."""
+
+
+def tool_members() -> Iterator[str]:
+    """The members of each tool, to any depth: `file_search.ranking_options.ranker`. Of two names for the same
+    type the shorter one has them."""
+    names: dict[tuple[Any, ...], str] = {}
+    for tag, kinds in tagged(sdk.Tool).items():
+        names[tuple(kinds)] = min(tag, names.get(tuple(kinds), tag), key=len)
+    for kinds, tag in names.items():
+        for path in shape(*kinds):
+            name = re.sub(r"\[\]|\]", "", f"{tag}.{path}").replace("[", ".")
+            is_value = "=" in name
+            name = name.replace("=", ".")
+            told = _TOLD.match(name) or (is_value and not name.startswith(_NAMED_VALUES))
+            if not told and not name.endswith((".*", ".?")):
+                yield name
 
 
 def _choice() -> Any:

@@ -32,6 +32,7 @@ DIVERGENCES = (
     ".store: unknown",
     ".frequency_penalty: unknown",
     ".presence_penalty: unknown",
+    ".bytes: unknown to Logprob",  # the SDK has it in the finished part alone
     ".error: unknown",  # the nested form of the error event, and ours beside it
     ".call_id: unknown to LocalShellCallOutput",
     ".created_by: unknown to ResponseCustomToolCall",  # nor to ...Output: its listing types know it
@@ -170,7 +171,15 @@ def _to_fetch(request: httpx2.Request, told: Json | None) -> httpx2.Request | No
     if told is None or request.method != "POST" or not told["store"] or told["status"] == "queued":
         return None
     headers = {"authorization": request.headers.get("authorization", "")}
-    return httpx2.Request("GET", request.url.join(f"/v1/responses/{told['id']}"), headers=headers)
+    url = request.url.join(f"/v1/responses/{told['id']}")
+    return httpx2.Request("GET", url, headers=headers, params={"include[]": _included(request)})
+
+
+def _included(request: httpx2.Request) -> list[str]:
+    """What the body of a request includes; one that is packed includes nothing."""
+    if request.headers.get("content-encoding"):
+        return []
+    return msgspec.json.decode(request.read() or b"{}").get("include") or []
 
 
 class _Recorded(httpx2.SyncByteStream):

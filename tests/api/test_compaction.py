@@ -1,5 +1,7 @@
 """Compaction: by its endpoint, by an item, and read back."""
 
+from typing import Any
+
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types.responses import ResponseInputParam
@@ -61,15 +63,13 @@ def test_a_trigger_at_the_end_gives_exactly_one_compaction(client: OpenAI, upstr
     assert len(upstream.requests) == 1
 
 
-def test_a_trigger_before_more_input_compacts_and_then_answers(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Ada was greeted."), Answer("You are Ada."))
-    response = client.responses.create(
-        model="m", input=[*TALK, {"type": "compaction_trigger"}, {"role": "user", "content": "Who am I?"}]
-    )
-    assert [item.type for item in response.output] == ["compaction", "message"]
-    told = "\n".join(contents(upstream))
-    assert "Ada was greeted." in told
-    assert "a lot of text" not in told
+@covers("error.invalid_value.trigger_before_more_input")
+@pytest.mark.parametrize("behind", [{"role": "user", "content": "Who am I?"}, {"type": "compaction_trigger"}])
+def test_a_trigger_before_more_input_is_refused(client: OpenAI, upstream: Upstream, behind: Any) -> None:
+    with refused(400, "invalid_value", f"input[{len(TALK)}]"):
+        client.responses.create(model="m", input=[*TALK, {"type": "compaction_trigger"}, behind])
+
+    assert upstream.requests == []
 
 
 def test_a_chain_goes_on_from_its_compaction(client: OpenAI, upstream: Upstream) -> None:

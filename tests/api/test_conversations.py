@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -28,9 +29,11 @@ from tests.api.asking import (
     whole,
     wholes,
 )
-from tests.conftest import Running
+from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
+
+from antiphon.config import Server, hash_key
 
 CONVERSATION = some_id("conv", 48)
 
@@ -166,7 +169,6 @@ WRONG_BODIES: list[tuple[Any, str | None, str | None]] = [
     ({"items": [say("x"), {"role": "bogus", "content": "x"}]}, "invalid_value", "items[1]"),
     ({"items": [say("x", id="fc_1")]}, "invalid_id_prefix", "items[0].id"),
     ({"items": [say("x", id="msg_1"), say("y", id="msg_1")]}, None, "items"),
-    ({"items": [{"type": "item_reference", "id": "msg_1"}]}, "invalid_value", "items[0]"),
     ({"items": [{"type": "compaction_trigger"}]}, "invalid_value", "items[0]"),
     ({"item": []}, "unknown_parameter", "item"),
     ([], None, None),
@@ -265,13 +267,75 @@ def test_items_are_kept_in_the_form_of_output(
 ) -> None:
     conv = client.conversations.create().id
 
-    page = http.post(f"/v1/conversations/{conv}/items", json={"items": [given]}).json()
+    include = {"include[]": "message.input_image.image_url"}
+    page = http.post(f"/v1/conversations/{conv}/items", params=include, json={"items": [given]}).json()
 
     item_id = page["data"][0]["id"]
     ends = {"first_id": item_id, "last_id": item_id, "has_more": False}
     assert page == {"object": "list", "data": [kept], **ends}
-    assert http.get(f"/v1/conversations/{conv}/items/{item_id}").json() == page["data"][0]
-    assert items_of(client, conv) == [kept]
+    url = f"/v1/conversations/{conv}/items"
+    assert http.get(f"{url}/{item_id}", params=include).json() == page["data"][0]
+    assert http.get(url, params=include).json()["data"] == [kept]
+
+
+@covers("item.conversation.item_reference")
+def test_a_reference_brings_the_item_that_it_names(
+    client: OpenAI, http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Hello"), Answer("Bye"))
+    made = client.responses.create(model="m", input=[say("Hi", id="msg_mine")])  # type: ignore[list-item]
+    spoken, kept = made.output[0].id or "", [user("Hi", id="msg_mine"), message("Hello")]
+
+    refs: Any = [{"type": "item_reference", "id": "msg_mine"}, {"id": spoken}]
+    conv = client.conversations.create(items=refs).id
+    other = client.conversations.create().id
+    added = client.conversations.items.create(other, items=refs)
+
+    assert items_of(client, conv) == wholes(added.data) == items_of(client, other) == kept
+    ask(client, "And?", conv)
+    assert [said["content"] for said in upstream.last.body["messages"]] == ["Hi", "Hello", "And?"]
+    for item_id in ("msg_mine", spoken):
+        client.conversations.items.delete(item_id, conversation_id=conv)
+    assert client.responses.retrieve(made.id).output[0].id == spoken
+    assert items_of(client, other) == kept
+
+
+@covers("item.conversation.item_reference", "error.item_not_found")
+@pytest.mark.parametrize("path", ["/v1/conversations", "/v1/conversations/{}/items"])
+def test_a_reference_to_what_is_not_there_is_refused_whole(
+    client: OpenAI, http: httpx2.Client, conv: str, path: str
+) -> None:
+    body = {"items": [say("Hi"), {"type": "item_reference", "id": "msg_nowhere"}]}
+
+    told = http.post(path.format(conv), json=body)
+
+    assert fault(told) == (404, "invalid_request_error", None, "items")
+    assert items_of(client, conv) == [user("Yo")]
+
+
+@covers("item.conversation.item_reference")
+def test_a_reference_to_another_projects_item_leads_nowhere(upstream: Upstream, tmp_path: Path) -> None:
+    server = Server(verify=True, keys={"one": hash_key("k1"), "two": hash_key("k2")})
+    with (
+        Running(config_for(upstream, tmp_path, server)) as running,
+        checked_client(running.url, "k1") as mine,
+        checked_client(running.url, "k2") as other,
+    ):
+        mine.conversations.create(items=[say("Yo", id="msg_mine")])  # type: ignore[list-item]
+        with refused(404, None, "items"):
+            other.conversations.create(items=[{"type": "item_reference", "id": "msg_mine"}])
+
+
+@covers("item.conversation.compaction_trigger")
+@pytest.mark.parametrize("path", ["/v1/conversations", "/v1/conversations/{}/items"])
+def test_a_compaction_is_not_asked_of_a_conversation(
+    client: OpenAI, http: httpx2.Client, conv: str, path: str
+) -> None:
+    told = http.post(path.format(conv), json={"items": [say("Hi"), {"type": "compaction_trigger"}]})
+
+    assert fault(told) == (400, "invalid_request_error", "invalid_value", "items[1]")
+    assert "POST /responses" in told.json()["error"]["message"]
+    assert items_of(client, conv) == [user("Yo")]
 
 
 @covers("query.conversations.items.create.include", "query.conversations.items.retrieve.include")

@@ -501,6 +501,7 @@ def test_instructions_are_not_inherited(ask: Ask, upstream: Upstream) -> None:
 # ---- functions --------------------------------------------------------------------------------------
 
 
+@covers("tool.function.name", "tool.function.description", "tool.function.parameters")
 @covers("tool.function", "item.output.function_call")
 def test_a_function_call_is_the_clients_to_answer(ask: Ask, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[Called("add", '{"a": 1, "b": 2}')]))

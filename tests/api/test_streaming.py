@@ -159,6 +159,7 @@ ORDERS: dict[str, tuple[Answer, Json, list[str]]] = {
     "event.response.reasoning_summary_text.done",
     "event.response.function_call_arguments.delta",
     "event.response.function_call_arguments.done",
+    "event.response.function_call_arguments.done.name",
     "event.error",
 )
 @pytest.mark.parametrize(("answer", "members", "order"), ORDERS.values(), ids=ORDERS.keys())

@@ -184,6 +184,49 @@ ACTING = [
         {"prompt_cache_key": "k"},
     ),
     case(
+        "param.prompt_cache_retention.in_memory",
+        {"prompt_cache_retention": "in_memory"},
+        {"prompt_cache_retention": "in_memory"},
+        {"prompt_cache_retention": "in_memory"},
+        also=("param.prompt_cache_retention",),
+    ),
+    case(
+        "param.prompt_cache_retention.in-memory",
+        {"prompt_cache_retention": "in-memory"},
+        {"prompt_cache_retention": "in_memory"},
+        {"prompt_cache_retention": "in_memory"},
+    ),
+    case(
+        "param.prompt_cache_retention.24h",
+        {"prompt_cache_retention": "24h"},
+        {"prompt_cache_retention": "24h"},
+        {"prompt_cache_retention": "24h"},
+    ),
+    case(
+        "param.prompt_cache_options",
+        {"prompt_cache_options": {}},
+        {"prompt_cache_options": None},
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
+    ),
+    case(
+        "param.prompt_cache_options.mode",
+        {"prompt_cache_options": {"mode": "explicit", "comparison_response_id": "resp_1"}},
+        {"prompt_cache_options": {"mode": "explicit"}},
+        {
+            "prompt_cache_options": {
+                "mode": "explicit",
+                "ttl": "30m",
+                "comparison_response_id": "resp_1",
+            }
+        },
+    ),
+    case(
+        "param.prompt_cache_options.ttl",
+        {"prompt_cache_options": {"ttl": "12h"}},
+        {"prompt_cache_options": {"ttl": "12h"}},
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "12h"}},
+    ),
+    case(
         "param.service_tier",
         {"service_tier": "flex"},
         {"service_tier": "flex"},
@@ -330,36 +373,6 @@ ECHOING = [
         "param.reasoning.mode",
         {"reasoning": {"mode": "pro"}},
         {"reasoning": {"effort": None, "summary": None, "mode": "pro"}},
-    ),
-    case(
-        "param.prompt_cache_retention.in_memory",
-        {"prompt_cache_retention": "in_memory"},
-        {"prompt_cache_retention": "in_memory"},
-    ),
-    case(
-        "param.prompt_cache_retention",
-        {"prompt_cache_retention": "in-memory"},
-        {"prompt_cache_retention": "in_memory"},
-    ),
-    case(
-        "param.prompt_cache_retention.24h",
-        {"prompt_cache_retention": "24h"},
-        {"prompt_cache_retention": "24h"},
-    ),
-    case(
-        "param.prompt_cache_options",
-        {"prompt_cache_options": {}},
-        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
-    ),
-    case(
-        "param.prompt_cache_options.mode",
-        {"prompt_cache_options": {"mode": "explicit"}},
-        {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
-    ),
-    case(
-        "param.prompt_cache_options.ttl",
-        {"prompt_cache_options": {"ttl": "12h"}},
-        {"prompt_cache_options": {"mode": "implicit", "ttl": "12h"}},
     ),
     case(
         "param.prompt_cache_options.comparison_response_id",

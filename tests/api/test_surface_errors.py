@@ -21,6 +21,11 @@ HI = {"role": "user", "content": "hi"}
 ABSENT: Any = object()
 
 
+def patch(path: str, diff: str) -> Json:
+    operation = {"type": "create_file", "path": path, "diff": diff}
+    return {"type": "apply_patch_call", "call_id": "c", "status": "completed", "operation": operation}
+
+
 def text(**members: Any) -> Json:
     return {"role": "user", "content": [{"type": "input_text", "text": "hi", **members}]}
 
@@ -55,6 +60,25 @@ WRONG = [
         {"input": ABSENT, "messages": [HI]},
         None,
         "unsupported_parameter",
+    ),
+    case("error.unsupported_parameter.moved", {"response_format": {}}, None, "unsupported_parameter"),
+    case(
+        "error.string_out_of_range.path_of_a_patch",
+        {"input": [patch("", "")]},
+        "input[0].operation.path",
+        "empty_string",
+    ),
+    case(
+        "error.string_out_of_range.diff_of_a_patch",
+        {"input": [patch("a", "x" * 10_485_761)]},
+        "input[0].operation.diff",
+        "string_above_max_length",
+    ),
+    case(
+        "error.string_out_of_range.description_of_a_namespace",
+        {"tools": [{"type": "namespace", "name": "n", "description": "", "tools": [LOOK]}]},
+        "tools[0].description",
+        "empty_string",
     ),
     case("error.missing_required_parameter.model", {"model": ABSENT}, "model", MISSING),
     case("error.missing_required_parameter.input", {"input": ABSENT}, "input", MISSING),
@@ -254,6 +278,57 @@ def test_what_is_no_request_is_refused(http: httpx2.Client) -> None:
     assert error(http.post("/v1/responses", content=b"{", headers=JSON_TYPE)) == (400, None, None)
     assert error(http.get("/v1/nothing")) == (404, None, "unknown_url")
     assert error(http.put("/v1/responses", json={})) == (405, None, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/responses", "GET, HEAD, POST"),
+        ("PATCH", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
+        ("GET", "/v1/responses/resp_1/cancel", "POST"),
+        ("PUT", "/v1/conversations/conv_1/items", "GET, HEAD, POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(
+    http: httpx2.Client, method: str, path: str, allowed: str
+) -> None:
+    answer = http.request(method, path)
+
+    assert error(answer) == (405, None, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
+
+
+@covers("error.upgrade_required")
+def test_a_socket_that_a_proxy_has_made_a_plain_request_is_asked_to_upgrade(http: httpx2.Client) -> None:
+    """Codex goes on over HTTP at once when it hears 426, and tries again for seconds after anything else."""
+    answer = http.get("/v1/responses")
+
+    assert error(answer) == (426, None, "upgrade_required")
+    assert answer.headers["upgrade"] == "websocket"
+    assert "POST /v1/responses" in answer.json()["error"]["message"]
+
+
+IDS = [
+    ("conversation", "wa_10", "begins with 'conv'", "invalid_value"),
+    ("conversation", "", "begins with 'conv'", "invalid_value"),
+    ("conversation", "conv_1/2", "additional characters", "invalid_value"),
+    ("conversation", {"id": "wa_10"}, "begins with 'conv'", "invalid_value"),
+    ("previous_response_id", "gen-123", "begins with 'resp'", "invalid_id_prefix"),
+    ("previous_response_id", "resp_ü", "additional characters", "invalid_value"),
+]
+
+
+@covers("error.invalid_id_prefix", "error.invalid_value.prefix_of_a_conversation")
+@pytest.mark.parametrize(("member", "value", "words", "code"), IDS)
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens", "/v1/responses/compact"])
+def test_an_id_that_cannot_be_one_is_not_looked_up(
+    http: httpx2.Client, path: str, member: str, value: Any, words: str, code: str
+) -> None:
+    answer = http.post(path, json={"model": "m", "input": "hi", member: value})
+
+    assert error(answer) == (400, f"{member}.id" if isinstance(value, dict) else member, code)
+    assert words in answer.json()["error"]["message"]
 
 
 @covers("error.conversation_locked")

@@ -1,6 +1,7 @@
 """Every tool, form of tool_choice, value of include and field of the response does what the ledger says."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -22,7 +23,7 @@ def refused_tools() -> list[str]:
     return [row_id for row_id in ids_of("tool", does="refuses") if row_id.count(".") == 1]
 
 
-@covers(*ids_of("tool", does="refuses"))
+@covers("tool.programmatic_tool_calling")
 @pytest.mark.parametrize("row_id", refused_tools())
 def test_a_tool_that_is_not_served_yet_is_refused(
     http: httpx2.Client, upstream: Upstream, row_id: str
@@ -33,6 +34,131 @@ def test_a_tool_that_is_not_served_yet_is_refused(
     for tool in tools:
         assert refused(http, tools=[LOOK, tool]) == (400, "tools[1].type", "unsupported_value")
     assert upstream.requests == []
+
+
+CONTAINER = {
+    "file_ids": ["file-1"],
+    "memory_limit": "4g",
+    "network_policy": {
+        "type": "allowlist",
+        "allowed_domains": ["example.com"],
+        "domain_secrets": [{"domain": "example.com", "name": "KEY", "value": "secret-of-domain"}],
+    },
+}
+COMPARED = [{"type": kind, "key": "a", "value": 1} for kind in ("eq", "ne", "gt", "gte", "lt", "lte")]
+COMPARED += [{"type": kind, "key": "a", "value": ["x"]} for kind in ("in", "nin")]
+PLACE = {"type": "approximate", "city": "Oslo", "country": "NO", "region": "Oslo", "timezone": "Europe/Oslo"}
+SEARCHING = {"search_context_size": "low", "user_location": PLACE}
+# Tools that nobody runs here yet, with every member that they may have.
+FULL: list[Json] = [
+    *(
+        {"type": "file_search", "vector_store_ids": ["vs_1"], "filters": filters, "max_num_results": 3}
+        | {
+            "ranking_options": {
+                "ranker": "auto",
+                "score_threshold": 0.5,
+                "hybrid_search": {"embedding_weight": 0.5, "text_weight": 0.5},
+            }
+        }
+        for filters in (*COMPARED, {"type": "and", "filters": COMPARED}, {"type": "or", "filters": COMPARED})
+    ),
+    {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}, **SEARCHING},
+    {"type": "web_search_preview", "search_content_types": ["text", "image"], **SEARCHING},
+    {"type": "code_interpreter", "container": {"type": "auto", **CONTAINER}, "allowed_callers": ["direct"]},
+    {"type": "code_interpreter", "container": {"type": "auto", "network_policy": {"type": "disabled"}}},
+    {
+        "type": "image_generation",
+        "action": "edit",
+        "background": "opaque",
+        "complexity": "low",
+        "frame_count": 2,
+        "frame_duration_ms": 40,
+        "input_fidelity": "high",
+        "input_image_mask": {"file_id": "file-1", "image_url": "https://example.com/a.png"},
+        "model": "gpt-image-1",
+        "moderation": "low",
+        "output_compression": 50,
+        "output_format": "webp",
+        "partial_images": 2,
+        "quality": "high",
+        "size": "1024x1024",
+        "svg": {"model": "m", "reasoning": {"effort": "low"}},
+    },
+]
+
+
+def members_of(value: Any, place: str) -> Iterator[str]:
+    """The paths of all members, as the ledger names them."""
+    if isinstance(value, list):
+        for each in value:
+            yield from members_of(each, place)
+    elif value is not None:
+        yield place
+    if isinstance(value, dict):
+        tagged = f"{place}.{value['type']}" if "type" in value else place
+        yield tagged
+        for name in value.keys() - {"type"}:
+            yield from members_of(value[name], f"{tagged}.{name}")
+
+
+@covers(*ids_of("tool.file_search", does="echoes"), *ids_of("tool.web_search", does="echoes"))
+@covers(*ids_of("tool.web_search_preview", does="echoes"), *ids_of("tool.code_interpreter", does="echoes"))
+@covers(*ids_of("tool.image_generation", does="echoes"))
+def test_every_member_of_a_tool_that_nobody_runs_yet_is_taken_and_shown(
+    http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.default = Answer("Hello")
+    shown = set()
+    for tool in FULL:
+        (echo,) = ask(http, tools=[tool])["tools"]
+        assert "secret-of-domain" not in str(echo)
+        shown |= set(members_of(echo, "tool"))
+    kinds = {tool["type"] for tool in FULL}
+    known = {row for kind in kinds for row in ids_of(f"tool.{kind}", does="echoes")}
+    assert known - shown == set()
+
+
+@covers(*ids_of("tool.shell", does="refuses"))
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"type": "container_auto", **CONTAINER},
+        {"type": "container_auto", "network_policy": {"type": "disabled"}},
+        {"type": "container_auto", "skills": [{"type": "skill_reference", "skill_id": "s", "version": "1"}]},
+        {
+            "type": "container_auto",
+            "skills": [
+                {
+                    "type": "inline",
+                    "name": "n",
+                    "description": "d",
+                    "source": {"type": "base64", "media_type": "application/zip", "data": "UEs="},
+                }
+            ],
+        },
+        {"type": "container_reference", "container_id": "cntr_1"},
+    ],
+)
+def test_a_shell_in_a_container_is_refused_whatever_it_asks_for(
+    http: httpx2.Client, upstream: Upstream, environment: Json
+) -> None:
+    tool = {"type": "shell", "environment": environment}
+    assert refused(http, tools=[tool]) == (400, "tools[0].environment", "unsupported_value")
+
+
+@covers("tool.apply_patch.allowed_callers", "tool.shell.allowed_callers", "tool.mcp.allowed_callers")
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "apply_patch"},
+        {"type": "shell"},
+        {"type": "mcp", "server_label": "s", "server_url": "https://example.com"},
+    ],
+    ids=lambda tool: str(tool["type"]),
+)
+def test_a_tool_that_programs_alone_may_call_is_refused(http: httpx2.Client, tool: Json) -> None:
+    wrong = (400, "tools[0].allowed_callers", "unsupported_value")
+    assert refused(http, tools=[tool | {"allowed_callers": ["programmatic"]}]) == wrong
 
 
 UNSERVED_CHOICES = {
@@ -54,8 +180,8 @@ def test_a_choice_of_a_tool_that_is_not_there_is_refused(
 # ---- include ----------------------------------------------------------------------------------------
 
 
-@covers(*ids_of("include", does="echoes"))
-@pytest.mark.parametrize("row_id", ids_of("include", does="echoes"))
+@covers(*ids_of("include"))
+@pytest.mark.parametrize("row_id", ids_of("include"))
 def test_a_value_of_include_is_accepted_wherever_it_may_stand(
     http: httpx2.Client, upstream: Upstream, row_id: str
 ) -> None:

@@ -463,6 +463,16 @@ def told(dialect: Dialect, **more: Any) -> dict[str, Any]:
 TOLD: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("generic", {"max_tokens": 5}, {"max_tokens": 5}),
     ("generic", {"effort": "low", "verbosity": "low", "user": "u", "cache_key": "k"}, {}),
+    (
+        "openai",
+        {"cache_key": "k", "cache_retention": "24h", "cache_options": {"ttl": "30m"}},
+        {
+            "prompt_cache_key": "k",
+            "prompt_cache_retention": "24h",
+            "prompt_cache_options": {"ttl": "30m"},
+        },
+    ),
+    ("generic", {"cache_retention": "24h", "cache_options": {"ttl": "30m"}}, {}),
     ("groq", {"max_tokens": 5}, {"max_completion_tokens": 5}),
     ("vllm", {"effort": "low"}, {"reasoning_effort": "low"}),
     (

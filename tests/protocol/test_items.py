@@ -25,7 +25,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {
             "id": "at_1",
             "role": "developer",
-            "tools": [{"type": "namespace", "name": "files", "description": "", "tools": [FUNCTION]}],
+            "tools": [{"type": "namespace", "name": "files", "description": "Files.", "tools": [FUNCTION]}],
         },
     ),
     "apply_patch_call": (

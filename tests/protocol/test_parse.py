@@ -83,6 +83,10 @@ def missing(path: str) -> str:
     return f"Missing required parameter: '{path}'."
 
 
+def moved(name: str, place: str) -> str:
+    return MOVED.replace("'messages'", f"'{name}'").replace("'input'", f"'{place}'")
+
+
 def unknown(path: str, hint: str = "") -> str:
     return f"Unknown parameter: '{path}'.{hint}"
 
@@ -98,7 +102,25 @@ TYPE, VALUE, MISSING, UNKNOWN = (
 TOP_LEVEL: list[tuple[dict[str, Any], str | None, str | None, str]] = [
     ({"n": 2}, "n", UNKNOWN, unknown("n")),
     ({"n": None}, "n", UNKNOWN, unknown("n")),
-    ({"max_tokens": 16}, "max_tokens", UNKNOWN, unknown("max_tokens")),
+    (
+        {"max_completion_tokens": 16},
+        None,
+        "unsupported_parameter",
+        moved("max_completion_tokens", "max_output_tokens"),
+    ),
+    ({"max_tokens": 16, "n": 2}, None, "unsupported_parameter", moved("max_tokens", "max_output_tokens")),
+    ({"response_format": {}}, None, "unsupported_parameter", moved("response_format", "text.format")),
+    (
+        {"reasoning_effort": "low"},
+        None,
+        "unsupported_parameter",
+        moved("reasoning_effort", "reasoning.effort"),
+    ),
+    ({"verbosity": "low"}, None, "unsupported_parameter", moved("verbosity", "text.verbosity")),
+    ({"functions": []}, None, "unsupported_parameter", moved("functions", "tools")),
+    ({"function_call": "auto"}, None, "unsupported_parameter", moved("function_call", "tool_choice")),
+    ({"logprobs": True}, None, "unsupported_parameter", moved("logprobs", "include")),
+    ({"web_search_options": {}}, None, "unsupported_parameter", moved("web_search_options", "tools")),
     ({"stop": ["x"]}, "stop", UNKNOWN, unknown("stop", " Did you mean 'store'?")),
     ({"sto": 1}, "sto", UNKNOWN, unknown("sto", " Did you mean 'store'?")),
     ({"st": 1}, "st", UNKNOWN, unknown("st")),

@@ -60,7 +60,7 @@ ECHOES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {
             "type": "namespace",
             "name": "n",
-            "description": "",
+            "description": "d",
             "tools": [{"type": "function", "name": "f"}, {"type": "custom", "name": "c"}],
         },
         {
@@ -150,7 +150,7 @@ ECHOES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         },
         {"user_location": {**NO_PLACE, **HERE}},
     ),
-    ({"type": "tool_search"}, {"execution": "server"}),
+    ({"type": "tool_search"}, {"description": None, "parameters": None}),
     (
         {"type": "tool_search", "execution": "client", "description": "d", "parameters": {"type": "object"}},
         {},
@@ -360,7 +360,8 @@ def test_secrets_of_a_network_policy_are_not_shown(tool: dict[str, Any]) -> None
         {"type": "function", "name": "n" * 129},
         {"type": "function", "name": "f", "bogus": 1},
         {"type": "function", "function": {"name": "f"}},
-        {"type": "namespace", "name": "n", "description": "", "tools": []},
+        {"type": "namespace", "name": "n", "description": "d", "tools": []},
+        {"type": "namespace", "name": "n", "description": "", "tools": [{"type": "function", "name": "f"}]},
         {"type": "file_search", "vector_store_ids": ["vs_1"], "max_num_results": 51},
         {"type": "mcp", "server_label": "s", "tunnel_id": "tunnel_x"},
     ],

@@ -95,6 +95,17 @@ def test_a_call_that_is_no_change_is_asked_for_again(client: OpenAI, upstream: U
     assert read(upstream)[-1] == {"role": "tool", "tool_call_id": "call_0", "content": Like(".+")}
 
 
+def test_a_change_of_no_file_is_asked_for_again(client: OpenAI, upstream: Upstream) -> None:
+    """However the model writes it: no item without a path is ever begun, or it could not be read again."""
+    nameless = arguments(type="create_file", path="", diff=DIFF)
+    upstream.script(calls("apply_patch", nameless, 4), calls("apply_patch", CREATE, 4))
+
+    item = only(ask(client, PATCH))
+
+    assert item["operation"]["path"] == "a.md"
+    assert "`path` must name the file" in read(upstream)[-1]["content"]
+
+
 def test_a_change_that_breaks_off_is_never_completed(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("apply_patch", CREATE[:-5], 4))
 

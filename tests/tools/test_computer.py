@@ -53,6 +53,11 @@ def test_actions_come_in_a_batch(client: OpenAI, upstream: Upstream) -> None:
     }
 
 
+@covers(
+    "tool.computer_use_preview.display_width",
+    "tool.computer_use_preview.display_height",
+    "tool.computer_use_preview.environment",
+)
 @covers("tool.computer_use_preview")
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action["type"])
 def test_the_preview_has_one_action_a_call(client: OpenAI, upstream: Upstream, action: Json) -> None:

@@ -26,6 +26,7 @@ def arguments(text: str, **options: Any) -> str:
     return json.dumps({"input": text}, **options)
 
 
+@covers("tool.custom.name", "tool.custom.description", "tool.custom.format.text")
 @covers("tool.custom", "item.output.custom_tool_call")
 def test_a_call_comes_back_as_text(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("note", arguments("two\nlines")))
@@ -105,6 +106,12 @@ def test_a_call_that_is_cut_off_is_incomplete(client: OpenAI, upstream: Upstream
 # ---- grammars ---------------------------------------------------------------------------------------
 
 
+@covers(
+    "tool.custom.format",
+    "tool.custom.format.grammar",
+    "tool.custom.format.grammar.definition",
+    "tool.custom.format.grammar.syntax",
+)
 @pytest.mark.parametrize("case", [case for case in CASES if case.bad], ids=lambda case: case.name)
 def test_nothing_outside_of_the_grammar_reaches_the_client(
     client: OpenAI, upstream: Upstream, case: Case
@@ -166,11 +173,13 @@ def test_a_custom_tool_can_be_forced(client: OpenAI, upstream: Upstream) -> None
     assert upstream.last.body["tool_choice"] == {"type": "function", "function": {"name": "note"}}
 
 
+@covers("tool.custom.allowed_callers")
 def test_a_tool_that_programs_alone_may_call_is_refused(client: OpenAI) -> None:
     with refused(400, "unsupported_value", "tools[0].allowed_callers"):
         ask(client, NOTE | {"allowed_callers": ["programmatic"]})
 
 
+@covers("tool.custom.async")
 def test_a_tool_that_may_take_its_time_says_so_in_its_calls(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("note", arguments("x")))
 

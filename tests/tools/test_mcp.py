@@ -52,6 +52,7 @@ def server_at(mcp: Served, **members: Any) -> Json:
 ADD = calls("things__add", '{"a":1,"b":2}', 4)
 
 
+@covers("tool.mcp.server_label", "tool.mcp.server_url")
 @covers(
     "tool.mcp",
     "item.output.mcp_list_tools",
@@ -85,7 +86,8 @@ def test_a_call_is_made_and_the_model_goes_on(client: OpenAI, upstream: Upstream
     ]
     listing, call, message = events[-1]["response"]["output"]
     assert [each["name"] for each in listing["tools"]][:3] == ["add", "delete", "fail"]
-    assert listing["tools"][0]["annotations"]["readOnlyHint"] is True
+    annotations = {each["name"]: each["annotations"] for each in listing["tools"]}
+    assert (annotations["add"], annotations["delete"]) == ({"read_only": True}, {"read_only": False})
     assert call == {
         "type": "mcp_call",
         "id": some_id("mcp"),
@@ -113,6 +115,7 @@ def test_a_listing_that_the_context_holds_is_not_asked_for_again(
     assert [item["type"] for item in second["output"]] == ["mcp_call", "message"]
 
 
+@covers("tool.mcp.allowed_tools", "tool.mcp.allowed_tools.read_only", "tool.mcp.allowed_tools.tool_names")
 def test_only_tools_that_are_allowed_are_listed_and_offered(
     client: OpenAI, upstream: Upstream, mcp: Served
 ) -> None:
@@ -336,6 +339,15 @@ def test_several_calls_are_answered_at_once_and_a_denial_is_reported(
     assert results == ["The user did not approve this call: too dear", "y is gone"]
 
 
+@covers(
+    "tool.mcp.require_approval",
+    "tool.mcp.require_approval.always",
+    "tool.mcp.require_approval.always.read_only",
+    "tool.mcp.require_approval.always.tool_names",
+    "tool.mcp.require_approval.never",
+    "tool.mcp.require_approval.never.read_only",
+    "tool.mcp.require_approval.never.tool_names",
+)
 @pytest.mark.parametrize(
     ("wanted", "asked"),
     [
@@ -376,6 +388,7 @@ def test_consent_without_the_server_is_refused(client: OpenAI, upstream: Upstrea
 # ---- addresses and secrets ----------------------------------------------------------------------------
 
 
+@covers("tool.mcp.authorization", "tool.mcp.headers")
 def test_secrets_reach_the_server_and_nobody_else(
     client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served
 ) -> None:
@@ -394,6 +407,7 @@ def test_secrets_reach_the_server_and_nobody_else(
     assert not any(secret in text for secret in ("tok-1", "key-1") for text in (stored, sent))
 
 
+@covers("tool.mcp.connector_id")
 def test_a_connector_is_where_the_operator_says(client: OpenAI, upstream: Upstream, things: Toolset) -> None:
     things.headers.clear()
     upstream.script(calls("mail__add", '{"a":1,"b":2}'), Answer("3"))
@@ -405,6 +419,7 @@ def test_a_connector_is_where_the_operator_says(client: OpenAI, upstream: Upstre
     assert (things.headers[0]["authorization"], things.headers[0]["x-from"]) == ("Bearer t", "operator")
 
 
+@covers("tool.mcp.tunnel_id")
 @pytest.mark.parametrize(
     ("address", "param"),
     [
@@ -438,6 +453,7 @@ def test_two_servers_of_one_label_are_refused(client: OpenAI, tool: Json) -> Non
 # ---- tools that must be searched for --------------------------------------------------------------------
 
 
+@covers("tool.mcp.defer_loading", "tool.mcp.server_description")
 def test_tools_of_a_server_can_be_searched_for(client: OpenAI, upstream: Upstream, mcp: Served) -> None:
     search = calls("tool_search", '{"paths":["things.add"]}')
     upstream.script(search, ADD, Answer("3"), ADD, Answer("3"))

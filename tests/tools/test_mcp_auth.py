@@ -1,5 +1,6 @@
 """`mcp` servers that want to know who asks: credentials reach them, and nobody else."""
 
+import contextlib
 import io
 import json
 import logging
@@ -15,12 +16,12 @@ from fastmcp.server.auth.providers.jwt import StaticTokenVerifier
 from fastmcp.server.dependencies import get_access_token, get_http_headers
 from msgspec.structs import replace
 from openai import OpenAI
-from tests.api.asking import Json, refused
+from tests.api.asking import Json, Refusal, refused
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Upstream
 from tests.tools.mcp_crooked import Crooked, result, text
 from tests.tools.mcp_servers import Served
-from tests.tools.using import ask, calls, emitted, offered, read, stream
+from tests.tools.using import ask, calls
 
 from antiphon.config import Connector, Outbound, Server, hash_key
 
@@ -101,19 +102,19 @@ def test_a_token_may_be_a_header(client: OpenAI, upstream: Upstream, mcp: Served
 
 
 @pytest.mark.parametrize("token", [None, "token-of-nobody"], ids=["no token", "wrong token"])
-def test_without_the_right_token_the_listing_fails_and_the_model_goes_on(
+def test_without_the_right_token_the_request_is_refused(
     client: OpenAI, upstream: Upstream, mcp: Served, token: str | None
 ) -> None:
-    upstream.script(Answer("Sorry"))
+    with unlisted() as refusal:
+        ask(client, at(mcp, token))
 
-    events = stream(client, at(mcp, token))
+    reason = "Http status code: 401 (Unauthorized)"
+    assert refusal.message == f"Error retrieving tool list from MCP server: 's'. {reason}"
+    assert upstream.requests == []
 
-    assert emitted(events)[1:3] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed"]
-    listing, message = events[-1]["response"]["output"]
-    assert listing["error"] == "The MCP server answered with HTTP 401 Unauthorized."
-    assert "401 Unauthorized" in read(upstream)[-1]["content"]
-    assert offered(upstream) == {}
-    assert message["content"][0]["text"] == "Sorry"
+
+def unlisted() -> contextlib.AbstractContextManager[Refusal]:
+    return refused(424, "http_error", "tools", "external_connector_error")
 
 
 def test_a_token_that_is_withdrawn_fails_the_next_call(
@@ -132,14 +133,14 @@ def test_a_token_that_is_withdrawn_fails_the_next_call(
 def test_what_one_credential_was_shown_another_is_not(
     client: OpenAI, upstream: Upstream, mcp: Served
 ) -> None:
-    upstream.script(Answer("Hi"), Answer("Hi"), Answer("Hi"))
+    upstream.script(Answer("Hi"), Answer("Hi"))
 
-    listings = [
-        ask(client, at(mcp, token))["output"][0]
-        for token in ("token-of-anna", "token-of-nobody", "token-of-anna")
-    ]
+    before = ask(client, at(mcp, "token-of-anna"))["output"][0]
+    with unlisted():
+        ask(client, at(mcp, "token-of-nobody"))
+    after = ask(client, at(mcp, "token-of-anna"))["output"][0]
 
-    assert [len(listing["tools"]) for listing in listings] == [1, 0, 1]
+    assert [len(listing["tools"]) for listing in (before, after)] == [1, 1]
 
 
 # ---- connections ------------------------------------------------------------------------------------------
@@ -232,15 +233,17 @@ def test_secrets_are_nowhere_but_at_the_server(
             assert hidden not in seen
 
 
-@pytest.mark.parametrize(("secret", "param"), [("token-of-anna", "headers"), (None, "server_url")])
+@pytest.mark.parametrize("param", ["headers", "server_url"])
 def test_a_redacted_secret_is_not_taken_for_one(
-    client: OpenAI, upstream: Upstream, mcp: Served, secret: str | None, param: str
+    client: OpenAI, upstream: Upstream, mcp: Served, param: str
 ) -> None:
     """A client that sends back the tools of a response."""
     upstream.script(Answer("ok"))
-    (tool,) = ask(client, at(mcp, secret))["tools"]
-    if secret:
+    (tool,) = ask(client, at(mcp, "token-of-anna"))["tools"]
+    if param == "headers":
         tool["server_url"] = f"{mcp.url}/mcp"
+    else:
+        del tool["authorization"], tool["headers"]
 
     with refused(400, None, f"tools[0].{param}"):
         ask(client, tool)

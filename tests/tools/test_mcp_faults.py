@@ -1,5 +1,7 @@
-"""`mcp` against servers that misbehave: the model is told, the response goes on, nothing hangs."""
+"""`mcp` against servers that misbehave: the request is refused before the response begins, the model reads of
+it afterwards; the response goes on, nothing hangs."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,9 +12,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from openai import OpenAI
-from tests.api.asking import Json
+from tests.api.asking import Json, Refusal, refused
 from tests.conftest import Running, checked_client, config_for
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 from tests.scripted import PATIENCE, Answer, Called, Upstream
 from tests.tools.mcp_crooked import (
     Behaviour,
@@ -33,6 +35,7 @@ from tests.tools.mcp_crooked import (
 )
 from tests.tools.mcp_servers import Served, Toolset, served
 from tests.tools.using import ask, calls, emitted, offered, read, stream
+from websockets.sync.client import connect
 
 from antiphon.config import Config, Connector, McpServer, McpSettings, Outbound, Tools
 
@@ -81,8 +84,14 @@ def config(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Con
 
 
 @pytest.fixture(scope="module")
-def client(config: Config) -> Iterator[OpenAI]:
-    with Running(config) as running, checked_client(running.url) as client:
+def running(config: Config) -> Iterator[Running]:
+    with Running(config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> Iterator[OpenAI]:
+    with checked_client(running.url) as client:
         yield client
 
 
@@ -149,8 +158,9 @@ def test_an_http_status_is_reported_as_such(
 
 
 LISTS = [
-    pytest.param(status(401), "HTTP 401", id="401"),
-    pytest.param(status(500), "HTTP 500", id="500"),
+    pytest.param(status(401), "Http status code: 401 (Unauthorized)", id="401"),
+    pytest.param(status(500), "Http status code: 500 (Internal Server Error)", id="500"),
+    pytest.param(status(599), "Http status code: 599", id="599"),
     pytest.param(html, "Unexpected content type", id="html"),
     pytest.param(garbage, "Failed to parse JSON", id="garbage"),
     pytest.param(
@@ -163,22 +173,74 @@ LISTS = [
 ]
 
 
-@covers("event.response.mcp_list_tools.failed")
+def unlisted(http: bool = False) -> contextlib.AbstractContextManager[Refusal]:
+    """The request in the block is refused, since a server's tools cannot be listed."""
+    code = "http_error" if http else "mcp_protocol_error"
+    return refused(424, code, "tools", "external_connector_error")
+
+
+@covers("error.external_connector_error")
 @pytest.mark.parametrize("at_once", [False, True], ids=["listing", "connecting"])
 @pytest.mark.parametrize(("behaviour", "words"), LISTS)
-def test_a_listing_that_goes_wrong_is_reported_and_the_response_goes_on(
+def test_a_listing_that_goes_wrong_refuses_the_request(
     client: OpenAI, upstream: Upstream, crooked: Crooked, behaviour: Behaviour, words: str, at_once: bool
 ) -> None:
     crooked.lists = behaviour
     crooked.starts = behaviour if at_once else None
-    upstream.script(Answer("Sorry"))
 
-    events = stream(client, at(crooked.served))
+    with unlisted(http=words.startswith("Http")) as refusal:
+        ask(client, at(crooked.served))
 
-    assert emitted(events)[1:4] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed", "output_item.done"]
-    listing, message = events[-1]["response"]["output"]
+    assert refusal.message.startswith("Error retrieving tool list from MCP server: 's'. ")
     if not at_once:
-        assert words in listing["error"]
+        assert words in refusal.message
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "way", [{"stream": True}, {"background": True}, {"background": True, "stream": True}]
+)
+def test_a_stream_and_a_background_response_are_refused_as_well(
+    client: OpenAI, crooked: Crooked, way: Json
+) -> None:
+    crooked.lists = status(401)
+
+    with unlisted(http=True):
+        client.responses.create(model="m", input="Hi", tools=[at(crooked.served)], **way)
+
+
+def test_a_frame_is_refused_as_well(running: Running, crooked: Crooked) -> None:
+    crooked.lists = status(401)
+    url = running.url.replace("http://", "ws://") + "/v1/responses"
+
+    with connect(url) as socket:
+        frame = {"type": "response.create", "model": "m", "input": "Hi", "tools": [at(crooked.served)]}
+        socket.send(json.dumps(frame))
+        said = json.loads(socket.recv(timeout=PATIENCE))
+
+    assert (said["status"], said["error"]["type"]) == (424, "external_connector_error")
+
+
+BEGUN: Json = {
+    "given": "word " * 3000,
+    "context_management": [{"type": "compaction", "compact_threshold": 1000}],
+}
+"""What makes a response begin before servers are asked for their tools: its context is compacted first."""
+
+
+@covers("event.response.mcp_list_tools.failed")
+def test_a_listing_that_goes_wrong_later_is_an_item_and_the_response_goes_on(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    crooked.lists = status(401)
+    upstream.script(Answer("Words."), Answer("Sorry"))
+
+    events = stream(client, at(crooked.served), **BEGUN)
+
+    names = emitted(events)[emitted(events).index("mcp_list_tools.in_progress") :]
+    assert names[:3] == ["mcp_list_tools.in_progress", "mcp_list_tools.failed", "output_item.done"]
+    _, listing, message = events[-1]["response"]["output"]
+    assert listing["error"] == "The MCP server answered with HTTP 401 Unauthorized."
     assert listing["error"] in read(upstream)[-1]["content"]
     assert message["content"][0]["text"] == "Sorry"
 
@@ -192,19 +254,20 @@ def test_where_a_redirect_leads_is_not_shown(client: OpenAI, upstream: Upstream,
 
 
 def test_a_server_that_nobody_runs_is_reported(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Sorry"))
     nowhere = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:9/mcp"}
 
-    answer = ask(client, nowhere)
+    with unlisted() as refusal:
+        ask(client, nowhere)
 
-    assert answer["output"][0]["error"] == "The MCP server could not be reached."
+    assert refusal.message.endswith("The MCP server could not be reached.")
 
 
 def test_a_choice_of_a_server_that_fails_is_left_to_the_model(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Sorry"))
+    upstream.script(Answer("Words."), Answer("Sorry"))
     nowhere = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:9/mcp"}
 
-    answer = ask(client, nowhere, tool_choice={"type": "mcp", "server_label": "s", "name": "do"})
+    choice = {"type": "mcp", "server_label": "s", "name": "do"}
+    answer = ask(client, nowhere, tool_choice=choice, **BEGUN)
 
     assert answer["status"] == "completed"
 
@@ -212,10 +275,10 @@ def test_a_choice_of_a_server_that_fails_is_left_to_the_model(client: OpenAI, up
 def test_one_server_that_fails_leaves_the_others(
     client: OpenAI, upstream: Upstream, crooked: Crooked
 ) -> None:
-    upstream.script(DO, Answer("ok"))
+    upstream.script(Answer("Words."), DO, Answer("ok"))
     nowhere = {"type": "mcp", "server_label": "n", "server_url": "http://127.0.0.1:9/mcp"}
 
-    output = ask(client, nowhere, at(crooked.served))["output"]
+    _, *output = ask(client, nowhere, at(crooked.served), **BEGUN)["output"]
 
     assert [item["type"] for item in output] == ["mcp_list_tools"] * 2 + ["mcp_call", "message"]
     assert output[2]["output"] == "done"
@@ -273,10 +336,10 @@ def test_a_result_that_breaks_its_own_schema_fails(
 def test_private_addresses_are_not_reached(upstream: Upstream, crooked: Crooked, tmp_path: Path) -> None:
     with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
         for url in (f"{crooked.served.url}/mcp", crooked.served.url.replace("127.0.0.1", "localhost")):
-            upstream.script(Answer("Sorry"))
-            answer = ask(client, at(crooked.served, server_url=url))
-            assert "an address that is not public" in answer["output"][0]["error"]
-            assert "[outbound] allow_private = true" in answer["output"][0]["error"]
+            with unlisted() as refusal:
+                ask(client, at(crooked.served, server_url=url))
+            assert "an address that is not public" in refusal.message
+            assert "[outbound] allow_private = true" in refusal.message
 
 
 @pytest.mark.parametrize(
@@ -287,23 +350,27 @@ def test_a_private_address_is_called_so_however_it_is_written(
     upstream: Upstream, crooked: Crooked, tmp_path: Path, host: str
 ) -> None:
     with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
-        upstream.script(Answer("Sorry"))
-        answer = ask(client, at(crooked.served, server_url=f"http://{host}/mcp"))
-        assert "an address that is not public" in answer["output"][0]["error"]
+        with unlisted() as refusal:
+            ask(client, at(crooked.served, server_url=f"http://{host}/mcp"))
+        assert "an address that is not public" in refusal.message
 
 
+@covers(*ids_of("tool.mcp.connector_id"))
 def test_an_address_that_the_operator_named_is_trusted(
     upstream: Upstream, crooked: Crooked, tmp_path: Path
 ) -> None:
-    connectors = {"connector_gmail": Connector(url=f"{crooked.served.url}/mcp")}
+    names = [row.rpartition(".")[2] for row in ids_of("tool.mcp.connector_id")]
+    connectors = {name: Connector(url=f"{crooked.served.url}/mcp") for name in names}
     config = replace(config_for(upstream, tmp_path), connectors=connectors)
     with Running(config) as running, checked_client(running.url) as client:
-        upstream.script(Answer("ok"))
-        named = {"type": "mcp", "server_label": "s", "connector_id": "connector_gmail"}
-        listing = ask(client, named)["output"][0]
-        assert listing["type"] == "mcp_list_tools"
-        assert "error" not in listing
-        assert listing["tools"]
+        for name in names:
+            upstream.script(Answer("ok"))
+            named = {"type": "mcp", "server_label": "s", "connector_id": name}
+            listing = ask(client, named)["output"][0]
+            assert listing["type"] == "mcp_list_tools"
+            assert "error" not in listing
+            assert listing["tools"]
+    assert len(names) == 8
 
 
 # ---- servers that come and go -------------------------------------------------------------------------
@@ -317,12 +384,11 @@ def test_the_installations_own_servers_are_named_by_their_label(client: OpenAI, 
     assert answer["output"][1]["output"] == "hello"
 
 
-def test_a_server_that_cannot_be_started_is_reported(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Sorry"))
+def test_a_server_that_cannot_be_started_is_reported(client: OpenAI) -> None:
+    with unlisted() as refusal:
+        ask(client, {"type": "mcp", "server_label": "absent"})
 
-    answer = ask(client, {"type": "mcp", "server_label": "absent"})
-
-    assert "could not be started" in answer["output"][0]["error"]
+    assert "could not be started" in refusal.message
 
 
 def test_twenty_calls_are_made_at_once(client: OpenAI, upstream: Upstream) -> None:

@@ -16,6 +16,7 @@ RUN: Json = {"type": "custom", "name": "run", "description": "Runs."}
 AGENTS: Json = {"type": "namespace", "name": "agents", "description": "About agents.", "tools": [LIST, RUN]}
 
 
+@covers("tool.namespace.name", "tool.namespace.tools")
 @covers("tool.namespace")
 def test_a_call_names_its_namespace_and_the_bare_function(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("agents__list", "{}"))
@@ -46,6 +47,7 @@ def test_a_custom_tool_of_a_namespace_is_emitted_as_one(client: OpenAI, upstream
     )
 
 
+@covers("tool.namespace.description")
 def test_what_the_namespace_is_for_is_said_once(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
 

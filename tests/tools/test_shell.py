@@ -94,6 +94,14 @@ def test_what_commands_printed_reads_in_the_next_turn(client: OpenAI, upstream: 
     assert read(upstream)[-1]["content"] == "out\nerr\n[exit code 1]\n[timeout]"
 
 
+@covers(
+    "tool.shell.environment",
+    "tool.shell.environment.local",
+    "tool.shell.environment.local.skills",
+    "tool.shell.environment.local.skills.name",
+    "tool.shell.environment.local.skills.description",
+    "tool.shell.environment.local.skills.path",
+)
 def test_the_model_reads_of_the_machines_skills(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("shell", arguments()))
     skill = {"name": "csv", "description": "Reads tables.", "path": "/skills/csv"}

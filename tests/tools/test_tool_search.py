@@ -47,8 +47,9 @@ def search(*paths: str) -> Answer:
 def test_deferred_tools_are_listed_and_not_offered(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Hi"))
 
-    ask(client, *ALL)
+    answer = ask(client, *ALL)
 
+    assert answer["tools"][-1] == {"type": "tool_search", "description": None, "parameters": None}
     assert list(offered(upstream)) == ["crm__help", "tool_search"]
     assert offered(upstream)["tool_search"]["description"].splitlines()[1:] == [
         "- get_weather: Get the current weather at a location",
@@ -104,6 +105,7 @@ def test_tools_of_a_namespace_are_found_within_it(client: OpenAI, upstream: Upst
     assert (call["namespace"], call["name"]) == ("crm", "list_orders")
 
 
+@covers("tool.custom.defer_loading")
 def test_custom_tools_can_be_found(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(search("note"), calls("note", '{"input": "x"}'))
 
@@ -196,6 +198,7 @@ OWN_SEARCH: Json = {
 }
 
 
+@covers("tool.tool_search.execution", "tool.tool_search.description", "tool.tool_search.parameters")
 def test_the_client_may_search_itself(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("tool_search", '{"goal": "weather"}', 3))
 

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import pytest
 from openai import OpenAI
-from tests.api.asking import Json
+from tests.api.asking import Json, whole
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.killed import Killed
+from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools import toy_tool
 from tests.tools.using import ask, calls, emitted, offered, read, stream
@@ -21,6 +22,7 @@ from tests.tools.using import ask, calls, emitted, offered, read, stream
 from antiphon.tools.registry import REGISTRY, ROWS
 
 TOOL: Json = {"type": "web_search_preview"}
+SOURCES = "web_search_call.action.sources"
 LOOK = calls("look_up", '{"query": "boats"}', 5)
 PATIENCE = 20.0
 
@@ -95,13 +97,56 @@ def client(upstream: Upstream, tmp_path: Path, shelf: Shelf) -> Iterator[OpenAI]
             REGISTRY.add(row)
 
 
+# ---- what is shown of it ----
+
+
+@covers("include.web_search_call.action.sources")
+def test_its_sources_are_shown_to_who_includes_them(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(*[LOOK, Answer("Boats float.")] * 4)
+
+    def action(answer: Any) -> Json:
+        return dict(whole(answer)["output"][0]["action"])
+
+    bare, known = (
+        {"type": "search", "query": "boats"},
+        [{"type": "url", "url": "https://shelf.example/boats"}],
+    )
+    full = {**bare, "sources": known}
+    made = client.responses.create(model="m", input="Hi", tools=[TOOL])  # type: ignore[list-item]
+    assert action(made) == action(client.responses.retrieve(made.id)) == bare
+    assert action(client.responses.retrieve(made.id, include=[SOURCES])) == full
+    answer = ask(client, TOOL, include=[SOURCES])
+    assert answer["output"][0]["action"] == full
+    events = stream(client, TOOL)
+    done = next(event["item"] for event in events if event["type"] == "response.output_item.done")
+    assert done["action"] == events[-1]["response"]["output"][0]["action"] == bare
+    assert read(upstream)[-1]["content"] == "[1] https://shelf.example/boats", (
+        "the model reads what is hidden"
+    )
+    with client.responses.connect() as connection:
+        connection.response.create(model="m", input="Hi", tools=[TOOL])  # type: ignore[list-item]
+        ended = next(event for event in connection if event.type == "response.completed")
+    assert action(ended.response) == bare
+
+
+@covers("include.web_search_call.action.sources")
+def test_a_background_stream_shows_what_its_request_includes(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(*[LOOK, Answer("Boats float.")] * 2)
+
+    for include, has in (([], False), ([SOURCES], True)):
+        events = stream(client, TOOL, background=True, include=include)
+        done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+        for item in (done[0], events[-1]["response"]["output"][0]):
+            assert ("sources" in item["action"]) is has
+
+
 # ---- what it does --------------------------------------------------------------------------------------
 
 
 def test_it_works_on_the_server_and_says_how_far_it_is(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(LOOK, Answer("Boats float."))
 
-    events = stream(client, TOOL)
+    events = stream(client, TOOL, include=[SOURCES])
 
     assert list(offered(upstream)) == ["look_up"]
     assert emitted(events)[:5] == [

@@ -8,6 +8,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.using import stream
 
 TOOLS: dict[str, dict[str, Any]] = {
     "web_search": {"type": "web_search"},
@@ -61,6 +62,16 @@ def test_a_call_fails_and_the_model_goes_on(http: httpx2.Client, upstream: Upstr
     assert {**failed, "id": None} == {"id": None, "status": "failed", **ITEMS[function]}
     assert message["content"][0]["text"] == "Without it, then."
     assert "not available on this server" in upstream.last.body["messages"][-1]["content"]
+
+
+def test_a_picture_that_is_being_made_has_no_result_yet(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer(calls=[Called("image_generation", '{"prompt": "boats"}')]), Answer("No."))
+
+    events = stream(client, TOOLS["image_generation"])
+
+    added, done = (event["item"] for event in events if event.get("output_index") == 0 and "item" in event)
+    assert "result" not in added
+    assert (done["status"], done["result"]) == ("failed", None)
 
 
 @covers(

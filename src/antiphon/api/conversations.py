@@ -12,20 +12,23 @@ from starlette.routing import Route
 from antiphon.api import pages, parsing
 from antiphon.api.body import json
 from antiphon.api.services import project, services
+from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.conversation import (
     Conversation,
     CreateConversation,
     CreateItems,
     UpdateConversation,
 )
+from antiphon.protocol.error_messages import item_not_kept
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.ids import new_conversation_id, new_item_id
-from antiphon.protocol.item import Item, item_type
+from antiphon.protocol.item import Item
 from antiphon.protocol.items import CompactionTrigger, ItemReference
 from antiphon.protocol.parse import parse, parse_items
 from antiphon.protocol.wire import encode
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.items import ItemRow, Page
+from antiphon.store.store import Store
 
 T = TypeVar("T", CreateConversation, CreateItems)
 
@@ -66,34 +69,34 @@ async def delete(request: Request) -> HttpResponse:
 async def create_items(request: Request) -> HttpResponse:
     """POST /conversations/{id}/items"""
     pages.check_members(request.query_params, ("include",))
-    pages.includes(request.query_params)
+    shows = pages.asked(request.query_params)
     _, rows = await _parsed(request, CreateItems)
     conversation_id = request.path_params["conversation_id"]
     if not await services(request).store.conversations.add_items(project(request), conversation_id, rows):
         raise _not_found(conversation_id)
-    return pages.show_page(Page(rows, more=False))
+    return await pages.show_items(Page(rows, more=False), shows)
 
 
 async def list_items(request: Request) -> HttpResponse:
     """GET /conversations/{id}/items"""
     query = pages.page_query(request.query_params, ("include",))
-    pages.includes(request.query_params)
+    shows = pages.asked(request.query_params)
     conversation_id = request.path_params["conversation_id"]
     page = await services(request).store.conversations.items(project(request), conversation_id, query)
     if page is None:
         raise _not_found(conversation_id)
-    return pages.show_page(page)
+    return await pages.show_items(page, shows)
 
 
 async def retrieve_item(request: Request) -> HttpResponse:
     """GET /conversations/{id}/items/{item_id}"""
     pages.check_members(request.query_params, ("include",))
-    pages.includes(request.query_params)
+    shows = pages.asked(request.query_params)
     conversation_id, item_id = request.path_params["conversation_id"], request.path_params["item_id"]
     found = await services(request).store.conversations.item(project(request), conversation_id, item_id)
     if found is None:
         raise _item_not_found(conversation_id, item_id)
-    return json(msgspec.Raw(found))
+    return json(msgspec.Raw(await offload(in_bytes(len(found)), shows.stored_item, found)))
 
 
 async def delete_item(request: Request) -> HttpResponse:
@@ -115,28 +118,45 @@ async def _stored(request: Request) -> ConversationRow:
 
 async def _parsed(request: Request, kind: type[T]) -> tuple[T, list[ItemRow]]:
     """The body of the request, and its items as they are kept. Raises InvalidRequest."""
-    lenient = services(request).config.server.lenient
+    held = services(request)
+    lenient = held.config.server.lenient
 
-    def make(body: bytes) -> tuple[T, list[ItemRow]]:
+    def make(body: bytes) -> tuple[T, list[ItemRow | ItemReference]]:
         asked = parse(body, kind, lenient)
         return asked, _rows(asked.items or (), lenient)
 
-    return await parsing.read(request, make, empty=b"{}" if kind is CreateConversation else b"")
+    asked, rows = await parsing.read(request, make, empty=b"{}" if kind is CreateConversation else b"")
+    return asked, [await _resolved(held.store, project(request), row) for row in rows]
 
 
-def _rows(raws: Sequence[msgspec.Raw], lenient: bool) -> list[ItemRow]:
-    """The items, as they are kept. Raises InvalidRequest."""
-    rows = []
+def _rows(raws: Sequence[msgspec.Raw], lenient: bool) -> list[ItemRow | ItemReference]:
+    """The items, as they are kept; a reference as it is. Raises InvalidRequest."""
+    rows: list[ItemRow | ItemReference] = []
     for index, item in enumerate(parse_items(raws, "items", lenient)):
-        if isinstance(item, ItemReference | CompactionTrigger):
+        if isinstance(item, CompactionTrigger):
             raise InvalidRequest(
-                f"An item of type '{item_type(item)}' cannot be kept in a conversation.",
+                "An item of type 'compaction_trigger' cannot be kept in a conversation: it asks for a "
+                "compaction, which a response makes. Send it as the last input item of POST /responses.",
                 param=f"items[{index}]",
                 code="invalid_value",
             )
-        stored = cast(Item, item).stored(new_item_id)
-        rows.append(ItemRow(cast(str, stored.id), encode(stored)))
+        rows.append(item if isinstance(item, ItemReference) else _row(cast(Item, item)))
     return rows
+
+
+def _row(item: Item) -> ItemRow:
+    stored = item.stored(new_item_id)
+    return ItemRow(cast(str, stored.id), encode(stored))
+
+
+async def _resolved(store: Store, project: str, row: ItemRow | ItemReference) -> ItemRow:
+    """The stored item that a reference stands for. Raises NotFound."""
+    if isinstance(row, ItemRow):
+        return row
+    json = await store.items.get(project, row.id)
+    if json is None:
+        raise item_not_kept(row.id, "items")
+    return ItemRow(row.id, json)
 
 
 def _show(row: ConversationRow) -> HttpResponse:

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response as HttpResponse
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -181,9 +182,7 @@ class _Answer:
         """The error envelope; nothing when the answer has begun already."""
         if self.status:
             return
-        headers = [(b"content-type", b"application/json")]
-        if fault.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(fault.retry_after))))
+        headers = [(b"content-type", b"application/json"), *fault.headers]
         await self.send({"type": "http.response.start", "status": fault.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": encode({"error": fault.body()})})
 
@@ -193,8 +192,15 @@ def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:
     if fault.status_code == 404:
         return _unknown(asked)
     if fault.status_code == 405:
-        return MethodNotAllowed(f"Not allowed: {asked}.", code="method_not_allowed")
+        return MethodNotAllowed(f"Not allowed: {asked}.", _methods(scope))
     return InvalidRequest(str(fault.detail))
+
+
+def _methods(scope: Mapping[str, Any]) -> set[str]:
+    """What may be asked for at a place: each of its routes has methods of its own."""
+    http = {**scope, "type": "http"}
+    routes = [route for route in scope["router"].routes if route.matches(http)[0] is not Match.NONE]
+    return {method for route in routes for method in route.methods}
 
 
 def _unknown(asked: str) -> NotFound:

@@ -7,9 +7,11 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response as HttpResponse
 
 from antiphon.api.body import json
+from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.errors import InvalidRequest, one_of
+from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.request import Include
-from antiphon.store.items import Page
+from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import Order, PageQuery
 
 MAX_LIMIT = 100
@@ -40,8 +42,9 @@ def check_members(params: QueryParams, known: tuple[str, ...]) -> None:
             raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
 
 
-def includes(params: QueryParams) -> list[str]:
-    """The values of `include`, in any of the forms in which clients send lists. Raises InvalidRequest."""
+def asked(params: QueryParams) -> Projection:
+    """What shows what `include` asks for, in any of the forms in which clients send lists. Raises
+    InvalidRequest."""
     given = [*params.getlist("include[]"), *(v for s in params.getlist("include") for v in s.split(","))]
     for index, value in enumerate(given):
         if value not in get_args(Include):
@@ -50,7 +53,15 @@ def includes(params: QueryParams) -> list[str]:
                 param=f"include[{index}]",
                 code="invalid_value",
             )
-    return given
+    return projection(given)
+
+
+async def show_items(page: Page, shows: Projection) -> HttpResponse:
+    """A page of items."""
+    rows = page.items
+    size = len(rows) + in_bytes(sum(len(row.json) for row in rows))
+    shown = await offload(size, lambda: [ItemRow(row.id, shows.stored_item(row.json)) for row in rows])
+    return show_page(Page(shown, page.more))
 
 
 def show_page(page: Page) -> HttpResponse:

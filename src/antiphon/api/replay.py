@@ -1,6 +1,7 @@
 """The log of a background run, read from where it is kept: while it grows, and after its end.
 
-Every reader gets the bytes that were written down, whichever process wrote them. What waits for more sends
+Every reader gets the bytes that were written down, whichever process wrote them, without what he did not ask
+for. What waits for more sends
 a comment now and then, which is no event: the log is the run's own.
 """
 
@@ -12,16 +13,20 @@ from starlette.types import Receive, Scope, Send
 from antiphon.api.disconnect import connected
 from antiphon.api.protocol import STOPPING
 from antiphon.api.sse import HEADERS
+from antiphon.protocol.projection import Projection
 from antiphon.store.runs import Runs
 
 _COMMENT = b": the response is in progress\n\n"
 
 
 class Replay:
-    """An ASGI response that sends a run's log behind the event number `after`. `seconds` of silence are
-    broken with a comment."""
+    """An ASGI response that sends a run's log behind the event number `after`, as `shows` shows it. `seconds`
+    of silence are broken with a comment."""
 
-    def __init__(self, runs: Runs, project: str, response_id: str, after: int, seconds: float) -> None:
+    def __init__(
+        self, runs: Runs, project: str, response_id: str, after: int, seconds: float, shows: Projection
+    ) -> None:
+        self._shows = shows
         self._runs = runs
         self._project = project
         self._id = response_id
@@ -41,7 +46,7 @@ class Replay:
         while (found := await self._runs.events_after(self._project, self._id, self._after)) is not None:
             if found.events:
                 self._after += len(found.events)
-                yield _frames(found.events)
+                yield _frames(self._shows.stored_events(found.events))
                 sent = time.monotonic()
             elif found.ended or STOPPING in scope:
                 return

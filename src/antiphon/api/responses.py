@@ -1,8 +1,10 @@
 """/v1/responses (endpoints.md section 1)."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -13,11 +15,13 @@ from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
-from antiphon.engine.emission import Emit
+from antiphon.engine.emission import Emit, shown
+from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.error_messages import unsupported
-from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.errors import InvalidRequest, NotFound, UpgradeRequired
 from antiphon.protocol.parse import Parsed, parse_count, parse_create
+from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.response import TERMINAL, Response
 
 
@@ -41,7 +45,18 @@ async def create(request: Request) -> ASGIApp:
         async with held.engine.run(project(request), parsed) as run:
             response = await run.result()
     metrics.count_response(response)
-    return json(response)
+    shows = run.plan.shows
+    return json(replace(response, output=shows.items(response.output)) if shows else response)
+
+
+async def upgrade(request: Request) -> HttpResponse:
+    """GET /responses, with nothing that asks for a WebSocket. Codex goes on over HTTP at once when it hears
+    426, and tries again for some seconds after anything else."""
+    raise UpgradeRequired(
+        "GET /v1/responses opens a WebSocket: send 'Upgrade: websocket', and let every proxy in between pass "
+        "it on. Without one, send POST /v1/responses.",
+        code="upgrade_required",
+    )
 
 
 async def _parsed(request: Request) -> Parsed:
@@ -54,14 +69,15 @@ async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
     """A response in the background: queued, whatever becomes of this connection."""
     response = await held.background.accept(project, parsed)
     if parsed.request.stream:
-        return Replay(held.store.runs, project, response.id, -1, held.config.server.keep_alive)
+        shows = projection(parsed.request.include)
+        return Replay(held.store.runs, project, response.id, -1, held.config.server.keep_alive, shows)
     return json(response)
 
 
 async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit) -> None:
     """A response that somebody follows while it is made."""
     async with held.engine.run(project, parsed) as run:
-        await run.execute(emit, held.config.server.keep_alive)
+        await run.execute(shown(run.plan.shows, emit), held.config.server.keep_alive)
         metrics.count_response(run.machine.snapshot())
 
 
@@ -69,10 +85,10 @@ async def retrieve(request: Request) -> ASGIApp:
     """GET /responses/{id}"""
     params = request.query_params
     pages.check_members(params, ("include", "stream", "starting_after", "include_obfuscation"))
-    pages.includes(params)
-    response = await _stored(request)
+    shows = pages.asked(params)
+    response = await _stored(request, shows)
     if pages.boolean(params, "stream"):
-        return await _replay(request, response)
+        return await _replay(request, response, shows)
     if "starting_after" in params:
         raise InvalidRequest(
             "The 'starting_after' parameter is only allowed when 'stream' is true.", param="starting_after"
@@ -80,7 +96,7 @@ async def retrieve(request: Request) -> ASGIApp:
     return json(response)
 
 
-async def _replay(request: Request, response: Response) -> ASGIApp:
+async def _replay(request: Request, response: Response, shows: Projection) -> ASGIApp:
     """The log of a background response, live or ended, without obfuscation (behaviours.md section 1.4)."""
     held = services(request)
     runs, after = held.store.runs, pages.number(request.query_params, "starting_after", default=-1)
@@ -89,7 +105,7 @@ async def _replay(request: Request, response: Response) -> ASGIApp:
     found = await runs.events_after(project(request), response.id, after)
     if found is None:
         raise _not_streamed("stream=true, or its events are kept no longer.")
-    return Replay(runs, project(request), response.id, after, held.config.server.keep_alive)
+    return Replay(runs, project(request), response.id, after, held.config.server.keep_alive, shows)
 
 
 def _not_streamed(reason: str) -> InvalidRequest:
@@ -108,12 +124,13 @@ async def delete(request: Request) -> HttpResponse:
 
 async def cancel(request: Request) -> HttpResponse:
     """POST /responses/{id}/cancel"""
-    response = await _stored(request)
+    shows = projection(None)
+    response = await _stored(request, shows)
     if not response.background:
         raise InvalidRequest("Cannot cancel a synchronous response.")
     if response.status not in TERMINAL:
         await services(request).background.cancel(project(request), response.id)
-        response = await _stored(request)
+        response = await _stored(request, shows)
     return json(response)
 
 
@@ -141,22 +158,27 @@ async def input_tokens(request: Request) -> HttpResponse:
 async def input_items(request: Request) -> HttpResponse:
     """GET /responses/{id}/input_items"""
     query = pages.page_query(request.query_params, ("include",))
-    pages.includes(request.query_params)
+    shows = pages.asked(request.query_params)
     response_id = request.path_params["response_id"]
     page = await services(request).store.responses.input_items(project(request), response_id, query)
     if page is None:
         raise _not_found(response_id)
-    return pages.show_page(page)
+    return await pages.show_items(page, shows)
 
 
-async def _stored(request: Request) -> Response:
+async def _stored(request: Request, shows: Projection) -> Response:
     response_id = request.path_params["response_id"]
     found = await services(request).store.responses.get(project(request), response_id)
     if found is None:
         raise _not_found(response_id)
     response = msgspec.json.decode(found.json, type=Response)
-    response.output = [msgspec.Raw(item) for item in found.output]
+    size = len(found.output) + in_bytes(sum(map(len, found.output)))
+    response.output = await offload(size, _shown, found.output, shows)
     return response
+
+
+def _shown(output: Sequence[bytes], shows: Projection) -> list[msgspec.Raw]:
+    return [msgspec.Raw(shows.stored_item(item)) for item in output]
 
 
 def _not_found(response_id: str) -> NotFound:
@@ -165,6 +187,7 @@ def _not_found(response_id: str) -> NotFound:
 
 routes: list[BaseRoute] = [
     Route("/v1/responses", create, methods=["POST"]),
+    Route("/v1/responses", upgrade, methods=["GET"]),
     WebSocketRoute("/v1/responses", websocket.respond),
     Route("/v1/responses/compact", compact, methods=["POST"]),
     Route("/v1/responses/input_tokens", input_tokens, methods=["POST"]),

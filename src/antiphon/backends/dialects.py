@@ -96,7 +96,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     logprobs_with_tools: Literal["stream", "plain"] = "stream"
     """`plain`: refuses to stream logprobs when there are tools, so that answer is not streamed."""
     hints: frozenset[str] = frozenset()
-    """Which of verbosity, user, prompt_cache_key and service_tier it knows."""
+    """Which of verbosity, user, service_tier and the three that begin with prompt_cache it knows."""
 
     # -- answers -----------------------------------------------------------------------------------
     think_tags: bool = True
@@ -124,7 +124,16 @@ OPENAI = Dialect(
     merge_leading=False,
     max_tokens="max_completion_tokens",
     effort="reasoning_effort",
-    hints=frozenset({"verbosity", "user", "prompt_cache_key", "service_tier"}),
+    hints=frozenset(
+        {
+            "verbosity",
+            "user",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "prompt_cache_options",
+            "service_tier",
+        }
+    ),
     think_tags=False,
     text_calls=False,
     audio=True,

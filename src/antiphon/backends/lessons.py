@@ -38,6 +38,10 @@ _PARAMETERS: dict[str, _Change] = {
     "thinking": lambda dialect: replace(dialect, effort=""),
     "enable_thinking": lambda dialect: replace(dialect, effort=""),
     "strict": lambda dialect: replace(dialect, strict=False),
+    "prompt_cache_retention": lambda dialect: replace(
+        dialect, hints=dialect.hints - {"prompt_cache_retention"}
+    ),
+    "prompt_cache_options": lambda dialect: replace(dialect, hints=dialect.hints - {"prompt_cache_options"}),
     "prompt_cache_key": lambda dialect: replace(dialect, hints=dialect.hints - {"prompt_cache_key"}),
     "service_tier": lambda dialect: replace(dialect, hints=dialect.hints - {"service_tier"}),
     "verbosity": lambda dialect: replace(dialect, hints=dialect.hints - {"verbosity"}),

@@ -208,6 +208,8 @@ def _hints(turn: Turn, dialect: Dialect) -> JsonObject:
         "verbosity": turn.verbosity,
         "user": turn.user,
         "prompt_cache_key": turn.cache_key,
+        "prompt_cache_retention": turn.cache_retention,
+        "prompt_cache_options": turn.cache_options,
         "service_tier": turn.service_tier,
     }
     return {name: value for name, value in known.items() if value is not None and name in dialect.hints}

@@ -12,6 +12,7 @@ from typing import Self
 
 from antiphon.engine.event_log import EventLog
 from antiphon.protocol.events import Event
+from antiphon.protocol.projection import Projection
 
 FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the opening events are emitted."""
@@ -24,6 +25,17 @@ Flush = Callable[[], Awaitable[None]]
 
 async def discard(events: Sequence[Event]) -> None:
     """Nobody reads along."""
+
+
+def shown(shows: Projection, emit: Emit) -> Emit:
+    """`emit`, of the events as they are shown; itself when nothing of them may be hidden."""
+    if not shows:
+        return emit
+
+    async def show(events: Sequence[Event]) -> None:
+        await emit(shows.events(events))
+
+    return show
 
 
 class Emission:
@@ -54,6 +66,11 @@ class Emission:
             sign, self._sign = self._sign, None
             await sign
         await self._hand_over()
+
+    async def flush_opened(self) -> None:
+        """The same, if anything was handed over before: until then the request can still be refused."""
+        if self.opened:
+            await self.flush()
 
     async def _hand_over(self) -> None:
         self.opened = True

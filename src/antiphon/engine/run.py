@@ -77,7 +77,7 @@ class Run:
         async with Emission(self._events, emit) as emission:
             await self._open(emission, keep_alive)
             try:
-                await self._answer(emission.flush)
+                await self._answer(emission)
             except ApiError as fault:
                 self._fail(fault)
                 if not emission.opened:
@@ -117,9 +117,9 @@ class Run:
         if self.plan.followed:
             emission.watch(FIRST_BYTE_GRACE, keep_alive)
 
-    async def _answer(self, flush: Flush) -> None:
+    async def _answer(self, emission: Emission) -> None:
         """All that is emitted between the start and the end. Raises ApiError."""
-        plan, turn = self.plan, self.plan.turn
+        plan, turn, flush = self.plan, self.plan.turn, emission.flush
         if self._checkpoint.output_complete:
             self._complete()
             return
@@ -130,7 +130,7 @@ class Run:
         if not plan.generates or plan.context.only_compacts:
             self._complete()
             return
-        await self._loop(await self._with_tools(turn, flush), flush)
+        await self._loop(await self._with_tools(turn, emission), flush)
 
     async def _compact(self, count: int, flush: Flush) -> None:
         """Compact the first `count` items, as an item of the output."""
@@ -151,11 +151,14 @@ class Run:
         items = self.plan.context.items
         return (*items[:count], *self.machine.snapshot().output, *items[count:])
 
-    async def _with_tools(self, turn: Turn, flush: Flush) -> Turn:
-        """The first turn, when all tools are known and the calls that were approved are made."""
-        plan = self.plan
+    async def _with_tools(self, turn: Turn, emission: Emission) -> Turn:
+        """The first turn, when all tools are known and the calls that were approved are made. Raises ApiError
+        when they cannot be known, as long as the request can still be refused."""
+        plan, flush = self.plan, emission.flush
         if plan.toolbox.waits:
-            await plan.toolbox.connect(self.machine, flush)
+            await plan.toolbox.connect(self.machine, emission.flush_opened)
+            if not emission.opened:
+                plan.toolbox.refuse_unlisted()
             turn = plan.turns.with_listed_tools(turn)
         if plan.approved:
             writer = self._writer()

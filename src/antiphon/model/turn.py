@@ -1,5 +1,6 @@
 """What one call to a model needs, already resolved: no references, no templates, no files to fetch."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -128,6 +129,10 @@ class Turn(Struct, frozen=True, gc=False):
     verbosity: str | None = None
     user: str | None = None
     cache_key: str | None = None
+    cache_retention: str | None = None
+    """How long the prompt should stay cached: in_memory, 24h."""
+    cache_options: Mapping[str, str] | None = None
+    """How it should be cached: `mode` and `ttl`, as OpenAI has them."""
     service_tier: str | None = None
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""

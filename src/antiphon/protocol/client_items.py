@@ -138,18 +138,21 @@ class ShellCallOutput(StatusItem, tag="shell_call_output", kw_only=True):
 # ---- patches ----------------------------------------------------------------------------------------
 
 
+PatchPath = Annotated[str, Meta(min_length=1)]
+
+
 class CreateFile(Wire, tag="create_file", tag_field="type"):
-    path: str
-    diff: str
+    path: PatchPath
+    diff: LongText
 
 
 class UpdateFile(Wire, tag="update_file", tag_field="type"):
-    path: str
-    diff: str
+    path: PatchPath
+    diff: LongText
 
 
 class DeleteFile(Wire, tag="delete_file", tag_field="type"):
-    path: str
+    path: PatchPath
 
 
 PatchOperation = CreateFile | DeleteFile | UpdateFile

@@ -9,7 +9,9 @@ from msgspec import Meta
 
 from antiphon.protocol.wire import Wire, shown, shown_list
 
-LongText = Annotated[str, Meta(max_length=10_485_760)]
+LONGEST = 10_485_760
+"""Characters of a text."""
+LongText = Annotated[str, Meta(max_length=LONGEST)]
 ImageDetail = Literal["low", "high", "auto", "original"]
 
 # Every type of part that the API knows, and those that it allows to each side, as its errors list them.

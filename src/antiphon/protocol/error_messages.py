@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from antiphon.protocol.errors import InvalidRequest, one_of
+from antiphon.protocol.errors import InvalidRequest, NotFound, one_of
 
 # Longest value of a client's that an error repeats in full.
 _QUOTED = 512
@@ -146,11 +146,11 @@ def wrong_id(path: str, value: str) -> InvalidRequest:
     )
 
 
-def wrong_id_prefix(path: str, value: str, prefix: str) -> InvalidRequest:
+def wrong_id_prefix(path: str, value: str, prefix: str, code: str = "invalid_id_prefix") -> InvalidRequest:
     return InvalidRequest(
         f"Invalid '{path}': '{brief(value)}'. Expected an ID that begins with '{prefix}'.",
         param=path,
-        code="invalid_id_prefix",
+        code=code,
     )
 
 
@@ -187,10 +187,28 @@ def nothing_to_answer() -> InvalidRequest:
     )
 
 
+def not_last(path: str, kind: str) -> InvalidRequest:
+    """An item of a type that may only end the input."""
+    return InvalidRequest(
+        f"Invalid '{path}': an item of type '{kind}' must be the last input item.",
+        param=path,
+        code="invalid_value",
+    )
+
+
 def duplicate_id(item_id: str, path: str) -> InvalidRequest:
     return InvalidRequest(
         f"Duplicate item found with id {brief(item_id)}. "
         "Remove duplicate items from your input and try again.",
+        param=path,
+    )
+
+
+def item_not_kept(item_id: str, path: str) -> NotFound:
+    """A reference leads nowhere."""
+    return NotFound(
+        f"Item with id '{brief(item_id)}' not found. Items are not persisted when `store` is set to false."
+        " Try again with `store` set to true, or remove this item from your input.",
         param=path,
     )
 

@@ -3,6 +3,7 @@
 The body is always `{"error": {"message", "type", "param", "code"}}` with all four keys.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 _LONGEST_MESSAGE = 8192
@@ -29,6 +30,13 @@ class ApiError(Exception):
         self.code = code
         self.retry_after = retry_after
         """Seconds after which the client may try again."""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the HTTP answer says beside the body."""
+        if self.retry_after is None:
+            return []
+        return [(b"retry-after", b"%d" % max(1, round(self.retry_after)))]
 
     def body(self) -> dict[str, str | None]:
         """The member `error` of the envelope."""
@@ -61,8 +69,36 @@ class NotFound(ApiError):
 
 
 class MethodNotAllowed(ApiError):
+    """`allowed`: the methods of the place."""
+
     status = 405
     type = "invalid_request_error"
+
+    def __init__(self, message: str, allowed: Iterable[str]) -> None:
+        super().__init__(message, code="method_not_allowed")
+        self._allowed = ", ".join(sorted(allowed))
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers, (b"allow", self._allowed.encode())]
+
+
+class UpgradeRequired(ApiError):
+    """A place where WebSockets are opened was asked for something else."""
+
+    status = 426
+    type = "invalid_request_error"
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers, (b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
+
+
+class ConnectorFailed(ApiError):
+    """A server of tools, which the request names, cannot be used."""
+
+    status = 424
+    type = "external_connector_error"
 
 
 class TooSlow(ApiError):

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal, Self
 
+import msgspec
+
 from antiphon.protocol.item import Item, ItemStatus, NewId, StatusItem
 from antiphon.protocol.tools import Tool
 from antiphon.protocol.wire import CallId, Wire, shown
@@ -136,8 +138,8 @@ class SvgUsage(Wire):
 class ImageGenerationCall(StatusItem, tag="image_generation_call", kw_only=True):
     prefix = "ig"
     status: Literal["in_progress", "completed", "generating", "failed"] | None = None
-    result: str | None = shown(None)
-    """base64"""
+    result: str | msgspec.UnsetType | None = shown(None)
+    """base64. Unset while the picture is made, and then not shown (behaviours.md section 2)."""
     action: Literal["generate", "edit", "auto"] | None = None
     background: Literal["transparent", "opaque", "auto"] | None = None
     error: ImageError | None = None

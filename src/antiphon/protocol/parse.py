@@ -18,8 +18,8 @@ from antiphon.protocol.content import InputText
 from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
-from antiphon.protocol.items import InputMessage, LocalShellCallOutput, decode_item
-from antiphon.protocol.request import CreateResponse, RawItem
+from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
+from antiphon.protocol.request import ConversationRef, CreateResponse, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
@@ -34,8 +34,20 @@ _UNFIT = (ValueError, RecursionError)
 # Each of these says where the context comes from, so that `input` need not.
 _STATE = ("previous_response_id", "prompt", "conversation")
 
-# Members of a Chat Completions body, and where they are in this API.
-_MOVED = {"messages": "input"}
+# Members of a Chat Completions body, and where they are in this API. What has no place here, such as `n`, is
+# an unknown parameter like any other.
+_MOVED = {
+    "messages": "input",
+    "response_format": "text.format",
+    "reasoning_effort": "reasoning.effort",
+    "verbosity": "text.verbosity",
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "logprobs": "include",
+    "web_search_options": "tools",
+}
 
 # A member that no reference knows: its sender is Codex, which adds members to requests and items with every
 # release. They inform the service of its maker of what no answer depends on, and must not break a turn.
@@ -69,7 +81,7 @@ def parse_create(
     if not request.input:
         _refuse_absent(_object(body))
     items = _input_items(request.input, lenient, most_items)
-    _refuse_two_pasts(request)
+    _refuse_past(request)
     if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
     return Parsed(request, items, len(body))
@@ -82,7 +94,7 @@ def parse_count(body: bytes, lenient: bool = False, *, most_items: int = MOST_IT
         raise error_messages.unsupported("personality", "its models have none to choose from")
     request = asked.request()
     items = _input_items(request.input, lenient, most_items)
-    _refuse_two_pasts(request)
+    _refuse_past(request)
     return Parsed(request, items, len(body))
 
 
@@ -111,6 +123,7 @@ def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = Fa
     """Parse input items that stand at `path`."""
     items = [_parse_item(raw, f"{path}[{index}]", lenient) for index, raw in enumerate(raws)]
     _refuse_ids(items, path)
+    _refuse_early_trigger(items, path)
     return items
 
 
@@ -183,6 +196,8 @@ def _decode_again(
 
 def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
+    if not lenient:
+        _refuse_moved(plain)
     _refuse_many(plain.get("input"), most_items)
     validate(plain, kind, drop_unknown=lenient)
 
@@ -202,19 +217,31 @@ def _refuse_absent(plain: JsonObject) -> None:
     """Older examples leave `input` out beside a prompt or a conversation: we allow it with any state."""
     if "model" not in plain:
         raise error_messages.missing("model")
+    if "input" not in plain and all(plain.get(name) is None for name in _STATE):
+        _refuse_moved(plain)
+        raise error_messages.missing("input")
+
+
+def _refuse_moved(plain: JsonObject) -> None:
+    """Who sends a body of the older API learns where its members are in this one."""
     for name, place in _MOVED.items():
         if name in plain:
             raise error_messages.moved(name, place)
-    if "input" not in plain and all(plain.get(name) is None for name in _STATE):
-        raise error_messages.missing("input")
 
 
 # ---- what fits, but cannot be -----------------------------------------------------------------------
 
 
-def _refuse_two_pasts(request: CreateResponse) -> None:
-    if request.previous_response_id is not None and request.conversation is not None:
+def _refuse_past(request: CreateResponse) -> None:
+    """An id that cannot be one is not looked up."""
+    previous, conversation = request.previous_response_id, request.conversation_id
+    if previous is not None and conversation is not None:
         raise error_messages.two_pasts()
+    if conversation is not None:
+        path = "conversation.id" if isinstance(request.conversation, ConversationRef) else "conversation"
+        _refuse_id(conversation, "conv", path, "invalid_value")
+    if previous is not None:
+        _refuse_id(previous, "resp", "previous_response_id")
 
 
 def _refuse_nothing(request: CreateResponse) -> None:
@@ -234,11 +261,19 @@ def _refuse_ids(items: list[InputItem], path: str) -> None:
         seen.add(item_id)
 
 
-def _refuse_id(item_id: str, prefix: str, path: str) -> None:
-    if not _ID(item_id):
+def _refuse_early_trigger(items: list[InputItem], path: str) -> None:
+    """A compaction is asked for behind all that it compacts (seed 3)."""
+    for index, item in enumerate(items[:-1]):
+        if isinstance(item, CompactionTrigger):
+            raise error_messages.not_last(f"{path}[{index}]", "compaction_trigger")
+
+
+def _refuse_id(item_id: str, prefix: str, path: str, code: str = "invalid_id_prefix") -> None:
+    """`code`: of the wrong prefix. It differs from place to place (behaviours.md section 6)."""
+    if item_id and not _ID(item_id):
         raise error_messages.wrong_id(path, item_id)
     if not item_id.startswith(prefix):
-        raise error_messages.wrong_id_prefix(path, item_id, prefix)
+        raise error_messages.wrong_id_prefix(path, item_id, prefix, code)
 
 
 def _prefix(kind: type[InputItem]) -> str:

@@ -147,7 +147,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         prompt=request.prompt,
         prompt_cache_key=request.prompt_cache_key,
         prompt_cache_options=_cache_options(request.prompt_cache_options),
-        prompt_cache_retention=_retention(request.prompt_cache_retention),
+        prompt_cache_retention=cache_retention(request.prompt_cache_retention),
         reasoning=_reasoning(request.reasoning),
         safety_identifier=request.safety_identifier,
         store=_or(request.store, True),
@@ -167,8 +167,8 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _retention(value: str | None) -> str | None:
-    """The older spelling reads `in-memory`."""
+def cache_retention(value: str | None) -> str | None:
+    """How long a prompt should stay cached, in today's spelling. The older spelling reads `in-memory`."""
     return "in_memory" if value == "in-memory" else value
 
 

@@ -76,7 +76,7 @@ class NamespaceTool(BaseTool, tag="namespace"):
     """A named group of tools. A call of one of them carries the name as its `namespace`."""
 
     name: Name
-    description: str
+    description: Annotated[str, Meta(min_length=1)]
     tools: Annotated[list[FunctionTool | CustomTool], Meta(min_length=1)]
 
     def echo(self) -> Self:
@@ -235,11 +235,8 @@ class ToolSearchTool(BaseTool, tag="tool_search"):
     """Lets the model look for tools whose loading is deferred."""
 
     execution: Literal["server", "client"] | None = None
-    description: str | None = None
-    parameters: JsonObject | None = None
-
-    def echo(self) -> Self:
-        return self._with(execution="server")
+    description: str | None = shown(None)
+    parameters: JsonObject | None = shown(None)
 
 
 # ---- where code runs --------------------------------------------------------------------------------

@@ -347,7 +347,7 @@ def _forms(kind: Any, limits: tuple[Meta, ...] = ()) -> _Forms:
         return _annotated_forms(*get_args(kind))
     if get_origin(kind) not in (Union, types.UnionType):
         return (_form(kind, limits),)
-    forms = [form for part in get_args(kind) for form in _forms(part)]
+    forms = [form for part in get_args(kind) if part is not msgspec.UnsetType for form in _forms(part)]
     structs = [form for form in forms if isinstance(form, _Objects)]
     if len(structs) > 1:
         together = _Objects(tuple(kind for form in structs for kind in form.kinds))

@@ -99,9 +99,10 @@ class OpenParts(OpenItem):
             return
         text = "".join(self._text)
         part = kind.part(**{kind.member: text}, **self._extra)
-        logprobs = {"logprobs": self._extra["logprobs"]} if kind is TEXT else {}
-        self.emit(kind.whole(**self._place, **{kind.member: text}, **logprobs))
-        self.emit(kind.done(**self._place, part=part))
+        logprobs = self._extra.get("logprobs", [])
+        whole = {"logprobs": logprobs} if kind is TEXT else {}
+        self.emit(kind.whole(**self._place, **{kind.member: text}, **whole))
+        self.emit(kind.done(**self._place, part=replace(part, logprobs=[]) if logprobs else part))
         self._parts[kind.counter].append(part)
         self._kind, self._text, self._extra = None, [], {}
 

@@ -37,6 +37,10 @@ def _failed(why: str) -> Mapping[str, Any]:
     return {"status": "failed"}
 
 
+def _without_picture(why: str) -> Mapping[str, Any]:
+    return {"status": "failed", "result": None}
+
+
 def _still_in_progress(why: str) -> Mapping[str, Any]:
     """A patch knows no status `incomplete`: one that was cut short stays in progress for good."""
     return {"status": "in_progress"}
@@ -248,7 +252,7 @@ KINDS: Sequence[ItemKind] = (
         "call",
         (*_IMAGE, *_PARTIAL),
         (*_IMAGE_CLOSES, "partial"),
-        cut=_failed,
+        cut=_without_picture,
         effect=events.ImageGenerating,
     ),
     ItemKind(items.McpListTools, "context", _LISTING, ("listing", "listed"), cut=_without_answer),

@@ -140,9 +140,14 @@ def _part_added(of: PartSteps) -> Build:
 
 def _part_done(of: PartSteps) -> Build:
     def build(item: BuiltItem, event: Json) -> None:
-        expect(event["part"], item.listed(of.members)[event[of.counter]], "part done")
+        expect(event["part"], _as_done(item.listed(of.members)[event[of.counter]]), "part done")
 
     return build
+
+
+def _as_done(part: Json) -> Json:
+    """A part as the event shows it that ends it: logprobs stand elsewhere (behaviours.md section 1.11)."""
+    return part | {"logprobs": []} if part.get("logprobs") else part
 
 
 def _part_grows(of: PartSteps, member: str) -> Build:
@@ -238,9 +243,13 @@ def _make_part_text(done: type[Event], of: PartSteps, member: str) -> Make:
 
 def _make_part(of: PartSteps) -> Make:
     """The newest part, as a whole."""
-    return lambda item, place: of.done(
-        **place, **{of.counter: len(item[of.members]) - 1, "part": item[of.members][-1]}
-    )
+
+    def make(item: Json, place: Json) -> Event:
+        parts: list[Json] = item[of.members]
+        members: Json = {of.counter: len(parts) - 1, "part": _as_done(parts[-1])}
+        return of.done(**place, **members)
+
+    return make
 
 
 def _make_member(done: type[Event], path: Path) -> Make:

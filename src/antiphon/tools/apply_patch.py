@@ -17,6 +17,7 @@ from antiphon.protocol.client_items import (
     PatchOperation,
     UpdateFile,
 )
+from antiphon.protocol.content import LONGEST
 from antiphon.protocol.tools import ApplyPatchTool
 from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
@@ -106,6 +107,8 @@ class PatchCall(WrittenCall):
             return "`path` must name the file."
         if kind != "delete_file" and not isinstance(diff, str):
             return f"`diff` must have the change as text for {kind}."
+        if isinstance(diff, str) and len(diff) > LONGEST:
+            return f"`diff` is longer than {LONGEST} characters: change less at once."
         if any(self.text_at(member) != (arguments.get(member) or "") for member in _MEMBERS):
             return "A member is there more than once."
         return None
@@ -121,7 +124,7 @@ class PatchCall(WrittenCall):
     def _open(self, machine: Machine) -> None:
         """Add the item, with what was read of the diff before."""
         kind, path, diff = (self.text_at(member) for member in _MEMBERS)
-        if kind not in _WITH_DIFF and kind != "delete_file":
+        if not path or (kind not in _WITH_DIFF and kind != "delete_file"):
             return  # it is refused when it is whole
         operation: PatchOperation = (
             _WITH_DIFF[kind](path=path, diff="") if kind in _WITH_DIFF else DeleteFile(path=path)

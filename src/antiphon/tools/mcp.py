@@ -7,6 +7,7 @@ call is made first thing in the next response. What a server does wrong, the mod
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from antiphon.mcp.base import Listed, McpError, Result
 from antiphon.model import Function, ImagePart, Message, Part, TextPart
 from antiphon.protocol import events
+from antiphon.protocol.errors import ApiError, ConnectorFailed
 from antiphon.protocol.hosted_items import (
     HttpError,
     ListedTool,
@@ -47,6 +49,8 @@ McpCallError = McpProtocolError | McpToolExecutionError | HttpError
 _LISTING = "mcp_list_tools"
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _INVALID_PARAMS = -32602
+_READ_ONLY = "read_only"
+"""What a listing says of a tool besides its schema (behaviours.md section 2)."""
 _INTERRUPTED = "Error: the call was interrupted before its answer came. It may have taken effect, or not."
 
 
@@ -61,8 +65,9 @@ class Server(ToolProvider):
         self._context = context
         self._address = address_of(wire, context)
         self._listing: OpenMcpListing | None = None
+        self._found: Sequence[ListedTool] | None = None
         self._listed: Sequence[ListedTool] | None = None
-        self._error: str | None = None
+        self._error: McpError | None = None
 
     @property
     def label(self) -> str:
@@ -78,6 +83,19 @@ class Server(ToolProvider):
         self._listed = [tool for tool in item.tools if self._allows(tool)]
         return True
 
+    @property
+    def fault(self) -> ApiError | None:
+        return _unlisted(self.label, self._error) if self._error is not None else None
+
+    async def reach(self) -> None:
+        assert self._context.resources.mcp is not None
+        try:
+            found = await self._context.resources.mcp.list(self._context.project, self._address)
+        except McpError as fault:
+            self._error = fault
+            return
+        self._found = [tool for tool in map(_as_listed, found) if self._allows(tool)]
+
     def begin(self, machine: Machine) -> None:
         item = McpListTools(id=machine.new_id(_LISTING), server_label=self.label, tools=[])
         self._listing = machine.open(OpenMcpListing, item)
@@ -85,20 +103,18 @@ class Server(ToolProvider):
 
     async def ask(self) -> None:
         assert self._listing is not None
-        assert self._context.resources.mcp is not None
-        try:
-            found = await self._context.resources.mcp.list(self._context.project, self._address)
-        except McpError as fault:
-            self._error = fault.message
-            self._listing.failed(fault.message)
-            return
-        self._listed = [tool for tool in map(_as_listed, found) if self._allows(tool)]
-        self._listing.listed(self._listed)
+        if self._found is None:
+            await self.reach()
+        if self._found is not None:
+            self._listed = self._found
+            self._listing.listed(self._listed)
+        elif self._error is not None:
+            self._listing.failed(self._error.message)
 
     def note(self) -> Sequence[Message]:
         if self._error is None or self._listing is None:
             return ()
-        return _no_listing(self._listing.item_id, self.label, self._error)
+        return _no_listing(self._listing.item_id, self.label, self._error.message)
 
     def tools(self) -> Sequence[tuple[str, Tool]]:
         return [(tool.name, McpFunction(self, tool)) for tool in self._listed or ()]
@@ -254,7 +270,7 @@ def _as_listed(tool: Listed) -> ListedTool:
         name=tool.name,
         input_schema=tool.input_schema,
         description=tool.description,
-        annotations=tool.annotations,
+        annotations={_READ_ONLY: _hinted(tool.annotations, "readOnlyHint")},
     )
 
 
@@ -265,7 +281,23 @@ def _matches(wanted: McpToolFilter, tool: ListedTool) -> bool:
 
 
 def _reads_only(tool: ListedTool) -> bool:
-    return isinstance(tool.annotations, dict) and tool.annotations.get("readOnlyHint") is True
+    """A listing that a client sends back may have the protocol's own word."""
+    return _hinted(tool.annotations, _READ_ONLY) or _hinted(tool.annotations, "readOnlyHint")
+
+
+def _hinted(annotations: Any, name: str) -> bool:
+    return isinstance(annotations, dict) and annotations.get(name) is True
+
+
+def _unlisted(label: str, error: McpError) -> ConnectorFailed:
+    """As the real API says it (behaviours.md section 6)."""
+    words, code = error.message, "mcp_protocol_error"
+    if error.kind == "http":
+        known = error.code in {each.value for each in HTTPStatus}
+        phrase = f" ({HTTPStatus(error.code).phrase})" if known else ""
+        words, code = f"Http status code: {error.code}{phrase}", "http_error"
+    words = f"Error retrieving tool list from MCP server: '{label}'. {words}"
+    return ConnectorFailed(words, param="tools", code=code)
 
 
 # ---- results ----------------------------------------------------------------------------------------

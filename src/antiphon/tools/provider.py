@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from antiphon.model import Message
+from antiphon.protocol.errors import ApiError
 from antiphon.protocol.item import Item
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool, ToolCall
@@ -43,13 +44,23 @@ class ToolProvider(ABC):
     def remember(self, item: Item) -> bool:
         """Take the tools from an item of the context, if it lists this provider's. Whether it did."""
 
+    @property
+    @abstractmethod
+    def fault(self) -> ApiError | None:
+        """Why it has no tools, when it was asked in vain: for a client that can still be refused."""
+
+    @abstractmethod
+    async def reach(self) -> None:
+        """Ask, and emit nothing of it yet. Nothing is raised but cancellation."""
+
     @abstractmethod
     def begin(self, machine: Machine) -> None:
         """It is about to be asked."""
 
     @abstractmethod
     async def ask(self) -> None:
-        """Ask, and emit what came of it. Nothing is raised but cancellation."""
+        """Ask, unless it was reached already, and emit what came of it. Nothing is raised but
+        cancellation."""
 
     @abstractmethod
     def note(self) -> Sequence[Message]:

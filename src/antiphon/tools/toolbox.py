@@ -126,6 +126,11 @@ class Toolbox:
             return ClientFunction(FunctionTool(name=name)).call(name, call_id)
         return RefusedCall(name, call_id, offered)
 
+    @property
+    def item_types(self) -> frozenset[str]:
+        """The types of items that the tools which we run may add."""
+        return frozenset(name for row, _ in self._ours.values() for name in row.reads)
+
     def unavailable(self, name: str) -> str | None:
         """Why nobody may require this function; None: it can be required."""
         return self._entries[name].tool.unavailable
@@ -196,6 +201,23 @@ class Toolbox:
         for row, tool in self._ours.values():
             if item_type(item) in row.reads:
                 tool.remember(item)
+
+    async def reach(self, seconds: float) -> None:
+        """Ask for what is not known, for so long at most; what comes later is asked for again. Raises the
+        ApiError of who was asked in vain."""
+        asking = {asyncio.create_task(each.reach()) for each in self._providers.values() if not each.known}
+        try:
+            await asyncio.wait(asking, timeout=seconds)
+        finally:
+            for task in asking:
+                task.cancel()
+        self.refuse_unlisted()
+
+    def refuse_unlisted(self) -> None:
+        """Raises the ApiError of who was asked for its tools in vain."""
+        for each in self._providers.values():
+            if each.fault is not None:
+                raise each.fault
 
     async def connect(self, machine: Machine, flush: Callable[[], Awaitable[None]]) -> None:
         """Ask for what is not known, all at once. Awaits `flush` whenever there is something new to hand

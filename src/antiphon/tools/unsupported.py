@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from antiphon.model import Function, TextPart
 from antiphon.protocol.hosted_items import (
     CodeInterpreterCall,
@@ -63,8 +65,8 @@ IMAGE_GENERATION = Kind(
     "image_generation",
     "Makes an image.",
     "prompt",
-    ImageGenerationCall(status="in_progress"),
-    lambda prompt: {"revised_prompt": prompt},
+    ImageGenerationCall(status="in_progress", result=UNSET),
+    lambda prompt: {"revised_prompt": prompt, "result": None},
 )
 
 

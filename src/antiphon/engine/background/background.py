@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from antiphon.engine.background.owner import owner_name
 from antiphon.engine.background.run_queue import RunQueue
 from antiphon.engine.background.run_worker import RunWorker
+from antiphon.engine.emission import FIRST_BYTE_GRACE
 from antiphon.engine.engine import Engine
 from antiphon.engine.queue import LEASE, Pool
 from antiphon.engine.saving import accepted_row
@@ -66,6 +67,8 @@ class Background:
     async def accept(self, project: str, parsed: Parsed) -> Response:
         """Write a request down; durable when this returns the response, queued. Raises ApiError."""
         async with self._engine.planned(project, parsed) as plan:
+            if plan.toolbox.waits:
+                await plan.toolbox.reach(FIRST_BYTE_GRACE)
             machine = Machine(replace(plan.response), plan.new_id)
             events = self._engine.log(machine, Fold())
             machine.create()

@@ -13,7 +13,7 @@ from antiphon.engine.prepare.call_outputs import check_pairs
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
 from antiphon.guard.offload import in_bytes, offload
-from antiphon.protocol.error_messages import duplicate_id
+from antiphon.protocol.error_messages import duplicate_id, item_not_kept
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import (
@@ -182,11 +182,7 @@ async def _references(store: Store, project: str, items: Sequence[InputItem]) ->
 async def _referenced(store: Store, project: str, item_id: str) -> Item:
     row = await store.items.get(project, item_id)
     if row is None:
-        raise NotFound(
-            f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false."
-            " Try again with `store` set to true, or remove this item from your input.",
-            param="input",
-        )
+        raise item_not_kept(item_id, "input")
     return decode_stored(row)
 
 

@@ -17,7 +17,8 @@ from antiphon.engine.prepare.unsupported import wants_logprobs
 from antiphon.model import Sampling, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
-from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.request import CreateResponse, PromptCacheOptions
+from antiphon.protocol.response import cache_retention
 from antiphon.tools.toolbox import Toolbox
 
 
@@ -81,9 +82,17 @@ def empty_turn(
         verbosity=request.text.verbosity if request.text else None,
         user=request.safety_identifier or request.user,
         cache_key=request.prompt_cache_key,
+        cache_retention=cache_retention(request.prompt_cache_retention),
+        cache_options=_cache_options(request.prompt_cache_options),
         service_tier=request.service_tier,
         whole=whole,
     )
+
+
+def _cache_options(asked: PromptCacheOptions | None) -> dict[str, str] | None:
+    """What was asked for, without what upstreams have no part in."""
+    given = {"mode": asked.mode, "ttl": asked.ttl} if asked is not None else {}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _sampling(request: CreateResponse) -> Sampling:
