@@ -34,6 +34,7 @@ async def create(request: Request) -> HttpResponse:
     """POST /conversations"""
     asked, rows = await _parsed(request, CreateConversation)
     row = ConversationRow(new_conversation_id(), int(time.time()), encode(asked.metadata or {}))
+    await _check_room(request, rows)
     await services(request).store.conversations.create(project(request), row, rows)
     return _show(row)
 
@@ -68,6 +69,7 @@ async def create_items(request: Request) -> HttpResponse:
     pages.check_members(request.query_params, ("include",))
     pages.includes(request.query_params)
     _, rows = await _parsed(request, CreateItems)
+    await _check_room(request, rows)
     conversation_id = request.path_params["conversation_id"]
     if not await services(request).store.conversations.add_items(project(request), conversation_id, rows):
         raise _not_found(conversation_id)
@@ -137,6 +139,11 @@ def _rows(raws: Sequence[msgspec.Raw], lenient: bool) -> list[ItemRow]:
         stored = cast(Item, item).stored(new_item_id)
         rows.append(ItemRow(cast(str, stored.id), encode(stored)))
     return rows
+
+
+async def _check_room(request: Request, rows: Sequence[ItemRow]) -> None:
+    """Raises TooMuchStored unless the project may keep the items too."""
+    await services(request).store.usage.check(project(request), sum(len(row.json) for row in rows))
 
 
 def _show(row: ConversationRow) -> HttpResponse:
