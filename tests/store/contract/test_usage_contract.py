@@ -230,6 +230,15 @@ async def test_what_was_there_before_there_was_a_bound_counts_too(store: Store, 
     assert 0 < await stored(store) < there
 
 
+async def test_who_has_a_bound_still_writes_when_another_ends_the_counting(
+    bounded: Store, third: Store
+) -> None:
+    await bounded.responses.save(P, turn("r"))
+    await third.usage.bound(None)
+    await bounded.usage.check(P, MOST)
+    await bounded.responses.delete(P, "r")
+
+
 async def test_what_is_counted_is_not_counted_again_at_every_start(bounded: Store, third: Store) -> None:
     await bounded.responses.save(P, turn("r"))
     await bounded.write(_set, 5)

@@ -1,8 +1,8 @@
 """Counts what each project keeps, by triggers: so it is exact after every write, whichever rule, process or
 sweep makes it, and costs nothing where nobody asks for it.
 
-The table `stored_bytes` is there exactly while it is counted. Each write brings it up to date in its own
-transaction, so a crash cannot come between.
+Each write brings the table `stored_bytes` up to date in its own transaction, so a crash cannot come between.
+Where the counting has ended the table stays, empty: a process that still has a bound may look into it.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ _COUNTED = (
 )
 
 _TABLE = (
-    "CREATE TABLE stored_bytes (project_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS stored_bytes (project_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID"
 )
 _ADD = """
     INSERT INTO stored_bytes (project_id, bytes) VALUES ({project}, {size})
@@ -43,17 +44,16 @@ _CHANGE = "UPDATE stored_bytes SET bytes = bytes + {size} WHERE project_id = {pr
 _PREFIX = "stored_bytes_"
 
 
-def runs() -> Steps[bool]:
-    """Whether it is counted, in the way that is written here."""
+def stands(wanted: bool) -> Steps[bool]:
+    """Whether all is as it is wanted: counted in the way that is written here, or not at all."""
     sql = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE $1"
     found = yield Statement(sql, (f"{_PREFIX}%",))
-    return {text for (text,) in found} == set(_triggers())
+    return {text for (text,) in found} == (set(_triggers()) if wanted else set())
 
 
 def start() -> Steps[None]:
     """Count what there is, and all that comes from now on."""
     yield from stop()
-    yield Statement(_TABLE)
     sizes = " UNION ALL ".join(
         f"SELECT {counted.project.format('t')} AS project_id, {counted.size.format('t')} AS size"
         f" FROM {counted.table} AS t"
@@ -67,10 +67,12 @@ def start() -> Steps[None]:
 
 
 def stop() -> Steps[None]:
+    """Count no longer, and forget what was counted."""
     sql = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE $1"
     for (name,) in (yield Statement(sql, (f"{_PREFIX}%",))):
         yield Statement(f"DROP TRIGGER {name}")
-    yield Statement("DROP TABLE IF EXISTS stored_bytes")
+    yield Statement(_TABLE)
+    yield Statement("DELETE FROM stored_bytes")
 
 
 def _triggers() -> Iterator[str]:

@@ -55,7 +55,7 @@ class SqliteDatabase:
         return await self._readers.read_in_thread(rule, *arguments)
 
     async def count_bytes(self, wanted: bool) -> None:
-        if await self.read(counting.runs) != wanted:
+        if not await self.read(counting.stands, wanted):
             await self._writer.write(counting.start if wanted else counting.stop)
 
     async def close(self) -> None:
