@@ -85,8 +85,8 @@ class Engine:
             yield await self._plan(project, parsed)
 
     async def _plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
-        """The plan of a request whose first turn fits. Raises also TooMuchStored, before anything is begun, when
-        the project may not keep what the request brings."""
+        """The plan of a request. Raises also TooMuchStored, before anything is begun, when the project may
+        not keep what the request brings."""
         if parsed.request.store is not False:
             await self.store.usage.check(project, parsed.length)
         return await (await self._preparation.plan(project, parsed, memory)).fitted()

@@ -54,7 +54,6 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """The response's own output, when it goes on after a crash."""
     inline_tools: Sequence[AdditionalTools] = ()
     """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
-
     call_ids: Set[str] = frozenset()
     """Those of all the items: a call that the model makes needs one of its own."""
 
