@@ -82,7 +82,10 @@ def check_data(settings: config.Config) -> None:
 
     async def opened() -> None:
         store = await open_store(settings.store_url)
-        await store.close()
+        try:
+            await store.usage.bound(settings.limits.stored_bytes)
+        finally:
+            await store.close()
 
     try:
         asyncio.run(opened())

@@ -296,10 +296,12 @@ def _template(text: str) -> Input:
 async def _history(world: World) -> Told:
     """A chain that has grown as long as the server lets it, and is gone on with."""
     world.upstream.default = OK
-    texts: Json = [{"role": "user", "content": "a"}] * 9_900
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}]}
+    said = {"role": "assistant", "content": "a"}
+    items: Json = [{"role": "user", "content": "a"}, thought, said] * 3_300
     before: Json = {}
     for _ in range(20):
-        body = {"model": "m", "input": texts, **before}
+        body = {"model": "m", "input": items, **before}
         told = await world.ask("POST", "/v1/responses", body)
         if told.status != 200:
             break

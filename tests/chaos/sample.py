@@ -67,7 +67,7 @@ def _called(machine: Machine, key: str, cut: bool) -> None:
 
 
 def _said(machine: Machine, text: str, cut: bool) -> None:
-    item = AssistantMessage(id=machine.new_id("msg"), status="in_progress", content=[])
+    item = AssistantMessage(id=machine.new_id("msg"), status="in_progress", content=())
     message = machine.open(OpenMessage, item)
     for at in range(0, len(text), 5):
         message.text(text[at : at + 5])

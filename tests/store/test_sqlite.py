@@ -79,6 +79,36 @@ async def test_what_was_acknowledged_survives_kill_9(file: Path) -> None:
     await store.close()
 
 
+async def test_what_is_counted_is_what_there_is_after_kill_9(file: Path) -> None:
+    store = await open_sqlite(file)
+    await store.usage.bound(1)
+    with writing_process(file, "a", 1_000_000) as process:
+        assert process.stdout is not None
+        for _ in range(300):
+            process.stdout.readline()
+        process.kill()
+    counted = await store.usage.stored(P)
+    await store.usage.bound(None)
+    await store.usage.bound(1)
+    assert counted == await store.usage.stored(P) != 0
+    await store.close()
+
+
+async def test_a_trigger_that_is_missing_has_all_counted_anew(file: Path) -> None:
+    store = await open_sqlite(file)
+    await store.usage.bound(1)
+    await talk(store, "a")
+    counted = await store.usage.stored(P)
+    db = connect(file)
+    db.execute("DROP TRIGGER stored_bytes_items_insert")
+    db.close()
+    await talk(store, "b")
+    await store.usage.bound(1)
+    assert counted is not None
+    assert await store.usage.stored(P) == 2 * counted
+    await store.close()
+
+
 async def test_several_processes_open_and_write_one_file_at_once(file: Path) -> None:
     processes = [writing_process(file, name, 25) for name in ("a", "b", "c")]
     for process in processes:

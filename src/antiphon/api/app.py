@@ -56,6 +56,7 @@ def create_app(config: Config) -> ASGIApp:
 @asynccontextmanager
 async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]]:
     store = await open_store(config.store_url)
+    await store.usage.bound(config.limits.stored_bytes)
     backends = build(backend_configs(config), _MAKERS)
     seal = Seal.at(Path(config.data_dir) / "sealing.key")
     file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))

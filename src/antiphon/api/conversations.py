@@ -37,6 +37,7 @@ async def create(request: Request) -> HttpResponse:
     """POST /conversations"""
     asked, rows = await _parsed(request, CreateConversation)
     row = ConversationRow(new_conversation_id(), int(time.time()), encode(asked.metadata or {}))
+    await _check_room(request, rows)
     await services(request).store.conversations.create(project(request), row, rows)
     return _show(row)
 
@@ -71,6 +72,7 @@ async def create_items(request: Request) -> HttpResponse:
     pages.check_members(request.query_params, ("include",))
     shows = pages.asked(request.query_params)
     _, rows = await _parsed(request, CreateItems)
+    await _check_room(request, rows)
     conversation_id = request.path_params["conversation_id"]
     if not await services(request).store.conversations.add_items(project(request), conversation_id, rows):
         raise _not_found(conversation_id)
@@ -157,6 +159,11 @@ async def _resolved(store: Store, project: str, row: ItemRow | ItemReference) ->
     if json is None:
         raise item_not_kept(row.id, "items")
     return ItemRow(row.id, json)
+
+
+async def _check_room(request: Request, rows: Sequence[ItemRow]) -> None:
+    """Raises TooMuchStored unless the project may keep the items too."""
+    await services(request).store.usage.check(project(request), sum(len(row.json) for row in rows))
 
 
 def _show(row: ConversationRow) -> HttpResponse:

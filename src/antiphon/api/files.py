@@ -28,11 +28,13 @@ async def create(request: Request) -> HttpResponse:
     """POST /files"""
     held = services(request)
     limits, server = held.config.limits, held.config.server
+    await held.store.usage.check(project(request))
     async with held.files.incoming() as incoming:
         form = await read_form(request, "file", incoming, limits.file_bytes)
         asked = parse(encode(_nested(form)), NewFile, server.lenient)
         seconds = asked.expires_after.seconds if asked.expires_after else None
         about = About(filename(form.filename), asked.purpose, seconds)
+        await held.store.usage.check(project(request), incoming.size)
         row = await held.files.add(project(request), incoming, about)
     return json(show(row))
 

@@ -1,10 +1,11 @@
 """What `/metrics` shows, in Prometheus' form."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.types import Scope
 
+from antiphon.api.services import project, services
 from antiphon.protocol.response import Response
 
 registry = CollectorRegistry()
@@ -31,5 +32,16 @@ def count_response(response: Response) -> None:
         _output_tokens.inc(response.usage.output_tokens)
 
 
-async def show(_: Request) -> HttpResponse:
-    return HttpResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+async def show(request: Request) -> HttpResponse:
+    """GET /metrics. Of what is stored whoever asks sees only his own project's part."""
+    asking = project(request)
+    stored = await services(request).store.usage.stored(asking)
+    shown = generate_latest(registry) + (b"" if stored is None else _shown(asking, stored))
+    return HttpResponse(shown, media_type=CONTENT_TYPE_LATEST)
+
+
+def _shown(project: str, stored: int) -> bytes:
+    own = CollectorRegistry()
+    gauge = Gauge("antiphon_stored_bytes", "Bytes that the project keeps", ("project",), registry=own)
+    gauge.labels(project).set(stored)
+    return generate_latest(own)

@@ -46,6 +46,7 @@ async def create(request: Request) -> HttpResponse:
     asked, template = await _parsed(request, CreatePrompt)
     if template is None:
         raise error_messages.missing("instructions")
+    await _check_room(request, template)
     row = PromptRow(new_prompt_id(), int(time.time()), asked.name, 1, 1, template)
     await services(request).store.prompts.create(project(request), row)
     return json(await _shown(row))
@@ -75,6 +76,8 @@ async def update(request: Request) -> HttpResponse:
     """POST /prompts/{id}"""
     asked, template = await _parsed(request, UpdatePrompt)
     default = None if asked.default_version is None else version_number(asked.default_version)
+    if template is not None:
+        await _check_room(request, template)
     change = PromptChange(asked.name, template, default)
     prompt_id = request.path_params["prompt_id"]
     row = await services(request).store.prompts.update(project(request), prompt_id, change)
@@ -110,6 +113,11 @@ async def _parsed(request: Request, kind: type[T]) -> tuple[T, bytes | None]:
         return asked, _template(asked, lenient)
 
     return await parsing.read(request, make)
+
+
+async def _check_room(request: Request, template: bytes) -> None:
+    """Raises TooMuchStored unless the project may keep the template too."""
+    await services(request).store.usage.check(project(request), len(template))
 
 
 def _template(asked: CreatePrompt | UpdatePrompt, lenient: bool) -> bytes | None:

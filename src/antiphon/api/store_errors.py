@@ -2,10 +2,11 @@
 
 from typing import assert_never
 
-from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
+from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound
 from antiphon.store.errors import (
     BadPart,
     DuplicateItem,
+    TooMuchStored,
     UnknownCursor,
     UnknownVersion,
     WrongChecksum,
@@ -31,7 +32,18 @@ def api_error(error: Exception) -> ApiError | None:
             return _invalid(words, "part_ids")
         case WrongChecksum():
             return _invalid("The md5 checksum does not match the bytes that were uploaded.", "md5")
+        case TooMuchStored():
+            return _too_much_stored(error)
     return None
+
+
+def _too_much_stored(error: TooMuchStored) -> InsufficientStorage:
+    return InsufficientStorage(
+        f"This project keeps {error.stored} bytes on this server, and may keep {error.most} (stored_bytes of "
+        f"[limits]): {error.more} more cannot be stored. Delete responses, items of conversations, "
+        'prompts or files that are not needed any more, or send "store": false.',
+        code="storage_quota_exceeded",
+    )
 
 
 def _unknown_cursor(error: UnknownCursor) -> str:

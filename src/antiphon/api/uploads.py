@@ -20,6 +20,7 @@ async def create(request: Request) -> HttpResponse:
     """POST /uploads"""
     held = services(request)
     asked = await read_as(request, NewUpload)
+    await held.store.usage.check(project(request), asked.bytes)
     seconds = asked.expires_after.seconds if asked.expires_after else None
     about = About(files.filename(asked.filename), asked.purpose, seconds)
     row = await held.files.begin(project(request), about, asked.mime_type, asked.bytes)
@@ -35,6 +36,7 @@ async def add_part(request: Request) -> HttpResponse:
         for name in form.fields:
             if not held.config.server.lenient:
                 raise error_messages.unknown(name)
+        await held.store.usage.check(project(request), incoming.size)
         row = await held.files.add_part(project(request), upload.id, incoming)
     if row is None:
         raise _closed(upload.id)

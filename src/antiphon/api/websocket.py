@@ -16,6 +16,7 @@ from antiphon.api import metrics, parsing
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
+from antiphon.api.store_errors import api_error
 from antiphon.engine.emission import shown
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
@@ -140,9 +141,9 @@ class Connection:
                 await self.refuse(fault, lane)
             except WebSocketDisconnect:
                 return
-            except Exception as error:  # noqa: BLE001 (logged there)
+            except Exception as error:  # noqa: BLE001 (logged there, unless the store refused)
                 self._memory.forget(lane)
-                await self.refuse(unforeseen(error, "turn failed"), lane)
+                await self.refuse(api_error(error) or unforeseen(error, "turn failed"), lane)
             finally:
                 let_go(self._socket.scope, len(text))
 

@@ -63,17 +63,20 @@ class Engine:
         async with locked(self.store, project, parsed.request.conversation_id):
             plan = await self._plan(project, parsed, memory)
             origin = Origin(project, started_at, plan.caller.backend_name)
+            checkpoint = Checkpoint()
 
+            # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                await save(self.store, plan, response, activity_of(origin, response, run.first_at))
+                await save(self.store, plan, response, activity_of(origin, response, checkpoint.first_at))
 
-            run = Run(plan, self.log(Machine(replace(plan.response), plan.new_id), Fold()), keep, self._seal)
+            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+            run = Run(plan, events, keep, self._seal, checkpoint)
             try:
                 yield run
             finally:
                 if not run.kept:
                     response = run.machine.snapshot()
-                    self.store.activity.note(activity_of(origin, response, run.first_at, stored=False))
+                    self.store.activity.note(activity_of(origin, response, checkpoint.first_at, stored=False))
 
     @asynccontextmanager
     async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:
@@ -82,6 +85,10 @@ class Engine:
             yield await self._plan(project, parsed)
 
     async def _plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
+        """The plan of a request. Raises also TooMuchStored, before anything is begun, when the project may
+        not keep what the request brings."""
+        if parsed.request.store is not False:
+            await self.store.usage.check(project, parsed.length)
         return await (await self._preparation.plan(project, parsed, memory)).fitted()
 
     def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:

@@ -64,6 +64,6 @@ class ReasoningWriter:
     def _opened(self) -> OpenReasoning:
         if self._item is None:
             self._begin, self._part = len(self._texts), 0
-            item = Reasoning(id=self._machine.new_id("reasoning"), summary=[])
+            item = Reasoning(id=self._machine.new_id("reasoning"), summary=())
             self._item = self._machine.open(OpenReasoning, item)
         return self._item

@@ -45,12 +45,10 @@ Keep = Callable[[Response], Awaitable[None]]
 
 
 class Run:
-    """A planned response, whose events go to `events`. `checkpoint`: how far it is, when it was started
-    before. It is kept up to date: whenever events are handed over, it says what they do not."""
+    """A planned response, whose events go to `events`. `checkpoint`: how far it is. It is kept up to date:
+    whenever events are handed over, it says what they do not."""
 
-    def __init__(
-        self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint) -> None:
         self.plan = plan
         self.machine = events.machine
         self.fault: ApiError | None = None
@@ -58,12 +56,10 @@ class Run:
         self.kept = False
         """Whether it is kept, and its activity with it."""
         self._events = events
-        self._started = checkpoint is not None
-        self._checkpoint = checkpoint or Checkpoint()
+        self._checkpoint = checkpoint
         self._keep = keep
         self._seal = seal
-        read = (*plan.context.items, *plan.context.output_so_far)
-        self._call_ids = {str(getattr(item, "call_id", "")) for item in read}
+        self._call_ids = set(plan.context.call_ids)
 
     async def execute(self, emit: Emit, keep_alive: float | None = None) -> None:
         """Make the response, and hand its events to `emit` as they come, the last of them when the response
@@ -100,15 +96,10 @@ class Run:
         """Whether it failed before the model gave any output."""
         return self.fault is not None and not self.machine.snapshot().output
 
-    @property
-    def first_at(self) -> float | None:
-        """When the model first gave output: seconds since the epoch."""
-        return self._checkpoint.first_at
-
     # ---- from the first event to the last ----
 
     async def _open(self, emission: Emission, keep_alive: float | None) -> None:
-        if self._started:
+        if self.machine.created:
             self.machine.start()
             await emission.flush()
             return

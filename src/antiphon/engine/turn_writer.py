@@ -285,7 +285,7 @@ class TurnWriter:
     def _in_message(self) -> OpenMessage:
         if self._message is None:
             self.close()
-            item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=[])
+            item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=())
             self._message = self._machine.open(OpenMessage, item)
             self._filtered = self._filter(self._message)
         return self._message

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from antiphon.protocol.wire import Wire, shown, shown_list
+from antiphon.protocol.wire import Wire, shown
 
 LONGEST = 10_485_760
 """Characters of a text."""
@@ -148,13 +148,13 @@ class InputAudio(Part, tag="input_audio"):
 class OutputText(Part, tag="output_text", kw_only=True):
     """Text from the model. Clients replay it without annotations or logprobs, or with null for them."""
 
-    annotations: list[Annotation] = shown_list()
+    annotations: tuple[Annotation, ...] = shown(())
     text: LongText
-    logprobs: list[Logprob] | None = shown_list()
+    logprobs: tuple[Logprob, ...] | None = shown(())
 
     def __post_init__(self) -> None:
         if self.logprobs is None:
-            self.logprobs = []
+            self.logprobs = ()
 
 
 class Refusal(Part, tag="refusal"):

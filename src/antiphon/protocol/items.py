@@ -121,14 +121,14 @@ class InputMessage(StatusItem, tag="message", kw_only=True):
 class AssistantMessage(StatusItem, tag="message", kw_only=True):
     prefix = "msg"
     role: Literal["assistant"] = shown("assistant")
-    content: LongText | list[AssistantPart]
+    content: LongText | tuple[AssistantPart, ...]
     phase: Literal["commentary", "final_answer"] | None = None
     status: ItemStatus | None = None
 
     def stored(self, new_id: NewId) -> Self:
         item = super().stored(new_id)
         if isinstance(self.content, str):
-            item.content = [OutputText(text=self.content)]
+            item.content = (OutputText(text=self.content),)
         return item
 
 
@@ -136,8 +136,8 @@ class Reasoning(Item, tag="reasoning", kw_only=True):
     """Its status is normally not shown (behaviours.md section 2)."""
 
     prefix = "rs"
-    summary: list[SummaryText]
-    content: list[ReasoningText] | None = None
+    summary: tuple[SummaryText, ...]
+    content: tuple[ReasoningText, ...] | None = None
     encrypted_content: str | None = None
     status: ItemStatus | None = None
 

@@ -56,6 +56,11 @@ class Database(Protocol):
         """For what may be large: whole histories, pages, logs."""
         ...
 
+    async def count_bytes(self, wanted: bool) -> None:
+        """Keep a table `stored_bytes (project_id, bytes)` from now on, which every write brings up to date in
+        its own transaction, whichever process makes it; or no longer."""
+        ...
+
     async def close(self) -> None:
         """Finish what was asked for, then stop."""
         ...

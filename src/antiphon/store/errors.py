@@ -55,6 +55,16 @@ class QueueFull(Conflict):
     """As many runs wait as may."""
 
 
+class TooMuchStored(Conflict):
+    """The project would keep more bytes than it may."""
+
+    def __init__(self, stored: int, more: int, most: int) -> None:
+        super().__init__(f"{stored} + {more} of {most} bytes")
+        self.stored = stored
+        self.more = more
+        self.most = most
+
+
 class LostRun(Conflict):
     """The run is somebody else's now, or deleted."""
 

@@ -110,8 +110,12 @@ def update(project: str, prompt_id: str, change: PromptChange) -> Steps[PromptRo
 
 
 def delete(project: str, prompt_id: str) -> Steps[bool]:
-    sql = "DELETE FROM prompts WHERE project_id = $1 AND id = $2 RETURNING 1"
-    return (yield from changed(Statement(sql, (project, prompt_id))))
+    """The versions first: whose they are is known as long as the prompt is there (`usage`)."""
+    key = yield from _key(project, prompt_id)
+    if key is None:
+        return False
+    yield Statement("DELETE FROM prompt_versions WHERE prompt = $1", (key,))
+    return (yield from changed(Statement("DELETE FROM prompts WHERE key = $1 RETURNING 1", (key,))))
 
 
 def list_prompts(project: str, query: PageQuery) -> Steps[PromptPage]:

@@ -31,6 +31,7 @@ from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.statements import Steps
+from antiphon.store.usage import Usage
 from antiphon.store.webhooks import Deliveries
 from antiphon.store.work import Work
 
@@ -52,6 +53,7 @@ class Store:
         self.webhooks = Deliveries(database)
         self.activity = Activity(database)
         self.work = Work(database)
+        self.usage = Usage(database)
 
     def write(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> Awaitable[T]:
         """Carry out a rule that is made of others, in one transaction: a file and the job that indexes it.

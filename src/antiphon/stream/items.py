@@ -98,11 +98,12 @@ class OpenParts(OpenItem):
         if kind is None:
             return
         text = "".join(self._text)
-        part = kind.part(**{kind.member: text}, **self._extra)
+        extra = {name: tuple(values) for name, values in self._extra.items()}
+        part = kind.part(**{kind.member: text}, **extra)
         logprobs = self._extra.get("logprobs", [])
         whole = {"logprobs": logprobs} if kind is TEXT else {}
         self.emit(kind.whole(**self._place, **{kind.member: text}, **whole))
-        self.emit(kind.done(**self._place, part=replace(part, logprobs=[]) if logprobs else part))
+        self.emit(kind.done(**self._place, part=replace(part, logprobs=()) if logprobs else part))
         self._parts[kind.counter].append(part)
         self._kind, self._text, self._extra = None, [], {}
 
@@ -137,7 +138,7 @@ class OpenMessage(OpenParts):
         self.gather(REFUSAL, delta)
 
     def built(self) -> Item:
-        return replace(cast(AssistantMessage, self.item), content=self._parts["content_index"])
+        return replace(cast(AssistantMessage, self.item), content=tuple(self._parts["content_index"]))
 
     def _begin_text(self) -> None:
         self.begin(TEXT)
@@ -161,8 +162,8 @@ class OpenReasoning(OpenParts):
     def built(self) -> Item:
         return replace(
             cast(Reasoning, self.item),
-            content=self._parts["content_index"] or None,
-            summary=self._parts["summary_index"],
+            content=tuple(self._parts["content_index"]) or None,
+            summary=tuple(self._parts["summary_index"]),
             encrypted_content=self.encrypted_content,
         )
 

@@ -93,6 +93,11 @@ class Machine:
         return self._response.id
 
     @property
+    def created(self) -> bool:
+        """Whether its log has begun."""
+        return self._state != table.NEW
+
+    @property
     def ended(self) -> bool:
         return self._state == table.ENDED
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
+from weakref import proxy
 
 from msgspec.structs import replace
 
@@ -48,7 +49,8 @@ class Toolbox:
     """Tools by the names of their functions, offered with the given context."""
 
     def __init__(self, tools: Iterable[WireTool] = (), context: ToolContext | None = None) -> None:
-        self._context = replace(context or ToolContext(), catalog=self)
+        # Its tools do not keep it: that would be a cycle for each response.
+        self._context = replace(context or ToolContext(), catalog=proxy(self))
         self._providers: dict[str, ToolProvider] = {}
         self._hiding: dict[str, NamespaceTool] = {}
         """The providers whose tools must be searched for, by their labels."""

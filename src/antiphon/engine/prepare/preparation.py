@@ -113,7 +113,7 @@ class Preparation:
         )
         turns = TurnBuilder(empty=empty, request=request, transcript=transcript, toolbox=toolbox)
         turn = await offload(context.size, turns.build, context.whole)
-        check_capable(request, turn, route.capabilities)
+        await offload(context.size, check_capable, request, turn, route.capabilities)
         return Plan(
             project=project,
             request=request,

@@ -1,7 +1,7 @@
 """Where a request stands: what came before, and what it brings."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple, cast
 
 from msgspec import Struct
@@ -54,6 +54,8 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """The response's own output, when it goes on after a crash."""
     inline_tools: Sequence[AdditionalTools] = ()
     """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
+    call_ids: Set[str] = frozenset()
+    """Those of all the items: a call that the model makes needs one of its own."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -133,7 +135,13 @@ def _checked(
         trigger=trigger,
         only_compacts=trigger == len(history) + len(own),
         inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
+        call_ids=call_ids((*history, *own)),
     )
+
+
+def call_ids(items: Sequence[Item]) -> Set[str]:
+    """The call ids that the items have."""
+    return {call_id for item in items if (call_id := getattr(item, "call_id", None)) is not None}
 
 
 async def _conversation(store: Store, project: str, request: CreateResponse) -> _Past:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from antiphon.engine.prepare.interrupted import finished
-from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.request_context import RequestContext, call_ids
 from antiphon.engine.prepare.run_request import RunRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import decode_stored
@@ -15,14 +15,18 @@ from antiphon.store.runs import Context as Stored
 
 def resumed_context(accepted: RunRequest, stored: Stored, response: Response) -> RequestContext:
     """What was accepted, as it is stored."""
+    history = [decode_stored(row) for row in stored.history]
+    own = [decode_stored(row) for row in stored.input]
+    said = finished(response.output)
     return RequestContext(
-        history=[decode_stored(row) for row in stored.history],
-        input=[decode_stored(row) for row in stored.input],
+        history=history,
+        input=own,
         prompt=_prompt_of(accepted.request, response),
         trigger=accepted.trigger,
         only_compacts=accepted.only_compacts,
-        output_so_far=finished(response.output),
+        output_so_far=said,
         inline_tools=accepted.inline_tools,
+        call_ids=call_ids((*history, *own, *said)),
     )
 
 

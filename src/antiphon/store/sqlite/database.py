@@ -9,6 +9,7 @@ from typing import TypeVar, TypeVarTuple
 
 from antiphon.store import conversations, runs, work
 from antiphon.store.notices import Notices
+from antiphon.store.sqlite import counting
 from antiphon.store.sqlite.connection import transaction
 from antiphon.store.sqlite.driver import drive
 from antiphon.store.sqlite.process_lock import ProcessLock
@@ -52,6 +53,10 @@ class SqliteDatabase:
 
     async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
         return await self._readers.read_in_thread(rule, *arguments)
+
+    async def count_bytes(self, wanted: bool) -> None:
+        if not await self.read(counting.stands, wanted):
+            await self._writer.write(counting.start if wanted else counting.stop)
 
     async def close(self) -> None:
         await self._writer.close()
