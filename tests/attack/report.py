@@ -14,6 +14,10 @@ def lines(record: Record) -> Iterator[str]:
     answers = ", ".join(f"{status}: {times:,}" for status, times in sorted(record.statuses.items()))
     yield f"answers     {answers}"
     yield f"5xx         {sum(times for status, times in record.statuses.items() if status >= 500):,}"
+    yield f"failed      {sum(times for fault, times in record.faults.items() if fault.status == 200):,}"
+    for fault, times in record.faults.most_common():
+        verdict = "allowed" if fault.allowed else "VIOLATION"
+        yield f"  {times:>6,}  {fault.status}  {verdict:<9}  {fault.code:<16}  {fault.words}"
     yield f"hangs       {record.hangs}"
     if record.held:
         worst = max(record.held, key=lambda held: held.worst)

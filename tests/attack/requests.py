@@ -119,12 +119,16 @@ async def _answered(world: World, socket: aiohttp.ClientWebSocketResponse, frame
             async for message in socket:
                 said = msgspec.json.decode(message.data)
                 if said["type"] == "error":
+                    if "status" not in said:
+                        continue  # the event before response.failed
                     world.record.statuses[said["status"]] += 1
-                    if said["status"] >= 500 and said["status"] not in (502, 503, 504):
-                        world.broken(f"a frame is answered with {said}: {frame[:300]!r}")
+                    if said["status"] >= 500:
+                        world.faulty(said["status"], said["error"], f"frame {frame[:300]!r}")
                     return True
                 if said["type"] in ("response.completed", "response.failed", "response.incomplete"):
                     world.record.statuses[200] += 1
+                    if said["type"] == "response.failed":
+                        world.faulty(200, said["response"]["error"], f"frame {frame[:300]!r}")
                     return True
                 if said["type"] == "response.steer.failed":
                     return True

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from tests.attack.faults import Fault, failure_in, fault_of
 from tests.attack.probe import Probe
 from tests.attack.server import Server
 from tests.scripted import Upstream
@@ -56,6 +57,8 @@ class Record:
     tried: Counter[str] = field(default_factory=Counter)
     """Inputs by section."""
     statuses: Counter[int] = field(default_factory=Counter)
+    faults: Counter[Fault] = field(default_factory=Counter)
+    """5xx, and responses that failed."""
     hangs: int = 0
     held: list[Held] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -164,10 +167,19 @@ class World:
             pass
         return Told(0)
 
+    def faulty(self, status: int, error: Json, asked: str) -> None:
+        """Something is broken, the server says."""
+        fault = fault_of(status, error)
+        self.record.faults[fault] += 1
+        if not fault.allowed:
+            self.broken(f"{status}: {asked}: {error}")
+
     def _look(self, told: Told, asked: str) -> None:
         self.record.statuses[told.status] += 1
-        if told.status >= 500 and told.status not in (502, 503, 504, 507):
-            self.broken(f"{told.status}: {asked}: {told.body[:200]!r}")
+        if told.status >= 500 and _is_envelope(told.body):
+            self.faulty(told.status, told.json["error"], asked)
+        elif told.status == 200 and (failure := failure_in(told.body)) is not None:
+            self.faulty(200, failure, asked)
         if told.status >= 400 and not asked.startswith("HEAD") and not _is_envelope(told.body):
             self.broken(f"no envelope: {asked}: {told.status} {told.body[:200]!r}")
 

@@ -1,5 +1,8 @@
-"""An MCP server that does not end, with a child that does not either: `python mcp_hanging.py PIPE WAY`. It writes
-to the pipe who they are. The WAY: `mute` never answers; `deaf` answers, and takes no end for an answer."""
+"""An MCP server that does not end, with a child that does not either: `python mcp_hanging.py PIPE WAY`.
+
+It writes to the pipe who they are. The WAY: `mute` never answers; `deaf` answers, and does not end when its
+input does.
+"""
 
 import os
 import signal

@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from antiphon.api.disconnect import left
-from antiphon.api.handshake import SocketProtocol, handshake_fault
+from antiphon.api.frames import SocketProtocol
+from antiphon.api.handshake import handshake_fault
 from antiphon.guard.debtors import Debtors
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
 from antiphon.protocol.ids import new_request_id
