@@ -156,7 +156,7 @@ class World:
                 await socket.send_str(text.decode())
                 async for message in socket:
                     said = msgspec.json.decode(message.data)
-                    if said["type"] == "error":
+                    if said["type"] == "error" and "status" in said:
                         return Told(said["status"], msgspec.json.encode({"error": said["error"]}))
                     if said["type"] in _LAST:
                         return Told(200, msgspec.json.encode(said["response"]))
@@ -166,6 +166,20 @@ class World:
         except (aiohttp.ClientError, OSError):
             pass
         return Told(0)
+
+    def hears(self, said: Json, frame: bytes) -> bool:
+        """What a connection says; whether it is the last that it says to a frame."""
+        kind, asked = said["type"], f"frame {frame[:300]!r}"
+        if kind == "error" and "status" in said:  # else it is the event before response.failed
+            self.record.statuses[said["status"]] += 1
+            if said["status"] >= 500:
+                self.faulty(said["status"], said["error"], asked)
+            return True
+        if kind in _LAST:
+            self.record.statuses[200] += 1
+            if said["response"]["status"] == "failed":
+                self.faulty(200, said["response"]["error"], asked)
+        return kind in (*_LAST, "response.steer.failed")
 
     def faulty(self, status: int, error: Json, asked: str) -> None:
         """Something is broken, the server says."""
