@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
+from tests.attack.heads import heads
 from tests.attack.heavy import heavy
 from tests.attack.outbound import own_network
 from tests.attack.papers import slow_documents
@@ -22,6 +23,7 @@ SECTIONS: Mapping[str, Section] = {
     "bodies": damaged_bodies,
     "addresses": damaged_addresses,
     "frames": damaged_frames,
+    "heads": heads,
     "tenancy": across_projects,
     "outbound": own_network,
     "documents": slow_documents,
