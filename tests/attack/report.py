@@ -23,6 +23,7 @@ def lines(record: Record) -> Iterator[str]:
         worst = max(record.held, key=lambda held: held.worst)
         yield f"worst hold  {worst.worst * 1000:.0f} ms, by {worst.name}"
     yield f"memory      {record.most_memory // _MB} MB at most; its children {record.most_children // _MB} MB"
+    yield from (f"skipped     {what}" for what in record.skipped)
     yield f"violations  {len(record.violations) or 'none'}"
     yield from (f"  {what}" for what in record.violations[:_SHOWN])
 

@@ -62,6 +62,8 @@ class Record:
     hangs: int = 0
     held: list[Held] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """What this machine does not allow, with the reason."""
     most_memory: int = 0
     """Bytes of the server's own process."""
     most_children: int = 0
