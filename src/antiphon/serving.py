@@ -155,6 +155,7 @@ def _allow_files() -> None:
 def _uvicorn(settings: config.Config) -> "uvicorn.Config":
     import uvicorn
 
+    from antiphon.api.frames import MESSAGE_BYTES
     from antiphon.api.protocol import HttpProtocol
 
     return uvicorn.Config(
@@ -166,6 +167,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         loop="uvloop",
         http=HttpProtocol,
         ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES,
         lifespan="on",
         access_log=False,
         log_level="warning",

@@ -3,6 +3,7 @@
 All of it over sockets of our own, since no client would send it.
 """
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -13,12 +14,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvloop
 from tests.conftest import Running, config_for
 from tests.scripted import Answer, Gate, Upstream
 from tests.served import Served
 
 from antiphon.api.app import create_app
-from antiphon.api.protocol import HttpProtocol
+from antiphon.api.protocol import Gathered, HttpProtocol
 
 POST = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GET = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"
@@ -252,6 +254,45 @@ def test_more_half_requests_than_may_be_open_end_the_oldest(quick: Served) -> No
         connections[0].settimeout(0.3)
         assert until_closed(connections[0]) == b""
         assert asks(connections[1], GET + b"\r\n") == 200
+
+
+# ---- bodies that are all wrapping --------------------------------------------------------------------
+
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("more", [b"1;" + b"x" * 600_000, b"0" * 600_000], ids=["extension", "size"])
+def test_a_chunk_that_never_begins_is_not_waited_for(server: Running, more: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(CHUNKED + more)
+        assert answer(connection) == (400, "invalid_http")
+
+
+def test_a_body_may_come_in_chunks_of_a_byte(server: Running, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello"))
+    blanks = b" " * 50_000
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY + blanks)
+    with connected(server) as connection:
+        assert asks(connection, CHUNKED + body + b"0\r\n\r\n") == 200
+
+
+async def _of_a_client_that_has_gone() -> list[Any]:
+    """What goes wrong in the loop when a connection is lost in the turn in which it was written to."""
+    wrong: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: wrong.append(context))
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        gathered = Gathered(transport, loop)
+        transport.abort()
+        gathered.write(b"Hello")
+        await asyncio.to_thread(theirs.recv, 10)
+    return wrong
+
+
+def test_an_answer_to_a_client_that_has_just_gone_is_dropped() -> None:
+    assert uvloop.run(_of_a_client_that_has_gone()) == []
 
 
 # ---- what is no HTTP ---------------------------------------------------------------------------------

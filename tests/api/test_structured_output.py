@@ -182,18 +182,31 @@ def test_the_model_reads_what_is_wrong(ask: Ask, upstream: Upstream) -> None:
     assert 'answer[\'age\']: "7" is not of type "integer"' in upstream.last.body["messages"][-1]["content"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_never_fits_fails_in_words(ask: Ask, upstream: Upstream, stream: bool) -> None:
+NEVER_FITS = "The model's answer did not fit its schema, 4 times: it is not JSON"
+
+
+def test_an_answer_that_never_fits_fails_its_response_and_not_the_request(
+    ask: Ask, upstream: Upstream
+) -> None:
+    """So the SDK does not send it again, and nobody takes the model for a server that is down."""
     upstream.default = Answer("Ann, seven.")
 
-    if stream:
-        with pytest.raises(
-            APIError, match="The model's answer did not fit its schema, 4 times: it is not JSON"
-        ):
-            list(ask(stream=True))
-    else:
-        with refused(502, kind="server_error"):
-            ask()
+    told = whole(ask())
+
+    assert (told["status"], told["output"]) == ("failed", [])
+    assert told["error"] == {"code": "server_error", "message": NEVER_FITS}
+    assert told["usage"] == usage(28, 20)
+    assert len(upstream.requests) == 4
+
+
+def test_an_answer_that_never_fits_ends_its_stream_in_words(ask: Ask, upstream: Upstream) -> None:
+    upstream.default = Answer("Ann, seven.")
+
+    events = ask(stream=True)
+
+    assert next(events).type == "response.created"
+    with pytest.raises(APIError, match=NEVER_FITS):
+        list(events)
     assert len(upstream.requests) == 4
 
 

@@ -37,7 +37,7 @@ def damaged(random: Random, body: Json, others: list[Json]) -> bytes:
         _hit(random, copy, others)
     text = msgspec.json.encode(copy)
     for _ in range(random.choice((0, 0, 0, 1, 2))):
-        text = _cut(random, text)
+        text = cut(random, text)
     return text
 
 
@@ -99,7 +99,7 @@ _BLOWS: tuple[Callable[[Random, Json, Any, list[Json]], None], ...] = (
 )
 
 
-def _cut(random: Random, text: bytes) -> bytes:
+def cut(random: Random, text: bytes) -> bytes:
     """The bytes, with some of them gone or others among them."""
     at = random.randint(0, len(text))
     end = min(len(text), at + random.choice((0, 1, 4, 64)))

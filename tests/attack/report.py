@@ -14,11 +14,16 @@ def lines(record: Record) -> Iterator[str]:
     answers = ", ".join(f"{status}: {times:,}" for status, times in sorted(record.statuses.items()))
     yield f"answers     {answers}"
     yield f"5xx         {sum(times for status, times in record.statuses.items() if status >= 500):,}"
+    yield f"failed      {sum(times for fault, times in record.faults.items() if fault.status == 200):,}"
+    for fault, times in record.faults.most_common():
+        verdict = "allowed" if fault.allowed else "VIOLATION"
+        yield f"  {times:>6,}  {fault.status}  {verdict:<9}  {fault.code:<16}  {fault.words}"
     yield f"hangs       {record.hangs}"
     if record.held:
         worst = max(record.held, key=lambda held: held.worst)
         yield f"worst hold  {worst.worst * 1000:.0f} ms, by {worst.name}"
     yield f"memory      {record.most_memory // _MB} MB at most; its children {record.most_children // _MB} MB"
+    yield from (f"skipped     {what}" for what in record.skipped)
     yield f"violations  {len(record.violations) or 'none'}"
     yield from (f"  {what}" for what in record.violations[:_SHOWN])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from tests.attack.faults import Fault, failure_in, fault_of
 from tests.attack.probe import Probe
 from tests.attack.server import Server
 from tests.scripted import Upstream
@@ -56,9 +57,13 @@ class Record:
     tried: Counter[str] = field(default_factory=Counter)
     """Inputs by section."""
     statuses: Counter[int] = field(default_factory=Counter)
+    faults: Counter[Fault] = field(default_factory=Counter)
+    """5xx, and responses that failed."""
     hangs: int = 0
     held: list[Held] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """What this machine does not allow, with the reason."""
     most_memory: int = 0
     """Bytes of the server's own process."""
     most_children: int = 0
@@ -153,7 +158,7 @@ class World:
                 await socket.send_str(text.decode())
                 async for message in socket:
                     said = msgspec.json.decode(message.data)
-                    if said["type"] == "error":
+                    if said["type"] == "error" and "status" in said:
                         return Told(said["status"], msgspec.json.encode({"error": said["error"]}))
                     if said["type"] in _LAST:
                         return Told(200, msgspec.json.encode(said["response"]))
@@ -164,10 +169,33 @@ class World:
             pass
         return Told(0)
 
+    def hears(self, said: Json, frame: bytes) -> bool:
+        """What a connection says; whether it is the last that it says to a frame."""
+        kind, asked = said["type"], f"frame {frame[:300]!r}"
+        if kind == "error" and "status" in said:  # else it is the event before response.failed
+            self.record.statuses[said["status"]] += 1
+            if said["status"] >= 500:
+                self.faulty(said["status"], said["error"], asked)
+            return True
+        if kind in _LAST:
+            self.record.statuses[200] += 1
+            if said["response"]["status"] == "failed":
+                self.faulty(200, said["response"]["error"], asked)
+        return kind in (*_LAST, "response.steer.failed")
+
+    def faulty(self, status: int, error: Json, asked: str) -> None:
+        """Something is broken, the server says."""
+        fault = fault_of(status, error)
+        self.record.faults[fault] += 1
+        if not fault.allowed:
+            self.broken(f"{status}: {asked}: {error}")
+
     def _look(self, told: Told, asked: str) -> None:
         self.record.statuses[told.status] += 1
-        if told.status >= 500 and told.status not in (502, 503, 504, 507):
-            self.broken(f"{told.status}: {asked}: {told.body[:200]!r}")
+        if told.status >= 500 and _is_envelope(told.body):
+            self.faulty(told.status, told.json["error"], asked)
+        elif told.status == 200 and (failure := failure_in(told.body)) is not None:
+            self.faulty(200, failure, asked)
         if told.status >= 400 and not asked.startswith("HEAD") and not _is_envelope(told.body):
             self.broken(f"no envelope: {asked}: {told.status} {told.body[:200]!r}")
 

@@ -7,7 +7,8 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from antiphon.mcp.base import Limits, Local, McpError, Remote
 from antiphon.mcp.pool import Pool
 
 LOCAL = Path(__file__).with_name("mcp_local.py")
+HANGING = Path(__file__).with_name("mcp_hanging.py")
 
 
 @contextlib.contextmanager
@@ -77,8 +79,8 @@ class Life:
         self.pid = pid
         self._handle = os.pidfd_open(pid)
 
-    def wait_over(self) -> None:
-        over, _, _ = select.select([self._handle], [], [], PATIENCE)
+    def wait_over(self, seconds: float = PATIENCE) -> None:
+        over, _, _ = select.select([self._handle], [], [], seconds)
         assert over, "the process lives on"
         os.close(self._handle)
 
@@ -153,6 +155,58 @@ async def test_a_connection_that_was_made_after_another_failed_is_closed_with_th
     await pool.close()
 
     await asyncio.to_thread(life.wait_over)
+
+
+# ---- servers that do not end ---------------------------------------------------------------------------
+
+
+class Hanging:
+    """A server that does not end by itself, and its child."""
+
+    def __init__(self, place: Path, way: str) -> None:
+        self._pipe = place
+        os.mkfifo(place)
+        self.address = Local(command=sys.executable, args=[str(HANGING), str(place), way])
+
+    async def lives(self) -> list[Life]:
+        """When they have started."""
+        pids = await asyncio.to_thread(self._pipe.read_text)
+        return [Life(int(pid)) for pid in pids.split()]
+
+
+def kill(lives: Sequence[Life]) -> None:
+    """What a failed test leaves behind."""
+    for life in lives:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(life.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("way", "given_up"),
+    [("mute", False), ("mute", True), ("deaf", False)],
+    ids=["opening", "given up", "open"],
+)
+async def test_servers_that_do_not_end_are_ended_together(tmp_path: Path, way: str, given_up: bool) -> None:
+    pool = Pool(Limits(), lambda _: True)
+    servers = [Hanging(tmp_path / str(number), way) for number in range(3)]
+    asked = [asyncio.create_task(pool.call("p", server.address, "greet", {})) for server in servers]
+    lives = [life for server in servers for life in await server.lives()]
+    if way == "deaf":
+        await asyncio.wait(asked)
+    if given_up:
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
+
+    try:
+        begun = time.monotonic()
+        await pool.close()
+        assert time.monotonic() - begun < 6  # one of them takes 2.5
+        for life in lives:
+            life.wait_over(0)
+    finally:
+        kill(lives)
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 # ---- sessions that a server forgot ----------------------------------------------------------------------

@@ -6,9 +6,7 @@ What the library behind uvicorn would refuse in words of its own, or not at all,
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest
@@ -31,15 +29,6 @@ def handshake_fault(method: str, headers: Sequence[tuple[bytes, bytes]]) -> ApiE
             code="invalid_handshake",
         )
     return None
-
-
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """A connection that takes a refusal for an answer: uvicorn logs it as an error of the application."""
-
-    async def send(self, message: Any) -> None:
-        await super().send(message)
-        if self.initial_response is not None and self.close_sent:
-            self.handshake_complete = True
 
 
 def _is_key(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from antiphon.api.disconnect import left
-from antiphon.api.handshake import SocketProtocol, handshake_fault
+from antiphon.api.frames import SocketProtocol
+from antiphon.api.handshake import handshake_fault
 from antiphon.guard.debtors import Debtors
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
 from antiphon.protocol.ids import new_request_id
@@ -45,6 +46,8 @@ class HttpProtocol(HttpToolsProtocol):
     BODY_SECONDS = 20.0
     BODY_BYTES = 20 * 1024
     """In each `BODY_SECONDS` so much of a body must arrive, or its rest."""
+    FRAMING = 10
+    """How many times as large as what it carries a body in chunks may be, and a head's size besides."""
     DRAIN_SECONDS = 30.0
     """How long the rest of a body is taken in that was answered before it had arrived."""
     LINGER_SECONDS = 2.0
@@ -74,13 +77,17 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes since then. What came with the beginning of a request does not count."""
         self._head = 0
         """Bytes of the head, as far as it is parsed."""
+        self._taken = 0
+        """Bytes of what came since the end of the head."""
+        self._carried = 0
+        """Bytes of the body, as far as it is parsed."""
         self._drains = False
         self._refused = False
 
     # ---- the connection ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Gathered(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
         self._owed = self._heads
         self._settle()
 
@@ -104,6 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
             return
         self._unset_keepalive_if_required()
+        self._taken += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -118,6 +126,8 @@ class HttpProtocol(HttpToolsProtocol):
         """What the parser did not say of what it was fed."""
         if self._owed is self._heads and self._listed is self._heads and self._arrived > self.HEAD_BYTES:
             self._refuse(_head_too_large(self.HEAD_BYTES))  # all of it belongs to a head that has not ended
+        elif self._owed is self._bodies and self._taken > 2 * self.HEAD_BYTES + self.FRAMING * self._carried:
+            self._refuse(_invalid("its body has hardly anything in it"))
         elif self._owed is None and self.cycle is not None and self.cycle.response_complete:
             self._owed = self._heads  # empty lines between requests: a head must follow
 
@@ -156,7 +166,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head > self.HEAD_BYTES:
             raise _head_too_large(self.HEAD_BYTES)
         self._owed, self._head = self._bodies, 0
+        self._taken = self._carried = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._carried += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._owed = None
@@ -242,14 +257,18 @@ def _fault(error: httptools.HttpParserError) -> ApiError:
     ours = error.__context__
     if isinstance(ours, ApiError):
         return ours
-    return InvalidRequest("We could not read your request: it is not valid HTTP.", code="invalid_http")
+    return _invalid("it is not valid HTTP")
+
+
+def _invalid(reason: str) -> ApiError:
+    return InvalidRequest(f"We could not read your request: {reason}.", code="invalid_http")
 
 
 def _head_too_large(limit: int) -> HeadersTooLarge:
     return HeadersTooLarge(f"The head of the request is larger than {limit} bytes.", code="headers_too_large")
 
 
-class _Gathered:
+class Gathered:
     """A transport that writes at the end of the turn. When its buffer is full is for the transport to say:
     it then signals the protocol, which makes `await send(…)` wait."""
 
@@ -276,5 +295,5 @@ class _Gathered:
 
     def _flush(self) -> None:
         held, self._held = self._held, []
-        if held:
+        if held and not self._transport.is_closing():  # else the client has gone in this turn
             self._transport.write(b"".join(held))

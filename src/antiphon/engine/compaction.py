@@ -13,7 +13,7 @@ from antiphon.context.seal import Seal
 from antiphon.context.transcript import COMPACTION
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.model import Message, TextPart, Turn, UsageDelta
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction, InputMessage
 
@@ -33,12 +33,12 @@ class Compacted(NamedTuple):
 
 
 async def compact(caller: ModelCaller, turn: Turn, seal: Seal, project: str) -> Compacted:
-    """Have the turn's context summed up. Raises UpstreamError when the model has nothing to say."""
+    """Have the turn's context summed up. Raises ModelFault when the model has nothing to say."""
     question = Message("user", parts=(TextPart(_ASK),))
     asked = replace(turn, messages=(*turn.messages, question), functions=(), choice="auto", format="text")
     summary, usage = await caller.complete(asked)
     if not summary:
-        raise UpstreamError("The model wrote no summary.")
+        raise ModelFault("The model wrote no summary.")
     return Compacted(seal.seal(project, COMPACTION, summary), usage)
 
 

@@ -24,7 +24,7 @@ from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
 from antiphon.model import Function, NamedFunction, Turn
-from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
+from antiphon.protocol.errors import ApiError, ModelFault, RateLimited
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.response import Response, ResponseError
@@ -76,7 +76,7 @@ class Run:
                 await self._answer(emission)
             except ApiError as fault:
                 self._fail(fault)
-                if not emission.opened:
+                if not emission.opened and self.silent:
                     raise
             if self.plan.request.store is not False and (self.plan.followed or not self.silent):
                 self.kept = True
@@ -84,8 +84,8 @@ class Run:
             await emission.flush()
 
     async def result(self) -> Response:
-        """The response when it has ended: the log, folded. Raises the ApiError that ended it when the
-        model had given no output."""
+        """The response when it has ended: the log, folded. Raises the ApiError that ended it before the
+        model had answered."""
         await self.execute(discard)
         if self.silent and self.fault is not None:
             raise self.fault
@@ -93,8 +93,10 @@ class Run:
 
     @property
     def silent(self) -> bool:
-        """Whether it failed before the model gave any output."""
-        return self.fault is not None and not self.machine.snapshot().output
+        """Whether it failed before the model answered."""
+        if self.fault is None or isinstance(self.fault, ModelFault):
+            return False
+        return not self.machine.snapshot().output
 
     # ---- from the first event to the last ----
 
@@ -173,7 +175,7 @@ class Run:
                 return
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
-                raise UpstreamError(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
+                raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
             turn = _next(turn, writer, self.plan.toolbox.functions)
         self._cut_short("max_messages")
 
@@ -202,14 +204,16 @@ class Run:
         """What the model says, then what becomes of its calls."""
         turn = await self.plan.caller.fit(turn)
         # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        async with aclosing(self.plan.caller.stream(turn)) as deltas:
-            async for batch in deltas:
-                writer.write(batch)
-                if batch and self._checkpoint.first_at is None:
-                    self._checkpoint.first_at = time.time()
-                self._checkpoint.output_complete = writer.awaits_client
-                await flush()
-        self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        try:
+            async with aclosing(self.plan.caller.stream(turn)) as deltas:
+                async for batch in deltas:
+                    writer.write(batch)
+                    if batch and self._checkpoint.first_at is None:
+                        self._checkpoint.first_at = time.time()
+                    self._checkpoint.output_complete = writer.awaits_client
+                    await flush()
+        finally:
+            self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):

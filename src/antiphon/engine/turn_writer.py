@@ -15,7 +15,7 @@ from antiphon.engine.filtered_text import FilteredText
 from antiphon.engine.reasoning_writer import ReasoningWriter
 from antiphon.model import Delta, Message, TextPart
 from antiphon.model.json_text import is_cut
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ModelFault, UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import Summary
@@ -155,13 +155,13 @@ class TurnWriter:
         return call not in self._refused and (call.executor == "server" or not call.ended)
 
     def _passes(self, call: ToolCall) -> bool:
-        """Whether a call that is whole may be made. Raises UpstreamError when part of it is emitted and it
+        """Whether a call that is whole may be made. Raises ModelFault when part of it is emitted and it
         may not."""
         if call.ended:
             return True
         fault = call.validate()
         if fault is not None and call.item is not None:
-            raise UpstreamError(f"The model wrote a call that is not valid: {fault}")
+            raise ModelFault(f"The model wrote a call that is not valid: {fault}")
         if fault is not None:
             self.faults.append(fault)
             self._refuse(call, fault)

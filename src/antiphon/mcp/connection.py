@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import aiohttp
 import httpx2
 from mcp import Client, MCPError
+from mcp.client import stdio
 from mcp.client.sse import sse_client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
@@ -34,6 +34,9 @@ _PAGES = 50
 """How many pages of tools are read."""
 _PARTING_SECONDS = 2.0
 """How long a server may take to say goodbye."""
+_ENDING_SECONDS = 4.0
+"""How long a server that we started may take to end. The library needs some 2.5 seconds at most, until it has
+killed all that it started; whoever cancels it meanwhile leaves a process behind."""
 _OLD = (400, 404, 405)
 """How servers answer that know nothing of streamable HTTP."""
 
@@ -43,19 +46,30 @@ for _name in ("mcp", "httpx2"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
 
+# The library's own four seconds are too long for whoever waits for our server to stop.
+stdio.PROCESS_TERMINATION_TIMEOUT = 1.0
+stdio.FORCE_KILL_TIMEOUT = 1.0
+
 
 class Connection:
     """A session with a server. Made by `connect`; `retired` ones are given to nobody any more."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, living: "set[Connection]", parting: float = _PARTING_SECONDS) -> None:
+        """`living`: where it stands from its beginning until its session has ended, whoever has it or has
+        given it up; `parting`: seconds that its end may take before it is cut short."""
         self.retired = False
         self.changed = False
         """Whether the server said that its tools are others now."""
         self.users = 0
         self._limits = limits
+        self._living = living
+        self._parting = parting
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._keeper: asyncio.Task[None] | None = None
+        self._cut = False
+        """Whether its keeper was cancelled. Once is enough: the second time would stop it in the middle of
+        ending the process that it started."""
 
     @property
     def usable(self) -> bool:
@@ -65,13 +79,14 @@ class Connection:
         """Raises McpError."""
         exchange = begin()
         self._keeper = asyncio.create_task(self._keep(transport, mode))
-        self._keeper.add_done_callback(_seen)
+        self._living.add(self)
+        self._keeper.add_done_callback(self._over)
         try:
             first: set[asyncio.Future[Any]] = {self._ready, self._keeper}
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not self._ready.done():
-                self._keeper.cancel()
+                self._cut_short(self._keeper)
         if not self._ready.done():
             raise error_of(exchange, _error(self._keeper))
 
@@ -119,10 +134,22 @@ class Connection:
         self._closing.set()
         if self._keeper is None:
             return
-        await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
+        if not self._ready.done():
+            self._cut_short(self._keeper)
+        await asyncio.wait({self._keeper}, timeout=self._parting)
         if not self._keeper.done():
-            self._keeper.cancel()
+            self._cut_short(self._keeper)
             await asyncio.wait({self._keeper}, timeout=_PARTING_SECONDS)
+
+    def _cut_short(self, keeper: "asyncio.Task[None]") -> None:
+        if not self._cut:
+            self._cut = True
+            keeper.cancel()
+
+    def _over(self, keeper: "asyncio.Task[None]") -> None:
+        """The session has ended."""
+        self._living.discard(self)
+        _seen(keeper)
 
     def _lost(self) -> None:
         """The server has hung up."""
@@ -213,25 +240,30 @@ class _Patience:
         return self._idle if self._next <= self._end else self._total
 
 
-async def connect(address: Address, session: aiohttp.ClientSession, limits: Limits) -> Connection:
-    """A session with the server. Raises McpError."""
+async def connect(
+    address: Address, session: aiohttp.ClientSession, limits: Limits, living: set[Connection]
+) -> Connection:
+    """A session with the server, which stands in `living` until it has ended. Raises McpError."""
     if isinstance(address, Local):
-        parameters = StdioServerParameters(
-            command=address.command, args=list(address.args), env=dict(address.env)
-        )
-        return await _opened(limits, stdio_client(parameters), "auto")
+        started = Connection(limits, living, _ENDING_SECONDS)
+        return await _opened(started, stdio.stdio_client(_parameters(address)), "auto")
     try:
-        return await _opened(limits, _streamable(address, session, limits), "auto")
+        return await _opened(Connection(limits, living), _streamable(address, session, limits), "auto")
     except McpError as fault:
         if fault.kind != "http" or fault.code not in _OLD:
             raise
         with contextlib.suppress(McpError):
-            return await _opened(limits, _events(address, session, limits), "legacy")
+            return await _opened(Connection(limits, living), _events(address, session, limits), "legacy")
         raise
 
 
-async def _opened(limits: Limits, transport: Any, mode: str) -> Connection:
-    connection = Connection(limits)
+def _parameters(address: Local) -> stdio.StdioServerParameters:
+    return stdio.StdioServerParameters(
+        command=address.command, args=list(address.args), env=dict(address.env)
+    )
+
+
+async def _opened(connection: Connection, transport: Any, mode: str) -> Connection:
     await connection.open(transport, mode)
     return connection
 

@@ -63,6 +63,9 @@ class Pool:
         self._trusted: aiohttp.ClientSession | None = None
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._listings: OrderedDict[str, tuple[float, Sequence[Listed]]] = OrderedDict()
+        self._living: set[Connection] = set()
+        """All connections that have not ended: also those that are being made, or that nobody is given any
+        more."""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def list(self, project: str, address: Address) -> Sequence[Listed]:
@@ -95,12 +98,13 @@ class Pool:
         )
 
     async def close(self) -> None:
-        connections = [slot.connection for slot in self._slots.values() if slot.connection is not None]
+        """Ends all servers that were started, and all connections, together: in some three seconds, however
+        they hang."""
         for slot in self._slots.values():
             if slot.timer is not None:
                 slot.timer.cancel()
         self._slots.clear()
-        await asyncio.gather(*(connection.close() for connection in connections), *self._closing)
+        await asyncio.gather(*(connection.close() for connection in self._living), *self._closing)
         for session in (self._guarded, self._trusted):
             if session is not None:
                 await session.close()
@@ -156,7 +160,7 @@ class Pool:
         session = self._trusting(library) if trusted else self._guarding(library, address)
         try:
             async with asyncio.timeout(self.limits.list_seconds):
-                opened: Connection = await library.connect(address, session, self.limits)
+                opened: Connection = await library.connect(address, session, self.limits, self._living)
                 return opened
         except TimeoutError:
             raise too_late(self.limits.list_seconds) from None

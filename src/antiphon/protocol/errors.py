@@ -129,6 +129,12 @@ class UpstreamError(ApiError):
     status = 502
 
 
+class ModelFault(UpstreamError):
+    """The model answered, and what it wrote is not what it owed. No server is at fault, so where there is a
+    response, it is the response that fails, and not the request (behaviours.md section 6): a client that
+    sent it again would have the model asked again as often."""
+
+
 class UpstreamTimeout(UpstreamError):
     status = 504
 

@@ -30,7 +30,7 @@ from antiphon.model import (
     Turn,
     UsageDelta,
 )
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.wire import encode
 from antiphon.tools.schema import Schema, SchemaMaker
 
@@ -51,7 +51,7 @@ class StructuredOutput:
         self._can = can
 
     def stream(self, turn: Turn) -> Deltas:
-        """The answer. Raises UpstreamError when it does not come to fit."""
+        """The answer. Raises ModelFault when it does not come to fit."""
         if turn.format == "text" or isinstance(turn.format, Grammar):
             return self._ask(turn)
         return self._asked_in_words(turn) if _needs_help(turn, self._can(turn.model)) else self._native(turn)
@@ -74,7 +74,8 @@ class StructuredOutput:
                 yield answer.rest(found)
                 return
             if answer.live:
-                raise UpstreamError(f"The model's answer did not fit its schema: {fault}")
+                yield answer.held.cost
+                raise ModelFault(f"The model's answer did not fit its schema: {fault}")
             turn = replace(turn, messages=(*turn.messages, *_correction(answer.held.text, fault)))
         async with aclosing(self._asked_in_words(turn, answer.held)) as deltas:
             async for batch in deltas:
@@ -102,7 +103,8 @@ class StructuredOutput:
                 yield answer.rest(found)
                 return
             turn = replace(turn, messages=(*turn.messages, *_correction(answer.text, fault)))
-        raise UpstreamError(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
+        yield answer.cost if answer else ()
+        raise ModelFault(f"The model's answer did not fit its schema, {REPAIRS + 1} times: {fault}")
 
     def _form(self, turn: Turn) -> "_Form":
         return _Form(self._schema(turn.format.schema) if isinstance(turn.format, JsonSchema) else None)
@@ -169,6 +171,11 @@ class _Held:
     def text(self) -> str:
         return "".join(delta.text for delta in self._texts)
 
+    @property
+    def cost(self) -> Sequence[Delta]:
+        """The tokens of all answers so far, where they are known."""
+        return [self.usage] if self._has_usage else ()
+
     def take_texts(self) -> list[TextDelta]:
         """The text so far, which need not wait any longer."""
         texts, self._texts = self._texts, []
@@ -203,8 +210,7 @@ class _Held:
     def rest(self, text: str | None) -> Sequence[Delta]:
         """The text, as it came or as `text`, and the end."""
         texts = self._texts if text in (None, self.text) else [TextDelta(text or "")]
-        usage = [self.usage] if self._has_usage else []
-        return [*texts, *usage, *self._end]
+        return [*texts, *self.cost, *self._end]
 
 
 class _Form:
