@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 from antiphon import model
+from antiphon.context.transcript import BLANK_LINE
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
@@ -212,8 +213,8 @@ class TurnWriter:
         self._held.append(delta)
 
     def _on_text(self, delta: model.TextDelta) -> None:
-        self._said.append(delta.text)
         message = self._in_message()
+        self._said.append(delta.text)
         if self._filtered is None:
             message.text(delta.text, delta.logprobs)
         else:
@@ -285,6 +286,8 @@ class TurnWriter:
     def _in_message(self) -> OpenMessage:
         if self._message is None:
             self.close()
+            if self._said:
+                self._said.append(BLANK_LINE)
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=[])
             self._message = self._machine.open(OpenMessage, item)
             self._filtered = self._filter(self._message)

@@ -19,6 +19,7 @@ from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import InputMessage, LocalShellCallOutput, decode_item
+from antiphon.protocol.python_names import rename
 from antiphon.protocol.request import CreateResponse, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
@@ -100,11 +101,12 @@ def parse(
     except _UNFIT as unfit:
         refusal = unfit
     plain = _object(body)
+    renamed = rename(plain)
     lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
     _explain(
         partial(check, plain, lenient) if check else partial(validate, plain, kind, drop_unknown=lenient)
     )
-    return _decode_again(decode, plain, lenient, refusal)
+    return _decode_again(decode, plain, lenient or renamed, refusal)
 
 
 def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
@@ -140,8 +142,9 @@ def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
     except _UNFIT as unfit:
         refusal = unfit
     plain = _plain(raw)
+    renamed = rename(plain)
     _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
-    return _decode_again(decode_item, plain, lenient, refusal, path)
+    return _decode_again(decode_item, plain, lenient or renamed, refusal, path)
 
 
 # ---- what does not fit ------------------------------------------------------------------------------
@@ -172,7 +175,8 @@ def _explain(check: Callable[[], None]) -> None:
 def _decode_again(
     decode: Callable[[bytes], T], plain: object, lenient: bool, refusal: Exception, path: str = ""
 ) -> T:
-    """Decode what was refused for unknown members only, which are gone by now."""
+    """Decode what was refused for unknown members only, which are gone by now; with `lenient` there may have
+    been some."""
     if not lenient:
         raise error_messages.unexplained(refusal, path) from refusal
     try:

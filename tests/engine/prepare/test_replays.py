@@ -8,9 +8,10 @@ import pytest
 from openai import OpenAI
 from tests.api.asking import ADD, Json, refused, whole, wholes
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.mcp_servers import PIXEL
 from tests.tools.using import calls, read
 
-PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+PNG = f"data:image/png;base64,{PIXEL}"
 
 
 def function_output(call: Json, text: str = "done") -> Json:

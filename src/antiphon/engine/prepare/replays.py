@@ -8,6 +8,7 @@ stored twice.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,7 +42,7 @@ def replayed(history: Sequence[Item], given: Sequence[Item]) -> frozenset[int]:
 
 
 class _Anchor(NamedTuple):
-    """An item that belongs to a call of the history: what stands around the one may stand around the other."""
+    """An item that belongs to a call of the history: what stands around it may stand around that call."""
 
     given: int
     call: int
@@ -131,10 +132,8 @@ def _content(item: Item) -> dict[str, Any]:
     members = {name: getattr(item, name) for name in item.__struct_fields__ if name not in _INCIDENTAL}
     arguments = members.get("arguments")
     if isinstance(arguments, str):
-        try:
+        with suppress(msgspec.DecodeError, RecursionError):
             members["arguments"] = msgspec.json.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):
-            pass
     return members
 
 
