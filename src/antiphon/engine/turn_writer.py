@@ -24,6 +24,7 @@ from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.partial import decode
+from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
@@ -37,7 +38,8 @@ class TurnWriter:
 
     `offered` are the functions that it may call; for `seal` and `summary` see `ReasoningWriter`. `allowed` is
     how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
-    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. With `ahead`
+    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. `most` is how
+    many calls the turn may have, whoever answers them; None: any number. With `ahead`
     the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
     crash never forgets that one may have taken effect.
     """
@@ -51,6 +53,7 @@ class TurnWriter:
         summary: Summary | None = None,
         allowed: int | None = None,
         taken: set[str] | None = None,
+        most: int | None = None,
         ahead: bool = False,
     ) -> None:
         self.usage: model.UsageDelta | None = None
@@ -68,6 +71,7 @@ class TurnWriter:
         self._reasoning = ReasoningWriter(machine, seal, summary)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
+        self._most = most
         self._ahead = ahead
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
@@ -243,7 +247,7 @@ class TurnWriter:
 
     def _on_call(self, delta: model.CallStarted) -> None:
         self._close_before_call()
-        call = self._toolbox.call(delta.name, self._call_id(delta.id), self._offered)
+        call = self._call(delta.name, self._call_id(delta.id))
         self.calls.append(call)
         self._by_index[delta.index] = call
         if call.executor == "server":
@@ -253,6 +257,13 @@ class TurnWriter:
             call.start(self._machine)
         if call.held or call.executor == "server":
             self._hold()
+
+    def _call(self, name: str, call_id: str) -> ToolCall:
+        if self._most is None or len(self.calls) < self._most:
+            return self._toolbox.call(name, call_id, self._offered)
+        second = SecondCall(name, call_id)
+        self._refuse(second, second.words)
+        return second
 
     def _close_before_call(self) -> None:
         """Close what is open when another call begins. A call that is not whole stays open, since upstreams

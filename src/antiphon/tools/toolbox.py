@@ -117,12 +117,12 @@ class Toolbox:
     def call(self, name: str, call_id: str, offered: Collection[str]) -> ToolCall:
         """A call of a function by the name that the model used, in a turn that offered these functions.
         What was not offered does not run: such a call is refused, in words for the model. But a name that the
-        model made up goes to the client as a function call, if it has tools of its own: agents answer it with
-        what is wrong, and the model mends it."""
+        model made up goes to the client as a function call, if it has tools of its own and the turn leaves
+        the choice among all: agents answer it with what is wrong, and the model mends it."""
         function = self._function_of(name)
         if function is not None and function in offered:
             return self._entries[function].tool.call(name, call_id)
-        if function is None and offered and self._serves_client():
+        if function is None and self._serves_client() and self._offered_all(offered):
             return ClientFunction(FunctionTool(name=name)).call(name, call_id)
         return RefusedCall(name, call_id, offered)
 
@@ -147,6 +147,11 @@ class Toolbox:
             if (entry.namespace or entry.label) and entry.name == name
         ]
         return bare[0] if len(bare) == 1 else None
+
+    def _offered_all(self, offered: Collection[str]) -> bool:
+        """Whether the choice of a turn rules nothing out."""
+        functions = {function.name for function in self.functions}
+        return self._allowed is None and bool(functions) and functions <= set(offered)
 
     def _serves_client(self) -> bool:
         return any(entry.tool.executor == "client" for entry in self._entries.values())
