@@ -372,3 +372,16 @@ def test_items_of_conversations_may_come_as_the_sdk_dumps_them(http: httpx2.Clie
     created = http.post("/v1/conversations", json={"items": [call]}).raise_for_status().json()
     items = http.get(f"/v1/conversations/{created['id']}/items").json()["data"]
     assert (items[0]["call_id"], "async_" in items[0]) == ("c", False)
+
+
+def test_what_the_sdk_has_parsed_may_come_back(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer('{"a":1}', calls=[Called("add", '{"a":1,"b":2}')]), Answer("3"))
+    with client.responses.stream(model="m", input="Hi", tools=[ADD | {"strict": True}]) as events:  # type: ignore[list-item]
+        first = events.get_final_response()
+    dumped: list[Any] = [item.model_dump() for item in first.output]
+    assert "parsed" in dumped[0]["content"][0]
+    assert dumped[1]["parsed_arguments"] == {"a": 1, "b": 2}
+
+    second = client.responses.create(model="m", input=[USER, *dumped, output(dumped[1])])  # type: ignore[list-item]
+
+    assert second.output_text == "3"

@@ -19,7 +19,7 @@ from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import InputMessage, LocalShellCallOutput, decode_item
-from antiphon.protocol.python_names import rename
+from antiphon.protocol.python_names import mend, mend_body
 from antiphon.protocol.request import CreateResponse, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
@@ -101,12 +101,12 @@ def parse(
     except _UNFIT as unfit:
         refusal = unfit
     plain = _object(body)
-    renamed = rename(plain)
+    mended = mend_body(plain)
     lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
     _explain(
         partial(check, plain, lenient) if check else partial(validate, plain, kind, drop_unknown=lenient)
     )
-    return _decode_again(decode, plain, lenient or renamed, refusal)
+    return _decode_again(decode, plain, lenient or mended, refusal)
 
 
 def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
@@ -142,9 +142,9 @@ def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
     except _UNFIT as unfit:
         refusal = unfit
     plain = _plain(raw)
-    renamed = rename(plain)
+    mended = mend(plain)
     _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
-    return _decode_again(decode_item, plain, lenient or renamed, refusal, path)
+    return _decode_again(decode_item, plain, lenient or mended, refusal, path)
 
 
 # ---- what does not fit ------------------------------------------------------------------------------

@@ -346,3 +346,53 @@ def test_calls_that_share_an_id_keep_a_result_each(client: OpenAI, upstream: Ups
 
     assert [message["content"] for message in read(upstream)[2::2]] == ["3", "7"]
     check_pairs(upstream)
+
+
+# ---- loops as programs write them ---------------------------------------------------------------------
+
+
+def dumped(output: Any) -> list[Any]:
+    """As `model_dump()` has it: ids, nulls and the names of Python."""
+    return [item.model_dump() for item in output]
+
+
+def as_they_are(output: Any) -> list[Any]:
+    return list(output)
+
+
+@pytest.mark.parametrize("keep", [as_they_are, dumped, lambda output: [bare(i) for i in wholes(output)]])
+@pytest.mark.parametrize("grows", [False, True], ids=["each output", "all that was said"])
+@pytest.mark.parametrize("streams", [False, True], ids=["", "streamed"])
+def test_a_loop_that_sends_outputs_back_behind_the_chain_ends(
+    client: OpenAI, upstream: Upstream, keep: Callable[[Any], list[Any]], grows: bool, streams: bool
+) -> None:
+    """The model calls as long as it reads no result last, as models do that lost the thread."""
+    thinks = Answer("Let me see.", reasoning="Hm.", calls=[Called("add", '{"a":1,"b":2}')])
+    upstream.on(
+        lambda body: body["messages"][-1]["role"] == "tool" and len(upstream.requests) > 3, Answer("3")
+    )
+    upstream.default = thinks
+    given: list[Any] = [USER]
+    previous: str | None = None
+
+    for _ in range(6):
+        asked: Any = {"model": "m", "input": given, "tools": [ADD], "previous_response_id": previous}
+        if streams:
+            with client.responses.stream(**asked) as events:
+                response: Any = events.get_final_response()
+        else:
+            response = client.responses.create(**asked)
+        outputs = [
+            {"type": "function_call_output", "call_id": item.call_id, "output": "3"}
+            for item in response.output
+            if item.type == "function_call"
+        ]
+        if not outputs:
+            break
+        check_pairs(upstream)
+        given = [*(given if grows else ()), *keep(response.output), *outputs]
+        previous = response.id
+
+    assert response.output_text == "3"
+    assert len(upstream.requests) == 4
+    assert roles(upstream) == ["user", *["assistant", "tool"] * 3]
