@@ -520,7 +520,7 @@ def test_what_a_function_leaves_out_is_echoed_filled_in(ask: Ask, upstream: Upst
     told = ask(extra_body={"tools": [{"type": "function", "name": "now"}]})
 
     assert whole(told)["tools"] == [
-        {"type": "function", "name": "now", "description": None, "parameters": None, "strict": None}
+        {"type": "function", "name": "now", "description": None, "parameters": None, "strict": False}
     ]
     assert upstream.last.body["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
 

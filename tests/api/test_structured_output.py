@@ -114,10 +114,12 @@ ACCEPTABLE: list[Json] = [
 def test_an_acceptable_schema_reaches_the_model_as_it_is(
     client: OpenAI, upstream: Upstream, acceptable: Json
 ) -> None:
-    upstream.script(Answer(GOOD))
+    nests = "who" in acceptable["schema"].get("properties", {})
+    upstream.script(Answer(f'{{"who": {GOOD}}}' if nests else GOOD))
 
-    client.responses.create(model="m", input="Who?", text={"format": acceptable})  # type: ignore[arg-type]
+    told = client.responses.create(model="m", input="Who?", text={"format": acceptable})  # type: ignore[arg-type]
 
+    assert told.status == "completed"
     assert upstream.last.body["response_format"]["json_schema"]["schema"] == acceptable["schema"]
 
 
@@ -295,6 +297,67 @@ def test_a_schema_that_the_server_does_not_know_after_all_is_told_in_words(
     assert told(client, stream=stream, model=f"deep-{stream}").output_text == GOOD
     assert told(client, stream=stream, model=f"deep-{stream}").output_text == GOOD
     assert ["response_format" in request.body for request in upstream.requests] == [True, False, False]
+
+
+ANY_OBJECT: Json = {"format": {"type": "json_object"}}
+
+
+@covers("param.text.format.json_object")
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "wrong", ["Ann is seven.", "[1, 2]", '"Ann"', "7", "", f"```json\n{GOOD[:-1]}", f"[{GOOD}, 1]"]
+)
+def test_what_is_no_object_is_asked_for_again(
+    client: OpenAI, upstream: Upstream, wrong: str, stream: bool
+) -> None:
+    upstream.script(Answer(wrong, size=3), Answer(GOOD))
+    assert told(client, stream=stream, text=ANY_OBJECT).output_text == GOOD
+    assert upstream.requests[0].body["response_format"] == {"type": "json_object"}
+    assert "It must be one JSON object" in str(upstream.requests[1].body["messages"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("form", [ANY_OBJECT, {"format": form()}], ids=["object", "schema"])
+@pytest.mark.parametrize("size", [0, 1, 4])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{GOOD} Anything else?",
+        f"{GOOD}\n```",
+        f"{GOOD}{GOOD}",
+        f"{GOOD}}}",
+        f"```json\n{GOOD}\n```",
+        f"Here it is: {GOOD}",
+    ],
+)
+def test_what_stands_around_the_answer_is_left_out(
+    client: OpenAI, upstream: Upstream, text: str, size: int, form: Any, stream: bool
+) -> None:
+    upstream.script(Answer(text, size=size))
+    assert told(client, stream=stream, text=form).output_text == GOOD
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_brackets_and_quotes_in_strings_end_no_answer(client: OpenAI, upstream: Upstream, size: int) -> None:
+    odd = '{"a": "}]\\\\\\"}", "b": {"c": ["\\\\"]}}'
+    upstream.script(Answer(f"{odd} Done.", size=size))
+    assert told(client, stream=True, text=ANY_OBJECT).output_text == odd
+
+
+@pytest.mark.parametrize("form", [ANY_OBJECT, {"format": form()}], ids=["object", "schema"])
+def test_where_nobody_reads_along_an_answer_that_does_not_fit_is_asked_for_again(
+    client: OpenAI, upstream: Upstream, form: Any
+) -> None:
+    upstream.script(Answer('{"name": "Ann", "age"'), Answer(GOOD))
+    assert told(client, stream=False, text=form).output_text == GOOD
+
+
+def test_an_object_that_was_streamed_and_breaks_off_fails_in_words(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(Answer('{"name": "Ann", "age"', size=5))
+    with pytest.raises(APIError, match="did not fit its schema"):
+        told(client, stream=True, text=ANY_OBJECT)
 
 
 def test_what_was_streamed_and_does_not_fit_fails_in_words(client: OpenAI, upstream: Upstream) -> None:

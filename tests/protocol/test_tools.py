@@ -25,7 +25,7 @@ US = {**NO_PLACE, "country": "US"}
 
 # Tools as sent, with the members that the echo adds or changes.
 ECHOES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"type": "function", "name": "f"}, {"description": None, "parameters": None, "strict": None}),
+    ({"type": "function", "name": "f"}, {"description": None, "parameters": None, "strict": False}),
     (
         {
             "type": "function",
@@ -65,7 +65,7 @@ ECHOES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         },
         {
             "tools": [
-                {"type": "function", "name": "f", "description": None, "parameters": None, "strict": None},
+                {"type": "function", "name": "f", "description": None, "parameters": None, "strict": False},
                 {"type": "custom", "name": "c", "description": None, "format": {"type": "text"}},
             ]
         },

@@ -48,13 +48,18 @@ def test_a_strict_call_is_emitted_when_it_is_whole(client: OpenAI, upstream: Ups
     assert emitted(stream(client, PLACE)).count("function_call_arguments.delta") == 1
 
 
-@pytest.mark.parametrize("strict", [False, None])
+LOOSE: Json = PLACE["parameters"] | {"additionalProperties": True}
+
+
+@pytest.mark.parametrize(
+    "members", [{"strict": False}, {"strict": None, "parameters": LOOSE}], ids=["not strict", "loose"]
+)
 def test_a_call_that_is_not_strict_is_emitted_as_it_is_written(
-    client: OpenAI, upstream: Upstream, strict: bool | None
+    client: OpenAI, upstream: Upstream, members: Json
 ) -> None:
     upstream.script(calls("place", '{"x": "wrong"}', 3))
 
-    events = stream(client, PLACE | {"strict": strict})
+    events = stream(client, PLACE | members)
 
     assert emitted(events).count("function_call_arguments.delta") > 3
     assert events[-2]["item"]["arguments"] == '{"x": "wrong"}'
@@ -94,6 +99,92 @@ def test_a_strict_schema_that_makes_no_sense_is_refused(
     with refused(400, "invalid_function_parameters", "tools[0].parameters"):
         ask(client, PLACE | {"parameters": schema})
     assert upstream.requests == []
+
+
+# ---- strictness that is left out ---------------------------------------------------------------------
+
+UNTOLD: Json = {name: value for name, value in PLACE.items() if name != "strict"}
+
+
+@covers("tool.function.strict")
+@pytest.mark.parametrize("untold", [UNTOLD, UNTOLD | {"strict": None}], ids=["left out", "null"])
+def test_a_function_is_strict_where_its_schema_allows_it(
+    client: OpenAI, upstream: Upstream, untold: Json
+) -> None:
+    upstream.script(calls("place", '{"x": "1", "unit": "m"}'), calls("place", GOOD))
+
+    answer = ask(client, untold)
+
+    assert only(answer)["arguments"] == GOOD
+    assert answer["tools"][0]["strict"] is True
+    assert offered(upstream)["place"]["strict"] is True
+
+
+def within(part: Json) -> Json:
+    """A schema that is strict but for a part of it."""
+    return {"type": "object", "properties": {"x": part}, "required": ["x"], "additionalProperties": False}
+
+
+TIGHT: list[Json] = [
+    within({"type": ["string", "null"], "description": "X", "enum": ["a", None]}),
+    within({"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": 3}),
+    within({"anyOf": [within({"type": "boolean"}), {"type": "null"}]}),
+    within({"$ref": "#/$defs/y"}) | {"$defs": {"y": within({"const": 1})}},
+    within({"type": "string", "pattern": "^a+$"}),
+    within({"type": "string", "format": "date"})
+    | {"$schema": "https://json-schema.org/draft/2020-12/schema"},
+    {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+]
+
+
+@pytest.mark.parametrize("schema", TIGHT, ids=str)
+def test_a_schema_that_says_all_is_strict(client: OpenAI, upstream: Upstream, schema: Json) -> None:
+    upstream.script(Answer("Hi"))
+    assert ask(client, UNTOLD | {"parameters": schema})["tools"][0]["strict"] is True
+
+
+LAX: list[Json | None] = [
+    None,
+    {},
+    {"type": "object"},
+    {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": False},
+    within({"type": "object"}),
+    within({"type": "string", "default": "a"}),
+    within({"type": "string", "minLength": 1}),
+    within({"type": "string", "format": "uri"}),
+    within({"type": "string", "pattern": "("}),
+    within({"type": "objekt"}),
+    within({"$ref": "#/$defs/absent"}),
+    within({"$ref": "https://127.0.0.1:1/schema"}),
+    within({"oneOf": [{"type": "string"}]}),
+    within({"enum": []}),
+    within({"enum": ["x" * 20_000]}),
+    {"type": "object", "properties": [], "additionalProperties": False},
+]
+
+
+@pytest.mark.parametrize("schema", LAX, ids=lambda schema: str(schema)[:80])
+def test_a_schema_that_leaves_something_open_is_not_strict(
+    client: OpenAI, upstream: Upstream, schema: Json | None
+) -> None:
+    upstream.lenient = True
+    upstream.script(calls("place", '{"z": 1}'))
+
+    answer = ask(client, UNTOLD | {"parameters": schema})
+
+    assert only(answer)["arguments"] == '{"z": 1}'
+    assert answer["tools"][0]["strict"] is False
+    assert "strict" not in offered(upstream)["place"]
+
+
+def test_functions_of_a_namespace_say_what_became_of_strict(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(calls("maps__place", "{}"), calls("maps__place", GOOD))
+    space: Json = {"type": "namespace", "name": "maps", "description": "Maps.", "tools": [UNTOLD]}
+
+    answer = ask(client, space)
+
+    assert answer["tools"][0]["tools"][0]["strict"] is True
+    assert only(answer)["arguments"] == GOOD
 
 
 # ---- how a function is offered ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from tests.api.asking import Json, refused
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Upstream
 from tests.tools.mcp_servers import Served, Toolset, served
-from tests.tools.using import ask, calls
+from tests.tools.using import ask, calls, read
 
 from antiphon.config import Outbound, hash_key
 
@@ -149,3 +149,58 @@ def test_two_requests_for_the_same_have_ids_of_their_own(
     _, one, other = ask(client, tool)["output"]
 
     assert one["id"] != other["id"]
+
+
+def test_a_request_that_is_sent_again_with_the_consent_is_the_one_that_waits(
+    client: OpenAI, upstream: Upstream, things: Toolset, tool: Json
+) -> None:
+    upstream.script(DELETE, Answer("Gone."))
+    first = ask(client, tool)
+    request = first["output"][-1]
+
+    answer = ask(client, tool, given=[*first["output"], consent(request)], previous_response_id=first["id"])
+
+    assert things.called == ["delete x"]
+    assert [item["type"] for item in answer["output"]] == ["mcp_call", "message"]
+    assert [message["role"] for message in read(upstream)] == ["user", "assistant", "tool"]
+
+
+def test_consent_that_is_sent_again_makes_no_second_call(
+    client: OpenAI, upstream: Upstream, things: Toolset, tool: Json
+) -> None:
+    upstream.script(DELETE, Answer("Gone."), Answer("Yes, gone."))
+    first = ask(client, tool)
+    request = first["output"][-1]
+    second = ask(client, tool, given=[consent(request)], previous_response_id=first["id"])
+
+    again: list[Json] = [request, consent(request), USER]
+    ask(client, tool, given=again, previous_response_id=second["id"])
+
+    assert things.called == ["delete x"]
+    assert [message["role"] for message in read(upstream)] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+
+
+def test_a_denial_that_is_sent_again_is_read_once(
+    client: OpenAI, upstream: Upstream, things: Toolset, tool: Json
+) -> None:
+    upstream.script(DELETE, Answer("Then not."), Answer("As I said."))
+    first = ask(client, tool)
+    denial = consent(first["output"][-1]) | {"approve": False}
+    second = ask(client, tool, given=[denial], previous_response_id=first["id"])
+
+    ask(client, tool, given=[denial, USER], previous_response_id=second["id"])
+
+    assert things.called == []
+    assert [message["role"] for message in read(upstream)] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]

@@ -33,7 +33,7 @@ from tests.tools.mcp_crooked import (
     text,
     tool,
 )
-from tests.tools.mcp_servers import Served, Toolset, served
+from tests.tools.mcp_servers import PIXEL, Served, Toolset, served
 from tests.tools.using import ask, calls, emitted, offered, read, stream
 from websockets.sync.client import connect
 
@@ -439,3 +439,84 @@ asyncio.run(main())
 def test_who_comes_while_the_library_is_being_loaded_waits_for_it() -> None:
     """In a process of its own: in ours it is loaded already."""
     subprocess.run([sys.executable, "-c", _WHILE_LOADING], check=True, timeout=60)
+
+
+SCHEMAS: dict[str, Any] = {
+    "empty": {},
+    "of no type": {"properties": {"a": {"type": "string"}}},
+    "null": None,
+    "true": True,
+    "text": "object",
+    "a list": [],
+    "of a text": {"type": "string"},
+    "of types": {"type": ["object", "null"]},
+    "no schema": {"type": "object", "properties": {"a": {"type": "objekt"}}},
+    "with a reference that leads nowhere": {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}},
+    "with properties that are none": {"type": "object", "properties": []},
+}
+
+
+@pytest.mark.parametrize("form", [*SCHEMAS, "left out"])
+def test_a_tool_with_an_odd_schema_does_not_take_the_others_with_it(
+    form: str, client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    odd = {"name": "odd"} | ({"inputSchema": SCHEMAS[form]} if form in SCHEMAS else {})
+    others = [tool(f"tool{number}") for number in range(9)]
+    crooked.lists = lambda request, body: result(body, {"tools": [*others[:4], odd, *others[4:]]})
+    upstream.script(DO, calls("s__odd", "{}"), Answer("Done."))
+
+    answer = ask(client, at(crooked.served))
+
+    assert answer["output"][0].get("error") is None
+    assert {f"s__tool{number}" for number in range(9)} < set(offered(upstream))
+    assert offered(upstream)["s__odd"]["parameters"]["type"] == "object"
+
+
+SAME: dict[str, tuple[list[Json], Any]] = {
+    "the object itself": ([text('{ "n": 1 }')], {"n": 1}),
+    "a value that is wrapped": ([text("3")], {"result": 3}),
+    "a text that is wrapped": ([text("gone")], {"result": "gone"}),
+    "a text that reads as a number": ([text("3")], {"result": "3"}),
+    "values that are wrapped": ([text("1"), text("2")], {"result": [1, 2]}),
+    "among other blocks": ([text("Here:"), text('{"n":1}')], {"n": 1}),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_structured_content_that_the_content_says_already_is_read_once(
+    case: str, client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    content, structured = SAME[case]
+    crooked.calls = lambda request, body: result(body, {"content": content, "structuredContent": structured})
+    upstream.script(DO, Answer("Done."))
+
+    output = ask(client, at(crooked.served))["output"][1]["output"]
+
+    assert output == "\n".join(block["text"] for block in content)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_structured_content_is_read_beside_the_content(
+    failed: bool, client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    value = {"content": [text("Found 2.")], "structuredContent": {"ids": [7, 8]}, "isError": failed}
+    crooked.calls = lambda request, body: result(body, value)
+    upstream.script(DO, Answer("Done."))
+
+    ask(client, at(crooked.served))
+
+    assert read(upstream)[-1]["content"].endswith('Found 2.\n{"ids":[7,8]}')
+
+
+def test_structured_content_is_read_beside_an_image(
+    client: OpenAI, upstream: Upstream, crooked: Crooked
+) -> None:
+    image = {"type": "image", "data": PIXEL, "mimeType": "image/png"}
+    crooked.calls = lambda request, body: result(
+        body, {"content": [image], "structuredContent": {"width": 1}}
+    )
+    upstream.script(DO, Answer("Done."))
+
+    ask(client, at(crooked.served))
+
+    assert '{"width":1}' in str(read(upstream)[-2:])

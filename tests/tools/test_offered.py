@@ -10,7 +10,7 @@ from tests.api.asking import ADD, Json
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import Served, Toolset, served
-from tests.tools.using import ask, calls, offered, only, read
+from tests.tools.using import ask, calls, offered, only, read, stream
 
 from antiphon.config import Outbound
 
@@ -172,3 +172,51 @@ def test_what_was_found_is_offered_from_the_next_turn_on(client: OpenAI, upstrea
 
     assert answer["output"][-1]["name"] == "clock"
     assert list(offered(upstream)) == ["tool_search", "clock"]
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["", "streamed"])
+@pytest.mark.parametrize("name", ["clock", "clok"], ids=["of the client", "made up"])
+@pytest.mark.parametrize(
+    "choice",
+    ["none", allowed({"type": "function", "name": "add"}), {"type": "function", "name": "add"}],
+    ids=["none", "another is allowed", "another is forced"],
+)
+def test_a_call_that_the_choice_rules_out_never_reaches_the_client(
+    client: OpenAI, upstream: Upstream, choice: Any, name: str, streams: bool
+) -> None:
+    upstream.script(calls(name, "{}"), calls("add", "{}") if choice != "none" else Answer("Very well."))
+
+    if streams:
+        events = stream(client, CLOCK, ADD, tool_choice=choice)
+        assert name not in str(events[3:-1])
+        answer = events[-1]["response"]
+    else:
+        answer = ask(client, CLOCK, ADD, tool_choice=choice)
+
+    assert only(answer).get("name") == ("add" if choice != "none" else None)
+    assert f"no function '{name}' to call now" in read(upstream)[-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "call"),
+    [
+        ({"type": "custom", "name": "say"}, calls("say", '{"input":"x"}')),
+        ({"type": "shell", "environment": {"type": "local"}}, calls("shell", '{"commands":["ls"]}')),
+        ({"type": "local_shell"}, calls("local_shell", '{"command":["ls"]}')),
+        ({"type": "apply_patch"}, calls("apply_patch", '{"type":"delete_file","path":"a"}')),
+        ({"type": "computer"}, calls("computer", '{"actions":[{"type":"wait"}]}')),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize(
+    "choice", ["none", allowed({"type": "function", "name": "add"})], ids=["none", "another is allowed"]
+)
+def test_no_tool_of_the_client_is_called_that_the_choice_rules_out(
+    client: OpenAI, upstream: Upstream, tool: Json, call: Answer, choice: Any
+) -> None:
+    upstream.script(call, Answer("Very well."))
+
+    answer = ask(client, tool, ADD, tool_choice=choice)
+
+    assert only(answer)["type"] == "message"
+    assert "This call was not made" in read(upstream)[-1]["content"]

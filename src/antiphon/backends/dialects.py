@@ -45,22 +45,25 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Knows the role `developer`; otherwise it is sent as `system`."""
     merge_leading: bool = True
     """Several leading system messages become one: many chat templates read only the first."""
-    late_system: Literal["system", "user"] = "system"
-    """The role of a system message in the middle: some templates refuse it there."""
+    late_system: Literal["system", "user"] = "user"
+    """The role of a system message in the middle: many templates refuse it there."""
     alternate: bool = False
     """Adjacent messages of one role become one: some templates want strict alternation."""
     needs_user: bool = False
     """Refuses a conversation in which the user never speaks."""
     refill: bool = False
     """Takes a last assistant message as the beginning of the answer, which we never mean."""
-    parses_arguments: bool = False
+    parses_arguments: bool = True
     """Parses the arguments of past calls, so that they must be JSON objects."""
     tool_names: bool = False
     """Wants the function's name in a tool message."""
     short_call_ids: bool = False
     """Takes only ids of calls that are nine letters and digits."""
-    reasoning_sent: Literal["", "reasoning", "reasoning_content"] = ""
+    reasoning_sent: Literal["", "reasoning", "reasoning_content"] = "reasoning_content"
     """The member that carries the reasoning of past assistant messages."""
+    reasoning_of: Literal["all", "tool loop"] = "tool loop"
+    """`tool loop`: only that of calls behind the newest message of the user goes back, without which some
+    models lose their thread. `all`: whatever the context has."""
     remote_images: bool = True
     """Fetches images by URL."""
 
@@ -122,6 +125,9 @@ OPENAI = Dialect(
     holds_strict=True,
     developer=True,
     merge_leading=False,
+    late_system="system",
+    parses_arguments=False,
+    reasoning_sent="",
     max_tokens="max_completion_tokens",
     effort="reasoning_effort",
     hints=frozenset(
@@ -143,11 +149,10 @@ OPENAI = Dialect(
 # vllm/entrypoints/openai/chat_completion/protocol.py. `grammar` takes lark, which it recognizes by itself.
 VLLM = Dialect(
     name="vllm",
-    late_system="user",
     alternate=True,
     needs_user=True,
-    parses_arguments=True,
     reasoning_sent="reasoning",
+    reasoning_of="all",
     effort="both",
     whole=True,
     lark=GrammarForm(("structured_outputs", "grammar")),
@@ -159,11 +164,10 @@ VLLM = Dialect(
 # sglang/srt/entrypoints/openai/protocol.py. Its `ebnf` is no lark.
 SGLANG = Dialect(
     name="sglang",
-    late_system="user",
     alternate=True,
     needs_user=True,
-    parses_arguments=True,
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     effort="reasoning_effort",
     whole=True,
     regex=GrammarForm(("regex",)),
@@ -174,12 +178,11 @@ SGLANG = Dialect(
 # switches logprobs off, parallel_tool_calls is false by default, a last assistant message is a prefill.
 LLAMA_CPP = Dialect(
     name="llama_cpp",
-    late_system="user",
     alternate=True,
     needs_user=True,
     refill=True,
-    parses_arguments=True,
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     choice="alone",
     parallel="always",
     strict=False,
@@ -196,8 +199,9 @@ LLAMA_CPP = Dialect(
 # (since 0.12.11).
 OLLAMA = Dialect(
     name="ollama",
-    parses_arguments=True,
+    late_system="system",
     reasoning_sent="reasoning",
+    reasoning_of="all",
     remote_images=False,
     choice="auto",
     parallel="never",
@@ -209,10 +213,8 @@ OLLAMA = Dialect(
 # Answers 400 to a tool_choice that is an object (lmstudio-bug-tracker 670) and to json_object (189).
 LMSTUDIO = Dialect(
     name="lmstudio",
-    late_system="user",
     alternate=True,
     needs_user=True,
-    parses_arguments=True,
     remote_images=False,
     choice="alone",
     parallel="never",
@@ -224,6 +226,7 @@ LMSTUDIO = Dialect(
 OPENROUTER = Dialect(
     name="openrouter",
     reasoning_sent="reasoning",
+    reasoning_of="all",
     effort="reasoning",
     hints=frozenset({"user"}),
     think_tags=False,
@@ -234,6 +237,7 @@ OPENROUTER = Dialect(
 # console.groq.com/docs/openai: logprobs and top_logprobs are answered with 400.
 GROQ = Dialect(
     name="groq",
+    reasoning_sent="",
     max_tokens="max_completion_tokens",
     effort="reasoning_effort",
     logprobs=False,
@@ -244,6 +248,7 @@ GROQ = Dialect(
 # Unknown members are answered with 400 `Unknown name "frequency_penalty": Cannot find field.`
 GEMINI = Dialect(
     name="gemini",
+    reasoning_sent="",
     needs_user=True,
     tool_names=True,
     remote_images=False,
@@ -259,8 +264,10 @@ GEMINI = Dialect(
 # With thinking on, the reasoning of an assistant message that has calls must come back, or it is a 400.
 DEEPSEEK = Dialect(
     name="deepseek",
+    late_system="system",
     merge_leading=False,
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     parallel="never",
     strict=False,
     effort="thinking",
@@ -273,6 +280,7 @@ DEEPSEEK = Dialect(
 MOONSHOT = Dialect(
     name="moonshot",
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     remote_images=False,
     choice="auto",
     parallel="never",
@@ -287,6 +295,7 @@ ZAI = Dialect(
     name="zai",
     needs_user=True,
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     stream_options=False,
     choice="auto",
     parallel="never",
@@ -301,6 +310,7 @@ ZAI = Dialect(
 # 422 `extra_forbidden` for members that it does not know; usage comes without being asked for.
 MISTRAL = Dialect(
     name="mistral",
+    reasoning_sent="",
     short_call_ids=True,
     refill=True,
     stream_options=False,
@@ -312,6 +322,7 @@ MISTRAL = Dialect(
 DASHSCOPE = Dialect(
     name="dashscope",
     reasoning_sent="reasoning_content",
+    reasoning_of="all",
     choice="auto",
     parallel="always",
     strict=False,
@@ -321,15 +332,14 @@ DASHSCOPE = Dialect(
 )
 
 # A proxy: what the server behind it can is not known. It lets that go on when we hang up on a whole answer.
-LITELLM = Dialect(name="litellm", effort="reasoning_effort", reasoning_sent="reasoning_content")
+LITELLM = Dialect(name="litellm", effort="reasoning_effort", reasoning_of="all")
 
 # `transformers serve`: templates and nothing else.
 TRANSFORMERS = Dialect(
     name="transformers",
-    late_system="user",
+    reasoning_sent="",
     alternate=True,
     needs_user=True,
-    parses_arguments=True,
     choice="auto",
     parallel="never",
     strict=False,

@@ -5,6 +5,7 @@ model of one backend, as long as the process runs.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -28,11 +29,16 @@ _REFUSING = (
 )
 """How servers say that they do not take something."""
 
+_REASONING: Literal["reasoning_content"] = "reasoning_content"
+_MISSING = ("must be passed back", "is missing", "must be provided", "is required")
+"""How servers say that the model's reasoning has to come back (DeepSeek, Kimi)."""
+
 _Change = Callable[[Dialect], Dialect]
 
 _PARAMETERS: dict[str, _Change] = {
     "stream_options": lambda dialect: replace(dialect, stream_options=False),
     "parallel_tool_calls": lambda dialect: replace(dialect, parallel="never"),
+    "reasoning_content": lambda dialect: replace(dialect, reasoning_sent=""),
     "reasoning_effort": lambda dialect: replace(dialect, effort=""),
     "chat_template_kwargs": lambda dialect: replace(dialect, effort=""),
     "thinking": lambda dialect: replace(dialect, effort=""),
@@ -60,6 +66,9 @@ def lesson(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
         return replace(dialect, max_tokens="max_completion_tokens")
     if "max_completion_tokens" in body and "max_tokens" in words.replace("max_completion_tokens", "", 1):
         return replace(dialect, max_tokens="max_tokens")
+    if _REASONING in words and any(phrase in words for phrase in _MISSING):
+        taught = replace(dialect, reasoning_sent=_REASONING, reasoning_of="all")
+        return taught if taught != dialect else None
     if not any(phrase in words for phrase in _REFUSING):
         return None
     for name, change in _PARAMETERS.items():
@@ -82,4 +91,6 @@ def _was_sent(name: str, body: JsonObject) -> bool:
         return isinstance(form, dict) and form.get("type") == "json_schema"
     if name == "strict":
         return any(tool.get("function", {}).get("strict") for tool in body.get("tools") or ())
+    if name == _REASONING:
+        return any(name in message for message in body["messages"])
     return name in body

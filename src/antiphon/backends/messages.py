@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
-import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
@@ -24,9 +23,12 @@ _SHORT_ID = 9
 
 def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     """The messages as this dialect wants them."""
-    said = _roles(messages, dialect)
+    said = _reasoning(list(messages), dialect)
+    said = _roles(said, dialect)
     said = _systems(said, dialect)
     said = _results_after_calls(said)
+    if dialect.parses_arguments:
+        said = _readable(said)
     said = _images_of_results(said)
     said = _joined(said, dialect)
     said = _with_user(said, dialect)
@@ -39,9 +41,22 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
 # ---- steps ------------------------------------------------------------------------------------------
 
 
-def _roles(messages: Iterable[Message], dialect: Dialect) -> list[Message]:
+def _reasoning(messages: list[Message], dialect: Dialect) -> list[Message]:
+    """What goes back of the model's reasoning: all of it, or that of the tool loop that goes on."""
+    if dialect.reasoning_sent and dialect.reasoning_of == "all":
+        return messages
+    newest = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+    return [
+        m
+        if not m.reasoning or (dialect.reasoning_sent and m.calls and i > newest)
+        else replace(m, reasoning="")
+        for i, m in enumerate(messages)
+    ]
+
+
+def _roles(messages: list[Message], dialect: Dialect) -> list[Message]:
     if dialect.developer:
-        return list(messages)
+        return messages
     return [replace(m, role="system") if m.role == "developer" else m for m in messages]
 
 
@@ -108,6 +123,23 @@ def _one_answer(messages: Sequence[Message]) -> list[Message]:
 def _orphan(result: Message) -> Message:
     label = TextPart(f"Result of the function call {result.call_id}:\n")
     return Message("user", (label, *result.parts))
+
+
+def _readable(messages: list[Message]) -> list[Message]:
+    """Arguments that are no JSON object would be refused with each turn to come. What the model got wrong
+    stands in the call's result instead."""
+    found: list[Message] = []
+    broken: dict[str, str] = {}
+    for message in messages:
+        if message.calls:
+            broken = {call.id: call.arguments for call in message.calls if not is_object(call.arguments)}
+            calls = (replace(call, arguments="{}") if call.id in broken else call for call in message.calls)
+            message = replace(message, calls=tuple(calls)) if broken else message
+        elif message.role == "tool" and broken.get(message.call_id, "").strip():
+            words = f"The arguments of this call were no JSON object: {broken.pop(message.call_id)}\n\n"
+            message = replace(message, parts=(TextPart(words), *message.parts))
+        found.append(message)
+    return found
 
 
 def _images_of_results(messages: list[Message]) -> list[Message]:
@@ -186,19 +218,15 @@ def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObje
 def _assistant(message: Message, dialect: Dialect) -> JsonObject:
     text = message.text
     message_json: JsonObject = {"role": "assistant", "content": text or (None if message.calls else "")}
-    if message.reasoning and dialect.reasoning_sent:
+    if message.reasoning:
         message_json[dialect.reasoning_sent] = message.reasoning
     if message.calls:
-        message_json["tool_calls"] = [_call(call, dialect) for call in message.calls]
+        message_json["tool_calls"] = [_call(call) for call in message.calls]
     return message_json
 
 
-def _call(call: Call, dialect: Dialect) -> JsonObject:
-    arguments = call.arguments
-    if dialect.parses_arguments and not is_object(arguments):
-        # What the model got wrong stays visible to it, in a form that the template can read.
-        arguments = msgspec.json.encode({"raw": arguments} if arguments.strip() else {}).decode()
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+def _call(call: Call) -> JsonObject:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _content(parts: tuple[Part, ...], dialect: Dialect) -> str | list[JsonObject]:

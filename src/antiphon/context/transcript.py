@@ -27,6 +27,7 @@ Unseal = Callable[[str, str], str | None]
 Attached = Callable[[Item], Item]
 """An item with what it has attached, by value."""
 REASONING, COMPACTION = "reasoning", "compaction"
+BLANK_LINE = "\n\n"
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
@@ -43,7 +44,7 @@ class Transcript:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
         read = (message for item in items for message in self._read(self._attached(item)))
         messages = [_together(turn) for turn in _turns(read)]
-        return tuple(messages if reasoning == "all_turns" else _without_old_reasoning(messages))
+        return tuple(_with_reasoning(messages, reasoning))
 
     def _read(self, item: Item) -> Sequence[Message]:
         if isinstance(item, InputMessage):
@@ -104,16 +105,28 @@ def _together(turn: list[Message]) -> Message:
         return turn[0]
     return Message(
         "assistant",
-        parts=tuple(part for message in turn for part in message.parts),
+        parts=tuple(_apart(message.parts for message in turn)),
         calls=tuple(call for message in turn for call in message.calls),
-        reasoning="".join(message.reasoning for message in turn),
+        reasoning="\n\n".join(message.reasoning for message in turn if message.reasoning),
     )
 
 
-def _without_old_reasoning(messages: list[Message]) -> list[Message]:
-    """Only the reasoning behind the newest user message is of use to the turn that goes on."""
+def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
+    """The parts of several messages, which are thoughts of their own: a blank line stands between them."""
+    for number, parts in enumerate(filter(None, messages)):
+        yield from (TextPart(BLANK_LINE), *parts) if number else parts
+
+
+def _with_reasoning(messages: list[Message], context: ReasoningContext) -> list[Message]:
+    """With what the model is shown again of its reasoning: that behind the newest user message, which the
+    turn goes on with; and on its own account that of calls, which some servers insist on."""
+    if context == "all_turns":
+        return messages
     newest = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
-    return [_silent(m) if i < newest and m.reasoning else m for i, m in enumerate(messages)]
+    return [
+        _silent(m) if m.reasoning and i < newest and not (m.calls and context == "auto") else m
+        for i, m in enumerate(messages)
+    ]
 
 
 def _silent(message: Message) -> Message:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from antiphon.context.transcript import BLANK_LINE
 from antiphon.protocol.items import Reasoning
 from antiphon.protocol.request import Summary
 from antiphon.stream.items import OpenReasoning
@@ -63,6 +64,8 @@ class ReasoningWriter:
 
     def _opened(self) -> OpenReasoning:
         if self._item is None:
+            if self._texts:
+                self._texts.append(BLANK_LINE)
             self._begin, self._part = len(self._texts), 0
             item = Reasoning(id=self._machine.new_id("reasoning"), summary=())
             self._item = self._machine.open(OpenReasoning, item)

@@ -192,6 +192,7 @@ class Run:
             summary=plan.response.reasoning.summary,
             taken=self._call_ids,
             allowed=self._allowed(),
+            most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 from antiphon import model
+from antiphon.context.transcript import BLANK_LINE
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
@@ -23,6 +24,7 @@ from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.partial import decode
+from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
@@ -36,7 +38,8 @@ class TurnWriter:
 
     `offered` are the functions that it may call; for `seal` and `summary` see `ReasoningWriter`. `allowed` is
     how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
-    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. With `ahead`
+    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. `most` is how
+    many calls the turn may have, whoever answers them; None: any number. With `ahead`
     the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
     crash never forgets that one may have taken effect.
     """
@@ -50,6 +53,7 @@ class TurnWriter:
         summary: Summary | None = None,
         allowed: int | None = None,
         taken: set[str] | None = None,
+        most: int | None = None,
         ahead: bool = False,
     ) -> None:
         self.usage: model.UsageDelta | None = None
@@ -67,6 +71,7 @@ class TurnWriter:
         self._reasoning = ReasoningWriter(machine, seal, summary)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
+        self._most = most
         self._ahead = ahead
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
@@ -212,8 +217,8 @@ class TurnWriter:
         self._held.append(delta)
 
     def _on_text(self, delta: model.TextDelta) -> None:
-        self._said.append(delta.text)
         message = self._in_message()
+        self._said.append(delta.text)
         if self._filtered is None:
             message.text(delta.text, delta.logprobs)
         else:
@@ -242,7 +247,7 @@ class TurnWriter:
 
     def _on_call(self, delta: model.CallStarted) -> None:
         self._close_before_call()
-        call = self._toolbox.call(delta.name, self._call_id(delta.id), self._offered)
+        call = self._call(delta.name, self._call_id(delta.id))
         self.calls.append(call)
         self._by_index[delta.index] = call
         if call.executor == "server":
@@ -252,6 +257,13 @@ class TurnWriter:
             call.start(self._machine)
         if call.held or call.executor == "server":
             self._hold()
+
+    def _call(self, name: str, call_id: str) -> ToolCall:
+        if self._most is None or len(self.calls) < self._most:
+            return self._toolbox.call(name, call_id, self._offered)
+        second = SecondCall(name, call_id)
+        self._refuse(second, second.words)
+        return second
 
     def _close_before_call(self) -> None:
         """Close what is open when another call begins. A call that is not whole stays open, since upstreams
@@ -285,6 +297,8 @@ class TurnWriter:
     def _in_message(self) -> OpenMessage:
         if self._message is None:
             self.close()
+            if self._said:
+                self._said.append(BLANK_LINE)
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=())
             self._message = self._machine.open(OpenMessage, item)
             self._filtered = self._filter(self._message)

@@ -23,6 +23,7 @@ from msgspec import json
 
 from antiphon.mcp.base import CLOSED, Address, Limits, Listed, Local, McpError, Remote, Result, too_late
 from antiphon.mcp.errors import begin, error_of, hung_up
+from antiphon.mcp.structured import with_structured
 from antiphon.mcp.transport import Outbound, open_session, too_large
 from antiphon.mcp.transport_monitor import monitored
 
@@ -115,9 +116,7 @@ class Connection:
         """Raises McpError."""
         patience = _Patience(self._limits.call_seconds, self._limits.total_seconds)
         result = await self._ask(self._called(name, arguments, patience), patience)
-        content = [_as_json(block) for block in result.content]
-        if not content and result.structured_content is not None:
-            content = [{"type": "text", "text": json.encode(result.structured_content).decode()}]
+        content = with_structured([_as_json(block) for block in result.content], result.structured_content)
         if len(json.encode(content)) > self._limits.result_bytes:
             raise McpError("protocol", CLOSED, too_large(self._limits.result_bytes))
         return Result(content, result.is_error)

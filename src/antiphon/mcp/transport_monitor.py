@@ -2,7 +2,7 @@
 
 The library does not report when a server has hung up while nobody was asking it anything, nor whether a
 request that failed had been written at all. Both pass here: the first is why a dead connection is found
-before it is used, the second decides whether a request may be made again.
+before it is used, the second decides whether a request may be made again. A listing is mended on its way.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
 from antiphon.mcp.errors import EXCHANGE
+from antiphon.mcp.listing import mend
 
 
 @contextlib.asynccontextmanager
@@ -48,17 +49,23 @@ class _Incoming(_Stream):
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> Any:
-        return await self._stream.receive()
+        return _mended(await self._stream.receive())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
         try:
-            return await anext(self._stream)
+            return _mended(await anext(self._stream))
         except StopAsyncIteration:
             self._over()
             raise
+
+
+def _mended(received: Any) -> Any:
+    """A message, or a fault of the transport."""
+    mend(getattr(getattr(received, "message", None), "result", None))
+    return received
 
 
 class _Outgoing(_Stream):

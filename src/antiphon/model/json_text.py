@@ -1,10 +1,12 @@
-"""Whether a text is JSON, or the beginning of it."""
+"""Whether a text is JSON, or the beginning of it, and where it ends."""
 
 import re
 
 import msgspec
 
 _PARTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.S)
+
+_MARKS = re.compile(r'["\\{}\[\]]')
 
 
 def is_json(text: str) -> bool:
@@ -36,3 +38,31 @@ def is_cut(text: str) -> bool:
         elif part in "}]":
             depth -= 1
     return depth > 0
+
+
+class JsonEnd:
+    """Finds the end of an object or array in a text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+
+    def find(self, text: str) -> int | None:
+        """How much of a piece belongs to it, if it ends there."""
+        at = 1 if self._escaped and text else 0
+        self._escaped = self._escaped and not text
+        while found := _MARKS.search(text, at):
+            at = found.end()
+            if self._in_string and found[0] == "\\":
+                self._escaped = at == len(text)
+                at += 1
+            elif found[0] == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string and self._deeper(found[0]) == 0:
+                return at
+        return None
+
+    def _deeper(self, bracket: str) -> int:
+        self._depth += 1 if bracket in "{[" else -1 if bracket in "}]" else 0
+        return self._depth

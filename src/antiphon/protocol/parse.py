@@ -19,6 +19,7 @@ from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
+from antiphon.protocol.python_names import mend, mend_body
 from antiphon.protocol.request import ConversationRef, CreateResponse, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
@@ -112,11 +113,12 @@ def parse(
     except _UNFIT as unfit:
         refusal = unfit
     plain = _object(body)
+    mended = mend_body(plain)
     lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
     _explain(
         partial(check, plain, lenient) if check else partial(validate, plain, kind, drop_unknown=lenient)
     )
-    return _decode_again(decode, plain, lenient, refusal)
+    return _decode_again(decode, plain, lenient or mended, refusal)
 
 
 def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
@@ -153,8 +155,9 @@ def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
     except _UNFIT as unfit:
         refusal = unfit
     plain = _plain(raw)
+    mended = mend(plain)
     _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
-    return _decode_again(decode_item, plain, lenient, refusal, path)
+    return _decode_again(decode_item, plain, lenient or mended, refusal, path)
 
 
 # ---- what does not fit ------------------------------------------------------------------------------
@@ -185,7 +188,8 @@ def _explain(check: Callable[[], None]) -> None:
 def _decode_again(
     decode: Callable[[bytes], T], plain: object, lenient: bool, refusal: Exception, path: str = ""
 ) -> T:
-    """Decode what was refused for unknown members only, which are gone by now."""
+    """Decode what was refused for unknown members only, which are gone by now; with `lenient` there may have
+    been some."""
     if not lenient:
         raise error_messages.unexplained(refusal, path) from refusal
     try:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from antiphon.protocol.strict_schema import allows_strict
 from antiphon.protocol.wire import JsonObject, Wire, shown
 
 REDACTED = "<redacted>"
@@ -42,11 +43,19 @@ class FunctionTool(BaseTool, tag="function"):
     parameters: JsonObject | None = shown(None)
     """A JSON schema."""
     strict: bool | None = shown(None)
-    """null: as strict as the schema allows."""
+    """Left out, or null: where the schema allows it."""
     output_schema: JsonObject | None = None
     defer_loading: bool | None = None
     async_: bool | None = msgspec.field(name="async", default=None)
     allowed_callers: AllowedCallers | None = None
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether its calls fit its schema."""
+        return allows_strict(self.parameters) if self.strict is None else self.strict
+
+    def echo(self) -> Self:
+        return self._with(strict=self.is_strict)
 
 
 class TextInput(Wire, tag="text", tag_field="type"):

@@ -3,7 +3,7 @@
 
 The arguments go to the client as the model writes them. When the function is strict and nobody upstream
 holds the model to its schema, they are held back until they are whole, checked, and the model is asked again
-for what does not fit. `strict: null` promises nothing and goes out live.
+for what does not fit. A function whose `strict` was left out is strict where its schema allows it.
 """
 
 from collections.abc import Sequence
@@ -36,16 +36,18 @@ class ClientFunction(Tool):
             name=offered_name(tool.name, self.context.namespace),
             description=_described(tool, self.context),
             parameters=tool.parameters or _NO_PARAMETERS,
-            strict=bool(tool.strict),
+            strict=tool.is_strict,
         )
-        self.schema = _schema(tool, self.context) if tool.strict and self.context.checks_strict else None
+        self.schema = _schema(tool, self.context) if tool.is_strict and self.context.checks_strict else None
 
     def functions(self) -> Sequence[Function]:
         return (self._function,)
 
     async def compile(self) -> None:
         fault = await self.schema.fault() if self.schema is not None else None
-        if fault is not None:
+        if fault is not None and self.wire.strict is None:
+            self.schema = None  # nobody asked for it
+        elif fault is not None:
             raise InvalidRequest(
                 f"Invalid schema for function '{self.wire.name}': {fault}",
                 param=f"{self.context.place}.parameters",

@@ -10,21 +10,25 @@ from hashlib import sha256
 
 LONGEST = 64
 _DIGITS = 8
+_OTHER = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def offered_name(name: str, namespace: str | None = None) -> str:
     """`name`, or `namespace__name`; shortened to what upstreams take, with digits that keep long
     names apart. A namespace of the same name as its function is that of a function which was searched for
     (see `tool_search`): it stands by itself."""
-    whole = f"{namespace}__{name}" if namespace and namespace != name else name
-    return whole if len(whole) <= LONGEST else _kept_apart(whole, whole)
+    return _safe(f"{namespace}__{name}" if namespace and namespace != name else name)
 
 
 def safe_name(name: str, namespace: str) -> str:
-    """The same for names that others gave: what upstreams do not take in a name is replaced."""
-    whole = f"{namespace}__{name}"
-    plain = re.sub(r"[^a-zA-Z0-9_-]", "_", whole)
-    return whole if plain == whole and len(whole) <= LONGEST else _kept_apart(plain, whole)
+    """The same for names that others gave."""
+    return _safe(f"{namespace}__{name}")
+
+
+def _safe(whole: str) -> str:
+    """What upstreams do not take in a name is replaced: models make up names too."""
+    plain = _OTHER.sub("_", whole)
+    return whole if plain == whole and 0 < len(whole) <= LONGEST else _kept_apart(plain, whole)
 
 
 def _kept_apart(short: str, whole: str) -> str:

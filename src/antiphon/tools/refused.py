@@ -1,4 +1,4 @@
-"""A call that is not made: what was not offered does not run."""
+"""Calls that are not made: what was not offered does not run, nor a second call where one is allowed."""
 
 from collections.abc import Collection
 
@@ -24,3 +24,13 @@ class RefusedCall(ToolCall):
             return f"{words} Answer without calling functions."
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return f"{words} You can call: {', '.join(names[:_NAMED])}{more}."
+
+
+class SecondCall(ToolCall):
+    """A call of a turn that may have but one (`parallel_tool_calls: false`)."""
+
+    held = True
+    words = (
+        "This call was not made: only one function may be called at a time. If it is still needed, call it "
+        "again now that the other call is settled."
+    )

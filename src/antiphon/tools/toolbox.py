@@ -19,7 +19,7 @@ from antiphon.tools.base import Tool, ToolCall
 from antiphon.tools.context import ToolContext
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import ClientFunction
-from antiphon.tools.names import safe_name
+from antiphon.tools.names import offered_name, safe_name
 from antiphon.tools.provider import ApprovedCall, ToolProvider
 from antiphon.tools.refused import RefusedCall
 from antiphon.tools.registry import REGISTRY, ToolRow
@@ -119,12 +119,12 @@ class Toolbox:
     def call(self, name: str, call_id: str, offered: Collection[str]) -> ToolCall:
         """A call of a function by the name that the model used, in a turn that offered these functions.
         What was not offered does not run: such a call is refused, in words for the model. But a name that the
-        model made up goes to the client as a function call, if it has tools of its own: agents answer it with
-        what is wrong, and the model mends it."""
-        function = name if name in self._entries else self._function_of(name)
+        model made up goes to the client as a function call, if it has tools of its own and the turn leaves
+        the choice among all: agents answer it with what is wrong, and the model mends it."""
+        function = self._function_of(name)
         if function is not None and function in offered:
             return self._entries[function].tool.call(name, call_id)
-        if function is None and offered and self._serves_client():
+        if function is None and self._serves_client() and self._offered_all(offered):
             return ClientFunction(FunctionTool(name=name)).call(name, call_id)
         return RefusedCall(name, call_id, offered)
 
@@ -143,13 +143,22 @@ class Toolbox:
         return Filters(found) if found else None
 
     def _function_of(self, name: str) -> str | None:
-        """The function whose tool has this name in its namespace or server, if only one has."""
+        """The function that is offered under this name; else the one whose tool has it, be it too long to be
+        offered under it or in a namespace or server, if only one has."""
+        for known in (name, offered_name(name)):
+            if known in self._entries:
+                return known
         bare = [
             function
             for function, entry in self._entries.items()
             if (entry.namespace or entry.label) and entry.name == name
         ]
         return bare[0] if len(bare) == 1 else None
+
+    def _offered_all(self, offered: Collection[str]) -> bool:
+        """Whether the choice of a turn rules nothing out."""
+        functions = {function.name for function in self.functions}
+        return self._allowed is None and bool(functions) and functions <= set(offered)
 
     def _serves_client(self) -> bool:
         return any(entry.tool.executor == "client" for entry in self._entries.values())

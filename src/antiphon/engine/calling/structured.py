@@ -6,7 +6,7 @@ schema in words; its answer is held back until it is whole and checked. One that
 model with what is wrong, and asked for again, a few times. Then the response fails in words.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -30,14 +30,13 @@ from antiphon.model import (
     Turn,
     UsageDelta,
 )
+from antiphon.model.json_text import JsonEnd, is_json
 from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.wire import encode
 from antiphon.tools.schema import Schema, SchemaMaker
 
 REPAIRS = 3
 """How often the model is asked again."""
-_BEGINNINGS = ("{", "[")
-"""Characters that the JSON which is asked for begins with."""
 
 
 class StructuredOutput:
@@ -59,7 +58,7 @@ class StructuredOutput:
     async def _native(self, turn: Turn) -> Deltas:
         """The answer of a server that holds it to the form, as it comes. One that is no JSON from its first
         character on was not held, and waits."""
-        answer = _Streamed()
+        answer = _Streamed(_beginnings(turn))
         try:
             async with aclosing(self._ask(turn)) as deltas:
                 async for batch in deltas:
@@ -83,7 +82,7 @@ class StructuredOutput:
 
     async def _judged(self, turn: Turn, answer: "_Streamed") -> tuple[str | None, str]:
         """The JSON that is meant, where that is not all of the text, and what is wrong with it."""
-        if answer.held.passes or (answer.live and not _is_promised(turn)):
+        if answer.held.passes or (not _is_promised(turn) and (answer.live or is_json(answer.text))):
             return None, ""
         return await self._form(turn).read(answer.text)
 
@@ -120,10 +119,21 @@ def _is_promised(turn: Turn) -> bool:
     return turn.format.strict if isinstance(turn.format, JsonSchema) else True
 
 
-class _Streamed:
-    """An answer that is passed on as it comes, once it begins as JSON does."""
+def _beginnings(turn: Turn) -> Collection[str]:
+    """Characters with which an answer begins that may be passed on as it comes. Where nobody reads along
+    there is time to look at it first."""
+    if turn.whole:
+        return ()
+    kind = turn.format.schema.get("type") if isinstance(turn.format, JsonSchema) else "object"
+    return ("{",) if kind == "object" else ("{", "[")
 
-    def __init__(self) -> None:
+
+class _Streamed:
+    """An answer that is passed on as it comes, once it begins as JSON does, up to where the JSON ends."""
+
+    def __init__(self, beginnings: Collection[str]) -> None:
+        self._beginnings = beginnings
+        self._end: JsonEnd | None = JsonEnd()
         self.held = _Held(None)
         self.live = False
         self.started = False
@@ -140,12 +150,22 @@ class _Streamed:
         self.started = True
         self.ended = self.ended or any(isinstance(delta, Finished) for delta in batch)
         passed = [*self.held.take(batch)]
-        if self.live or self.held.text.lstrip()[:1] in _BEGINNINGS:
+        if self.live or self.held.text.lstrip()[:1] in self._beginnings:
             self.live = True
-            texts = self.held.take_texts()
+            texts = self._inside(self.held.take_texts())
             self._texts += (delta.text for delta in texts)
             passed += texts
         return passed
+
+    def _inside(self, texts: Sequence[TextDelta]) -> Sequence[TextDelta]:
+        """What of the texts is JSON: some models go on talking behind it."""
+        found: list[TextDelta] = []
+        for delta in texts:
+            if self._end is not None:
+                end = self._end.find(delta.text)
+                found.append(delta if end is None else replace(delta, text=delta.text[:end]))
+                self._end = self._end if end is None else None
+        return found
 
     def rest(self, text: str | None) -> Sequence[Delta]:
         """What was not passed on yet, and the end."""
@@ -245,6 +265,7 @@ def _candidates(text: str) -> Iterator[str]:
     start, end = text.find("{"), text.rfind("}")
     if 0 <= start < end:
         yield text[start : end + 1]
+        yield text[start : start + (JsonEnd().find(text[start:]) or 0)]
 
 
 def _instructed(turn: Turn, can: Capabilities) -> Turn:

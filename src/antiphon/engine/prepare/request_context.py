@@ -12,6 +12,7 @@ from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs
 from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
+from antiphon.engine.prepare.replays import replayed
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.error_messages import duplicate_id, item_not_kept
 from antiphon.protocol.errors import InvalidRequest, NotFound
@@ -125,7 +126,12 @@ def _checked(
     history = with_call_ids((), history, new_id)
     trigger, plain = split(items, len(history))
     own = with_call_ids(history, [_kept(item, references, new_id) for item in plain], new_id)
-    _refuse_repeated(history, items)
+    again = replayed(history, own)
+    if again:
+        trigger = trigger and trigger - sum(len(history) + index < trigger for index in again)
+        plain = [item for index, item in enumerate(plain) if index not in again]
+        own = [item for index, item in enumerate(own) if index not in again]
+    _refuse_repeated(history, plain)
     check_pairs(history, own)
     check_approvals(history, own)
     return RequestContext(
