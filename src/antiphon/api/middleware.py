@@ -40,7 +40,7 @@ from antiphon.protocol.wire import encode
 DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
 
-_OPEN = frozenset({"/healthz"})
+_OPEN = frozenset({"/healthz", "/health"})
 """What needs no key: it says nothing of anybody."""
 
 SOCKET = "/v1/responses"
