@@ -89,7 +89,10 @@ def test_an_empty_body_is_no_response_to_make(http: httpx2.Client) -> None:
     ],
 )
 def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
-    assert fault(http.get(path)) == (404, "invalid_request_error", "unknown_url", None)
+    told = http.get(path)
+
+    assert fault(told) == (404, "invalid_request_error", "unknown_url", None)
+    assert "This server serves /v1/responses" in told.json()["error"]["message"]
 
 
 @covers("error.method_not_allowed")

@@ -43,6 +43,12 @@ _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
 _OPEN = frozenset({"/healthz", "/health"})
 """What needs no key: it says nothing of anybody."""
 
+_SERVED = (
+    "This server serves /v1/responses, /v1/conversations, /v1/prompts, /v1/files, /v1/uploads and /v1/models, and "
+    "passes /v1/chat/completions, /v1/completions and /v1/embeddings through to the backend of the model."
+)
+"""What programs may have meant that look for something else on the same base URL."""
+
 SOCKET = "/v1/responses"
 """Where a WebSocket can be opened."""
 
@@ -198,4 +204,4 @@ def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:
 
 
 def _unknown(asked: str) -> NotFound:
-    return NotFound(f"Unknown request URL: {asked}.", code="unknown_url")
+    return NotFound(f"Unknown request URL: {asked}. {_SERVED}", code="unknown_url")
