@@ -44,8 +44,8 @@ _OPEN = frozenset({"/healthz", "/health"})
 """What needs no key: it says nothing of anybody."""
 
 _SERVED = (
-    "This server serves /v1/responses, /v1/conversations, /v1/prompts, /v1/files, /v1/uploads and /v1/models, and "
-    "passes /v1/chat/completions, /v1/completions and /v1/embeddings through to the backend of the model."
+    "This server serves /v1/responses, /v1/conversations, /v1/prompts, /v1/files, /v1/uploads, /v1/models; "
+    "/v1/chat/completions, /v1/completions and /v1/embeddings are passed through to the model's backend."
 )
 """What programs may have meant that look for something else on the same base URL."""
 
