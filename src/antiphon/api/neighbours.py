@@ -124,22 +124,29 @@ class _Handed:
         self._tail = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with connected(receive), self._answered as answer:
-            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            try:
-                await self._hand_on(answer, send)
-            except asyncio.CancelledError:
-                if self._is_between_events(answer):
-                    with suppress(TimeoutError, OSError):
-                        async with asyncio.timeout(_PARTING_SECONDS):
-                            await send(_event(Unavailable(STOPPING, retry_after=1)))
-                            await send(_END)
-                raise
-            except ApiError as fault:
-                if not self._is_between_events(answer):
+        with connected(scope):
+            async with self._answered as answer:
+                await send(
+                    {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+                )
+                try:
+                    await self._hand_on(answer, send)
+                except asyncio.CancelledError:
+                    await self._break_off(answer, send)
                     raise
-                await send(_event(fault))
+                except ApiError as fault:
+                    if not self._is_between_events(answer):
+                        raise
+                    await send(_event(fault))
         await send(_END)
+
+    async def _break_off(self, answer: Answer, send: Send) -> None:
+        """The server stops, or the client is gone."""
+        if self._is_between_events(answer):
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(_PARTING_SECONDS):
+                    await send(_event(Unavailable(STOPPING, retry_after=1)))
+                    await send(_END)
 
     async def _hand_on(self, answer: Answer, send: Send) -> None:
         async with aclosing(answer.pieces()) as pieces:
