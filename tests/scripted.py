@@ -190,6 +190,8 @@ class Upstream:
         self.default: Answer | None = None
         """What is said when the script is at its end; None: HTTP 500."""
         self.models: Sequence[str] = ("scripted",)
+        self.listed: Mapping[str, Any] = {}
+        """What the list says of each model besides."""
         self.known_only = False
         """Refuses models that are not in `models`."""
         self.lenient = False
@@ -253,6 +255,8 @@ class Upstream:
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._chat)
         app.router.add_get("/v1/models", self._list)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/apply-template", self._template)
@@ -303,7 +307,7 @@ class Upstream:
             received._ended.set()
 
     async def _answer(self, request: web.Request, body: Any) -> web.StreamResponse:
-        if wrong := self._wrong(body):
+        if request.path == "/v1/chat/completions" and (wrong := self._wrong(body)):
             return _error(wrong)
         answer = self._next(body)
         if answer.gate and answer.gate.after == 0:
@@ -325,7 +329,8 @@ class Upstream:
 
     async def _list(self, request: web.Request) -> web.Response:
         await self._receive(request, self.others)
-        data = [{"id": n, "object": "model", "created": 1700000000, "owned_by": "tests"} for n in self.models]
+        entry = {"object": "model", "created": 1700000000, "owned_by": "tests", **self.listed}
+        data = [{"id": name, **entry} for name in self.models]
         return web.json_response({"object": "list", "data": data})
 
     async def _tokenize(self, request: web.Request) -> web.Response:

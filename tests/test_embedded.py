@@ -301,3 +301,60 @@ def test_a_client_that_leaves_makes_room(embedded: Running, model: OpenAI) -> No
             next(told.iter_bytes())
 
     assert ask(model, max_output_tokens=16).output_text
+
+
+# ---- beside /v1/responses ---------------------------------------------------------------------------
+
+
+def test_the_embedded_model_answers_chat_completions_too(model: OpenAI) -> None:
+    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0.0}
+
+    whole_one = model.chat.completions.create(**asked, max_tokens=BRIEF)
+    stream = model.chat.completions.create(**asked, max_tokens=BRIEF, stream=True)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    continued = model.completions.create(model=MODEL, prompt="Once upon a", max_tokens=BRIEF)
+
+    assert whole_one.choices[0].message.content == text
+    assert text
+    assert continued.choices[0].text
+
+
+def test_an_embedded_models_chat_completion_has_a_bound_too(model: OpenAI) -> None:
+    asked: Any = [{"role": "user", "content": "Tell me a long story."}]
+
+    told = model.chat.completions.create(model="brief-1", messages=asked)
+
+    assert told.usage is not None
+    assert (told.choices[0].finish_reason, told.usage.completion_tokens) == ("length", 16)
+
+
+def test_the_embedded_model_says_that_it_embeds_nothing(model: OpenAI) -> None:
+    with refused(404, "unknown_url"):
+        model.embeddings.create(model=MODEL, input="x")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"grammar": 'root ::= "a"'},
+        {"json_schema": {}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}},
+        {"response_format": 7},
+    ],
+)
+def test_grammars_reach_the_embedded_model_by_way_of_responses_alone(model: OpenAI, form: Json) -> None:
+    asked: Any = [{"role": "user", "content": "Hi"}]
+
+    with refused(400, "unsupported_parameter", next(iter(form))) as told:
+        model.chat.completions.create(model=MODEL, messages=asked, extra_body=form)
+
+    assert "/v1/responses" in told.message
+
+
+def test_a_json_object_can_be_asked_for_in_a_chat_completion(model: OpenAI) -> None:
+    asked: Any = [{"role": "user", "content": "Hi"}]
+    told = model.chat.completions.create(
+        model=MODEL, messages=asked, response_format={"type": "json_object"}, max_tokens=BRIEF
+    )
+    assert (told.choices[0].message.content or "").lstrip().startswith("{")

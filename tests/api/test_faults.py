@@ -85,11 +85,14 @@ def test_an_empty_body_is_no_response_to_make(http: httpx2.Client) -> None:
         "/responses",
         "/v1/responses/",
         "/v1/responses/a/b",
-        "/v1/chat/completions",
+        "/v1/audio/speech",
     ],
 )
 def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
-    assert fault(http.get(path)) == (404, "invalid_request_error", "unknown_url", None)
+    told = http.get(path)
+
+    assert fault(told) == (404, "invalid_request_error", "unknown_url", None)
+    assert "This server serves /v1/responses" in told.json()["error"]["message"]
 
 
 @covers("error.method_not_allowed")
@@ -105,6 +108,8 @@ def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
         ("PUT", "/v1/conversations/conv_1"),
         ("POST", "/v1/models"),
         ("POST", "/healthz"),
+        ("POST", "/health"),
+        ("GET", "/v1/chat/completions"),
     ],
 )
 def test_a_wrong_method_is_refused(http: httpx2.Client, method: str, path: str) -> None:
@@ -241,6 +246,7 @@ def test_a_wrong_key_is_refused_everywhere(guarded: Running, key: str) -> None:
 
 def test_health_needs_no_key(guarded: Running) -> None:
     assert httpx2.get(f"{guarded.url}/healthz").status_code == 200
+    assert httpx2.get(f"{guarded.url}/health").status_code == 200
 
 
 def test_metrics_need_a_key_where_there_are_any(guarded: Running) -> None:

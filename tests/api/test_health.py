@@ -1,12 +1,14 @@
 """/healthz and /metrics: what those ask who look after the server."""
 
 import httpx2
+import pytest
 from openai import OpenAI
 from tests.scripted import Answer, Upstream
 
 
-def test_a_server_that_runs_is_healthy(http: httpx2.Client) -> None:
-    told = http.get("/healthz")
+@pytest.mark.parametrize("path", ["/healthz", "/health"])
+def test_a_server_that_runs_is_healthy(http: httpx2.Client, path: str) -> None:
+    told = http.get(path)
 
     assert (told.status_code, told.text) == (200, "ok\n")
 

@@ -25,12 +25,18 @@ enabled = false
 name = "{name}"
 base_url = "{url}/v1"
 wire_api = "responses"
-env_key = "ANTIPHON_API_KEY"
+{key}
 requires_openai_auth = false
 supports_websockets = {websocket}
 request_max_retries = 0
 stream_max_retries = 0
 """
+
+# Where Codex has its key from. With a command it asks the server for its models; with a key from the
+# environment, only where an address is given for them.
+ENVIRONMENT = 'env_key = "ANTIPHON_API_KEY"'
+COMMAND = 'auth = {{ command = "echo", args = ["sk-test"] }}'
+ADDRESS = ENVIRONMENT + '\nmodel_catalog_url = "{url}/v1/models"'
 
 # Codex falls back to what it knows of models in general, and says so.
 UNKNOWN_MODEL = "Model metadata for `some-model` not found"
@@ -66,10 +72,11 @@ class Codex:
     home: Path
     project: Path
 
-    def configure(self, name: str = "Antiphon", settings: str = "") -> None:
+    def configure(self, name: str = "Antiphon", settings: str = "", key: str = ENVIRONMENT) -> None:
         """Write its configuration. A provider that is named OpenAI is trusted to compact by itself."""
         websocket = json.dumps(self.websocket)
-        text = CONFIG.format(name=name, url=self.url, websocket=websocket, settings=settings)
+        key = key.format(url=self.url)
+        text = CONFIG.format(name=name, url=self.url, websocket=websocket, settings=settings, key=key)
         (self.home / "config.toml").write_text(text)
 
     def run(self, *args: str) -> Told:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clients.codex import Codex
+from tests.clients.codex import ADDRESS, COMMAND, Codex
 from tests.clients.node import Node
 from tests.conftest import Running
 from tests.scripted import Answer, Called, Upstream, Usage
+
+from antiphon.api.codex import INSTRUCTIONS
 
 TASK = "greet.sh greets wrongly: put it right."
 WRONG = "echo helo\n"
@@ -172,3 +174,51 @@ def test_a_context_that_grows_too_long_is_compacted_in_the_middle_of_a_task(
     assert users[-2] == "Write one.txt, then two.txt."
     assert users[-1].endswith("one.txt is written, two.txt is still to do")
     assert len(seen(upstream, "tool")) == 1
+
+
+@pytest.mark.parametrize("key", [COMMAND, ADDRESS], ids=["command", "address"])
+def test_codex_reads_the_catalogue_and_works_by_it(codex: Codex, upstream: Upstream, key: str) -> None:
+    codex.configure(key=key)
+    upstream.models, upstream.listed = ["some-model", "other"], {"max_model_len": 50_000}
+    upstream.script(
+        Answer(calls=[freeform("apply_patch", PATCH)]),
+        Answer("It says hello now."),
+    )
+
+    told = codex.run(TASK)
+
+    assert (codex.project / "greet.sh").read_text() == RIGHT
+    assert told.messages == ["It says hello now."]
+    # It neither failed to read the catalogue, nor does it miss anything of the model there.
+    assert [event for event in told.events if event.get("item", {}).get("type") == "error"] == []
+    kept = json.loads((codex.home / "models_cache.json").read_text())
+    assert {model["slug"]: model["context_window"] for model in kept["models"]} == {
+        "some-model": 50_000,
+        "other": 50_000,
+    }
+    assert kept["etag"]
+    assert seen(upstream, "system")[0].startswith(INSTRUCTIONS)
+
+
+def test_a_context_grows_no_longer_than_the_catalogue_says(codex: Codex, upstream: Upstream) -> None:
+    codex.configure(key=COMMAND)
+    upstream.models, upstream.listed = ["some-model"], {"max_model_len": 30_000}
+    upstream.script(
+        Answer(calls=[command("echo one > one.txt")], usage=Usage(prompt=28_000)),
+        Answer("one.txt is written"),
+        Answer("It is written."),
+    )
+
+    told = codex.run("Write one.txt.")
+
+    assert told.messages == ["It is written."]
+    assert seen(upstream, "user")[-1].endswith("one.txt is written")
+
+
+def test_a_catalogue_leaves_codex_what_it_knows_of_other_models(codex: Codex, upstream: Upstream) -> None:
+    codex.configure(key=COMMAND)
+    upstream.models = ["some-model"]
+    upstream.script(Answer(calls=[freeform("apply_patch", PATCH)]), Answer("Done."))
+
+    assert codex.run("-m", "gpt-5.5", TASK).messages == ["Done."]
+    assert not seen(upstream, "system")[0].startswith(INSTRUCTIONS)

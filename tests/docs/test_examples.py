@@ -136,6 +136,21 @@ def _structured_output(upstream: Upstream, running: Running, _: Path) -> None:
     assert upstream.last.body["response_format"]["type"] == "json_schema"
 
 
+def _neighbours(upstream: Upstream, running: Running, _: Path) -> None:
+    vectors = [{"object": "embedding", "index": n, "embedding": [0.5]} for n in range(2)]
+    embedded = {
+        "object": "list",
+        "model": "e",
+        "data": vectors,
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    }
+    whole = [json.dumps(embedded).encode()]
+    upstream.script(Answer("The Loire.", size=3), Answer(raw=whole, content_type="application/json"))
+
+    assert printed("docs/neighbours.md", running) == ["The Loire.", "2"]
+    assert upstream.last.body["model"] == "your-embedder"
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
@@ -143,6 +158,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
     "docs/files.md": _files,
+    "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/structured-output.md": _structured_output,
 }

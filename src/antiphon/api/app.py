@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from antiphon.api import conversations, files, metrics, models, prompts, responses, uploads
+from antiphon.api import conversations, files, metrics, models, neighbours, prompts, responses, uploads
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
@@ -179,7 +179,7 @@ def _endpoints(config: Config) -> Iterator[Endpoint]:
 
 
 async def health(_: Request) -> PlainTextResponse:
-    """GET /healthz"""
+    """GET /healthz, and /health: programs look for either."""
     return PlainTextResponse("ok\n")
 
 
@@ -188,9 +188,11 @@ def _routes() -> list[BaseRoute]:
         *responses.routes,
         *conversations.routes,
         *models.routes,
+        *neighbours.routes,
         *prompts.routes,
         *files.routes,
         *uploads.routes,
         Route("/healthz", health, methods=["GET"]),
+        Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),
     ]

@@ -41,8 +41,14 @@ from antiphon.protocol.wire import encode
 DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
 
-_OPEN = frozenset({"/healthz"})
+_OPEN = frozenset({"/healthz", "/health"})
 """What needs no key: it says nothing of anybody."""
+
+_SERVED = (
+    "This server serves /v1/responses, /v1/conversations, /v1/prompts, /v1/files, /v1/uploads, /v1/models; "
+    "/v1/chat/completions, /v1/completions and /v1/embeddings are passed through to the model's backend."
+)
+"""What programs may have meant that look for something else on the same base URL."""
 
 SOCKET = "/v1/responses"
 """Where a WebSocket can be opened."""
@@ -204,4 +210,4 @@ def _methods(scope: Mapping[str, Any]) -> set[str]:
 
 
 def _unknown(asked: str) -> NotFound:
-    return NotFound(f"Unknown request URL: {asked}.", code="unknown_url")
+    return NotFound(f"Unknown request URL: {asked}. {_SERVED}", code="unknown_url")

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
+from antiphon.api import codex
 from antiphon.api.body import json
 from antiphon.api.services import services
 from antiphon.model import Model
@@ -11,11 +12,17 @@ from antiphon.protocol.errors import NotFound
 
 
 async def list_models(request: Request) -> HttpResponse:
-    """GET /models. Codex, which sends its version, looks for a catalogue in `models`; an empty one leaves it
-    with what it knows itself."""
-    models = await services(request).engine.router.models()
+    """GET /models. Codex, which sends its version, finds its catalogue in `models`: it is long, and nobody
+    else looks for it."""
+    router = services(request).engine.router
+    models = await router.models()
     page: dict[str, object] = {"object": "list", "data": [_show(model) for model in models]}
-    return json({**page, "models": []} if "client_version" in request.query_params else page)
+    if "client_version" not in request.query_params:
+        return json(page)
+    known = [(model, router.resolve(model.id).capabilities) for model in models]
+    listed = json({**page, "models": codex.catalogue(known)})
+    listed.headers["etag"] = codex.etag(bytes(listed.body))
+    return listed
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from antiphon.model import Backend, Capabilities, Delta, Finished, Model, TextDelta, Turn
+from antiphon.model import Backend, Capabilities, Delta, Finished, Model, Passthrough, TextDelta, Turn
 
 LOOP = 1024
 """So many characters that are nothing but a repetition end an answer."""
@@ -37,6 +37,9 @@ class _Around(Backend):
     async def probe(self) -> str | None:
         return await self.inner.probe()
 
+    def passthrough(self) -> Passthrough | None:
+        return self.inner.passthrough()
+
     async def close(self) -> None:
         await self.inner.close()
 
@@ -50,6 +53,10 @@ class Bounded(_Around):
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         return self.inner.stream(turn if turn.max_tokens else replace(turn, max_tokens=self._most))
+
+    def passthrough(self) -> Passthrough | None:
+        inner = self.inner.passthrough()
+        return inner and inner.bounded(self._most)
 
 
 class WithoutLoops(_Around):

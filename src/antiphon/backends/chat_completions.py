@@ -22,7 +22,9 @@ from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.connections import TcpConnector, UnixConnector, drain, opened, send, timeout, unread
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.lessons import lesson
+from antiphon.backends.listing import listed
 from antiphon.backends.offer import offered
+from antiphon.backends.passthrough import Check, HttpPassthrough, Server
 from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
@@ -30,7 +32,7 @@ from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Turn
+from antiphon.model import Backend, Capabilities, Delta, Model, NamedFunction, Overrated, Passthrough, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import JsonObject
 
@@ -69,11 +71,13 @@ class ChatCompletions(Backend):
         max_connections: int = 0,
         text_calls: bool = True,
         answer_bytes: int = ANSWER_BYTES,
+        check_passed: Check = lambda _: None,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between two reads;
-        `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read."""
+        `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read;
+        `check_passed` refuses what is not passed through."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
         found = dialect or known(base_url)
@@ -95,6 +99,7 @@ class ChatCompletions(Backend):
         self._max_connections = max_connections
         self._text_calls = text_calls
         self._answer_bytes = answer_bytes
+        self._check_passed = check_passed
         self._session: aiohttp.ClientSession | None = None
 
     # ---- Backend ------------------------------------------------------------------------------------
@@ -213,7 +218,7 @@ class ChatCompletions(Backend):
             while data:
                 left -= len(data)
                 if left < 0:
-                    raise self._endless()
+                    raise upstream_errors.endless(self._where, self._answer_bytes)
                 yield answer.read(events.feed(data))
                 if answer.fault is not None:
                     raise answer.fault
@@ -232,7 +237,8 @@ class ChatCompletions(Backend):
         body = await self._ask("GET", self._url("models"))
         if body is None:
             raise UpstreamError(f"The upstream at {self._where} lists no models.")
-        return _decode_as(body, _Models).models()
+        can = self._capabilities(self.dialect)
+        return listed(body, configured=can.context_window, probed=self._window)
 
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:
@@ -271,6 +277,13 @@ class ChatCompletions(Backend):
         except (aiohttp.ClientError, OSError) as fault:
             raise self._fault(fault, self._timeout) from fault
 
+    def passthrough(self) -> Passthrough:
+        patience, tokens = (self._timeout, self._long_timeout), self.dialect.max_tokens
+        server = Server(
+            self._where, self._api_key, self._post, self._fault, *patience, self._answer_bytes, tokens
+        )
+        return HttpPassthrough(server, self._check_passed)
+
     async def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
@@ -292,6 +305,9 @@ class ChatCompletions(Backend):
             if opened.get():
                 raise
             return await send(session, method, url, body, patience)
+
+    async def _post(self, path: str, body: bytes, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        return await self._request("POST", self._url(path), body, patience)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made in the loop that uses it."""
@@ -342,12 +358,6 @@ class ChatCompletions(Backend):
             if len(body) > limit:
                 raise UpstreamError("The upstream sent an answer that is too large.")
         return bytes(body)
-
-    def _endless(self) -> UpstreamError:
-        most = self._answer_bytes
-        return UpstreamError(
-            f"The upstream at {self._where} sent more than {most} bytes for one answer (limits.answer_bytes)."
-        )
 
     def _answer(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(
@@ -422,23 +432,6 @@ def _reason(fault: aiohttp.ClientConnectorError) -> str:
 
 
 # ---- small answers ----------------------------------------------------------------------------------
-
-
-class _Listed(Struct, frozen=True):
-    id: str
-    created: int | float | None = None
-    owned_by: str | None = None
-
-
-class _Models(Struct, frozen=True):
-    data: list[_Listed] | None = None
-
-    def models(self) -> list[Model]:
-        # Gemini lists its models as "models/NAME" and answers to both.
-        return [
-            Model(entry.id.removeprefix("models/"), int(entry.created or 0), entry.owned_by or "antiphon")
-            for entry in self.data or ()
-        ]
 
 
 class _Prompt(Struct, frozen=True):

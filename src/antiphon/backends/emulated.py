@@ -28,6 +28,7 @@ from antiphon.model import (
     Model,
     NamedFunction,
     Overrated,
+    Passthrough,
     TextDelta,
     Turn,
     UsageDelta,
@@ -65,6 +66,9 @@ class EmulatedTools(Backend):
 
     async def probe(self) -> str | None:
         return await self.inner.probe()
+
+    def passthrough(self) -> Passthrough | None:
+        return self.inner.passthrough()
 
     def _needs_help(self, turn: Turn) -> bool:
         can = self.inner.capabilities(turn.model)

@@ -24,6 +24,7 @@ from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import LLAMA_CPP
 from antiphon.backends.emulated import adapt
 from antiphon.backends.llama_engine import ready_marker
+from antiphon.backends.passthrough import refuse_forms
 from antiphon.model import Backend, Capabilities
 from antiphon.protocol import errors
 
@@ -84,6 +85,7 @@ def embedded(
         # After a streamed answer llama.cpp hangs up without saying so; a unix socket is opened in no time.
         headers={"Connection": "close"},
         read_timeout=timeout,
+        check_passed=refuse_forms,
     )
     return adapt(WithoutLoops(Bounded(engine, max_output_tokens)))
 

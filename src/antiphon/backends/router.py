@@ -117,8 +117,8 @@ class Router:
         known = {(id(backend), model.id): model for backend, models in backends for model in models}
         found = {}
         for name, (upstream, backend) in self._exact.items():
-            model = known.get((id(backend), upstream), Model(upstream))
-            found[name] = Model(name, model.created, model.owned_by)
+            model = known.get((id(backend), upstream)) or _unlisted(backend, upstream)
+            found[name] = replace(model, id=name)
         for backend, models in backends:
             for model in models:
                 if self._find(model.id) == (model.id, backend):
@@ -167,6 +167,11 @@ def _default(offers: Sequence[Offer]) -> Offer | None:
     """The backend that says so; else the first that names no models, which is there for all of them."""
     said = next((offer for offer in offers if offer.default), None)
     return said or next((offer for offer in offers if not offer.models), None)
+
+
+def _unlisted(backend: Backend, name: str) -> Model:
+    """A model that is configured, and of which its backend says nothing."""
+    return Model(name, context_window=backend.capabilities(name).context_window)
 
 
 async def _list(backend: Backend) -> Sequence[Model]:

@@ -76,6 +76,12 @@ def refused(
     return UpstreamError(said, retry_after=retry_after(headers))
 
 
+def knows_no_path(status: int, body: bytes) -> bool:
+    """Whether a refusal is about the path, whatever the request."""
+    said = read(body).message.strip(" .").lower()
+    return status in (405, 501) or (status == 404 and (not said or said in _NO_ROUTE))
+
+
 def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
@@ -95,6 +101,12 @@ def words_in(event: bytes) -> str:
 
 def too_long() -> InvalidRequest:
     return InvalidRequest(_TOO_LONG, param="input", code="context_length_exceeded")
+
+
+def endless(where: str, most: int) -> UpstreamError:
+    return UpstreamError(
+        f"The upstream at {where} sent more than {most} bytes for one answer (limits.answer_bytes)."
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -17,6 +17,7 @@ from antiphon.model.delta import (
     TextDelta,
     UsageDelta,
 )
+from antiphon.model.passthrough import Endpoint, Members, Passed, Passthrough
 from antiphon.model.turn import (
     AudioPart,
     Call,
@@ -45,6 +46,7 @@ __all__ = [
     "Capabilities",
     "Choice",
     "Delta",
+    "Endpoint",
     "FilePart",
     "Finished",
     "Format",
@@ -52,11 +54,14 @@ __all__ = [
     "Grammar",
     "ImagePart",
     "JsonSchema",
+    "Members",
     "Message",
     "Model",
     "NamedFunction",
     "Overrated",
     "Part",
+    "Passed",
+    "Passthrough",
     "ReasoningDelta",
     "RefusalDelta",
     "Sampling",

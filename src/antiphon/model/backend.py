@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from antiphon.model.delta import Delta
+from antiphon.model.passthrough import Passthrough
 from antiphon.model.turn import Turn
 from antiphon.protocol.errors import UpstreamError
 
@@ -44,6 +45,8 @@ class Model(Struct, frozen=True):
     id: str
     created: int = 0
     owned_by: str = "antiphon"
+    context_window: int | None = None
+    """Tokens of its context; None: not known."""
 
 
 class Overrated(UpstreamError):
@@ -76,6 +79,10 @@ class Backend(Protocol):
     async def probe(self) -> str | None:
         """Learns which server answers, where that is not known. What it found out, in words; None: nothing.
         Raises `errors.UpstreamError` when the server is away."""
+        return None
+
+    def passthrough(self) -> Passthrough | None:
+        """The server behind it, where it speaks OpenAI's API itself."""
         return None
 
     async def close(self) -> None: ...

@@ -1,0 +1,172 @@
+"""The endpoints beside /v1/responses that programs look for at the same base URL.
+
+Each request goes to the backend that its model is routed to, if that speaks them, and its answer comes back
+as it is. Nothing is kept of either.
+"""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from antiphon.api.body import read_body
+from antiphon.api.disconnect import connected
+from antiphon.api.faults import STOPPING
+from antiphon.api.services import services
+from antiphon.backends.router import Route as Routed
+from antiphon.backends.router import Router
+from antiphon.guard.offload import in_bytes, offload
+from antiphon.model import Endpoint, Members, Passed, Passthrough
+from antiphon.model.passthrough import Answer
+from antiphon.protocol.error_messages import brief, missing, not_an_object, not_json, wrong_type
+from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound, Unavailable
+from antiphon.protocol.wire import encode
+
+_PARTING_SECONDS = 0.5
+"""How long a client that reads slowly is waited for when its stream breaks off."""
+_STREAM = b"text/event-stream"
+_END = {"type": "http.response.body", "body": b""}
+_members = msgspec.json.Decoder(Members).decode
+
+
+async def chat_completions(request: Request) -> ASGIApp:
+    """POST /chat/completions"""
+    return await _passed_on(request, "chat/completions")
+
+
+async def completions(request: Request) -> ASGIApp:
+    """POST /completions"""
+    return await _passed_on(request, "completions")
+
+
+async def embeddings(request: Request) -> ASGIApp:
+    """POST /embeddings. Models that embed within this server have their place here: their names come before
+    those of the backends."""
+    return await _passed_on(request, "embeddings")
+
+
+async def _passed_on(request: Request, endpoint: Endpoint) -> ASGIApp:
+    held = services(request)
+    body = await read_body(request, held.config.server.max_body_bytes)
+    members = await offload(in_bytes(len(body)), _read, body)
+    route = _routed(held.engine.router, _model(members))
+    members["model"] = msgspec.Raw(encode(route.model))
+    passed = Passed(endpoint, route.model, members, len(body))
+    return _Handed(_passthrough(route, endpoint).answered(passed))
+
+
+# ---- what is asked, and of whom ---------------------------------------------------------------------
+
+
+def _read(body: bytes) -> Members:
+    """Raises InvalidRequest."""
+    try:
+        return _members(body)
+    except msgspec.ValidationError:
+        raise not_an_object(msgspec.json.decode(body)) from None
+    except (ValueError, RecursionError):
+        raise not_json() from None
+
+
+def _model(members: Members) -> str | None:
+    """Raises InvalidRequest."""
+    try:
+        name = msgspec.json.decode(members.get("model", b"null"))
+    except (ValueError, RecursionError):
+        raise not_json() from None
+    if name is None or isinstance(name, str):
+        return name
+    raise wrong_type("model", "a string", name)
+
+
+def _routed(router: Router, model: str | None) -> Routed:
+    """Raises NotFound, as the real API does here; InvalidRequest where no model is named."""
+    name = model or router.default_model
+    if not name:
+        raise missing("model")
+    try:
+        return router.resolve(name)
+    except InvalidRequest as unknown:
+        raise NotFound(
+            f"The model '{brief(name)}' does not exist: no backend of this server answers to that name. GET "
+            "/v1/models lists those that are known; models and default of [backends.NAME] add to them.",
+            param="model",
+            code=unknown.code,
+        ) from None
+
+
+def _passthrough(route: Routed, endpoint: Endpoint) -> Passthrough:
+    """Raises NotFound."""
+    found = route.backend.passthrough()
+    if found is None:
+        raise NotFound(
+            f"The backend '{route.name}' has no /v1/{endpoint} to pass this on to: its models are served at "
+            f'/v1/responses. At /v1/{endpoint} those of backends with type = "chat_completions" are served '
+            "too ([backends.NAME]).",
+            param="model",
+            code="unknown_url",
+        )
+    return found
+
+
+# ---- what comes back --------------------------------------------------------------------------------
+
+
+class _Handed:
+    """An ASGI response that hands an answer on as it comes. What goes wrong before its first byte becomes an
+    HTTP error; what breaks off later is cut off here too, and a stream says why where that can be said."""
+
+    def __init__(self, answered: AbstractAsyncContextManager[Answer]) -> None:
+        self._answered = answered
+        self._tail = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with connected(scope):
+            async with self._answered as answer:
+                await send(
+                    {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+                )
+                try:
+                    await self._hand_on(answer, send)
+                except asyncio.CancelledError:
+                    await self._break_off(answer, send)
+                    raise
+                except ApiError as fault:
+                    if not self._is_between_events(answer):
+                        raise
+                    await send(_event(fault))
+        await send(_END)
+
+    async def _break_off(self, answer: Answer, send: Send) -> None:
+        """The server stops, or the client is gone."""
+        if self._is_between_events(answer):
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(_PARTING_SECONDS):
+                    await send(_event(Unavailable(STOPPING, retry_after=1)))
+                    await send(_END)
+
+    async def _hand_on(self, answer: Answer, send: Send) -> None:
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                self._tail = (self._tail + piece[-3:])[-3:]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    def _is_between_events(self, answer: Answer) -> bool:
+        streams = any(name == b"content-type" and value.startswith(_STREAM) for name, value in answer.headers)
+        return streams and self._tail.endswith((b"\n\n", b"\n\r\n"))
+
+
+def _event(fault: ApiError) -> Message:
+    """What SDKs take for an error in the middle of a stream."""
+    body = b"data: %b\n\n" % encode({"error": fault.body()})
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+routes: list[BaseRoute] = [
+    Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+    Route("/v1/completions", completions, methods=["POST"]),
+    Route("/v1/embeddings", embeddings, methods=["POST"]),
+]
