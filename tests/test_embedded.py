@@ -147,6 +147,34 @@ def test_its_streamed_answer_is_held_to_a_schema(model: OpenAI) -> None:
     assert isinstance(final.output_parsed, City)
 
 
+TREE: Json = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 5},
+        "child": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+    },
+    "required": ["name", "child"],
+    "additionalProperties": False,
+}
+
+
+def test_a_schema_may_refer_to_itself(model: OpenAI) -> None:
+    form: Any = {"type": "json_schema", "name": "tree", "schema": TREE, "strict": True}
+    told = ask(model, "A tree?", text={"format": form}, temperature=0, max_output_tokens=60)
+
+    assert told.output_text.startswith("{")
+    assert told.status == "incomplete" or json.loads(told.output_text).keys() == {"name", "child"}
+
+
+def test_so_may_the_arguments_of_a_forced_call(model: OpenAI) -> None:
+    grow: Any = {"type": "function", "name": "grow", "parameters": TREE, "strict": True}
+    told = ask(
+        model, "Grow a tree.", tools=[grow], tool_choice="required", temperature=0, max_output_tokens=60
+    )
+
+    assert told.status == "incomplete" or told.output[-1].type == "function_call"
+
+
 def test_its_answer_is_held_to_json(model: OpenAI) -> None:
     told = ask(
         model,

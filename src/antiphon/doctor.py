@@ -12,6 +12,7 @@ from msgspec import Struct
 from antiphon.api.app import backend_configs
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
+from antiphon.engine.warnings import unheeded
 from antiphon.model import (
     Backend,
     CallStarted,
@@ -26,6 +27,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
+from antiphon.tools.unsupported import NOT_SET_UP
 
 State = Literal["ok", "warning", "failed"]
 
@@ -57,6 +59,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
     yield _data_dir(Path(config.data_dir))
     yield _keys(config)
+    yield _tools()
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -71,6 +74,12 @@ def _data_dir(path: Path) -> Finding:
     if os.access(path, os.W_OK | os.X_OK):
         return Finding("data", "ok", f"{path} can be written")
     return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
+
+
+def _tools() -> Finding:
+    names = ", ".join(NOT_SET_UP)
+    words = f"not set up on this server: {names} (a request that has one is answered without it)"
+    return Finding("tools", "warning", words)
 
 
 def _keys(config: Config) -> Finding:
@@ -117,7 +126,10 @@ async def _reached(
     more = f" and {len(models) - _MODELS_SHOWN} more" if len(models) > _MODELS_SHOWN else ""
     yield Finding(subject, "ok" if models else "warning", f"models: {shown}{more}")
     model = _model(settings, models)
-    yield Finding(subject, "ok", f"can: {_listed(backend.capabilities(model))}")
+    can = backend.capabilities(model)
+    yield Finding(subject, "ok", f"can: {_listed(can)}")
+    if names := unheeded(can):
+        yield Finding(subject, "ok", f"not sent, and named in x-antiphon-warnings: {', '.join(names)}")
     if deep and model:
         for words, turn in _requests(model):
             yield await _tried(subject, words, backend, turn)

@@ -305,7 +305,7 @@ REFUSALS: dict[str, tuple[Answer, int, str, str | None, str | None]] = {
     "our key is not enough": (refusal(403, "No."), 502, "server_error", None, None),
     "the model is unknown": (
         refusal(404, "The model `m` does not exist.", "model_not_found"),
-        400,
+        404,
         "invalid_request_error",
         "model_not_found",
         "model",

@@ -284,6 +284,24 @@ def test_prose_instead_of_the_schema_is_asked_for_again_in_words(
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_comes_as_reasoning_is_the_answer(
+    client: OpenAI, upstream: Upstream, stream: bool
+) -> None:
+    upstream.script(Answer(reasoning=GOOD))
+    done = told(client, stream=stream)
+    assert done.output_text == GOOD
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_that_does_not_fit_is_no_answer(client: OpenAI, upstream: Upstream, stream: bool) -> None:
+    upstream.script(Answer(reasoning='{"name": 7}'), Answer(GOOD))
+    done = told(client, stream=stream)
+    assert done.output_text == GOOD
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_fence_around_the_answer_is_taken_off(client: OpenAI, upstream: Upstream, stream: bool) -> None:
     upstream.script(Answer(f"```json\n{GOOD}\n```", size=3))
     assert told(client, stream=stream).output_text == GOOD

@@ -45,9 +45,11 @@ from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
+    NotFound,
     RateLimited,
     Unavailable,
     UpstreamError,
+    UpstreamRefusal,
     UpstreamTimeout,
 )
 
@@ -462,7 +464,11 @@ def told(dialect: Dialect, **more: Any) -> dict[str, Any]:
 
 TOLD: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("generic", {"max_tokens": 5}, {"max_tokens": 5}),
-    ("generic", {"effort": "low", "verbosity": "low", "user": "u", "cache_key": "k"}, {}),
+    (
+        "generic",
+        {"effort": "low", "verbosity": "low", "user": "u", "cache_key": "k"},
+        {"reasoning_effort": "low"},
+    ),
     (
         "openai",
         {"cache_key": "k", "cache_retention": "24h", "cache_options": {"ttl": "30m"}},
@@ -548,7 +554,7 @@ async def test_logprobs_with_tools_are_not_streamed_where_that_is_refused(
 
 
 def test_a_backend_says_what_its_dialect_can() -> None:
-    assert ChatCompletions("http://x/v1").capabilities("m") == Capabilities(reasoning=False)
+    assert ChatCompletions("http://x/v1").capabilities("m") == Capabilities()
     assert ChatCompletions("http://x:11434/v1").capabilities("m").parallel_tools is False
     can = Capabilities(tools=False)
     assert ChatCompletions("http://x/v1", can=lambda _: can).capabilities("m") is can
@@ -571,6 +577,12 @@ def test_well_known_addresses_have_their_dialect(url: str, name: str) -> None:
 
 TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 
+NO_MODEL = {
+    "message": "The requested model 'm' does not exist.",
+    "param": "model",
+    "code": "model_not_found",
+    "status": 404,
+}
 REFUSALS: dict[str, tuple[Answer, type[ApiError], dict[str, Any]]] = {
     "too long for OpenAI": (
         refusal(400, "This model's maximum context length is 8192 tokens.", "context_length_exceeded"),
@@ -609,8 +621,26 @@ REFUSALS: dict[str, tuple[Answer, type[ApiError], dict[str, Any]]] = {
     ),
     "an unknown model": (
         refusal(404, "The model `m` does not exist", "model_not_found"),
+        NotFound,
+        NO_MODEL,
+    ),
+    "an unknown model, said to be a bad request": (
+        refusal(400, "The model `m` does not exist", "model_not_found"),
+        NotFound,
+        NO_MODEL,
+    ),
+    "an unknown model of a proxy": (
+        refusal(400, "Invalid model name passed in model=m. Call `/v1/models` to view available models"),
+        NotFound,
+        NO_MODEL,
+    ),
+    "an unknown model of OpenRouter": (refusal(400, "m is not a valid model ID"), NotFound, NO_MODEL),
+    "an unknown model of Mistral": (refusal(400, "Invalid model: m"), NotFound, NO_MODEL),
+    "an unknown model of DeepSeek": (refusal(400, "Model Not Exist"), NotFound, NO_MODEL),
+    "a bad request that speaks of the model": (
+        refusal(400, "Invalid model output: m is not JSON-serialisable"),
         InvalidRequest,
-        {"message": "The requested model 'm' does not exist.", "param": "model", "code": "model_not_found"},
+        {"message": "Invalid model output: m is not JSON-serialisable"},
     ),
     "too many requests": (
         refusal(429, "Slow down", Retry_After="7"),
@@ -626,8 +656,8 @@ REFUSALS: dict[str, tuple[Answer, type[ApiError], dict[str, Any]]] = {
     ),
     "a path that is not there": (
         Answer(status=404, error={"detail": "Not Found"}),
-        UpstreamError,
-        {},
+        UpstreamRefusal,
+        {"status": 502},
     ),
     "a redirect": (Answer(status=307, error="", headers={"Location": "/"}), UpstreamError, {}),
 }

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import BadRequestError, NotFoundError, OpenAI
 from tests.scripted import Answer, Called, Upstream, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
@@ -91,6 +91,18 @@ REFUSALS: dict[str, tuple[str, Dialect, Turn, str]] = {
         OPENAI,
         turn(service_tier="flex"),
         "service_tier",
+    ),
+    "safety_identifier": (
+        "Unrecognized request argument supplied: safety_identifier",
+        OPENAI,
+        turn(safety_identifier="s"),
+        "safety_identifier",
+    ),
+    "prompt_cache_options": (
+        "Unknown parameter: 'prompt_cache_options'.",
+        OPENAI,
+        turn(cache_options={"mode": "explicit"}),
+        "prompt_cache_options",
     ),
 }
 
@@ -202,6 +214,6 @@ def test_a_model_that_a_proxy_does_not_know_does_not_exist(client: OpenAI, upstr
     upstream.script(
         refusal(400, "Invalid model name passed in model=m. Call `/v1/models` to view available models")
     )
-    with pytest.raises(BadRequestError) as caught:
+    with pytest.raises(NotFoundError) as caught:
         client.responses.create(model="m", input="Hi")
     assert (caught.value.param, caught.value.code) == ("model", "model_not_found")

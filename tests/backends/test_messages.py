@@ -143,7 +143,7 @@ CASES: list[tuple[str, Dialect, list[Message], list[dict[str, Any]]]] = [
         [USER, say("assistant", "", Call("c", "f", "{}")), say("tool", "1", call_id="c")],
         [
             TOLD_USER,
-            wire("assistant", None, tool_calls=[call("c")]),
+            wire("assistant", None, tool_calls=[call("c") | (GEMINI.unsigned or {})]),
             wire("tool", "1", tool_call_id="c", name="f"),
         ],
     ),

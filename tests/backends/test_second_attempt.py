@@ -38,7 +38,10 @@ def test_what_passes_costs_a_second_attempt_and_no_error(
         (refusal(429, "Slow down", Retry_After="30"), 429, 1),
         (refusal(429, "No credit", "insufficient_quota"), 429, 1),
         (refusal(400, "Bad temperature"), 400, 1),
-        (refusal(401, "Wrong key"), 502, 2),
+        (refusal(401, "Wrong key"), 502, 1),
+        (refusal(403, "Not for this key"), 502, 1),
+        (refusal(404, "404 page not found"), 502, 1),
+        (refusal(404, "No such model: m"), 404, 1),
     ],
 )
 def test_what_lasts_is_the_clients_to_know(

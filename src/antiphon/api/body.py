@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
@@ -97,6 +98,8 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes.", code="request_too_large")
 
 
-def json(value: object, status: int = 200) -> HttpResponse:
+def json(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> HttpResponse:
     """An answer in JSON."""
-    return HttpResponse(encode(value), status, media_type="application/json")
+    response = HttpResponse(encode(value), status, media_type="application/json")
+    response.raw_headers += headers
+    return response

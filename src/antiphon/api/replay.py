@@ -24,7 +24,14 @@ class Replay:
     of silence are broken with a comment."""
 
     def __init__(
-        self, runs: Runs, project: str, response_id: str, after: int, seconds: float, shows: Projection
+        self,
+        runs: Runs,
+        project: str,
+        response_id: str,
+        after: int,
+        seconds: float,
+        shows: Projection,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self._shows = shows
         self._runs = runs
@@ -32,10 +39,11 @@ class Replay:
         self._id = response_id
         self._after = after
         self._seconds = seconds
+        self._headers = [*HEADERS, *headers]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with connected(scope):
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
             async for body in self._bodies(scope):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -10,12 +10,12 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from antiphon.api import metrics, pages, parsing, sse, websocket
+from antiphon.api import answered, metrics, pages, parsing, sse, websocket
 from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
-from antiphon.engine.emission import Emit, shown
+from antiphon.engine.emission import Emit
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.error_messages import unsupported
@@ -44,9 +44,11 @@ async def create(request: Request) -> ASGIApp:
     with connected(request.scope):
         async with held.engine.run(project(request), parsed) as run:
             response = await run.result()
+            headers = answered.headers(held.engine, run.plan)
     metrics.count_response(response)
-    shows = run.plan.shows
-    return json(replace(response, output=shows.items(response.output)) if shows else response)
+    shows = run.shows
+    shown = replace(response, output=shows.items(response.output)) if shows else response
+    return json(shown, headers=headers)
 
 
 async def upgrade(request: Request) -> HttpResponse:
@@ -67,17 +69,19 @@ async def _parsed(request: Request) -> Parsed:
 
 async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
     """A response in the background: queued, whatever becomes of this connection."""
-    response = await held.background.accept(project, parsed)
+    response, plan = await held.background.accept(project, parsed)
+    headers = answered.headers(held.engine, plan)
     if parsed.request.stream:
-        shows = projection(parsed.request.include)
-        return Replay(held.store.runs, project, response.id, -1, held.config.server.keep_alive, shows)
-    return json(response)
+        shows, seconds = projection(parsed.request.include), held.config.server.keep_alive
+        return Replay(held.store.runs, project, response.id, -1, seconds, shows, headers)
+    return json(response, headers=headers)
 
 
-async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit) -> None:
+async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit, begin: sse.Begin) -> None:
     """A response that somebody follows while it is made."""
     async with held.engine.run(project, parsed) as run:
-        await run.execute(shown(run.plan.shows, emit), held.config.server.keep_alive)
+        begin(partial(answered.headers, held.engine, run.plan))
+        await run.execute(emit, held.config.server.keep_alive, run.shows)
         metrics.count_response(run.machine.snapshot())
 
 

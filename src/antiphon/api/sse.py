@@ -86,7 +86,10 @@ def _padding(size: int) -> bytes:
     return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
 
-Execute = Callable[[Emit], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Begin = Callable[[Callable[[], Headers]], None]
+"""Takes what gives more headers when the first events are there."""
+Execute = Callable[[Emit, Begin], Awaitable[None]]
 """Hands events over as they come, and returns when the last of them was taken."""
 
 
@@ -97,13 +100,14 @@ class EventStream:
     def __init__(self, execute: Execute, frames: Frames) -> None:
         self._execute = execute
         self._frames = frames
+        self._more: Callable[[], Headers] = list
         self._next: int | None = None
         """The number of the event that comes next; None before the first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with connected(scope):
             try:
-                await self._execute(partial(self._emit, send))
+                await self._execute(partial(self._emit, send), self._begin)
             except asyncio.CancelledError:
                 await self._break_off(send)
                 raise
@@ -121,9 +125,13 @@ class EventStream:
                     await self._emit(send, [_crash(self._next, Unavailable(STOPPING, retry_after=1))])
                     await send(_END)
 
+    def _begin(self, more: Callable[[], Headers]) -> None:
+        self._more = more
+
     async def _emit(self, send: Send, events: Sequence[Event]) -> None:
         if self._next is None:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            headers = [*HEADERS, *self._more()]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
         self._next = events[-1].sequence_number + 1
         await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 

@@ -17,7 +17,6 @@ from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
 from antiphon.api.store_errors import api_error
-from antiphon.engine.emission import shown
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
 from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
@@ -157,7 +156,8 @@ class Connection:
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
         seconds = self._services.config.server.keep_alive
         async with self._services.engine.run(self._project, parsed, self._memory) as run:
-            await run.execute(shown(run.plan.shows, partial(self._emit, lane)), seconds)
+            await run.execute(partial(self._emit, lane), seconds, run.shows)
+            self._services.engine.warnings.of(run.plan)  # no frame has a place for them: they are logged
         metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.model import CallArguments, CallStarted, Delta
+from antiphon.model import CallArguments, CallStarted, Delta, OpaqueDelta
 
 
 class _Native:
@@ -27,11 +27,13 @@ class _Native:
 class CallOrder:
     """Numbers all calls anew. What a server both knew and left in the text is one call."""
 
-    __slots__ = ("_found", "_native", "_next", "_numbers", "_waiting", "found")
+    __slots__ = ("_early", "_found", "_native", "_next", "_numbers", "_waiting", "found")
 
     def __init__(self) -> None:
         self.found = 0
         """How many calls were found in text."""
+        self._early: list[OpaqueDelta] = []
+        """What came of calls that have not begun."""
         self._next = 0
         self._numbers: dict[int, int] = {}
         self._native: list[_Native] = []
@@ -53,6 +55,14 @@ class CallOrder:
                 self._waiting.append(delta)
                 return
         self._pass_on(delta, out)
+
+    def opaque(self, delta: OpaqueDelta, out: list[Delta]) -> None:
+        """What goes back with a call of the server's."""
+        number = None if delta.call is None else self._numbers.get(delta.call)
+        if number is None:
+            self._early.append(delta)
+        else:
+            out.append(replace(delta, call=number))
 
     def text(self, name: str, arguments: str, out: list[Delta]) -> None:
         """A call that was found in text."""
@@ -85,6 +95,8 @@ class CallOrder:
     def _pass_on(self, delta: CallStarted | CallArguments, out: list[Delta]) -> None:
         if isinstance(delta, CallStarted):
             self._numbers[delta.index] = self._next
+            out += (replace(each, call=self._next) for each in self._early if each.call == delta.index)
+            self._early.clear()
             self._next += 1
         number = self._numbers.get(delta.index)
         if number is not None:

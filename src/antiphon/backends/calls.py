@@ -7,8 +7,10 @@ that may repeat all that came before it. Then what is valid JSON as a whole deci
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.offer import meant
-from antiphon.model import CallArguments, CallStarted, Delta
+from antiphon.model import CallArguments, CallStarted, Delta, OpaqueDelta
 from antiphon.model.json_text import is_json
+from antiphon.model.opaque import joined
+from antiphon.protocol.wire import JsonObject
 
 _SHORT = 8
 """Characters of an empty object with white space around it, at most."""
@@ -25,6 +27,7 @@ class _Open:
         "id",
         "key",
         "name",
+        "opaque",
         "repeated",
         "sent",
         "started",
@@ -34,6 +37,7 @@ class _Open:
         self.key = key
         self.id = ""
         self.name = ""
+        self.opaque: JsonObject = {}
         self.started = False
         self.sent = 0
         """How many pieces of the arguments were passed on."""
@@ -104,12 +108,14 @@ class Calls:
     """One call is passed on at a time: the pieces of later ones wait until it is complete. `names` are those
     of the functions on offer."""
 
-    __slots__ = ("_calls", "_current", "_names")
+    __slots__ = ("_calls", "_current", "_names", "opaque")
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self._calls: list[_Open] = []
         self._current = 0
         self._names = names
+        self.opaque = False
+        """Whether something came with one that goes back as it came."""
 
     def __bool__(self) -> bool:
         """Whether there is a call. What never got a name is none."""
@@ -124,9 +130,13 @@ class Calls:
     def feed(self, piece: CallPiece, out: list[Delta]) -> None:
         function = piece.function or FunctionPiece()
         text = function.text
-        if not (function.name or text or piece.id):
+        opaque = piece.opaque
+        if not (function.name or text or piece.id or opaque):
             return
         call = self._find(piece, function.name or "", text)
+        if opaque:
+            self.opaque = True
+            call.opaque = joined((call.opaque, opaque))
         call.id = call.id or piece.id or ""
         if function.name:
             call.named(function.name)
@@ -181,9 +191,17 @@ class Calls:
             self._start(call, out)
             if text := call.rest():
                 out.append(CallArguments(self._current, text))
+            self._pass_on_opaque(call, out)
         self._current += 1
+
+    def _pass_on_opaque(self, call: _Open, out: list[Delta]) -> None:
+        """What came of it before the call begins, and the rest when it ends."""
+        if call.opaque:
+            out.append(OpaqueDelta(call.opaque, self._current))
+            call.opaque = {}
 
     def _start(self, call: _Open, out: list[Delta]) -> None:
         if not call.started:
             call.started = True
+            self._pass_on_opaque(call, out)
             out.append(CallStarted(self._current, meant(call.name, self._names) or call.name, call.id))

@@ -50,6 +50,14 @@ class CallPiece(Struct, frozen=True, gc=False):
     function: FunctionPiece | None = None
     index: int | None = None
     id: str | None = None
+    extra_content: Any = None
+    thought_signature: Any = None
+    provider_specific_fields: Any = None
+
+    @property
+    def opaque(self) -> dict[str, Any]:
+        """What goes back as it came."""
+        return _given(self, ("extra_content", "thought_signature", "provider_specific_fields"))
 
 
 class Said(Struct, frozen=True, gc=False):
@@ -60,6 +68,23 @@ class Said(Struct, frozen=True, gc=False):
     audio: Audio | None = None
     tool_calls: list[CallPiece] | None = None
     function_call: FunctionPiece | None = None
+    reasoning_details: Any = None
+    thinking_blocks: Any = None
+    extra_content: Any = None
+
+    @property
+    def opaque(self) -> dict[str, Any]:
+        """What goes back as it came."""
+        return _given(self, ("reasoning_details", "thinking_blocks", "extra_content"))
+
+    @property
+    def details(self) -> str:
+        """The reasoning that stands in `reasoning_details` alone."""
+        return _words(self.reasoning_details) or ""
+
+
+def _given(said: CallPiece | Said, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(said, name))}
 
 
 class Choice(Struct, frozen=True, gc=False):
@@ -150,6 +175,9 @@ def _said(value: Any) -> Said | None:
         audio=_audio(value.get("audio")),
         tool_calls=[_call(each) for each in _objects(value.get("tool_calls"))],
         function_call=_function(value.get("function_call")),
+        reasoning_details=value.get("reasoning_details"),
+        thinking_blocks=value.get("thinking_blocks"),
+        extra_content=value.get("extra_content"),
     )
 
 
@@ -180,7 +208,14 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _call(value: dict[str, Any]) -> CallPiece:
-    return CallPiece(_function(value.get("function")), _count(value.get("index")), _string(value.get("id")))
+    return CallPiece(
+        _function(value.get("function")),
+        _count(value.get("index")),
+        _string(value.get("id")),
+        value.get("extra_content"),
+        value.get("thought_signature"),
+        value.get("provider_specific_fields"),
+    )
 
 
 def _function(value: Any) -> FunctionPiece | None:

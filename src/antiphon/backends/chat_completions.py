@@ -44,6 +44,7 @@ _WHOLE = 6
 _IMPATIENT = (504, 524)
 # Servers, by their `Server` header, that go on writing an answer in one piece when we hang up.
 _HEEDLESS = "llama.cpp"
+_PROXY = "x-litellm-version"
 # How often one turn is sent: each refusal may teach one thing.
 _LESSONS = 4
 
@@ -125,11 +126,13 @@ class ChatCompletions(Backend):
             yield ()  # it was taken up
             if not streams:
                 whole = answer.whole(await self._body(response, MAX_EVENT))
+                self._note(turn.model, answer)
                 yield whole if calls is None else calls.feed(whole)
                 return
             async with aclosing(self._read(response, answer)) as batches:
                 async for deltas in batches:
                     yield deltas if calls is None else calls.feed(deltas)
+            self._note(turn.model, answer)
         except ApiError as fault:
             raise self._discreet(fault) from None
         except (aiohttp.ClientError, OSError) as fault:
@@ -169,9 +172,10 @@ class ChatCompletions(Backend):
             response = await self._chat(turn, body)
             if response.status in (400, 422):
                 words = await _refusal(response)
-                self._learn(turn.model, lesson(upstream_errors.words_in(words), body, before))
-                if self._dialect(turn.model) is before:
+                taught = lesson(upstream_errors.words_in(words), body, before)
+                if taught is None:
                     raise self._refused(response, words, turn.model)
+                self._learn(turn.model, taught, "a refusal")
                 _check_rated(turn, self.capabilities(turn.model), self._capabilities(before))
             elif not (turn.whole and before.whole and self._minds_whole(response)):
                 return response
@@ -181,7 +185,8 @@ class ChatCompletions(Backend):
     def _minds_whole(self, response: aiohttp.ClientResponse) -> bool:
         """Whether an answer in one piece was not a good idea, and has to be asked for again. Such a server is
         asked for no more of them."""
-        heedless = response.headers.get("Server", "").startswith(_HEEDLESS)
+        headers = response.headers
+        heedless = headers.get("Server", "").startswith(_HEEDLESS) or _PROXY in headers
         impatient = response.status in _IMPATIENT
         if heedless or impatient:
             self.dialect = replace(self.dialect, whole=False)
@@ -195,10 +200,20 @@ class ChatCompletions(Backend):
     def _dialect(self, model: str) -> Dialect:
         return self._learned.get(model, self.dialect)
 
-    def _learn(self, model: str, taught: Dialect | None) -> None:
-        if taught is not None:
-            self._learned[model] = taught
-            log.info("learned from a refusal", upstream=self._where, model=model)
+    def _learn(self, model: str, taught: Dialect, by: str) -> None:
+        self._learned[model] = taught
+        log.info(f"learned from {by}", upstream=self._where, model=model)
+
+    def _note(self, model: str, answer: ChatStreamParser) -> None:
+        """What an answer teaches. Some servers are asked for logprobs and send none: who asks again can know
+        before the answer. What some want back is looked up when a client leaves it out."""
+        before = after = self._dialect(model)
+        if answer.gave_logprobs is not None:
+            after = replace(after, logprobs_come=answer.gave_logprobs)
+        if answer.gave_opaque:
+            after = replace(after, opaque=True)
+        if after != before:
+            self._learn(model, after, "an answer")
 
     def _patience(self, turn: Turn) -> aiohttp.ClientTimeout:
         return self._timeout if streams(turn, self._dialect(turn.model)) else self._long_timeout

@@ -28,6 +28,7 @@ from antiphon.model import (
     AudioDelta,
     Delta,
     Finished,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -57,11 +58,13 @@ class ChatStreamParser:
     __slots__ = (
         "_calls",
         "_decode",
+        "_gave_opaque",
         "_pairs",
         "_phrases",
         "_plain",
         "_reason",
         "_said",
+        "_scored",
         "_think",
         "_top",
         "_usage",
@@ -82,6 +85,7 @@ class ChatStreamParser:
     ) -> None:
         self._calls = Calls(names)
         self._decode: Callable[[bytes], Chunk] = decode
+        self._gave_opaque = False
         self._pairs = PairJoiner()
         self._plain = not think_tags
         """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
@@ -89,6 +93,8 @@ class ChatStreamParser:
         self._reason: str | None = None
         self._said = False
         """Whether there was anything in the answer."""
+        self._scored = False
+        """Whether logprobs came."""
         self._think: ThinkSplitter | None = ThinkSplitter(think_opened) if think_tags else None
         self._top = top
         self._usage: Usage | None = None
@@ -98,6 +104,19 @@ class ChatStreamParser:
         """What the upstream said beside its answer."""
         self.ended = False
         self.fault: ApiError | None = None
+
+    @property
+    def gave_logprobs(self) -> bool | None:
+        """Whether an answer that has ended came with the logprobs that were asked for; None: that says
+        nothing, since it is no text, or none were."""
+        if self._top is None or not self.ended:
+            return None
+        return True if self._scored else None if self._calls or self._reason == "content_filter" else False
+
+    @property
+    def gave_opaque(self) -> bool:
+        """Whether something came that goes back as it came."""
+        return self._gave_opaque or self._calls.opaque
 
     def read(self, events: list[bytes]) -> list[Delta]:
         """The deltas of the events of one network read. What is wrong with them is left in `fault`, to be
@@ -189,12 +208,11 @@ class ChatStreamParser:
     def _choice(self, choice: Choice, out: list[Delta]) -> None:
         said = choice.delta or choice.message
         if said is not None:
-            thought = said.reasoning_content or said.reasoning
-            if thought:
-                if self._think is not None:
-                    self._think.reasoned()
-                self._put(ReasoningDelta(thought), out)
             text = said.content
+            if not text or choice.finish_reason:
+                self._opaque(said, out)
+            if thought := said.reasoning_content or said.reasoning:
+                self._thought(thought, out)
             if text:
                 if text.__class__ is str and self._plain and choice.logprobs is None:
                     out.append(TextDelta(text))
@@ -209,6 +227,20 @@ class ChatStreamParser:
         if choice.finish_reason:
             native = choice.native_finish_reason
             self._reason = native if native in _FAULTS else choice.finish_reason
+
+    def _thought(self, thought: str, out: list[Delta]) -> None:
+        if self._think is not None:
+            self._think.reasoned()
+        self._put(ReasoningDelta(thought), out)
+
+    def _opaque(self, said: Said, out: list[Delta]) -> None:
+        """What goes back as it came. Chunks of text have none, so they are not looked at. Reasoning may stand
+        there alone."""
+        if said.reasoning_details or said.thinking_blocks or said.extra_content:
+            self._gave_opaque = True
+            out.append(OpaqueDelta(said.opaque))
+            if not (said.reasoning_content or said.reasoning) and (thought := said.details):
+                self._thought(thought, out)
 
     def _put(self, delta: TextDelta | ReasoningDelta, out: list[Delta]) -> None:
         """Text and reasoning wait while a call is written: some servers mix them. So does white space behind
@@ -253,6 +285,7 @@ class ChatStreamParser:
             self._release(out)
 
     def _logprobs(self, logprobs: TokenLogprobs) -> tuple[Logprob, ...]:
+        self._scored = True
         return tuple(
             Logprob(
                 token=token.token,

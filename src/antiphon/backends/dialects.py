@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from antiphon.protocol.wire import JsonObject
+
 
 class GrammarForm(Struct, frozen=True):
     """Where a grammar goes in the request: the path of the member, and the text it is wrapped in."""
@@ -88,24 +90,33 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """`thinking`: a switch, with `reasoning_effort` beside it. `enable_thinking`: a switch alone."""
     json_schema: bool = True
     """Can hold an answer to a JSON schema; otherwise it is sent in words, and the answer is checked."""
+    root_references: bool = True
+    """Knows the reference `#` in a schema."""
     json_object: Literal["native", "schema", "words"] = "native"
     """`schema`: sent as the JSON schema of any object. `words`: sent in words, and the answer is checked."""
     lark: GrammarForm | None = None
     regex: GrammarForm | None = None
     penalties: bool = True
     logprobs: bool = True
+    logprobs_come: bool = True
+    """Sends the logprobs that it is asked for. Learned of each model: some take the parameter and send
+    none."""
     least_top_logprobs: int = 0
     """Sends no logprobs at all when asked for fewer alternatives."""
     logprobs_with_tools: Literal["stream", "plain"] = "stream"
     """`plain`: refuses to stream logprobs when there are tools, so that answer is not streamed."""
     hints: frozenset[str] = frozenset()
-    """Which of verbosity, user, service_tier and the three that begin with prompt_cache it knows."""
+    """Which parameters it knows that change no answer (`payload` has them all), and verbosity."""
 
     # -- answers -----------------------------------------------------------------------------------
     think_tags: bool = True
     """Reasoning may stand in the text, in one of the forms of `think`, at its beginning."""
     text_calls: bool = True
     """Calls may stand in the text, in one of the syntaxes of `syntaxes`."""
+    unsigned: JsonObject | None = None
+    """What the first call of a turn is sent with when nothing goes back with it."""
+    opaque: bool = False
+    """Its answers may have members that it wants back as they came. Learned where it is not said."""
     context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
@@ -118,7 +129,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """`messages`: POST /tokenize counts messages. `template`: /apply-template first, then /tokenize."""
 
 
-GENERIC = Dialect(name="generic", whole=True)
+# What it refuses it is not sent again (`lessons`): so an effort is not dropped unasked.
+GENERIC = Dialect(name="generic", effort="reasoning_effort", whole=True)
 
 OPENAI = Dialect(
     name="openai",
@@ -134,6 +146,7 @@ OPENAI = Dialect(
         {
             "verbosity",
             "user",
+            "safety_identifier",
             "prompt_cache_key",
             "prompt_cache_retention",
             "prompt_cache_options",
@@ -186,6 +199,7 @@ LLAMA_CPP = Dialect(
     choice="alone",
     parallel="always",
     strict=False,
+    root_references=False,
     effort="chat_template_kwargs",
     lark=GrammarForm(("grammar",), "llguidance lark"),
     regex=GrammarForm(("grammar",), "llguidance regex"),
@@ -228,6 +242,7 @@ OPENROUTER = Dialect(
     reasoning_sent="reasoning",
     reasoning_of="all",
     effort="reasoning",
+    opaque=True,
     hints=frozenset({"user"}),
     think_tags=False,
     audio=True,
@@ -245,10 +260,14 @@ GROQ = Dialect(
     think_tags=False,
 )
 
-# Unknown members are answered with 400 `Unknown name "frequency_penalty": Cannot find field.`
+# Unknown members are answered with 400 `Unknown name "frequency_penalty": Cannot find field.` The first call
+# of a turn must have its signature; this text stands for one that is lost, or of a call that another model
+# made (ai.google.dev/gemini-api/docs/thought-signatures).
 GEMINI = Dialect(
     name="gemini",
     reasoning_sent="",
+    opaque=True,
+    unsigned={"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}},
     needs_user=True,
     tool_names=True,
     remote_images=False,
@@ -332,7 +351,7 @@ DASHSCOPE = Dialect(
 )
 
 # A proxy: what the server behind it can is not known. It lets that go on when we hang up on a whole answer.
-LITELLM = Dialect(name="litellm", effort="reasoning_effort", reasoning_of="all")
+LITELLM = Dialect(name="litellm", effort="reasoning_effort", reasoning_of="all", opaque=True)
 
 # `transformers serve`: templates and nothing else.
 TRANSFORMERS = Dialect(

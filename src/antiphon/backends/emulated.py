@@ -27,6 +27,7 @@ from antiphon.model import (
     JsonSchema,
     Model,
     NamedFunction,
+    OpaqueDelta,
     Overrated,
     Passthrough,
     TextDelta,
@@ -137,6 +138,9 @@ class EmulatedTools(Backend):
                     yield out
 
 
+_WAITING = TextDelta | OpaqueDelta | UsageDelta | Finished
+
+
 class _Owed:
     """An answer that owes a call: what it says before one waits, since without one it does not count."""
 
@@ -162,7 +166,7 @@ class _Owed:
                 self._usage = delta
             if isinstance(delta, Finished):
                 self._cut = delta.reason in ("length", "content_filter")
-            waits = isinstance(delta, TextDelta | UsageDelta | Finished) and not self._called
+            waits = isinstance(delta, _WAITING) and not self._called
             (self._held if waits else out).append(delta)
         return out
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from antiphon.backends.references import moved
 from antiphon.backends.syntaxes import TOOL_CALL, TOOL_CALL_END
 from antiphon.model import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
 from antiphon.protocol.wire import JsonObject
@@ -147,20 +148,8 @@ class _Root:
         if '"$ref"' not in _json(schema):
             return schema
         name = f"s{len(self.definitions)}"
-        self.definitions[name] = _moved(schema, f"#/$defs/{name}")
+        self.definitions[name] = moved(schema, f"#/$defs/{name}")
         return {"$ref": f"#/$defs/{name}"}
-
-
-def _moved(schema: Any, to: str) -> Any:
-    if isinstance(schema, list):
-        return [_moved(entry, to) for entry in schema]
-    if not isinstance(schema, dict):
-        return schema
-    moved = {name: _moved(entry, to) for name, entry in schema.items()}
-    reference = moved.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
-        moved["$ref"] = to + reference[1:]
-    return moved
 
 
 def _json(value: object) -> str:

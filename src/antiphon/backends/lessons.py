@@ -33,7 +33,22 @@ _REASONING: Literal["reasoning_content"] = "reasoning_content"
 _MISSING = ("must be passed back", "is missing", "must be provided", "is required")
 """How servers say that the model's reasoning has to come back (DeepSeek, Kimi)."""
 
+_HINTS = (
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+    "safety_identifier",
+    "verbosity",
+    "user",
+)
+
 _Change = Callable[[Dialect], Dialect]
+
+
+def _without_hint(name: str) -> _Change:
+    return lambda dialect: replace(dialect, hints=dialect.hints - {name})
+
 
 _PARAMETERS: dict[str, _Change] = {
     "stream_options": lambda dialect: replace(dialect, stream_options=False),
@@ -44,14 +59,7 @@ _PARAMETERS: dict[str, _Change] = {
     "thinking": lambda dialect: replace(dialect, effort=""),
     "enable_thinking": lambda dialect: replace(dialect, effort=""),
     "strict": lambda dialect: replace(dialect, strict=False),
-    "prompt_cache_retention": lambda dialect: replace(
-        dialect, hints=dialect.hints - {"prompt_cache_retention"}
-    ),
-    "prompt_cache_options": lambda dialect: replace(dialect, hints=dialect.hints - {"prompt_cache_options"}),
-    "prompt_cache_key": lambda dialect: replace(dialect, hints=dialect.hints - {"prompt_cache_key"}),
-    "service_tier": lambda dialect: replace(dialect, hints=dialect.hints - {"service_tier"}),
-    "verbosity": lambda dialect: replace(dialect, hints=dialect.hints - {"verbosity"}),
-    "user": lambda dialect: replace(dialect, hints=dialect.hints - {"user"}),
+    **{name: _without_hint(name) for name in _HINTS},
     "tool_choice": lambda dialect: replace(dialect, choice="auto"),
     "json_schema": lambda dialect: replace(dialect, json_schema=False),
     "response_format": lambda dialect: replace(dialect, json_schema=False, json_object="words"),

@@ -12,7 +12,7 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Opaque, Part, TextPart
 from antiphon.model.json_text import is_object
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
@@ -35,7 +35,8 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     if dialect.short_call_ids:
         said = [_with_short_ids(message) for message in said]
     names = {call.id: call.name for message in said for call in message.calls}
-    return [_wire(message, dialect, names) for message in said]
+    ids = _ids(said)
+    return [_wire(message, dialect, names, ids) for message in said]
 
 
 # ---- steps ------------------------------------------------------------------------------------------
@@ -179,6 +180,9 @@ def _join(first: Message, second: Message) -> Message:
         parts=first.parts + between + second.parts,
         calls=first.calls + second.calls,
         reasoning="\n\n".join(filter(None, (first.reasoning, second.reasoning))),
+        opaque=first.opaque.plus(second.opaque)
+        if first.opaque and second.opaque
+        else first.opaque or second.opaque,
     )
 
 
@@ -201,14 +205,21 @@ def _short_id(call_id: str) -> str:
     return sha256(call_id.encode()).hexdigest()[:_SHORT_ID]
 
 
+def _ids(messages: Iterable[Message]) -> dict[str, str]:
+    """Ids of the server's that were too long to show, by those that stand for them."""
+    opaque = (message.opaque for message in messages if message.opaque is not None)
+    return {ours: call["id"] for each in opaque for ours, call in each.calls.items() if "id" in call}
+
+
 # ---- on the wire ------------------------------------------------------------------------------------
 
 
-def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObject:
+def _wire(message: Message, dialect: Dialect, names: dict[str, str], ids: dict[str, str]) -> JsonObject:
     if message.role == "assistant":
         return _assistant(message, dialect)
     if message.role == "tool":
-        message_json: JsonObject = {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        call_id = ids.get(message.call_id, message.call_id)
+        message_json: JsonObject = {"role": "tool", "tool_call_id": call_id, "content": message.text}
         return message_json | ({"name": names[message.call_id]} if dialect.tool_names else {})
     if message.role == "user":
         return {"role": "user", "content": _content(message.parts, dialect)}
@@ -218,11 +229,18 @@ def _wire(message: Message, dialect: Dialect, names: dict[str, str]) -> JsonObje
 def _assistant(message: Message, dialect: Dialect) -> JsonObject:
     text = message.text
     message_json: JsonObject = {"role": "assistant", "content": text or (None if message.calls else "")}
-    if message.reasoning:
+    opaque = message.opaque or _NOTHING
+    if message.reasoning and not opaque.has_reasoning():
         message_json[dialect.reasoning_sent] = message.reasoning
     if message.calls:
-        message_json["tool_calls"] = [_call(call) for call in message.calls]
-    return message_json
+        calls = [_call(call) | opaque.calls.get(call.id, {}) for call in message.calls]
+        if dialect.unsigned and not opaque:
+            calls[0] |= dialect.unsigned
+        message_json["tool_calls"] = calls
+    return message_json | opaque.message
+
+
+_NOTHING = Opaque()
 
 
 def _call(call: Call) -> JsonObject:

@@ -6,6 +6,7 @@ import msgspec
 
 from antiphon.backends.dialects import Dialect, GrammarForm
 from antiphon.backends.messages import render
+from antiphon.backends.references import without_root
 from antiphon.model import (
     Capabilities,
     Choice,
@@ -32,11 +33,14 @@ def capabilities(dialect: Dialect) -> Capabilities:
         grammar=bool(dialect.lark),
         regex=bool(dialect.regex),
         logprobs=dialect.logprobs,
+        gives_logprobs=dialect.logprobs and dialect.logprobs_come,
         images=dialect.images,
         audio=dialect.audio,
         files=dialect.files,
         reasoning=bool(dialect.effort),
         verbosity="verbosity" in dialect.hints,
+        hints=dialect.hints,
+        opaque=dialect.opaque,
     )
 
 
@@ -96,7 +100,8 @@ def _choice(choice: Choice, dialect: Dialect) -> str | JsonObject:
 
 
 def _function(function: Function, dialect: Dialect) -> JsonObject:
-    body: JsonObject = {"name": function.name, "parameters": function.parameters or _NO_PARAMETERS}
+    parameters = _schema_for(function.parameters, dialect) or _NO_PARAMETERS
+    body: JsonObject = {"name": function.name, "parameters": parameters}
     if function.description:
         body["description"] = function.description
     if function.strict and dialect.strict:
@@ -116,15 +121,20 @@ def _format(turn: Turn, dialect: Dialect) -> JsonObject:
         case "json_object" if dialect.json_object == "native":
             return {"response_format": {"type": "json_object"}}
         case "json_object":
-            return _schema(JsonSchema("object", {"type": "object"}))
+            return _schema(JsonSchema("object", {"type": "object"}), dialect)
         case JsonSchema() as form:
-            return _schema(form)
+            return _schema(form, dialect)
         case Grammar(syntax, definition):
             return _grammar(syntax, definition, dialect)
 
 
-def _schema(form: JsonSchema) -> JsonObject:
-    body: JsonObject = {"name": form.name, "schema": form.schema, "strict": form.strict}
+def _schema_for(schema: JsonObject, dialect: Dialect) -> JsonObject:
+    return schema if dialect.root_references else without_root(schema)
+
+
+def _schema(form: JsonSchema, dialect: Dialect) -> JsonObject:
+    schema = _schema_for(form.schema, dialect)
+    body: JsonObject = {"name": form.name, "schema": schema, "strict": form.strict}
     if form.description:
         body["description"] = form.description
     return {"response_format": {"type": "json_schema", "json_schema": body}}
@@ -204,9 +214,11 @@ def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
 
 
 def _hints(turn: Turn, dialect: Dialect) -> JsonObject:
+    in_place = "safety_identifier" in dialect.hints  # the newer name of `user`
     known = {
         "verbosity": turn.verbosity,
-        "user": turn.user,
+        "user": turn.user if in_place else turn.safety_identifier or turn.user,
+        "safety_identifier": turn.safety_identifier,
         "prompt_cache_key": turn.cache_key,
         "prompt_cache_retention": turn.cache_retention,
         "prompt_cache_options": turn.cache_options,

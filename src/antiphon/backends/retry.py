@@ -5,7 +5,7 @@ longer is theirs to wait for: the error says how long.
 """
 
 from antiphon.model import Overrated
-from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
+from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamRefusal, UpstreamTimeout
 
 LONGEST = 2.0
 """Seconds that a server may ask to be left alone."""
@@ -15,7 +15,9 @@ _PAUSE = 0.2
 
 def pause_before_retry(fault: ApiError) -> float | None:
     """Seconds to wait before a turn is sent again; None: it is not."""
-    if isinstance(fault, UpstreamTimeout | Overrated) or not isinstance(fault, UpstreamError | RateLimited):
+    if isinstance(fault, UpstreamTimeout | UpstreamRefusal | Overrated) or not isinstance(
+        fault, UpstreamError | RateLimited
+    ):
         return None
     if fault.code == "insufficient_quota":
         return None

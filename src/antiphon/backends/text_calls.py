@@ -28,6 +28,7 @@ from antiphon.model import (
     CallStarted,
     Delta,
     Finished,
+    OpaqueDelta,
     ReasoningDelta,
     TextDelta,
     Turn,
@@ -134,6 +135,10 @@ class TextCalls:
             match delta:
                 case TextDelta():
                     self._read(delta, out)
+                case OpaqueDelta(call=int()):
+                    self._order.opaque(delta, out)
+                case OpaqueDelta():
+                    out.append(delta)
                 case CallStarted() | CallArguments():
                     self._interrupt(out)
                     self._order.native(delta, out)

@@ -1,6 +1,7 @@
 """What an upstream's refusals and failures are in our own words. Our key never appears in them."""
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -9,11 +10,26 @@ from typing import Any
 import msgspec
 
 from antiphon.backends.lessons import refuses_media
-from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, UpstreamError, UpstreamTimeout
+from antiphon.protocol.errors import (
+    ApiError,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    UpstreamError,
+    UpstreamRefusal,
+    UpstreamTimeout,
+)
 
 MAX_BODY = 64 * 1024
 _EXCERPT = 300
-_NO_MODEL = "invalid model name"
+_NO_MODEL = (
+    "invalid model name",
+    r"^(invalid|unknown) model[^a-z]*NAME\W*$",
+    r"NAME\W* is not a valid model",
+    r"model\W*NAME\W* (does not exist|not found|is not found)",
+    r"^model (not exist|not found|does not exist)\b",
+)
+"""How servers say in a 400 that they do not have a model."""
 _MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
@@ -60,8 +76,8 @@ def refused(
     if fault.speaks_of(phrases):
         return too_long()
     if status in (401, 403):
-        return UpstreamError(f"The upstream at {where} refuses our API key (HTTP {status}).")
-    if status == 404 or (status == 400 and _NO_MODEL in fault.message.lower()):
+        return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
+    if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
         return _not_found(fault, where, model)
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
@@ -135,10 +151,17 @@ def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> Rat
 
 def _not_found(fault: Fault, where: str, model: str) -> ApiError:
     if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
-        return UpstreamError(f"The upstream at {where} speaks no Chat Completions there (HTTP 404).")
-    return InvalidRequest(
-        f"The requested model '{model}' does not exist.", param="model", code="model_not_found"
-    )
+        return UpstreamRefusal(f"The upstream at {where} speaks no Chat Completions there (HTTP 404).")
+    return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
+
+
+def _means_no_model(fault: Fault, model: str) -> bool:
+    """Whether a refusal says that there is no such model."""
+    if fault.code == "model_not_found":
+        return True
+    words = fault.message.lower()
+    name = re.escape(model.lower())
+    return any(re.search(form.replace("NAME", name), words) for form in _NO_MODEL)
 
 
 def _text(message: object) -> str:

@@ -4,11 +4,15 @@ A model's turn may be several items (reasoning, a message, calls); neighbours of
 one message again, since that is how the model wrote them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import groupby
 from typing import Literal
 
-from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
+from msgspec.structs import replace
+
+from antiphon.context.thought import Source, Thought
+from antiphon.model import AudioPart, FilePart, ImagePart, Message, Opaque, Part, TextPart
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
@@ -24,26 +28,43 @@ from antiphon.protocol.items import (
 Recall = Callable[[Item], Sequence[Message] | None]
 Unseal = Callable[[str, str], str | None]
 """Opens content that was sealed as a kind."""
+Recollect = Callable[[str], Thought | None]
+"""Opens the encrypted content of reasoning."""
 Attached = Callable[[Item], Item]
 """An item with what it has attached, by value."""
-REASONING, COMPACTION = "reasoning", "compaction"
+COMPACTION = "compaction"
 BLANK_LINE = "\n\n"
+_NONE: Mapping[str, Opaque] = {}
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
 class Transcript:
-    """Reads items. `recall` reads those of tools, `unseal` opens sealed reasoning, `attached` brings what
-    items have attached."""
+    """Reads items. `recall` reads those of tools, `unseal` opens compactions, `recollect` reasoning,
+    `attached` brings what items have attached. `source` is who reads them; `of_calls` what goes back with
+    calls as it came, by their ids, where no reasoning brings it."""
 
-    def __init__(self, recall: Recall, unseal: Unseal, attached: Attached = lambda item: item) -> None:
+    def __init__(
+        self,
+        recall: Recall,
+        unseal: Unseal,
+        recollect: Recollect,
+        attached: Attached = lambda item: item,
+        source: Source = ("", ""),
+        of_calls: Mapping[str, Opaque] = _NONE,
+    ) -> None:
         self._recall = recall
         self._unseal = unseal
+        self._recollect = recollect
+        self._source = source
+        self._of_calls = of_calls
         self._attached = attached
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
         read = (message for item in items for message in self._read(self._attached(item)))
         messages = [_together(turn) for turn in _turns(read)]
+        if self._of_calls:
+            messages = [self._with_opaque(message) for message in messages]
         return tuple(_with_reasoning(messages, reasoning))
 
     def _read(self, item: Item) -> Sequence[Message]:
@@ -52,7 +73,7 @@ class Transcript:
         if isinstance(item, AssistantMessage):
             return (Message("assistant", parts=_output_parts(item)),)
         if isinstance(item, Reasoning):
-            return (Message("assistant", reasoning=self._reasoning(item)),)
+            return (self._reasoning(item),)
         if isinstance(item, Compaction):
             if not item.encrypted_content:
                 return ()  # it was given up before it was made
@@ -69,26 +90,37 @@ class Transcript:
             )
         return recalled
 
-    def _reasoning(self, item: Reasoning) -> str:
-        if item.content:
-            return "".join(part.text for part in item.content)
-        if item.encrypted_content is not None:
-            return self._opened(REASONING, item.encrypted_content)
-        return "\n".join(part.text for part in item.summary)
+    def _reasoning(self, item: Reasoning) -> Message:
+        sealed = item.encrypted_content
+        thought = None if sealed is None else self._recollect(sealed)
+        text = "".join(part.text for part in item.content or ())
+        if not text and sealed is not None:
+            if thought is None:
+                raise _not_ours("reasoning")
+            text = thought.text
+        elif not text:
+            text = "\n".join(part.text for part in item.summary)
+        opaque = thought.opaque_for(self._source) if thought else None
+        return Message("assistant", reasoning=text, opaque=opaque)
+
+    def _with_opaque(self, message: Message) -> Message:
+        found = [opaque for call in message.calls if (opaque := self._of_calls.get(call.id))]
+        return replace(message, opaque=reduce(Opaque.plus, found)) if found else message
 
     def _compacted(self, item: Compaction) -> str:
-        return f"Summary of the conversation so far:\n{self._opened(COMPACTION, item.encrypted_content)}"
-
-    def _opened(self, kind: str, sealed: str) -> str:
-        text = self._unseal(kind, sealed)
+        text = self._unseal(COMPACTION, item.encrypted_content)
         if text is None:
-            raise InvalidRequest(
-                f"The encrypted content of a {kind} item could not be opened: it was not sealed by this "
-                "server for this project. Leave the item out.",
-                param="input",
-                code="invalid_encrypted_content",
-            )
-        return text
+            raise _not_ours(COMPACTION)
+        return f"Summary of the conversation so far:\n{text}"
+
+
+def _not_ours(kind: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The encrypted content of a {kind} item could not be opened: it was not sealed by this "
+        "server for this project. Leave the item out.",
+        param="input",
+        code="invalid_encrypted_content",
+    )
 
 
 def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
@@ -107,8 +139,14 @@ def _together(turn: list[Message]) -> Message:
         "assistant",
         parts=tuple(_apart(message.parts for message in turn)),
         calls=tuple(call for message in turn for call in message.calls),
-        reasoning="\n\n".join(message.reasoning for message in turn if message.reasoning),
+        reasoning=BLANK_LINE.join(message.reasoning for message in turn if message.reasoning),
+        opaque=_opaque(turn),
     )
+
+
+def _opaque(turn: list[Message]) -> Opaque | None:
+    given = [message.opaque for message in turn if message.opaque is not None]
+    return reduce(Opaque.plus, given) if given else None
 
 
 def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
@@ -119,18 +157,24 @@ def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
 
 def _with_reasoning(messages: list[Message], context: ReasoningContext) -> list[Message]:
     """With what the model is shown again of its reasoning: that behind the newest user message, which the
-    turn goes on with; and on its own account that of calls, which some servers insist on."""
+    turn goes on with; and on its own account that of calls, which some servers insist on. What servers want
+    back goes back, unless it is reasoning that nobody wants any more."""
     if context == "all_turns":
         return messages
     newest = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
     return [
-        _silent(m) if m.reasoning and i < newest and not (m.calls and context == "auto") else m
+        _silent(m, context)
+        if (m.reasoning or m.opaque) and i < newest and not (m.calls and context == "auto")
+        else m
         for i, m in enumerate(messages)
     ]
 
 
-def _silent(message: Message) -> Message:
-    return Message(message.role, parts=message.parts, calls=message.calls, call_id=message.call_id)
+def _silent(message: Message, context: ReasoningContext) -> Message:
+    opaque = message.opaque
+    if opaque is not None and context == "current_turn":
+        opaque = Opaque(calls=opaque.calls)
+    return replace(message, reasoning="", opaque=opaque)
 
 
 def _output_parts(item: AssistantMessage) -> tuple[Part, ...]:

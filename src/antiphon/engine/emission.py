@@ -27,7 +27,7 @@ async def discard(events: Sequence[Event]) -> None:
     """Nobody reads along."""
 
 
-def shown(shows: Projection, emit: Emit) -> Emit:
+def _shown(shows: Projection, emit: Emit) -> Emit:
     """`emit`, of the events as they are shown; itself when nothing of them may be hidden."""
     if not shows:
         return emit
@@ -41,12 +41,15 @@ def shown(shows: Projection, emit: Emit) -> Emit:
 class Emission:
     """Hands what `events` gives to `emit`. Its block says how long it lasts."""
 
-    def __init__(self, events: EventLog, emit: Emit) -> None:
+    def __init__(self, events: EventLog, emit: Emit, shows: Projection | None = None) -> None:
+        """`shows`: how events are shown; None: as they are, also when something is hidden later on."""
         self.opened = False
         """Whether anything was handed over: until then a fault may still become an HTTP status."""
         self._machine = events.machine
         self._drain = events.drain
-        self._emit = emit
+        self._shows = shows
+        self._plain = emit
+        self._emit = emit if shows is None else _shown(shows, emit)
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._keep_alive: float | None = None
@@ -59,6 +62,11 @@ class Emission:
         after each `keep_alive` seconds of silence. None: never."""
         self._keep_alive = keep_alive
         self._set(grace if grace is not None else keep_alive)
+
+    def hide(self, shows: Projection) -> None:
+        """Show events so from now on: there is more to hide than was known when it began."""
+        if self._shows is not None and shows is not self._shows:
+            self._shows, self._emit = shows, _shown(shows, self._plain)
 
     async def flush(self) -> None:
         """Hand over what there is."""

@@ -21,6 +21,7 @@ from antiphon.engine.prepare.run_request import sealed
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.usage import usage_of
+from antiphon.engine.warnings import Warnings
 from antiphon.guard.offload import offload
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
@@ -49,6 +50,7 @@ class Engine:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
+        self.warnings = Warnings()
         self._preparation = Preparation(router, store, seal, attachments, resources, deadline)
         self._seal = seal
         self._verify = verify

@@ -2,21 +2,49 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
+from antiphon.context.thought import Source, Thought
 from antiphon.context.transcript import BLANK_LINE
+from antiphon.model import Opaque
+from antiphon.model.opaque import joined
 from antiphon.protocol.items import Reasoning
 from antiphon.protocol.request import Summary
+from antiphon.protocol.wire import JsonObject
 from antiphon.stream.items import OpenReasoning
 from antiphon.stream.machine import Machine
 
 
-class ReasoningWriter:
-    """Writes one item after another. `seal` is given when the client asked for sealed reasoning, `summary`
-    when it asked for one: a detailed summary is the reasoning itself, word for word; any other comes among
-    the deltas."""
+class Seals(Struct, frozen=True):
+    """What is sealed into reasoning items: their text where the client asked for that, and always what the
+    model's server wants back."""
 
-    def __init__(self, machine: Machine, seal: Callable[[str], str] | None, summary: Summary | None) -> None:
+    seal: Callable[[Thought], str]
+    unasked: Callable[[], None]
+    """Called when something is sealed that the client did not ask for."""
+    asked: bool = False
+    source: Source = ("", "")
+
+    def sealed(self, text: str, opaque: Opaque) -> str | None:
+        """None: nothing need be."""
+        if opaque and not self.asked:
+            self.unasked()
+        if opaque or (self.asked and text):
+            return self.seal(Thought(text, opaque, self.source))
+        return None
+
+
+class ReasoningWriter:
+    """Writes one item after another. `seals` says what is sealed into them, `summary` whether the client
+    asked for one: a detailed summary is the reasoning itself, word for word; any other comes among the
+    deltas.
+
+    What goes back as it came is sealed into the item that is open. What comes when none is open waits for the
+    next one, and is written as an item of its own when the turn goes on without: `settle`."""
+
+    def __init__(self, machine: Machine, seals: Seals, summary: Summary | None) -> None:
         self._machine = machine
-        self._seal = seal
+        self._seals = seals
         self._summary = summary
         self._item: OpenReasoning | None = None
         self._texts: list[str] = []
@@ -25,6 +53,11 @@ class ReasoningWriter:
         """Where those of the open item begin."""
         self._part = 0
         """The part of the summary that is written."""
+        self._message: list[JsonObject] = []
+        """Pieces of members of the message that were not sealed yet."""
+        self._calls: dict[str, JsonObject] = {}
+        """The same of calls."""
+        self._sealed = Opaque()
 
     @property
     def is_open(self) -> bool:
@@ -52,15 +85,39 @@ class ReasoningWriter:
             self._part = part
         item.summary(text)
 
+    @property
+    def opaque(self) -> Opaque | None:
+        """What goes back as it came, all of it."""
+        whole = self._sealed.plus(self._gathered()) if self._message or self._calls else self._sealed
+        return whole or None
+
+    def keep(self, members: JsonObject) -> None:
+        """Members of the message that go back as they came."""
+        self._message.append(members)
+
+    def keep_of_call(self, call_id: str, members: JsonObject) -> None:
+        """Members of a call."""
+        self._calls[call_id] = joined((self._calls.get(call_id, {}), members))
+
     def close(self) -> None:
         """Close the item that is open, if any, as completed."""
         if self._item is None:
             return
-        text = "".join(self._texts[self._begin :]) if self._seal is not None else ""
-        if self._seal is not None and text:
-            self._item.encrypted_content = self._seal(text)
+        opaque = self._gathered()
+        self._item.encrypted_content = self._seals.sealed("".join(self._texts[self._begin :]), opaque)
+        self._sealed = self._sealed.plus(opaque)
+        self._message, self._calls = [], {}
         self._item.close()
         self._item = None
+
+    def settle(self) -> None:
+        """The same; what waits gets an item. Nothing else may be open."""
+        if self._message or self._calls:
+            self._opened()
+        self.close()
+
+    def _gathered(self) -> Opaque:
+        return Opaque(joined(self._message), self._calls)
 
     def _opened(self) -> OpenReasoning:
         if self._item is None:

@@ -14,12 +14,13 @@ import structlog
 from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
-from antiphon.context.transcript import REASONING
+from antiphon.context.thought import seal
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
 from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -27,6 +28,7 @@ from antiphon.model import Function, NamedFunction, Turn
 from antiphon.protocol.errors import ApiError, ModelFault, RateLimited
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
+from antiphon.protocol.projection import Projection
 from antiphon.protocol.response import Response, ResponseError
 from antiphon.stream.items import OpenCompaction
 from antiphon.stream.kinds import kind_of
@@ -59,18 +61,25 @@ class Run:
         self._checkpoint = checkpoint
         self._keep = keep
         self._seal = seal
+        self.shows = plan.shows
+        """How its output is shown: what it holds beside what was asked for is hidden."""
+        self._hide: Callable[[Projection], None] | None = None
         self._call_ids = set(plan.context.call_ids)
 
-    async def execute(self, emit: Emit, keep_alive: float | None = None) -> None:
+    async def execute(
+        self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
+    ) -> None:
         """Make the response, and hand its events to `emit` as they come, the last of them when the response
         is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
-        `response.in_progress` is emitted again.
+        `response.in_progress` is emitted again. `shows` is given (as `shows` of this run) for who may see no
+        more than was asked for.
 
         Nothing is emitted before the upstream has accepted the turn, or has let some time pass: what it
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        async with Emission(self._events, emit) as emission:
+        async with Emission(self._events, emit, shows) as emission:
+            self._hide = emission.hide
             await self._open(emission, keep_alive)
             try:
                 await self._answer(emission)
@@ -188,13 +197,19 @@ class Run:
             self.machine,
             plan.toolbox,
             offered,
-            seal=partial(self._seal.seal, plan.project, REASONING) if sealed else None,
+            seals=Seals(partial(seal, self._seal, plan.project), self._unasked, sealed, plan.caller.source),
             summary=plan.response.reasoning.summary,
             taken=self._call_ids,
             allowed=self._allowed(),
             most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
         )
+
+    def _unasked(self) -> None:
+        """Reasoning is sealed that nobody asked for: it is stored, and not shown."""
+        self.shows = self.plan.shows_of_model
+        if self._hide is not None:
+            self._hide(self.shows)
 
     def _allowed(self) -> int | None:
         """How many calls we may still run."""

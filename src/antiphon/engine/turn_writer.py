@@ -13,13 +13,14 @@ from antiphon.context.transcript import BLANK_LINE
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
-from antiphon.engine.reasoning_writer import ReasoningWriter
+from antiphon.engine.reasoning_writer import ReasoningWriter, Seals
 from antiphon.model import Delta, Message, TextPart
 from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import ModelFault, UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import Summary
+from antiphon.protocol.wire import JsonObject
 from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
@@ -27,8 +28,11 @@ from antiphon.tools.partial import decode
 from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
+_UNSEALED = Seals(lambda thought: thought.text, lambda: None)
 CALL_ID_LENGTH = 64
 """Characters of a call_id, at most (surface.md section 3)."""
+_SIGNED = "__thought__"
+"""In an id that has a signature behind it."""
 
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
@@ -36,8 +40,8 @@ FinishReason = Literal["stop", "length", "calls", "content_filter"]
 class TurnWriter:
     """One turn of the model, being written.
 
-    `offered` are the functions that it may call; for `seal` and `summary` see `ReasoningWriter`. `allowed` is
-    how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
+    `offered` are the functions that it may call; for `seals` and `summary` see `ReasoningWriter`. `allowed`
+    is how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
     upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. `most` is how
     many calls the turn may have, whoever answers them; None: any number. With `ahead`
     the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
@@ -49,7 +53,7 @@ class TurnWriter:
         machine: Machine,
         toolbox: Toolbox,
         offered: Collection[str] = (),
-        seal: Callable[[str], str] | None = None,
+        seals: Seals | None = None,
         summary: Summary | None = None,
         allowed: int | None = None,
         taken: set[str] | None = None,
@@ -68,7 +72,7 @@ class TurnWriter:
         self._machine = machine
         self._toolbox = toolbox
         self._offered = offered
-        self._reasoning = ReasoningWriter(machine, seal, summary)
+        self._reasoning = ReasoningWriter(machine, seals or _UNSEALED, summary)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
         self._most = most
@@ -76,8 +80,12 @@ class TurnWriter:
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
         self._writing: ToolCall | None = None
+        self._early: dict[int, JsonObject] = {}
+        """What goes back as it came with calls that have not begun."""
         self._by_index: dict[int, ToolCall] = {}
         """The calls that are not complete."""
+        self._ids: dict[int, str] = {}
+        """The call_ids of all of them."""
         self._refused: set[ToolCall] = set()
         """Calls that are not made: the model is asked again, or may make no more."""
         self._said: list[str] = []
@@ -93,7 +101,9 @@ class TurnWriter:
         """The turn as the model's own message, for the turn that follows."""
         calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
         parts = (TextPart("".join(self._said)),) if self._said else ()
-        return Message("assistant", parts=parts, calls=calls, reasoning=self._reasoning.text)
+        return Message(
+            "assistant", parts, calls, reasoning=self._reasoning.text, opaque=self._reasoning.opaque
+        )
 
     @property
     def awaits_client(self) -> bool:
@@ -210,6 +220,7 @@ class TurnWriter:
         self._take = _TAKE
         self.write(self._held)
         self.close()
+        self._reasoning.settle()
 
     # ---- deltas ----
 
@@ -248,7 +259,9 @@ class TurnWriter:
     def _on_call(self, delta: model.CallStarted) -> None:
         self._close_before_call()
         call = self._call(delta.name, self._call_id(delta.id))
+        self._keep_of(call, delta)
         self.calls.append(call)
+        self._ids[delta.index] = call.id
         self._by_index[delta.index] = call
         if call.executor == "server":
             self._admit(call)
@@ -273,6 +286,25 @@ class TurnWriter:
             self.close()
         else:
             self._hold()
+
+    def _on_opaque(self, delta: model.OpaqueDelta) -> None:
+        if delta.call is None:
+            self._reasoning.keep(delta.members)
+        elif delta.call in self._ids:
+            self._reasoning.keep_of_call(self._ids[delta.call], delta.members)
+        else:
+            self._early[delta.call] = delta.members
+
+    def _keep_of(self, call: ToolCall, delta: model.CallStarted) -> None:
+        """What goes back with a call stands before it, where nothing is open. LiteLLM puts it into the id,
+        which is too long to show then."""
+        members = self._early.pop(delta.index, {})
+        if len(delta.id) > CALL_ID_LENGTH and _SIGNED in delta.id:
+            members = {**members, "id": delta.id}
+        if members:
+            self._reasoning.keep_of_call(call.id, members)
+            if self._take is _TAKE and not (self._writing and not self._writing.ended):
+                self._reasoning.settle()
 
     def _call_id(self, given: str) -> str:
         """The upstream's id of a call, or one of ours when it has none that is new and fits."""
@@ -326,6 +358,7 @@ _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     **_SPEECH,
     model.CallStarted: TurnWriter._on_call,
     model.CallArguments: TurnWriter._on_arguments,
+    model.OpaqueDelta: TurnWriter._on_opaque,
     model.UsageDelta: TurnWriter._on_usage,
     model.Finished: TurnWriter._on_finish,
 }

@@ -11,12 +11,14 @@ from antiphon.model.delta import (
     CallStarted,
     Delta,
     Finished,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     SummaryDelta,
     TextDelta,
     UsageDelta,
 )
+from antiphon.model.opaque import Opaque
 from antiphon.model.passthrough import Endpoint, Members, Passed, Passthrough
 from antiphon.model.turn import (
     AudioPart,
@@ -58,6 +60,8 @@ __all__ = [
     "Message",
     "Model",
     "NamedFunction",
+    "Opaque",
+    "OpaqueDelta",
     "Overrated",
     "Part",
     "Passed",

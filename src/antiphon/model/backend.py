@@ -35,6 +35,13 @@ class Capabilities(Struct, frozen=True):
     """Understands a reasoning effort."""
     verbosity: bool = False
     """Understands how long answers should be, other than in words."""
+    hints: frozenset[str] = frozenset()
+    """Parameters that change no answer, by their names, that it understands: who asks, how prompts are
+    cached, how it is served."""
+    gives_logprobs: bool = True
+    """Sends the logprobs that it is asked for, as far as is known by now."""
+    opaque: bool = False
+    """Gives signatures and the like that it wants back as they came, as far as is known by now."""
     context_window: int | None = None
     """Tokens of context; None: not known."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.protocol.content import Logprob
+from antiphon.protocol.wire import JsonObject
 
 
 class TextDelta(Struct, frozen=True, gc=False):
@@ -52,6 +53,14 @@ class CallArguments(Struct, frozen=True, gc=False):
     text: str
 
 
+class OpaqueDelta(Struct, frozen=True, gc=False):
+    """A piece of what goes back as it came (`opaque`): members of the message, or of the call whose
+    CallStarted follows with this `index`, or came before."""
+
+    members: JsonObject
+    call: int | None = None
+
+
 class UsageDelta(Struct, frozen=True, gc=False):
     """Tokens of the turn, as totals. The last one counts."""
 
@@ -84,6 +93,7 @@ Delta = (
     | SummaryDelta
     | CallStarted
     | CallArguments
+    | OpaqueDelta
     | UsageDelta
     | Finished
 )

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.guard.offload import SMALL, in_bytes
+from antiphon.model.opaque import Opaque
 from antiphon.protocol.wire import JsonObject
 
 
@@ -47,13 +48,14 @@ class Call(Struct, frozen=True, gc=False):
 
 
 class Message(Struct, frozen=True, gc=False):
-    """One message. Only `assistant` has calls and reasoning; only `tool` has a call_id."""
+    """One message. Only `assistant` has calls, reasoning and what is opaque; only `tool` has a call_id."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     parts: tuple[Part, ...] = ()
     calls: tuple[Call, ...] = ()
     reasoning: str = ""
     call_id: str = ""
+    opaque: Opaque | None = None
 
     @property
     def text(self) -> str:
@@ -128,6 +130,7 @@ class Turn(Struct, frozen=True, gc=False):
     """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
     verbosity: str | None = None
     user: str | None = None
+    safety_identifier: str | None = None
     cache_key: str | None = None
     cache_retention: str | None = None
     """How long the prompt should stay cached: in_memory, 24h."""

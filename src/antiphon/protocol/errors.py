@@ -135,6 +135,10 @@ class ModelFault(UpstreamError):
     sent it again would have the model asked again as often."""
 
 
+class UpstreamRefusal(UpstreamError):
+    """It refuses us, and will again: our key, or the path that we ask for, is wrong."""
+
+
 class UpstreamTimeout(UpstreamError):
     status = 504
 

@@ -32,6 +32,27 @@ class Items:
         """An item by id, for an `item_reference`; the newest, when clients gave the id to several."""
         return await self._database.read(newest, project, item_id)
 
+    async def before(self, project: str, item_id: str, most: int) -> Sequence[bytes]:
+        """The items right before one, where it was first linked, the nearest first; at most so many."""
+        return await self._database.read(right_before, project, item_id, most)
+
+
+def right_before(project: str, item_id: str, most: int) -> Steps[list[bytes]]:
+    sql = """
+        SELECT l.thread, l.position
+        FROM items AS i /*ordered*/ JOIN links AS l ON l.item = i.key
+        WHERE i.project_id = $1 AND i.id = $2 ORDER BY l.thread LIMIT 1"""
+    place = yield from one(Statement(sql, (project, item_id)))
+    if place is None:
+        return []
+    thread, position = place
+    sql = """
+        SELECT i.json
+        FROM links AS l /*ordered*/ JOIN items AS i ON i.key = l.item
+        WHERE l.thread = $1 AND l.position < $2 AND l.position >= $3
+        ORDER BY l.position DESC"""
+    return [json for (json,) in (yield Statement(sql, (thread, position, position - most)))]
+
 
 def newest(project: str, item_id: str) -> Steps[bytes | None]:
     """The JSON of the newest item that goes by this id."""

@@ -137,6 +137,11 @@ class Toolbox:
         """Why nobody may require this function; None: it can be required."""
         return self._entries[name].tool.unavailable
 
+    @property
+    def not_set_up(self) -> list[str]:
+        """The types of the tools that were asked for, and that nobody runs on this server."""
+        return [kind for kind, (_, tool) in self._ours.items() if tool.unavailable]
+
     def filters(self) -> TextFilter | None:
         """What a text that the model begins now is read through; None: it is taken as it is."""
         found = [found for _, tool in self._ours.values() if (found := tool.filter()) is not None]

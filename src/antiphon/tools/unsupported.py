@@ -70,6 +70,10 @@ IMAGE_GENERATION = Kind(
 )
 
 
+NOT_SET_UP = tuple(kind.name for kind in (WEB_SEARCH, FILE_SEARCH, CODE_INTERPRETER, IMAGE_GENERATION))
+"""The types of tools that nobody runs here."""
+
+
 class UnsupportedTool(Tool):
     """A tool of such a type."""
 

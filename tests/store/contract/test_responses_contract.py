@@ -113,6 +113,21 @@ async def test_an_item_that_is_sent_again_is_stored_once(store: Store) -> None:
     assert (await counts(store))["items"] == 4
 
 
+async def test_what_stands_before_an_item_is_found_the_nearest_first(store: Store) -> None:
+    await store.responses.save(P, turn("r1", asks=items("a"), says=items("b", "c", "d")))
+    assert await store.items.before(P, "d", 2) == texts("c", "b")
+    assert await store.items.before(P, "d", 9) == texts("c", "b", "a")
+    assert await store.items.before(P, "a", 9) == []
+    assert await store.items.before(P, "x", 9) == []
+    assert await store.items.before("another", "d", 9) == []
+
+
+async def test_an_item_that_is_sent_again_stands_where_it_was_made(store: Store) -> None:
+    await store.responses.save(P, turn("r1", asks=items("a"), says=items("b", "c")))
+    await store.responses.save(P, turn("r2", asks=[*items("q"), item("c", "other")]))
+    assert await store.items.before(P, "c", 1) == texts("b")
+
+
 async def test_an_id_that_a_client_uses_for_something_else_keeps_both(store: Store) -> None:
     for name, text in (("r1", "first"), ("r2", "second"), ("r3", "second")):
         await store.responses.save(P, turn(name, asks=[item("msg_1", text)], says=[]))

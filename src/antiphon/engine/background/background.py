@@ -17,6 +17,7 @@ from antiphon.engine.background.run_queue import RunQueue
 from antiphon.engine.background.run_worker import RunWorker
 from antiphon.engine.emission import FIRST_BYTE_GRACE
 from antiphon.engine.engine import Engine
+from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.queue import LEASE, Pool
 from antiphon.engine.saving import accepted_row
 from antiphon.protocol.errors import RateLimited
@@ -64,8 +65,9 @@ class Background:
         """Runs are done while the block runs. When it is left they are handed over as they are."""
         return self._pool.running()
 
-    async def accept(self, project: str, parsed: Parsed) -> Response:
-        """Write a request down; durable when this returns the response, queued. Raises ApiError."""
+    async def accept(self, project: str, parsed: Parsed) -> tuple[Response, Plan]:
+        """Write a request down; durable when this returns the response, queued, with its plan. Raises
+        ApiError."""
         async with self._engine.planned(project, parsed) as plan:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
@@ -86,7 +88,7 @@ class Background:
             self._pool.take(worker)
         else:
             self._pool.wake()
-        return response
+        return response, plan
 
     async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
         owner = self._queue.owner if self._pool.has_room else None

@@ -6,13 +6,14 @@ of its answer. What we ask for ourselves, and nobody else reads, takes the first
 """
 
 from antiphon.backends.router import Route
+from antiphon.context.thought import Source
 from antiphon.engine.calling.ask import Ask, Completion, Deltas, complete
 from antiphon.engine.calling.deadline import Deadline
 from antiphon.engine.calling.retry import Retries
 from antiphon.engine.calling.structured import StructuredOutput
 from antiphon.engine.calling.summary import Summaries
 from antiphon.engine.calling.truncation import Truncation, count
-from antiphon.model import Turn
+from antiphon.model import Capabilities, Turn
 from antiphon.protocol.response import Response
 from antiphon.tools.schema import SchemaMaker
 
@@ -35,6 +36,7 @@ class ModelCaller:
         self.backend_name = route.name
         """Under which the backend is configured."""
         self._backend = backend
+        self._model = route.model
         self._truncation = Truncation(
             StructuredOutput(backend.stream, backend.capabilities, schema).stream,
             backend,
@@ -47,6 +49,16 @@ class ModelCaller:
             ask = Summaries(ask, backend.stream, effort="low" if can.reasoning else None).stream
         self._ask = _lasting(ask, response, end)
         self._plain = _lasting(backend.stream, response, end)
+
+    @property
+    def source(self) -> Source:
+        """Who answers."""
+        return self.backend_name or "", self._model
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can, as far as is known by now."""
+        return self._backend.capabilities(self._model)
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, within the model's window. Raises InvalidRequest when it cannot be."""

@@ -82,13 +82,25 @@ class StructuredOutput:
 
     async def _judged(self, turn: Turn, answer: "_Streamed") -> tuple[str | None, str]:
         """The JSON that is meant, where that is not all of the text, and what is wrong with it."""
-        if answer.held.passes or (not _is_promised(turn) and (answer.live or is_json(answer.text))):
+        if not _is_promised(turn) and (answer.live or is_json(answer.text)):
             return None, ""
-        return await self._form(turn).read(answer.text)
+        return await self._read(turn, answer.held, answer.text)
+
+    async def _read(self, turn: Turn, answer: "_Held", text: str) -> tuple[str | None, str]:
+        """The same of an answer that may have been given as reasoning, with no text: some servers take a
+        model that is held to a form for one that still thinks."""
+        if answer.passes:
+            return None, ""
+        form = self._form(turn)
+        found, fault = await form.read(text)
+        if fault and not text.strip() and is_json(answer.thought):
+            found, elsewhere = await form.read(answer.thought)
+            fault = elsewhere and fault
+        return found, fault
 
     async def _asked_in_words(self, turn: Turn, answer: "_Held | None" = None) -> Deltas:
         """The answer of a model that is asked in words. `answer` is one that did not fit."""
-        form = self._form(turn)
+        asked = turn
         turn = _instructed(turn, self._can(turn.model))
         fault = ""
         for _ in range(REPAIRS + 1):
@@ -97,7 +109,7 @@ class StructuredOutput:
                 async for batch in deltas:
                     if passed := answer.take(batch):
                         yield passed
-            found, fault = (None, "") if answer.passes else await form.read(answer.text)
+            found, fault = await self._read(asked, answer, answer.text)
             if not fault:
                 yield answer.rest(found)
                 return
@@ -184,6 +196,7 @@ class _Held:
         self._again = self.reasoned
         self._spent = self.usage
         self._texts: list[TextDelta] = []
+        self._thoughts: list[str] = []
         self._end: list[Delta] = []
         self._has_usage = False
 
@@ -195,6 +208,11 @@ class _Held:
     def cost(self) -> Sequence[Delta]:
         """The tokens of all answers so far, where they are known."""
         return [self.usage] if self._has_usage else ()
+
+    @property
+    def thought(self) -> str:
+        """The reasoning of this answer."""
+        return "".join(self._thoughts)
 
     def take_texts(self) -> list[TextDelta]:
         """The text so far, which need not wait any longer."""
@@ -219,6 +237,7 @@ class _Held:
     def _before(self, delta: Delta) -> Sequence[Delta]:
         """What comes before a delta that is passed on."""
         if isinstance(delta, ReasoningDelta):
+            self._thoughts.append(delta.text)
             again, self._again, self.reasoned = self._again, False, True
             return [ReasoningDelta("\n\n")] if again else ()
         if not isinstance(delta, CallStarted | RefusalDelta):

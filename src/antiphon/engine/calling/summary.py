@@ -16,6 +16,7 @@ from antiphon.model import (
     Delta,
     Finished,
     Message,
+    OpaqueDelta,
     ReasoningDelta,
     SummaryDelta,
     TextDelta,
@@ -92,6 +93,8 @@ class _Summarized:
         if isinstance(delta, ReasoningDelta):
             self._reasoning.append(delta.text)
             return False
+        if isinstance(delta, OpaqueDelta):
+            return False  # it comes between the pieces
         if isinstance(delta, SummaryDelta):
             self._reasoning.clear()
         return bool(self._reasoning)

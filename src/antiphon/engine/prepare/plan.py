@@ -56,9 +56,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def shows(self) -> Projection:
-        """How its output is shown. What a model says has nothing that was not asked for: only items of tools
-        that this server runs may have it."""
+        """How its output is shown. What most models say has nothing that was not asked for: only items of
+        tools that this server runs may have it."""
         return projection(self.request.include).of(self.toolbox.item_types)
+
+    @property
+    def shows_of_model(self) -> Projection:
+        """The same when reasoning has it too."""
+        return projection(self.request.include).of(self.toolbox.item_types | {"reasoning"})
 
     @property
     def generates(self) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
+from antiphon.context.thought import unseal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.compaction import since_compaction
@@ -20,6 +21,7 @@ from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
 from antiphon.engine.prepare.plan import Plan, is_followed
+from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.request_context import RequestContext, load_context
 from antiphon.engine.prepare.response_format import check_format
 from antiphon.engine.prepare.resumed_context import resumed_context
@@ -150,7 +152,19 @@ class Preparation:
         read = (*(context.prompt or ()), *whole)
         attached = await self._attachments.resolve(project, read, context.input, can)
         reads = REGISTRY.to_messages if can.images else REGISTRY.to_messages_without_images
-        return Transcript(reads, partial(self._seal.open, project), attached)
+        recollect = partial(unseal, self._seal, project)
+        source = (route.name or "", route.model)
+        found = Recollection()
+        if can.opaque:
+            found = await Recollecting(self._store, project, recollect, source).of(context.input)
+        return Transcript(
+            reads,
+            partial(self._seal.open, project),
+            recollect,
+            (lambda item: found.attached(attached(item))) if found.sealed else attached,
+            source,
+            found.calls,
+        )
 
     def _end(self, request: CreateResponse) -> float | None:
         """Until when the model is waited for, in the loop's time."""
