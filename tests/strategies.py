@@ -67,7 +67,7 @@ def _values(kind: Any) -> Strategy:
     if origin is Annotated:
         return _limited(args[0], [mark for mark in args[1:] if isinstance(mark, Meta)])
     if origin in (Union, types.UnionType):
-        return st.one_of(*map(values, args))
+        return st.one_of(*(values(arg) for arg in args if arg is not msgspec.UnsetType))
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (list, tuple):

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import msgspec
@@ -36,6 +36,7 @@ from tests.wire import CheckedTransport, Checker
 
 from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.items import decode_item
+from antiphon.protocol.request import Include
 from antiphon.protocol.wire import Metadata, encode
 
 Json = Any
@@ -97,7 +98,9 @@ def world(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def items_of(world: World, response_id: str) -> list[Json]:
-    answer = world.http.get(f"/v1/responses/{response_id}/input_items", params={"order": "asc", "limit": 100})
+    """The items, with all that is known of them."""
+    params: Any = {"order": "asc", "limit": 100, "include[]": get_args(Include)}
+    answer = world.http.get(f"/v1/responses/{response_id}/input_items", params=params)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 

@@ -1095,9 +1095,20 @@ def test_a_chain_goes_on_without_new_input(ask: Ask, upstream: Upstream) -> None
 
 
 @covers("error.previous_response_not_found")
-@pytest.mark.parametrize("unknown", ["resp_unknown", "", "x" * 5000, "resp_\x00", "msg_1", "../../etc"])
-def test_chaining_onto_nothing_is_refused(ask: Ask, unknown: str) -> None:
-    with refused(400, "previous_response_not_found", "previous_response_id"):
+@pytest.mark.parametrize(
+    ("unknown", "code"),
+    [
+        ("resp_unknown", "previous_response_not_found"),
+        ("resp_" + "x" * 5000, "previous_response_not_found"),
+        ("", "invalid_id_prefix"),
+        ("x" * 5000, "invalid_id_prefix"),
+        ("msg_1", "invalid_id_prefix"),
+        ("resp_\x00", "invalid_value"),
+        ("../../etc", "invalid_value"),
+    ],
+)
+def test_chaining_onto_nothing_is_refused(ask: Ask, unknown: str, code: str) -> None:
+    with refused(400, code, "previous_response_id"):
         ask(previous_response_id=unknown)
 
 

@@ -211,6 +211,10 @@ ROWS = (table.RESPONSE, *(kind.rows for kind in KINDS))
 EMITTED = {event.partition(":")[0] for each in ROWS for _, event in each}
 
 
+# A member that an event has no more: the types of the SDK, which every event is held against, do not know it.
+GONE = {"event.response.function_call_arguments.done.name"}
+
+
 def teller(name: str) -> str:
     stem = name.removeprefix("response.")
     return next((row_id for begin, row_id in TELLERS.items() if stem.startswith(begin)), "")
@@ -220,7 +224,7 @@ def teller(name: str) -> str:
 @pytest.mark.parametrize("row_id", ids_of("event", does="refuses"))
 def test_an_event_is_not_emitted_since_what_would_emit_it_does_not_act(row_id: str) -> None:
     name = row_id.removeprefix("event.")
-    assert rows()[teller(name)].does != "acts"
+    assert row_id in GONE or rows()[teller(name)].does != "acts"
 
 
 @covers(*ids_of("event", does="acts"))

@@ -9,7 +9,7 @@ from tests.protocol.test_items import EXAMPLES
 
 from antiphon.protocol import events
 from antiphon.protocol.items import decode_stored
-from antiphon.protocol.projection import ROWS, Projection, projection
+from antiphon.protocol.projection import ROWS, Projection, projection, projection_of
 from antiphon.protocol.request import Include
 from antiphon.protocol.wire import encode
 
@@ -124,8 +124,8 @@ def test_what_has_nothing_to_hide_is_passed_on_as_it_is() -> None:
     item = decode_stored(b'{"type":"message","role":"assistant","content":"Hi"}')
 
     assert projection(None).stored_item(line) is line
-    assert projection(None).of({"message"}).item(item) is not item
-    assert projection(None).of({"mcp_call"}).item(item) is item
-    assert not projection(None).of({"mcp_call"})
+    assert projection_of(None, frozenset({"message"})).item(item) is not item
+    assert projection_of(None, frozenset({"mcp_call"})).item(item) is item
+    assert not projection_of(None, frozenset({"mcp_call"}))
     assert not projection(ROWS)
     assert projection(None) is projection([])

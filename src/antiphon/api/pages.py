@@ -53,7 +53,7 @@ def asked(params: QueryParams) -> Projection:
                 param=f"include[{index}]",
                 code="invalid_value",
             )
-    return projection(given)
+    return projection(cast(list[Include], given))
 
 
 async def show_items(page: Page, shows: Projection) -> HttpResponse:

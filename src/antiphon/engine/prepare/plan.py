@@ -11,7 +11,7 @@ from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.ids import new_item_id
-from antiphon.protocol.projection import Projection, projection
+from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
 from antiphon.tools.provider import ApprovedCall
@@ -58,12 +58,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     def shows(self) -> Projection:
         """How its output is shown. What most models say has nothing that was not asked for: only items of
         tools that this server runs may have it."""
-        return projection(self.request.include).of(self.toolbox.item_types)
+        return projection_of(self.request.include, self.toolbox.item_types)
 
     @property
     def shows_of_model(self) -> Projection:
         """The same when reasoning has it too."""
-        return projection(self.request.include).of(self.toolbox.item_types | {"reasoning"})
+        return projection_of(self.request.include, self.toolbox.item_types | {"reasoning"})
 
     @property
     def generates(self) -> bool:
