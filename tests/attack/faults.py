@@ -12,17 +12,17 @@ import msgspec
 Json = Any
 
 OUTAGES = (
-    "The upstream sent more than",
+    "sent more than … bytes for one answer (limits.answer_bytes)",
     "The requests that are being answered fill the memory that they may have",
 )
-"""Beginnings of what a 5xx may say."""
-FAILURES = (
+"""What a 5xx may say, and a response that broke off."""
+DEBTS = (
     "The model's answer did not fit its schema",
     "The model's call was not valid",
     "The model wrote a call that is not valid",
 )
-"""Beginnings of what a failed response may say: the model, which answers whatever it likes, owed a form."""
-_VARIES = re.compile(r"\d[\d,.]*|'[^']*'|\"[^\"]*\"")
+"""What else a failed response may say: the model, which answers whatever it likes, owed a form."""
+_VARIES = re.compile(r"\d[\d,.]*|(?<!\w)'[^']*'|\"[^\"]*\"")
 _LONGEST = 90
 
 
@@ -34,17 +34,16 @@ class Fault(NamedTuple):
     code: str
     words: str
     """Its message without what differs from one to the next."""
-
-    @property
-    def allowed(self) -> bool:
-        return self.words.startswith(FAILURES if self.status == 200 else OUTAGES)
+    allowed: bool
+    """Whether that may be."""
 
 
 def fault_of(status: int, error: Json) -> Fault:
     """The kind of a fault, by the member `error` of what was answered."""
     error = error if isinstance(error, dict) else {}
     words = _VARIES.sub("…", str(error.get("message")))
-    return Fault(status, str(error.get("code") or error.get("type")), words[:_LONGEST])
+    allowed = any(known in words for known in (OUTAGES if status >= 500 else (*OUTAGES, *DEBTS)))
+    return Fault(status, str(error.get("code") or error.get("type")), words[:_LONGEST], allowed)
 
 
 def failure_in(body: bytes) -> Json:

@@ -54,7 +54,8 @@ class Probe:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             asked, _, seconds = line.partition(" ")
-            self._seen.append(Held(float(asked), float(seconds)))
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                self._seen.append(Held(float(asked), float(seconds)))
 
 
 def main(host: str, port: int) -> None:
