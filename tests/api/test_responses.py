@@ -248,7 +248,7 @@ INPUTS: dict[str, tuple[list[Json], list[Json]]] = {
         ],
         [
             {"role": "user", "content": "Hi"},
-            {"role": "assistant", "content": "HelloAnybody there?"},
+            {"role": "assistant", "content": "Hello\n\nAnybody there?"},
             {"role": "user", "content": "Yes"},
         ],
     ),

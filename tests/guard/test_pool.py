@@ -49,8 +49,8 @@ async def test_a_call_that_is_too_much_ends_and_the_next_one_works(
 
 
 async def test_each_call_has_its_own_time(pool: Pool) -> None:
-    for _ in range(4):
-        await pool.call(f"{HOSTILE}:spin", 0.6)
+    for _ in range(8):
+        await pool.call(f"{HOSTILE}:spin", 0.2)
 
 
 async def test_what_libraries_print_is_no_result(pool: Pool) -> None:

@@ -85,7 +85,7 @@ class Run:
                 await self._answer(emission)
             except ApiError as fault:
                 self._fail(fault)
-                if not emission.opened and self.silent:
+                if not emission.opened and not isinstance(fault, ModelFault):
                     raise
             if self.plan.request.store is not False and (self.plan.followed or not self.silent):
                 self.kept = True
