@@ -102,7 +102,8 @@ def pull(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="hf:OWNER/REPO, hf:OWNER/REPO:QUANT, hf:OWNER/REPO:FILE or FILE.gguf. [SmolLM2-135M-Instruct]"
+            help="hf:OWNER/REPO, hf:OWNER/REPO:QUANT, hf:OWNER/REPO:FILE.gguf or FILE.gguf. "
+            "[SmolLM2-135M-Instruct]"
         ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the models that are there.")] = False,

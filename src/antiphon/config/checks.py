@@ -25,7 +25,7 @@ def check(config: Config, where: str) -> None:
             _check_embedded(name, backend, where)
         elif backend.model is not None:
             raise ConfigError(
-                f'model of [backends.{name}] in {where} is for an embedded model, with type = "llama": which '
+                f'model of [backends.{name}] in {where} is for an embedded model, with type = "llama": '
                 "which model of a server answers is said by default or models."
             )
     for name, connector in config.connectors.items():

@@ -7,7 +7,7 @@ file are never taken for its beginning, and what was put together is hashed befo
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from glob import escape
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import httpx2
 
 from antiphon.weights.errors import WeightsError
-from antiphon.weights.files import CHUNK, alone, check_room, in_words, is_whole, sha256_of, stamp
+from antiphon.weights.files import alone, check_room, in_words, is_whole, sha256_of, stamp
 from antiphon.weights.hub import File, Hub
 from antiphon.weights.reference import OnHub
 
@@ -44,7 +44,6 @@ class Download:
         file: File,
         path: Path,
         progress: Callable[[int], None],
-        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._hub = hub
         self._wanted = wanted
@@ -52,7 +51,6 @@ class Download:
         self._file = file
         self._path = path
         self._progress = progress
-        self._pauses = pauses
         self._part = path.with_name(f".{path.name}.{file.sha256[:16]}.part")
 
     @property
@@ -93,10 +91,10 @@ class Download:
                 self._append(before)
             except (_Cut, httpx2.HTTPError) as fault:
                 failures = 0 if self._size() > before else failures + 1
-                if failures > len(self._pauses):
+                if failures > len(PAUSES):
                     raise WeightsError(self._given_up(fault)) from fault
-                pause = self._pauses[max(failures - 1, 0)] if self._pauses else 0
-                time.sleep(min(max(pause, getattr(fault, "after", 0.0)), _LONGEST_PAUSE))
+                after = fault.after if isinstance(fault, _Cut) else 0.0
+                time.sleep(min(max(PAUSES[max(failures - 1, 0)], after), _LONGEST_PAUSE))
 
     def _append(self, begin: int) -> None:
         """Raises `_Cut` or HTTPError when it may be tried again, `WeightsError` when that is of no use."""
@@ -118,7 +116,7 @@ class Download:
         try:
             with self._part.open("r+b" if begin else "wb") as target:
                 target.seek(begin)
-                for chunk in answer.iter_bytes(CHUNK):
+                for chunk in answer.iter_raw():
                     begin += len(chunk)
                     if begin > self._file.size:
                         raise _Cut("more came than the file has")
