@@ -1,4 +1,4 @@
-"""Small GGUF files, written as the format says (ggml docs/gguf.md)."""
+"""Small GGUF files, written as the format says (ggml's gguf.md)."""
 
 import struct
 from collections.abc import Mapping

@@ -80,8 +80,8 @@ _DESCRIBED = (
     (b"transformers", TRANSFORMERS),
     (b'"/load_model"', TRANSFORMERS),
 )
-"""Words of the description that servers give whose models are owned by anybody: LiteLLM 1.108 has no header of
-its own on the list of its models, `transformers serve` 5.24 does not write its name (cli/serving/server.py)."""
+"""Words of the description that servers give whose models are owned by anybody: LiteLLM 1.108 has no header
+of its own on the list of its models, `transformers serve` 5.24 does not write its name."""
 
 
 async def probe(ask: Ask) -> Found | None:

@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model, read from its head (ggml docs/gguf.md)."""
+"""What a GGUF file says of its model, read from its head (the specification is ggml's `gguf.md`)."""
 
 import mmap
 import struct
