@@ -1,4 +1,4 @@
-"""Small GGUF files, written as the format says (ggml's gguf.md)."""
+"""Small GGUF files, written as the format says (that of ggml)."""
 
 import struct
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model, read from its head (the specification is ggml's `gguf.md`)."""
+"""What a GGUF file says of its model, read from its head (the format is that of ggml)."""
 
 import mmap
 import struct
