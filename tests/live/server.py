@@ -32,6 +32,8 @@ class Live:
     """On how many answers it works; None: it does not say."""
     knows_its_names: bool = True
     """Refuses a model that it does not have."""
+    knows_its_window: bool = True
+    """Refuses what is longer than the model's context; otherwise it works on it for a very long time."""
     counts: bool = True
     """Has a tokenizer that can be asked, so that counts are exact."""
     enforces: bool = True

@@ -74,7 +74,13 @@ def transformers(model: Path, folder: Path) -> Iterator[Live]:
     command = [f"{_installed('transformers')}/transformers", "serve", str(weights), "--host", "127.0.0.1"]
     with process([*command, "--port", str(port), "--device", "cpu"], f"{url}/health", folder / "tf.log", 300):
         yield Live(
-            f"{url}/v1", str(weights), says_nothing, knows_its_names=False, enforces=False, counts=False
+            f"{url}/v1",
+            str(weights),
+            says_nothing,
+            knows_its_names=False,
+            knows_its_window=False,
+            counts=False,
+            enforces=False,
         )
 
 

@@ -149,8 +149,8 @@ class EmulatedTools(Backend):
                 yield answer.rest()
                 return
         raise UpstreamError(
-            "The model had to call a function, and answered in words: its server neither forces calls nor holds "
-            "answers to a JSON schema."
+            "The model had to call a function, and answered in words: its server neither forces calls nor "
+            "holds answers to a JSON schema."
         )
 
 
