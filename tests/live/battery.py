@@ -41,10 +41,29 @@ _SOON: Final = 30.0
 """Seconds after which a server has noticed that nobody listens any more."""
 
 
+class Said(Exception):
+    """The promise could not be kept, and the response says so."""
+
+
 def ask(client: OpenAI, given: Any = "Say hello.", **members: Any) -> Any:
     return client.responses.create(
         **{"model": "live", "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
     )
+
+
+def promised(client: OpenAI, live: Live, given: str, **members: Any) -> Any:
+    """A response whose form is promised. Raises `Said` when it says that the promise could not be kept, on a
+    server that holds the model to nothing."""
+    try:
+        said = ask(client, given, max_output_tokens=100, **members)
+    except APIStatusError as refusal:
+        if live.enforces or refusal.status_code != 502:
+            raise
+        raise Said(refusal.message) from refusal
+    final = list(said)[-1].response if members.get("stream") else said
+    if final.status != "completed" and not live.enforces:
+        raise Said(final.error.message if final.error else "cut off by max_output_tokens")
+    return final
 
 
 def plain(client: OpenAI, _: Live) -> str:
@@ -90,9 +109,7 @@ def tools(client: OpenAI, _: Live) -> str:
 
 def forced(client: OpenAI, live: Live) -> str:
     for choice in ({"type": "function", "name": "add"}, "required"):
-        said = ask(client, "What is 1 + 2?", tools=[STRICT_ADD], tool_choice=choice, max_output_tokens=100)
-        if words := _failed(said, live):
-            return words
+        said = promised(client, live, "What is 1 + 2?", tools=[STRICT_ADD], tool_choice=choice)
         calls = [item for item in said.output if item.type == "function_call"]
         assert calls, f"no call with {choice}: {said.status}, {[item.type for item in said.output]}"
         _check_sum(calls[0].name, calls[0].arguments)
@@ -101,14 +118,6 @@ def forced(client: OpenAI, live: Live) -> str:
         then = ask(client, answered, previous_response_id=said.id, tools=[STRICT_ADD], tool_choice="none")
         assert then.output, "nothing followed the result"
     return ""
-
-
-def _failed(said: Any, live: Live) -> str:
-    """What the response says when its server could not hold the model to what was asked; nothing when it did
-    or should have."""
-    if live.enforces or said.status == "completed":
-        return ""
-    return f"it says that it failed: {said.error.message}" if said.error else "cut off by max_output_tokens"
 
 
 def _check_sum(name: str, arguments: str) -> None:
@@ -120,12 +129,9 @@ def _check_sum(name: str, arguments: str) -> None:
 
 def schema(client: OpenAI, live: Live) -> str:
     for streamed in (False, True):
-        said = ask(client, "Which city?", text={"format": CITY}, max_output_tokens=100, stream=streamed)
-        final = list(said)[-1].response if streamed else said
-        if words := _failed(final, live):
-            return words
-        assert final.status == "completed", f"{final.status}: {final.error or final.incomplete_details}"
-        city = json.loads(final.output_text)
+        said = promised(client, live, "Which city?", text={"format": CITY}, stream=streamed)
+        assert said.status == "completed", f"{said.status}: {said.error or said.incomplete_details}"
+        city = json.loads(said.output_text)
         assert city.keys() == {"name", "big"}, city
         assert city["name"] in ("Paris", "Rome"), city
         assert isinstance(city["big"], bool), city
@@ -134,10 +140,8 @@ def schema(client: OpenAI, live: Live) -> str:
 
 def grammar(client: OpenAI, live: Live) -> str:
     choice = {"type": "custom", "name": "verdict"}
-    said = ask(client, "Is the sky blue?", tools=[VERDICT], tool_choice=choice, max_output_tokens=100)
+    said = promised(client, live, "Is the sky blue?", tools=[VERDICT], tool_choice=choice)
 
-    if words := _failed(said, live):
-        return words
     calls = [item for item in said.output if item.type == "custom_tool_call"]
     assert calls, f"no call: {said.status}, {said.error}"
     assert calls[0].input in ("yes", "no"), repr(calls[0].input)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openai import OpenAI
 from tests.conftest import Running, checked_client
-from tests.live.battery import SITUATIONS
+from tests.live.battery import SITUATIONS, Said
 from tests.live.server import Absent, Live
 from tests.live.servers import SERVERS
 
@@ -70,6 +70,8 @@ def tried(name: str, situation: str, client: OpenAI, live: Live) -> Outcome:
 def _done(situation: Callable[[], str]) -> tuple[bool, str]:
     try:
         return True, situation()
+    except Said as said:
+        return True, f"it says that it failed: {said}"
     except Exception as fault:  # noqa: BLE001
-        said = str(fault) or type(fault).__name__
-        return False, said.splitlines()[0]
+        words = str(fault) or type(fault).__name__
+        return False, words.splitlines()[0]
