@@ -5,18 +5,19 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos attack bench docs
+.PHONY: help setup serve pull lint check test chaos attack live bench docs
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup              makes .venv with the package and its test tools'
 	@echo 'make serve ARGS="…"     runs the server (fetches the embedded model first, if it is missing)'
-	@echo 'make pull               fetches the embedded model'
+	@echo 'make pull ARGS="…"      fetches a model that runs here (ARGS=hf:OWNER/REPO:Q4_K_M)'
 	@echo 'make check              style, types, import rules, and the tests that need no model, no browser and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
 	@echo 'make docs               renews what the documents take from the code'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
+	@echo 'make live ARGS="…"      real model servers, with Antiphon in front of them (ARGS="--servers llama.cpp LiteLLM")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
@@ -52,6 +53,9 @@ chaos: $(READY)
 
 attack: $(READY)
 	@$(BIN)/python -m tests.attack $(ARGS)
+
+live: $(READY)
+	@$(BIN)/python -m tests.live $(ARGS)
 
 docs: $(READY)
 	@$(BIN)/python -m scripts.docs

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.kept_model import kept_model
 from tests.small_disk import fill, make_read_only, mounted
+from tests.weights.hub import hub_of
 
 from antiphon import __version__, config
-from antiphon.backends import weights
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
@@ -106,7 +107,10 @@ def test_a_port_that_is_taken_is_one_sentence_and_nothing_is_begun(run: Run, tmp
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "llama3"], "say something of --upstream, which is missing"),
+        (["--dialect", "ollama"], "say something of --upstream, which is missing"),
+        (["--model", "llama3"], "There is no model 'llama3' here. There are: none."),
+        (["--model", "hf:llama3"], "'hf:llama3' names no model. A model is hf:OWNER/REPO,"),
+        (["--model", "./none.gguf"], "There is no file"),
         (["--upstream", "localhost:11434"], "must begin with http:// or https://"),
         (
             ["--upstream", "http://a/v1", "--upstream-key-env", "NO_SUCH"],
@@ -331,8 +335,7 @@ def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:
 def test_the_embedded_model_answers_and_ends_with_its_server(
     serve: Serve, tmp_path: Path, workers: str
 ) -> None:
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = weights.pull(weights.SMOLLM2, Path(kept) if kept else config.default_data_dir())
+    model = kept_model()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "models").symlink_to(model.parent)
 
@@ -351,6 +354,47 @@ def test_the_embedded_model_answers_and_ends_with_its_server(
     with pytest.raises(ProcessLookupError):
         os.kill(engines[0], 0)
     assert list(tmp_path.glob("antiphon-*")) == []
+
+
+@pytest.mark.embedded
+def test_a_model_of_a_hub_is_pulled_and_served(run: Run, serve: Serve, tmp_path: Path) -> None:
+    weights = kept_model()
+    with hub_of({"Own-135M-Q4_1.gguf": weights.read_bytes()}) as hub:
+        hub.script.cuts = [50_000_000]
+        pulled = run("pull", "hf:owner/tiny-GGUF:Q4_1", HF_ENDPOINT=hub.url)
+        listed = run("pull", "--list")
+
+    with serve("--model", "hf:owner/tiny-GGUF:Q4_1") as server:
+        models = json.loads(server.ask("/v1/models"))["data"]
+        answer = json.loads(
+            server.ask("/v1/responses", {"model": "Own-135M", "input": "Say hi.", "max_output_tokens": 16})
+        )
+
+    path = tmp_path / "data" / "models" / "hf" / "owner" / "tiny-GGUF" / "Own-135M-Q4_1.gguf"
+    assert (pulled.returncode, pulled.stdout) == (0, f"{path}\n")
+    assert len(hub.script.ranges) == 2
+    assert listed.stdout == f"hf:owner/tiny-GGUF:Own-135M-Q4_1.gguf  98.4 MB  {path}\n"
+    assert "Own-135M, embedded: 98.4 MB of weights and" in server.told
+    assert [model["id"] for model in models] == ["Own-135M"]
+    assert answer["usage"]["output_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("hf:owner/other", "There is no model owner/other at http"),
+        ("hf:owner/tiny-GGUF:Q2_K", "Choose one: hf:owner/tiny-GGUF:a-Q4_K_M.gguf"),
+        ("qwen", "There is no model 'qwen' here. There are: none."),
+        ("hf:../x", "'hf:../x' names no model."),
+    ],
+)
+def test_a_model_that_cannot_be_pulled_is_one_sentence(run: Run, asked: str, said: str) -> None:
+    with hub_of({"a-Q4_K_M.gguf": b"a", "b-Q4_K_M.gguf": b"b"}) as hub:
+        done = run("pull", asked, HF_ENDPOINT=hub.url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # ---- what a server hands on -------------------------------------------------------------------------

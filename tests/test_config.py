@@ -164,7 +164,7 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
         ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
-        ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is the embedded model: it has no base_url"),
+        ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is an embedded model: it has no base_url"),
         (
             '[backends.a]\nbase_url="http://a"\ndefault=true\n[backends.b]\nbase_url="http://b"\ndefault="m"',
             r"Only one backend can be the default; in .* there are a, b",
@@ -322,12 +322,23 @@ def test_what_models_can_do_is_set_for_each_backend() -> None:
     assert (backend.context_window, backend.structured_output, backend.text_calls) == (4096, False, False)
 
 
-@pytest.mark.parametrize(
-    "setting", ["context_window = 4096", "structured_output = false", "text_calls = false"]
-)
-def test_what_the_embedded_model_can_do_is_not_set(write: Write, setting: str) -> None:
+@pytest.mark.parametrize("setting", ["structured_output = false", "text_calls = false"])
+def test_what_an_embedded_model_can_do_is_not_set(write: Write, setting: str) -> None:
     with pytest.raises(config.ConfigError, match="what it can do need not be said"):
         config.load(write(f'[backends.a]\ntype = "llama"\n{setting}'), environ={})
+
+
+def test_an_embedded_model_and_its_window_are_set(write: Write) -> None:
+    file = write('[backends.a]\ntype = "llama"\nmodel = "hf:a/b"\ncontext_window = 4096')
+
+    backend = config.load(file, environ={}).backends["a"]
+
+    assert (backend.model, backend.context_window) == ("hf:a/b", 4096)
+
+
+def test_a_model_of_a_server_is_not_named_like_an_embedded_one(write: Write) -> None:
+    with pytest.raises(config.ConfigError, match='is for an embedded model, with type = "llama"'):
+        config.load(write('[backends.a]\nbase_url = "http://a/v1"\nmodel = "b"'), environ={})
 
 
 def test_webhooks_are_set_by_name_in_the_file_and_in_the_environment(write: Write) -> None:

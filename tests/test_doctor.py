@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.scripted import Answer, Called, Upstream, refusal
+from tests.weights.heads import SMALL, gguf_file
 
 
 def doctor(
@@ -24,6 +26,24 @@ def test_without_a_backend_it_says_what_serve_would_do(tmp_path: Path) -> None:
     done = doctor(tmp_path)
     assert done.returncode == 0
     assert "the embedded model" in done.stdout
+
+
+def test_embedded_models_are_there_or_to_be_fetched_or_missing(tmp_path: Path) -> None:
+    (tmp_path / "Tiny-Q8_0.gguf").write_bytes(gguf_file(SMALL))
+    models = {"here": "Tiny-Q8_0.gguf", "far": "hf:owner/repo:Q4_K_M", "none": "gone.gguf"}
+    toml = "".join(
+        f'[backends.{name}]\ntype = "llama"\nmodel = "{model}"\n' for name, model in models.items()
+    )
+
+    done = doctor(tmp_path, toml=toml)
+
+    assert done.returncode == 1
+    assert re.search(
+        r"ok +backend here: Tiny-Q8_0\.gguf \(\d+ kB\), which `antiphon serve` runs", done.stdout
+    )
+    assert "backend far: hf:owner/repo:Q4_K_M, which `antiphon serve` fetches and runs" in done.stdout
+    assert "`antiphon pull hf:owner/repo:Q4_K_M` fetches it now." in done.stdout
+    assert "FAILED  backend none: There is no file" in done.stdout
 
 
 def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:

@@ -2,7 +2,6 @@
 server reaches it through its socket, and the official client asks."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +13,12 @@ from openai import BadRequestError, OpenAI
 from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
+from tests.kept_model import kept_model
 
-from antiphon.backends import weights
-from antiphon.backends.llama import MODEL, LlamaProcess
-from antiphon.config import BackendSettings, Config, Server, default_data_dir
+from antiphon import engines
+from antiphon.backends.llama import LlamaProcess
+from antiphon.config import BackendSettings, Config, Server
+from antiphon.weights.reference import DEFAULT_NAME
 
 pytestmark = pytest.mark.embedded
 
@@ -29,8 +30,7 @@ BRIEF = 24
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on the embedded model. Requests wait until it is loaded."""
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    model = weights.pull(weights.SMOLLM2, Path(kept) if kept else default_data_dir())
+    model = kept_model()
     data = tmp_path_factory.mktemp("embedded")
     with LlamaProcess(model, log=data / "llama.log") as engine:
         backend = BackendSettings(type="llama", default=True, unix_socket=str(engine.socket))
@@ -50,7 +50,7 @@ def model(embedded: Running) -> Iterator[OpenAI]:
 
 def ask(client: OpenAI, given: Any = "Say hello.", **members: Any) -> Any:
     return client.responses.create(
-        **{"model": MODEL, "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
+        **{"model": DEFAULT_NAME, "input": given, "temperature": 0.0, "max_output_tokens": BRIEF, **members}
     )
 
 
@@ -106,7 +106,7 @@ def test_it_answers_in_text(model: OpenAI) -> None:
 
     assert told.status in ("completed", "incomplete")
     assert told.output_text
-    assert (told.model, [item.type for item in told.output]) == (MODEL, ["message"])
+    assert (told.model, [item.type for item in told.output]) == (DEFAULT_NAME, ["message"])
     assert told.usage.input_tokens > 0
     assert 0 < told.usage.output_tokens <= BRIEF
 
@@ -122,8 +122,8 @@ def test_its_stream_is_its_plain_answer(model: OpenAI) -> None:
 
 
 def test_it_is_listed(model: OpenAI) -> None:
-    assert [listed.id for listed in model.models.list()] == [MODEL]
-    assert model.models.retrieve(MODEL).id == MODEL
+    assert [listed.id for listed in model.models.list()] == [DEFAULT_NAME]
+    assert model.models.retrieve(DEFAULT_NAME).id == DEFAULT_NAME
 
 
 def test_it_answers_to_any_name(model: OpenAI) -> None:
@@ -132,7 +132,7 @@ def test_it_answers_to_any_name(model: OpenAI) -> None:
 
 def test_its_answer_is_held_to_a_schema(model: OpenAI) -> None:
     told = model.responses.parse(
-        model=MODEL, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
+        model=DEFAULT_NAME, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
     )
 
     assert isinstance(told.output_parsed, City)
@@ -140,7 +140,7 @@ def test_its_answer_is_held_to_a_schema(model: OpenAI) -> None:
 
 def test_its_streamed_answer_is_held_to_a_schema(model: OpenAI) -> None:
     with model.responses.stream(
-        model=MODEL, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
+        model=DEFAULT_NAME, input="Which city?", text_format=City, temperature=0, max_output_tokens=100
     ) as events:
         final = events.get_final_response()
 
@@ -323,7 +323,7 @@ def test_what_it_cannot_see_is_refused(model: OpenAI) -> None:
 def test_a_client_that_leaves_makes_room(embedded: Running, model: OpenAI) -> None:
     """Eight answers without an end are abandoned; were they still written, the ninth would have to wait for
     all the tokens of the eight."""
-    body = {"model": MODEL, "input": "Count to a million.", "stream": True, "temperature": 0}
+    body = {"model": DEFAULT_NAME, "input": "Count to a million.", "stream": True, "temperature": 0}
     for _ in range(8):
         with httpx2.stream("POST", f"{embedded.url}/v1/responses", json=body, timeout=PATIENCE) as told:
             next(told.iter_bytes())
@@ -335,12 +335,16 @@ def test_a_client_that_leaves_makes_room(embedded: Running, model: OpenAI) -> No
 
 
 def test_the_embedded_model_answers_chat_completions_too(model: OpenAI) -> None:
-    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0.0}
+    asked: Any = {
+        "model": DEFAULT_NAME,
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "temperature": 0.0,
+    }
 
     whole_one = model.chat.completions.create(**asked, max_tokens=BRIEF)
     stream = model.chat.completions.create(**asked, max_tokens=BRIEF, stream=True)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-    continued = model.completions.create(model=MODEL, prompt="Once upon a", max_tokens=BRIEF)
+    continued = model.completions.create(model=DEFAULT_NAME, prompt="Once upon a", max_tokens=BRIEF)
 
     assert whole_one.choices[0].message.content == text
     assert text
@@ -358,7 +362,7 @@ def test_an_embedded_models_chat_completion_has_a_bound_too(model: OpenAI) -> No
 
 def test_the_embedded_model_says_that_it_embeds_nothing(model: OpenAI) -> None:
     with refused(404, "unknown_url"):
-        model.embeddings.create(model=MODEL, input="x")
+        model.embeddings.create(model=DEFAULT_NAME, input="x")
 
 
 @pytest.mark.parametrize(
@@ -375,7 +379,7 @@ def test_grammars_reach_the_embedded_model_by_way_of_responses_alone(model: Open
     asked: Any = [{"role": "user", "content": "Hi"}]
 
     with refused(400, "unsupported_parameter", next(iter(form))) as told:
-        model.chat.completions.create(model=MODEL, messages=asked, extra_body=form)
+        model.chat.completions.create(model=DEFAULT_NAME, messages=asked, extra_body=form)
 
     assert "/v1/responses" in told.message
 
@@ -383,6 +387,38 @@ def test_grammars_reach_the_embedded_model_by_way_of_responses_alone(model: Open
 def test_a_json_object_can_be_asked_for_in_a_chat_completion(model: OpenAI) -> None:
     asked: Any = [{"role": "user", "content": "Hi"}]
     told = model.chat.completions.create(
-        model=MODEL, messages=asked, response_format={"type": "json_object"}, max_tokens=BRIEF
+        model=DEFAULT_NAME, messages=asked, response_format={"type": "json_object"}, max_tokens=BRIEF
     )
     assert (told.choices[0].message.content or "").lstrip().startswith("{")
+
+
+# ---- any file ---------------------------------------------------------------------------------------------
+
+
+def test_several_files_run_under_their_names(tmp_path: Path) -> None:
+    """The same weights as any other file: what they can is read from them."""
+    default = kept_model()
+    for name in ("One-Q4_1.gguf", "Two-Q4_1.gguf"):
+        (tmp_path / name).symlink_to(default)
+    backends = {
+        name: BackendSettings(type="llama", model=str(tmp_path / f"{name}-Q4_1.gguf"), context_window=1024)
+        for name in ("One", "Two")
+    }
+    config = Config(data_dir=str(tmp_path / "data"), server=Server(verify=True), backends=backends)
+
+    with (
+        engines.running(config, engines.wanted(config)) as settings,
+        Running(settings) as running,
+        checked_client(running.url) as client,
+    ):
+        client = client.with_options(timeout=PATIENCE)
+        listed = [each.id for each in client.models.list()]
+        said = [ask(client, model=name, max_output_tokens=16) for name in ("One", "Two", "any")]
+        choice = {"type": "function", "name": "add"}
+        forced = ask(client, "1 + 2?", model="Two", tools=[ADD], tool_choice=choice, max_output_tokens=100)
+        with refused(400, "context_length_exceeded", "input"):
+            ask(client, "word " * 2_000, model="One")
+
+    assert listed == ["One", "Two"]
+    assert all(each.output_text for each in said)
+    assert fits_add(forced.output[0].arguments)

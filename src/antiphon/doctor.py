@@ -28,6 +28,11 @@ from antiphon.model import (
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
 from antiphon.tools.unsupported import NOT_SET_UP
+from antiphon.weights.errors import WeightsError
+from antiphon.weights.files import in_words
+from antiphon.weights.gguf import read
+from antiphon.weights.library import find
+from antiphon.weights.reference import parse
 
 State = Literal["ok", "warning", "failed"]
 
@@ -97,7 +102,7 @@ async def _backend(
 ) -> AsyncGenerator[Finding, None]:
     subject = f"backend {name}"
     if settings.type == "llama":
-        yield Finding(subject, "ok", "the embedded model, which `antiphon serve` runs")
+        yield _embedded(subject, settings, Path(config.data_dir))
         return
     if settings.api_key_env and settings.api_key_env not in os.environ:
         yield Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
@@ -109,6 +114,19 @@ async def _backend(
             yield finding
     finally:
         await router.close()
+
+
+def _embedded(subject: str, settings: BackendSettings, data_dir: Path) -> Finding:
+    try:
+        reference = parse(settings.model or "")
+        path = find(reference, data_dir)
+        if path is None:
+            hint = f"`antiphon pull {settings.model or ''}".rstrip() + "` fetches it now."
+            return Finding(subject, "ok", f"{reference}, which `antiphon serve` fetches and runs", hint)
+        file = read(path)
+    except WeightsError as error:
+        return Finding(subject, "failed", str(error))
+    return Finding(subject, "ok", f"{reference} ({in_words(file.size)}), which `antiphon serve` runs")
 
 
 async def _reached(

@@ -1,4 +1,4 @@
-"""Runs the server: takes the port, runs the embedded model beside it, starts uvicorn, prints what is next."""
+"""Runs the server: takes the port, starts uvicorn, prints what is next."""
 
 import contextlib
 import os
@@ -6,67 +6,24 @@ import resource
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-
-from msgspec.structs import replace
 
 from antiphon import __version__, config
 
 if TYPE_CHECKING:
     import uvicorn
 
+    from antiphon.engines import Wanted
+
 _GRACE_SECONDS = 10
 """How long answers that are under way may take when the server is asked to stop."""
 _KEEP_ALIVE_SECONDS = 75
-_EMBEDDED = "SmolLM2-135M-Instruct"
 
 
 class ServeError(Exception):
     """The server cannot be started; the message says why."""
-
-
-# ---- the embedded model ---------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def engines(settings: config.Config) -> Iterator[config.Config]:
-    """Runs the embedded model, if it is wanted, and puts its socket into the settings."""
-    wanted = [n for n, b in settings.backends.items() if b.type == "llama" and not b.unix_socket]
-    if not wanted:
-        yield settings
-        return
-    from antiphon.backends.llama import LlamaProcess
-
-    weights = pull_weights(settings)
-    with LlamaProcess(weights, log=Path(settings.data_dir) / "logs" / "llama.log") as engine:
-        sockets = {n: replace(settings.backends[n], unix_socket=str(engine.socket)) for n in wanted}
-        yield replace(settings, backends={**settings.backends, **sockets})
-
-
-def pull_weights(settings: config.Config) -> Path:
-    """The model file; a progress bar only if it has to be fetched."""
-    from antiphon.backends import weights
-
-    data_dir = Path(settings.data_dir)
-    if weights.present(weights.SMOLLM2, data_dir):
-        return weights.path_of(weights.SMOLLM2, data_dir)
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"Fetching {_EMBEDDED} (93 MB) …")
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"Fetching {_EMBEDDED}", total=None)
-        try:
-            return weights.pull(
-                weights.SMOLLM2, data_dir, lambda done, total: bar.update(task, completed=done, total=total)
-            )
-        except weights.WeightsError as error:
-            raise ServeError(str(error)) from error
 
 
 # ---- what is kept ---------------------------------------------------------------------------------------
@@ -127,7 +84,8 @@ def listen(server: config.Server) -> socket.socket:
     return listener
 
 
-def run(settings: config.Config, listener: socket.socket) -> None:
+def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "Wanted"]) -> None:
+    """Serves until it is asked to stop. `models` are the embedded ones, by their backends."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
@@ -135,7 +93,7 @@ def run(settings: config.Config, listener: socket.socket) -> None:
     os.environ[config.RESOLVED] = config.dump(settings)
     server = uvicorn.Server(_uvicorn(settings))
     stopped = threading.Event()
-    threading.Thread(target=_announce, args=(settings, stopped), daemon=True).start()
+    threading.Thread(target=_announce, args=(settings, models, stopped), daemon=True).start()
     try:
         if settings.server.workers == 1:
             server.run(sockets=[listener])
@@ -186,7 +144,7 @@ def stop(_signal: int, _frame: object) -> NoReturn:
 # ---- what is printed ---------------------------------------------------------------------------------------
 
 
-def _announce(settings: config.Config, stopped: threading.Event) -> None:
+def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: threading.Event) -> None:
     """Prints what to type next, once the first request is answered."""
     if not _wait_until_up(settings.server, stopped):
         return
@@ -195,9 +153,9 @@ def _announce(settings: config.Config, stopped: threading.Event) -> None:
     console = Console(highlight=False, soft_wrap=True)
     url = f"http://{_reachable(settings.server)}/v1"
     console.print(f"\n[bold]Antiphon {__version__}[/] listens on [bold]{url}[/]", end="\n\n")
-    for label, text in _facts(settings):
+    for label, text in _facts(settings, models):
         console.print(f"  {label:<7}", text, markup=False)
-    console.print(_next_steps(url, _model_to_try(settings)), markup=False)
+    console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
     if not settings.server.keys and not _is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
@@ -229,10 +187,10 @@ def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _facts(settings: config.Config) -> Iterator[tuple[str, str]]:
+def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[tuple[str, str]]:
     for name, backend in settings.backends.items():
-        if backend.type == "llama":
-            yield "model", f"{_EMBEDDED}, embedded (requests wait while it loads)"
+        if model := models.get(name):
+            yield "model", f"{model.name}, embedded: {model.memory} (requests wait while it loads)"
         else:
             yield "model", f"{name}: {backend.base_url}"
     yield "data", settings.data_dir
@@ -242,13 +200,13 @@ def _facts(settings: config.Config) -> Iterator[tuple[str, str]]:
     )
 
 
-def _model_to_try(settings: config.Config) -> str:
+def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:
     """A model name that will be answered, as far as we can know."""
-    for backend in settings.backends.values():
+    for name, backend in settings.backends.items():
         if isinstance(backend.default, str):
             return backend.default
-        if backend.type == "llama":
-            return _EMBEDDED
+        if name in models:
+            return models[name].name
     for backend in settings.backends.values():
         for name in backend.models:
             if "*" not in name:

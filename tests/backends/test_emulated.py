@@ -13,6 +13,7 @@ from tests.scripted import Answer, Called, Gate, Upstream
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, VLLM
 from antiphon.backends.emulated import EmulatedTools, adapt
+from antiphon.backends.hermes import REMINDER
 from antiphon.backends.offer import Offer
 from antiphon.backends.splitters import NamedSplitter, ObjectSplitter
 from antiphon.backends.text_calls import TextCalls
@@ -35,6 +36,7 @@ from antiphon.model import (
     Turn,
     UsageDelta,
 )
+from antiphon.protocol.errors import UpstreamError
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 ADD = Function("add", "Adds.", SCHEMA)
@@ -236,6 +238,40 @@ async def test_without_schemas_a_forced_call_is_asked_for(upstream: Upstream, co
     backend = connect(Capabilities(tools=False, json_schema=False))
     assert await collect(backend, turn(choice="required")) == [*called(0, "sub", "{}"), USAGE, CALLS]
     assert "response_format" not in upstream.last.body
+
+
+async def test_a_call_that_nothing_enforces_is_asked_for_again(upstream: Upstream, connect: Connect) -> None:
+    upstream.script(Answer("I would rather not."), Answer(tagged("sub", "{}")))
+    backend = connect(Capabilities(tools=False, json_schema=False))
+
+    assert await collect(backend, turn(choice="required")) == [
+        *called(0, "sub", "{}"),
+        USAGE.plus(USAGE),
+        CALLS,
+    ]
+    assert upstream.last.body["messages"][-1] == {"role": "user", "content": REMINDER}
+
+
+@pytest.mark.parametrize("choice", ["required", NamedFunction("add")])
+async def test_a_call_that_nothing_enforces_and_that_never_comes_is_a_failure(
+    choice: Any, upstream: Upstream, connect: Connect
+) -> None:
+    upstream.script(Answer("I would rather not."), Answer("No."))
+    backend = connect(Capabilities(tools=False, json_schema=False))
+
+    with pytest.raises(UpstreamError, match="had to call a function, and answered in words"):
+        await collect(backend, turn(choice=choice))
+
+
+async def test_a_call_that_nothing_enforces_may_be_cut_off(upstream: Upstream, connect: Connect) -> None:
+    upstream.script(Answer("I would rather", finish="length"))
+    backend = connect(Capabilities(tools=False, json_schema=False))
+
+    assert await collect(backend, turn(choice="required")) == [
+        TextDelta("I would rather"),
+        USAGE,
+        Finished("length"),
+    ]
 
 
 # ---- a form for the answer, and functions -----------------------------------------------------------

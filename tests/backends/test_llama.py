@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.kept_model import kept_model
 
-from antiphon.backends import weights
-from antiphon.backends.llama import MODEL, LlamaProcess, embedded, readiness
-from antiphon.config import default_data_dir
+from antiphon.backends.llama import LlamaProcess, embedded, readiness
 from antiphon.model import (
     Backend,
     CallArguments,
@@ -33,6 +32,7 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.protocol import errors
+from antiphon.weights.reference import DEFAULT_NAME
 
 pytestmark = pytest.mark.embedded
 
@@ -50,7 +50,7 @@ COUNT = Grammar("lark", 'start: "one two three four five"')
 
 def say(text: str, **rest: object) -> Turn:
     message = Message("user", (TextPart(text),))
-    return Turn(model=MODEL, messages=(message,), **{"max_tokens": 60, **rest})  # type: ignore[arg-type]
+    return Turn(model=DEFAULT_NAME, messages=(message,), **{"max_tokens": 60, **rest})  # type: ignore[arg-type]
 
 
 async def answer(backend: Backend, turn: Turn) -> list[Delta]:
@@ -79,8 +79,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    kept = os.environ.get("ANTIPHON_TEST_MODELS")
-    return weights.pull(weights.SMOLLM2, Path(kept) if kept else default_data_dir())
+    return kept_model()
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +178,7 @@ async def test_a_context_that_is_too_long_is_the_clients_fault(backend: Backend)
 
 
 async def test_it_lists_its_model(backend: Backend) -> None:
-    assert [model.id for model in await backend.models()] == [MODEL]
+    assert [model.id for model in await backend.models()] == [DEFAULT_NAME]
 
 
 async def test_many_at_one_time_are_all_answered(backend: Backend) -> None:

@@ -73,6 +73,22 @@ SERVERS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         {},
         "transformers",
     ),
+    "LiteLLM without its headers": (
+        {
+            "/v1/models": models("openai"),
+            "/openapi.json": {"info": {"title": "LiteLLM API"}, "tags": ["sentence-transformers"]},
+        },
+        {},
+        "litellm",
+    ),
+    "transformers without its name": (
+        {
+            "/v1/models": models("local"),
+            "/openapi.json": {"info": {"title": "FastAPI"}, "paths": {"/load_model": {}, "/reset": {}}},
+        },
+        {},
+        "transformers",
+    ),
     "an unknown server": ({"/v1/models": models("me"), "/version": {"app": "x"}}, {}, "generic"),
 }
 

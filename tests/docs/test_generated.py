@@ -88,12 +88,16 @@ def sample(setting: Setting) -> str:
     return "4096" if setting.type.startswith(("integer", "number")) else "http://b.example/v1"
 
 
+KIND = {"ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"}}
+"""What a key needs besides: it is there for one kind of its section."""
+
+
 def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     """The key, as it is read from a file that has the least of its section, and from an environment."""
     way = setting.section.replace("NAME", "name")
-    needed = {k: v for k, v in NEEDED.get(setting.section, {}).items() if f"{k}_env" != setting.field.name}
-    if not environ:
-        needed = NEEDED.get(setting.section, {})
+    needed = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
+    if environ:
+        needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
     lines = [f"[{way}]"] if way else []
     file.write_text("\n".join([*lines, *(f"{k} = {json.dumps(v)}" for k, v in needed.items())]))
     value: Any = msgspec.to_builtins(config.load(file, environ={"XDG_DATA_HOME": "/x", **environ}))

@@ -17,7 +17,8 @@ from antiphon.api import conversations, files, metrics, models, neighbours, prom
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
-from antiphon.backends.llama import MAX_OUTPUT_TOKENS, embedded
+from antiphon.backends.embedded import SMOLLM2, described
+from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
@@ -43,6 +44,7 @@ from antiphon.store.store import Store
 from antiphon.tools.context import ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
+from antiphon.weights import gguf
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -143,8 +145,13 @@ def _connector_headers(connector: Connector) -> dict[str, str]:
 def _embedded(config: BackendConfig) -> Backend:
     if config.unix_socket is None:
         raise ValueError(f"backends.{config.name}: `antiphon serve` runs the embedded model, nobody else")
-    most = config.max_output_tokens or MAX_OUTPUT_TOKENS
-    return embedded(Path(config.unix_socket), timeout=config.timeout, max_output_tokens=most)
+    model = described(gguf.read(Path(config.model))) if config.model else SMOLLM2
+    return embedded(
+        Path(config.unix_socket),
+        model.within(config.context_window) if config.context_window else model,
+        timeout=config.timeout,
+        max_output_tokens=config.max_output_tokens,
+    )
 
 
 _MAKERS: dict[str, Maker] = {**MAKERS, "llama": _embedded}
@@ -157,6 +164,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             name=name,
             type=settings.type,
             base_url=settings.base_url,
+            model=settings.model,
             unix_socket=settings.unix_socket,
             api_key=os.environ.get(settings.api_key_env) if settings.api_key_env else None,
             models=settings.models,

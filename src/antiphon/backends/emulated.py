@@ -25,16 +25,19 @@ from antiphon.model import (
     Function,
     Grammar,
     JsonSchema,
+    Message,
     Model,
     NamedFunction,
     OpaqueDelta,
     Overrated,
     Passthrough,
     TextDelta,
+    TextPart,
     Turn,
     UsageDelta,
 )
 from antiphon.protocol.content import Logprob
+from antiphon.protocol.errors import UpstreamError
 
 
 def adapt(backend: Backend) -> Backend:
@@ -123,19 +126,33 @@ class EmulatedTools(Backend):
 
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         rewritten, calls = self._rewritten(turn)
-        inner = self.inner.stream(rewritten)
         if calls is None:
-            async for batch in inner:
-                yield batch
-            return
-        async with aclosing(inner) as batches:
+            answer = self.inner.stream(rewritten)
+        elif _is_forced(turn) and isinstance(calls, TextCalls):
+            answer = self._insist(turn, rewritten)
+        else:
+            answer = _filtered(self.inner.stream(rewritten), calls)
+        async with aclosing(answer) as batches:
             async for batch in batches:
-                out = calls.feed(batch)
-                if calls.done:
-                    yield [*out, Finished("calls")]
-                    return
-                if out:
-                    yield out
+                yield batch
+
+    async def _insist(self, turn: Turn, rewritten: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        """A forced call that nothing holds the model to: it is asked for again. Raises UpstreamError when it
+        does not come."""
+        answer = _Owed()
+        for asked in (rewritten, _reminded(rewritten)):
+            before, answer = answer, _Owed()
+            calls = _filter(turn, offered(turn), None)
+            async with aclosing(_filtered(self.inner.stream(asked), calls)) as batches:
+                async for batch in batches:
+                    yield answer.take(before.with_usage(batch))
+            if answer.given:
+                yield answer.rest()
+                return
+        raise UpstreamError(
+            "The model had to call a function, and answered in words: its server neither forces calls nor "
+            "holds answers to a JSON schema."
+        )
 
 
 _WAITING = TextDelta | OpaqueDelta | UsageDelta | Finished
@@ -179,6 +196,26 @@ class _Owed:
         if self._usage is None:
             return batch
         return [self._usage.plus(delta) if isinstance(delta, UsageDelta) else delta for delta in batch]
+
+
+async def _filtered(
+    answer: AsyncGenerator[Sequence[Delta], None], calls: "_Filter"
+) -> AsyncGenerator[Sequence[Delta], None]:
+    """An answer, as it is behind a filter."""
+    async with aclosing(answer) as batches:
+        async for batch in batches:
+            out = calls.feed(batch)
+            if calls.done:
+                yield [*out, Finished("calls")]
+                return
+            if out:
+                yield out
+
+
+def _reminded(turn: Turn) -> Turn:
+    """The turn, with the words that a call is all that counts."""
+    reminder = Message("user", (TextPart(hermes.REMINDER),))
+    return replace(turn, messages=(*turn.messages, reminder))
 
 
 def _is_forced(turn: Turn) -> bool:

@@ -32,6 +32,8 @@ _MAY_OR_ANSWER = (
     'Write only a JSON object: {"name": "NAME", "arguments": {...}} to call a function, or '
     '{"answer": ...} to answer the user.'
 )
+REMINDER = "Answer with the call of a function alone, as you were told to write it."
+"""For a model that was to call one, and answered in words."""
 
 
 def described(turn: Turn, functions: Sequence[Function], form: JsonSchema | Grammar | None) -> str:

@@ -17,48 +17,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Self
 
-from msgspec.structs import replace
-
 from antiphon.backends.bounded import Bounded, WithoutLoops
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import LLAMA_CPP
+from antiphon.backends.embedded import CONTEXT_WINDOW, SMOLLM2, Embedded
 from antiphon.backends.emulated import adapt
 from antiphon.backends.llama_engine import ready_marker
 from antiphon.backends.passthrough import refuse_forms
-from antiphon.model import Backend, Capabilities
+from antiphon.model import Backend
 from antiphon.protocol import errors
-
-MODEL = "SmolLM2-135M-Instruct"
-"""The name of the embedded model."""
-_CONTEXT_WINDOW = 8192
-MAX_OUTPUT_TOKENS = 1024
-"""Of an answer of which no request says how long it may be."""
-# Its template is plain ChatML: it takes any order of roles, and knows neither functions nor reasoning.
-_SMOLLM2 = replace(
-    LLAMA_CPP,
-    late_system="system",
-    alternate=False,
-    needs_user=False,
-    refill=False,
-    effort="",
-    think_tags=False,
-    images=False,
-    audio=False,
-)
-_CAN = Capabilities(
-    tools=False,
-    parallel_tools=False,
-    json_schema=True,
-    json_object=True,
-    grammar=True,
-    regex=True,
-    logprobs=True,
-    images=False,
-    audio=False,
-    files=False,
-    reasoning=False,
-    context_window=_CONTEXT_WINDOW,
-)
+from antiphon.weights.reference import DEFAULT_NAME
 
 _PATIENCE = 30.0
 _LOOK_EVERY = 0.02
@@ -69,31 +36,36 @@ _CRASHES_BEFORE_TROUBLE = 3
 
 def embedded(
     socket: Path,
+    model: Embedded = SMOLLM2,
     *,
     patience: float = _PATIENCE,
     timeout: float = 600.0,
-    max_output_tokens: int = MAX_OUTPUT_TOKENS,
+    max_output_tokens: int | None = None,
 ) -> Backend:
-    """The embedded model behind the socket of a `LlamaProcess`, which may live in another process. Its
-    answers have at most `max_output_tokens` when nothing else is said."""
-    engine = ChatCompletions(
+    """The model behind the socket of a `LlamaProcess`, which may live in another process. Its answers have at
+    most `max_output_tokens` when nothing else is said."""
+    engine: Backend = ChatCompletions(
         "http://embedded/v1",
-        dialect=_SMOLLM2,
+        dialect=model.dialect,
         unix_socket=str(socket),
         ready=readiness(socket, patience),
-        can=lambda _: _CAN,
+        can=lambda _: model.can,
         # After a streamed answer llama.cpp hangs up without saying so; a unix socket is opened in no time.
         headers={"Connection": "close"},
         read_timeout=timeout,
         check_passed=refuse_forms,
     )
-    return adapt(WithoutLoops(Bounded(engine, max_output_tokens)))
+    if most := max_output_tokens or model.max_output_tokens:
+        engine = Bounded(engine, most)
+    return adapt(WithoutLoops(engine))
 
 
 class LlamaProcess:
     """Runs the engine, starts it again when it crashes (ever more slowly), and stops it."""
 
-    def __init__(self, model: Path, *, log: Path, alias: str = MODEL, context: int = _CONTEXT_WINDOW) -> None:
+    def __init__(
+        self, model: Path, *, log: Path, alias: str = DEFAULT_NAME, context: int = CONTEXT_WINDOW
+    ) -> None:
         self._model = model
         self._log = log
         self._alias = alias

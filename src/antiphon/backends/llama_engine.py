@@ -29,6 +29,11 @@ def ready_marker(socket: Path) -> Path:
     return socket.with_name(f"{socket.name}.ready")
 
 
+def slots() -> int:
+    """How many answers an engine gives at one time: each has a context of its own."""
+    return min(max(_cores(), 2), 4)
+
+
 def main() -> None:
     options = _options()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent: it lets requests end first
@@ -47,7 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--alias", default="")
     parser.add_argument("--context", type=int, default=8192, help="tokens that each slot can hold")
-    parser.add_argument("--slots", type=int, default=min(max(_cores(), 2), 4), help="answers at one time")
+    parser.add_argument("--slots", type=int, default=slots(), help="answers at one time")
     parser.add_argument("--threads", type=int, default=min(_cores(), _MOST_THREADS))
     return parser.parse_args()
 

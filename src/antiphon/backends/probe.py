@@ -75,6 +75,13 @@ _OWNERS = {
     "lmstudio": LMSTUDIO,
 }
 """Dialects by the `owned_by` of models."""
+_DESCRIBED = (
+    (b"litellm", LITELLM),
+    (b"transformers", TRANSFORMERS),
+    (b'"/load_model"', TRANSFORMERS),
+)
+"""Words of the description that servers give whose models are owned by anybody: LiteLLM 1.108 has no header
+of its own on the list of its models, `transformers serve` 5.24 does not write its name."""
 
 
 async def probe(ask: Ask) -> Found | None:
@@ -105,9 +112,10 @@ async def _kind(ask: Ask, listed: Reply) -> Found | None:
         found = (await ask(mark.path)).json()
         if isinstance(found, dict) and mark.member in found:
             return Found(mark.dialect, f"by asking GET /{mark.path}")
-    if b"transformers" in (await ask("openapi.json")).body.lower():  # its models are owned by anybody
-        return Found(TRANSFORMERS, "by asking GET /openapi.json")
-    return None
+    described = (await ask("openapi.json")).body.lower()
+    by_words = (dialect for word, dialect in _DESCRIBED if word in described)
+    dialect = next(by_words, None)
+    return None if dialect is None else Found(dialect, "by asking GET /openapi.json")
 
 
 def _as_llama_says(found: Found, properties: Any) -> Found:

@@ -34,6 +34,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     name: str
     type: str = "chat_completions"
     base_url: str | None = None
+    model: str | None = None
+    """Of an embedded model, the path of its file; None: the default one."""
     unix_socket: str | None = None
     api_key: str | None = None
     models: Sequence[str] | Mapping[str, str] = ()

@@ -7,8 +7,9 @@ import difflib
 import os
 import secrets
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,6 +18,9 @@ from msgspec.structs import replace
 from antiphon import __version__, config, serving
 from antiphon.cli import webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
+
+if TYPE_CHECKING:
+    from antiphon.engines import Wanted
 
 app = typer.Typer(
     name="antiphon",
@@ -52,7 +56,11 @@ def serve(
         str | None, typer.Option(metavar="NAME", help="Environment variable that holds the upstream's key.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Upstream's model for names that it may not know.")
+        str | None,
+        typer.Option(
+            help="The model that runs here: hf:OWNER/REPO:QUANT, FILE.gguf, or one that was pulled. With "
+            "--upstream, its model for names that it may not know. [SmolLM2-135M-Instruct]"
+        ),
     ] = None,
     dialect: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the upstream speaks. [found by asking it]")
@@ -71,16 +79,75 @@ def serve(
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
         serving.check_data(settings)
-        with serving.engines(settings) as settings:
-            serving.run(settings, listener)
+        with _embedded(settings) as (settings, models):
+            serving.run(settings, listener, models)
+
+
+@contextlib.contextmanager
+def _embedded(settings: config.Config) -> Iterator[tuple[config.Config, "dict[str, Wanted]"]]:
+    """While the block runs, so do the embedded models that the settings want."""
+    if not any(backend.type == "llama" for backend in settings.backends.values()):
+        yield settings, {}
+        return
+    from antiphon import engines
+
+    with _in_words():
+        models = engines.wanted(settings)
+    with engines.running(settings, models) as settings:
+        yield settings, models
 
 
 @app.command()
-def pull(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
-    """Fetches the embedded model, if it is not there yet."""
+def pull(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="hf:OWNER/REPO, hf:OWNER/REPO:QUANT, hf:OWNER/REPO:FILE.gguf or FILE.gguf. "
+            "[SmolLM2-135M-Instruct]"
+        ),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the models that are there.")] = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Fetches a model that can run here, if it is not there yet; a download that was cut off goes on."""
     settings = config.load(config_file, data_dir=data_dir)
     _make_data_dir(settings)
-    print(serving.pull_weights(settings))
+    with _in_words():
+        if listed:
+            _list_models(Path(settings.data_dir))
+        else:
+            _pull(model or "", Path(settings.data_dir))
+
+
+def _pull(model: str, data_dir: Path) -> None:
+    from antiphon import engines
+    from antiphon.weights.reference import OnDisk, parse
+
+    reference = parse(model)
+    if isinstance(reference, OnDisk):
+        print(engines.pull(reference, data_dir))
+    else:
+        print(engines.fetched(reference, data_dir))
+
+
+def _list_models(data_dir: Path) -> None:
+    from antiphon.weights import library
+    from antiphon.weights.files import in_words
+
+    for model in library.kept(data_dir):
+        print(f"{model.reference}  {in_words(model.size)}  {model.path}")
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """What is wrong with weights is one sentence."""
+    from antiphon.weights.errors import WeightsError
+
+    try:
+        yield
+    except WeightsError as error:
+        fail(str(error))
 
 
 @app.command()
@@ -148,16 +215,20 @@ def _with_backend(
 ) -> config.Config:
     """The backend that the options name becomes the default; without any backend, the embedded model does."""
     if upstream is None:
-        if key_env or model or dialect:
-            fail("--upstream-key-env, --model and --dialect say something of --upstream, which is missing.")
-        if settings.backends:
+        if key_env or dialect:
+            fail("--upstream-key-env and --dialect say something of --upstream, which is missing.")
+        if settings.backends and model is None:
             return settings
-        return replace(settings, backends={"embedded": config.BackendSettings(type="llama", default=True)})
-    backends = {name: replace(backend, default=False) for name, backend in settings.backends.items()}
-    backends["upstream"] = config.BackendSettings(
-        base_url=upstream, api_key_env=key_env, default=model or True, dialect=dialect
-    )
-    settings = replace(settings, backends=backends)
+        name, given = "embedded", config.BackendSettings(type="llama", model=model, default=True)
+    else:
+        name, given = (
+            "upstream",
+            config.BackendSettings(
+                base_url=upstream, api_key_env=key_env, default=model or True, dialect=dialect
+            ),
+        )
+    backends = {each: replace(backend, default=False) for each, backend in settings.backends.items()}
+    settings = replace(settings, backends={**backends, name: given})
     config.check(settings, "the command line")
     return settings
 

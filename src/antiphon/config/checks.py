@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import Config
+from antiphon.config.settings import BackendSettings, Config
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -21,13 +21,12 @@ def check(config: Config, where: str) -> None:
             raise ConfigError(
                 f"base_url of [backends.{name}] in {where} must begin with http:// or https://."
             )
-        if backend.type == "llama" and backend.base_url:
-            raise ConfigError(f"[backends.{name}] in {where} is the embedded model: it has no base_url.")
-        if backend.type == "llama" and (
-            backend.context_window or not (backend.structured_output and backend.text_calls)
-        ):
+        if backend.type == "llama":
+            _check_embedded(name, backend, where)
+        elif backend.model is not None:
             raise ConfigError(
-                f"[backends.{name}] in {where} is the embedded model: what it can do need not be said."
+                f'model of [backends.{name}] in {where} is for an embedded model, with type = "llama": '
+                "which model of a server answers is said by default or models."
             )
     for name, connector in config.connectors.items():
         _check_url(connector.url, f"[connectors.{name}]", where)
@@ -36,6 +35,15 @@ def check(config: Config, where: str) -> None:
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
+    if backend.base_url:
+        raise ConfigError(f"[backends.{name}] in {where} is an embedded model: it has no base_url.")
+    if not (backend.structured_output and backend.text_calls):
+        raise ConfigError(
+            f"[backends.{name}] in {where} is an embedded model: what it can do need not be said."
+        )
 
 
 def _check_server(config: Config, where: str) -> None:

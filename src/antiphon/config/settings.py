@@ -58,7 +58,10 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """`[backends.NAME]`: something that answers."""
 
     type: Literal["chat_completions", "llama"] = "chat_completions"
-    """A Chat Completions server, or the embedded model."""
+    """A Chat Completions server, or a model that runs here."""
+    model: str | None = None
+    """For `llama`, the model that runs: `hf:OWNER/REPO`, `hf:OWNER/REPO:Q4_K_M`, the path of a GGUF file, or
+    the name of one that was pulled; none: SmolLM2-135M-Instruct. `antiphon serve` fetches what is missing."""
     base_url: str | None = None
     """Of a Chat Completions server, with its `/v1`."""
     unix_socket: str | None = None
@@ -74,10 +77,12 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds without a byte after which the upstream counts as gone."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
-    """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request."""
+    """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request.
+    For `llama`, how many are kept in memory for each answer; none: as many as it was trained for, up to
+    8,192."""
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     """Tokens of an answer when its request does not say how many: it ends as incomplete there. None: as many
-    as the model likes; for the embedded one 1,024, since it often does not know when to stop."""
+    as the model likes; for SmolLM2-135M-Instruct 1,024, since it often does not know when to stop."""
     structured_output: bool = True
     """Whether its models can be held to a JSON schema. If not, they read it in words, and their
     answers are checked."""

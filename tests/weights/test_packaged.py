@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from antiphon.backends import weights
-from antiphon.backends.weights import Weights, WeightsError, path_of, present, pull
+from antiphon.weights import packaged
+from antiphon.weights.errors import WeightsError
+from antiphon.weights.packaged import Weights, path_of, present, pull
 
 CONTENT = os.urandom(300_000)
 WANTED = Weights(
@@ -194,5 +195,5 @@ def test_a_folder_that_cannot_be_made_is_reported(data: Path) -> None:
 
 
 def test_the_model_that_ships_is_pinned_by_its_sha256() -> None:
-    assert weights.SMOLLM2.size == 98_362_432
-    assert len(weights.SMOLLM2.sha256) == 64
+    assert packaged.SMOLLM2.size == 98_362_432
+    assert len(packaged.SMOLLM2.sha256) == 64
