@@ -41,7 +41,7 @@ from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
-from antiphon.tools.context import ToolResources
+from antiphon.tools.context import SearchLimits, ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -134,6 +134,7 @@ def _resources(config: Config) -> ToolResources:
             name: Local(command=server.command, args=server.args, env=server.env)
             for name, server in config.mcp_servers.items()
         },
+        file_search=SearchLimits(**msgspec.structs.asdict(config.tools.file_search)),
     )
 
 

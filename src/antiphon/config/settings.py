@@ -221,10 +221,21 @@ class McpSettings(Struct, frozen=True, kw_only=True):
     """Seconds for which a listing is remembered."""
 
 
+class FileSearchSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.file_search]`: what a search in vector stores may take."""
+
+    stores: Annotated[int, Meta(ge=1)] = 16
+    """Vector stores that one request may search. The real API allows 2."""
+    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Seconds that a search may take; a response whose search takes longer fails with the code
+    `vector_store_timeout`."""
+
+
 class Tools(Struct, frozen=True, kw_only=True):
     """`[tools.TYPE]`: the tools that run here."""
 
     mcp: McpSettings = McpSettings()
+    file_search: FileSearchSettings = FileSearchSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -263,7 +274,9 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "mcp_servers": McpServer,
     "webhooks": Webhook,
 }
-NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
+NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
+    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings}
+}
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
 

@@ -40,6 +40,8 @@ REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TURNS = 100
 """How many turns of the model a response may take."""
+_OWN_CODES = ("context_length_exceeded", "vector_store_timeout")
+"""Of faults, that a response shows as they are."""
 
 
 Keep = Callable[[Response], Awaitable[None]]
@@ -261,8 +263,8 @@ class Run:
 
 def failure(fault: ApiError) -> ResponseError:
     """A fault, as a response shows it."""
-    code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
-    if fault.code == "context_length_exceeded":
+    code: str = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
+    if fault.code in _OWN_CODES:
         code = fault.code
     return ResponseError(code=code, message=fault.message)
 
