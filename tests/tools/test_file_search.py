@@ -1,0 +1,341 @@
+"""`file_search` over the wire, on stores that are really there: searches, and what goes wrong with them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from openai import OpenAI
+from tests.api.asking import Json, refused, some_id, whole
+from tests.api.test_background import begin, ended
+from tests.conftest import Running, checked_client
+from tests.ledger import covers
+from tests.scripted import Answer, Called, Upstream
+from tests.tools.libraries import shelve
+from tests.tools.using import ask, calls, emitted, offered, read, stream
+
+RESULTS = "file_search_call.results"
+FILES = {
+    "boats.md": "Boats float because they are lighter than the water which they push away.",
+    "ducks.md": "Ducks float because of the oil on their feathers, which keeps the water out.",
+}
+QUESTION = "Why do boats and ducks float on water?"
+LOOK = calls("file_search", json.dumps({"queries": [QUESTION]}), 5)
+SEARCHED = [
+    "output_item.added",
+    "file_search_call.in_progress",
+    "file_search_call.searching",
+    "file_search_call.completed",
+    "output_item.done",
+]
+FAILED = [*SEARCHED[:3], "output_item.done"]
+
+
+@pytest.fixture(scope="module")
+def store(server: Running) -> Iterator[str]:
+    """The id of a store with two short files."""
+    with checked_client(server.url) as client:
+        yield shelve(client, FILES)
+
+
+@pytest.fixture
+def tool(store: str) -> Json:
+    return {"type": "file_search", "vector_store_ids": [store]}
+
+
+def results(upstream: Upstream, which: int = -1) -> str:
+    """What the model read of its last search."""
+    return [str(message["content"]) for message in read(upstream, which) if message["role"] == "tool"][-1]
+
+
+def heads(text: str) -> list[str]:
+    """The first lines of the results that a model reads."""
+    return [line for line in text.splitlines() if line.startswith("【")]
+
+
+# ---- what it does --------------------------------------------------------------------------------------
+
+
+@covers(
+    "tool.file_search",
+    "tool.file_search.vector_store_ids",
+    "item.output.file_search_call",
+    "event.response.file_search_call.in_progress",
+    "event.response.file_search_call.searching",
+    "event.response.file_search_call.completed",
+)
+def test_it_searches_on_the_server_and_emits_how_far_it_is(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(LOOK, Answer("They float."))
+
+    events = stream(client, tool, include=[RESULTS])
+
+    assert emitted(events)[:5] == SEARCHED
+    added, done = (event["item"] for event in events if event.get("output_index") == 0 and "item" in event)
+    bare = {"id": some_id("fs"), "type": "file_search_call", "results": None}
+    assert added == bare | {"status": "in_progress", "queries": []}
+    found = done.pop("results")
+    assert done | {"results": None} == bare | {"status": "completed", "queries": [QUESTION]}
+    assert {result["filename"]: result["text"] for result in found} == FILES
+    for result in found:
+        assert result.keys() == {"attributes", "file_id", "filename", "score", "text", "vector_store_id"}
+        assert result["vector_store_id"] == tool["vector_store_ids"][0]
+        assert 0 < result["score"] == round(result["score"], 4) <= 1
+    assert events[-1]["response"]["usage"]["total_tokens"] == 24, "of both turns"
+
+
+def test_the_model_is_shown_one_small_function_and_reads_numbered_results(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(LOOK, Answer("They float."))
+
+    found = ask(client, tool, include=[RESULTS])["output"][0]["results"]
+
+    (function,) = offered(upstream, 0).values()
+    assert function["name"] == "file_search"
+    assert list(function["parameters"]["properties"]) == ["queries"]
+    assert tool["vector_store_ids"][0] not in json.dumps(upstream.requests[0].body)
+    text = results(upstream)
+    assert heads(text) == [f"【{n}】 {result['filename']}" for n, result in enumerate(found, 1)]
+    assert all(body in text for body in FILES.values())
+
+
+def test_all_that_is_searched_at_once_is_one_item(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    queries = [
+        "boats that float",
+        "the oil of ducks",
+        "boats that float",
+        " ",
+        "water",
+        "feathers",
+        "one more",
+    ]
+    upstream.script(calls("file_search", json.dumps({"queries": queries})), Answer("ok"))
+
+    (call, _) = ask(client, tool, include=[RESULTS])["output"]
+
+    assert call["queries"] == ["boats that float", "the oil of ducks", "water", "feathers"]
+    assert {result["filename"] for result in call["results"]} == set(FILES)
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"queries": "boats"}', '{"query": "boats"}', '{"queries": [{"a": 1}, "boats", null, 7]}']
+)
+def test_what_small_models_write_for_a_list_is_read(
+    client: OpenAI, upstream: Upstream, tool: Json, arguments: str
+) -> None:
+    upstream.script(calls("file_search", arguments), Answer("ok"))
+
+    (call, _) = ask(client, tool)["output"]
+
+    assert (call["status"], call["queries"]) == ("completed", ["boats"])
+
+
+def test_searches_of_one_turn_run_at_once_and_are_numbered_apart(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    both = [Called("file_search", json.dumps({"queries": [word]})) for word in ("boats", "ducks")]
+    upstream.script(Answer(calls=both), Answer("ok"))
+
+    first, second, _ = ask(client, tool)["output"]
+
+    assert [first["queries"], second["queries"]] == [["boats"], ["ducks"]]
+    read_of_both = [message["content"] for message in read(upstream) if message["role"] == "tool"]
+    numbers = [head.split(" ")[0] for text in read_of_both for head in heads(text)]
+    assert len(set(numbers)) == len(numbers) >= 2
+
+
+def test_nothing_found_is_a_search_with_no_results(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    upstream.script(LOOK, Answer("I do not know."))
+    filters = {"type": "eq", "key": "year", "value": 1}
+
+    (call, _) = ask(client, tool | {"filters": filters}, include=[RESULTS])["output"]
+
+    assert (call["status"], call["results"]) == ("completed", [])
+    assert "Nothing was found" in results(upstream)
+
+
+# ---- what the request says of every search -------------------------------------------------------------
+
+
+@covers("tool.file_search.max_num_results")
+def test_no_more_is_found_than_the_request_allows(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    upstream.script(LOOK, Answer("ok"))
+
+    answer = ask(client, tool | {"max_num_results": 1}, include=[RESULTS])
+
+    assert len(answer["output"][0]["results"]) == 1
+    assert len(heads(results(upstream))) == 1
+    assert answer["tools"][0]["max_num_results"] == 1
+
+
+def test_the_tool_is_shown_with_its_defaults(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    upstream.script(Answer("Hi"))
+
+    assert ask(client, tool)["tools"] == [
+        tool
+        | {
+            "filters": None,
+            "max_num_results": 20,
+            "ranking_options": {"ranker": "auto", "score_threshold": 0.0},
+        }
+    ]
+
+
+def test_the_model_can_choose_no_store(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    other = shelve(client, {"secret.md": "Boats of the other store float on water."})
+    arguments = {"queries": ["boats"], "vector_store_ids": [other], "store": other, "filters": None}
+    upstream.script(calls("file_search", json.dumps(arguments)), Answer("ok"))
+
+    (call, _) = ask(client, tool, include=[RESULTS])["output"]
+
+    assert {result["vector_store_id"] for result in call["results"]} == set(tool["vector_store_ids"])
+
+
+def test_several_stores_are_searched_together(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    other = shelve(client, {"planks.md": "Planks float on water as boats do."})
+    upstream.script(LOOK, Answer("ok"))
+    stores = [*tool["vector_store_ids"], other, other]
+
+    (call, _) = ask(client, tool | {"vector_store_ids": stores}, include=[RESULTS])["output"]
+
+    assert {result["filename"] for result in call["results"]} == {*FILES, "planks.md"}
+    assert {result["vector_store_id"] for result in call["results"]} == set(stores)
+
+
+# ---- what is shown of it -------------------------------------------------------------------------------
+
+
+@covers("include.file_search_call.results")
+def test_results_are_kept_and_shown_to_who_includes_them(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(*[LOOK, Answer("They float.")] * 3)
+
+    made = client.responses.create(model="m", input="Hi", tools=[tool])  # type: ignore[list-item]
+    events = stream(client, tool)
+    polled = ended(client, begin(client, tools=[tool]).id)
+
+    for answer in (whole(made), events[-1]["response"], whole(polled)):
+        assert answer["output"][0]["results"] is None
+        shown = whole(client.responses.retrieve(answer["id"], include=[RESULTS]))["output"][0]["results"]
+        assert {result["filename"] for result in shown} == set(FILES)
+
+
+def test_a_later_turn_reads_what_was_found(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    upstream.script(LOOK, Answer("They float."), Answer("With the tool."), Answer("Without it."))
+    first = ask(client, tool)
+
+    ask(client, tool, previous_response_id=first["id"])
+    with_tool = results(upstream)
+    ask(client, previous_response_id=first["id"])
+    without = results(upstream)
+
+    assert [head.split(" ")[0] for head in heads(with_tool)] == ["【1】", "【2】"]
+    assert "【" not in without, "nobody would cut a mark"
+    for text in (with_tool, without):
+        assert all(body in text for body in FILES.values())
+
+
+@covers("item.input.file_search_call")
+def test_a_search_that_is_sent_back_without_results_is_read_with_them(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(LOOK, Answer("They float."), Answer("ok"))
+    output = ask(client, tool)["output"]
+    assert output[0]["results"] is None
+
+    ask(client, tool, given=[*output, {"role": "user", "content": "And?"}])
+
+    assert all(body in results(upstream) for body in FILES.values())
+
+
+@pytest.mark.parametrize("item_id", ["fs_unknown", None])
+def test_a_search_whose_results_nobody_has_any_more_is_read_as_one_that_was_made(
+    client: OpenAI, upstream: Upstream, tool: Json, item_id: str | None
+) -> None:
+    upstream.script(Answer("ok"))
+    call = {"type": "file_search_call", "queries": ["boats"], "status": "completed", "results": None}
+    given = [call | ({"id": item_id} if item_id else {}), {"role": "user", "content": "And?"}]
+
+    ask(client, tool, given=given)
+
+    assert "not known any more" in results(upstream)
+
+
+def test_another_projects_searches_are_not_found_by_their_ids(
+    http: httpx2.Client, client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(Answer("ok"))
+    call = {"type": "file_search_call", "id": "fs_1", "queries": ["boats"], "results": []}
+
+    answer = ask(client, tool, given=[call, {"role": "user", "content": "And?"}], store=False)
+
+    assert answer["status"] == "completed"
+    assert "Nothing was found" in results(upstream)
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", [{}, {"stream": True}, {"background": True}])
+def test_a_store_that_is_not_there_refuses_the_request(
+    client: OpenAI, upstream: Upstream, tool: Json, members: Json
+) -> None:
+    missing = "vs_" + "0" * 31 + "f"
+    stores = [*tool["vector_store_ids"], missing]
+
+    with refused(404) as refusal:
+        ask(client, tool | {"vector_store_ids": stores}, **members)
+
+    assert refusal.message == f"Vector store with id [{missing}] not found."
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"queries": []}', "{}", '{"queries": [""]}', '["boats"]', "boats", ""]
+)
+def test_a_search_for_nothing_fails_and_the_model_goes_on(
+    client: OpenAI, upstream: Upstream, tool: Json, arguments: str
+) -> None:
+    upstream.script(calls("file_search", arguments), Answer("I do not know."))
+
+    events = stream(client, tool)
+
+    assert emitted(events)[:4] == FAILED
+    call, message = events[-1]["response"]["output"]
+    assert (call["status"], call["queries"], call["results"]) == ("failed", [], None)
+    assert message["content"][0]["text"] == "I do not know."
+    assert "1 to 4 queries" in results(upstream)
+
+
+@covers("param.max_tool_calls")
+def test_searches_past_the_limit_are_not_made_and_the_model_reads_so(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(LOOK, LOOK, Answer("I stop."))
+
+    answer = ask(client, tool, max_tool_calls=1)
+
+    assert [item["type"] for item in answer["output"]] == ["file_search_call", "message"]
+    assert "no more tool calls" in results(upstream)
+
+
+@covers("tool_choice.file_search")
+@pytest.mark.parametrize("choice", [{"type": "file_search"}, "required"])
+def test_a_search_that_was_forced_is_made_once(
+    client: OpenAI, upstream: Upstream, tool: Json, choice: Any
+) -> None:
+    upstream.script(LOOK, Answer("They float."))
+
+    answer = ask(client, tool, tool_choice=choice)
+
+    forced, free = (request.body.get("tool_choice") for request in upstream.requests)
+    assert forced == (
+        {"type": "function", "function": {"name": "file_search"}} if choice != "required" else choice
+    )
+    assert free in (None, "auto")
+    assert answer["tool_choice"] == choice
+    assert [item["type"] for item in answer["output"]] == ["file_search_call", "message"]
