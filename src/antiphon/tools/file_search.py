@@ -47,7 +47,7 @@ _PARAMETERS: Mapping[str, Any] = {
             "items": {"type": "string"},
             "minItems": 1,
             "maxItems": MOST_QUERIES,
-            "description": "What to look for, in 1 to 4 ways",
+            "description": "What to look for: 1 to 4 questions or phrases",
         }
     },
     "required": ["queries"],
