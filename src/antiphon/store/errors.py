@@ -71,6 +71,17 @@ class Expired(Conflict):
         self.store_id = store_id
 
 
+class OtherVectors(Conflict):
+    """A vector store has vectors that cannot be compared with those of this embedder."""
+
+    def __init__(self, store_id: str, made_with: str, embedder: str) -> None:
+        super().__init__(
+            f"The vector store was made with the embedder '{made_with}', and this server embeds with "
+            f"'{embedder}' ([embeddings] in its configuration): `antiphon files reindex` makes its vectors anew"
+        )
+        self.store_id = store_id
+
+
 class TooManyFiles(Conflict):
     """A vector store would have more files than it may."""
 
