@@ -77,7 +77,7 @@ class OtherVectors(Conflict):
     def __init__(self, store_id: str, made_with: str, embedder: str) -> None:
         super().__init__(
             f"The vector store was made with the embedder '{made_with}', and this server embeds with "
-            f"'{embedder}' ([embeddings] in its configuration): `antiphon files reindex` makes its vectors anew"
+            f"'{embedder}' ([embeddings] in its configuration): `antiphon files reindex` makes them anew"
         )
         self.store_id = store_id
 

@@ -12,7 +12,7 @@ from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, one, placeholders
 
 
 class FileRow(Struct, frozen=True):
