@@ -205,5 +205,10 @@ def load_texts(keys: Sequence[int]) -> Steps[dict[int, FoundChunk]]:
     return found
 
 
+def store_of(chunk: int) -> int:
+    """The key of the store that a chunk is in."""
+    return chunk // _KEYS
+
+
 def _range(store: int) -> tuple[int, int]:
     return store * _KEYS, (store + 1) * _KEYS

@@ -23,7 +23,8 @@ ErrorCode = Literal["server_error", "unsupported_file", "invalid_file"]
 class Begun(Struct, frozen=True):
     """A file that is to be indexed."""
 
-    file_id: str
+    id: str
+    """Of the file."""
     filename: str
     chunk_tokens: int
     overlap: int

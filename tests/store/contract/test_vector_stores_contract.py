@@ -1,7 +1,7 @@
 """Vector stores in the store: what is in them, and what is left of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from tests.store.contract.kit import Clock, rows_of
@@ -61,11 +61,11 @@ async def _key(store: Store, store_id: str = "vs") -> int:
 
 
 @pytest.fixture
-async def filed(store: Store) -> AsyncIterator[Store]:
+async def filed(store: Store) -> Store:
     """With the files `one` and `two`."""
     await _file(store, "one")
     await _file(store, "two")
-    yield store
+    return store
 
 
 async def test_a_store_counts_its_files_by_how_far_they_are(filed: Store) -> None:

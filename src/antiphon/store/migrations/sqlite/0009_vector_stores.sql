@@ -64,9 +64,9 @@ CREATE TABLE vector_chunks (
     start      INTEGER NOT NULL,                       -- characters of the file's text, like all places
     own_start  INTEGER NOT NULL,
     own_end    INTEGER NOT NULL,
-    about      TEXT NOT NULL,
-    text       TEXT NOT NULL,
     vectors    BLOB NOT NULL,                          -- float32, one vector behind another
+    about      TEXT NOT NULL,
+    text       TEXT NOT NULL,                          -- behind them: who reads vectors does not read texts
     UNIQUE (entry, number)
 ) STRICT;
 
