@@ -36,9 +36,9 @@ class WrongEmbedder(FinderError):
 
     def __init__(self, store_id: str, made_with: str, embedder: str) -> None:
         super().__init__(
-            f"Vector store '{store_id}' was made with the embedder '{made_with}', and this server embeds with "
-            f"'{embedder}' ([embeddings] in its configuration). `antiphon files reindex` makes the vectors "
-            "anew."
+            f"Vector store '{store_id}' was made with the embedder '{made_with}', and this server embeds "
+            f"with '{embedder}' ([embeddings] in its configuration). `antiphon files reindex` makes the "
+            "vectors anew."
         )
         self.store_id = store_id
 

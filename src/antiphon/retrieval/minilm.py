@@ -47,6 +47,8 @@ class MiniLM:
         return DIMENSION
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
+        if self._model is None:
+            _check_installed()
         import numpy as np
 
         loop = asyncio.get_running_loop()
@@ -89,6 +91,12 @@ def installed() -> bool:
     return all(find_spec(name) for name in ("numpy", "onnxruntime", "tokenizers", _PACKAGE))
 
 
+def _check_installed() -> None:
+    """Raises EmbedderError."""
+    if not installed():
+        raise EmbedderError(f"The embedded embedder is not installed: {_HOW}.")
+
+
 def _load(threads: int) -> "onnxruntime.InferenceSession":
     """The model, in about 0.3 s. Raises EmbedderError."""
     model = _weights()
@@ -107,8 +115,7 @@ def _load(threads: int) -> "onnxruntime.InferenceSession":
 
 def _weights() -> bytes:
     """The weights, out of the package that carries them. Raises EmbedderError."""
-    if not installed():
-        raise EmbedderError(f"The embedded embedder is not installed: {_HOW}.")
+    _check_installed()
     spec = find_spec(_PACKAGE)
     assert spec is not None
     assert spec.origin is not None
