@@ -10,7 +10,7 @@ from openai import OpenAI
 from tests.api.asking import Json, refused, some_id, whole
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.libraries import shelve
 from tests.tools.using import ask, calls, emitted, offered, read, stream
@@ -339,3 +339,135 @@ def test_a_search_that_was_forced_is_made_once(
     assert free in (None, "auto")
     assert answer["tool_choice"] == choice
     assert [item["type"] for item in answer["output"]] == ["file_search_call", "message"]
+
+
+# ---- filters and ranking -------------------------------------------------------------------------------
+
+
+ATTRIBUTES: dict[str, Json] = {
+    "old.md": {"year": 1990, "kind": "boat", "draft": False},
+    "new.md": {"year": 2020.5, "kind": "duck", "draft": True},
+    "bare.md": {},
+}
+
+
+@pytest.fixture(scope="module")
+def shelf(server: Running) -> Iterator[str]:
+    """The id of a store whose files have attributes."""
+    with checked_client(server.url) as client:
+        yield shelve(client, {name: f"Boats float on water, says {name}." for name in ATTRIBUTES}, ATTRIBUTES)
+
+
+def compared(kind: str, key: str, value: Any) -> Json:
+    return {"type": kind, "key": key, "value": value}
+
+
+OLD = compared("eq", "kind", "boat")
+NEW = compared("gt", "year", 2000)
+FILTERS: list[tuple[Json | None, set[str]]] = [
+    (None, {"old", "new", "bare"}),
+    (OLD, {"old"}),
+    (compared("eq", "draft", True), {"new"}),
+    (compared("eq", "year", "1990"), set()),
+    (compared("ne", "kind", "boat"), {"new", "bare"}),
+    (NEW, {"new"}),
+    (compared("gte", "year", 1990), {"old", "new"}),
+    (compared("lt", "year", 2020.5), {"old"}),
+    (compared("lte", "year", 2020.5), {"old", "new"}),
+    (compared("in", "kind", ["duck", "goose"]), {"new"}),
+    (compared("nin", "kind", ["duck", "goose"]), {"old", "bare"}),
+    ({"type": "and", "filters": [OLD, NEW]}, set()),
+    ({"type": "or", "filters": [OLD, NEW]}, {"old", "new"}),
+    ({"type": "and", "filters": [{"type": "or", "filters": [OLD, NEW]}, OLD]}, {"old"}),
+]
+
+
+@covers("tool.file_search.filters", *ids_of("tool.file_search.filters"))
+@pytest.mark.parametrize(("filters", "names"), FILTERS)
+def test_only_files_that_fit_the_filters_are_searched(
+    client: OpenAI, upstream: Upstream, shelf: str, filters: Json | None, names: set[str]
+) -> None:
+    upstream.script(LOOK, Answer("ok"))
+    tool = {"type": "file_search", "vector_store_ids": [shelf], "filters": filters}
+
+    answer = ask(client, tool, include=[RESULTS])
+
+    found = answer["output"][0]["results"]
+    assert {result["filename"].removesuffix(".md") for result in found} == names
+    assert answer["tools"][0]["filters"] == filters
+    for result in found:
+        assert result["attributes"] == ATTRIBUTES[result["filename"]]
+
+
+def test_every_filter_of_the_ledger_is_tried() -> None:
+    tried = {filters["type"] for filters, _ in FILTERS if filters}
+    known = {row.split(".")[3] for row in ids_of("tool.file_search.filters") if row.count(".") > 2}
+    assert known == tried
+
+
+def ranked(client: OpenAI, upstream: Upstream, tool: Json, query: str, **options: Any) -> dict[str, float]:
+    """The scores of the files that are found with these options."""
+    upstream.script(calls("file_search", json.dumps({"queries": [query]})), Answer("ok"))
+    answer = ask(client, tool | {"ranking_options": options}, include=[RESULTS])
+    shown = answer["tools"][0]["ranking_options"]
+    assert shown == {"ranker": "auto", "score_threshold": 0.0} | options
+    return {result["filename"]: result["score"] for result in answer["output"][0]["results"]}
+
+
+@covers("tool.file_search.ranking_options", "tool.file_search.ranking_options.score_threshold")
+def test_what_scores_less_than_the_threshold_is_not_found(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    scores = ranked(client, upstream, tool, "oil on feathers")
+    assert len(scores) == 2
+    threshold = max(scores.values())
+
+    assert ranked(client, upstream, tool, "oil on feathers", score_threshold=threshold) == {
+        "ducks.md": threshold
+    }
+    assert ranked(client, upstream, tool, "oil on feathers", score_threshold=1.0) == {}
+
+
+@covers("tool.file_search.ranking_options.hybrid_search")
+@covers(*ids_of("tool.file_search.ranking_options.hybrid_search"))
+def test_words_and_meaning_count_as_much_as_they_are_weighted(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    def weighted(embedding: float, text: float) -> dict[str, float]:
+        weights = {"embedding_weight": embedding, "text_weight": text}
+        return ranked(client, upstream, tool, "feathers", hybrid_search=weights)
+
+    words, meaning, both = weighted(0, 1), weighted(1, 0), weighted(0.5, 0.5)
+
+    assert words.keys() == {"ducks.md"}, "the other file has no such word"
+    assert meaning.keys() == set(FILES)
+    assert both["ducks.md"] == pytest.approx((words["ducks.md"] + meaning["ducks.md"]) / 2, abs=0.001)
+
+
+@covers(*ids_of("tool.file_search.ranking_options.hybrid_search"))
+@pytest.mark.parametrize("weights", [(0, 0), (-1, 2), (1, -0.5)])
+def test_weights_that_make_no_sense_are_refused(
+    client: OpenAI, upstream: Upstream, tool: Json, weights: tuple[float, float]
+) -> None:
+    options = {"hybrid_search": dict(zip(("embedding_weight", "text_weight"), weights, strict=True))}
+
+    with refused(400, None, "tools[0].ranking_options.hybrid_search"):
+        ask(client, tool | {"ranking_options": options})
+
+
+@covers("tool.file_search.ranking_options.ranker")
+@pytest.mark.parametrize("ranker", ["auto", "default-2024-11-15"])
+def test_the_rankers_that_there_are_mean_the_same(
+    client: OpenAI, upstream: Upstream, tool: Json, ranker: str
+) -> None:
+    named = ranked(client, upstream, tool, "feathers", ranker=ranker)
+
+    assert named == ranked(client, upstream, tool, "feathers")
+
+
+@covers(*ids_of("tool.file_search.filters"))
+def test_filters_that_are_too_large_are_refused(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    values = [str(number) for number in range(1000)]
+
+    with refused(400, None, "tools[0].filters"):
+        ask(client, tool | {"filters": compared("in", "kind", values)})

@@ -25,7 +25,7 @@ from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
 from antiphon.model import Function, NamedFunction, Turn
-from antiphon.protocol.errors import ApiError, ModelFault, RateLimited
+from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTimeout
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.projection import Projection
@@ -40,9 +40,10 @@ REPAIRS = 3
 """How often in a row the model is asked again for a call that was not valid."""
 TURNS = 100
 """How many turns of the model a response may take."""
-_OWN_CODES = ("context_length_exceeded", "vector_store_timeout")
-"""Of faults, that a response shows as they are."""
 
+
+_FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
+"""The codes of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]
 """Makes a finished response durable, before the last of its events are handed over."""
@@ -263,8 +264,8 @@ class Run:
 
 def failure(fault: ApiError) -> ResponseError:
     """A fault, as a response shows it."""
-    code: str = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
-    if fault.code in _OWN_CODES:
+    code = next((code for kind, code in _FAILURES.items() if isinstance(fault, kind)), "server_error")
+    if fault.code == "context_length_exceeded":
         code = fault.code
     return ResponseError(code=code, message=fault.message)
 

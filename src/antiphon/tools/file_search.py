@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.model import Function, Message, TextPart
 from antiphon.protocol import events
-from antiphon.protocol.errors import InvalidRequest, NotFound, UpstreamTimeout
+from antiphon.protocol.errors import InvalidRequest, NotFound, SearchTimeout
 from antiphon.protocol.hosted_items import FileSearchCall, FileSearchResult
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import FileSearchTool, HybridSearch, RankingOptions
@@ -155,10 +155,10 @@ class FileSearch(Tool):
             raise SearchFailed("The search failed.") from fault
         return [_result(one) for one in found]
 
-    def too_slow(self) -> UpstreamTimeout:
+    def too_slow(self) -> SearchTimeout:
         """Ends the response, as on the real API: a search that hangs would hang again."""
         words = f"The search took longer than {self._seconds:g} seconds ([tools.file_search] seconds)."
-        return UpstreamTimeout(words, code="vector_store_timeout")
+        return SearchTimeout(words)
 
 
 class SearchCall(ServerCall):

@@ -1,0 +1,122 @@
+"""Searches that fail: the item says so, the model reads why, and the response goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from openai import OpenAI
+from tests.api.asking import Json, refused, whole
+from tests.api.test_background import begin, ended
+from tests.conftest import Running, checked_client, config_for
+from tests.ledger import covers
+from tests.scripted import Answer, Upstream
+from tests.tools.embedders import ServedEmbedder
+from tests.tools.libraries import shelve
+from tests.tools.test_file_search import FAILED, FILES, LOOK, QUESTION, results
+from tests.tools.using import ask, emitted, stream
+
+from antiphon.config import Config, Embeddings, FileSearchSettings, Tools
+
+
+@pytest.fixture
+def embedder() -> Iterator[ServedEmbedder]:
+    with ServedEmbedder() as embedder:
+        yield embedder
+
+
+@pytest.fixture
+def config(upstream: Upstream, tmp_path: Path, embedder: ServedEmbedder) -> Config:
+    return replace(
+        config_for(upstream, tmp_path),
+        embeddings=Embeddings(base_url=f"{embedder.url}/v1", model="words"),
+        tools=Tools(file_search=FileSearchSettings(stores=3, seconds=0.5)),
+    )
+
+
+@pytest.fixture
+def client(config: Config) -> Iterator[OpenAI]:
+    with Running(config) as running, checked_client(running.url) as client:
+        yield client
+
+
+@pytest.fixture
+def tool(client: OpenAI) -> Json:
+    return {"type": "file_search", "vector_store_ids": [shelve(client, FILES)]}
+
+
+def test_an_embedder_that_is_down_fails_the_search_and_the_model_goes_on(
+    client: OpenAI, upstream: Upstream, tool: Json, embedder: ServedEmbedder
+) -> None:
+    upstream.script(LOOK, Answer("I could not look."), LOOK, Answer("They float."))
+    embedder.mood = "broken"
+
+    events = stream(client, tool)
+    embedder.mood = "well"
+    mended = ask(client, tool)
+
+    assert emitted(events)[:4] == FAILED
+    call, message = events[-1]["response"]["output"]
+    assert (call["status"], call["queries"], call["results"]) == ("failed", [QUESTION], None)
+    assert message["content"][0]["text"] == "I could not look."
+    assert mended["output"][0]["status"] == "completed"
+
+
+def test_the_model_reads_why_a_search_failed(
+    client: OpenAI, upstream: Upstream, tool: Json, embedder: ServedEmbedder
+) -> None:
+    upstream.script(LOOK, Answer("I could not look."))
+    embedder.mood = "broken"
+
+    ask(client, tool)
+
+    assert "Error: the search failed." in results(upstream)
+    assert "No such model." in results(upstream)
+
+
+def test_a_store_that_is_deleted_meanwhile_fails_the_search(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    upstream.script(LOOK, Answer("They float."), Answer("ok"))
+    first = ask(client, tool)
+    (store_id,) = tool["vector_store_ids"]
+    client.vector_stores.delete(store_id)
+
+    with refused(404) as refusal:
+        ask(client, tool, previous_response_id=first["id"])
+    again = ask(client, previous_response_id=first["id"])
+
+    assert refusal.message == f"Vector store with id [{store_id}] not found."
+    assert again["status"] == "completed", "what was found is read all the same"
+
+
+@covers("failure.vector_store_timeout")
+@pytest.mark.parametrize("background", [False, True])
+def test_a_search_that_takes_too_long_fails_the_response(
+    client: OpenAI, upstream: Upstream, tool: Json, embedder: ServedEmbedder, background: bool
+) -> None:
+    upstream.script(LOOK)
+    embedder.mood = "hanging"
+
+    if background:
+        answer = whole(ended(client, begin(client, tools=[tool]).id))
+    else:
+        answer = stream(client, tool)[-1]["response"]
+
+    assert (answer["status"], answer["error"]["code"]) == ("failed", "vector_store_timeout")
+    assert "[tools.file_search] seconds" in answer["error"]["message"]
+    (call,) = answer["output"]
+    assert (call["status"], call["queries"]) == ("failed", [QUESTION])
+
+
+def test_more_stores_than_the_setting_allows_are_refused(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    stores = [*tool["vector_store_ids"], "vs_a", "vs_b", "vs_c"]
+
+    with refused(400, "integer_above_max_value", "tools") as refusal:
+        ask(client, tool | {"vector_store_ids": stores})
+
+    assert refusal.message.startswith("Invalid input: maximum of 3 vector stores allowed.")
+    assert "`stores` of [tools.file_search]" in refusal.message
+    assert upstream.requests == []
