@@ -221,10 +221,22 @@ class McpSettings(Struct, frozen=True, kw_only=True):
     """Seconds for which a listing is remembered."""
 
 
+class FileSearchSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.file_search]`: vector stores, and what a search in them may take."""
+
+    all_files: bool = True
+    """Take files of every kind into vector stores from which text can be read, such as csv and xlsx. If not,
+    only those that the real API takes; others are refused at once."""
+    cache_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024 * 1024
+    """Memory of each server process for vectors of stores that are searched: those used last. A store of
+    100,000 chunks has some 400 MB; one that is larger than this is held alone."""
+
+
 class Tools(Struct, frozen=True, kw_only=True):
     """`[tools.TYPE]`: the tools that run here."""
 
     mcp: McpSettings = McpSettings()
+    file_search: FileSearchSettings = FileSearchSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -263,7 +275,9 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "mcp_servers": McpServer,
     "webhooks": Webhook,
 }
-NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
+NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
+    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings}
+}
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
 
