@@ -79,8 +79,12 @@ def test_nothing_of_a_response_is_left_in_a_cycle(
         upstream.default = Answer(calls=[Called("add", '{"a": 2, "b": 3}')])
     ask(client)  # what is made once stays
 
-    with kept_garbage() as garbage:
-        for _ in range(3):
-            ask(client)
+    left = []
+    for _ in range(2):
+        with kept_garbage() as garbage:
+            for _ in range(3):
+                ask(client)
+        left.append([type(thing) for thing in garbage])
 
-    assert [type(thing) for thing in garbage] == []
+    # A server of an earlier test may come to its end meanwhile; what a response leaves is left each time.
+    assert min(left, key=len) == []

@@ -174,7 +174,7 @@ ACTING = [
     case(
         "param.safety_identifier",
         {"safety_identifier": "it", "user": "me"},
-        {"user": "it"},
+        {"safety_identifier": "it", "user": "me"},
         {"safety_identifier": "it", "user": "me"},
     ),
     case(

@@ -74,12 +74,6 @@ WRONG = [
         "input[0].operation.diff",
         "string_above_max_length",
     ),
-    case(
-        "error.string_out_of_range.description_of_a_namespace",
-        {"tools": [{"type": "namespace", "name": "n", "description": "", "tools": [LOOK]}]},
-        "tools[0].description",
-        "empty_string",
-    ),
     case("error.missing_required_parameter.model", {"model": ABSENT}, "model", MISSING),
     case("error.missing_required_parameter.input", {"input": ABSENT}, "input", MISSING),
     case("error.missing_required_parameter.nothing_to_answer", {"input": []}, None, MISSING),

@@ -76,6 +76,7 @@ CASES: dict[str, Case] = {
     "top_logprobs": Case({"top_logprobs": 3}, LOGPROBS),
     "top_logprobs, not included": Case({"top_logprobs": 3}),
     "user": Case({"user": "u"}),
+    "user, beside safety_identifier": Case({"user": "u"}, {"safety_identifier": "s"}),
     "safety_identifier": Case({"safety_identifier": "s"}),
     "prompt_cache_key": Case({"prompt_cache_key": "k"}),
     "prompt_cache_retention": Case({"prompt_cache_retention": "24h"}),

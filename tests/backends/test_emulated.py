@@ -36,7 +36,7 @@ from antiphon.model import (
     Turn,
     UsageDelta,
 )
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ModelFault
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 ADD = Function("add", "Adds.", SCHEMA)
@@ -210,13 +210,24 @@ async def test_a_forced_call_cut_off_is_half_a_call(upstream: Upstream, connect:
     ]
 
 
-async def test_an_answer_that_keeps_to_no_form_is_text(upstream: Upstream, connect: Connect) -> None:
-    upstream.script(Answer("I would rather not.", size=3))
-    assert await collect(connect(), turn(choice="required")) == [
-        TextDelta("I would rather not."),
-        USAGE,
-        STOP,
+@pytest.mark.parametrize("choice", ["required", NamedFunction("sub")])
+async def test_a_server_that_takes_a_form_and_does_not_keep_it_is_asked_in_words(
+    choice: Any, upstream: Upstream, connect: Connect
+) -> None:
+    upstream.script(Answer("I would rather not.", size=3), Answer(tagged("sub", "{}")))
+    assert await collect(connect(), turn(choice=choice, format=FORM)) == [
+        *called(0, "sub", "{}"),
+        USAGE.plus(USAGE),
+        CALLS,
     ]
+    assert "response_format" in upstream.requests[0].body
+    assert "response_format" not in upstream.last.body
+
+
+async def test_a_call_that_no_way_brings_is_a_failure(upstream: Upstream, connect: Connect) -> None:
+    upstream.script(*[Answer("I would rather not.")] * 3)
+    with pytest.raises(ModelFault, match="had to call a function, and answered in words"):
+        await collect(connect(), turn(choice="required"))
 
 
 def test_references_in_schemas_still_lead_where_they_led(upstream: Upstream, connect: Connect) -> None:
@@ -259,7 +270,7 @@ async def test_a_call_that_nothing_enforces_and_that_never_comes_is_a_failure(
     upstream.script(Answer("I would rather not."), Answer("No."))
     backend = connect(Capabilities(tools=False, json_schema=False))
 
-    with pytest.raises(UpstreamError, match="had to call a function, and answered in words"):
+    with pytest.raises(ModelFault, match="had to call a function, and answered in words"):
         await collect(backend, turn(choice=choice))
 
 

@@ -5,7 +5,7 @@ calls that are forced, which no server knows for functions.
 `splitters` those in an answer that is held to a form.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -37,7 +37,7 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.protocol.content import Logprob
-from antiphon.protocol.errors import UpstreamError
+from antiphon.protocol.errors import ModelFault
 
 
 def adapt(backend: Backend) -> Backend:
@@ -91,21 +91,25 @@ class EmulatedTools(Backend):
     def _rewritten(self, turn: Turn) -> tuple[Turn, "_Filter | None"]:
         """The turn without functions, and what finds the calls in its answer."""
         functions = offered(turn)
-        messages = hermes.remembered(turn.messages)
         if not functions:
-            return replace(turn, messages=tuple(messages), functions=(), choice="auto"), None
+            messages = tuple(hermes.remembered(turn.messages))
+            return replace(turn, messages=messages, functions=(), choice="auto"), None
+        form = self._held_to(turn)
+        return _asked(turn, form), _filter(turn, functions, form)
+
+    def _held_to(self, turn: Turn) -> JsonSchema | Grammar | None:
+        """What the model's answer can be held to; None: nothing but words."""
         held = self.inner.capabilities(turn.model).json_schema
-        form = self._grammar(turn) or (_form(turn, functions) if held else None)
-        said = hermes.described(turn, functions, form)
-        rewritten = replace(
-            turn,
-            messages=tuple(hermes.instructed(messages, said)),
-            functions=(),
-            choice="auto",
-            format=form or turn.format,
-            whole=False,  # we hang up behind the calls: what comes then is not wanted
-        )
-        return rewritten, _filter(turn, functions, form)
+        return self._grammar(turn) or (_form(turn, offered(turn)) if held else None)
+
+    def _ways(self, turn: Turn) -> "Iterator[tuple[Turn, _Filter]]":
+        """How a forced call is asked for, one way after another. A server may take a form and not keep it."""
+        functions, form = offered(turn), self._held_to(turn)
+        if form is not None:
+            yield _asked(turn, form), _filter(turn, functions, form)
+        in_words = _asked(turn, None)
+        yield in_words, _filter(turn, functions, None)
+        yield _reminded(in_words), _filter(turn, functions, None)
 
     async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         """A forced call is left to the server, and made here when the server, or its model, does not."""
@@ -128,31 +132,42 @@ class EmulatedTools(Backend):
         rewritten, calls = self._rewritten(turn)
         if calls is None:
             answer = self.inner.stream(rewritten)
-        elif _is_forced(turn) and isinstance(calls, TextCalls):
-            answer = self._insist(turn, rewritten)
+        elif _is_forced(turn):
+            answer = self._insist(turn)
         else:
             answer = _filtered(self.inner.stream(rewritten), calls)
         async with aclosing(answer) as batches:
             async for batch in batches:
                 yield batch
 
-    async def _insist(self, turn: Turn, rewritten: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        """A forced call that nothing holds the model to: it is asked for again. Raises UpstreamError when it
-        does not come."""
+    async def _insist(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        """A forced call is asked for until it comes. Raises ModelFault when it does not."""
         answer = _Owed()
-        for asked in (rewritten, _reminded(rewritten)):
+        for asked, calls in self._ways(turn):
             before, answer = answer, _Owed()
-            calls = _filter(turn, offered(turn), None)
             async with aclosing(_filtered(self.inner.stream(asked), calls)) as batches:
                 async for batch in batches:
                     yield answer.take(before.with_usage(batch))
             if answer.given:
                 yield answer.rest()
                 return
-        raise UpstreamError(
+        raise ModelFault(
             "The model had to call a function, and answered in words: its server neither forces calls nor "
             "holds answers to a JSON schema."
         )
+
+
+def _asked(turn: Turn, form: JsonSchema | Grammar | None) -> Turn:
+    """The turn without functions: what they are is said, and how they are called."""
+    said = hermes.described(turn, offered(turn), form)
+    return replace(
+        turn,
+        messages=tuple(hermes.instructed(hermes.remembered(turn.messages), said)),
+        functions=(),
+        choice="auto",
+        format=form or ("text" if _is_forced(turn) else turn.format),
+        whole=False,  # we hang up behind the calls: what comes then is not wanted
+    )
 
 
 _WAITING = TextDelta | OpaqueDelta | UsageDelta | Finished

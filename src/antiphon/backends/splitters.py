@@ -16,22 +16,32 @@ _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*', re.S)
 
 
 class NamedSplitter:
-    """The whole text is the arguments of one call."""
+    """The whole text is the arguments of one call, unless it does not begin as an object."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._value = ValueScanner()
+        self._plain = False
+        self._blank = ""
         self.calls = 0
 
     def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None:
-        if found := self._value.feed(text):
+        if not self.calls and not self._plain:
+            text, self._blank = self._blank + text, ""
+            if not text.strip():
+                self._blank = text
+                return
+            self._plain = not text.lstrip().startswith("{")
+        if self._plain:
+            out.append(TextDelta(text, logprobs))
+        elif found := self._value.feed(text):
             if not self.calls:
                 self.calls = 1
                 out.append(CallStarted(0, self._name))
             out.append(CallArguments(0, found))
 
     def finish(self, out: list[Delta], cut: bool) -> None:
-        if not self.calls and not cut:
+        if not self.calls and not self._plain and not cut:
             self.calls = 1
             out += (CallStarted(0, self._name), CallArguments(0, "{}"))
 

@@ -222,8 +222,14 @@ class McpSettings(Struct, frozen=True, kw_only=True):
 
 
 class FileSearchSettings(Struct, frozen=True, kw_only=True):
-    """`[tools.file_search]`: what a search in vector stores may take."""
+    """`[tools.file_search]`: vector stores, and what a search in them may take."""
 
+    all_files: bool = True
+    """Take files of every kind into vector stores from which text can be read, such as csv and xlsx. If not,
+    only those that the real API takes; others are refused at once."""
+    cache_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024 * 1024
+    """Memory of each server process for vectors of stores that are searched: those used last. A store of
+    100,000 chunks has some 400 MB; one that is larger than this is held alone."""
     stores: Annotated[int, Meta(ge=1)] = 16
     """Vector stores that one request may search. The real API allows 2."""
     seconds: Annotated[float, Meta(gt=0)] = 30.0

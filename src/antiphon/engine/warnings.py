@@ -19,6 +19,7 @@ UPSTREAM: Final = "not known to the upstream"
 NO_LOGPROBS: Final = "the upstream sends none"
 NOT_SET_UP: Final = "not set up on this server"
 NO_EFFECT: Final = "without effect on this server"
+REPLACED: Final = "safety_identifier is sent in its place"
 NOT_INCLUDED: Final = "only shown with include message.output_text.logprobs"
 
 log = structlog.get_logger()
@@ -48,6 +49,11 @@ def _knows(*names: str) -> Callable[[Capabilities], bool]:
     return lambda can: not wanted.isdisjoint(can.hints)
 
 
+def _has_room_for_both(can: Capabilities) -> bool:
+    """Whether an older name has a place beside the newer one. Where neither is known both are warned of."""
+    return "safety_identifier" in can.hints or "user" not in can.hints
+
+
 def _cache_options(request: CreateResponse) -> object:
     options = request.prompt_cache_options
     return options and (options.mode or options.ttl)
@@ -58,6 +64,7 @@ _ROWS: Final = (
     _Row("top_logprobs", wants_logprobs, lambda can: can.gives_logprobs, NO_LOGPROBS),
     _Row("top_logprobs", lambda r: r.top_logprobs and not wants_logprobs(r), _never, NOT_INCLUDED),
     _Row("user", lambda r: r.user, _knows("user")),
+    _Row("user", lambda r: r.user and r.safety_identifier, _has_room_for_both, REPLACED),
     _Row("safety_identifier", lambda r: r.safety_identifier, _knows("safety_identifier", "user")),
     _Row("prompt_cache_key", lambda r: r.prompt_cache_key, _knows("prompt_cache_key")),
     _Row("prompt_cache_retention", lambda r: r.prompt_cache_retention, _knows("prompt_cache_retention")),
@@ -76,7 +83,7 @@ _ROWS: Final = (
 
 def unheeded(can: Capabilities) -> list[str]:
     """The parameters that a model's server does not take, of those that such servers take."""
-    return [row.name for row in _ROWS if row.heeded is not _never and not row.heeded(can)]
+    return [row.name for row in _ROWS if row.why in (UPSTREAM, NO_LOGPROBS) and not row.heeded(can)]
 
 
 class Warnings:

@@ -85,7 +85,8 @@ class NamespaceTool(BaseTool, tag="namespace"):
     """A named group of tools. A call of one of them carries the name as its `namespace`."""
 
     name: Name
-    description: Annotated[str, Meta(min_length=1)]
+    description: str
+    """The reference asks for a character at least; Codex sends none in its own namespaces."""
     tools: Annotated[list[FunctionTool | CustomTool], Meta(min_length=1)]
 
     def echo(self) -> Self:

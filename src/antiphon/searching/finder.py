@@ -60,7 +60,7 @@ class StoreFinder:
         return store
 
     async def _ranked(
-        self, project: str, store: Searched, query: Query, weights: Weights, asked: Vectors | None
+        self, project: str, store: Searched, query: Query, weights: Weights, asked: "Vectors | None"
     ) -> Ranked:
         from antiphon.retrieval.search import Search
 
@@ -103,7 +103,7 @@ class StoreFinder:
 class _Asked:
     """Questions that are embedded already, for the search of each store."""
 
-    def __init__(self, embedder: Embedder, vectors: Vectors | None) -> None:
+    def __init__(self, embedder: Embedder, vectors: "Vectors | None") -> None:
         self._embedder = embedder
         self._vectors = vectors
 
