@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from msgspec.structs import replace
-from openai import OpenAI
-from tests.api.asking import Json, refused, whole
+from openai import APIError, OpenAI
+from tests.api.asking import CLOCK, Json, fault, refused, whole
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
@@ -14,7 +15,7 @@ from tests.scripted import Answer, Upstream
 from tests.tools.embedders import ServedEmbedder
 from tests.tools.libraries import shelve
 from tests.tools.test_file_search import FAILED, FILES, LOOK, QUESTION, results
-from tests.tools.using import ask, emitted, stream
+from tests.tools.using import ask, emitted, offered, stream
 
 from antiphon.config import Config, Embeddings, FileSearchSettings, Tools
 
@@ -98,10 +99,7 @@ def test_a_search_that_takes_too_long_fails_the_response(
     upstream.script(LOOK)
     embedder.mood = "hanging"
 
-    if background:
-        answer = whole(ended(client, begin(client, tools=[tool]).id))
-    else:
-        answer = stream(client, tool)[-1]["response"]
+    answer = whole(ended(client, begin(client, tools=[tool]).id)) if background else ask(client, tool)
 
     assert (answer["status"], answer["error"]["code"]) == ("failed", "vector_store_timeout")
     assert "[tools.file_search] seconds" in answer["error"]["message"]
@@ -120,3 +118,68 @@ def test_more_stores_than_the_setting_allows_are_refused(
     assert refusal.message.startswith("Invalid input: maximum of 3 vector stores allowed.")
     assert "`stores` of [tools.file_search]" in refusal.message
     assert upstream.requests == []
+
+
+def test_a_stream_whose_search_takes_too_long_ends_with_an_error(
+    client: OpenAI, upstream: Upstream, tool: Json, embedder: ServedEmbedder
+) -> None:
+    upstream.script(LOOK)
+    embedder.mood = "hanging"
+
+    with pytest.raises(APIError, match=r"took longer than 0.5 seconds"):
+        stream(client, tool)
+
+
+# ---- where nothing is set up ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx2.Client]:
+    """A client of a server without what searches need."""
+    monkeypatch.setattr("antiphon.retrieval.minilm.find_spec", lambda name: None)
+    with Running(config_for(upstream, tmp_path)) as running, httpx2.Client(base_url=running.url) as http:
+        yield http
+
+
+BODY: Json = {"model": "m", "input": "Hi"}
+UNSEARCHED: Json = {"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}, CLOCK]}
+
+
+def test_without_an_embedder_the_tool_is_not_offered_and_a_warning_says_so(
+    bare: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Hi"))
+
+    answer = bare.post("/v1/responses", json=BODY | UNSEARCHED)
+
+    assert answer.json()["status"] == "completed"
+    assert answer.headers["x-antiphon-warnings"] == 'file_search;why="not set up on this server"'
+    assert list(offered(upstream)) == ["clock"]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "file_search"},
+        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "file_search"}]},
+    ],
+)
+def test_without_an_embedder_it_cannot_be_required(
+    bare: httpx2.Client, upstream: Upstream, choice: Json
+) -> None:
+    answer = bare.post("/v1/responses", json=BODY | UNSEARCHED | {"tool_choice": choice})
+
+    assert fault(answer) == (400, "invalid_request_error", "unsupported_value", "tool_choice")
+    assert "[embeddings] base_url" in answer.json()["error"]["message"]
+    assert upstream.requests == []
+
+
+def test_without_an_embedder_it_cannot_be_the_one_tool_that_is_required(
+    bare: httpx2.Client, upstream: Upstream
+) -> None:
+    only = {"tools": UNSEARCHED["tools"][:1], "tool_choice": "required"}
+
+    answer = bare.post("/v1/responses", json=BODY | only)
+
+    assert fault(answer) == (400, "invalid_request_error", "unsupported_value", "tool_choice")
+    assert "pip install 'antiphon[retrieval]'" in answer.json()["error"]["message"]
