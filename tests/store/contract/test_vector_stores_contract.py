@@ -1,10 +1,10 @@
 """Vector stores in the store: what is in them, and what is left of it."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
-from tests.store.contract.kit import Clock, rows_of
+from tests.store.contract.kit import Clock, P, rows_of
+from tests.store.contract.vectors import LEASE, add_file, chunk, claim, index, new_store
 
 from antiphon.retrieval.filters import Compare, condition
 from antiphon.store.errors import Expired, OtherVectors, TooManyFiles, UnknownCursor, UnknownFile
@@ -12,46 +12,12 @@ from antiphon.store.files import FileRow
 from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
 from antiphon.store.vector_batches import FileCounts
-from antiphon.store.vector_chunks import AT_ONCE, FORGET, PURGE, NewChunk
-from antiphon.store.vector_files import INDEX, NewEntry
+from antiphon.store.vector_chunks import AT_ONCE, FORGET, PURGE
+from antiphon.store.vector_files import NewEntry
 from antiphon.store.vector_index import Begun, Slice
-from antiphon.store.vector_stores import NewStore, StoreChange
-from antiphon.store.work import ClaimedJob
+from antiphon.store.vector_stores import StoreChange
 
-P = "project"
-LEASE = 5.0
 VECTOR_TABLES = ("vector_stores", "vector_store_files", "vector_store_batches", "vector_chunks")
-
-
-async def _file(store: Store, file_id: str, project: str = P) -> None:
-    await store.files.add(project, FileRow(file_id, 1, f"{file_id}.txt", "assistants", 5, b"sha"))
-
-
-def _new(store_id: str = "vs", days: int | None = None) -> NewStore:
-    return NewStore(
-        id=store_id, name="", description=None, metadata=b"{}", expires_days=days, embedder="mini"
-    )
-
-
-def _chunk(number: int, text: str = "a green tree") -> NewChunk:
-    return NewChunk(number, 0, 0, len(text), "", text, b"\0" * 8)
-
-
-async def _claim(store: Store, kind: str = INDEX) -> ClaimedJob:
-    (job,) = await store.work.claim([kind], "worker", LEASE, 1)
-    return job
-
-
-async def _index(store: Store, texts: Sequence[str] = ("a green tree",)) -> int:
-    """The next file that waits; gives the key of its entry."""
-    job = await _claim(store)
-    entry = int(job.payload)
-    begun = await store.vector_index.begin(job, entry, "mini")
-    assert begun is not None
-    for number, text in enumerate(texts):
-        assert await store.vector_index.write(job, entry, Slice([_chunk(number, text)], 2))
-    assert await store.vector_index.complete(job, entry)
-    return entry
 
 
 async def _key(store: Store, store_id: str = "vs") -> int:
@@ -63,17 +29,17 @@ async def _key(store: Store, store_id: str = "vs") -> int:
 @pytest.fixture
 async def filed(store: Store) -> Store:
     """With the files `one` and `two`."""
-    await _file(store, "one")
-    await _file(store, "two")
+    await add_file(store, "one")
+    await add_file(store, "two")
     return store
 
 
 async def test_a_store_counts_its_files_by_how_far_they_are(filed: Store) -> None:
-    made = await filed.vector_stores.create(P, _new(), [NewEntry("one"), NewEntry("two")])
+    made = await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
     assert made.counts == FileCounts(in_progress=2)
 
-    await _index(filed)
-    job = await _claim(filed)
+    await index(filed)
+    job = await claim(filed)
     await filed.vector_index.fail(job, int(job.payload), "invalid_file", "It is broken.")
 
     row = await filed.vector_stores.get(P, "vs")
@@ -91,7 +57,7 @@ async def test_a_store_counts_its_files_by_how_far_they_are(filed: Store) -> Non
 
 
 async def test_no_project_sees_anothers_store(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
 
     stores, files = filed.vector_stores, filed.vector_files
     assert await stores.get("other", "vs") is None
@@ -111,8 +77,8 @@ async def test_no_project_sees_anothers_store(filed: Store) -> None:
 
 
 async def test_another_projects_file_is_not_there(filed: Store) -> None:
-    await _file(filed, "theirs", "other")
-    await filed.vector_stores.create(P, _new())
+    await add_file(filed, "theirs", "other")
+    await filed.vector_stores.create(P, new_store())
 
     with pytest.raises(UnknownFile):
         await filed.vector_files.add(P, "vs", NewEntry("theirs"))
@@ -123,25 +89,25 @@ async def test_another_projects_file_is_not_there(filed: Store) -> None:
 
 
 async def test_words_are_found_in_their_store_alone(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new("vs"), [NewEntry("one")])
-    await filed.vector_stores.create(P, _new("other"), [NewEntry("two")])
-    await _index(filed, ["a green tree", "a red house"])
-    await _index(filed, ["green grass"])
+    await filed.vector_stores.create(P, new_store("vs"), [NewEntry("one")])
+    await filed.vector_stores.create(P, new_store("other"), [NewEntry("two")])
+    await index(filed, ["a green tree", "a red house"])
+    await index(filed, ["green grass"])
 
     green = await filed.vector_chunks.said(P, await _key(filed), '"green"', 10, None)
 
-    assert [chunk.text for chunk in (await filed.vector_chunks.texts(list(green))).values()] == [
+    assert [found.text for found in (await filed.vector_chunks.texts(list(green))).values()] == [
         "a green tree"
     ]
     assert await filed.vector_chunks.said("project2", await _key(filed), '"green"', 10, None) == {}
 
 
 async def test_only_completed_files_are_found(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
-    job = await _claim(filed)
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
+    job = await claim(filed)
     entry = int(job.payload)
     await filed.vector_index.begin(job, entry, "mini")
-    await filed.vector_index.write(job, entry, Slice([_chunk(0)], 2))
+    await filed.vector_index.write(job, entry, Slice([chunk(0)], 2))
     key = await _key(filed)
 
     assert await filed.vector_chunks.said(P, key, '"green"', 10, None) == {}
@@ -158,9 +124,9 @@ async def test_only_completed_files_are_found(filed: Store) -> None:
 
 async def test_attributes_decide_what_is_found(filed: Store) -> None:
     entries = [NewEntry("one", '{"year":2020}'), NewEntry("two", '{"year":2021}')]
-    await filed.vector_stores.create(P, _new(), entries)
-    await _index(filed)
-    second = await _index(filed)
+    await filed.vector_stores.create(P, new_store(), entries)
+    await index(filed)
+    second = await index(filed)
     key = await _key(filed)
     later = Compare("gt", "year", [2020])
 
@@ -168,53 +134,53 @@ async def test_attributes_decide_what_is_found(filed: Store) -> None:
     allowed = await filed.vector_chunks.allowed(key, condition(later, "f.attributes", 2))
 
     assert set(said) == allowed
-    assert [chunk.entry for chunk in (await filed.vector_chunks.texts(list(allowed))).values()] == [second]
+    assert [found.entry for found in (await filed.vector_chunks.texts(list(allowed))).values()] == [second]
 
     assert await filed.vector_files.set_attributes(P, "vs", "two", "{}")
     assert await filed.vector_chunks.allowed(key, condition(later, "f.attributes", 2)) == set()
 
 
 async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, clock: Clock) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
-    lost = await _claim(filed)
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
+    lost = await claim(filed)
     entry = int(lost.payload)
     await filed.vector_index.begin(lost, entry, "mini")
-    await filed.vector_index.write(lost, entry, Slice([_chunk(0), _chunk(1)], 2))
+    await filed.vector_index.write(lost, entry, Slice([chunk(0), chunk(1)], 2))
     clock.now += LEASE + 1
-    taken = await _claim(filed)
+    taken = await claim(filed)
 
     begun = await filed.vector_index.begin(taken, entry, "mini")
 
     assert begun == Begun("one", "one.txt", 800, 400, chunks=2)
     assert await filed.vector_index.begin(lost, entry, "mini") is None
-    assert not await filed.vector_index.write(lost, entry, Slice([_chunk(2)], 2))
+    assert not await filed.vector_index.write(lost, entry, Slice([chunk(2)], 2))
     assert not await filed.vector_index.complete(lost, entry)
     assert not await filed.vector_index.fail(lost, entry, "server_error", "")
-    assert not await filed.vector_index.write(taken, entry, Slice([_chunk(1)], 2)), "it is written"
-    assert await filed.vector_index.write(taken, entry, Slice([_chunk(2)], 2))
+    assert not await filed.vector_index.write(taken, entry, Slice([chunk(1)], 2)), "it is written"
+    assert await filed.vector_index.write(taken, entry, Slice([chunk(2)], 2))
     assert await filed.vector_index.complete(taken, entry)
     assert len(await filed.vector_chunks.vectors(await _key(filed), 0, 10)) == 3
 
 
 async def test_a_file_that_is_taken_out_while_it_is_indexed_leaves_nothing(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
-    job = await _claim(filed)
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
+    job = await claim(filed)
     entry = int(job.payload)
     await filed.vector_index.begin(job, entry, "mini")
-    await filed.vector_index.write(job, entry, Slice([_chunk(0)], 2))
+    await filed.vector_index.write(job, entry, Slice([chunk(0)], 2))
 
     assert await filed.files.delete(P, "one")
 
-    assert not await filed.vector_index.write(job, entry, Slice([_chunk(1)], 2))
+    assert not await filed.vector_index.write(job, entry, Slice([chunk(1)], 2))
     assert not await filed.vector_index.complete(job, entry)
     assert await rows_of(filed, "vector_store_files", "vector_chunks") == {}
 
 
 async def test_a_deleted_file_is_in_no_store_any_more(filed: Store) -> None:
     for name in ("a", "b"):
-        await filed.vector_stores.create(P, _new(name), [NewEntry("one"), NewEntry("two")])
-        await _index(filed)
-        await _index(filed)
+        await filed.vector_stores.create(P, new_store(name), [NewEntry("one"), NewEntry("two")])
+        await index(filed)
+        await index(filed)
     before = await filed.vector_stores.searched(P, "a")
 
     await filed.files.delete(P, "one")
@@ -233,8 +199,8 @@ async def test_a_deleted_file_is_in_no_store_any_more(filed: Store) -> None:
 
 async def test_an_expired_file_is_in_no_store_any_more(store: Store, clock: Clock) -> None:
     await store.files.add(P, FileRow("one", 1, "one.txt", "user_data", 5, b"", int(clock.now) + 10))
-    await store.vector_stores.create(P, _new(), [NewEntry("one")])
-    await _index(store)
+    await store.vector_stores.create(P, new_store(), [NewEntry("one")])
+    await index(store)
     clock.now += 11
 
     await store.files.sweep()
@@ -243,13 +209,13 @@ async def test_an_expired_file_is_in_no_store_any_more(store: Store, clock: Cloc
 
 
 async def test_a_deleted_store_leaves_its_files_and_nothing_else(filed: Store, clock: Clock) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
     await filed.vector_batches.create(P, "vs", "batch", [NewEntry("two")])
-    await _index(filed, [f"text {number}" for number in range(2 * AT_ONCE + 1)])
+    await index(filed, [f"text {number}" for number in range(2 * AT_ONCE + 1)])
 
     assert await filed.vector_stores.delete(P, "vs")
 
-    job = await _claim(filed, PURGE)
+    job = await claim(filed, PURGE)
     entries = [int(key) for key in job.payload.decode().strip("[]").split(",")]
     while await filed.vector_chunks.purge(P, entries):
         pass
@@ -257,15 +223,15 @@ async def test_a_deleted_store_leaves_its_files_and_nothing_else(filed: Store, c
     assert await rows_of(filed, *VECTOR_TABLES) == {}
     assert await filed.files.get(P, "one") is not None
     clock.now += 601
-    assert (await _claim(filed, FORGET)).project == P
+    assert (await claim(filed, FORGET)).project == P
     while await filed.vector_chunks.forget(P):
         pass
 
 
 async def test_the_words_of_other_texts_stay_when_those_of_deleted_ones_are_forgotten(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one"), NewEntry("two")])
-    await _index(filed, ["an abracadabra of words"])
-    await _index(filed, ["something else"])
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
+    await index(filed, ["an abracadabra of words"])
+    await index(filed, ["something else"])
     await filed.files.delete(P, "one")
 
     while await filed.vector_chunks.forget(P):
@@ -277,27 +243,27 @@ async def test_the_words_of_other_texts_stay_when_those_of_deleted_ones_are_forg
 
 
 async def test_a_file_that_is_added_again_is_indexed_anew(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
-    await _index(filed)
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
+    await index(filed)
 
     assert await filed.vector_files.add(P, "vs", NewEntry("one", '{"a":1}', 100, 0))
 
     row = await filed.vector_files.get(P, "vs", "one")
     assert row is not None
     assert (row.status, row.attributes, row.chunk_tokens, row.overlap) == ("in_progress", '{"a":1}', 100, 0)
-    await _index(filed)
+    await index(filed)
     assert len(await filed.vector_chunks.vectors(await _key(filed), 0, 10)) == 1
 
 
 async def test_a_batch_that_is_cancelled_indexes_no_more(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new())
+    await filed.vector_stores.create(P, new_store())
     made = await filed.vector_batches.create(P, "vs", "batch", [NewEntry("one"), NewEntry("two")])
     assert made is not None
     assert made.counts == FileCounts(in_progress=2)
-    await _index(filed)
-    job = await _claim(filed)
+    await index(filed)
+    job = await claim(filed)
     await filed.vector_index.begin(job, int(job.payload), "mini")
-    await filed.vector_index.write(job, int(job.payload), Slice([_chunk(0)], 2))
+    await filed.vector_index.write(job, int(job.payload), Slice([chunk(0)], 2))
 
     cancelled = await filed.vector_batches.cancel(P, "vs", "batch")
 
@@ -312,9 +278,9 @@ async def test_a_batch_that_is_cancelled_indexes_no_more(filed: Store) -> None:
 
 
 async def test_a_batch_that_has_ended_is_not_cancelled(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new())
+    await filed.vector_stores.create(P, new_store())
     await filed.vector_batches.create(P, "vs", "batch", [NewEntry("one")])
-    await _index(filed)
+    await index(filed)
 
     row = await filed.vector_batches.cancel(P, "vs", "batch")
 
@@ -323,8 +289,8 @@ async def test_a_batch_that_has_ended_is_not_cancelled(filed: Store) -> None:
 
 
 async def test_a_store_expires_after_its_last_use(filed: Store, clock: Clock) -> None:
-    await filed.vector_stores.create(P, _new(days=1), [NewEntry("one")])
-    await _index(filed)
+    await filed.vector_stores.create(P, new_store(days=1), [NewEntry("one")])
+    await index(filed)
     clock.pass_days(0.9)
     searched = await filed.vector_stores.searched(P, "vs")
     assert searched is not None
@@ -351,7 +317,7 @@ async def test_a_store_expires_after_its_last_use(filed: Store, clock: Clock) ->
 
 async def test_lists_go_both_ways(store: Store) -> None:
     for name in "abcde":
-        await store.vector_stores.create(P, _new(name))
+        await store.vector_stores.create(P, new_store(name))
 
     async def listed(query: PageQuery) -> tuple[str, bool]:
         page = await store.vector_stores.page(P, query)
@@ -366,28 +332,28 @@ async def test_lists_go_both_ways(store: Store) -> None:
 
 
 async def test_vectors_of_two_embedders_are_not_mixed(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one"), NewEntry("two")])
-    await _index(filed)
-    job = await _claim(filed)
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
+    await index(filed)
+    job = await claim(filed)
     entry = int(job.payload)
 
     with pytest.raises(OtherVectors):
         await filed.vector_index.begin(job, entry, "maxi")
     assert await filed.vector_index.begin(job, entry, "mini") is not None
     with pytest.raises(OtherVectors):
-        await filed.vector_index.write(job, entry, Slice([_chunk(0)], 3))
+        await filed.vector_index.write(job, entry, Slice([chunk(0)], 3))
 
 
 async def test_a_store_is_indexed_anew_with_another_embedder(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
-    entry = await _index(filed, ["old text"])
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
+    entry = await index(filed, ["old text"])
 
     assert await filed.vector_stores.reindex("maxi") == 1
     assert await filed.vector_stores.reindex("maxi") == 0
 
-    job = await _claim(filed)
+    job = await claim(filed)
     assert await filed.vector_index.begin(job, entry, "maxi") == Begun("one", "one.txt", 800, 400, chunks=0)
-    assert await filed.vector_index.write(job, entry, Slice([_chunk(0, "new text")], 3))
+    assert await filed.vector_index.write(job, entry, Slice([chunk(0, "new text")], 3))
     assert await filed.vector_index.complete(job, entry)
     key = await _key(filed)
     assert await filed.vector_chunks.said(P, key, '"old"', 10, None) == {}
@@ -398,7 +364,7 @@ async def test_a_store_has_a_bound(filed: Store, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("antiphon.store.vector_files.MOST_FILES", 1)
 
     with pytest.raises(TooManyFiles):
-        await filed.vector_stores.create(P, _new(), [NewEntry("one"), NewEntry("two")])
+        await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
 
     assert await rows_of(filed, "vector_stores", "vector_store_files") == {}
 
@@ -406,9 +372,9 @@ async def test_a_store_has_a_bound(filed: Store, monkeypatch: pytest.MonkeyPatch
 async def test_chunks_count_for_what_a_project_may_keep(filed: Store) -> None:
     await filed.usage.bound(1_000)
     files = await filed.usage.stored(P)
-    await filed.vector_stores.create(P, _new(), [NewEntry("one")])
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
 
-    await _index(filed, ["grün"])
+    await index(filed, ["grün"])
     assert files is not None
     assert await filed.usage.stored(P) == files + len("grün".encode()) + 8
 
@@ -417,7 +383,7 @@ async def test_chunks_count_for_what_a_project_may_keep(filed: Store) -> None:
 
 
 async def test_stores_that_are_made_at_once_count_right(filed: Store) -> None:
-    await filed.vector_stores.create(P, _new())
+    await filed.vector_stores.create(P, new_store())
     await asyncio.gather(
         filed.vector_files.add(P, "vs", NewEntry("one")),
         filed.vector_files.add(P, "vs", NewEntry("one")),

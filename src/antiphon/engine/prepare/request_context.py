@@ -55,6 +55,8 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """The response's own output, when it goes on after a crash."""
     inline_tools: Sequence[AdditionalTools] = ()
     """Those of the input that bring tools, with the secrets that are stored nowhere in clear."""
+    size: int = 0
+    """How much there is to look at: items. Long ones count more."""
     call_ids: Set[str] = frozenset()
     """Those of all the items: a call that the model makes needs one of its own."""
 
@@ -62,14 +64,6 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     def items(self) -> Sequence[Item]:
         """History and input."""
         return (*self.history, *self.input)
-
-    length: int = 0
-    """About how many bytes they have."""
-
-    @property
-    def size(self) -> int:
-        """How much there is to look at: items. Long ones count more."""
-        return len(self.history) + len(self.input) + len(self.output_so_far) + in_bytes(self.length)
 
     @property
     def compacted(self) -> int:
@@ -105,10 +99,9 @@ async def load_context(
     if remembered is None and not past.items:
         past = await _previous(store, project, request)
     references = await _references(store, project, parsed.items)
-    length = past.length + parsed.length
-    size = len(past.items) + len(parsed.items) + in_bytes(length)
+    size = len(past.items) + len(parsed.items) + in_bytes(past.length + parsed.length)
     context = await offload(size, _checked, past.items, parsed.items, references, new_id)
-    return replace(context, prompt=prompt, history_unsaved=remembered is not None, length=length)
+    return replace(context, prompt=prompt, history_unsaved=remembered is not None, size=size)
 
 
 class _Past(NamedTuple):

@@ -26,6 +26,7 @@ def resumed_context(accepted: RunRequest, stored: Stored, response: Response) ->
         only_compacts=accepted.only_compacts,
         output_so_far=said,
         inline_tools=accepted.inline_tools,
+        size=len(history) + len(own) + len(said),
         call_ids=call_ids((*history, *own, *said)),
     )
 
