@@ -159,7 +159,7 @@ def _file_search(upstream: Upstream, running: Running, _: Path) -> None:
     assert printed("docs/file-search.md", running) == [
         "1,006 kilometres .",
         "rivers.md at 17",
-        "['How long is the Loire?'] [('rivers.md', {'year': 2025})]",
+        "['How long is the Loire?'] ['rivers.md']",
     ]
     assert "The Loire is 1,006 kilometres long." in json.dumps(upstream.last.body["messages"])
 
