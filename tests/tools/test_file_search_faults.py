@@ -14,7 +14,7 @@ from tests.ledger import covers
 from tests.scripted import Answer, Upstream
 from tests.tools.embedders import ServedEmbedder
 from tests.tools.libraries import shelve
-from tests.tools.test_file_search import FAILED, FILES, LOOK, QUESTION, results
+from tests.tools.test_file_search import FAILED, FILES, LOOK, QUESTION, heads, results
 from tests.tools.using import ask, emitted, offered, stream
 
 from antiphon.config import Config, Embeddings, FileSearchSettings, Tools
@@ -128,6 +128,31 @@ def test_a_stream_whose_search_takes_too_long_ends_with_an_error(
 
     with pytest.raises(APIError, match=r"took longer than 0.5 seconds"):
         stream(client, tool)
+
+
+# ---- small windows --------------------------------------------------------------------------------------
+
+
+def test_a_model_with_a_small_window_reads_the_best_results_alone(
+    config: Config, upstream: Upstream, embedder: ServedEmbedder
+) -> None:
+    window = 400
+    small = {"upstream": replace(config.backends["upstream"], context_window=window)}
+    files = {f"{n}.md": f"Boats of kind {n} float. " + "They are light. " * 12 for n in range(8)}
+    upstream.script(LOOK, Answer("They float 【1】."), Answer("As I said 【1】."))
+    with Running(replace(config, backends=small)) as running, checked_client(running.url) as client:
+        tool = {"type": "file_search", "vector_store_ids": [shelve(client, files)]}
+        first = ask(client, tool, include=["file_search_call.results"])
+        read_at_once = results(upstream)
+        ask(client, tool, previous_response_id=first["id"])
+
+    found = first["output"][0]["results"]
+    assert len(found) == len(files)
+    shown = [head.split(" ")[1] for head in heads(read_at_once)]
+    assert shown == [result["filename"] for result in found[: len(shown)]]
+    assert 1 <= len(shown) < len(found)
+    assert len(read_at_once) < 3 * window
+    assert results(upstream) == read_at_once, "later it reads the same"
 
 
 # ---- where nothing is set up ---------------------------------------------------------------------------
