@@ -91,6 +91,18 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     function is on offer."""
 
 
+class Embeddings(Struct, frozen=True, kw_only=True):
+    """`[embeddings]`: what turns texts into vectors, for searches by meaning. Nothing set: the embedded
+    embedder."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/embeddings`, with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -223,6 +235,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: Server = Server()
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
+    embeddings: Embeddings = Embeddings()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -239,6 +252,7 @@ class Config(Struct, frozen=True, kw_only=True):
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
+    "embeddings": Embeddings,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,

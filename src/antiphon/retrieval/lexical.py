@@ -1,0 +1,60 @@
+"""Words: how texts go into an FTS5 table, and how a question is asked of it.
+
+A table has two columns: what a chunk stands under (title and headings), and its own part. Words are stemmed
+as English ones, without accents and capitals. Languages that are written without spaces are cut into pairs
+of characters, in texts and questions alike, since FTS5 would take a whole sentence for one word.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+CREATE = """CREATE VIRTUAL TABLE {table} USING fts5(
+    about, body, content='', tokenize="porter unicode61 remove_diacritics 2")"""
+"""It keeps no text. `{table}` is filled in."""
+INSERT = "INSERT INTO {table}(rowid, about, body) VALUES ($1, $2, $3)"
+DELETE = "INSERT INTO {table}({table}, rowid, about, body) VALUES ('delete', $1, $2, $3)"
+"""With what was inserted: both columns have to be made again from the chunk."""
+SEARCH = "SELECT rowid, -rank FROM {table} WHERE {table} MATCH $1 ORDER BY rank LIMIT $2"
+"""The best rows for an `expression`, with their scores (bm25, above 0)."""
+
+MOST_WORDS = 64
+"""Of a question: what comes behind them is not looked up."""
+
+_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile("[぀-ヿ㐀-鿿豈-﫿ก-๛ກ-ໟက-႟ក-៿\U00020000-\U0003ffff]+")
+# Words that most texts have say little, and cost most: half of all rows would be ranked for each of them.
+_COMMON_WORDS = """
+a about an and any are as at be been but by can could did do does for from had has have how i if in
+into is it its me my no not of on or our s should so t than that the their them then there these they
+this those to was we were what when where which who whom whose why will with would you your"""
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+def indexed(text: str) -> str:
+    """A text as it goes into a column."""
+    return _UNSPACED.sub(lambda found: f" {' '.join(_pairs(found[0]))} ", text)
+
+
+def expression(question: str) -> str | None:
+    """The question for FTS5: any of its words. No input is an error; None: it has no words."""
+    words = list(dict.fromkeys(_words(question)))
+    telling = [word for word in words if word not in _COMMON] or words
+    return " OR ".join(map(_term, telling[:MOST_WORDS])) or None
+
+
+def _term(word: str) -> str:
+    """A character that was cut out of a run stands at the beginning of a pair."""
+    return f'"{word}"*' if len(word) == 1 and _UNSPACED.match(word) else f'"{word}"'
+
+
+def _words(question: str) -> Iterator[str]:
+    for found in _WORD.finditer(indexed(question)):
+        yield found[0].lower()
+
+
+def _pairs(run: str) -> Iterator[str]:
+    if len(run) == 1:
+        yield run
+    for left, right in pairwise(run):
+        yield left + right
