@@ -50,10 +50,11 @@ def main() -> None:
     )
     vectors = _vectors(index.passages, embedder, arguments.fresh, console)
     index.put(vectors)
-    asked = [question.question for question in questions()]
-    answers = Asked(index, questions(), asyncio.run(_embed(embedder, asked)))
-    console.print(_quality(answers))
-    console.print(_kinds(answers))
+    asked = [question.named for question in questions()]
+    written = [question.question for question in questions()]
+    for title, texts in (("The subject named", asked), ("As written", written)):
+        answers = Asked(index, questions(), texts, asyncio.run(_embed(embedder, texts)))
+        console.print(_quality(title, answers), _kinds(answers))
     if not arguments.quality:
         before = resident()
         costs = [cost(index, vectors, asked, size, embedder) for size in SIZES[: arguments.sizes]]
@@ -115,8 +116,8 @@ def _vectors(texts: Sequence[str], embedder: Embedder, fresh: bool, console: Con
     return vectors
 
 
-def _quality(answers: Asked) -> Table:
-    table = Table("R@1, R@5, MRR", "all", "tuning half", "held-out half")
+def _quality(title: str, answers: Asked) -> Table:
+    table = Table(f"{title}: R@1, R@5, MRR", "all", "tuning half", "held-out half")
     for name, ranking in WAYS.items():
         ranks = list(zip(answers.questions, answers.ranks(ranking), strict=True))
         halves = [

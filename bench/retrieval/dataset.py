@@ -13,8 +13,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from antiphon.retrieval.chunks import title_of
+
 HOME = Path(__file__).parent
 DOCUMENTS = HOME / "documents"
+
+_SUBJECTS = {"cmake": "CMake", "node": "Node.js", "npm": "npm", "python": "Python", "vim": "Vim"}
 
 Kind = Literal["plain", "paraphrase", "keywords"]
 """As one asks who knows the subject's words; as one who does not; as one types into a search box."""
@@ -30,6 +34,13 @@ class Question(Struct, frozen=True):
     @property
     def held_out(self) -> bool:
         return bool(hashlib.md5(self.question.encode()).digest()[0] & 1)
+
+    @property
+    def named(self) -> str:
+        """The question with its subject, as one asks whose store is about many."""
+        subject = _SUBJECTS.get(self.document.partition("/")[0]) or title_of(Path(self.document).name)
+        said = subject.split()[0].lower() in self.question.lower()
+        return self.question if said else f"{subject}: {self.question}"
 
 
 @cache

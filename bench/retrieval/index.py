@@ -23,6 +23,7 @@ class Words:
         self._database = sqlite3.connect(path, check_same_thread=False)
         if not self._database.execute("SELECT 1 FROM sqlite_schema").fetchone():
             self._database.execute(lexical.CREATE.format(table="words"))
+            self._database.execute(lexical.RANK.format(table="words"))
 
     def add(self, rows: Iterable[tuple[int, str, str]]) -> None:
         """Key, what it stands under, and its own part."""
@@ -37,8 +38,10 @@ class Words:
         return dict(self._database.execute(sql, {"1": expression, "2": count}).fetchall())
 
     def asked(self, question: str) -> dict[int, float]:
+        """Shares of the question."""
         wanted = lexical.expression(question)
-        return self.found(wanted, DEPTH) if wanted else {}
+        found = self.found(wanted.text, DEPTH) if wanted else {}
+        return {key: wanted.share(bm25) for key, bm25 in found.items()} if wanted else {}
 
     async def __call__(self, expression: str, count: int) -> Mapping[int, float]:
         return self.found(expression, count)

@@ -39,13 +39,16 @@ def figures(ranks: Iterable[int | None]) -> Figures:
 class Asked:
     """All questions, with what each list found for them and which chunks answer."""
 
-    def __init__(self, index: Index, questions: Sequence[Question], vectors: Vectors) -> None:
+    def __init__(
+        self, index: Index, questions: Sequence[Question], texts: Sequence[str], vectors: Vectors
+    ) -> None:
+        """`texts`: how each question is put; `vectors`: those of the texts."""
         self.questions = questions
         self._answers = [index.answering(question.passage) for question in questions]
         self._near = [
             {near.key: near.cosine for near in index.vectors.nearest(vector, DEPTH)} for vector in vectors
         ]
-        self._said = [index.words.asked(question.question) for question in questions]
+        self._said = [index.words.asked(text) for text in texts]
 
     def ranks(self, ranking: Ranking) -> list[int | None]:
         return [

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.retrieval.lexical import CREATE, DELETE, INSERT, MOST_WORDS, SEARCH, expression, indexed
+from antiphon.retrieval.lexical import (
+    CREATE,
+    DELETE,
+    INSERT,
+    MOST_WORDS,
+    RANK,
+    SEARCH,
+    WORD,
+    expression,
+    indexed,
+)
 
 TEXTS = {
     1: ("fruit", "Apples and pears are kept in a cool cellar."),
@@ -35,7 +45,7 @@ def search(database: sqlite3.Connection, question: str, count: int = 10) -> list
     wanted = expression(question)
     if wanted is None:
         return []
-    return [row for row, _ in database.execute(SEARCH.format(table="words"), bound(wanted, count))]
+    return [row for row, _ in database.execute(SEARCH.format(table="words"), bound(wanted.text, count))]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,26 @@ def test_what_was_indexed_is_found_by_any_of_its_words(table: sqlite3.Connection
 def test_only_so_many_words_are_looked_up() -> None:
     wanted = expression(" ".join(f"word{number}" for number in range(1000)))
     assert wanted is not None
-    assert wanted.count(" OR ") == MOST_WORDS - 1
+    assert wanted.words == MOST_WORDS
+    assert wanted.text.count(" OR ") == MOST_WORDS - 1
+
+
+def test_a_share_is_one_when_every_word_is_found_and_never_more() -> None:
+    wanted = expression("orange marmalade")
+    assert wanted is not None
+    assert wanted.share(0) == 0
+    assert wanted.share(WORD) == 0.5
+    assert wanted.share(100 * WORD) == 1
+
+
+def test_what_a_text_stands_under_counts_more_than_what_it_says() -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute(CREATE.format(table="words"))
+    database.execute(RANK.format(table="words"))
+    for row, (about, body) in enumerate([("", "install it now"), ("install", "it now please")], 1):
+        database.execute(INSERT.format(table="words"), bound(row, about, body))
+    assert search(database, "install") == [2, 1]
+    database.close()
 
 
 def test_what_is_deleted_is_not_found() -> None:

@@ -9,14 +9,20 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from msgspec import Struct
+
 CREATE = """CREATE VIRTUAL TABLE {table} USING fts5(
     about, body, content='', tokenize="porter unicode61 remove_diacritics 2")"""
 """It keeps no text. `{table}` is filled in."""
 INSERT = "INSERT INTO {table}(rowid, about, body) VALUES ($1, $2, $3)"
 DELETE = "INSERT INTO {table}({table}, rowid, about, body) VALUES ('delete', $1, $2, $3)"
 """With what was inserted: both columns have to be made again from the chunk."""
+RANK = "INSERT INTO {table}({table}, rank) VALUES ('rank', 'bm25(2.0, 1.0)')"
+"""Said once after `CREATE`: what a chunk stands under counts twice."""
 SEARCH = "SELECT rowid, -rank FROM {table} WHERE {table} MATCH $1 ORDER BY rank LIMIT $2"
-"""The best rows for an `expression`, with their scores (bm25, above 0)."""
+"""The best rows for an expression, with their scores: bm25, above 0."""
+WORD = 10.0
+"""The bm25 of a rare word that is found, about: a question can have so much for each of its words."""
 
 MOST_WORDS = 64
 """Of a question: what comes behind them is not looked up."""
@@ -36,11 +42,22 @@ def indexed(text: str) -> str:
     return _UNSPACED.sub(lambda found: f" {' '.join(_pairs(found[0]))} ", text)
 
 
-def expression(question: str) -> str | None:
-    """The question for FTS5: any of its words. No input is an error; None: it has no words."""
+class Expression(Struct, frozen=True):
+    """A question for FTS5: any of its words."""
+
+    text: str
+    words: int
+
+    def share(self, bm25: float) -> float:
+        """How much of what was asked a row has, from 0 to 1."""
+        return min(bm25 / (WORD * self.words), 1.0)
+
+
+def expression(question: str) -> Expression | None:
+    """No input is an error; None: it has no words."""
     words = list(dict.fromkeys(_words(question)))
-    telling = [word for word in words if word not in _COMMON] or words
-    return " OR ".join(map(_term, telling[:MOST_WORDS])) or None
+    telling = ([word for word in words if word not in _COMMON] or words)[:MOST_WORDS]
+    return Expression(" OR ".join(map(_term, telling)), len(telling)) if telling else None
 
 
 def _term(word: str) -> str:

@@ -27,9 +27,8 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys((".csv", ".tsv", ".xlsx", ".xls", ".ods"), "table"),
     **dict.fromkeys((".c", ".cc", ".cpp", ".h", ".cs", ".go", ".java", ".kt", ".rs", ".swift"), "code"),
     **dict.fromkeys((".js", ".jsx", ".ts", ".tsx", ".css", ".json", ".xml", ".yaml", ".yml"), "code"),
-    **dict.fromkeys(
-        (".py", ".rb", ".php", ".pl", ".lua", ".r", ".scala", ".sh", ".sql", ".tex", ".toml"), "code"
-    ),
+    **dict.fromkeys((".py", ".rb", ".php", ".pl", ".lua", ".r", ".scala", ".sh", ".sql"), "code"),
+    **dict.fromkeys((".tex", ".toml", ".ini", ".cfg"), "code"),
 }
 
 _LONGEST_LINE = 4096

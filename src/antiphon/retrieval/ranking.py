@@ -4,7 +4,7 @@ Every score is between 0 and 1, and does not depend on what else was found, so t
 for every question:
 
 - A cosine counts as it is; what points away is 0.
-- bm25 has no upper bound: `HALF` of it is half a score, and more of it comes ever closer to 1.
+- Words count by how much of the question they are (`lexical.Expression.share`).
 - The two are weighted and added. What only one list has found has no more than its weight.
 
 Scores rank better than ranks do (reciprocal rank fusion): retrieval.md has the figures.
@@ -16,10 +16,8 @@ from functools import reduce
 from msgspec import Struct
 from msgspec.structs import replace
 
-EMBEDDING_WEIGHT = 0.8
-TEXT_WEIGHT = 0.2
-HALF = 12.0
-"""The bm25 that is half a score."""
+EMBEDDING_WEIGHT = 0.6
+TEXT_WEIGHT = 0.4
 DEPTH = 100
 """So many of each list are looked at, or more when more results are wanted."""
 
@@ -51,14 +49,14 @@ class Found(Struct, frozen=True):
 def scored(
     cosines: Mapping[int, float], words: Mapping[int, float], weights: Weights
 ) -> list[tuple[int, float]]:
-    """Keys with their scores, the best first. `cosines` and `words` (bm25) are of the keys that each list has
-    found."""
+    """Keys with their scores, the best first. `cosines` and `words` (shares of the question) are of the keys
+    that each list has found."""
     total = weights.embedding + weights.text
     scores = dict.fromkeys(cosines, 0.0) | dict.fromkeys(words, 0.0)
     for key, cosine in cosines.items():
         scores[key] += weights.embedding / total * min(max(cosine, 0.0), 1.0)
-    for key, bm25 in words.items():
-        scores[key] += weights.text / total * (bm25 / (bm25 + HALF))
+    for key, share in words.items():
+        scores[key] += weights.text / total * share
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 

@@ -57,4 +57,7 @@ class Search:
 
     async def _said(self, question: str, depth: int, weights: Weights) -> Mapping[int, float]:
         wanted = expression(question) if weights.text else None
-        return await self._words(wanted, depth) if wanted else {}
+        if wanted is None:
+            return {}
+        found = await self._words(wanted.text, depth)
+        return {key: wanted.share(bm25) for key, bm25 in found.items()}
