@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.retrieval.lexical import (
@@ -96,6 +96,7 @@ def test_no_question_is_an_error(table: sqlite3.Connection, question: str) -> No
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_can_be_asked_and_indexed(table: sqlite3.Connection, text: str) -> None:
     search(table, text)
     assert set(indexed(text)) <= {*text, " "}
