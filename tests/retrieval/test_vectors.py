@@ -72,6 +72,17 @@ def test_an_empty_table_finds_nothing() -> None:
     assert VectorTable(16).nearest(units(1)[0], 5) == []
 
 
+def test_vectors_that_are_there_are_taken_as_they_are_and_more_may_come() -> None:
+    keys, rows, question = list(range(50)), units(50), units(1)[0]
+    table = VectorTable.holding(np.asarray(keys), rows)
+    before = rows.copy()
+    table.append([50, 51], units(2))
+    table.append([52], question[None])
+    assert np.array_equal(rows, before)
+    assert len(table) == 53
+    assert table.nearest(question, 1)[0].key == 52
+
+
 def test_memory_is_given_back_when_chunks_are_deleted() -> None:
     table = VectorTable(384)
     table.append(list(range(1000)), units(1000, 384))

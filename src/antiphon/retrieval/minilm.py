@@ -4,8 +4,7 @@ It is loaded at its first use: until then it costs neither time nor memory. It w
 a few texts at a time, so that the event loop goes on and a question does not wait for a document: both take
 turns, and a turn takes some tens of milliseconds.
 
-Each call of the model reads one text. Several at once are no faster on a processor and take more memory, and
-since int8 arithmetic is scaled by all that is in a call, a text would have another vector in other company.
+Each call of the model reads one text: several at once are no faster on a processor, and take more memory.
 """
 
 import asyncio
