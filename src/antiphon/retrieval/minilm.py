@@ -38,7 +38,6 @@ class MiniLM:
     """An `Embedder` in this process. `threads`: how many each call of the model may take."""
 
     name = NAME
-    window = WINDOW
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
