@@ -25,7 +25,7 @@ cost memory and are no better (retrieval.md has the figures)."""
 
 
 def title_of(filename: str) -> str:
-    """What a file's name says, in words: `user guide` for `user-guide.md`."""
+    """What a file's name says, in words: `user guide` for `user-guide.pdf`."""
     return " ".join(re.findall(r"[^\W_]+", filename.rpartition(".")[0] or filename))
 
 
