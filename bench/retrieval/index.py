@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +34,21 @@ class Words:
         self._database.executemany(lexical.INSERT.format(table="words"), prepared)
         self._database.commit()
 
-    def found(self, expression: str, count: int) -> dict[int, float]:
-        sql = lexical.SEARCH.format(table="words")
-        return dict(self._database.execute(sql, {"1": expression, "2": count}).fetchall())
+    def found(self, expression: lexical.Expression, count: int) -> dict[int, float]:
+        counts = [self._rows(lexical.COUNT, {"1": term})[0][0] for term in expression.terms]
+        asked = {"1": expression.affordable(counts), "2": count}
+        return dict(self._rows(lexical.SEARCH, asked))
+
+    def _rows(self, sql: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
+        return self._database.execute(sql.format(table="words"), parameters).fetchall()
 
     def asked(self, question: str) -> dict[int, float]:
         """Shares of the question."""
         wanted = lexical.expression(question)
-        found = self.found(wanted.text, DEPTH) if wanted else {}
+        found = self.found(wanted, DEPTH) if wanted else {}
         return {key: wanted.share(bm25) for key, bm25 in found.items()} if wanted else {}
 
-    async def __call__(self, expression: str, count: int) -> Mapping[int, float]:
+    async def __call__(self, expression: lexical.Expression, count: int) -> Mapping[int, float]:
         return self.found(expression, count)
 
 
@@ -71,8 +76,7 @@ class Index:
         self.words.add([(key, chunk.about(title), chunk.own)])
 
     def put(self, vectors: Vectors) -> None:
-        self.vectors = VectorTable(vectors.shape[1])
-        self.vectors.append(np.asarray(self.owners), vectors)
+        self.vectors = VectorTable.holding(np.asarray(self.owners), vectors)
 
     def search(self, embedder: Embedder) -> Search:
         return Search(embedder, self.vectors, self.words)

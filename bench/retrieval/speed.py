@@ -72,9 +72,7 @@ def _write(folder: Path, index: Index, vectors: Vectors, size: int) -> None:
 async def _searched(folder: Path, questions: Sequence[str], embedder: Embedder, size: int) -> Cost:
     await embedder.embed(["so that it is loaded"])
     begun = time.perf_counter()
-    rows = np.load(folder / "rows.npy")
-    table = VectorTable(rows.shape[1])
-    table.append(np.load(folder / "keys.npy"), rows)
+    table = VectorTable.holding(np.load(folder / "keys.npy"), np.load(folder / "rows.npy"))
     words = Words(folder / "words.db")
     search = Search(embedder, table, words)
     await search.ranked(questions[:1], 10)

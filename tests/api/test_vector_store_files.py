@@ -16,12 +16,13 @@ from tests.scripted import Upstream
 
 from antiphon.config import FileSearchSettings, Tools
 
-FILES = "/vector_stores/{vector_store_id}/files"
-BATCHES = "/vector_stores/{vector_store_id}/file_batches"
 BROKEN_PDF = b"%PDF-1.7\n1 0 obj << nothing >> endobj\ntrailer\n%%EOF"
 
 
-@covers(f"endpoint.POST {FILES}", f"endpoint.GET {FILES}/{{file_id}}")
+@covers(
+    "endpoint.POST /vector_stores/{vector_store_id}/files",
+    "endpoint.GET /vector_stores/{vector_store_id}/files/{file_id}",
+)
 def test_a_file_is_indexed_after_it_was_added(client: OpenAI, http: httpx2.Client) -> None:
     store, file_id = client.vector_stores.create(), upload(client)
     place = f"/v1/vector_stores/{store.id}/files"
@@ -44,7 +45,7 @@ def test_a_file_is_indexed_after_it_was_added(client: OpenAI, http: httpx2.Clien
     assert indexed.json()["usage_bytes"] > len(TREES)
 
 
-@covers(f"endpoint.POST {FILES}/{{file_id}}")
+@covers("endpoint.POST /vector_stores/{vector_store_id}/files/{file_id}")
 def test_attributes_are_replaced_as_a_whole(client: OpenAI) -> None:
     store, (file_id,) = filled(client, TREES)
     files = client.vector_stores.files
@@ -54,7 +55,7 @@ def test_attributes_are_replaced_as_a_whole(client: OpenAI) -> None:
     assert files.update(file_id, vector_store_id=store.id, attributes=None).attributes == {}
 
 
-@covers(f"endpoint.GET {FILES}/{{file_id}}/content")
+@covers("endpoint.GET /vector_stores/{vector_store_id}/files/{file_id}/content")
 def test_the_content_of_a_file_is_its_text_once(client: OpenAI, http: httpx2.Client) -> None:
     text = "".join(f"Sentence number {number} says something else. " for number in range(400))
     store, (file_id,) = filled(client, text.encode())
@@ -72,7 +73,7 @@ def test_the_content_of_a_file_is_its_text_once(client: OpenAI, http: httpx2.Cli
     assert "".join(part["text"] for part in answer["data"]).strip() == text.strip()
 
 
-@covers(f"endpoint.DELETE {FILES}/{{file_id}}")
+@covers("endpoint.DELETE /vector_stores/{vector_store_id}/files/{file_id}")
 def test_a_file_that_is_taken_out_is_still_a_file(client: OpenAI, http: httpx2.Client) -> None:
     store, (file_id, other) = filled(client, TREES, HARBOURS)
 
@@ -96,7 +97,7 @@ def test_a_deleted_file_is_in_no_store_any_more(client: OpenAI) -> None:
     assert client.vector_stores.retrieve(store.id).file_counts.to_dict() == counted(completed=1)
 
 
-@covers(f"endpoint.GET {FILES}")
+@covers("endpoint.GET /vector_stores/{vector_store_id}/files")
 def test_files_are_listed_by_how_far_they_are(client: OpenAI) -> None:
     store, (first, failed, last) = filled(client, TREES, BROKEN_PDF, HARBOURS)
     files = client.vector_stores.files
@@ -237,7 +238,10 @@ def test_a_web_page_is_read_without_its_markup(client: OpenAI) -> None:
 # ---- batches ----------------------------------------------------------------------------------------
 
 
-@covers(f"endpoint.POST {BATCHES}", f"endpoint.GET {BATCHES}/{{batch_id}}")
+@covers(
+    "endpoint.POST /vector_stores/{vector_store_id}/file_batches",
+    "endpoint.GET /vector_stores/{vector_store_id}/file_batches/{batch_id}",
+)
 def test_a_batch_counts_its_files(client: OpenAI, http: httpx2.Client) -> None:
     store = client.vector_stores.create()
     good, bad = upload(client), upload(client, BROKEN_PDF, "broken.pdf")
@@ -278,7 +282,7 @@ def test_files_of_a_batch_may_each_have_their_own(client: OpenAI) -> None:
     assert [found[file_id].to_dict()["chunking_strategy"] for file_id in (first, second)] == [AUTO, small]
 
 
-@covers(f"endpoint.GET {BATCHES}/{{batch_id}}/files")
+@covers("endpoint.GET /vector_stores/{vector_store_id}/file_batches/{batch_id}/files")
 def test_a_batch_lists_its_files_alone(client: OpenAI) -> None:
     store, _ = filled(client, TREES)
     more = [upload(client, HARBOURS, "a.txt"), upload(client, HARBOURS, "b.txt")]
@@ -291,7 +295,7 @@ def test_a_batch_lists_its_files_alone(client: OpenAI) -> None:
     assert ids(batches.list_files(batch.id, vector_store_id=store.id, filter="failed")) == []
 
 
-@covers(f"endpoint.POST {BATCHES}/{{batch_id}}/cancel")
+@covers("endpoint.POST /vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel")
 def test_a_cancelled_batch_indexes_no_more(client: OpenAI) -> None:
     long = "".join(f"Sentence number {number} says something else. " for number in range(20_000)).encode()
     store, file_id = client.vector_stores.create(), upload(client, long, "long.txt")

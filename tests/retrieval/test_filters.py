@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.retrieval.filters import (
@@ -52,6 +52,7 @@ def found(wanted: Filter, attributes: dict[str, object]) -> bool:
 
 
 @given(FILTERS, st.dictionaries(KEYS, VALUES, max_size=4))
+@settings(deadline=None)
 def test_sql_and_predicate_agree(wanted: Filter, attributes: dict[str, object]) -> None:
     assert found(wanted, attributes) == fits(wanted, attributes)
 

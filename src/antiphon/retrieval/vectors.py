@@ -5,6 +5,7 @@ has. A chunk has several vectors, one for each of its passages, and is as near a
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 import numpy as np
 from msgspec import Struct
@@ -33,6 +34,14 @@ class VectorTable:
         self._rows: Vectors = np.empty((_FIRST, dimension), np.float32)
         self._keys: NDArray[np.int64] = np.empty(_FIRST, np.int64)
         self._used: tuple[Vectors, NDArray[np.int64]] = (self._rows[:0], self._keys[:0])
+
+    @classmethod
+    def holding(cls, keys: NDArray[np.int64], vectors: Vectors) -> Self:
+        """With vectors that are there already. They are not copied, and must not be written any more."""
+        table = cls(vectors.shape[1])
+        table._rows, table._keys = vectors, keys
+        table._used = (vectors, keys)
+        return table
 
     def __len__(self) -> int:
         """How many vectors there are."""

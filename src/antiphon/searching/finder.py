@@ -11,6 +11,7 @@ from antiphon.retrieval import ranking
 from antiphon.retrieval.embedder import Embedder, Vectors
 from antiphon.retrieval.filters import Condition, condition
 from antiphon.retrieval.finder import Found, NoSuchStore, Query, StoreExpired, WrongEmbedder
+from antiphon.retrieval.lexical import Expression
 from antiphon.retrieval.ranking import DEFAULT, DENSE, Weights, merged
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FoundChunk, store_of
@@ -82,7 +83,7 @@ class StoreFinder:
         return self._made
 
     async def _said(
-        self, project: str, store: int, wanted: Condition | None, expression: str, count: int
+        self, project: str, store: int, wanted: Condition | None, expression: Expression, count: int
     ) -> Mapping[int, float]:
         return await self._chunks.said(project, store, expression, count, wanted)
 
@@ -110,10 +111,6 @@ class _Asked:
     @property
     def name(self) -> str:
         return self._embedder.name
-
-    @property
-    def window(self) -> int:
-        return self._embedder.window
 
     async def dimension(self) -> int:
         return await self._embedder.dimension()

@@ -12,7 +12,7 @@ from itertools import islice
 import msgspec
 import structlog
 
-from antiphon.retrieval.chunks import PASSAGE, Chunk, chunks, title_of
+from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
 from antiphon.retrieval.embedder import Embedder, EmbedderError
 from antiphon.retrieval.texts import MOST_TOKENS, TooLarge, read_text
@@ -31,8 +31,6 @@ ATTEMPTS = 3
 """So often is tried what may work another time."""
 BEGUN = 20
 """A file that was begun so often and never ended takes the process with it."""
-_ABOUT = 56
-"""Tokens of an embedder's window that are left for what a passage stands under."""
 
 
 class _Lost(Exception):
@@ -86,8 +84,7 @@ class Indexer:
             raise FileNotFoundError(begun.id)
         project = job.project or ""
         text = await read_text(self._documents, data, begun.filename, project)
-        passage = max(1, min(PASSAGE, self._embedder.window - _ABOUT))
-        cut = chunks(text.text, text.kind, begun.chunk_tokens, begun.overlap, passage)
+        cut = chunks(text.text, text.kind, begun.chunk_tokens, begun.overlap)
         flow = islice(_bounded(cut), begun.chunks, None)
         while some := await asyncio.to_thread(lambda: list(islice(flow, _SLICE))):
             made = await self._embedded(some, title_of(begun.filename))

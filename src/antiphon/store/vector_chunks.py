@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.retrieval.filters import Condition
+from antiphon.retrieval.lexical import Expression
 from antiphon.store import vector_words, work
 from antiphon.store.database import Database
 from antiphon.store.statements import Insert, Statement, Steps, placeholders
@@ -88,9 +89,9 @@ class VectorChunks:
         return await self._database.read_long(load_allowed, store, wanted)
 
     async def said(
-        self, project: str, store: int, expression: str, count: int, wanted: Condition | None
+        self, project: str, store: int, expression: Expression, count: int, wanted: Condition | None
     ) -> dict[int, float]:
-        """The best keys for an expression, with their bm25. `wanted` has parameters from `$5` on."""
+        """The best keys for a question, with their bm25. `wanted` has parameters from `$5` on."""
         return await self._database.read_long(find_words, project, store, expression, count, wanted)
 
     async def texts(self, keys: Sequence[int]) -> dict[int, FoundChunk]:
@@ -182,7 +183,7 @@ def load_allowed(store: int, wanted: Condition) -> Steps[set[int]]:
 
 
 def find_words(
-    project: str, store: int, expression: str, count: int, wanted: Condition | None
+    project: str, store: int, expression: Expression, count: int, wanted: Condition | None
 ) -> Steps[dict[int, float]]:
     also = f"AND ({wanted.text})" if wanted is not None else ""
     allowed = f"""EXISTS (

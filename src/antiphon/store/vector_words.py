@@ -8,6 +8,7 @@ neighbours: their keys are a range.
 from collections.abc import Sequence
 
 from antiphon.retrieval import lexical
+from antiphon.retrieval.lexical import Expression
 from antiphon.store.statements import Insert, Statement, Steps, one
 
 _MERGED = 64
@@ -34,18 +35,28 @@ def delete(project: str, rows: Sequence[Words]) -> Steps[None]:
 
 
 def find(
-    project: str, expression: str, keys: tuple[int, int], allowed: str, values: tuple[object, ...], count: int
+    project: str,
+    expression: Expression,
+    keys: tuple[int, int],
+    allowed: str,
+    values: tuple[object, ...],
+    count: int,
 ) -> Steps[dict[int, float]]:
     """The best chunks with their bm25. `keys`: from the first on, and below the second; `allowed`: SQL that
     is true of the chunk `{key}` when it may be found, with parameters from `$5` on."""
     table = yield from _table(project)
     if table is None:
         return {}
+    counts = []
+    for term in expression.terms:
+        sql = f"{lexical.COUNT.format(table=table)} AND rowid >= $2 AND rowid < $3"
+        ((rows,),) = yield Statement(sql, (term, *keys))
+        counts.append(rows)
     sql = f"""
         SELECT rowid, -rank FROM {table}
         WHERE {table} MATCH $1 AND rowid >= $2 AND rowid < $3 AND ({allowed.format(key=f"{table}.rowid")})
         ORDER BY rank LIMIT $4"""
-    return dict((yield Statement(sql, (expression, *keys, count, *values))))
+    return dict((yield Statement(sql, (expression.affordable(counts), *keys, count, *values))))
 
 
 def forget(project: str) -> Steps[bool]:

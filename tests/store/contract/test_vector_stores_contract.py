@@ -7,6 +7,7 @@ from tests.store.contract.kit import Clock, P, rows_of
 from tests.store.contract.vectors import LEASE, add_file, chunk, claim, index, new_store
 
 from antiphon.retrieval.filters import Compare, condition
+from antiphon.retrieval.lexical import Expression, expression
 from antiphon.store.errors import Expired, OtherVectors, TooManyFiles, UnknownCursor, UnknownFile
 from antiphon.store.files import FileRow
 from antiphon.store.paging import PageQuery
@@ -18,6 +19,12 @@ from antiphon.store.vector_index import Begun, Slice
 from antiphon.store.vector_stores import StoreChange
 
 VECTOR_TABLES = ("vector_stores", "vector_store_files", "vector_store_batches", "vector_chunks")
+
+
+def asked(word: str) -> Expression:
+    made = expression(word)
+    assert made is not None
+    return made
 
 
 async def _key(store: Store, store_id: str = "vs") -> int:
@@ -94,12 +101,12 @@ async def test_words_are_found_in_their_store_alone(filed: Store) -> None:
     await index(filed, ["a green tree", "a red house"])
     await index(filed, ["green grass"])
 
-    green = await filed.vector_chunks.said(P, await _key(filed), '"green"', 10, None)
+    green = await filed.vector_chunks.said(P, await _key(filed), asked("green"), 10, None)
 
     assert [found.text for found in (await filed.vector_chunks.texts(list(green))).values()] == [
         "a green tree"
     ]
-    assert await filed.vector_chunks.said("project2", await _key(filed), '"green"', 10, None) == {}
+    assert await filed.vector_chunks.said("project2", await _key(filed), asked("green"), 10, None) == {}
 
 
 async def test_only_completed_files_are_found(filed: Store) -> None:
@@ -110,13 +117,13 @@ async def test_only_completed_files_are_found(filed: Store) -> None:
     await filed.vector_index.write(job, entry, Slice([chunk(0)], 2))
     key = await _key(filed)
 
-    assert await filed.vector_chunks.said(P, key, '"green"', 10, None) == {}
+    assert await filed.vector_chunks.said(P, key, asked("green"), 10, None) == {}
     assert await filed.vector_chunks.vectors(key, 0, 10) == []
     assert await filed.vector_files.texts(P, "vs", "one") == []
 
     await filed.vector_index.complete(job, entry)
 
-    assert len(await filed.vector_chunks.said(P, key, '"green"', 10, None)) == 1
+    assert len(await filed.vector_chunks.said(P, key, asked("green"), 10, None)) == 1
     assert len(await filed.vector_chunks.vectors(key, 0, 10)) == 1
     assert await filed.vector_chunks.entries(key) == {entry}
     assert await filed.vector_files.texts(P, "vs", "one") == ["a green tree"]
@@ -130,7 +137,7 @@ async def test_attributes_decide_what_is_found(filed: Store) -> None:
     key = await _key(filed)
     later = Compare("gt", "year", [2020])
 
-    said = await filed.vector_chunks.said(P, key, '"tree"', 10, condition(later, "f.attributes", 5))
+    said = await filed.vector_chunks.said(P, key, asked("tree"), 10, condition(later, "f.attributes", 5))
     allowed = await filed.vector_chunks.allowed(key, condition(later, "f.attributes", 2))
 
     assert set(said) == allowed
@@ -190,7 +197,7 @@ async def test_a_deleted_file_is_in_no_store_any_more(filed: Store) -> None:
         assert row is not None
         assert row.counts == FileCounts(completed=1)
         assert await filed.vector_files.get(P, name, "one") is None
-        assert len(await filed.vector_chunks.said(P, await _key(filed, name), '"tree"', 10, None)) == 1
+        assert len(await filed.vector_chunks.said(P, await _key(filed, name), asked("tree"), 10, None)) == 1
     after = await filed.vector_stores.searched(P, "a")
     assert before is not None
     assert after is not None
@@ -238,8 +245,8 @@ async def test_the_words_of_other_texts_stay_when_those_of_deleted_ones_are_forg
         pass
 
     key = await _key(filed)
-    assert await filed.vector_chunks.said(P, key, '"abracadabra"', 10, None) == {}
-    assert len(await filed.vector_chunks.said(P, key, '"something"', 10, None)) == 1
+    assert await filed.vector_chunks.said(P, key, asked("abracadabra"), 10, None) == {}
+    assert len(await filed.vector_chunks.said(P, key, asked("something"), 10, None)) == 1
 
 
 async def test_a_file_that_is_added_again_is_indexed_anew(filed: Store) -> None:
@@ -356,8 +363,8 @@ async def test_a_store_is_indexed_anew_with_another_embedder(filed: Store) -> No
     assert await filed.vector_index.write(job, entry, Slice([chunk(0, "new text")], 3))
     assert await filed.vector_index.complete(job, entry)
     key = await _key(filed)
-    assert await filed.vector_chunks.said(P, key, '"old"', 10, None) == {}
-    assert len(await filed.vector_chunks.said(P, key, '"text"', 10, None)) == 1
+    assert await filed.vector_chunks.said(P, key, asked("old"), 10, None) == {}
+    assert len(await filed.vector_chunks.said(P, key, asked("text"), 10, None)) == 1
 
 
 async def test_a_store_has_a_bound(filed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
