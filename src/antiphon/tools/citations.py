@@ -15,7 +15,7 @@ from antiphon.stream.filters import Annotated, Filtered
 _NUMBERS = r"[\d\s,;:、，\-–#^]"
 _TAIL = r"†[^【】\n]{0,80}"
 _MARK = re.compile(rf"【(?={_NUMBERS}{{0,59}}\d)({_NUMBERS}{{1,60}})(?:{_TAIL})?】")
-"""Models write more than they are asked for: `【3†source】`, `【3:0†a.md】`, `【3†L1-L2】`, `【1, 2】`."""
+"""Models write more than they are asked for: `【3†source】`, `【3:0†a】`, `【3†L1-L2】`, `【1, 2】`."""
 _BEGUN = re.compile(rf"【{_NUMBERS}{{0,60}}(?:{_TAIL})?\Z")
 """What may become a mark."""
 _NUMBER = re.compile(r"(\d{1,9})(?::\d+)?(?:\s*[-–]\s*(\d{1,9}))?")
