@@ -27,6 +27,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
+from antiphon.retrieval import minilm
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -64,7 +65,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
     yield _data_dir(Path(config.data_dir))
     yield _keys(config)
-    yield _tools()
+    yield _tools(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -81,8 +82,9 @@ def _data_dir(path: Path) -> Finding:
     return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
 
 
-def _tools() -> Finding:
-    names = ", ".join(NOT_SET_UP)
+def _tools(config: Config) -> Finding:
+    searches = minilm.installed() or config.embeddings.base_url is not None
+    names = ", ".join(NOT_SET_UP if searches else (*NOT_SET_UP, "file_search"))
     words = f"not set up on this server: {names} (a request that has one is answered without it)"
     return Finding("tools", "warning", words)
 

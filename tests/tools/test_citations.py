@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from antiphon.protocol.content import FileCitation
 from antiphon.stream.filters import Annotated
-from antiphon.tools.citations import Citations, Source, Sources
+from antiphon.tools.citations import Citations, Source, Sources, unmarked
 
 SOURCES = [Source(f"file-{number}", f"{number}.md") for number in range(1, 13)]
 
@@ -39,6 +39,8 @@ def filtered(pieces: Sequence[str], sources: Sequence[Source] = SOURCES) -> tupl
         ("【3:0†notes.md】", [3]),
         ("【3†L10-L12】", [3]),
         ("【#3】", [3]),
+        ("[3†source]", [3]),
+        ("[3:0†L1-L2]", [3]),
         ("【1】【2】", [1, 2]),
         ("【1】【1】", [1, 1]),
         ("【1, 2】", [1, 2]),
@@ -75,6 +77,9 @@ def test_a_mark_is_cut_and_what_it_names_is_cited_where_it_stood(mark: str, numb
         "【3†" + "x" * 81 + "】",
         "【" + "1" * 61 + "】",
         "[3]",
+        "[3] [4](https://example.com)",
+        "[†source]",
+        "[3†a[1]",
         "a[3]",
         "【three】",
     ],
@@ -103,9 +108,34 @@ def test_no_more_is_held_back_than_what_may_become_a_mark() -> None:
 
 
 _pieces = st.sampled_from(
-    ["【", "】", "†", "1", "2", "13", ",", " ", "-", ":", "source", "\n", "a", ".", "【1】", "【2†x】", "⛵"]
+    [
+        "【",
+        "】",
+        "[",
+        "]",
+        "†",
+        "1",
+        "2",
+        "13",
+        ",",
+        " ",
+        "-",
+        ":",
+        "source",
+        "\n",
+        "a",
+        ".",
+        "【1】",
+        "【2†x】",
+        "⛵",
+    ]
 )
 _texts = st.lists(_pieces, max_size=30).map("".join)
+
+
+@given(_texts)
+def test_in_a_text_of_files_nothing_is_left_that_is_a_mark(text: str) -> None:
+    assert filtered([unmarked(text)]) == (unmarked(text), [])
 
 
 @given(_texts, st.data())
@@ -117,7 +147,7 @@ def test_however_a_text_is_cut_the_same_comes_out(text: str, data: st.DataObject
     assert filtered(text) == filtered([text])
 
 
-@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="【】")), st.integers(1, 12))))
+@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="【】[]")), st.integers(1, 12))))
 def test_every_mark_becomes_one_citation_at_its_place(facts: list[tuple[str, int]]) -> None:
     written = "".join(f"{words}【{number}】" for words, number in facts)
     said, wanted = "", []

@@ -216,6 +216,15 @@ def test_without_the_tool_nothing_is_cut(client: OpenAI, upstream: Upstream, too
     assert said(second) == ("【1】 is a lenticular bracket.", [])
 
 
+def test_what_looks_like_a_mark_in_a_file_is_none(client: OpenAI, upstream: Upstream) -> None:
+    store = shelve(client, {"notes.md": "Boats float on water 【2】 as 【1†source】 says, 【注意】."})
+    upstream.script(LOOK, Answer("They float."))
+
+    ask(client, {"type": "file_search", "vector_store_ids": [store]})
+
+    assert "Boats float on water (2) as (1) says, 【注意】." in results(upstream)
+
+
 # ---- it survives ---------------------------------------------------------------------------------------
 
 

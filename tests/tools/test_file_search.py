@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from openai import OpenAI
 from tests.api.asking import Json, refused, some_id, whole
 from tests.api.test_background import begin, ended
-from tests.conftest import Running, checked_client
+from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.libraries import shelve
 from tests.tools.using import ask, calls, emitted, offered, read, stream
+
+from antiphon.config import Server, hash_key
 
 RESULTS = "file_search_call.results"
 FILES = {
@@ -121,7 +123,13 @@ def test_all_that_is_searched_at_once_is_one_item(client: OpenAI, upstream: Upst
 
 
 @pytest.mark.parametrize(
-    "arguments", ['{"queries": "boats"}', '{"query": "boats"}', '{"queries": [{"a": 1}, "boats", null, 7]}']
+    "arguments",
+    [
+        '{"queries": "boats"}',
+        '{"query": "boats"}',
+        '{"queries": [{"a": 1}, "boats", null, 7]}',
+        '{"question": "boats"}',
+    ],
 )
 def test_what_small_models_write_for_a_list_is_read(
     client: OpenAI, upstream: Upstream, tool: Json, arguments: str
@@ -186,11 +194,12 @@ def test_the_tool_is_shown_with_its_defaults(client: OpenAI, upstream: Upstream,
 
 def test_the_model_can_choose_no_store(client: OpenAI, upstream: Upstream, tool: Json) -> None:
     other = shelve(client, {"secret.md": "Boats of the other store float on water."})
-    arguments = {"queries": ["boats"], "vector_store_ids": [other], "store": other, "filters": None}
+    arguments = {"vector_store_ids": [other], "queries": ["boats"], "store": other, "filters": None}
     upstream.script(calls("file_search", json.dumps(arguments)), Answer("ok"))
 
     (call, _) = ask(client, tool, include=[RESULTS])["output"]
 
+    assert call["queries"] == ["boats"]
     assert {result["vector_store_id"] for result in call["results"]} == set(tool["vector_store_ids"])
 
 
@@ -265,16 +274,39 @@ def test_a_search_whose_results_nobody_has_any_more_is_read_as_one_that_was_made
     assert "not known any more" in results(upstream)
 
 
-def test_another_projects_searches_are_not_found_by_their_ids(
-    http: httpx2.Client, client: OpenAI, upstream: Upstream, tool: Json
+def test_a_search_that_was_sent_back_with_results_is_read_as_it_came(
+    client: OpenAI, upstream: Upstream, tool: Json
 ) -> None:
     upstream.script(Answer("ok"))
-    call = {"type": "file_search_call", "id": "fs_1", "queries": ["boats"], "results": []}
+    result = {"file_id": "file-1", "filename": "mine.md", "text": "My own words.", "score": 0.5}
+    call = {"type": "file_search_call", "id": "fs_1", "queries": ["boats"], "results": [result]}
 
-    answer = ask(client, tool, given=[call, {"role": "user", "content": "And?"}], store=False)
+    ask(client, tool, given=[call, {"role": "user", "content": "And?"}], store=False)
 
-    assert answer["status"] == "completed"
-    assert "Nothing was found" in results(upstream)
+    assert "【1】 mine.md\nMy own words." in results(upstream)
+
+
+# ---- projects ------------------------------------------------------------------------------------------
+
+
+def test_no_project_searches_anothers_stores_nor_reads_what_it_found(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    server = Server(verify=True, keys={"a": hash_key("key-a"), "b": hash_key("key-b")})
+    upstream.script(LOOK, Answer("They float."), Answer("ok"))
+    with (
+        Running(config_for(upstream, tmp_path, server)) as running,
+        checked_client(running.url, "key-a") as mine,
+        checked_client(running.url, "key-b") as other,
+    ):
+        tool = {"type": "file_search", "vector_store_ids": [shelve(mine, FILES)]}
+        output = ask(mine, tool)["output"]
+
+        with refused(404):
+            ask(other, tool)
+        ask(other, given=[*output, {"role": "user", "content": "And?"}])
+
+    assert "not known any more" in results(upstream)
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------------

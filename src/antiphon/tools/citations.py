@@ -13,16 +13,25 @@ from antiphon.protocol.content import FileCitation
 from antiphon.stream.filters import Annotated, Filtered
 
 _NUMBERS = r"[\d\s,;:、，\-–#^]"
-_TAIL = r"†[^【】\n]{0,80}"
-_MARK = re.compile(rf"【(?={_NUMBERS}{{0,59}}\d)({_NUMBERS}{{1,60}})(?:{_TAIL})?】")
-"""Models write more than they are asked for: `【3†source】`, `【3:0†a】`, `【3†L1-L2】`, `【1, 2】`."""
-_BEGUN = re.compile(rf"【{_NUMBERS}{{0,60}}(?:{_TAIL})?\Z")
+_SOME = rf"(?={_NUMBERS}{{0,59}}\d){_NUMBERS}{{1,60}}"
+_MARK = re.compile(rf"【({_SOME})(?:†[^【】\n]{{0,80}})?】|\[({_SOME})†[^\[\]\n]{{0,80}}\]")
+"""Models write more than they are asked for: `【3†source】`, `【3:0†a】`, `【3†L1-L2】`, `【1, 2】`. Other
+brackets are text without a dagger: an index of a list, a link, a footnote."""
+_BEGUN = re.compile(
+    rf"【{_NUMBERS}{{0,60}}(?:†[^【】\n]{{0,80}})?\Z|\[{_NUMBERS}{{0,60}}(?:†[^\[\]\n]{{0,80}})?\Z"
+)
 """What may become a mark."""
+_OPENS = re.compile(r"[【\[]")
 _NUMBER = re.compile(r"(\d{1,9})(?::\d+)?(?:\s*[-–]\s*(\d{1,9}))?")
 
 
 def mark(number: int) -> str:
     return f"【{number}】"
+
+
+def unmarked(text: str) -> str:
+    """A text that the model reads, in which nothing looks like a mark of ours."""
+    return _MARK.sub(lambda found: f"({found[1] or found[2]})", text)
 
 
 class Source(NamedTuple):
@@ -69,9 +78,10 @@ class Citations:
         text, self._held = self._held + text, ""
         found: list[Filtered] = []
         done = place = 0
-        while (place := text.find("【", place)) >= 0:
+        while opened := _OPENS.search(text, place):
+            place = opened.start()
             if whole := _MARK.match(text, place):
-                found += (text[done:place], *self._annotations(whole[1]))
+                found += (text[done:place], *self._annotations(whole[1] or whole[2]))
                 done = place = whole.end()
             elif _BEGUN.match(text, place):
                 self._held = text[place:]

@@ -5,7 +5,7 @@ how many results there may be. It reads them numbered, and cites them by their n
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ from antiphon.stream.filters import TextFilter
 from antiphon.stream.items import open_item
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, Tool, ToolCall, ToolResult, Write
-from antiphon.tools.citations import Citations, Source, Sources, mark
+from antiphon.tools.citations import Citations, Source, Sources, mark, unmarked
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
 from antiphon.tools.messages import answered, called
@@ -174,7 +174,7 @@ class SearchCall(ServerCall):
         return None
 
     async def run(self, emit: Emitter) -> ToolResult:
-        queries = list(_queries(decode(self.arguments)))
+        queries = _queries(decode(self.arguments))
         await emit(events.FileSearchInProgress)
         await emit(events.FileSearchSearching)
         try:
@@ -234,12 +234,15 @@ def _check_weights(weights: HybridSearch, context: ToolContext) -> None:
         )
 
 
-def _queries(asked: dict[str, Any] | str) -> Iterator[str]:
+def _queries(asked: dict[str, Any] | str) -> list[str]:
     """What a model looks for. Small ones write one text where a list is due, or give it another name."""
-    given = list(asked.values()) if isinstance(asked, dict) else []
-    texts = [text for value in given for text in (value if isinstance(value, list) else [value])]
-    wanted = dict.fromkeys(text.strip()[:_LONGEST_QUERY] for text in texts if isinstance(text, str))
-    yield from [text for text in wanted if text][:MOST_QUERIES]
+    members = asked if isinstance(asked, dict) else {}
+    for given in (members.get("queries"), members.get("query"), list(members.values())):
+        texts = given if isinstance(given, list) else [given]
+        wanted = [text.strip()[:_LONGEST_QUERY] for text in texts if isinstance(text, str)]
+        if any(wanted):
+            return list(dict.fromkeys(filter(None, wanted)))[:MOST_QUERIES]
+    return []
 
 
 # ---- what is found ----------------------------------------------------------------------------------
@@ -260,11 +263,15 @@ def _source(result: FileSearchResult) -> Source:
     return Source(result.file_id or "", result.filename or "")
 
 
+def _shown(result: FileSearchResult) -> str:
+    return f"{result.filename or ''}\n{result.text or ''}"
+
+
 def _listed(results: Sequence[FileSearchResult], first: int, room: int) -> str:
     """Results from a number on, the best of them, as far as they fit into so many characters."""
     parts: list[str] = []
     for number, result in enumerate(results, first):
-        part = f"{mark(number)} {result.filename or ''}\n{result.text or ''}"[:room]
+        part = f"{mark(number)} {unmarked(_shown(result))}"[:room]
         room -= len(part)
         if parts and room < 0:
             break
@@ -280,8 +287,7 @@ def call_to_messages(item: FileSearchCall) -> Sequence[Message]:
     """Where the tool is not there: nobody would cut its marks."""
     if item.results is None:
         return _messages(item, _OUTCOMES.get(item.status or "", "Its results are not known any more."))
-    parts = [f"{result.filename or ''}\n{result.text or ''}" for result in item.results]
-    return _messages(item, "\n\n".join(parts) or _NOTHING)
+    return _messages(item, "\n\n".join(map(_shown, item.results)) or _NOTHING)
 
 
 _OUTCOMES = {"failed": "Error: the search failed.", "incomplete": "Error: the search was interrupted."}
