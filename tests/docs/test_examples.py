@@ -164,6 +164,12 @@ def _file_search(upstream: Upstream, running: Running, _: Path) -> None:
     assert "The Loire is 1,006 kilometres long." in json.dumps(upstream.last.body["messages"])
 
 
+def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
+    heading, empty, found = printed("docs/vector-stores.md", running)
+    assert heading.endswith("rivers.md # The Loire")
+    assert (empty, found) == ("", "The Loire is 1,006 km long.")
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
@@ -175,6 +181,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/structured-output.md": _structured_output,
+    "docs/vector-stores.md": _vector_stores,
 }
 
 
