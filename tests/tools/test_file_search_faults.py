@@ -91,6 +91,20 @@ def test_a_store_that_is_deleted_meanwhile_fails_the_search(
     assert again["status"] == "completed", "what was found is read all the same"
 
 
+def test_a_store_of_another_embedder_refuses_the_request(
+    config: Config, upstream: Upstream, embedder: ServedEmbedder
+) -> None:
+    with Running(config) as running, checked_client(running.url) as client:
+        tool = {"type": "file_search", "vector_store_ids": [shelve(client, FILES)]}
+    other = Embeddings(base_url=f"{embedder.url}/v1", model="other")
+    with Running(replace(config, embeddings=other)) as running, checked_client(running.url) as client:
+        with refused(400, "wrong_embedder") as refusal:
+            ask(client, tool)
+
+    assert "was made with the embedder 'words'" in refusal.message
+    assert upstream.requests == []
+
+
 @covers("failure.vector_store_timeout")
 @pytest.mark.parametrize("background", [False, True])
 def test_a_search_that_takes_too_long_fails_the_response(

@@ -19,7 +19,7 @@ from antiphon.protocol.item import Item
 from antiphon.protocol.tools import FileSearchTool, HybridSearch, RankingOptions
 from antiphon.retrieval.embedder import EmbedderError
 from antiphon.retrieval.filters import FilterTooLarge
-from antiphon.retrieval.finder import Finder, FinderError, Found, NoSuchStore, Query
+from antiphon.retrieval.finder import Finder, FinderError, Found, NoSuchStore, Query, WrongEmbedder
 from antiphon.stream.filters import TextFilter
 from antiphon.stream.items import open_item
 from antiphon.stream.machine import Machine
@@ -110,7 +110,8 @@ class FileSearch(Tool):
         except NoSuchStore as fault:
             raise NotFound(str(fault)) from fault
         except FinderError as fault:
-            raise InvalidRequest(str(fault)) from fault
+            code = "wrong_embedder" if isinstance(fault, WrongEmbedder) else None
+            raise InvalidRequest(str(fault), code=code) from fault
 
     def functions(self) -> Sequence[Function]:
         return (Function(NAME, "Searches the user's files.", dict(_PARAMETERS)),)
