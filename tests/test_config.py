@@ -49,6 +49,10 @@ def test_every_section_of_the_file_is_read(write: Write) -> None:
         dialect = "ollama"
         [backends.local.models]
         "gpt-4o" = "llama3:70b"
+        [embeddings]
+        base_url = "http://127.0.0.1:11434/v1"
+        model = "nomic-embed-text"
+        api_key_env = "LOCAL_KEY"
         [tools.mcp]
         call_seconds = 5.5
         connections = 7
@@ -78,6 +82,9 @@ def test_every_section_of_the_file_is_read(write: Write) -> None:
                 dialect="ollama",
             )
         },
+        embeddings=config.Embeddings(
+            base_url="http://127.0.0.1:11434/v1", model="nomic-embed-text", api_key_env="LOCAL_KEY"
+        ),
         tools=config.Tools(mcp=config.McpSettings(call_seconds=5.5, connections=7)),
         connectors={
             "connector_gmail": config.Connector(
@@ -198,6 +205,11 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ("[connectors.a]", r"connectors.* in .* has a wrong value: object missing required field `url`"),
         ("[mcp_servers.a]\nargs = []", r"mcp_servers.* in .* has a wrong value: .*missing required field"),
         ('[mcp_servers.a]\nurl = "http://a"', r"Unknown key 'url' in \[mcp_servers.a\]"),
+        ('[embeddings]\nmodel = "m"', r"\[embeddings\] in .* needs a base_url, for example"),
+        ('[embeddings]\napi_key_env = "K"', r"\[embeddings\] in .* needs a base_url, for example"),
+        ('[embeddings]\nbase_url = "http://a/v1"', r"\[embeddings\] in .* needs a model"),
+        ('[embeddings]\nbase_url = "a/v1"\nmodel = "m"', r"base_url of \[embeddings\] in .* must begin with"),
+        ("[embeddings]\nurl = 1", r"Unknown key 'url' in \[embeddings\]"),
     ],
 )
 def test_a_fault_in_the_file_is_reported_with_its_key_and_its_place(

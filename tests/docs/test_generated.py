@@ -58,6 +58,7 @@ def test_every_key_says_what_it_means(setting: Setting) -> None:
 NEEDED: dict[str, dict[str, Any]] = {
     "backends.NAME": {"unix_socket": "/run/model.sock"},
     "connectors.NAME": {"url": "http://a.example/mcp"},
+    "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
 }

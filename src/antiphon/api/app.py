@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,33 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from antiphon.api import conversations, files, metrics, models, neighbours, prompts, responses, uploads
+from antiphon.api import (
+    conversations,
+    files,
+    metrics,
+    models,
+    neighbours,
+    prompts,
+    responses,
+    uploads,
+    vector_store_files,
+    vector_stores,
+)
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
 from antiphon.backends.embedded import SMOLLM2, described
+from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Limits, Outbound, Server
+from antiphon.config import Config, Connector, Embeddings, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
+from antiphon.engine.jobs import Jobs
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
@@ -34,14 +48,21 @@ from antiphon.mcp.base import Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
+from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
+from antiphon.retrieval.embedder import Embedder
+from antiphon.retrieval.finder import Finder
+from antiphon.searching.finder import StoreFinder
+from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
-from antiphon.tools.context import ToolResources
+from antiphon.store.vector_chunks import FORGET, PURGE
+from antiphon.store.vector_files import INDEX
+from antiphon.tools.context import SearchLimits, ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -63,8 +84,12 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     seal = Seal.at(Path(config.data_dir) / "sealing.key")
     file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))
     fetcher = _fetcher(config.outbound)
-    attachments = Attachments(file_storage, fetcher, Documents())
-    resources = _resources(config)
+    documents = Documents()
+    attachments = Attachments(file_storage, fetcher, documents)
+    embedder = embedder_of(config.embeddings)
+    jobs = _jobs(store, Indexer(store, file_storage, documents, embedder))
+    finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
+    resources = _resources(config, finder)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -80,18 +105,33 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     try:
         async with (
             backends.probing(),
-            periodic(file_storage.sweep, retention.sweep),
+            periodic(file_storage.sweep, store.vector_stores.sweep, retention.sweep),
             webhooks.running(),
             background.running(),
+            jobs.running(),
         ):
-            yield {"services": Services(config, engine, background, store, file_storage)}
+            made = Services(config, engine, background, store, file_storage, jobs, embedder, finder)
+            yield {"services": made}
     finally:
         await resources.children.close()
         if resources.mcp is not None:
             await resources.mcp.close()
         await fetcher.close()
+        await embedder.close()
         await backends.close()
         await store.close()
+
+
+def embedder_of(settings: Embeddings) -> Embedder:
+    """What turns texts into vectors, with its key read from the environment."""
+    if settings.base_url is None or settings.model is None:
+        return minilm.MiniLM()
+    key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
+    return RemoteEmbedder(settings.base_url, settings.model, key)
+
+
+def _jobs(store: Store, indexer: Indexer) -> Jobs:
+    return Jobs(store.work, {INDEX: indexer.index, PURGE: indexer.purge, FORGET: indexer.forget})
 
 
 def _gate(server: Server, origins: Origins) -> Gate:
@@ -123,7 +163,7 @@ def _capacity(limits: Limits) -> Capacity:
     )
 
 
-def _resources(config: Config) -> ToolResources:
+def _resources(config: Config, finder: Finder) -> ToolResources:
     return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
@@ -134,7 +174,16 @@ def _resources(config: Config) -> ToolResources:
             name: Local(command=server.command, args=server.args, env=server.env)
             for name, server in config.mcp_servers.items()
         },
+        finder=finder if _can_embed(config.embeddings) else None,
+        file_search=SearchLimits(
+            stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
+        ),
     )
+
+
+def _can_embed(settings: Embeddings) -> bool:
+    """Whether all that searches need is installed."""
+    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:
@@ -200,6 +249,8 @@ def _routes() -> list[BaseRoute]:
         *prompts.routes,
         *files.routes,
         *uploads.routes,
+        *vector_stores.routes,
+        *vector_store_files.routes,
         Route("/healthz", health, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),

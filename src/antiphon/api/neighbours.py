@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from antiphon.api import embeddings as own_embeddings
 from antiphon.api.body import read_body
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING
@@ -43,18 +44,26 @@ async def completions(request: Request) -> ASGIApp:
 
 
 async def embeddings(request: Request) -> ASGIApp:
-    """POST /embeddings. Models that embed within this server have their place here: their names come before
-    those of the backends."""
-    return await _passed_on(request, "embeddings")
-
-
-async def _passed_on(request: Request, endpoint: Endpoint) -> ASGIApp:
+    """POST /embeddings. The embedder of this server comes before the models of the backends."""
     held = services(request)
     body = await read_body(request, held.config.server.max_body_bytes)
     members = await offload(in_bytes(len(body)), _read, body)
+    if _model(members) == held.embedder.name:
+        return await own_embeddings.answer(request, body)
+    return await _handed(request, "embeddings", members, len(body))
+
+
+async def _passed_on(request: Request, endpoint: Endpoint) -> ASGIApp:
+    body = await read_body(request, services(request).config.server.max_body_bytes)
+    members = await offload(in_bytes(len(body)), _read, body)
+    return await _handed(request, endpoint, members, len(body))
+
+
+async def _handed(request: Request, endpoint: Endpoint, members: Members, size: int) -> ASGIApp:
+    held = services(request)
     route = _routed(held.engine.router, _model(members))
     members["model"] = msgspec.Raw(encode(route.model))
-    passed = Passed(endpoint, route.model, members, len(body))
+    passed = Passed(endpoint, route.model, members, size)
     return _Handed(_passthrough(route, endpoint).answered(passed))
 
 

@@ -32,7 +32,12 @@ def page_query(
             param="order",
             code="invalid_value",
         )
-    return PageQuery(limit=_limit(params, default, most), order=cast(Order, order), after=params.get("after"))
+    return PageQuery(
+        limit=_limit(params, default, most),
+        order=cast(Order, order),
+        after=params.get("after"),
+        before=params.get("before"),
+    )
 
 
 def check_members(params: QueryParams, known: tuple[str, ...]) -> None:

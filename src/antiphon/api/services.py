@@ -8,6 +8,9 @@ from starlette.requests import Request
 from antiphon.config import Config
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
+from antiphon.engine.jobs import Jobs
+from antiphon.retrieval.embedder import Embedder
+from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
 
@@ -19,6 +22,9 @@ class Services:
     background: Background
     store: Store
     files: FileStorage
+    jobs: Jobs
+    embedder: Embedder
+    finder: Finder
 
 
 def services(request: Request) -> Services:

@@ -6,8 +6,11 @@ from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidReque
 from antiphon.store.errors import (
     BadPart,
     DuplicateItem,
+    Expired,
+    TooManyFiles,
     TooMuchStored,
     UnknownCursor,
+    UnknownFile,
     UnknownVersion,
     WrongChecksum,
     WrongSize,
@@ -34,7 +37,19 @@ def api_error(error: Exception) -> ApiError | None:
             return _invalid("The md5 checksum does not match the bytes that were uploaded.", "md5")
         case TooMuchStored():
             return _too_much_stored(error)
+        case UnknownFile() | Expired() | TooManyFiles():
+            return _of_vector_store(error)
     return None
+
+
+def _of_vector_store(error: UnknownFile | Expired | TooManyFiles) -> ApiError:
+    match error:
+        case UnknownFile():
+            return NotFound(f"No such File object: {error.file_id}", param="file_id")
+        case Expired():
+            return InvalidRequest(f"Vector store '{error.store_id}' has expired")
+        case TooManyFiles():
+            return InvalidRequest(f"A vector store may have at most {error.most} files.", param="file_ids")
 
 
 def _too_much_stored(error: TooMuchStored) -> InsufficientStorage:
@@ -52,7 +67,7 @@ def _unknown_cursor(error: UnknownCursor) -> str:
             return f"Item with id '{error.after}' not found."
         case "file":
             return f"No such File object: {error.after}"
-        case "prompt" | "version" | "activity":
+        case "prompt" | "version" | "activity" | "vector store":
             return f"Nothing with id '{error.after}' is in this list."
     assert_never(error.listed)
 

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import BackendSettings, Config
+from antiphon.config.settings import BackendSettings, Config, Embeddings
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -31,6 +31,7 @@ def check(config: Config, where: str) -> None:
     for name, connector in config.connectors.items():
         _check_url(connector.url, f"[connectors.{name}]", where)
     _check_server(config, where)
+    _check_embeddings(config.embeddings, where)
     _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
@@ -64,6 +65,16 @@ def _check_server(config: Config, where: str) -> None:
             f"held_bytes of [limits] in {where} must be at least {config.server.max_body_bytes}, which is "
             "max_body_bytes of [server]: a body of that size could never be taken."
         )
+
+
+def _check_embeddings(embeddings: Embeddings, where: str) -> None:
+    if embeddings.base_url is not None:
+        if not re.match("https?://[^/]", embeddings.base_url):
+            raise ConfigError(f"base_url of [embeddings] in {where} must begin with http:// or https://.")
+        if not embeddings.model:
+            raise ConfigError(f"[embeddings] in {where} needs a model: the name that its server knows it by.")
+    elif embeddings.model or embeddings.api_key_env:
+        raise ConfigError(f"[embeddings] in {where} needs a base_url, for example http://127.0.0.1:11434/v1.")
 
 
 def _check_webhooks(config: Config, where: str) -> None:

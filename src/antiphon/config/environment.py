@@ -40,9 +40,10 @@ def _place(variable: str, tree: dict[str, Any]) -> tuple[str, ...]:
     if section in NAMED:
         return (section, *_named_place(rest, NAMED[section], tree.get(section, {}), variable))
     if section in NESTED:
-        name, _, key = rest.partition("_")
-        check_known(name, tuple(NESTED[section]), f"the environment variable {variable}")
-        return (section, name, *_key_of(key, NESTED[section][name], variable))
+        tables = NESTED[section]
+        name = next((each for each in tables if rest.startswith(f"{each}_")), rest.partition("_")[0])
+        check_known(name, tuple(tables), f"the environment variable {variable}")
+        return (section, name, *_key_of(rest.removeprefix(f"{name}_"), tables[name], variable))
     near = difflib.get_close_matches(section, ALL, n=1, cutoff=0.75)
     if near:
         raise ConfigError(

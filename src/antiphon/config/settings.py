@@ -91,6 +91,18 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     function is on offer."""
 
 
+class Embeddings(Struct, frozen=True, kw_only=True):
+    """`[embeddings]`: what turns texts into vectors, for searches by meaning. Nothing set: the embedded
+    embedder."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/embeddings`, with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -105,9 +117,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
     stored_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes that each project may keep: items, responses, conversations, prompts and files. What would add
-    more is refused with 507, before anything is begun; reading, deleting and `store: false` go on. None: as
-    many as the disk holds. All that is stored is counted when the server first starts with a number here."""
+    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files.
+    What would add more is refused with 507, before anything is begun; reading, deleting and `store: false` go
+    on. None: as many as the disk holds. All that is stored is counted when the server first starts with a
+    number here."""
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
@@ -209,10 +222,27 @@ class McpSettings(Struct, frozen=True, kw_only=True):
     """Seconds for which a listing is remembered."""
 
 
+class FileSearchSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.file_search]`: vector stores, and what a search in them may take."""
+
+    all_files: bool = True
+    """Take files of every kind into vector stores from which text can be read, such as csv and xlsx. If not,
+    only those that the real API takes; others are refused at once."""
+    cache_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024 * 1024
+    """Memory of each server process for vectors of stores that are searched: those used last. A store of
+    100,000 chunks has some 400 MB; one that is larger than this is held alone."""
+    stores: Annotated[int, Meta(ge=1)] = 16
+    """Vector stores that one request may search. The real API allows 2."""
+    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Seconds that a search may take; a response whose search takes longer fails with the code
+    `vector_store_timeout`."""
+
+
 class Tools(Struct, frozen=True, kw_only=True):
     """`[tools.TYPE]`: the tools that run here."""
 
     mcp: McpSettings = McpSettings()
+    file_search: FileSearchSettings = FileSearchSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -223,6 +253,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: Server = Server()
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
+    embeddings: Embeddings = Embeddings()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -239,6 +270,7 @@ class Config(Struct, frozen=True, kw_only=True):
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
+    "embeddings": Embeddings,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
@@ -249,7 +281,9 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "mcp_servers": McpServer,
     "webhooks": Webhook,
 }
-NESTED: Final[dict[str, dict[str, type[Struct]]]] = {"tools": {"mcp": McpSettings}}
+NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
+    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings}
+}
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
 

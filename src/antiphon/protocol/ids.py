@@ -36,6 +36,14 @@ def new_prompt_id() -> str:
     return "pmpt_" + _random(LENGTH)
 
 
+def new_vector_store_id() -> str:
+    return "vs_" + _random(32)
+
+
+def new_file_batch_id() -> str:
+    return "vsfb_" + _random(32)
+
+
 def new_event_id() -> str:
     """Of an event that a webhook delivers."""
     return "evt_" + _random(32)

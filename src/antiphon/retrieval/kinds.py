@@ -1,5 +1,6 @@
 """What kind of file some bytes are: by what they begin with, and only then by how they are called."""
 
+import codecs
 from pathlib import PurePath
 
 PDF = "application/pdf"
@@ -72,6 +73,18 @@ def text_of(data: bytes) -> str | None:
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace") if _looks_western(data) else "\0"
     return None if "\0" in text else text
+
+
+def encoding_of(head: bytes) -> str | None:
+    """What a text is probably written in, by its first bytes; None: it is none."""
+    encoding = next((name for bom, name in _BOMS if head.startswith(bom)), None)
+    if encoding is not None:
+        return encoding
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # a character may be cut off at the end
+    except UnicodeDecodeError:
+        return "cp1252" if _looks_western(head) else None
+    return None if b"\0" in head else "utf-8"
 
 
 def _named(ending: str, media_type: str, kinds: dict[str, str]) -> str | None:

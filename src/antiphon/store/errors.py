@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Listed = Literal["item", "file", "prompt", "version", "activity"]
+Listed = Literal["item", "file", "prompt", "version", "activity", "vector store"]
 
 
 class StoreError(Exception):
@@ -30,6 +30,14 @@ class UnknownCursor(NotFound):
         self.after = after
 
 
+class UnknownFile(NotFound):
+    """A file that is to be added to something is not there."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(file_id)
+        self.file_id = file_id
+
+
 class UnknownVersion(NotFound):
     """A prompt has no such version."""
 
@@ -53,6 +61,34 @@ class AlreadyExists(Conflict):
 
 class QueueFull(Conflict):
     """As many runs wait as may."""
+
+
+class Expired(Conflict):
+    """It was not used for as long as it was to be kept."""
+
+    def __init__(self, store_id: str) -> None:
+        super().__init__(store_id)
+        self.store_id = store_id
+
+
+class OtherVectors(Conflict):
+    """A vector store has vectors that cannot be compared with those of this embedder."""
+
+    def __init__(self, store_id: str, made_with: str, embedder: str) -> None:
+        super().__init__(
+            f"The vector store was made with the embedder '{made_with}', and this server embeds with "
+            f"'{embedder}' ([embeddings] in its configuration): `antiphon files reindex` makes them anew"
+        )
+        self.store_id = store_id
+
+
+class TooManyFiles(Conflict):
+    """A vector store would have more files than it may."""
+
+    def __init__(self, store_id: str, most: int) -> None:
+        super().__init__(f"{store_id}: {most}")
+        self.store_id = store_id
+        self.most = most
 
 
 class TooMuchStored(Conflict):

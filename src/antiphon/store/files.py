@@ -8,10 +8,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, one, placeholders
 
 
 class FileRow(Struct, frozen=True):
@@ -149,11 +150,16 @@ def _cursor(project: str, file_id: str) -> Steps[int]:
 
 
 def delete(project: str, file_id: str, now: float) -> Steps[bool]:
+    """Also out of every vector store that it is in."""
     sql = """
         DELETE FROM files
         WHERE project_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)
-        RETURNING 1"""
-    return (yield from changed(Statement(sql, (project, file_id, now))))
+        RETURNING key"""
+    found = yield from one(Statement(sql, (project, file_id, now)))
+    if found is None:
+        return False
+    yield from vector_files.remove_everywhere(project, found[0], now)
+    return True
 
 
 # ---- uploads ----------------------------------------------------------------------------------------
@@ -218,8 +224,11 @@ def sweep(now: float) -> Steps[list[str]]:
         (now,),
     )
     yield Statement("DELETE FROM uploads WHERE expires_at <= $1", (now,))
-    files = yield Statement("DELETE FROM files WHERE expires_at <= $1 RETURNING id", (now,))
-    return [name for (name,) in (*gone, *files)]
+    sql = "DELETE FROM files WHERE expires_at <= $1 RETURNING id, project_id, key"
+    files = yield Statement(sql, (now,))
+    for _, project, key in files:
+        yield from vector_files.remove_everywhere(project, key, now)
+    return [name for name, *_ in (*gone, *files)]
 
 
 def known(ids: Sequence[str]) -> Steps[set[str]]:

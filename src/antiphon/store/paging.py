@@ -1,10 +1,12 @@
 """Which part of a list is asked for."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 Order: TypeAlias = Literal["asc", "desc"]
+T = TypeVar("T")
 
 
 class PageQuery(Struct, frozen=True):
@@ -13,8 +15,33 @@ class PageQuery(Struct, frozen=True):
     limit: int = 20
     order: Order = "desc"
     after: str | None = None
+    before: str | None = None
+    """Only where a list says so: those in front of this entry. Without `after` the nearest of them."""
 
     @property
     def side(self) -> str:
         """How a key compares with that of the cursor."""
         return ">" if self.order == "asc" else "<"
+
+    # ---- for lists that know `before` ----
+
+    @property
+    def bounds(self) -> Iterator[tuple[str, str]]:
+        """The cursors, and how keys compare with that of each."""
+        if self.after is not None:
+            yield self.after, self.side
+        if self.before is not None:
+            yield self.before, "<" if self.order == "asc" else ">"
+
+    @property
+    def direction(self) -> str:
+        """The order in which entries are read: from the cursor on, also where it is the end of the page."""
+        return ("desc" if self.order == "asc" else "asc") if self._is_backwards else self.order
+
+    def in_order(self, rows: Sequence[T]) -> Sequence[T]:
+        """What was read in that direction, in the order of the list."""
+        return rows[::-1] if self._is_backwards else rows
+
+    @property
+    def _is_backwards(self) -> bool:
+        return self.before is not None and self.after is None

@@ -32,6 +32,11 @@ from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.statements import Steps
 from antiphon.store.usage import Usage
+from antiphon.store.vector_batches import VectorBatches
+from antiphon.store.vector_chunks import VectorChunks
+from antiphon.store.vector_files import VectorFiles
+from antiphon.store.vector_index import VectorIndex
+from antiphon.store.vector_stores import VectorStores
 from antiphon.store.webhooks import Deliveries
 from antiphon.store.work import Work
 
@@ -54,6 +59,11 @@ class Store:
         self.activity = Activity(database)
         self.work = Work(database)
         self.usage = Usage(database)
+        self.vector_stores = VectorStores(database)
+        self.vector_files = VectorFiles(database)
+        self.vector_batches = VectorBatches(database)
+        self.vector_index = VectorIndex(database)
+        self.vector_chunks = VectorChunks(database)
 
     def write(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> Awaitable[T]:
         """Carry out a rule that is made of others, in one transaction: a file and the job that indexes it.

@@ -132,6 +132,8 @@ class Work:
 _JOB = "work (kind, name, project_id, payload, run_at)"
 _OURS = "key = $1 AND fence = $2 AND failed_at IS NULL"
 _ONCE = "ON CONFLICT DO NOTHING"
+_AT_ONCE = 32
+"""Names in one statement."""
 
 
 def _topic(kind: str) -> str:
@@ -242,3 +244,16 @@ def expire(before: float, limit: int) -> Steps[int]:
             SELECT key FROM work WHERE failed_at < $1 ORDER BY failed_at LIMIT $2)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))
+
+
+def holds(job: ClaimedJob) -> Steps[bool]:
+    """Whether it is still ours: as a part of a rule that only its owner may carry out."""
+    return bool((yield Statement(f"SELECT 1 FROM work WHERE {_OURS}", _claim_of(job))))
+
+
+def withdraw(kind: str, names: Sequence[str]) -> Steps[None]:
+    """What these jobs are for is gone: whoever does one has lost it."""
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        sql = f"DELETE FROM work WHERE kind = $1 AND name IN ({placeholders(2, len(some))})"
+        yield Statement(sql, (kind, *some))

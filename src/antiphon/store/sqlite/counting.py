@@ -30,6 +30,7 @@ _COUNTED = (
         "prompt_versions", "length({}.template)", "(SELECT project_id FROM prompts WHERE key = {}.prompt)"
     ),
     _Counted("files", "{}.size"),
+    _Counted("vector_chunks", "(length(CAST({0}.text AS BLOB)) + length({0}.vectors))"),
     _Counted("upload_parts", "{}.size", "(SELECT project_id FROM uploads WHERE key = {}.upload)"),
 )
 

@@ -1,0 +1,68 @@
+"""A search: questions in, the keys of chunks with their scores out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias
+
+from antiphon.retrieval.embedder import Embedder, Vectors
+from antiphon.retrieval.lexical import Expression, expression
+from antiphon.retrieval.ranking import DEFAULT, DEPTH, Weights, best, scored
+from antiphon.retrieval.vectors import VectorTable
+
+WordSearch: TypeAlias = Callable[[Expression, int], Awaitable[Mapping[int, float]]]
+"""Carries out `lexical.COUNT` for each term, and `lexical.SEARCH` for what of them is affordable: the best
+keys with their bm25, and no more than so many. Where only some chunks are allowed it looks only among them:
+others would take their places."""
+
+_SMALL = 10_000
+"""Vectors that are looked at on the event loop, in less than a millisecond; more are in a thread."""
+
+
+class Search:
+    """Over the chunks of one store."""
+
+    def __init__(self, embedder: Embedder, vectors: VectorTable, words: WordSearch) -> None:
+        self._embedder = embedder
+        self._vectors = vectors
+        self._words = words
+
+    async def ranked(
+        self,
+        questions: Sequence[str],
+        count: int,
+        weights: Weights = DEFAULT,
+        allowed: AbstractSet[int] | None = None,
+    ) -> list[tuple[int, float]]:
+        """Keys of chunks with their scores, the best first: at least `count` if there are as many, and more
+        where neighbours may still be merged. `allowed`: only these. Raises EmbedderError."""
+        depth = max(DEPTH, 2 * count)
+        near = await self._near(questions, depth, weights, allowed)
+        said = [await self._said(question, depth, weights, allowed) for question in questions]
+        return best(scored(cosines, words, weights) for cosines, words in zip(near, said, strict=True))
+
+    async def _near(
+        self, questions: Sequence[str], depth: int, weights: Weights, allowed: AbstractSet[int] | None
+    ) -> list[Mapping[int, float]]:
+        if not weights.embedding or not len(self._vectors):
+            return [{} for _ in questions]
+        asked = await self._embedder.embed(questions)
+        if len(self._vectors) < _SMALL:
+            return self._looked_up(asked, depth, allowed)
+        return await asyncio.to_thread(self._looked_up, asked, depth, allowed)
+
+    def _looked_up(
+        self, asked: Vectors, depth: int, allowed: AbstractSet[int] | None
+    ) -> list[Mapping[int, float]]:
+        found = (self._vectors.nearest(one, depth, allowed) for one in asked)
+        return [{near.key: near.cosine for near in nearest} for nearest in found]
+
+    async def _said(
+        self, question: str, depth: int, weights: Weights, allowed: AbstractSet[int] | None
+    ) -> Mapping[int, float]:
+        wanted = expression(question) if weights.text else None
+        if wanted is None:
+            return {}
+        found = await self._words(wanted, depth)
+        known = found if allowed is None else found.keys() & allowed
+        return {key: wanted.share(found[key]) for key in known}

@@ -1,0 +1,110 @@
+"""The vectors of stores that are searched, in memory: those used last, up to so many bytes."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from antiphon.retrieval.vectors import VectorTable
+from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
+from antiphon.store.vector_stores import Searched
+
+_ROWS = 1_000
+"""Chunks that are read in one go."""
+
+
+class Tables:
+    """Every table is as its store was when it was asked for: what changed since then is read, the rest is
+    there."""
+
+    def __init__(self, chunks: VectorChunks, most_bytes: int) -> None:
+        """One store is held however large it is."""
+        self._chunks = chunks
+        self._most = most_bytes
+        self._held: OrderedDict[int, _Held] = OrderedDict()
+
+    async def table(self, store: Searched) -> VectorTable:
+        held = self._held.setdefault(store.key, _Held())
+        self._held.move_to_end(store.key)
+        async with held.lock:
+            if not held.fits(store):
+                held.start(store)
+            if held.version != store.version:
+                await self._refresh(held, store)
+        self._make_room(store.key)
+        return held.table
+
+    @property
+    def nbytes(self) -> int:
+        return sum(held.table.nbytes for held in self._held.values())
+
+    async def _refresh(self, held: "_Held", store: Searched) -> None:
+        """Read what has come, and forget what has gone."""
+        there = await self._chunks.entries(store.key)
+        held.forget(held.keys.keys() - there)
+        new = there - held.keys.keys()
+        rows = self._all(store.key) if not held.keys else self._of(sorted(new))
+        async for some in rows:
+            await asyncio.to_thread(held.add, [row for row in some if row.entry in new])
+        held.version = store.version
+
+    async def _all(self, store: int) -> AsyncIterator[Sequence[ChunkVectors]]:
+        after = 0
+        while some := await self._chunks.vectors(store, after, _ROWS):
+            yield some
+            after = some[-1].key
+
+    async def _of(self, entries: Sequence[int]) -> AsyncIterator[Sequence[ChunkVectors]]:
+        for first in range(0, len(entries), AT_ONCE):
+            after = 0
+            while some := await self._chunks.vectors_of(entries[first : first + AT_ONCE], after, _ROWS):
+                yield some
+                after = some[-1].key
+
+    def _make_room(self, kept: int) -> None:
+        for key in list(self._held):
+            if self.nbytes <= self._most:
+                return
+            if key != kept and not self._held[key].lock.locked():
+                del self._held[key]
+
+
+class _Held:
+    """The table of one store."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.table = VectorTable(1)
+        self.version = -1
+        self.keys: dict[int, list[NDArray[np.int64]]] = {}
+        """Of chunks, by their entries."""
+        self._made_with: tuple[str, int | None] | None = None
+
+    def fits(self, store: Searched) -> bool:
+        """Whether it has vectors of the same embedder."""
+        return self._made_with == (store.embedder, store.dimension)
+
+    def start(self, store: Searched) -> None:
+        self.table = VectorTable(store.dimension or 1)
+        self.version = -1
+        self.keys = {}
+        self._made_with = store.embedder, store.dimension
+
+    def forget(self, entries: set[int]) -> None:
+        keys = [key for entry in entries for part in self.keys.pop(entry) for key in part]
+        if keys:
+            self.table.delete(keys)
+
+    def add(self, rows: Sequence[ChunkVectors]) -> None:
+        if not rows:
+            return
+        dimension = (self._made_with or ("", 1))[1] or 1
+        counts = [len(row.vectors) // (4 * dimension) for row in rows]
+        vectors = np.frombuffer(b"".join(row.vectors for row in rows), np.float32).reshape(-1, dimension)
+        keys = np.array([row.key for row in rows], np.int64)
+        self.table.append(np.repeat(keys, counts), vectors)
+        owners = np.array([row.entry for row in rows], np.int64)
+        for entry in np.unique(owners):
+            self.keys.setdefault(int(entry), []).append(keys[owners == entry])
