@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from antiphon.protocol.file_filters import Filter
 from antiphon.protocol.strict_schema import allows_strict
 from antiphon.protocol.wire import JsonObject, Wire, shown
 
@@ -112,62 +113,6 @@ class ComputerUsePreviewTool(BaseTool, tag="computer_use_preview"):
 
 
 # ---- search -----------------------------------------------------------------------------------------
-
-Scalar = str | int | float | bool
-
-
-class Comparison(Wire, tag_field="type"):
-    """Compares an attribute of a file with a value."""
-
-    key: str
-    value: Scalar | list[str | int | float]
-
-
-class Eq(Comparison, tag="eq"):
-    pass
-
-
-class Ne(Comparison, tag="ne"):
-    pass
-
-
-class Gt(Comparison, tag="gt"):
-    pass
-
-
-class Gte(Comparison, tag="gte"):
-    pass
-
-
-class Lt(Comparison, tag="lt"):
-    pass
-
-
-class Lte(Comparison, tag="lte"):
-    pass
-
-
-class In(Comparison, tag="in"):
-    pass
-
-
-class Nin(Comparison, tag="nin"):
-    pass
-
-
-class Compound(Wire, tag_field="type"):
-    filters: list["Filter"]
-
-
-class And(Compound, tag="and"):
-    pass
-
-
-class Or(Compound, tag="or"):
-    pass
-
-
-Filter = Eq | Ne | Gt | Gte | Lt | Lte | In | Nin | And | Or
 
 
 class HybridSearch(Wire):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, UnsetType
 
-from antiphon.protocol.tools import Filter
+from antiphon.protocol.file_filters import Filter
 from antiphon.protocol.wire import Metadata, Wire, shown
 
 MOST_FILES = 500

@@ -2,7 +2,7 @@
 
 from typing import Literal, cast
 
-from antiphon.protocol import tools as wire
+from antiphon.protocol import file_filters as wire
 from antiphon.retrieval.filters import Combine, Compare, Filter, FilterTooLarge, Operator, check
 
 
