@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 from openai import AsyncOpenAI, OpenAI
 from tests.scripted import Upstream
 from tests.served import Served
@@ -19,6 +20,10 @@ from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
 from antiphon.config import BackendSettings, Config, Server
+
+# How fast examples are made says how busy the machine is, and nothing of the code under test.
+settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("antiphon")
 
 
 class Running(Served):
