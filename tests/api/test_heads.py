@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +276,18 @@ def test_a_body_may_come_in_chunks_of_a_byte(server: Running, upstream: Upstream
         assert asks(connection, CHUNKED + body + b"0\r\n\r\n") == 200
 
 
-async def _of_a_client_that_has_gone() -> list[Any]:
-    """What goes wrong in the loop when a connection is lost in the turn in which it was written to."""
+def lose(transport: Any) -> None:
+    """The connection is lost in the turn in which it is written to."""
+    transport.abort()
+
+
+def end(transport: Any) -> None:
+    """The last words were said."""
+    transport.write_eof()
+
+
+async def _written_after(what: Callable[[Any], None]) -> list[Any]:
+    """What goes wrong in the loop when an answer is written then."""
     wrong: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: wrong.append(context))
@@ -285,14 +295,16 @@ async def _of_a_client_that_has_gone() -> list[Any]:
     with theirs:
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
         gathered = Gathered(transport, loop)
-        transport.abort()
+        what(gathered)
         gathered.write(b"Hello")
         await asyncio.to_thread(theirs.recv, 10)
+        transport.abort()
     return wrong
 
 
-def test_an_answer_to_a_client_that_has_just_gone_is_dropped() -> None:
-    assert uvloop.run(_of_a_client_that_has_gone()) == []
+@pytest.mark.parametrize("what", [lose, end])
+def test_an_answer_to_a_client_that_takes_none_any_more_is_dropped(what: Callable[[Any], None]) -> None:
+    assert uvloop.run(_written_after(what)) == []
 
 
 # ---- what is no HTTP ---------------------------------------------------------------------------------

@@ -361,7 +361,6 @@ def test_secrets_of_a_network_policy_are_not_shown(tool: dict[str, Any]) -> None
         {"type": "function", "name": "f", "bogus": 1},
         {"type": "function", "function": {"name": "f"}},
         {"type": "namespace", "name": "n", "description": "d", "tools": []},
-        {"type": "namespace", "name": "n", "description": "", "tools": [{"type": "function", "name": "f"}]},
         {"type": "file_search", "vector_store_ids": ["vs_1"], "max_num_results": 51},
         {"type": "mcp", "server_label": "s", "tunnel_id": "tunnel_x"},
     ],

@@ -276,17 +276,22 @@ class Gathered:
         self._transport = transport
         self._loop = loop
         self._held: list[bytes] = []
+        self._ended = False
+        """The last words are written: what an application still has to say is dropped."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        if self._ended:
+            return
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
     def write_eof(self) -> None:
         self._flush()
+        self._ended = True
         self._transport.write_eof()
 
     def close(self) -> None:
