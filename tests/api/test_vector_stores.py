@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
-from tests.api.asking import Json
+from tests.api.asking import JSON_TYPE, Json
 from tests.api.filing import alone, one, two  # noqa: F401
 from tests.api.storing import HARBOURS, STORE_ID, TREES, counted, filled, ids, stored, upload
 from tests.ledger import covers
@@ -282,6 +282,18 @@ def test_a_search_that_makes_no_sense_is_refused(http: httpx2.Client, body: Json
     store = http.post(STORES, json={}).json()
     answer = http.post(f"{STORES}/{store['id']}/search", json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("levels", [33, 400, 550, 700, 5_000])
+def test_a_filter_of_endless_levels_is_refused(http: httpx2.Client, levels: int) -> None:
+    store = http.post(STORES, json={}).json()
+    nested = '{"type":"and","filters":[' * levels + '{"type":"eq","key":"a","value":1}' + "]}" * levels
+    answer = http.post(
+        f"{STORES}/{store['id']}/search",
+        content=f'{{"query":"oak","filters":{nested}}}',
+        headers=JSON_TYPE,
+    )
+    assert answer.status_code == 400
 
 
 def test_a_search_in_a_store_that_is_not_there_is_not_found(http: httpx2.Client) -> None:

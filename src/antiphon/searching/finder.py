@@ -6,6 +6,7 @@ from heapq import merge
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from antiphon.retrieval import ranking
 from antiphon.retrieval.embedder import Embedder, Vectors
@@ -19,6 +20,9 @@ from antiphon.store.vector_stores import Searched
 
 if TYPE_CHECKING:
     from antiphon.searching.tables import Tables
+
+MOST_CHARACTERS = 16_384
+"""Of a question: neither embedder nor words look at what comes behind them."""
 
 Ranked = list[tuple[int, float]]
 
@@ -40,6 +44,7 @@ class StoreFinder:
     async def find(self, project: str, store_ids: Sequence[str], query: Query) -> Sequence[Found]:
         stores = [await self._opened(project, store_id) for store_id in dict.fromkeys(store_ids)]
         weights = _weights(query)
+        query = replace(query, texts=[text[:MOST_CHARACTERS] for text in query.texts])
         filled = [store for store in stores if store.dimension is not None]
         asked: Vectors | None = None
         if filled and weights.embedding:

@@ -3,12 +3,15 @@
 from typing import Literal, cast
 
 from antiphon.protocol import tools as wire
-from antiphon.retrieval.filters import Combine, Compare, Filter, Operator, check
+from antiphon.retrieval.filters import Combine, Compare, Filter, FilterTooLarge, Operator, check
 
 
 def search_filter(asked: wire.Filter) -> Filter:
     """Raises FilterTooLarge."""
-    made = _made(asked)
+    try:
+        made = _made(asked)
+    except RecursionError:
+        raise FilterTooLarge("A filter has too many levels.") from None
     check(made)
     return made
 
