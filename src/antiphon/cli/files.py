@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,7 @@ def add(
     if not documents:
         fail("There is nothing to add.")
     try:
-        faults = installation.run(settings, lambda opened: _add(opened, whose, store, documents))
+        faults = installation.run(settings, partial(_add, project=whose, name=store, documents=documents))
     except KeyboardInterrupt:
         fail("Interrupted. What was added is indexed by the server, or when the command is given again.")
     if faults:
@@ -124,11 +125,11 @@ def list_files(
     settings = config.load(config_file, data_dir=data_dir)
     whose = installation.project_of(settings, project)
     if store is None:
-        rows = installation.run(settings, lambda opened: _all(opened, whose))
+        rows = installation.run(settings, partial(_all, project=whose))
         lines = [_file_cells(row) for row in rows]
         titles = ["created", "bytes", "file", "name"]
     else:
-        held = installation.run(settings, lambda opened: _held(opened, whose, store))
+        held = installation.run(settings, partial(_held, project=whose, name=store))
         lines = [_held_cells(file) for file in held]
         titles = ["status", "bytes", "file", "name", "last error"]
     show(titles, lines, as_json)
@@ -179,7 +180,7 @@ def reindex(
         projects = installation.projects_of(settings)
     try:
         for whose in projects:
-            installation.run(settings, lambda opened, whose=whose: _reindex(opened, whose, store))
+            installation.run(settings, partial(_reindex, project=whose, name=store))
     except KeyboardInterrupt:
         fail("Interrupted. The rest is indexed by the server, or when the command is given again.")
 

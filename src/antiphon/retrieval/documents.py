@@ -45,11 +45,12 @@ class Documents:
         self, data: bytes, filename: str = "", media_type: str = "", images: Images = "none", owner: str = ""
     ) -> Found:
         """`owner`: whose document it is; each has a share of the children. Raises Unreadable."""
-        kind = document_type(data, filename, media_type)
+        kind = await asyncio.to_thread(document_type, data, filename, media_type)
         if kind is None:
             raise Unsupported("files of this type cannot be read as text")
         if kind == TEXT:
-            return Found(text_of(data) or "")
+            text: str | None = await asyncio.to_thread(text_of, data)
+            return Found(text or "")
         digest = await asyncio.to_thread(hashlib.sha256, data)
         key = (digest.digest(), kind, images)
         found = self._cache.get(key)
