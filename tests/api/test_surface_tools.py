@@ -45,23 +45,10 @@ CONTAINER = {
         "domain_secrets": [{"domain": "example.com", "name": "KEY", "value": "secret-of-domain"}],
     },
 }
-COMPARED = [{"type": kind, "key": "a", "value": 1} for kind in ("eq", "ne", "gt", "gte", "lt", "lte")]
-COMPARED += [{"type": kind, "key": "a", "value": ["x"]} for kind in ("in", "nin")]
 PLACE = {"type": "approximate", "city": "Oslo", "country": "NO", "region": "Oslo", "timezone": "Europe/Oslo"}
 SEARCHING = {"search_context_size": "low", "user_location": PLACE}
 # Tools that nobody runs here yet, with every member that they may have.
 FULL: list[Json] = [
-    *(
-        {"type": "file_search", "vector_store_ids": ["vs_1"], "filters": filters, "max_num_results": 3}
-        | {
-            "ranking_options": {
-                "ranker": "auto",
-                "score_threshold": 0.5,
-                "hybrid_search": {"embedding_weight": 0.5, "text_weight": 0.5},
-            }
-        }
-        for filters in (*COMPARED, {"type": "and", "filters": COMPARED}, {"type": "or", "filters": COMPARED})
-    ),
     {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}, **SEARCHING},
     {"type": "web_search_preview", "search_content_types": ["text", "image"], **SEARCHING},
     {"type": "code_interpreter", "container": {"type": "auto", **CONTAINER}, "allowed_callers": ["direct"]},
@@ -101,9 +88,8 @@ def members_of(value: Any, place: str) -> Iterator[str]:
             yield from members_of(value[name], f"{tagged}.{name}")
 
 
-@covers(*ids_of("tool.file_search", does="echoes"), *ids_of("tool.web_search", does="echoes"))
-@covers(*ids_of("tool.web_search_preview", does="echoes"), *ids_of("tool.code_interpreter", does="echoes"))
-@covers(*ids_of("tool.image_generation", does="echoes"))
+@covers(*ids_of("tool.web_search", does="echoes"), *ids_of("tool.web_search_preview", does="echoes"))
+@covers(*ids_of("tool.code_interpreter", does="echoes"), *ids_of("tool.image_generation", does="echoes"))
 def test_every_member_of_a_tool_that_nobody_runs_yet_is_taken_and_shown(
     http: httpx2.Client, upstream: Upstream
 ) -> None:

@@ -45,7 +45,6 @@ CASES: dict[str, Case] = {
     "instructions": Case({"instructions": "Be kind."}),
     "tools": Case({"tools": [F]}),
     "tools: web_search": _hosted({"type": "web_search"}),
-    "tools: file_search": _hosted({"type": "file_search", "vector_store_ids": ["vs_1"]}),
     "tools: code_interpreter": _hosted({"type": "code_interpreter", "container": {"type": "auto"}}),
     "tools: image_generation": _hosted({"type": "image_generation"}),
     "tool_choice: none": Case({"tool_choice": "none"}, TOOLS),

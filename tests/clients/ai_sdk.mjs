@@ -2,11 +2,12 @@
 
 import { z } from 'zod';
 
-const [scenario, major] = process.argv[2].split('@');
+const [scenario, major, store] = process.argv[2].split('@');
 const { Output, generateText, stepCountIs, isStepCount, streamText, tool } = await import(`ai${major}`);
 const { createOpenAI } = await import(`@ai-sdk/openai-for-ai${major}`);
 
-const model = createOpenAI({ baseURL: process.env.OPENAI_BASE_URL }).responses('m');
+const openai = createOpenAI({ baseURL: process.env.OPENAI_BASE_URL });
+const model = openai.responses('m');
 const stopWhen = (stepCountIs ?? isStepCount)(5);
 const tools = {
   weather: tool({
@@ -47,6 +48,17 @@ const scenarios = {
     const partial = [];
     for await (const piece of partialOutputStream) partial.push(piece);
     return { output: await output, grew: partial.length > 1 };
+  },
+
+  async files() {
+    const { text, sources, toolResults } = await generateText({
+      ...asked,
+      tools: { file_search: openai.tools.fileSearch({ vectorStoreIds: [store], maxNumResults: 3 }) },
+      providerOptions: { openai: { include: ['file_search_call.results'] } },
+      prompt: 'Why do boats float?',
+    });
+    const [{ output }] = toolResults;
+    return { text, sources, queries: output.queries, found: output.results.map((result) => result.filename) };
   },
 
   async fault() {

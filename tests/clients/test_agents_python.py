@@ -14,6 +14,7 @@ from agents import (
     ApplyPatchTool,
     Computer,
     ComputerTool,
+    FileSearchTool,
     ModelSettings,
     OpenAIConversationsSession,
     OpenAIResponsesModel,
@@ -31,7 +32,9 @@ from agents import (
 from agents.editor import ApplyPatchOperation
 from openai import AsyncOpenAI
 from pydantic import BaseModel
+from tests.conftest import Running, checked_client
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.libraries import shelve
 
 Json = dict[str, Any]
 
@@ -351,3 +354,36 @@ async def test_files_are_patched_on_the_clients_machine(
     assert files(tmp_path) == {"a.txt": "one\nzwei"}
     read = [text for role, text in said(upstream) if role == "tool"]
     assert ["Created" in read[0], "Updated" in read[1], "Deleted" in read[2]] == [True] * 3
+
+
+async def test_files_are_searched_and_cited(make: Any, upstream: Upstream, server: Running) -> None:
+    with checked_client(server.url) as client:
+        store = await asyncio.to_thread(shelve, client, {"boats.md": "Boats float because they are light."})
+    upstream.script(call("file_search", queries=["Why do boats float?"]), Answer("They are light 【1】."))
+    tool = FileSearchTool(vector_store_ids=[store], max_num_results=3, include_search_results=True)
+
+    result = await run(make(tools=[tool]), "Why do boats float?")
+
+    assert result.final_output == "They are light ."
+    search, message = (item.raw_item for item in result.new_items)
+    assert [found.filename for found in search.results or ()] == ["boats.md"]  # type: ignore[union-attr]
+    (citation,) = message.content[0].annotations  # type: ignore[union-attr]
+    assert (citation.type, citation.filename, citation.index) == ("file_citation", "boats.md", 15)
+
+
+async def test_a_run_that_goes_on_sends_its_searches_back(
+    make: Any, upstream: Upstream, server: Running
+) -> None:
+    with checked_client(server.url) as client:
+        store = await asyncio.to_thread(shelve, client, {"boats.md": "Boats float because they are light."})
+    upstream.script(
+        call("file_search", queries=["boats"]), Answer("Light 【1】."), Answer("As I said 【1】.")
+    )
+    agent = make(tools=[FileSearchTool(vector_store_ids=[store])])
+    first = await run(agent, "Why do boats float?")
+
+    second = await run(agent, [*first.to_input_list(), {"role": "user", "content": "Why?"}])
+
+    assert second.final_output == "As I said ."
+    (message,) = second.new_items
+    assert message.raw_item.content[0].annotations[0].filename == "boats.md"

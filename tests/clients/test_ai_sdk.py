@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from tests.clients.node import Node
-from tests.conftest import Running
+from tests.conftest import Running, checked_client
 from tests.scripted import Answer, Called, Upstream, refusal
+from tests.tools.libraries import shelve
 
 CALL = Called("weather", '{"city": "Bonn"}')
 
@@ -14,7 +15,11 @@ CALL = Called("weather", '{"city": "Bonn"}')
 @pytest.fixture(params=["6", "7"])
 def play(request: pytest.FixtureRequest, node: Node, server: Running, tmp_path: Path) -> Any:
     """Plays a scenario of ai_sdk.mjs with a version."""
-    return lambda scenario: node.ask("ai_sdk.mjs", f"{scenario}@{request.param}", server.url, tmp_path)
+
+    def play(scenario: str, *more: str) -> Any:
+        return node.ask("ai_sdk.mjs", "@".join((scenario, request.param, *more)), server.url, tmp_path)
+
+    return play
 
 
 def said(upstream: Upstream) -> list[tuple[str, Any]]:
@@ -60,3 +65,17 @@ def test_a_fault_is_reported_in_words(play: Any, upstream: Upstream) -> None:
     upstream.script(refusal(400, "That is too long.", "context_length_exceeded"))
     message = "Your input exceeds the context window of this model. Please adjust your input and try again."
     assert play("fault") == {"status": 400, "message": message}
+
+
+def test_files_are_searched_and_cited(play: Any, upstream: Upstream, server: Running) -> None:
+    search = Answer(calls=[Called("file_search", '{"queries": ["Why do boats float?"]}')], size=3)
+    upstream.script(search, Answer("They are light 【1】.", size=3))
+    with checked_client(server.url) as client:
+        store = shelve(client, {"boats.md": "Boats float because they are light."})
+
+    told = play("files", store)
+
+    assert told["text"] == "They are light ."
+    assert told["queries"] == ["Why do boats float?"]
+    assert told["found"] == ["boats.md"]
+    assert [(each["sourceType"], each["filename"]) for each in told["sources"]] == [("document", "boats.md")]

@@ -151,6 +151,19 @@ def _neighbours(upstream: Upstream, running: Running, _: Path) -> None:
     assert upstream.last.body["model"] == "your-embedder"
 
 
+def _file_search(upstream: Upstream, running: Running, _: Path) -> None:
+    query = {"queries": ["How long is the Loire?"]}
+    search = Answer(calls=[Called("file_search", json.dumps(query))])
+    upstream.script(search, Answer("1,006 kilometres 【1】."), search, Answer("I do not know."))
+
+    assert printed("docs/file-search.md", running) == [
+        "1,006 kilometres .",
+        "rivers.md at 17",
+        "['How long is the Loire?'] ['rivers.md']",
+    ]
+    assert "The Loire is 1,006 kilometres long." in json.dumps(upstream.last.body["messages"])
+
+
 def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     heading, empty, found = printed("docs/vector-stores.md", running)
     assert heading.endswith("rivers.md # The Loire")
@@ -164,6 +177,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
     "docs/files.md": _files,
+    "docs/file-search.md": _file_search,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/structured-output.md": _structured_output,

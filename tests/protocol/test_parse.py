@@ -336,6 +336,13 @@ LIMITS: list[tuple[dict[str, Any], str, str, str]] = [
         "Expected a string with maximum length 64, but got a string with length 65 instead.",
     ),
     (
+        {"tools": [{"type": "file_search", "vector_store_ids": []}]},
+        "tools[0].vector_store_ids",
+        "empty_array",
+        "Invalid 'tools[0].vector_store_ids': empty array. Expected an array with minimum length 1, "
+        "but got an empty array instead.",
+    ),
+    (
         {"context_management": []},
         "context_management",
         "empty_array",

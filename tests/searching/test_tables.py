@@ -8,8 +8,7 @@ import pytest
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import add_file, chunk, claim, index, new_store
 
-from antiphon.retrieval.vectors import VectorTable
-from antiphon.searching.tables import Tables
+from antiphon.searching.tables import StoreTable, Tables
 from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import NewEntry
@@ -35,8 +34,8 @@ async def searched(store: Store, store_id: str = "vs") -> Searched:
     return found
 
 
-def keys(table: VectorTable) -> list[int]:
-    near = table.nearest(np.ones(2, np.float32), 100)
+def keys(table: StoreTable) -> list[int]:
+    near = table.vectors.nearest(np.ones(2, np.float32), 100)
     return sorted(each.key for each in near)
 
 
@@ -57,7 +56,10 @@ async def test_a_table_has_what_was_added_since_and_not_what_was_taken_out(store
 
 async def test_a_table_is_read_once_as_long_as_nothing_changes(store: Store) -> None:
     tables = Tables(store.vector_chunks, 2**20)
-    assert await tables.table(await searched(store)) is await tables.table(await searched(store))
+    first = keys(await tables.table(await searched(store)))
+    await store.vector_chunks.purge(P, [1])  # behind its back
+
+    assert keys(await tables.table(await searched(store))) == first
 
 
 async def test_the_tables_used_last_are_kept(store: Store) -> None:
@@ -68,9 +70,9 @@ async def test_the_tables_used_last_are_kept(store: Store) -> None:
 
     second = await tables.table(await searched(store, "other"))
 
-    assert tables.nbytes == second.nbytes
+    assert tables.nbytes == second.vectors.nbytes
     again = await tables.table(await searched(store))
-    assert again is not first
+    assert again.vectors is not first.vectors
     assert keys(again) == keys(first)
 
 
@@ -86,5 +88,17 @@ async def test_another_embedders_vectors_take_the_place_of_the_first_ones(store:
 
     table = await tables.table(await searched(store))
 
-    (near,) = table.nearest(np.array([0, 0, 1], np.float32), 10)
+    (near,) = table.vectors.nearest(np.array([0, 0, 1], np.float32), 10)
     assert near.cosine == 1.0
+
+
+async def test_a_table_knows_whose_its_chunks_are(store: Store) -> None:
+    tables = Tables(store.vector_chunks, 2**20)
+    await store.vector_files.add(P, "vs", NewEntry("two"))
+    second = await index(store, ["c"])
+
+    table = await tables.table(await searched(store))
+
+    assert table.of({second}) == {keys(table)[2]}
+    assert table.of(set(table.keys) | {99}) is None
+    assert table.of(set()) == set()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.store.contract.kit import P, begin, counts, item, talk, turn
+from tests.store.contract.vectors import add_file, index, new_store
 
 from antiphon.store.activity import ActivityRow
 from antiphon.store.open import UnknownStore, open_store
@@ -16,6 +17,7 @@ from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.sqlite.schema import Incompatible
+from antiphon.store.vector_files import NewEntry
 from antiphon.store.work import Job
 
 
@@ -30,6 +32,26 @@ async def test_deleted_text_is_overwritten_on_disk(file: Path) -> None:
     await store.responses.delete(P, "r")
     await store.close()
     assert b"a secret" not in await asyncio.to_thread(file.read_bytes)
+
+
+async def test_the_words_of_deleted_texts_are_overwritten_on_disk(file: Path) -> None:
+    store = await open_sqlite(file)
+    for name in ("one", "two"):
+        await add_file(store, name)
+    await store.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
+    entry = await index(store, [f"an abracadabra of {number}" for number in range(50)])
+    await index(store, ["something else"])
+
+    await store.files.delete(P, "one")
+    while await store.vector_chunks.purge(P, [entry]):
+        pass
+    while await store.vector_chunks.forget(P):
+        pass
+    await store.close()
+
+    left = await asyncio.to_thread(file.read_bytes)
+    assert b"bracadabra" not in left, "full text search keeps the end of a word behind its beginning"
+    assert b"something else" in left
 
 
 _CHILD = """

@@ -15,13 +15,11 @@ TOOLS: dict[str, dict[str, Any]] = {
     "web_search_2025_08_26": {"type": "web_search_2025_08_26"},
     "web_search_preview": {"type": "web_search_preview"},
     "web_search_preview_2025_03_11": {"type": "web_search_preview_2025_03_11"},
-    "file_search": {"type": "file_search", "vector_store_ids": ["vs_1"]},
     "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
     "image_generation": {"type": "image_generation"},
 }
 ITEMS: dict[str, dict[str, Any]] = {
     "web_search": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
-    "file_search": {"type": "file_search_call", "queries": ["boats"], "results": None},
     "code_interpreter": {
         "type": "code_interpreter_call",
         "code": "boats",
@@ -42,11 +40,9 @@ def called(kind: str) -> str:
     "tool.web_search_2025_08_26",
     "tool.web_search_preview",
     "tool.web_search_preview_2025_03_11",
-    "tool.file_search",
     "tool.code_interpreter",
     "tool.image_generation",
     "item.output.web_search_call",
-    "item.output.file_search_call",
     "item.output.code_interpreter_call",
     "item.output.image_generation_call",
 )
@@ -79,7 +75,6 @@ def test_a_picture_that_is_being_made_has_no_result_yet(client: OpenAI, upstream
     "tool_choice.web_search_2025_08_26",
     "tool_choice.web_search_preview",
     "tool_choice.web_search_preview_2025_03_11",
-    "tool_choice.file_search",
     "tool_choice.code_interpreter",
     "tool_choice.image_generation",
 )

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,10 @@ from antiphon.mcp.base import Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
+from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
-from antiphon.retrieval.minilm import MiniLM
+from antiphon.retrieval.finder import Finder
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
@@ -60,7 +62,7 @@ from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FORGET, PURGE
 from antiphon.store.vector_files import INDEX
-from antiphon.tools.context import ToolResources
+from antiphon.tools.context import SearchLimits, ToolResources
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -87,7 +89,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     embedder = embedder_of(config.embeddings)
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
-    resources = _resources(config)
+    resources = _resources(config, finder)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -123,7 +125,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
 def embedder_of(settings: Embeddings) -> Embedder:
     """What turns texts into vectors, with its key read from the environment."""
     if settings.base_url is None or settings.model is None:
-        return MiniLM()
+        return minilm.MiniLM()
     key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
     return RemoteEmbedder(settings.base_url, settings.model, key)
 
@@ -161,7 +163,7 @@ def _capacity(limits: Limits) -> Capacity:
     )
 
 
-def _resources(config: Config) -> ToolResources:
+def _resources(config: Config, finder: Finder) -> ToolResources:
     return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
@@ -172,7 +174,16 @@ def _resources(config: Config) -> ToolResources:
             name: Local(command=server.command, args=server.args, env=server.env)
             for name, server in config.mcp_servers.items()
         },
+        finder=finder if _can_embed(config.embeddings) else None,
+        file_search=SearchLimits(
+            stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
+        ),
     )
+
+
+def _can_embed(settings: Embeddings) -> bool:
+    """Whether all that searches need is installed."""
+    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:

@@ -231,6 +231,11 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     cache_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024 * 1024
     """Memory of each server process for vectors of stores that are searched: those used last. A store of
     100,000 chunks has some 400 MB; one that is larger than this is held alone."""
+    stores: Annotated[int, Meta(ge=1)] = 16
+    """Vector stores that one request may search. The real API allows 2."""
+    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Seconds that a search may take; a response whose search takes longer fails with the code
+    `vector_store_timeout`."""
 
 
 class Tools(Struct, frozen=True, kw_only=True):

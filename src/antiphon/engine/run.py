@@ -25,7 +25,7 @@ from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
 from antiphon.model import Function, NamedFunction, Turn
-from antiphon.protocol.errors import ApiError, ModelFault, RateLimited
+from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTimeout
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.projection import Projection
@@ -41,6 +41,9 @@ REPAIRS = 3
 TURNS = 100
 """How many turns of the model a response may take."""
 
+
+_FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
+"""The codes of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]
 """Makes a finished response durable, before the last of its events are handed over."""
@@ -261,7 +264,7 @@ class Run:
 
 def failure(fault: ApiError) -> ResponseError:
     """A fault, as a response shows it."""
-    code = "rate_limit_exceeded" if isinstance(fault, RateLimited) else "server_error"
+    code = next((code for kind, code in _FAILURES.items() if isinstance(fault, kind)), "server_error")
     if fault.code == "context_length_exceeded":
         code = fault.code
     return ResponseError(code=code, message=fault.message)

@@ -143,6 +143,12 @@ class UpstreamTimeout(UpstreamError):
     status = 504
 
 
+class SearchTimeout(ApiError):
+    """Vector stores did not answer in time: the response fails, as on the real API."""
+
+    status = 504
+
+
 class Unavailable(ApiError):
     """Not now, but soon: the embedded model still starts, there is no room, or the server stops."""
 

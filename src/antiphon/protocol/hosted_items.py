@@ -17,6 +17,8 @@ class FileSearchResult(Wire):
     filename: str | None = None
     score: float | None = None
     text: str | None = None
+    vector_store_id: str | None = None
+    """Not in the SDK; the real API shows it (behaviours.md section 2)."""
 
 
 class FileSearchCall(StatusItem, tag="file_search_call", kw_only=True):

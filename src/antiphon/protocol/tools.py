@@ -182,7 +182,7 @@ class RankingOptions(Wire):
 
 
 class FileSearchTool(BaseTool, tag="file_search"):
-    vector_store_ids: list[str]
+    vector_store_ids: Annotated[list[str], Meta(min_length=1)]
     filters: Filter | None = shown(None)
     max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
     ranking_options: RankingOptions | None = None

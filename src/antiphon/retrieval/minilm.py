@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,11 +49,12 @@ class MiniLM:
         return DIMENSION
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
+        loop = asyncio.get_running_loop()
         if self._model is None:
             _check_installed()
+            await loop.run_in_executor(self._worker, import_module, "numpy")  # takes a tenth of a second
         import numpy as np
 
-        loop = asyncio.get_running_loop()
         rows: list[Vectors] = []
         for begin in range(0, len(texts), _AT_ONCE):
             some = texts[begin : begin + _AT_ONCE]

@@ -1,8 +1,10 @@
 """Searches in vector stores (`retrieval/finder.py` has their face)."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from heapq import merge
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -70,18 +72,20 @@ class StoreFinder:
     ) -> Ranked:
         from antiphon.retrieval.search import Search
 
-        table = await self._tables().table(store)
+        table = await (await self._tables()).table(store)
         allowed, wanted = None, None
         if query.filters is not None:
-            allowed = await self._chunks.allowed(store.key, condition(query.filters, "f.attributes", 2))
+            fitting = await self._chunks.fitting(store.key, condition(query.filters, "f.attributes", 2))
+            allowed = await asyncio.to_thread(table.of, fitting)
             wanted = condition(query.filters, "f.attributes", 5)
         said = partial(self._said, project, store.key, wanted)
-        search = Search(_Asked(self._embedder, asked), table, said)
+        search = Search(_Asked(self._embedder, asked), table.vectors, said)
         return await search.ranked(query.texts, query.most, weights, allowed)
 
-    def _tables(self) -> "Tables":
+    async def _tables(self) -> "Tables":
         """Made at the first search: what it stands on takes a tenth of a second to be loaded."""
         if self._made is None:
+            await asyncio.to_thread(import_module, "antiphon.searching.tables")
             from antiphon.searching.tables import Tables
 
             self._made = Tables(self._chunks, self._cache_bytes)

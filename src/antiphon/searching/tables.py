@@ -23,10 +23,10 @@ class Tables:
         """One store is held however large it is."""
         self._chunks = chunks
         self._most = most_bytes
-        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self._held: OrderedDict[int, StoreTable] = OrderedDict()
 
-    async def table(self, store: Searched) -> VectorTable:
-        held = self._held.setdefault(store.key, _Held())
+    async def table(self, store: Searched) -> "StoreTable":
+        held = self._held.setdefault(store.key, StoreTable())
         self._held.move_to_end(store.key)
         async with held.lock:
             if not held.fits(store):
@@ -34,13 +34,13 @@ class Tables:
             if held.version != store.version:
                 await self._refresh(held, store)
         self._make_room(store.key)
-        return held.table
+        return held
 
     @property
     def nbytes(self) -> int:
-        return sum(held.table.nbytes for held in self._held.values())
+        return sum(held.vectors.nbytes for held in self._held.values())
 
-    async def _refresh(self, held: "_Held", store: Searched) -> None:
+    async def _refresh(self, held: "StoreTable", store: Searched) -> None:
         """Read what has come, and forget what has gone."""
         there = await self._chunks.entries(store.key)
         held.forget(held.keys.keys() - there)
@@ -71,31 +71,39 @@ class Tables:
                 del self._held[key]
 
 
-class _Held:
-    """The table of one store."""
+class StoreTable:
+    """The table of one store, and which chunks are whose."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.table = VectorTable(1)
+        self.vectors = VectorTable(1)
         self.version = -1
         self.keys: dict[int, list[NDArray[np.int64]]] = {}
         """Of chunks, by their entries."""
         self._made_with: tuple[str, int | None] | None = None
+
+    def of(self, entries: set[int]) -> set[int] | None:
+        """The keys of all chunks of these entries; None: there are no others."""
+        if self.keys.keys() <= entries:
+            return None
+        return {
+            key for entry in self.keys.keys() & entries for part in self.keys[entry] for key in part.tolist()
+        }
 
     def fits(self, store: Searched) -> bool:
         """Whether it has vectors of the same embedder."""
         return self._made_with == (store.embedder, store.dimension)
 
     def start(self, store: Searched) -> None:
-        self.table = VectorTable(store.dimension or 1)
+        self.vectors = VectorTable(store.dimension or 1)
         self.version = -1
         self.keys = {}
         self._made_with = store.embedder, store.dimension
 
     def forget(self, entries: set[int]) -> None:
-        keys = [key for entry in entries for part in self.keys.pop(entry) for key in part]
+        keys = [key for entry in entries for part in self.keys.pop(entry) for key in part.tolist()]
         if keys:
-            self.table.delete(keys)
+            self.vectors.delete(keys)
 
     def add(self, rows: Sequence[ChunkVectors]) -> None:
         if not rows:
@@ -104,7 +112,7 @@ class _Held:
         counts = [len(row.vectors) // (4 * dimension) for row in rows]
         vectors = np.frombuffer(b"".join(row.vectors for row in rows), np.float32).reshape(-1, dimension)
         keys = np.array([row.key for row in rows], np.int64)
-        self.table.append(np.repeat(keys, counts), vectors)
+        self.vectors.append(np.repeat(keys, counts), vectors)
         owners = np.array([row.entry for row in rows], np.int64)
         for entry in np.unique(owners):
             self.keys.setdefault(int(entry), []).append(keys[owners == entry])

@@ -84,9 +84,9 @@ class VectorChunks:
         """Of some files: at most `AT_ONCE` entries."""
         return await self._database.read_long(load_vectors_of, some, after, limit)
 
-    async def allowed(self, store: int, wanted: Condition) -> set[int]:
-        """The keys of chunks whose files fit. `wanted` is about `f.attributes`, with parameters from `$2`."""
-        return await self._database.read_long(load_allowed, store, wanted)
+    async def fitting(self, store: int, wanted: Condition) -> set[int]:
+        """The keys of the entries that fit. `wanted` is about `f.attributes`, with parameters from `$2`."""
+        return await self._database.read_long(load_fitting, store, wanted)
 
     async def said(
         self, project: str, store: int, expression: Expression, count: int, wanted: Condition | None
@@ -175,9 +175,9 @@ def load_vectors_of(some: Sequence[int], after: int, limit: int) -> Steps[list[C
     return [ChunkVectors(*row) for row in (yield Statement(sql, (after, limit, *some)))]
 
 
-def load_allowed(store: int, wanted: Condition) -> Steps[set[int]]:
+def load_fitting(store: int, wanted: Condition) -> Steps[set[int]]:
     sql = f"""
-        SELECT c.key FROM vector_store_files AS f JOIN vector_chunks AS c ON c.entry = f.key
+        SELECT f.key FROM vector_store_files AS f
         WHERE f.store = $1 AND {_COMPLETED} AND ({wanted.text})"""
     return {key for (key,) in (yield Statement(sql, (store, *wanted.parameters)))}
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from antiphon.model import Function, Part
+from antiphon.model import Function, Message, Part
 from antiphon.protocol.item import Item
 from antiphon.stream.filters import TextFilter
 from antiphon.stream.machine import Machine, OpenItem
@@ -130,9 +130,18 @@ class Tool(ABC):
         cannot be used."""
         return
 
+    async def check(self) -> None:
+        """See to it that what the entry names is there. Raises the ApiError with which the request is
+        refused."""
+        return
+
     def remember(self, item: Item) -> None:
         """Take note of an item of the context that a call of such a tool became."""
         return
+
+    def read(self, item: Item) -> Sequence[Message] | None:
+        """How such an item reads in this response; None: as it reads without the tool (`registry.py`)."""
+        return None
 
     def filter(self) -> TextFilter | None:
         """What a text that the model begins now is read through: to annotate what it took from this tool."""

@@ -11,6 +11,15 @@ from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
+from antiphon.retrieval.finder import Finder
+
+
+class SearchLimits(Struct, frozen=True, kw_only=True):
+    """What a search in files may take."""
+
+    stores: int = 16
+    """Vector stores of one request."""
+    seconds: float = 30.0
 
 
 class ToolResources(Struct, frozen=True, kw_only=True):
@@ -23,6 +32,9 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Where the connectors are that the installation has set up."""
     mcp_servers: Mapping[str, Address] = {}
     """The installation's own MCP servers, by name."""
+    finder: Finder | None = None
+    """Searches files; None: nothing is set up that could."""
+    file_search: SearchLimits = SearchLimits()
 
 
 def _unchanged(item: Item) -> Item:
@@ -47,6 +59,8 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     project: str = ""
     images: bool = True
     """Whether the model reads images."""
+    window: int | None = None
+    """Tokens that the model reads; None: not known."""
     certify: Callable[[Item], Item] = _unchanged
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 

@@ -144,7 +144,7 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (FileSearchTool,),
-        unsupported.unsupported(unsupported.FILE_SEARCH),
+        file_search.resolve,
         reads={"file_search_call": file_search.call_to_messages},
     ),
     ToolRow(

@@ -138,9 +138,23 @@ class Toolbox:
         return self._entries[name].tool.unavailable
 
     @property
-    def not_set_up(self) -> list[str]:
-        """The types of the tools that were asked for, and that nobody runs on this server."""
-        return [kind for kind, (_, tool) in self._ours.items() if tool.unavailable]
+    def not_set_up(self) -> dict[str, str]:
+        """The types of the tools that were asked for, and that nobody runs on this server, and why."""
+        return {kind: tool.unavailable for kind, (_, tool) in self._ours.items() if tool.unavailable}
+
+    async def check(self) -> None:
+        """See to it that what the tools name is there. Raises the ApiError of the first for which it is
+        not."""
+        for _, tool in self._ours.values():
+            await tool.check()
+
+    def to_messages(self, item: Item) -> Sequence[Message] | None:
+        """A past item of a tool as messages; None: no tool serves items of its type."""
+        for row, tool in self._ours.values():
+            if item_type(item) in row.reads and (read := tool.read(item)) is not None:
+                return read
+        images = self._context.images
+        return REGISTRY.to_messages(item) if images else REGISTRY.to_messages_without_images(item)
 
     def filters(self) -> TextFilter | None:
         """What a text that the model begins now is read through; None: it is taken as it is."""

@@ -13,7 +13,6 @@ from msgspec import UNSET
 from antiphon.model import Function, TextPart
 from antiphon.protocol.hosted_items import (
     CodeInterpreterCall,
-    FileSearchCall,
     ImageGenerationCall,
     Search,
     WebSearchCall,
@@ -47,13 +46,6 @@ WEB_SEARCH = Kind(
     WebSearchCall(status="in_progress", action=Search()),
     lambda query: {"action": Search(query=query)},
 )
-FILE_SEARCH = Kind(
-    "file_search",
-    "Searches the user's files.",
-    "query",
-    FileSearchCall(status="in_progress", queries=[]),
-    lambda query: {"queries": [query]},
-)
 CODE_INTERPRETER = Kind(
     "code_interpreter",
     "Runs Python code.",
@@ -70,7 +62,7 @@ IMAGE_GENERATION = Kind(
 )
 
 
-NOT_SET_UP = tuple(kind.name for kind in (WEB_SEARCH, FILE_SEARCH, CODE_INTERPRETER, IMAGE_GENERATION))
+NOT_SET_UP = tuple(kind.name for kind in (WEB_SEARCH, CODE_INTERPRETER, IMAGE_GENERATION))
 """The types of tools that nobody runs here."""
 
 

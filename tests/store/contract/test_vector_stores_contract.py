@@ -138,13 +138,13 @@ async def test_attributes_decide_what_is_found(filed: Store) -> None:
     later = Compare("gt", "year", [2020])
 
     said = await filed.vector_chunks.said(P, key, asked("tree"), 10, condition(later, "f.attributes", 5))
-    allowed = await filed.vector_chunks.allowed(key, condition(later, "f.attributes", 2))
+    fitting = await filed.vector_chunks.fitting(key, condition(later, "f.attributes", 2))
 
-    assert set(said) == allowed
-    assert [found.entry for found in (await filed.vector_chunks.texts(list(allowed))).values()] == [second]
+    assert fitting == {second}
+    assert [found.entry for found in (await filed.vector_chunks.texts(list(said))).values()] == [second]
 
     assert await filed.vector_files.set_attributes(P, "vs", "two", "{}")
-    assert await filed.vector_chunks.allowed(key, condition(later, "f.attributes", 2)) == set()
+    assert await filed.vector_chunks.fitting(key, condition(later, "f.attributes", 2)) == set()
 
 
 async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, clock: Clock) -> None:

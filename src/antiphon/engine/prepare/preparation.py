@@ -26,6 +26,7 @@ from antiphon.engine.prepare.request_context import RequestContext, load_context
 from antiphon.engine.prepare.response_format import check_format
 from antiphon.engine.prepare.resumed_context import resumed_context
 from antiphon.engine.prepare.run_request import opened
+from antiphon.engine.prepare.search_results import with_results
 from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_supported
@@ -37,7 +38,6 @@ from antiphon.protocol.response import Response, opening
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
-from antiphon.tools.registry import REGISTRY
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
 
@@ -72,11 +72,13 @@ class Preparation:
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory)
+        context = await with_results(self._store, project, context)
         request = await offload(context.size, configured, request, context.items)
         await check_format(request, self._schemas(project))
         await offload(context.size, load_tools, toolbox, context)
         await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
+        await toolbox.check()
         response = _opened(request, route, response_id, context)
         plan = await self._plan(project, request, route, toolbox, context, response)
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
@@ -108,7 +110,7 @@ class Preparation:
         certificates = Certificates(self._seal, project)
         said = (*context.history, *context.output_so_far)
         approved = await offload(context.size, approved_in, toolbox, certificates, said, context.input)
-        transcript = await self._transcript(project, route, context)
+        transcript = await self._transcript(project, route, toolbox, context)
         check_choice(request.tool_choice, toolbox)
         empty = empty_turn(
             request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)
@@ -141,24 +143,26 @@ class Preparation:
             resources=self._resources,
             project=project,
             images=can.images,
+            window=can.context_window,
             certify=Certificates(self._seal, project).certified,
         )
         return Toolbox(request.tools or (), context)
 
-    async def _transcript(self, project: str, route: Route, context: RequestContext) -> Transcript:
+    async def _transcript(
+        self, project: str, route: Route, toolbox: Toolbox, context: RequestContext
+    ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
         whole = await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
         attached = await self._attachments.resolve(project, read, context.input, can)
-        reads = REGISTRY.to_messages if can.images else REGISTRY.to_messages_without_images
         recollect = partial(unseal, self._seal, project)
         source = (route.name or "", route.model)
         found = Recollection()
         if can.opaque:
             found = await Recollecting(self._store, project, recollect, source).of(context.input)
         return Transcript(
-            reads,
+            toolbox.to_messages,
             partial(self._seal.open, project),
             recollect,
             (lambda item: found.attached(attached(item))) if found.sealed else attached,

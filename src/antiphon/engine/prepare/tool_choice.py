@@ -1,5 +1,7 @@
 """What `tool_choice` means for the turn: which functions are offered, and how the model may use them."""
 
+from collections.abc import Mapping
+
 from antiphon.model import Choice, NamedFunction
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tool_choice import (
@@ -26,6 +28,7 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         return choice or "auto"
     if choice == "required":
         if not toolbox.functions:
+            _refuse_unavailable(toolbox.not_set_up)
             raise _absent("Tool choice 'required' must be specified with 'tools' parameter.")
         return "required"
     if isinstance(choice, AllowedTools):
@@ -40,8 +43,7 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
     unavailable = toolbox.unavailable(names[0])
     if unavailable is not None:
-        message = f"Tool choice '{names[0]}' cannot be required: {unavailable}."
-        raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
+        _refuse_unavailable({names[0]: unavailable})
     toolbox.reveal(names)
     return NamedFunction(names[0])
 
@@ -90,7 +92,17 @@ def _meant(tool: AllowedTool, toolbox: Toolbox) -> list[str]:
 
 
 def _named(kind: str, name: str | None, toolbox: Toolbox) -> list[str]:
-    return toolbox.named(_SAME.get(kind, (kind,)), name) or _none(name or kind)
+    found = toolbox.named(_SAME.get(kind, (kind,)), name)
+    if not found and kind in toolbox.not_set_up:
+        _refuse_unavailable({kind: toolbox.not_set_up[kind]})
+    return found or _none(name or kind)
+
+
+def _refuse_unavailable(tools: Mapping[str, str]) -> None:
+    """Tools that were chosen, and why nobody runs them."""
+    for name, why in tools.items():
+        message = f"Tool choice '{name}' cannot be required: {why}."
+        raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
 
 
 def _none(name: str) -> list[str]:
