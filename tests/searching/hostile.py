@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.papers import docx, laborious_pdf, pdf, pdf_of_size, pptx, xlsx
 
-SAYS = "The lighthouse keeper counts forty-two lamps"
+SAYS = "forty-two lamps"
 """What every file says that can be read."""
 
 
@@ -87,8 +87,8 @@ LARGE = (
     Sample("50-mb.txt", lambda: f"{SAYS}, and then once more.\n".encode() * 950_000, "too large"),
     Sample("50-mb.md", lambda: b"a" * (50 * 2**20), "too large"),
     Sample("50-mb.html", lambda: _html("<p>x</p>" * (50 * 2**20 // 8)), "more memory than there is"),
-    Sample("90-mb.docx", lambda: docx("word " * (18 * 2**20)), "too large"),
-    Sample("300-mb.pdf", lambda: pdf(SAYS) + b"\n% padding" * 30_000_000, _BROKEN),
+    Sample("90-mb.docx", lambda: docx("word " * (18 * 2**20)), "more than 40,000,000 characters"),
+    Sample("300-mb.pdf", lambda: pdf(SAYS) + b"\n% padding" * 30_000_000),
     Sample("bomb.docx", lambda: _bomb("word/document.xml", 1500), _BROKEN),
     Sample("nested.docx", lambda: _nested(4), _BROKEN),
     Sample("laborious.pdf", lambda: laborious_pdf(200, 200_000), "took longer than 15 seconds"),

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Overrun, Pool
-from antiphon.retrieval.extract import Found, Images, Page
+from antiphon.retrieval.extract import TOO_LONG, Found, Images, Page
 from antiphon.retrieval.kinds import TEXT, document_type, text_of
 
 AT_ONCE = 3
@@ -68,6 +68,8 @@ class Documents:
             raise Unreadable(
                 f"it took longer than {self._seconds:g} seconds, or more memory than there is for one"
             ) from None
+        if found.fault == TOO_LONG:
+            raise Unreadable(TOO_LONG)
         if found.fault:
             raise Unreadable(f"it could not be read ({found.fault})")
         return found
