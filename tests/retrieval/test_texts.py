@@ -60,6 +60,6 @@ async def test_a_name_says_how_a_text_is_cut(documents: Documents, name: str, ki
 
 
 async def test_a_large_pdf_that_begins_like_a_text_is_read_as_a_pdf(documents: Documents) -> None:
-    data = pdf("Hello") + b"\n% padding" * 6_500_000
+    data = pdf("Hello") + b"\n% padding" * 7_000_000
     assert len(data) > _MARKUP
     assert (await text(documents, data, "a.pdf")).strip() == "Hello"

@@ -42,22 +42,10 @@ def add(
 ) -> None:
     """Puts documents into a vector store, and waits until they are indexed. What is there unchanged stays."""
     from antiphon.cli import installation
-    from antiphon.cli.folders import Document, Rules, found
 
     settings = config.load(config_file, data_dir=data_dir)
     whose = installation.project_of(settings, project)
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        fail(f"There is no {', no '.join(missing)}.")
-    rules = Rules(all_files=settings.tools.file_search.all_files, most_bytes=settings.limits.file_bytes)
-    documents: list[Document] = []
-    for each in found(paths, rules):
-        if isinstance(each, Document):
-            documents.append(each)
-        else:
-            _report("skipped", str(each.path), each.why)
-    if not documents:
-        fail("There is nothing to add.")
+    documents = _documents(settings, paths)
     try:
         faults = installation.run(settings, partial(_add, project=whose, name=store, documents=documents))
     except KeyboardInterrupt:
