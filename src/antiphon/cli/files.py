@@ -54,6 +54,25 @@ def add(
         raise SystemExit(1)
 
 
+def _documents(settings: config.Config, paths: Sequence[Path]) -> "list[Document]":
+    """What is to be added; what is not is reported. Fails when there is nothing."""
+    from antiphon.cli.folders import Document, Rules, found
+
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        fail(f"There is no {', no '.join(missing)}.")
+    rules = Rules(all_files=settings.tools.file_search.all_files, most_bytes=settings.limits.file_bytes)
+    documents: list[Document] = []
+    for each in found(paths, rules):
+        if isinstance(each, Document):
+            documents.append(each)
+        else:
+            _report("skipped", str(each.path), each.why)
+    if not documents:
+        fail("There is nothing to add.")
+    return documents
+
+
 async def _add(installation: "Installation", project: str, name: str, documents: "Sequence[Document]") -> int:
     """How many documents could not be added or indexed."""
     from antiphon.cli import adding
