@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.commands import Run, one_sentence, run
 from tests.kept_model import kept_model
 from tests.small_disk import fill, make_read_only, mounted
 from tests.weights.hub import hub_of
@@ -23,26 +24,9 @@ from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
 
+__all__ = ["run"]
+
 Serve = Callable[..., "contextlib.AbstractContextManager[Served]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs `antiphon …` to its end, with nothing of this machine's own settings."""
-
-    def antiphon(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
-        return subprocess.run(
-            [sys.executable, "-m", "antiphon", *arguments],
-            env={**inherited, "ANTIPHON_DATA_DIR": str(tmp_path / "data"), **variables},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    return antiphon
 
 
 def test_it_prints_its_version(run: Run) -> None:
@@ -54,7 +38,7 @@ def test_it_prints_its_version(run: Run) -> None:
 def test_without_a_command_it_lists_which_there_are(run: Run) -> None:
     said = run().stdout
 
-    commands = ["serve", "pull", "key", "webhooks"]
+    commands = ["serve", "pull", "key", "search", "webhooks", "files"]
     assert [name for name in commands if name in said] == commands
 
 
@@ -412,15 +396,6 @@ def test_programs_that_a_server_starts_do_not_inherit_its_port() -> None:
 
 
 # ---- data that cannot be used ------------------------------------------------------------------------
-
-
-def one_sentence(done: "subprocess.CompletedProcess[str]") -> str:
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("antiphon: ")
-    return done.stderr
 
 
 def test_a_file_that_is_no_database_is_one_sentence(run: Run, tmp_path: Path) -> None:

@@ -34,8 +34,7 @@ def check_data(settings: config.Config) -> None:
     import asyncio
 
     from antiphon.context.seal import Seal
-    from antiphon.store.open import UnknownStore, open_store
-    from antiphon.store.sqlite.schema import Incompatible
+    from antiphon.store.open import open_store
 
     async def opened() -> None:
         store = await open_store(settings.store_url)
@@ -44,9 +43,19 @@ def check_data(settings: config.Config) -> None:
         finally:
             await store.close()
 
-    try:
+    with data_in_words(settings):
         asyncio.run(opened())
         Seal.at(Path(settings.data_dir) / "sealing.key")
+
+
+@contextlib.contextmanager
+def data_in_words(settings: config.Config) -> Iterator[None]:
+    """Raises ServeError where what is kept cannot be used."""
+    from antiphon.store.open import UnknownStore
+    from antiphon.store.sqlite.schema import Incompatible
+
+    try:
+        yield
     except UnknownStore as error:
         raise ServeError(str(error)) from error
     except Incompatible as error:

@@ -9,6 +9,11 @@ def add(one: int, other: int) -> int:
     return one + other
 
 
+def sizes(*arguments: bytes | str) -> list[tuple[int, bytes | str]]:
+    """How long each is, and how it begins."""
+    return [(len(each), each[:3]) for each in arguments]
+
+
 def pid() -> int:
     return os.getpid()
 

@@ -48,6 +48,29 @@ async def test_a_call_that_is_too_much_ends_and_the_next_one_works(
     assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
 
 
+async def test_arguments_arrive_whole_and_in_their_places_however_large_they_are(pool: Pool) -> None:
+    large = [b"abc" * 700_000, b"xyz" * 2_000_000]
+
+    sizes = await pool.call(f"{HOSTILE}:sizes", "small", large[0], b"tiny", large[1])
+
+    assert sizes == [[5, "sma"], [2_100_000, b"abc"], [4, b"tin"], [6_000_000, b"xyz"]]
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+
+
+async def test_the_loop_goes_on_while_a_child_is_sent_hundreds_of_megabytes() -> None:
+    pool = Pool(Limits(seconds=30, memory=2 * 2**30))
+    data = bytes(300 * 2**20)
+    call = asyncio.create_task(pool.call("builtins:len", data))
+    longest, before = 0.0, time.thread_time()
+    while not call.done():  # the processor time of this thread: what others take of the machine is no hold
+        await asyncio.sleep(0)
+        now = time.thread_time()
+        longest, before = max(longest, now - before), now
+    assert await call == len(data)
+    assert longest < 0.05
+    await pool.close()
+
+
 async def test_each_call_has_its_own_time(pool: Pool) -> None:
     for _ in range(8):
         await pool.call(f"{HOSTILE}:spin", 0.2)

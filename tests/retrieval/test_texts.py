@@ -1,9 +1,10 @@
 """Texts are read in whatever they are written, a piece at a time."""
 
 import pytest
+from tests.papers import pdf
 
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
-from antiphon.retrieval.texts import MOST_CHARACTERS, TooLarge, read_text
+from antiphon.retrieval.texts import _MARKUP, MOST_CHARACTERS, TooLarge, read_text
 
 FAR = 3 * 2**20
 """Farther than the first bytes that are looked at, and than one piece."""
@@ -56,3 +57,9 @@ async def test_markup_that_is_too_large_is_not_read_at_all(documents: Documents)
 )
 async def test_a_name_says_how_a_text_is_cut(documents: Documents, name: str, kind: str) -> None:
     assert (await read_text(documents, b"a,b\n1,2\n", name, "owner")).kind == kind
+
+
+async def test_a_large_pdf_that_begins_like_a_text_is_read_as_a_pdf(documents: Documents) -> None:
+    data = pdf("Hello") + b"\n% padding" * 7_000_000
+    assert len(data) > _MARKUP
+    assert (await text(documents, data, "a.pdf")).strip() == "Hello"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 from tests.api.storing import counted, upload
+from tests.chaos.indexing import index_through_deaths
 from tests.conftest import checked_client
 from tests.killed import Killed
 from tests.scripted import Upstream
@@ -93,3 +94,11 @@ def test_a_store_that_is_deleted_while_its_server_dies_leaves_nothing(server: Ki
             ((rows,),) = database.execute("SELECT count(*) FROM vector_store_files")
         assert rows == 0
         assert len(client.files.list().data) == FILES
+
+
+@pytest.mark.chaos
+def test_a_batch_of_many_files_is_indexed_once_and_counted_right_through_two_deaths(server: Killed) -> None:
+    outcome = index_through_deaths(server, files=200)
+
+    assert len(outcome.killed_at) == 2
+    assert 0 < outcome.killed_at[0] <= outcome.killed_at[1] < 200

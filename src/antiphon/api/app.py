@@ -87,7 +87,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     documents = Documents()
     attachments = Attachments(file_storage, fetcher, documents)
     embedder = embedder_of(config.embeddings)
-    jobs = _jobs(store, Indexer(store, file_storage, documents, embedder))
+    jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
     resources = _resources(config, finder)
     retention = _retention(store, config.retention)
@@ -130,7 +130,7 @@ def embedder_of(settings: Embeddings) -> Embedder:
     return RemoteEmbedder(settings.base_url, settings.model, key)
 
 
-def _jobs(store: Store, indexer: Indexer) -> Jobs:
+def jobs_of(store: Store, indexer: Indexer) -> Jobs:
     return Jobs(store.work, {INDEX: indexer.index, PURGE: indexer.purge, FORGET: indexer.forget})
 
 

@@ -45,8 +45,7 @@ async def check(request: Request, file_ids: Sequence[str], param: str) -> None:
     for file_id in file_ids:
         if file_id not in names:
             raise NotFound(f"No such File object: {file_id}", param=param)
-    endings = {PurePath(name).suffix.lower() for name in names.values()}
-    wrong = endings & _NEVER if held.config.tools.file_search.all_files else endings - _THEIRS
+    wrong = refused_endings(names.values(), held.config.tools.file_search.all_files)
     if wrong:
         listed = ", ".join(sorted(wrong))
         raise InvalidRequest(
@@ -54,6 +53,12 @@ async def check(request: Request, file_ids: Sequence[str], param: str) -> None:
             param=param,
             code="unsupported_file",
         )
+
+
+def refused_endings(names: Iterable[str], all_files: bool) -> set[str]:
+    """The extensions among those of the names that no file of a vector store may have."""
+    endings = {PurePath(name).suffix.lower() for name in names}
+    return endings & _NEVER if all_files else endings - _THEIRS
 
 
 def alike(

@@ -1,5 +1,6 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
-`doctor`; the commands `antiphon webhooks` are in `webhooks`."""
+`doctor`; `antiphon webhooks` and `antiphon files` are in modules of those names, `antiphon search` in
+`searches`."""
 
 import asyncio
 import contextlib
@@ -16,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import webhooks
+from antiphon.cli import files, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(files.app, name="files")
+app.command()(searches.search)
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,10 @@ import typer
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the model and everything stored is kept.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file. Without: ./antiphon.toml.")]
+Project = Annotated[
+    str | None,
+    typer.Option(help="Whose files. Needed when [server.keys] has several projects.", metavar="NAME"),
+]
 
 
 def fail(sentence: str) -> NoReturn:

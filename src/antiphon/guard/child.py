@@ -1,7 +1,8 @@
 """The child process of a `Pool`: `python -m antiphon.guard.child MEMORY`, with MEMORY in bytes.
 
 It calls the functions that it is asked to, one after another, and ends when its standard input does: with its
-parent, however that went. Calls and results are msgpack behind four bytes that say how long they are.
+parent, however that went. Calls and results are msgpack behind four bytes that say how long they are. Large
+arguments follow their call as they are: to pack hundreds of megabytes would hold the parent's event loop.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ class Call(Struct, frozen=True, array_like=True):
     arguments: list[Any]
     seconds: float
     """Of processor time. Whoever takes longer is ended by the system."""
+    large: dict[int, int] = {}
+    """The arguments that follow: their places, and how many bytes each has."""
 
 
 class Result(Struct, frozen=True, array_like=True):
@@ -46,6 +49,8 @@ def main() -> None:
     decode = msgspec.msgpack.Decoder(Call).decode
     while head := calls.read(HEAD):
         call = decode(calls.read(int.from_bytes(head)))
+        for place, size in call.large.items():
+            call.arguments[place] = calls.read(size)
         _limit_time(call.seconds)
         results.write(framed(_result(call)))
         results.flush()

@@ -12,8 +12,9 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -27,8 +28,16 @@ _LARGEST = 256 * 2**20
 """Bytes of a result."""
 _WAITS = 3
 """How many times its processor time a call may last: a busy machine gives it less than all."""
+_LARGE = 2**20
+"""Bytes of an argument that is not packed."""
+_PIECE = 2**18
+"""Bytes that are written in one go."""
 # All that a child is to know of our surroundings.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "SYSTEMROOT", "LD_LIBRARY_PATH")
+
+
+def _is_large(argument: object) -> TypeGuard[bytes]:
+    return isinstance(argument, bytes) and len(argument) > _LARGE
 
 
 class Overrun(Exception):
@@ -63,7 +72,10 @@ class Pool:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
         each has its share. Raises Overrun; ValueError with the words of what the function raised."""
         seconds = self._limits.seconds
-        call = framed(Call(function, list(arguments), seconds))
+        large = {place: each for place, each in enumerate(arguments) if _is_large(each)}
+        small = [None if place in large else each for place, each in enumerate(arguments)]
+        sizes = {place: len(each) for place, each in large.items()}
+        call = [framed(Call(function, small, seconds, sizes)), *large.values()]
         async with self._turns.turn(owner):
             child = self._idle.pop() if self._idle else await _Child.start(self._limits.memory)
             try:
@@ -134,10 +146,14 @@ class _Child:
         )
         return cls(process)
 
-    async def ask(self, call: bytes) -> Result:
+    async def ask(self, call: Sequence[bytes]) -> Result:
+        """What is sent lies in pieces, which are not copied whole."""
         self.calls += 1
-        self._stdin.write(call)
-        await self._stdin.drain()
+        for part in call:
+            view = memoryview(part)
+            for begin in range(0, len(view), _PIECE):
+                self._stdin.write(view[begin : begin + _PIECE])
+                await self._stdin.drain()
         size = int.from_bytes(await self._stdout.readexactly(HEAD))
         if size > _LARGEST:
             raise EOFError("the result is too large")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Overrun, Pool
-from antiphon.retrieval.extract import Found, Images, Page
+from antiphon.retrieval.extract import TOO_LONG, Found, Images, Page
 from antiphon.retrieval.kinds import TEXT, document_type, text_of
 
 AT_ONCE = 3
@@ -45,11 +45,12 @@ class Documents:
         self, data: bytes, filename: str = "", media_type: str = "", images: Images = "none", owner: str = ""
     ) -> Found:
         """`owner`: whose document it is; each has a share of the children. Raises Unreadable."""
-        kind = document_type(data, filename, media_type)
+        kind = await asyncio.to_thread(document_type, data, filename, media_type)
         if kind is None:
             raise Unsupported("files of this type cannot be read as text")
         if kind == TEXT:
-            return Found(text_of(data) or "")
+            text: str | None = await asyncio.to_thread(text_of, data)
+            return Found(text or "")
         digest = await asyncio.to_thread(hashlib.sha256, data)
         key = (digest.digest(), kind, images)
         found = self._cache.get(key)
@@ -67,6 +68,8 @@ class Documents:
             raise Unreadable(
                 f"it took longer than {self._seconds:g} seconds, or more memory than there is for one"
             ) from None
+        if found.fault == TOO_LONG:
+            raise Unreadable(TOO_LONG)
         if found.fault:
             raise Unreadable(f"it could not be read ({found.fault})")
         return found

@@ -17,6 +17,9 @@ Images = Literal["none", "blank", "all"]
 """Which pages are wanted as pictures: none, those without text, or all."""
 
 DPI = 100
+MOST_CHARACTERS = 40_000_000
+"""Of the text of a document: more would hold whoever reads the answer, and fits no file of a store."""
+TOO_LONG = f"it has more than {MOST_CHARACTERS:,} characters"
 _ARCHIVES = ("application/zip", "application/x-", "application/gzip", "image/", "audio/", "video/")
 
 
@@ -72,6 +75,8 @@ def _extract(library: Any, data: bytes, media_type: str) -> Found:
         pages=library.PageConfig(extract_pages=True),
     )
     found = library.extract_bytes_sync(data, media_type, config=settings)
+    if len(found.content) > MOST_CHARACTERS:
+        return Found(fault=TOO_LONG)
     if media_type != PDF:
         return Found(found.content)
     pages = (Page(page["page_number"], page["content"].strip()) for page in found.pages or ())

@@ -6,7 +6,7 @@ import codecs
 from msgspec import Struct
 
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
-from antiphon.retrieval.kinds import TEXT, document_type, encoding_of
+from antiphon.retrieval.kinds import PDF, TEXT, document_type, encoding_of
 from antiphon.retrieval.pieces import Kind, kind_of
 from antiphon.retrieval.tokens import CHARACTERS
 
@@ -40,14 +40,15 @@ async def read_text(documents: Documents, data: bytes, filename: str, owner: str
     if head == TEXT:
         text = Text(await asyncio.to_thread(_decoded, data), kind_of(filename))
     else:
-        text = await _extracted(documents, data, filename, owner)
+        text = await _extracted(documents, data, filename, owner, head)
     if not text.text or text.text.isspace():
         raise Unreadable("no text was found in it")
     return text
 
 
-async def _extracted(documents: Documents, data: bytes, filename: str, owner: str) -> Text:
-    if len(data) > _MARKUP and encoding_of(data[:_HEAD]) is not None:
+async def _extracted(documents: Documents, data: bytes, filename: str, owner: str, head: str | None) -> Text:
+    """`head`: the type, by the first bytes."""
+    if len(data) > _MARKUP and head != PDF and encoding_of(data[:_HEAD]) is not None:
         raise TooLarge
     found = await documents.read(data, filename, owner=owner)
     if found.pages:

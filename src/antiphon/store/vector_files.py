@@ -51,6 +51,18 @@ class EntryRow(Struct, frozen=True):
     error_message: str | None
 
 
+class HeldFile(Struct, frozen=True):
+    """A file that is in a store, by what it is called and made of."""
+
+    id: str
+    filename: str
+    size: int
+    sha256: bytes
+    status: Status
+    error_code: str | None
+    error_message: str | None
+
+
 class EntryPage(Struct, frozen=True):
     rows: Sequence[EntryRow]
     more: bool
@@ -90,6 +102,10 @@ class VectorFiles:
     ) -> EntryPage | None:
         """By the time at which they were added; cursors are ids of files. Raises UnknownCursor."""
         return await self._database.read_long(list_entries, project, store_id, query, status)
+
+    async def held(self, project: str, store_id: str) -> Sequence[HeldFile]:
+        """All files of a store, by the time at which they were added."""
+        return await self._database.read_long(held, project, store_id)
 
     async def set_attributes(self, project: str, store_id: str, file_id: str, attributes: str) -> bool:
         return await self._database.write(set_attributes, project, store_id, file_id, attributes)
@@ -164,6 +180,14 @@ def enqueue(project: str, entries: Sequence[int]) -> Steps[None]:
 def load(project: str, store_id: str, file_id: str) -> Steps[EntryRow | None]:
     found = yield from one(_one(_ENTRY, project, store_id, file_id))
     return EntryRow(*found) if found is not None else None
+
+
+def held(project: str, store_id: str) -> Steps[list[HeldFile]]:
+    sql = f"""
+        SELECT files.id, files.filename, files.size, files.sha256, f.status, f.error_code, f.error_message
+        FROM {_FROM} JOIN vector_stores AS s ON s.key = f.store
+        WHERE s.project_id = $1 AND s.id = $2 ORDER BY f.key"""
+    return [HeldFile(*row) for row in (yield Statement(sql, (project, store_id)))]
 
 
 def list_entries(

@@ -121,11 +121,11 @@ class VectorStores:
         while await self._database.write(sweep, self._database.clock()):
             pass
 
-    async def reindex(self, embedder: str, project: str | None = None) -> int:
-        """Have every store indexed anew that was made with another embedder; of one project, or of all.
-        Gives how many files there are to index."""
+    async def reindex(self, embedder: str, project: str | None = None, store_id: str | None = None) -> int:
+        """Have every store indexed anew that was made with another embedder; of one project, or of all, and
+        that store alone, if one is named. Gives how many files there are to index."""
         count = 0
-        for store in await self._database.read_long(others, embedder, project):
+        for store in await self._database.read_long(others, embedder, project, store_id):
             count += await self._database.write(reindex, store, embedder)
         return count
 
@@ -247,11 +247,13 @@ def _empty(project: str, store: int, now: float) -> Steps[None]:
 # ---- another embedder -------------------------------------------------------------------------------
 
 
-def others(embedder: str, project: str | None) -> Steps[list[int]]:
+def others(embedder: str, project: str | None, store_id: str | None) -> Steps[list[int]]:
     sql = """
         SELECT key FROM vector_stores
-        WHERE embedder <> $1 AND (CAST($2 AS TEXT) IS NULL OR project_id = $2) ORDER BY key"""
-    return [key for (key,) in (yield Statement(sql, (embedder, project)))]
+        WHERE embedder <> $1 AND (CAST($2 AS TEXT) IS NULL OR project_id = $2)
+            AND (CAST($3 AS TEXT) IS NULL OR id = $3)
+        ORDER BY key"""
+    return [key for (key,) in (yield Statement(sql, (embedder, project, store_id)))]
 
 
 def reindex(store: int, embedder: str) -> Steps[int]:
