@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from antiphon.retrieval.packing import from_bytes
 from antiphon.retrieval.vectors import VectorTable
 from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
 from antiphon.store.vector_stores import Searched
@@ -109,8 +110,8 @@ class StoreTable:
         if not rows:
             return
         dimension = (self._made_with or ("", 1))[1] or 1
-        counts = [len(row.vectors) // (4 * dimension) for row in rows]
-        vectors = np.frombuffer(b"".join(row.vectors for row in rows), np.float32).reshape(-1, dimension)
+        counts = [len(row.vectors) // dimension for row in rows]
+        vectors = from_bytes(b"".join(row.vectors for row in rows), dimension)
         keys = np.array([row.key for row in rows], np.int64)
         self.vectors.append(np.repeat(keys, counts), vectors)
         owners = np.array([row.entry for row in rows], np.int64)
