@@ -12,7 +12,7 @@ from antiphon.retrieval.vectors import VectorTable
 from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
 from antiphon.store.vector_stores import Searched
 
-_ROWS = 1_000
+_ROWS = 4_000
 """Chunks that are read in one go."""
 
 
