@@ -88,7 +88,9 @@ async def test_several_questions_share_one_list(search: Search) -> None:
 
 @pytest.mark.parametrize("weights", [DENSE, Weights(), Weights(0, 1)])
 async def test_only_what_is_allowed_is_found(search: Search, weights: Weights) -> None:
-    ranked = await search.ranked(["water for the bread and the contract"], 10, weights, allowed={1, 3})
+    ranked = await search.ranked(
+        ["water for the bread and the contract"], 10, weights, allowed=np.array([1, 3])
+    )
     assert {key for key, _ in ranked} <= {1, 3}
     assert ranked[0][0] == 1
 

@@ -70,9 +70,9 @@ def test_it_holds_what_was_added_and_not_deleted(steps: list[int | set[int]]) ->
 def test_only_allowed_chunks_are_found() -> None:
     table = VectorTable(16)
     table.append(list(range(500)), bytes_of(500))
-    found = table.nearest(units(1)[0], 10, allowed={3, 77, 400, 9999})
+    found = table.nearest(units(1)[0], 10, allowed=np.array([3, 77, 400, 9999]))
     assert {near.key for near in found} == {3, 77, 400}
-    assert table.nearest(units(1)[0], 10, allowed=()) == []
+    assert table.nearest(units(1)[0], 10, allowed=np.empty(0, np.int64)) == []
 
 
 def test_an_empty_table_finds_nothing() -> None:

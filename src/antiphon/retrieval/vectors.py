@@ -98,19 +98,21 @@ class VectorTable:
         used = self._used
         self._rows = self._used = used[~np.isin(used.keys, np.fromiter(keys, np.int64))]
 
-    def nearest(self, question: Vectors, count: int, allowed: Iterable[int] | None = None) -> list[Near]:
+    def nearest(self, question: Vectors, count: int, allowed: NDArray[np.int64] | None = None) -> list[Near]:
         """The chunks nearest to a question, the nearest first. `question` is one vector; `allowed`: only
         these chunks."""
         rows = self._used
-        if allowed is not None:
-            rows = rows[np.isin(rows.keys, np.fromiter(allowed, np.int64))]
         if not len(rows) or count < 1:
             return []
         asked = packed(question[None])
         cosines = products(rows.vectors, asked[0])
         cosines *= rows.scales
         cosines *= inverse_lengths(asked)
-        return _best(cosines, rows.keys, count)
+        keys = rows.keys
+        if allowed is not None:
+            chosen = np.isin(keys, allowed)
+            cosines, keys = cosines[chosen], keys[chosen]
+        return _best(cosines, keys, count) if len(keys) else []
 
     def _grow(self, needed: int) -> None:
         room = max(needed, 2 * len(self._rows), _FIRST)

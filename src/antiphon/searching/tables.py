@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiphon.retrieval.packing import from_bytes
+from antiphon.retrieval.search import Keys
 from antiphon.retrieval.vectors import VectorTable
 from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
 from antiphon.store.vector_stores import Searched
@@ -83,13 +84,12 @@ class StoreTable:
         """Of chunks, by their entries."""
         self._made_with: tuple[str, int | None] | None = None
 
-    def of(self, entries: set[int]) -> set[int] | None:
+    def of(self, entries: set[int]) -> Keys | None:
         """The keys of all chunks of these entries; None: there are no others."""
         if self.keys.keys() <= entries:
             return None
-        return {
-            key for entry in self.keys.keys() & entries for part in self.keys[entry] for key in part.tolist()
-        }
+        parts = [part for entry in self.keys.keys() & entries for part in self.keys[entry]]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def fits(self, store: Searched) -> bool:
         """Whether it has vectors of the same embedder."""
