@@ -10,6 +10,7 @@ import numpy as np
 from antiphon.retrieval import lexical
 from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.embedder import Embedder, Vectors
+from antiphon.retrieval.packing import packed
 from antiphon.retrieval.pieces import kind_of
 from antiphon.retrieval.ranking import DEPTH
 from antiphon.retrieval.search import Search
@@ -76,7 +77,7 @@ class Index:
         self.words.add([(key, chunk.about(title), chunk.own)])
 
     def put(self, vectors: Vectors) -> None:
-        self.vectors = VectorTable.holding(np.asarray(self.owners), vectors)
+        self.vectors = VectorTable.holding(np.asarray(self.owners), packed(vectors))
 
     def search(self, embedder: Embedder) -> Search:
         return Search(embedder, self.vectors, self.words)

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from antiphon.retrieval.embedder import Embedder, Vectors
+from antiphon.retrieval.packing import packed
 from antiphon.retrieval.search import Search
 from antiphon.retrieval.vectors import VectorTable
 from bench.retrieval.index import Index, Words
@@ -60,7 +61,7 @@ def _write(folder: Path, index: Index, vectors: Vectors, size: int) -> None:
         [vectors + random.normal(0, 0.02, vectors.shape).astype(np.float32) for _ in range(copies)]
     )
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    np.save(folder / "rows.npy", rows[kept])
+    np.save(folder / "rows.npy", packed(rows[kept]))
     np.save(folder / "keys.npy", keys[kept])
     words = Words(folder / "words.db")
     words.add(

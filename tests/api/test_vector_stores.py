@@ -51,7 +51,7 @@ def test_a_store_is_made_with_files(client: OpenAI) -> None:
         assert file.chunking_strategy.to_dict() == chunking
     store = client.vector_stores.retrieve(store.id)
     assert (store.status, store.file_counts.to_dict()) == ("completed", counted(completed=2))
-    assert store.usage_bytes > 2 * 384 * 4
+    assert store.usage_bytes > 2 * 384
 
 
 @covers("endpoint.POST /vector_stores/{vector_store_id}")

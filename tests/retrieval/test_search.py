@@ -9,6 +9,7 @@ import pytest
 from antiphon.retrieval import lexical
 from antiphon.retrieval.chunks import chunks
 from antiphon.retrieval.minilm import DIMENSION, MiniLM
+from antiphon.retrieval.packing import packed
 from antiphon.retrieval.ranking import DENSE, Weights
 from antiphon.retrieval.search import Search
 from antiphon.retrieval.vectors import VectorTable
@@ -52,7 +53,7 @@ async def search(embedder: MiniLM, words: Words) -> Search:
     for key, text in enumerate(TEXTS):
         for chunk in chunks(text):
             made = await embedder.embed(chunk.embedded(""))
-            vectors.append([key] * len(made), made)
+            vectors.append([key] * len(made), packed(made))
             row = {"1": key, "2": "", "3": lexical.indexed(chunk.own)}
             words.database.execute(lexical.INSERT.format(table="words"), row)
     return Search(embedder, vectors, words)
@@ -87,7 +88,9 @@ async def test_several_questions_share_one_list(search: Search) -> None:
 
 @pytest.mark.parametrize("weights", [DENSE, Weights(), Weights(0, 1)])
 async def test_only_what_is_allowed_is_found(search: Search, weights: Weights) -> None:
-    ranked = await search.ranked(["water for the bread and the contract"], 10, weights, allowed={1, 3})
+    ranked = await search.ranked(
+        ["water for the bread and the contract"], 10, weights, allowed=np.array([1, 3])
+    )
     assert {key for key, _ in ranked} <= {1, 3}
     assert ranked[0][0] == 1
 
@@ -104,7 +107,7 @@ async def test_a_large_store_is_searched_beside_the_event_loop(embedder: MiniLM,
     rows = np.random.default_rng(1).normal(size=(20_000, DIMENSION)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[12_345] = wanted
-    vectors.append(np.arange(20_000), rows)
+    vectors.append(np.arange(20_000), packed(rows))
     [(key, score), *_] = await Search(embedder, vectors, words).ranked(["needle"], 5, DENSE)
     assert key == 12_345
     assert score > 0.99

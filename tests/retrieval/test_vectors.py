@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.retrieval.embedder import Vectors
+from antiphon.retrieval.packing import Packed, packed
 from antiphon.retrieval.vectors import VectorTable
 
 RANDOM = np.random.default_rng(3)
@@ -19,11 +20,17 @@ def units(count: int, dimension: int = 16) -> Vectors:
     return rows
 
 
-def slowly(keys: list[int], rows: Vectors, question: Vectors, count: int) -> list[int]:
+def bytes_of(count: int, dimension: int = 16) -> Packed:
+    return packed(units(count, dimension))
+
+
+def slowly(keys: list[int], rows: Packed, question: Vectors, count: int) -> list[int]:
     """The nearest chunks, one row after the other."""
     best: dict[int, float] = {}
-    for key, row in zip(keys, rows, strict=True):
-        best[key] = max(best.get(key, -2.0), float(row @ question))
+    asked = packed(question[None])[0].astype(np.float32)
+    for key, row in zip(keys, rows.astype(np.float32), strict=True):
+        cosine = row @ asked / np.linalg.norm(row) / np.linalg.norm(asked)
+        best[key] = max(best.get(key, -2.0), float(cosine))
     return sorted(best, key=lambda key: -best[key])[:count]
 
 
@@ -31,7 +38,7 @@ def slowly(keys: list[int], rows: Vectors, question: Vectors, count: int) -> lis
 @pytest.mark.parametrize("count", [1, 5, 50, 1000])
 def test_the_nearest_chunks_are_found_by_their_nearest_passages(passages: int, count: int) -> None:
     keys = [key for key in range(100) for _ in range(passages)]
-    rows, question = units(len(keys)), units(1)[0]
+    rows, question = bytes_of(len(keys)), units(1)[0]
     table = VectorTable(16)
     table.append(keys, rows)
     found = table.nearest(question, count)
@@ -44,11 +51,11 @@ def test_the_nearest_chunks_are_found_by_their_nearest_passages(passages: int, c
 def test_it_holds_what_was_added_and_not_deleted(steps: list[int | set[int]]) -> None:
     table = VectorTable(4)
     keys: list[int] = []
-    rows = units(0, 4)
+    rows = bytes_of(0, 4)
     for step in steps:
         if isinstance(step, int):
             new = [number % 31 for number in range(step)]
-            added = units(step, 4)
+            added = bytes_of(step, 4)
             table.append(new, added)
             keys, rows = keys + new, np.concatenate([rows, added])
         else:
@@ -62,10 +69,10 @@ def test_it_holds_what_was_added_and_not_deleted(steps: list[int | set[int]]) ->
 
 def test_only_allowed_chunks_are_found() -> None:
     table = VectorTable(16)
-    table.append(list(range(500)), units(500))
-    found = table.nearest(units(1)[0], 10, allowed={3, 77, 400, 9999})
+    table.append(list(range(500)), bytes_of(500))
+    found = table.nearest(units(1)[0], 10, allowed=np.array([3, 77, 400, 9999]))
     assert {near.key for near in found} == {3, 77, 400}
-    assert table.nearest(units(1)[0], 10, allowed=()) == []
+    assert table.nearest(units(1)[0], 10, allowed=np.empty(0, np.int64)) == []
 
 
 def test_an_empty_table_finds_nothing() -> None:
@@ -73,11 +80,11 @@ def test_an_empty_table_finds_nothing() -> None:
 
 
 def test_vectors_that_are_there_are_taken_as_they_are_and_more_may_come() -> None:
-    keys, rows, question = list(range(50)), units(50), units(1)[0]
+    keys, rows, question = list(range(50)), bytes_of(50), units(1)[0]
     table = VectorTable.holding(np.asarray(keys), rows)
     before = rows.copy()
-    table.append([50, 51], units(2))
-    table.append([52], question[None])
+    table.append([50, 51], bytes_of(2))
+    table.append([52], packed(question[None]))
     assert np.array_equal(rows, before)
     assert len(table) == 53
     assert table.nearest(question, 1)[0].key == 52
@@ -85,7 +92,7 @@ def test_vectors_that_are_there_are_taken_as_they_are_and_more_may_come() -> Non
 
 def test_memory_is_given_back_when_chunks_are_deleted() -> None:
     table = VectorTable(384)
-    table.append(list(range(1000)), units(1000, 384))
+    table.append(list(range(1000)), bytes_of(1000, 384))
     before = table.nbytes
     table.delete(range(900))
     assert table.nbytes < before / 5
@@ -94,7 +101,7 @@ def test_memory_is_given_back_when_chunks_are_deleted() -> None:
 def test_it_is_searched_while_it_changes() -> None:
     table = VectorTable(16)
     question = units(1)[0]
-    table.append([0], question[None])
+    table.append([0], packed(question[None]))
     faults: list[object] = []
     stop = threading.Event()
 
@@ -107,7 +114,7 @@ def test_it_is_searched_while_it_changes() -> None:
     searcher = threading.Thread(target=search)
     searcher.start()
     for step in range(300):
-        table.append([step + 1] * 7, units(7))
+        table.append([step + 1] * 7, bytes_of(7))
         if step % 10 == 9:
             table.delete(range(1, step))
     stop.set()

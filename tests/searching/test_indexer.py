@@ -89,7 +89,7 @@ async def test_a_file_that_takes_its_server_along_is_given_up(world: World, embe
 
 
 async def test_a_project_that_may_keep_no_more_is_told_so(world: World, embedder: MiniLM) -> None:
-    await world.store.usage.bound(1_000)
+    await world.store.usage.bound(300)
 
     await world.indexer(embedder).index(await world.claim())
 

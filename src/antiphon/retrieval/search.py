@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from antiphon.retrieval.embedder import Embedder, Vectors
 from antiphon.retrieval.lexical import Expression, expression
 from antiphon.retrieval.ranking import DEFAULT, DEPTH, Weights, best, scored
 from antiphon.retrieval.vectors import VectorTable
+
+Keys: TypeAlias = NDArray[np.int64]
+"""Of chunks."""
 
 WordSearch: TypeAlias = Callable[[Expression, int], Awaitable[Mapping[int, float]]]
 """Carries out `lexical.COUNT` for each term, and `lexical.SEARCH` for what of them is affordable: the best
@@ -32,7 +37,7 @@ class Search:
         questions: Sequence[str],
         count: int,
         weights: Weights = DEFAULT,
-        allowed: AbstractSet[int] | None = None,
+        allowed: Keys | None = None,
     ) -> list[tuple[int, float]]:
         """Keys of chunks with their scores, the best first: at least `count` if there are as many, and more
         where neighbours may still be merged. `allowed`: only these. Raises EmbedderError."""
@@ -42,7 +47,7 @@ class Search:
         return best(scored(cosines, words, weights) for cosines, words in zip(near, said, strict=True))
 
     async def _near(
-        self, questions: Sequence[str], depth: int, weights: Weights, allowed: AbstractSet[int] | None
+        self, questions: Sequence[str], depth: int, weights: Weights, allowed: Keys | None
     ) -> list[Mapping[int, float]]:
         if not weights.embedding or not len(self._vectors):
             return [{} for _ in questions]
@@ -51,18 +56,21 @@ class Search:
             return self._looked_up(asked, depth, allowed)
         return await asyncio.to_thread(self._looked_up, asked, depth, allowed)
 
-    def _looked_up(
-        self, asked: Vectors, depth: int, allowed: AbstractSet[int] | None
-    ) -> list[Mapping[int, float]]:
+    def _looked_up(self, asked: Vectors, depth: int, allowed: Keys | None) -> list[Mapping[int, float]]:
         found = (self._vectors.nearest(one, depth, allowed) for one in asked)
         return [{near.key: near.cosine for near in nearest} for nearest in found]
 
     async def _said(
-        self, question: str, depth: int, weights: Weights, allowed: AbstractSet[int] | None
+        self, question: str, depth: int, weights: Weights, allowed: Keys | None
     ) -> Mapping[int, float]:
         wanted = expression(question) if weights.text else None
         if wanted is None:
             return {}
         found = await self._words(wanted, depth)
-        known = found if allowed is None else found.keys() & allowed
+        known = found if allowed is None else _among(found, allowed)
         return {key: wanted.share(found[key]) for key in known}
+
+
+def _among(found: Mapping[int, float], allowed: Keys) -> list[int]:
+    keys = np.fromiter(found, np.int64, len(found))
+    return list(keys[np.isin(keys, allowed)].tolist())

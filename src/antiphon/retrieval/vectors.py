@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from antiphon.retrieval.embedder import Vectors
+from antiphon.retrieval.packing import Packed, inverse_lengths, packed, products
 
 _FIRST = 256
 """Rows for which there is room at first; it doubles when it is used up."""
@@ -26,66 +27,98 @@ class Near(Struct, frozen=True, gc=False):
     cosine: float
 
 
+class _Rows(Struct, frozen=True):
+    """Vectors, what makes each of them one of the length 1, and the keys of their chunks."""
+
+    vectors: Packed
+    scales: NDArray[np.float32]
+    keys: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, count: int, dimension: int) -> Self:
+        return cls(
+            np.empty((count, dimension), np.int8), np.empty(count, np.float32), np.empty(count, np.int64)
+        )
+
+    @classmethod
+    def of(cls, keys: NDArray[np.int64], vectors: Packed) -> Self:
+        return cls(vectors, inverse_lengths(vectors), keys)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, wanted: slice | NDArray[np.bool_]) -> "_Rows":
+        return _Rows(self.vectors[wanted], self.scales[wanted], self.keys[wanted])
+
+    @property
+    def nbytes(self) -> int:
+        return self.vectors.nbytes + self.scales.nbytes + self.keys.nbytes
+
+    def write(self, begin: int, rows: "_Rows") -> None:
+        end = begin + len(rows)
+        self.vectors[begin:end] = rows.vectors
+        self.scales[begin:end] = rows.scales
+        self.keys[begin:end] = rows.keys
+
+
 class VectorTable:
     """Vectors with the keys of their chunks. It may be searched in other threads while one thread changes it:
     rows that are searched are never written again."""
 
     def __init__(self, dimension: int) -> None:
-        self._rows: Vectors = np.empty((_FIRST, dimension), np.float32)
-        self._keys: NDArray[np.int64] = np.empty(_FIRST, np.int64)
-        self._used: tuple[Vectors, NDArray[np.int64]] = (self._rows[:0], self._keys[:0])
+        self._rows = _Rows.empty(_FIRST, dimension)
+        self._used = self._rows[:0]
 
     @classmethod
-    def holding(cls, keys: NDArray[np.int64], vectors: Vectors) -> Self:
+    def holding(cls, keys: NDArray[np.int64], vectors: Packed) -> Self:
         """With vectors that are there already. They are not copied, and must not be written any more."""
         table = cls(vectors.shape[1])
-        table._rows, table._keys = vectors, keys
-        table._used = (vectors, keys)
+        table._rows = table._used = _Rows.of(keys, vectors)
         return table
 
     def __len__(self) -> int:
         """How many vectors there are."""
-        return len(self._used[1])
+        return len(self._used)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self._rows.nbytes + self._keys.nbytes
+        return self._rows.nbytes
 
-    def append(self, keys: Sequence[int] | NDArray[np.int64], vectors: Vectors) -> None:
+    def append(self, keys: Sequence[int] | NDArray[np.int64], vectors: Packed) -> None:
         """Adds vectors, each with the key of its chunk."""
         begin, end = len(self), len(self) + len(keys)
-        if end > len(self._keys):
+        if end > len(self._rows):
             self._grow(end)
-        self._rows[begin:end] = vectors
-        self._keys[begin:end] = keys
-        self._used = (self._rows[:end], self._keys[:end])
+        self._rows.write(begin, _Rows.of(np.asarray(keys, np.int64), vectors))
+        self._used = self._rows[:end]
 
     def delete(self, keys: Iterable[int]) -> None:
         """Takes out all vectors of these chunks. Their memory is given back."""
-        rows, known = self._used
-        kept = ~np.isin(known, np.fromiter(keys, np.int64))
-        self._rows, self._keys = rows[kept], known[kept]
-        self._used = (self._rows, self._keys)
+        used = self._used
+        self._rows = self._used = used[~np.isin(used.keys, np.fromiter(keys, np.int64))]
 
-    def nearest(self, question: Vectors, count: int, allowed: Iterable[int] | None = None) -> list[Near]:
+    def nearest(self, question: Vectors, count: int, allowed: NDArray[np.int64] | None = None) -> list[Near]:
         """The chunks nearest to a question, the nearest first. `question` is one vector; `allowed`: only
         these chunks."""
-        rows, keys = self._used
-        if allowed is not None:
-            chosen = np.isin(keys, np.fromiter(allowed, np.int64))
-            rows, keys = rows[chosen], keys[chosen]
-        if not len(keys) or count < 1:
+        rows = self._used
+        if not len(rows) or count < 1:
             return []
-        return _best(rows @ question, keys, count)
+        asked = packed(question[None])
+        cosines = products(rows.vectors, asked[0])
+        cosines *= rows.scales
+        cosines *= inverse_lengths(asked)
+        keys = rows.keys
+        if allowed is not None:
+            chosen = np.isin(keys, allowed)
+            cosines, keys = cosines[chosen], keys[chosen]
+        return _best(cosines, keys, count) if len(keys) else []
 
     def _grow(self, needed: int) -> None:
-        rows, keys = self._used
-        room = max(needed, 2 * len(self._keys), _FIRST)
-        self._rows = np.empty((room, self._rows.shape[1]), np.float32)
-        self._keys = np.empty(room, np.int64)
-        self._rows[: len(keys)] = rows
-        self._keys[: len(keys)] = keys
+        room = max(needed, 2 * len(self._rows), _FIRST)
+        rows = _Rows.empty(room, self._rows.vectors.shape[1])
+        rows.write(0, self._used)
+        self._rows = rows
 
 
 def _best(cosines: NDArray[np.float32], keys: NDArray[np.int64], count: int) -> list[Near]:

@@ -76,6 +76,8 @@ class StoreFinder:
         allowed, wanted = None, None
         if query.filters is not None:
             fitting = await self._chunks.fitting(store.key, condition(query.filters, "f.attributes", 2))
+            if not fitting:
+                return []
             allowed = await asyncio.to_thread(table.of, fitting)
             wanted = condition(query.filters, "f.attributes", 5)
         said = partial(self._said, project, store.key, wanted)

@@ -8,13 +8,14 @@ written.
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
 from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
-from antiphon.retrieval.embedder import Embedder, EmbedderError
+from antiphon.retrieval.embedder import Embedder, EmbedderError, Vectors
 from antiphon.retrieval.texts import MOST_TOKENS, TooLarge, read_text
 from antiphon.store.errors import OtherVectors, TooMuchStored
 from antiphon.store.file_storage import FileStorage
@@ -22,6 +23,9 @@ from antiphon.store.store import Store
 from antiphon.store.vector_chunks import AT_ONCE, NewChunk
 from antiphon.store.vector_index import Begun, ErrorCode, Slice
 from antiphon.store.work import ClaimedJob
+
+if TYPE_CHECKING:
+    from antiphon.retrieval.packing import Packed
 
 log = structlog.get_logger()
 
@@ -95,7 +99,7 @@ class Indexer:
 
     async def _embedded(self, some: Sequence[Chunk], title: str) -> Slice:
         texts = [chunk.embedded(title) for chunk in some]
-        vectors = await self._embedder.embed([text for group in texts for text in group])
+        vectors = _packed(await self._embedder.embed([text for group in texts for text in group]))
         made, row = [], 0
         for chunk, group in zip(some, texts, strict=True):
             rows = vectors[row : row + len(group)]
@@ -112,6 +116,13 @@ class Indexer:
                 )
             )
         return Slice(made, vectors.shape[1])
+
+
+def _packed(vectors: Vectors) -> "Packed":
+    """Loads what the embedder has loaded before."""
+    from antiphon.retrieval.packing import packed
+
+    return packed(vectors)
 
 
 def _bounded(cut: Iterator[Chunk]) -> Iterator[Chunk]:

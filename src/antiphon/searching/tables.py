@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from antiphon.retrieval.packing import from_bytes
+from antiphon.retrieval.search import Keys
 from antiphon.retrieval.vectors import VectorTable
 from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
 from antiphon.store.vector_stores import Searched
 
-_ROWS = 1_000
+_ROWS = 4_000
 """Chunks that are read in one go."""
 
 
@@ -82,13 +84,12 @@ class StoreTable:
         """Of chunks, by their entries."""
         self._made_with: tuple[str, int | None] | None = None
 
-    def of(self, entries: set[int]) -> set[int] | None:
+    def of(self, entries: set[int]) -> Keys | None:
         """The keys of all chunks of these entries; None: there are no others."""
         if self.keys.keys() <= entries:
             return None
-        return {
-            key for entry in self.keys.keys() & entries for part in self.keys[entry] for key in part.tolist()
-        }
+        parts = [part for entry in self.keys.keys() & entries for part in self.keys[entry]]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def fits(self, store: Searched) -> bool:
         """Whether it has vectors of the same embedder."""
@@ -109,8 +110,8 @@ class StoreTable:
         if not rows:
             return
         dimension = (self._made_with or ("", 1))[1] or 1
-        counts = [len(row.vectors) // (4 * dimension) for row in rows]
-        vectors = np.frombuffer(b"".join(row.vectors for row in rows), np.float32).reshape(-1, dimension)
+        counts = [len(row.vectors) // dimension for row in rows]
+        vectors = from_bytes(b"".join(row.vectors for row in rows), dimension)
         keys = np.array([row.key for row in rows], np.int64)
         self.vectors.append(np.repeat(keys, counts), vectors)
         owners = np.array([row.entry for row in rows], np.int64)

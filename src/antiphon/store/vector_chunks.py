@@ -37,7 +37,7 @@ class NewChunk(Struct, frozen=True):
     about: str
     text: str
     vectors: bytes
-    """float32, one behind another."""
+    """One behind another, as `retrieval.packing` makes them: a byte for each number."""
 
     @property
     def own(self) -> str:

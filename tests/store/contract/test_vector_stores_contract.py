@@ -52,7 +52,7 @@ async def test_a_store_counts_its_files_by_how_far_they_are(filed: Store) -> Non
     row = await filed.vector_stores.get(P, "vs")
     assert row is not None
     assert row.counts == FileCounts(completed=1, failed=1)
-    assert row.usage_bytes == len("a green tree") + 8
+    assert row.usage_bytes == len("a green tree") + 2
     failed = await filed.vector_files.get(P, "vs", "two")
     assert failed is not None
     assert (failed.status, failed.error_code, failed.error_message, failed.usage_bytes) == (
@@ -383,7 +383,7 @@ async def test_chunks_count_for_what_a_project_may_keep(filed: Store) -> None:
 
     await index(filed, ["grün"])
     assert files is not None
-    assert await filed.usage.stored(P) == files + len("grün".encode()) + 8
+    assert await filed.usage.stored(P) == files + len("grün".encode()) + 2
 
     await filed.vector_stores.delete(P, "vs")
     assert await filed.usage.stored(P) == files

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from tests.store.contract.kit import P
 
+from antiphon.retrieval.packing import packed
 from antiphon.store.files import FileRow
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import NewChunk
@@ -27,7 +28,7 @@ def new_store(store_id: str = "vs", days: int | None = None) -> NewStore:
 
 
 def chunk(number: int, text: str = "a green tree", vector: Sequence[float] = (1.0, 0.0)) -> NewChunk:
-    return NewChunk(number, 0, 0, len(text), "", text, np.array(vector, np.float32).tobytes())
+    return NewChunk(number, 0, 0, len(text), "", text, packed(np.array([vector], np.float32)).tobytes())
 
 
 async def claim(store: Store, kind: str = INDEX) -> ClaimedJob:

@@ -64,7 +64,7 @@ CREATE TABLE vector_chunks (
     start      INTEGER NOT NULL,                       -- characters of the file's text, like all places
     own_start  INTEGER NOT NULL,
     own_end    INTEGER NOT NULL,
-    vectors    BLOB NOT NULL,                          -- float32, one vector behind another
+    vectors    BLOB NOT NULL,                          -- int8, one vector behind another (retrieval/packing.py)
     about      TEXT NOT NULL,
     text       TEXT NOT NULL,                          -- behind them: who reads vectors does not read texts
     UNIQUE (entry, number)
