@@ -84,7 +84,7 @@ BAD = (
 
 LARGE = (
     Sample("pages.pdf", lambda: pdf(*[f"Page {number}: {SAYS}" for number in range(1, 501)])),
-    Sample("50-mb.txt", lambda: f"{SAYS}, and then once more.\n".encode() * 950_000, "too large"),
+    Sample("50-mb.txt", lambda: f"{SAYS}, and then once more.\n".encode() * 1_500_000, "too large"),
     Sample("50-mb.md", lambda: b"a" * (50 * 2**20), "too large"),
     Sample("50-mb.html", lambda: _html("<p>x</p>" * (50 * 2**20 // 8)), "more memory than there is"),
     Sample("90-mb.docx", lambda: docx("word " * (18 * 2**20)), "more than 40,000,000 characters"),
