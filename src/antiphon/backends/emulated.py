@@ -129,13 +129,12 @@ class EmulatedTools(Backend):
                 yield answer.with_usage(batch)
 
     async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        rewritten, calls = self._rewritten(turn)
-        if calls is None:
-            answer = self.inner.stream(rewritten)
-        elif _is_forced(turn):
+        if _is_forced(turn) and offered(turn):
             answer = self._insist(turn)
         else:
-            answer = _filtered(self.inner.stream(rewritten), calls)
+            rewritten, calls = self._rewritten(turn)
+            said = self.inner.stream(rewritten)
+            answer = said if calls is None else _filtered(said, calls)
         async with aclosing(answer) as batches:
             async for batch in batches:
                 yield batch
