@@ -80,7 +80,7 @@ class Index:
         self.vectors = VectorTable.holding(np.asarray(self.owners), packed(vectors))
 
     def search(self, embedder: Embedder) -> Search:
-        return Search(embedder, self.vectors, self.words)
+        return Search(embedder.embed, self.vectors, self.words)
 
     def answering(self, passage: str) -> frozenset[int]:
         """The chunks that hold a passage, whole."""

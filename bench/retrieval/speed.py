@@ -75,7 +75,7 @@ async def _searched(folder: Path, questions: Sequence[str], embedder: Embedder, 
     begun = time.perf_counter()
     table = VectorTable.holding(np.load(folder / "keys.npy"), np.load(folder / "rows.npy"))
     words = Words(folder / "words.db")
-    search = Search(embedder, table, words)
+    search = Search(embedder.embed, table, words)
     await search.ranked(questions[:1], 10)
     opened = time.perf_counter() - begun
     asked = questions[1 : _WARM + 1]

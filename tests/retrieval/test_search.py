@@ -56,7 +56,7 @@ async def search(embedder: MiniLM, words: Words) -> Search:
             vectors.append([key] * len(made), packed(made))
             row = {"1": key, "2": "", "3": lexical.indexed(chunk.own)}
             words.database.execute(lexical.INSERT.format(table="words"), row)
-    return Search(embedder, vectors, words)
+    return Search(embedder.embed, vectors, words)
 
 
 async def first(search: Search, question: str, weights: Weights = DENSE) -> int:
@@ -108,10 +108,10 @@ async def test_a_large_store_is_searched_beside_the_event_loop(embedder: MiniLM,
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[12_345] = wanted
     vectors.append(np.arange(20_000), packed(rows))
-    [(key, score), *_] = await Search(embedder, vectors, words).ranked(["needle"], 5, DENSE)
+    [(key, score), *_] = await Search(embedder.embed, vectors, words).ranked(["needle"], 5, DENSE)
     assert key == 12_345
     assert score > 0.99
 
 
 async def test_an_empty_store_finds_nothing(embedder: MiniLM, words: Words) -> None:
-    assert await Search(embedder, VectorTable(DIMENSION), words).ranked(["anything"], 5) == []
+    assert await Search(embedder.embed, VectorTable(DIMENSION), words).ranked(["anything"], 5) == []

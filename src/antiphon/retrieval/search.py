@@ -7,13 +7,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from antiphon.retrieval.embedder import Embedder, Vectors
+from antiphon.retrieval.embedder import Vectors
 from antiphon.retrieval.lexical import Expression, expression
 from antiphon.retrieval.ranking import DEFAULT, DEPTH, Weights, best, scored
 from antiphon.retrieval.vectors import VectorTable
 
 Keys: TypeAlias = NDArray[np.int64]
 """Of chunks."""
+
+Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Vectors]]
+"""As `Embedder.embed`; for several stores the same questions are embedded once."""
 
 WordSearch: TypeAlias = Callable[[Expression, int], Awaitable[Mapping[int, float]]]
 """Carries out `lexical.COUNT` for each term, and `lexical.SEARCH` for what of them is affordable: the best
@@ -27,8 +30,8 @@ _SMALL = 10_000
 class Search:
     """Over the chunks of one store."""
 
-    def __init__(self, embedder: Embedder, vectors: VectorTable, words: WordSearch) -> None:
-        self._embedder = embedder
+    def __init__(self, embed: Embed, vectors: VectorTable, words: WordSearch) -> None:
+        self._embed = embed
         self._vectors = vectors
         self._words = words
 
@@ -51,7 +54,7 @@ class Search:
     ) -> list[Mapping[int, float]]:
         if not weights.embedding or not len(self._vectors):
             return [{} for _ in questions]
-        asked = await self._embedder.embed(questions)
+        asked = await self._embed(questions)
         if len(self._vectors) < _SMALL:
             return self._looked_up(asked, depth, allowed)
         return await asyncio.to_thread(self._looked_up, asked, depth, allowed)

@@ -21,6 +21,7 @@ from antiphon.store.vector_chunks import FoundChunk, store_of
 from antiphon.store.vector_stores import Searched
 
 if TYPE_CHECKING:
+    from antiphon.retrieval.search import Embed
     from antiphon.searching.tables import Tables
 
 MOST_CHARACTERS = 16_384
@@ -48,10 +49,10 @@ class StoreFinder:
         weights = _weights(query)
         query = replace(query, texts=[text[:MOST_CHARACTERS] for text in query.texts])
         filled = [store for store in stores if store.dimension is not None]
-        asked: Vectors | None = None
+        embed: Embed = self._embedder.embed
         if filled and weights.embedding:
-            asked = await self._embedder.embed(query.texts)
-        lists = [await self._ranked(project, store, query, weights, asked) for store in filled]
+            embed = _given(await embed(query.texts))
+        lists = [await self._ranked(project, store, query, weights, embed) for store in filled]
         for store in stores:
             self._stores.used(store)
         ranked = list(merge(*lists, key=lambda pair: (-pair[1], pair[0])))
@@ -68,7 +69,7 @@ class StoreFinder:
         return store
 
     async def _ranked(
-        self, project: str, store: Searched, query: Query, weights: Weights, asked: "Vectors | None"
+        self, project: str, store: Searched, query: Query, weights: Weights, embed: "Embed"
     ) -> Ranked:
         from antiphon.retrieval.search import Search
 
@@ -81,7 +82,7 @@ class StoreFinder:
             allowed = await asyncio.to_thread(table.of, fitting)
             wanted = condition(query.filters, "f.attributes", 5)
         said = partial(self._said, project, store.key, wanted)
-        search = Search(_Asked(self._embedder, asked), table.vectors, said)
+        search = Search(embed, table.vectors, said)
         return await search.ranked(query.texts, query.most, weights, allowed)
 
     async def _tables(self) -> "Tables":
@@ -112,25 +113,13 @@ class StoreFinder:
         return [_found(part, files[int(part.file)], stores) for part in results]
 
 
-class _Asked:
-    """Questions that are embedded already, for the search of each store."""
+def _given(vectors: Vectors) -> "Embed":
+    """Questions that are embedded already, once for all stores."""
 
-    def __init__(self, embedder: Embedder, vectors: "Vectors | None") -> None:
-        self._embedder = embedder
-        self._vectors = vectors
+    async def embed(_: Sequence[str]) -> Vectors:
+        return vectors
 
-    @property
-    def name(self) -> str:
-        return self._embedder.name
-
-    async def dimension(self) -> int:
-        return await self._embedder.dimension()
-
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        return await self._embedder.embed(texts) if self._vectors is None else self._vectors
-
-    async def close(self) -> None:
-        """The embedder stays."""
+    return embed
 
 
 def _weights(query: Query) -> Weights:
