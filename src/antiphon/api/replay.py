@@ -1,8 +1,7 @@
 """The log of a background run, read from where it is kept: while it grows, and after its end.
 
 Every reader gets the bytes that were written down, whichever process wrote them, without what he did not ask
-for. What waits for more sends
-a comment now and then, which is no event: the log is the run's own.
+for. What waits for more sends a comment now and then, which is no event: the log is the run's own.
 """
 
 import time

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs
-from antiphon.engine.prepare.compaction_point import split
 from antiphon.engine.prepare.prompts import prompt_messages
 from antiphon.engine.prepare.replays import replayed
 from antiphon.guard.offload import in_bytes, offload
@@ -20,6 +19,7 @@ from antiphon.protocol.item import InputItem, Item, NewId
 from antiphon.protocol.items import (
     AdditionalTools,
     Compaction,
+    CompactionTrigger,
     ItemReference,
     LocalShellCallOutput,
     decode_stored,
@@ -117,11 +117,11 @@ def _checked(
 ) -> RequestContext:
     """The context of these items, which fit together. Raises InvalidRequest."""
     history = with_call_ids((), history, new_id)
-    trigger, plain = split(items, len(history))
+    plain = [item for item in items if not isinstance(item, CompactionTrigger)]
+    compacts = len(plain) < len(items)  # all of it: a trigger stands last
     own = with_call_ids(history, [_kept(item, references, new_id) for item in plain], new_id)
     again = replayed(history, own)
     if again:
-        trigger = trigger and trigger - sum(len(history) + index < trigger for index in again)
         plain = [item for index, item in enumerate(plain) if index not in again]
         own = [item for index, item in enumerate(own) if index not in again]
     _refuse_repeated(history, plain)
@@ -131,8 +131,8 @@ def _checked(
         history=history,
         input=own,
         prompt=None,
-        trigger=trigger,
-        only_compacts=trigger == len(history) + len(own),
+        trigger=len(history) + len(own) if compacts else None,
+        only_compacts=compacts,
         inline_tools=[item for item in plain if isinstance(item, AdditionalTools)],
         call_ids=call_ids((*history, *own)),
     )
