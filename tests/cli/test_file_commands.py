@@ -229,10 +229,8 @@ def test_of_two_stores_only_the_one_that_is_named_is_indexed_anew(
 
 @pytest.fixture
 def server(upstream: Upstream, tmp_path: Path) -> Iterator[Killed]:
-    killed = Killed(tmp_path, upstream)
-    killed.start()
-    yield killed
-    killed.kill()
+    with Killed(tmp_path, upstream) as killed:
+        yield killed
 
 
 @pytest.fixture

@@ -44,10 +44,8 @@ class Deadly:
 
 @pytest.fixture
 def server(upstream: Upstream, tmp_path: Path) -> Iterator[Killed]:
-    killed = Killed(tmp_path, upstream)
-    killed.start()
-    yield killed
-    killed.kill()
+    with Killed(tmp_path, upstream) as killed:
+        yield killed
 
 
 def begin(client: OpenAI, text: str) -> Response:

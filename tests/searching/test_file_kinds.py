@@ -17,10 +17,8 @@ from tests.searching.hostile import BAD, KINDS, LARGE, SAYS, Sample
 
 @pytest.fixture
 def server(upstream: Upstream, tmp_path: Path) -> Iterator[Killed]:
-    killed = Killed(tmp_path, upstream)
-    killed.start()
-    yield killed
-    killed.kill()
+    with Killed(tmp_path, upstream) as killed:
+        yield killed
 
 
 def indexed(client: OpenAI, store_id: str, sample: Sample) -> str:

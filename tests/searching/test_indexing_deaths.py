@@ -19,10 +19,8 @@ SENTENCES = 200
 
 @pytest.fixture
 def server(upstream: Upstream, tmp_path: Path) -> Iterator[Killed]:
-    killed = Killed(tmp_path, upstream)
-    killed.start()
-    yield killed
-    killed.kill()
+    with Killed(tmp_path, upstream) as killed:
+        yield killed
 
 
 def text_of(number: int) -> str:
