@@ -12,6 +12,7 @@ from antiphon.mcp.pool import Pool
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.retrieval.finder import Finder
+from antiphon.tools.containers import Containers
 
 
 class SearchLimits(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,8 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     finder: Finder | None = None
     """Searches files; None: nothing is set up that could."""
     file_search: SearchLimits = SearchLimits()
+    containers: Containers | None = None
+    """Where code from a model runs; None: nowhere."""
 
 
 def _unchanged(item: Item) -> Item:
