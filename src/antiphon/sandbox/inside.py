@@ -1,4 +1,4 @@
-"""What a long-lived program in a sandbox, as its Python is, can be given: processes, and a folder for sockets.
+"""What a long-lived program in a sandbox, as its Python is, is given: processes, and a folder for sockets.
 
 What runs inside is not trusted: it may end when it likes, and put anything into the folder, links too.
 """
