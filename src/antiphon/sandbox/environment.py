@@ -221,9 +221,10 @@ class _Runner:
                 heard(said[-1])
             code = await process.wait()
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         if code not in codes:
             raise SandboxUnavailable(_why(said))
 
