@@ -1,23 +1,19 @@
 """The one way out of a sandbox: HTTPS to the hosts that it may reach.
 
 A sandbox has no network. Where hosts are allowed, a bridge inside takes what is sent to a proxy on its
-loopback and hands it on through a socket in its folder; outside, this proxy answers CONNECT alone, for those
-hosts alone, port 443 alone. Names are resolved here, and where they lead must be public.
+loopback and hands it on through a socket; outside, this proxy answers CONNECT alone, for those hosts alone,
+port 443 alone. Names are resolved here, and where they lead must be public.
 """
 
 import asyncio
 import contextlib
 import os
 import re
-import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
-from importlib import resources
-from typing import Final, Self
+from pathlib import Path
+from typing import Final
 
 from antiphon.guard.addresses import Reachable, is_public
-from antiphon.sandbox.base import SandboxError
-from antiphon.sandbox.inside import SOCKETS, Inside
 
 Resolve = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """From a host and a port to addresses, each with its port. Raises OSError."""
@@ -38,11 +34,7 @@ _PIECE_BYTES: Final = 64 << 10
 _HEAD_SECONDS: Final = 20.0
 _CONNECT_SECONDS: Final = 15.0
 _IDLE_SECONDS: Final = 300.0
-_START_SECONDS: Final = 20.0
-_LOOK_SECONDS: Final = 0.01
 _CONNECT: Final = re.compile(rb"CONNECT ([A-Za-z0-9._-]{1,253}):([0-9]{1,5}) HTTP/1\.[01]\r\n")
-_SOCKET: Final = "egress"
-_READY: Final = "bridge"
 
 
 class _Refused(Exception):
@@ -60,7 +52,7 @@ async def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
 
 
 class Egress:
-    """The proxy of one sandbox, and its bridge."""
+    """The proxy of one sandbox."""
 
     def __init__(
         self, domains: Sequence[str], reachable: Reachable = is_public, resolve: Resolve = resolve
@@ -71,28 +63,10 @@ class Egress:
         self._server: asyncio.AbstractServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @classmethod
-    async def start(
-        cls,
-        inside: Inside,
-        domains: Sequence[str],
-        reachable: Reachable = is_public,
-        resolve: Resolve = resolve,
-    ) -> Self:
-        """Open the way, before any code runs inside. Raises SandboxError."""
-        egress = cls(domains, reachable, resolve)
-        path = inside.sockets / _SOCKET
-        egress._server = await asyncio.start_unix_server(egress._accept, path, limit=_HEAD_BYTES)
+    async def listen(self, path: Path) -> None:
+        """Open the way, at a socket that the sandbox is shown. Raises OSError."""
+        self._server = await asyncio.start_unix_server(self._accept, path, limit=_HEAD_BYTES)
         os.chmod(path, 0o666)  # who is let into the folder is let in
-        try:
-            await inside.spawn(
-                ["python3", "-c", _bridge(), str(PORT), f"{SOCKETS}/{_SOCKET}", f"{SOCKETS}/{_READY}"]
-            )
-            await _until_there(str(inside.sockets / _READY))
-        except BaseException:
-            await egress.close()
-            raise
-        return egress
 
     async def close(self) -> None:
         """Close it, with all connections."""
@@ -106,7 +80,7 @@ class Egress:
         """Whether a host is one of the domains; `*.example.com` are all hosts below that name."""
         host = host.lower().rstrip(".")
         return any(
-            host.endswith(domain[1:]) and host != domain[2:] if domain.startswith("*.") else host == domain
+            host.endswith(domain[1:]) if domain.startswith("*.") else host == domain
             for domain in self._domains
         )
 
@@ -127,14 +101,18 @@ class Egress:
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:  # by close(), and by nobody else
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) > 2 * CONNECTIONS:
+            return
+        host, port = await self._asked(reader)
         if len(self._tasks) > CONNECTIONS:
             raise _Refused("503 Service Unavailable", f"No more than {CONNECTIONS} connections at once.")
-        host, port = await self._asked(reader)
         there_reader, there_writer = await self._connected(host, port)
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -200,17 +178,3 @@ async def _joined(*pumps: _Pump) -> None:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-
-
-@cache
-def _bridge() -> str:
-    return resources.files("antiphon.sandbox").joinpath("bridge.py").read_text(encoding="utf-8")
-
-
-async def _until_there(path: str) -> None:
-    for _ in range(int(_START_SECONDS / _LOOK_SECONDS)):
-        with contextlib.suppress(OSError):
-            if stat.S_ISREG(os.lstat(path).st_mode):
-                return
-        await asyncio.sleep(_LOOK_SECONDS)
-    raise SandboxError("The sandbox's bridge to its proxy does not start.")
