@@ -72,6 +72,8 @@ SAMPLES = {
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
     "ANTIPHON_WEBHOOKS_NAME_EVENTS": "response.failed",
+    "ANTIPHON_SANDBOX_DRIVER": "none",
+    "ANTIPHON_SANDBOX_SETUP": "start",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",

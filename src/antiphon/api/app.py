@@ -52,6 +52,7 @@ from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
+from antiphon.sandbox.open import Options
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
@@ -128,6 +129,17 @@ def embedder_of(settings: Embeddings) -> Embedder:
         return minilm.MiniLM()
     key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
     return RemoteEmbedder(settings.base_url, settings.model, key)
+
+
+def sandbox_options(config: Config) -> Options:
+    """What sandboxes are made with, and from what."""
+    settings, own = config.sandbox, config.sandbox.environment
+    return Options(
+        data_dir=Path(config.data_dir),
+        driver=settings.driver,
+        environment=Path(own).expanduser().absolute() if own else None,
+        warm=settings.warm,
+    )
 
 
 def jobs_of(store: Store, indexer: Indexer) -> Jobs:

@@ -1,6 +1,6 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
-`doctor`; `antiphon webhooks` and `antiphon files` are in modules of those names, `antiphon search` in
-`searches`."""
+`doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
+`antiphon search` in `searches`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, searches, webhooks
+from antiphon.cli import files, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
+app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
 
 

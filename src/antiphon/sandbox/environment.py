@@ -49,11 +49,6 @@ class Environment(Struct, frozen=True):
     def python(self) -> Path:
         return self.folder / "bin" / "python"
 
-    @property
-    def base(self) -> Path:
-        """The installation of Python that it stands on, which must be visible wherever it is used."""
-        return self.python.resolve().parent.parent
-
 
 def lock() -> str:
     """The packages, each with its version and hashes, as pip reads them."""
@@ -90,8 +85,8 @@ async def make(data_dir: Path, progress: Progress = lambda done: None) -> Enviro
     what it has started. Raises SandboxUnavailable."""
     where = place(data_dir)
     try:
-        where.parent.mkdir(parents=True, exist_ok=True)
-        async with _alone(where.parent / ".lock") as held:
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with _alone(where.parent / ".python.lock") as held:
             if not Environment(where).python.exists():
                 await _made(where, held, progress)
             await asyncio.to_thread(_remove_others, where)
