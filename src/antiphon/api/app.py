@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +52,7 @@ from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
-from antiphon.sandbox.open import Options
+from antiphon.sandbox.open import Options, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
@@ -90,6 +90,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     embedder = embedder_of(config.embeddings)
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
+    driver = driver_of(sandbox_options(config))
     resources = _resources(config, finder)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
@@ -110,10 +111,12 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             webhooks.running(),
             background.running(),
             jobs.running(),
+            made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         ):
             made = Services(config, engine, background, store, file_storage, jobs, embedder, finder)
             yield {"services": made}
     finally:
+        await driver.close()
         await resources.children.close()
         if resources.mcp is not None:
             await resources.mcp.close()

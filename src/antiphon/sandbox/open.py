@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
@@ -17,13 +19,12 @@ from msgspec import Struct
 
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import Driver, Sandbox, SandboxUnavailable, Wanted
-from antiphon.sandbox.bubblewrap import Bubblewrap
-from antiphon.sandbox.warm import Warm
 
 log = structlog.get_logger()
 
 _LOOK_AGAIN_SECONDS: Final = 10.0
 """After which a machine where nothing ran is looked at again: somebody may have followed the advice."""
+_LOOKS: Final = 30
 _TRY_AGAIN_SECONDS: Final = 60.0
 """After which an environment that could not be made is tried again."""
 _ONLY_LINUX: Final = "Code runs in sandboxes of bubblewrap, which needs Linux."
@@ -45,8 +46,15 @@ def driver_of(options: Options) -> "Off | Prepared":
     """Nothing is started or made before it is wanted."""
     if options.driver == "none":
         return Off()
-    folder = options.data_dir / "sandbox"
-    return Prepared(options, lambda python: Warm(Bubblewrap(folder, python), options.warm))
+    return Prepared(options, partial(_bubblewrap, options))
+
+
+def _bubblewrap(options: Options, python: Callable[[], Path | None]) -> Driver:
+    """Imported when it is wanted."""
+    from antiphon.sandbox.bubblewrap import Bubblewrap
+    from antiphon.sandbox.warm import Warm
+
+    return Warm(Bubblewrap(options.data_dir / "sandbox", python), options.warm)
 
 
 class Off(Driver):
@@ -159,6 +167,27 @@ class Prepared(Driver):
             self._used.enter_context(environment.used(found))
         self._folder = found.folder
         return found.folder
+
+
+@asynccontextmanager
+async def made_early(driver: "Off | Prepared") -> AsyncIterator[None]:
+    """What the driver needs is made beside what the block does."""
+    making = asyncio.ensure_future(_make_early(driver))
+    try:
+        yield
+    finally:
+        making.cancel()
+        await asyncio.wait({making})
+
+
+async def _make_early(driver: "Off | Prepared") -> None:
+    """Where nothing can run, what is missing may be just being installed."""
+    for _ in range(_LOOKS):
+        if await driver.obstacle() is None:
+            with contextlib.suppress(SandboxUnavailable):  # it is logged
+                await driver.prepare()
+            return
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _failure(making: asyncio.Task[Path]) -> str | None:
