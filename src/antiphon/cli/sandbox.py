@@ -26,23 +26,21 @@ _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/svg+xml": "svg"}
 @app.command()
 def setup(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
     """Makes the Python of the sandboxes, if it is not there yet, and looks whether code can run here."""
-    from antiphon.api.app import sandbox_options
     from antiphon.sandbox.base import SandboxError
     from antiphon.sandbox.environment import size
-    from antiphon.sandbox.open import driver_of
     from antiphon.weights.files import in_words
 
     settings = config.load(config_file, data_dir=data_dir)
     try:
         environment = _made(settings)
         print(f"{environment.folder}  {in_words(size(environment))}")
-        reason = asyncio.run(driver_of(sandbox_options(settings)).check())
+        obstacle = asyncio.run(_obstacle(settings))
     except SandboxError as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("Interrupted: nothing was made.")
-    if reason:
-        fail(reason)
+    if obstacle:
+        fail(obstacle)
 
 
 @app.command()
@@ -91,6 +89,17 @@ def _made(settings: config.Config) -> "Environment":
     print("Making the Python of the sandboxes …", file=sys.stderr)
     with bar("Packages", _STEPS) as done:
         return asyncio.run(environment.make(data_dir, lambda part: done(int(part * _STEPS))))
+
+
+async def _obstacle(settings: config.Config) -> str | None:
+    from antiphon.api.app import sandbox_options
+    from antiphon.sandbox.open import driver_of
+
+    driver = driver_of(sandbox_options(settings))
+    try:
+        return await driver.obstacle()
+    finally:
+        await driver.close()
 
 
 async def _run(settings: config.Config, code: str, files: list[Path], out: Path | None) -> "Execution":
