@@ -67,7 +67,7 @@ async def test_its_scripts_find_their_interpreter_wherever_it_is(tmp_path: Path)
     made = await make(tmp_path, recipe=SMALL)
     elsewhere = made.folder.rename(tmp_path / "elsewhere")
 
-    assert "one    two" in await said(elsewhere / "bin" / "tabulate", also=elsewhere / "bin")
+    assert "one  two" in await said(elsewhere / "bin" / "tabulate", also=elsewhere / "bin")
 
 
 async def test_of_those_who_want_it_at_once_one_makes_it(tmp_path: Path) -> None:
