@@ -1,7 +1,7 @@
 """What the filters make of each system call. The verdicts are in `calls.tsv`, beside the calls' numbers.
 
-Whatever is not allowed there does not exist inside (ENOSYS), so that programs fall back on what is older; what
-attackers ask for first is refused outright (EPERM). Allowed is what the container engines of the field allow,
+Whatever is not allowed there does not exist inside (ENOSYS), and programs fall back on what is older; what
+attackers ask for first is refused outright (EPERM). Allowed is what container engines of the field allow,
 without what needs a capability, without memory that belongs to no process (memfd, System V and POSIX queues),
 and without io_uring and AIO.
 """
