@@ -1,4 +1,4 @@
-"""Limits of memory and processes that the kernel keeps, where this process may set them: cgroups v1 and v2."""
+"""Limits of memory and processes that the kernel keeps, where we may set them: cgroups v1 and v2."""
 
 import contextlib
 import os

@@ -7,8 +7,10 @@ read must be a regular file with one name. Everything here waits for the disk: i
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -36,7 +38,7 @@ class TooDeep(Exception):
 
 
 def parts_below(top: str, path: str) -> Sequence[str] | None:
-    """The parts of a path from `top` on; None: it leads elsewhere. Raises SandboxError for what is no path."""
+    """The parts of a path from `top` on; None: it leads elsewhere. Raises SandboxError for no path."""
     if "\0" in path or ".." in PurePosixPath(path).parts:
         raise SandboxError(f"{path!r} is not the path of a file.")
     try:
@@ -45,7 +47,7 @@ def parts_below(top: str, path: str) -> Sequence[str] | None:
         return None
     if any(len(part.encode(errors="surrogateescape")) > LONGEST_PART for part in parts):
         raise SandboxError(f"A name in {path[:100]!r} is longer than {LONGEST_PART} bytes.")
-    return parts if 0 < len(parts) <= DEEPEST else None
+    return parts if 0 < len(parts) < DEEPEST - 1 else None
 
 
 class Folder:
@@ -56,9 +58,17 @@ class Folder:
         self._top = os.open(path, _FOLDER)
         self._owner = owner
         self._mode = mode
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        os.close(self._top)
+        with self._lock:
+            os.close(self._top)
+            self._top = -1
+
+    def _own(self) -> int:
+        """For one piece of work, which `close` does not take it from. Raises OSError when it is closed."""
+        with self._lock:
+            return os.dup(self._top)
 
     def open(self, parts: Sequence[str]) -> tuple[int, int]:
         """A regular file: its descriptor, and its size now. Raises FileNotFoundError."""
@@ -97,7 +107,7 @@ class Folder:
     @contextmanager
     def _parent(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
         """The folder in which the last part lies."""
-        here = os.dup(self._top)
+        here = self._own()
         try:
             for part in parts[:-1]:
                 if make:
@@ -116,14 +126,13 @@ class Folder:
                 os.chown(name, self._owner, self._owner, dir_fd=parent, follow_symlinks=False)
 
     def plain(self, most: int) -> Sequence[Found]:
-        """So many of the regular files at most."""
-        found = []
-        for each in walk(self._top, strict=False):
-            if is_plain(each.status) and _is_text(each.parts):
-                found.append(each)
-                if len(found) == most:
-                    break
-        return found
+        """So many of the regular files at most. Raises OSError when it is closed."""
+        top = self._own()
+        try:
+            files = (each for each in walk(top, strict=False) if is_plain(each.status))
+            return list(islice((each for each in files if _is_text(each.parts)), most))
+        finally:
+            os.close(top)
 
 
 def is_plain(status: os.stat_result) -> bool:
@@ -204,7 +213,11 @@ class Incoming:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         os.close(self.descriptor)
         if self._name is not None:
-            os.unlink(self._name, dir_fd=self._folder)
+            with suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._folder)
         os.close(self._folder)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -30,7 +31,10 @@ def _prctl(option: int, value: int = 0) -> None:
 def become(request: Message) -> None:
     """Give up all that a sandbox may not have: user, groups, capabilities, resources."""
     for name, most in request["limits"].items():
-        resource.setrlimit(getattr(resource, name), (most, most))
+        kind = getattr(resource, name)
+        _, bound = resource.getrlimit(kind)
+        most = most if bound == resource.RLIM_INFINITY else min(most, bound)
+        resource.setrlimit(kind, (most, most))
     os.nice(request["nice"])
     if request["user"] is not None:
         for capability in range(_LAST_CAPABILITY + 1):
@@ -39,6 +43,8 @@ def become(request: Message) -> None:
         os.setgroups([])
         os.setresgid(request["user"], request["user"], request["user"])
         os.setresuid(request["user"], request["user"], request["user"])
+    # In the form of capset(2): version 3 of the header, and three empty sets.
+    _libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
     _prctl(_NO_NEW_PRIVILEGES, 1)
     _prctl(_SET_DUMPABLE, 0)
     # A change of user clears it.

@@ -6,7 +6,7 @@
 import platform
 from importlib import resources
 
-from antiphon.sandbox.seccomp.policy import MACHINES
+from antiphon.sandbox.seccomp.policy import MACHINES as MACHINES
 
 _OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
