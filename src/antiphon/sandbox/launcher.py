@@ -1,0 +1,107 @@
+"""Starts bubblewrap. What it starts ends when the thread ends that started it, so one thread starts all."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import IO
+
+from antiphon.sandbox import arguments, problems
+from antiphon.sandbox.base import SandboxUnavailable
+
+_WORDS = 4096
+"""Bytes of what bubblewrap says when it fails."""
+
+
+class Launched:
+    """A bubblewrap that runs, and the process inside that all others come from."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], words: IO[bytes], channel: socket.socket, info: int
+    ) -> None:
+        self._process = process
+        self._words = words
+        self._info = open(info, "rb")  # noqa: SIM115 - it lives as long as the process
+        self.channel = channel
+        self.pid = 0
+        """Of process 1 inside, as it is known here."""
+        self._handle: int | None = None
+
+    def meet(self) -> None:
+        """Wait until process 1 is there. Raises SandboxUnavailable, with what bubblewrap said."""
+        said = self._info.read()
+        try:
+            self.pid = int(json.loads(said)["child-pid"])
+            self._handle = os.pidfd_open(self.pid)
+        except (ValueError, KeyError, OSError) as error:
+            raise SandboxUnavailable(problems.explain(self.end())) from error
+
+    def end(self) -> str:
+        """End all that runs inside, and wait for it; what bubblewrap has said."""
+        self.channel.close()
+        self._info.close()
+        if self._handle is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
+            self._handle = None
+        else:
+            self._process.kill()
+        self._process.wait()
+        if self._words.closed:
+            return ""
+        with self._words:
+            self._words.seek(0)
+            return self._words.read(_WORDS).decode(errors="replace").strip()
+
+
+class Launcher:
+    """The thread, for as long as this object is used."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sandbox-launcher")
+
+    async def launch(self, program: str, options: Sequence[str], filter: bytes) -> Launched:
+        """Start bubblewrap. Raises SandboxUnavailable."""
+        work = self._thread.submit(_launch, program, options, filter)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(work))
+        except asyncio.CancelledError:
+            work.add_done_callback(lambda done: done.exception() or done.result().end())
+            raise
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False)
+
+
+def _launch(program: str, options: Sequence[str], filter: bytes) -> Launched:
+    ours, theirs = socket.socketpair()
+    info, written = os.pipe()
+    words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+    with theirs, open(written, "wb") as info_end, _held(filter) as rules:
+        more = ["--seccomp", str(rules.fileno()), "--info-fd", str(info_end.fileno())]
+        with _held("\0".join([*options, *more, ""]).encode()) as given:
+            inside = arguments.command(theirs.fileno())
+            process = subprocess.Popen(
+                [program, "--args", str(given.fileno()), "--", *inside],
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=words,
+                pass_fds=[each.fileno() for each in (theirs, info_end, rules, given)],
+            )
+    return Launched(process, words, ours, info)
+
+
+def _held(content: bytes) -> IO[bytes]:
+    """A file without a name."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file.write(content)
+    file.seek(0)
+    return file
