@@ -9,11 +9,15 @@ import asyncio
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from antiphon.guard.addresses import Reachable, is_public
+from antiphon.sandbox.base import SandboxError
+from antiphon.sandbox.inside import SOCKETS, Inside
+from antiphon.sandbox.programs import run_program
 
 Resolve = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """From a host and a port to addresses, each with its port. Raises OSError."""
@@ -34,6 +38,10 @@ _PIECE_BYTES: Final = 64 << 10
 _HEAD_SECONDS: Final = 20.0
 _CONNECT_SECONDS: Final = 15.0
 _IDLE_SECONDS: Final = 300.0
+_START_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.01
+_SOCKET: Final = "egress"
+_READY: Final = "bridge"
 _CONNECT: Final = re.compile(rb"CONNECT ([A-Za-z0-9._-]{1,253}):([0-9]{1,5}) HTTP/1\.[01]\r\n")
 
 
@@ -52,7 +60,7 @@ async def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
 
 
 class Egress:
-    """The proxy of one sandbox."""
+    """The proxy of one sandbox. `start` opens the bridge to it too."""
 
     def __init__(
         self, domains: Sequence[str], reachable: Reachable = is_public, resolve: Resolve = resolve
@@ -62,6 +70,26 @@ class Egress:
         self._resolve = resolve
         self._server: asyncio.AbstractServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def start(
+        cls,
+        inside: Inside,
+        domains: Sequence[str],
+        reachable: Reachable = is_public,
+        resolve: Resolve = resolve,
+    ) -> Self:
+        """Open the way of a sandbox at both ends, before code runs in it. Raises SandboxError, OSError."""
+        egress = cls(domains, reachable, resolve)
+        await egress.listen(inside.sockets / _SOCKET)
+        try:
+            arguments = [str(PORT), f"{SOCKETS}/{_SOCKET}", f"{SOCKETS}/{_READY}"]
+            await run_program(inside, "python3", "bridge.py", arguments)
+            await _until_there(str(inside.sockets / _READY))
+        except BaseException:
+            await egress.close()
+            raise
+        return egress
 
     async def listen(self, path: Path) -> None:
         """Open the way, at a socket that the sandbox is shown. Raises OSError."""
@@ -178,3 +206,12 @@ async def _joined(*pumps: _Pump) -> None:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _until_there(path: str) -> None:
+    for _ in range(int(_START_SECONDS / _LOOK_SECONDS)):
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                return
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise SandboxError("The sandbox's bridge to its proxy does not start.")

@@ -1,6 +1,6 @@
 """The Python in a sandbox: an IPython kernel whose messages stay small.
 
-This runs inside, with the packages of the sandbox's environment alone; its source is handed to `python -c`.
+This runs inside, with the packages of the sandbox's environment alone (`sandbox/programs.py` starts it).
 Nothing here protects anybody: code that runs beside it can change it. It makes honest code that prints or
 shows too much end well, where the other side of the sockets would cut the connection.
 """

@@ -12,8 +12,6 @@ import secrets
 import stat
 import time
 from collections.abc import AsyncIterator, Coroutine
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,6 +19,7 @@ from antiphon.sandbox.base import SandboxEnded, SandboxError, SandboxUnavailable
 from antiphon.sandbox.inside import SOCKETS, Inside, Process
 from antiphon.sandbox.jupyter import Message, Signer, Status, execute_request
 from antiphon.sandbox.outputs import Gathered
+from antiphon.sandbox.programs import run_program
 
 if TYPE_CHECKING:
     from zmq.asyncio import Socket
@@ -61,8 +60,8 @@ class KernelProcess:
             )
         signer, name = Signer(), f"k{secrets.token_hex(4)}"
         given = json.dumps({"key": signer.key, "prefix": f"{SOCKETS}/{name}"})
-        argv = [inside.python, "-c", _program()]
-        process = await inside.spawn(argv, {"ANTIPHON_KERNEL": given, "PYTHONUNBUFFERED": "1"})
+        environment = {"ANTIPHON_KERNEL": given}
+        process = await run_program(inside, inside.python, "interpreter.py", environment=environment)
         kernel = cls(process, signer)
         try:
             await kernel._within(START_SECONDS, kernel._connect(inside.sockets / name))
@@ -169,12 +168,6 @@ class KernelProcess:
             while time.monotonic() < until:
                 await socket.recv_multipart(zmq.NOBLOCK)
                 await asyncio.sleep(0)
-
-
-@cache
-def _program() -> str:
-    """The source of what runs inside."""
-    return resources.files("antiphon.sandbox").joinpath("interpreter.py").read_text(encoding="utf-8")
 
 
 async def _until_there(path: Path) -> None:
