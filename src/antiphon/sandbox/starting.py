@@ -122,7 +122,8 @@ class Start:
         launched = await launcher.launch(bubblewrap.program, asked, self._ground.filter)
         undo.push_async_callback(in_thread, launched.end)
         await in_thread(launched.meet)
-        channel = await Channel.open(launched.channel)
+        channel = await Channel.open(launched.take_channel())
+        undo.callback(channel.close, "It did not start.")
         await _asked(channel.receive_up(), launched)
         return launched, channel
 
