@@ -1,6 +1,8 @@
 """What tests do with sandboxes."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 from antiphon.sandbox.base import CommandResult, Sandbox
 
@@ -35,3 +37,15 @@ async def content(box: Sandbox, path: str) -> bytes:
 
 async def names(box: Sandbox) -> list[str]:
     return sorted(entry.path for entry in await box.files())
+
+
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = SECONDS) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not await look():  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0.01)
+
+
+def left(home: Path, pattern: str) -> list[Path]:
+    """What is there in the folders of servers."""
+    return list(home.glob(f"run-*/{pattern}"))

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.sandbox.boxes import content, names, pieces, put, said, shell
+from tests.sandbox.boxes import content, left, names, pieces, put, said, shell, until
 
 from antiphon.sandbox.base import Limits, Sandbox, SandboxEnded, SandboxError, SandboxUnavailable, Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
@@ -103,16 +103,21 @@ async def test_a_line_without_end_is_cut_and_not_lost(box: Sandbox) -> None:
 
 
 async def test_who_does_not_wait_for_a_command_any_more_ends_it(box: Sandbox) -> None:
-    task = asyncio.create_task(box.run(["echo $$ > pid; exec sleep 600"], 600, 1000))
-    while await said(box, "cat pid 2>/dev/null || true") == "":
-        await asyncio.sleep(0.01)
+    task = asyncio.create_task(box.run(["exec sleep 600"], 600, 1000))
+    await until(lambda: _runs(box, "sleep"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with asyncio.timeout(5):
-        while await said(box, "pgrep -c sleep || true") != "0":
-            await asyncio.sleep(0.01)
+    await until(lambda: _no_longer_runs(box, "sleep"))
+
+
+async def _runs(box: Sandbox, program: str) -> bool:
+    return await said(box, f"pgrep -c {program} || true") != "0"
+
+
+async def _no_longer_runs(box: Sandbox, program: str) -> bool:
+    return not await _runs(box, program)
 
 
 async def test_commands_may_run_at_the_same_time(box: Sandbox) -> None:
@@ -171,7 +176,7 @@ async def test_a_put_whose_source_fails_leaves_nothing(box: Sandbox, home: Path)
         await box.write("/mnt/data/f", failing())
 
     assert await names(box) == []
-    assert not list(home.glob("run-*/box/incoming/*"))
+    assert not left(home, "box/incoming/*")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ async def test_what_is_closed_is_gone_and_says_so(driver: Bubblewrap, home: Path
     for call in (running, shell(box, "true"), put(box, "/mnt/data/f", b""), box.files(), box.execute("1", 5)):
         with pytest.raises(SandboxEnded, match="closed"):
             await call
-    assert not list(home.glob("run-*/one"))
+    assert not left(home, "one")
 
 
 async def test_a_name_is_taken_while_its_sandbox_lives_and_free_afterwards(driver: Bubblewrap) -> None:
@@ -268,7 +273,7 @@ async def test_a_start_that_nobody_waits_for_any_more_leaves_nothing(driver: Bub
         start.cancel()
         with pytest.raises(asyncio.CancelledError):
             await start
-        assert not list(home.glob("run-*/one"))
+        assert not left(home, "one")
 
     await (await driver.start(Wanted(name="one"))).close()
 
