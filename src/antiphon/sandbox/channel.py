@@ -109,8 +109,9 @@ class Channel:
             self._writer.write(struct.pack(">I", len(data)) + data)
 
     def close(self, why: str) -> None:
-        """Everybody who waits is given the reason."""
-        self._why = why
+        """Everybody who waits is given the reason, the first that there was."""
+        self._why = self._why or why
+        why = self._why
         self._writer.close()
         for waiting in [*self._waiting.values(), *self._programs.values()]:
             if not waiting.done():

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO
 
 from antiphon.sandbox import arguments, problems
@@ -23,12 +23,12 @@ class Launched:
     """A bubblewrap that runs, and the process inside that all others come from."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], words: IO[bytes], channel: socket.socket, info: int
+        self, process: subprocess.Popen[bytes], words: IO[bytes], channel: socket.socket, info: IO[bytes]
     ) -> None:
         self._process = process
         self._words = words
-        self._info = open(info, "rb")  # noqa: SIM115 - it lives as long as the process
-        self.channel = channel
+        self._info = info
+        self._channel: socket.socket | None = channel
         self.pid = 0
         """Of process 1 inside, as it is known here."""
         self._handle: int | None = None
@@ -42,9 +42,16 @@ class Launched:
         except (ValueError, KeyError, OSError) as error:
             raise SandboxUnavailable(problems.explain(self.end())) from error
 
+    def take_channel(self) -> socket.socket:
+        """The socket of the agent; who takes it closes it."""
+        assert self._channel is not None
+        channel, self._channel = self._channel, None
+        return channel
+
     def end(self) -> str:
         """End all that runs inside, and wait for it; what bubblewrap has said."""
-        self.channel.close()
+        if self._channel is not None:
+            self._channel.close()
         self._info.close()
         if self._handle is not None:
             with suppress(ProcessLookupError):
@@ -81,22 +88,30 @@ class Launcher:
 
 
 def _launch(program: str, options: Sequence[str], filter: bytes) -> Launched:
-    ours, theirs = socket.socketpair()
-    info, written = os.pipe()
-    words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-    with theirs, open(written, "wb") as info_end, _held(filter) as rules:
-        more = ["--seccomp", str(rules.fileno()), "--info-fd", str(info_end.fileno())]
-        with _held("\0".join([*options, *more, ""]).encode()) as given:
-            inside = arguments.command(theirs.fileno())
+    with ExitStack() as kept, ExitStack() as passed:
+        ours, theirs = socket.socketpair()
+        kept.callback(ours.close)
+        passed.enter_context(theirs)
+        reading, writing = os.pipe()
+        info = kept.enter_context(open(reading, "rb"))
+        told = passed.enter_context(open(writing, "wb"))
+        words = kept.enter_context(tempfile.TemporaryFile())
+        rules = passed.enter_context(_held(filter))
+        more = ["--seccomp", str(rules.fileno()), "--info-fd", str(told.fileno()), ""]
+        given = passed.enter_context(_held("\0".join([*options, *more]).encode()))
+        try:
             process = subprocess.Popen(
-                [program, "--args", str(given.fileno()), "--", *inside],
+                [program, "--args", str(given.fileno()), "--", *arguments.command(theirs.fileno())],
                 env={},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=words,
-                pass_fds=[each.fileno() for each in (theirs, info_end, rules, given)],
+                pass_fds=[each.fileno() for each in (theirs, told, rules, given)],
             )
-    return Launched(process, words, ours, info)
+        except OSError as error:
+            raise SandboxUnavailable(f"{program} does not start: {error.strerror}.") from error
+        kept.pop_all()
+        return Launched(process, words, ours, info)
 
 
 def _held(content: bytes) -> IO[bytes]:

@@ -64,8 +64,8 @@ class Start:
             if os.geteuid() == 0:
                 self._user = User.claim()
                 undo.callback(self._user.release)
-            await in_thread(self._make)
             undo.push_async_callback(in_thread, self._leave_group)
+            await in_thread(self._make)
             launched, channel = await self._launch(undo)
             outside = self._look_inside(launched)
             watch = Watch(self._box.folder, outside, self._wanted.limits, memory=self._group is None)
@@ -122,7 +122,8 @@ class Start:
         launched = await launcher.launch(bubblewrap.program, asked, self._ground.filter)
         undo.push_async_callback(in_thread, launched.end)
         await in_thread(launched.meet)
-        channel = await Channel.open(launched.channel)
+        channel = await Channel.open(launched.take_channel())
+        undo.callback(channel.close, "It did not start.")
         await _asked(channel.receive_up(), launched)
         return launched, channel
 

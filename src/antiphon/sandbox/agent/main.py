@@ -150,6 +150,8 @@ class Agent:
 
 
 def main() -> None:
+    # Of process 1 the kernel keeps signals from inside away, but those that it handles.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         os.closerange(3, channel.fileno())
         os.closerange(channel.fileno() + 1, _MOST_FILES)
