@@ -47,7 +47,8 @@ def setup(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
 def run(
     code: Annotated[str, typer.Argument(help="Python code; `-`: what is typed or piped in.")],
     file: Annotated[
-        list[Path] | None, typer.Option(help="A file that is put into its /mnt/data. May be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A file that is put into its /mnt/data. May be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where pictures, and the files of its /mnt/data, are saved.")
