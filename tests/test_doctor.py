@@ -46,6 +46,16 @@ def test_embedded_models_are_there_or_to_be_fetched_or_missing(tmp_path: Path) -
     assert "FAILED  backend none: There is no file" in done.stdout
 
 
+def test_an_embedder_elsewhere_needs_what_searches_stand_on(tmp_path: Path) -> None:
+    toml = '[embeddings]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['numpy'] = None\n")
+
+    assert "search: files can be searched" in doctor(tmp_path, toml=toml).stdout
+    without = doctor(tmp_path, toml=toml, PYTHONPATH=str(tmp_path)).stdout
+    assert "search: files cannot be searched" in without
+    assert "pip install 'antiphon[retrieval]'" in without
+
+
 def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:
     done = doctor(tmp_path, "--upstream", upstream.base_url)
     assert done.returncode == 0, done.stdout + done.stderr

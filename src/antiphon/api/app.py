@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,12 @@ from antiphon.api import (
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
+from antiphon.api.search_setup import can_embed, embedder_of
 from antiphon.api.services import Services
 from antiphon.backends.embedded import SMOLLM2, described
-from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Embeddings, Limits, Outbound, Server
+from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
@@ -48,9 +47,7 @@ from antiphon.mcp.base import Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
-from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
-from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
@@ -122,14 +119,6 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         await store.close()
 
 
-def embedder_of(settings: Embeddings) -> Embedder:
-    """What turns texts into vectors, with its key read from the environment."""
-    if settings.base_url is None or settings.model is None:
-        return minilm.MiniLM()
-    key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
-    return RemoteEmbedder(settings.base_url, settings.model, key)
-
-
 def jobs_of(store: Store, indexer: Indexer) -> Jobs:
     return Jobs(store.work, {INDEX: indexer.index, PURGE: indexer.purge, FORGET: indexer.forget})
 
@@ -174,16 +163,11 @@ def _resources(config: Config, finder: Finder) -> ToolResources:
             name: Local(command=server.command, args=server.args, env=server.env)
             for name, server in config.mcp_servers.items()
         },
-        finder=finder if _can_embed(config.embeddings) else None,
+        finder=finder if can_embed(config.embeddings) else None,
         file_search=SearchLimits(
             stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
         ),
     )
-
-
-def _can_embed(settings: Embeddings) -> bool:
-    """Whether all that searches need is installed."""
-    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from antiphon import config, serving
-from antiphon.api.app import embedder_of, jobs_of
+from antiphon.api.app import jobs_of
+from antiphon.api.search_setup import embedder_of
 from antiphon.cli.options import fail
 from antiphon.engine.jobs import Jobs
 from antiphon.retrieval.documents import Documents
