@@ -60,11 +60,13 @@ NEEDED: dict[str, dict[str, Any]] = {
     "connectors.NAME": {"url": "http://a.example/mcp"},
     "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
+    "reranker": {"base_url": "http://a.example/v1", "model": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
 }
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
