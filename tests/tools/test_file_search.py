@@ -310,6 +310,19 @@ def test_a_store_that_is_not_there_refuses_the_request(
     assert upstream.requests == []
 
 
+def test_a_second_search_tool_is_refused_by_its_type(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    with refused(400, param="tools[1]") as refusal:
+        ask(client, tool, tool | {"max_num_results": 3})
+    assert "Duplicate tool of the type 'file_search'" in refusal.message
+
+    function = {"type": "function", "name": "file_search", "parameters": {}, "strict": False}
+    for pair in ([tool, function], [function, tool]):
+        with refused(400, param="tools[1]") as refusal:
+            ask(client, *pair)
+        assert "Duplicate tool name 'file_search'" in refusal.message
+    assert upstream.requests == []
+
+
 @pytest.mark.parametrize(
     "arguments", ['{"queries": []}', "{}", '{"queries": [""]}', '["boats"]', "boats", ""]
 )

@@ -69,7 +69,7 @@ class Toolbox:
                 continue
             for name, entry in self._entries_of(wire, context, found=False):
                 if name in self._entries:
-                    raise _duplicate(name, context.place)
+                    raise _duplicate(name, entry, self._entries[name], context.place)
                 self._entries[name] = entry
                 self._refuse_many(context.place)
 
@@ -357,7 +357,7 @@ class Toolbox:
         before = self._entries.get(name)
         if before is not None:
             if (before.kind, before.name) != (entry.kind, entry.name):
-                raise _duplicate(name, place)
+                raise _duplicate(name, entry, before, place)
             if not before.hidden:
                 entry = entry._replace(hidden=False)
             elif not entry.hidden:
@@ -384,5 +384,11 @@ def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> En
     return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden)
 
 
-def _duplicate(name: str, place: str) -> InvalidRequest:
+def _duplicate(name: str, entry: Entry, before: Entry, place: str) -> InvalidRequest:
+    if entry.kind == before.kind and entry.kind not in ("function", "custom"):
+        return InvalidRequest(
+            f"Duplicate tool of the type '{entry.kind}'. A request can have one; all that it is to work with "
+            "belongs there.",
+            param=place,
+        )
     return InvalidRequest(f"Duplicate tool name '{name}'. Names of tools must be unique.", param=place)
