@@ -40,6 +40,7 @@ from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
+from antiphon.engine.rewriting import QueryRewriter
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
@@ -99,6 +100,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         config.limits.response_seconds,
         resources,
     )
+    settings = config.tools.file_search
+    rewriter = QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
     background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
     try:
         async with (
@@ -108,7 +111,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             background.running(),
             jobs.running(),
         ):
-            made = Services(config, engine, background, store, file_storage, jobs, embedder, finder)
+            made = Services(config, engine, background, store, file_storage, jobs, embedder, finder, rewriter)
             yield {"services": made}
     finally:
         await resources.children.close()

@@ -258,6 +258,11 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(gt=0)] = 30.0
     """Seconds that a search may take; a response whose search takes longer fails with the code
     `vector_store_timeout`."""
+    rewrite_model: str | None = None
+    """The model that puts the question of a search into better words where `rewrite_query` asks for it. None:
+    the name under which the default backend answers, where it has one; else such a search is refused."""
+    rewrite_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    """Seconds that it may take; then the question is searched as it is."""
 
 
 class Tools(Struct, frozen=True, kw_only=True):
