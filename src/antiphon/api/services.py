@@ -6,6 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
+from antiphon.containers.room import Room
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
@@ -25,6 +26,7 @@ class Services:
     jobs: Jobs
     embedder: Embedder
     finder: Finder
+    containers: Room
 
 
 def services(request: Request) -> Services:

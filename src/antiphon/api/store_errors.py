@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound
+from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound, Unavailable
 from antiphon.store.errors import (
     BadPart,
     DefaultVersion,
@@ -12,6 +12,7 @@ from antiphon.store.errors import (
     TooManyContainerFiles,
     TooManyFiles,
     TooMuchStored,
+    UnknownBundle,
     UnknownCursor,
     UnknownFile,
     UnknownVersion,
@@ -42,13 +43,17 @@ def api_error(error: Exception) -> ApiError | None:
             return _too_much_stored(error)
         case UnknownFile() | Expired() | TooManyFiles():
             return _of_vector_store(error)
-        case ExpiredContainer() | TooManyContainerFiles() | DefaultVersion():
+        case ExpiredContainer() | TooManyContainerFiles() | DefaultVersion() | UnknownBundle():
             return _of_container(error)
     return None
 
 
-def _of_container(error: ExpiredContainer | TooManyContainerFiles | DefaultVersion) -> ApiError:
+def _of_container(
+    error: ExpiredContainer | TooManyContainerFiles | DefaultVersion | UnknownBundle,
+) -> ApiError:
     match error:
+        case UnknownBundle():
+            return Unavailable("The skill was deleted this very moment. Please try again.", retry_after=1.0)
         case ExpiredContainer():
             return InvalidRequest("Container is expired.")
         case TooManyContainerFiles():

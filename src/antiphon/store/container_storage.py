@@ -31,7 +31,7 @@ class ContainerStorage:
     # ---- containers ----
 
     async def create(self, project: str, new: NewContainerRow) -> ContainerRow:
-        """Raises UnknownBundle."""
+        """Raises AlreadyExists, UnknownBundle."""
         bundles = [skill.bundle for skill in new.skills]
         async with self._or_gone([file.blob for file in new.files], bundles):
             row = await self.store.containers.create(project, new)

@@ -18,7 +18,7 @@ from antiphon.store import bundles, container_files
 from antiphon.store.bundles import Bundle
 from antiphon.store.container_files import ContainerFileRow, Place
 from antiphon.store.database import Database
-from antiphon.store.errors import ContainerBusy, UnknownCursor
+from antiphon.store.errors import AlreadyExists, ContainerBusy, UnknownCursor
 from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
 
@@ -80,7 +80,7 @@ class Containers:
         self._database = database
 
     async def create(self, project: str, new: NewContainerRow) -> ContainerRow:
-        """Raises UnknownBundle."""
+        """Raises AlreadyExists for an id that there is; UnknownBundle."""
         return await self._database.write(create, project, new, self._database.clock())
 
     async def use(self, project: str, container_id: str) -> ContainerRow | None:
@@ -119,6 +119,10 @@ class Containers:
         """It is used no longer; its state is here until somebody else claims it."""
         await self._database.write(release, key, home, self._database.clock())
 
+    async def at_home(self, keys: Sequence[int], home: str) -> Sequence[int]:
+        """Those of the containers that this process was the last to claim, and that have not expired."""
+        return await self._database.read(at_home, keys, home, self._database.clock())
+
     # ---- what is over ----
 
     async def sweep(self) -> Sequence[str] | None:
@@ -137,6 +141,8 @@ _LIVES = "last_active_at + 60.0 * minutes > "
 
 
 def create(project: str, new: NewContainerRow, now: float) -> Steps[ContainerRow]:
+    if (yield Statement("SELECT 1 FROM containers WHERE id = $1", (new.id,))):
+        raise AlreadyExists(new.id)
     into = f"containers (project_id, {_COLUMNS})"
     domains = msgspec.json.encode(new.domains).decode()
     at = int(now)
@@ -245,6 +251,12 @@ def release(key: int, home: str, now: float) -> Steps[bool]:
         UPDATE containers SET home_until = 0, last_active_at = $3 WHERE key = $1 AND home = $2
         RETURNING 1"""
     return (yield from changed(Statement(sql, (key, home, int(now)))))
+
+
+def at_home(keys: Sequence[int], home: str, now: float) -> Steps[list[int]]:
+    named = placeholders(3, len(keys))
+    sql = f"SELECT key FROM containers WHERE home = $1 AND {_LIVES} $2 AND key IN ({named})"
+    return [key for (key,) in (yield Statement(sql, (home, now, *keys)))]
 
 
 # ---- what is over -----------------------------------------------------------------------------------

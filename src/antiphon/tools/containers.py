@@ -25,6 +25,11 @@ class ContainerExpired(ContainerError):
 class NewContainer(Struct, frozen=True, kw_only=True):
     """What a container is made as."""
 
+    place: str = ""
+    """Where the request describes it, for faults: `tools[0].container`."""
+    minutes: int | None = None
+    """Without a use, after which it expires; None: as the server has it set."""
+
     name: str = ""
     file_ids: Sequence[str] = ()
     memory_limit: str | None = None
@@ -32,6 +37,10 @@ class NewContainer(Struct, frozen=True, kw_only=True):
     domains: Sequence[str] = ()
     """Hosts that it may reach; none: no network."""
     skills: Sequence[SkillReference | InlineSkill] = ()
+
+    def member(self, name: str) -> str:
+        """Where the request has a member of it."""
+        return f"{self.place}.{name}" if self.place else name
 
 
 class MountedSkill(Struct, frozen=True, kw_only=True):
@@ -63,7 +72,8 @@ class Ran(Struct, frozen=True, kw_only=True):
     files: Sequence[ContainerFile] = ()
     """What it made or changed, without the pictures."""
     pictures: Sequence[ContainerFile] = ()
-    """The files in which its pictures are kept, in their order, each with its id as its name: `cfile_1.png`."""
+    """The files in which its pictures are kept, in their order, each with its id as its name: `cfile_1.png`.
+    Where there is room for some of them only, these are the first."""
 
 
 class Containers(Protocol):
