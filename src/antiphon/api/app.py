@@ -14,6 +14,8 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from antiphon.api import (
+    container_files,
+    containers,
     conversations,
     files,
     metrics,
@@ -21,6 +23,8 @@ from antiphon.api import (
     neighbours,
     prompts,
     responses,
+    skill_versions,
+    skills,
     uploads,
     vector_store_files,
     vector_stores,
@@ -34,6 +38,8 @@ from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
+from antiphon.containers.room import Room
+from antiphon.containers.rules import Rules
 from antiphon.context.attachments import Attachments
 from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
@@ -50,9 +56,11 @@ from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.finder import Finder
+from antiphon.sandbox.nowhere import Nowhere
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
+from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
@@ -80,7 +88,9 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     await store.usage.bound(config.limits.stored_bytes)
     backends = build(backend_configs(config), _MAKERS)
     seal = Seal.at(Path(config.data_dir) / "sealing.key")
-    file_storage = FileStorage(store.files, Blobs(Path(config.data_dir) / "files"))
+    blobs = Blobs(Path(config.data_dir) / "files")
+    file_storage = FileStorage(store.files, blobs)
+    room = _room(config, ContainerStorage(store, blobs))
     fetcher = _fetcher(config.outbound)
     documents = Documents()
     attachments = Attachments(file_storage, fetcher, documents)
@@ -88,7 +98,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     reranking = reranking_of(config.reranker)
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
-    resources = _resources(config, finder)
+    resources = _resources(config, finder, room)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -105,13 +115,16 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
     try:
         async with (
+            room.running(),
             backends.probing(),
-            periodic(file_storage.sweep, store.vector_stores.sweep, retention.sweep),
+            periodic(file_storage.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
             webhooks.running(),
             background.running(),
             jobs.running(),
         ):
-            made = Services(config, engine, background, store, file_storage, jobs, embedder, finder, rewriter)
+            made = Services(
+                config, engine, background, store, file_storage, jobs, embedder, finder, rewriter, room
+            )
             yield {"services": made}
     finally:
         await resources.children.close()
@@ -158,7 +171,12 @@ def _capacity(limits: Limits) -> Capacity:
     )
 
 
-def _resources(config: Config, finder: Finder) -> ToolResources:
+def _room(config: Config, storage: ContainerStorage) -> Room:
+    rules = Rules(file_bytes=config.limits.file_bytes)
+    return Room(storage, Nowhere("no sandbox is set up on this server"), rules)
+
+
+def _resources(config: Config, finder: Finder, room: Room) -> ToolResources:
     return ToolResources(
         mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
         connectors={
@@ -170,6 +188,7 @@ def _resources(config: Config, finder: Finder) -> ToolResources:
             for name, server in config.mcp_servers.items()
         },
         finder=finder if can_embed(config.embeddings) else None,
+        containers=room,
         file_search=SearchLimits(
             stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
         ),
@@ -241,6 +260,10 @@ def _routes() -> list[BaseRoute]:
         *uploads.routes,
         *vector_stores.routes,
         *vector_store_files.routes,
+        *containers.routes,
+        *container_files.routes,
+        *skills.routes,
+        *skill_versions.routes,
         Route("/healthz", health, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),

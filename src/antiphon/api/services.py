@@ -6,6 +6,7 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
+from antiphon.containers.room import Room
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
@@ -27,6 +28,7 @@ class Services:
     embedder: Embedder
     finder: Finder
     rewriter: QueryRewriter
+    containers: Room
 
 
 def services(request: Request) -> Services:
