@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from antiphon.api.app import backend_configs
 from antiphon.api.search_setup import can_embed, reranking_of
+from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -70,6 +71,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _search(config)
     if config.reranker.base_url is not None:
         yield await _reranker(config)
+    yield _web(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -112,6 +114,19 @@ async def _reranker(config: Config) -> Finding:
     finally:
         await reranking.reranker.close()
     return Finding("reranker", "ok", f"{config.reranker.base_url} ranks results")
+
+
+def _web(config: Config) -> Finding:
+    settings = config.tools.web_search
+    if not settings.engines:
+        hint = "`antiphon serve --web-search duckduckgo`, or engine of [tools.web_search], turns it on."
+        return Finding("web", "ok", "not searched: web_search is not offered", hint)
+    unset = [name for name in key_variables(settings).values() if name not in os.environ]
+    if unset:
+        return Finding("web", "failed", f"the key is read from {unset[0]}, which is not set")
+    if words := missing(settings):
+        return Finding("web", "failed", words)
+    return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
 
 
 def _keys(config: Config) -> Finding:

@@ -73,6 +73,7 @@ SAMPLES = {
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
+    "ANTIPHON_TOOLS_WEB_SEARCH_ENGINE": "duckduckgo, brave",
     "ANTIPHON_WEBHOOKS_NAME_EVENTS": "response.failed",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",

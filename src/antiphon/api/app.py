@@ -33,6 +33,7 @@ from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
+from antiphon.api.web import web_of
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
@@ -41,7 +42,6 @@ from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
@@ -50,7 +50,7 @@ from antiphon.engine.rewriting import QueryRewriter
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
-from antiphon.mcp.base import Configured, Local
+from antiphon.mcp.base import Address, Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
@@ -68,7 +68,8 @@ from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FORGET, PURGE
 from antiphon.store.vector_files import INDEX
-from antiphon.tools.context import SearchLimits, ToolResources
+from antiphon.tools.context import SearchLimits, ToolResources, Web
+from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -98,7 +99,9 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
     reranking = reranking_of(config.reranker)
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
-    resources = _resources(config, finder, room)
+    pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
+    web = web_of(config.tools.web_search, fetcher, documents, pool, _mcp_addresses(config))
+    resources = _resources(config, finder, room, pool, web)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -130,6 +133,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         await resources.children.close()
         if resources.mcp is not None:
             await resources.mcp.close()
+        if resources.web is not None:
+            await resources.web.close()
         await fetcher.close()
         await embedder.close()
         if reranking is not None:
@@ -176,23 +181,37 @@ def _room(config: Config, storage: ContainerStorage) -> Room:
     return Room(storage, Nowhere("no sandbox is set up on this server"), rules)
 
 
-def _resources(config: Config, finder: Finder, room: Room) -> ToolResources:
+def _resources(config: Config, finder: Finder, room: Room, pool: Pool, web: Web | None) -> ToolResources:
     return ToolResources(
-        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
-        connectors={
-            name: Configured(url=connector.url, headers=_connector_headers(connector))
-            for name, connector in config.connectors.items()
-        },
-        mcp_servers={
-            name: Local(command=server.command, args=server.args, env=server.env)
-            for name, server in config.mcp_servers.items()
-        },
+        mcp=pool,
+        connectors=_connectors(config),
+        mcp_servers=_mcp_servers(config),
+        web=web,
         finder=finder if can_embed(config.embeddings) else None,
         containers=room,
         file_search=SearchLimits(
             stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
         ),
     )
+
+
+def _connectors(config: Config) -> dict[str, Configured]:
+    return {
+        name: Configured(url=connector.url, headers=_connector_headers(connector))
+        for name, connector in config.connectors.items()
+    }
+
+
+def _mcp_servers(config: Config) -> dict[str, Local]:
+    return {
+        name: Local(command=server.command, args=server.args, env=server.env)
+        for name, server in config.mcp_servers.items()
+    }
+
+
+def _mcp_addresses(config: Config) -> dict[str, Address]:
+    """The servers that the operator named, by their names."""
+    return {**_connectors(config), **_mcp_servers(config)}
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import BackendSettings, Config, Reranker
+from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Reranker
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -30,6 +30,7 @@ def check(config: Config, where: str) -> None:
         _check_url(connector.url, "url", f"[connectors.{name}]", where)
     _check_server(config, where)
     _check_models_beside(config, where)
+    _check_web_search(config, where)
     _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
@@ -78,6 +79,19 @@ def _check_models_beside(config: Config, where: str) -> None:
             raise ConfigError(
                 f"[{section}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
+
+
+def _check_web_search(config: Config, where: str) -> None:
+    settings, section = config.tools.web_search, f"[tools.web_search] of {where}"
+    for name in settings.engines:
+        if server := name.removeprefix("mcp:") if name.startswith("mcp:") else None:
+            check_known(server, (*config.mcp_servers, *config.connectors), section, "MCP server")
+        else:
+            check_known(name, (*SEARCH_ENGINES, "mcp:NAME"), section, "engine")
+    if "searxng" in settings.engines and settings.url is None:
+        raise ConfigError(f"{section} needs the url of SearXNG, for example http://127.0.0.1:8888.")
+    if settings.url is not None:
+        _check_url(settings.url, "[tools.web_search]", where)
 
 
 def _check_webhooks(config: Config, where: str) -> None:

@@ -265,11 +265,47 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     """Seconds that it may take; then the question is searched as it is."""
 
 
+SEARCH_ENGINES: Final[dict[str, str | None]] = {
+    "searxng": None,
+    "brave": "BRAVE_API_KEY",
+    "tavily": "TAVILY_API_KEY",
+    "exa": "EXA_API_KEY",
+    "serper": "SERPER_API_KEY",
+    "duckduckgo": None,
+}
+"""Each with the variable that its key is read from, if it needs one."""
+
+
+class WebSearchSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.web_search]`: what searches the web. Nothing set: nothing is searched, and nothing leaves this
+    machine."""
+
+    engine: str | list[str] = ""
+    """`searxng`, `brave`, `tavily`, `exa`, `serper`, `duckduckgo`, or `mcp:NAME` for a server of
+    [mcp_servers.NAME] or [connectors.NAME] that has a tool for it. Of several, the next one is asked when one
+    fails or finds nothing."""
+    url: str | None = None
+    """Where SearXNG is, for example `http://127.0.0.1:8888`; its settings must name `json` in
+    `search.formats`."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of the first engine that needs one; none: the usual one,
+    such as `BRAVE_API_KEY`."""
+    open_any: bool = False
+    """Let models open every public page, and not only those that a search, an opened page or the conversation
+    has named. A page that gives a model orders could then have it send what it knows to any address."""
+
+    @property
+    def engines(self) -> list[str]:
+        """The engines, in their order."""
+        return [self.engine] if isinstance(self.engine, str) and self.engine else list(self.engine)
+
+
 class Tools(Struct, frozen=True, kw_only=True):
     """`[tools.TYPE]`: the tools that run here."""
 
     mcp: McpSettings = McpSettings()
     file_search: FileSearchSettings = FileSearchSettings()
+    web_search: WebSearchSettings = WebSearchSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -311,7 +347,7 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "webhooks": Webhook,
 }
 NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
-    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings}
+    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings, "web_search": WebSearchSettings}
 }
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)

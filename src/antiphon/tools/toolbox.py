@@ -228,9 +228,8 @@ class Toolbox:
         for provider in self._providers.values():
             if provider.remember(item):
                 self._take(provider)
-        for row, tool in self._ours.values():
-            if item_type(item) in row.reads:
-                tool.remember(item)
+        for _, tool in self._ours.values():
+            tool.remember(item)
 
     async def reach(self, seconds: float) -> None:
         """Ask for what is not known, for so long at most; what comes later is asked for again. Raises the
