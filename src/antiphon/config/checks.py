@@ -91,7 +91,7 @@ def _check_web_search(config: Config, where: str) -> None:
     if "searxng" in settings.engines and settings.url is None:
         raise ConfigError(f"{section} needs the url of SearXNG, for example http://127.0.0.1:8888.")
     if settings.url is not None:
-        _check_url(settings.url, "[tools.web_search]", where)
+        _check_url(settings.url, "url", "[tools.web_search]", where)
 
 
 def _check_webhooks(config: Config, where: str) -> None:
