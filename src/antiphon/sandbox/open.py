@@ -17,6 +17,7 @@ from typing import Final, Literal
 import structlog
 from msgspec import Struct
 
+from antiphon.guard.addresses import Reachable, is_public
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import Driver, Sandbox, SandboxUnavailable, Wanted
 
@@ -40,12 +41,12 @@ class Options(Struct, frozen=True, kw_only=True):
     environment: Path | None = None
     """The operator's own; None: ours, in the data directory."""
     warm: int = 0
+    reachable: Reachable = is_public
+    """Where the hosts may lead that a sandbox is allowed."""
 
 
-def driver_of(options: Options) -> "Off | Prepared":
+def driver_of(options: Options) -> "Prepared":
     """Nothing is started or made before it is wanted."""
-    if options.driver == "none":
-        return Off()
     return Prepared(options, partial(_bubblewrap, options))
 
 
@@ -54,26 +55,7 @@ def _bubblewrap(options: Options, python: Callable[[], Path | None]) -> Driver:
     from antiphon.sandbox.bubblewrap import Bubblewrap
     from antiphon.sandbox.warm import Warm
 
-    return Warm(Bubblewrap(options.data_dir / "sandbox", python), options.warm)
-
-
-class Off(Driver):
-    """Where the operator wants no code to run."""
-
-    async def check(self) -> str | None:
-        return _TURNED_OFF
-
-    async def obstacle(self) -> str | None:
-        return _TURNED_OFF
-
-    async def prepare(self) -> None:
-        raise SandboxUnavailable(_TURNED_OFF)
-
-    async def start(self, wanted: Wanted) -> Sandbox:
-        raise SandboxUnavailable(_TURNED_OFF)
-
-    async def close(self) -> None:
-        pass
+    return Warm(Bubblewrap(options.data_dir / "sandbox", python, options.reachable), options.warm)
 
 
 class Prepared(Driver):
@@ -140,6 +122,8 @@ class Prepared(Driver):
         return self._driver, self._reason
 
     async def _tried(self) -> tuple[Driver | None, str | None]:
+        if self._options.driver == "none":
+            return None, _TURNED_OFF
         if sys.platform != "linux":
             return None, _ONLY_LINUX
         if find_spec("zmq") is None:
@@ -170,7 +154,7 @@ class Prepared(Driver):
 
 
 @asynccontextmanager
-async def made_early(driver: "Off | Prepared") -> AsyncIterator[None]:
+async def made_early(driver: Prepared) -> AsyncIterator[None]:
     """What the driver needs is made beside what the block does."""
     making = asyncio.ensure_future(_make_early(driver))
     try:
@@ -180,7 +164,7 @@ async def made_early(driver: "Off | Prepared") -> AsyncIterator[None]:
         await asyncio.wait({making})
 
 
-async def _make_early(driver: "Off | Prepared") -> None:
+async def _make_early(driver: Prepared) -> None:
     """Where nothing can run, what is missing may be just being installed."""
     for _ in range(_LOOKS):
         if await driver.obstacle() is None:
