@@ -24,7 +24,8 @@ class Warm(Driver):
         self._most = most
         self._idle_seconds = idle_seconds
         self._limits: Limits | None = None
-        self._ready: list[Sandbox] = []
+        self.ready: list[Sandbox] = []
+        """Those that wait."""
         self._filling: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._count = 0
@@ -54,8 +55,8 @@ class Warm(Driver):
         if limits != self._limits:
             self._limits = limits
             await self._give_up()
-        while self._ready:
-            sandbox = self._ready.pop(0)
+        while self.ready:
+            sandbox = self.ready.pop(0)
             if sandbox.ended is None:
                 return sandbox
             await sandbox.close()
@@ -71,7 +72,7 @@ class Warm(Driver):
 
     async def _fill(self) -> None:
         """A fault here is no one's: who wants a sandbox next starts one, and hears of it."""
-        while len(self._ready) < self._most and self._limits is not None:
+        while len(self.ready) < self._most and self._limits is not None:
             try:
                 await self._add(self._limits)
             except SandboxError as error:
@@ -87,12 +88,12 @@ class Warm(Driver):
             await sandbox.close()
             raise
         if limits == self._limits:
-            self._ready.append(sandbox)
+            self.ready.append(sandbox)
         else:
             await sandbox.close()
 
     async def _give_up(self) -> None:
-        sandboxes, self._ready = self._ready, []
+        sandboxes, self.ready = self.ready, []
         for sandbox in sandboxes:
             with contextlib.suppress(SandboxError):
                 await sandbox.close()
