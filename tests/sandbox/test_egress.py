@@ -13,9 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.sandbox.boxes import put, shell
 
 from antiphon.guard.addresses import anywhere, is_public
-from antiphon.sandbox.egress import CONNECTIONS, Egress
+from antiphon.sandbox.base import Wanted
+from antiphon.sandbox.bubblewrap import Bubblewrap
+from antiphon.sandbox.egress import CONNECTIONS, PORT, Egress
 
 HOST = "allowed.example"
 WORDS = b"hello from afar"
@@ -190,3 +193,32 @@ async def test_connections_are_counted(world: World) -> None:
 )
 def test_a_domain_is_one_host_unless_it_begins_with_a_star(domain: str, host: str, allowed: bool) -> None:
     assert Egress([domain]).allows(host) is allowed
+
+
+async def test_code_inside_reaches_the_host_that_is_allowed_and_no_other(
+    world: World, driver: Bubblewrap
+) -> None:
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(world.certificate)
+    box = await driver.start(Wanted(name="box"))
+    await put(
+        box, "/mnt/data/ca.pem", world.certificate.read_bytes().split(b"-----END PRIVATE KEY-----\n")[1]
+    )
+    proxy = f"export HTTPS_PROXY=http://127.0.0.1:{PORT} http_proxy=http://127.0.0.1:{PORT};"
+    curl = f"{proxy} curl -sS -m 10 --http0.9 --cacert ca.pem"
+
+    async with world.running(Egress([HOST], anywhere, world.resolve), serving):
+        egress = await Egress.start(box, [HOST], anywhere, world.resolve)
+        reached = await shell(box, f"{curl} https://{HOST}/")
+        other = await shell(box, f"{curl} https://other.example/")
+        plain = await shell(box, f"{curl} http://{HOST}/")
+        around = await shell(box, f"curl -sS -m 10 --noproxy '*' https://127.0.0.1:{world.port}/")
+        await egress.close()
+        closed = await shell(box, f"{curl} https://{HOST}/")
+
+    assert WORDS.decode() in reached.stdout, reached
+    assert "403" in other.stderr
+    assert plain.stdout == "Only HTTPS leaves this sandbox, to hosts by their names.\n"
+    assert around.exit_code == 7, "the loopback of a sandbox is its own"
+    assert closed.exit_code != 0
+    assert world.asked == [f"{HOST}:443"]
