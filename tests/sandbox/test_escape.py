@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sandbox.boxes import content, left, names, put, said, shell
+from tests.sandbox.boxes import left, put, said
 from tests.sandbox.conftest import SECRET
 
 from antiphon.sandbox import seccomp
