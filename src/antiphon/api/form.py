@@ -1,15 +1,18 @@
-"""Forms with a file in them (`multipart/form-data`), read as they arrive.
+"""Forms with files in them (`multipart/form-data`), read as they arrive.
 
-The file goes where it is wanted, chunk by chunk; the other fields are small and held.
+A single file goes where it is wanted, chunk by chunk; several, which are small, are held, and so are the
+other fields.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from antiphon.api.disconnect import Disconnected
+from antiphon.api.held import hold
 from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, TooLarge
 from antiphon.store.blobs import IncomingBlob
@@ -22,9 +25,16 @@ MAX_FIELDS = 64 * 1024
 class Form:
     """What a form said beside its file."""
 
-    fields: dict[str, str] = field(default_factory=dict)
-    filename: str = ""
-    has_file: bool = False
+    fields: dict[str, str]
+    filename: str
+
+
+@dataclass
+class Files:
+    """What a form said beside its files, and these: their names, and their bytes."""
+
+    fields: dict[str, str]
+    files: list[tuple[str, bytes]]
 
 
 async def read_form(request: Request, file_field: str, into: IncomingBlob, limit: int) -> Form:
@@ -32,34 +42,54 @@ async def read_form(request: Request, file_field: str, into: IncomingBlob, limit
 
     Raises InvalidRequest for what is no such form, TooLarge for a file past `limit` bytes.
     """
-    reader = _Reader(_boundary(request), file_field)
-    try:
-        async for chunk in request.stream():
-            for data in reader.feed(chunk):
-                if into.size + len(data) > limit:
-                    raise _too_large(file_field, limit)
-                await into.write(data)
-    except ClientDisconnect:
-        raise Disconnected from None
-    if not reader.ended:
-        raise _not_a_form("it ends in the middle")
-    if not reader.form.has_file:
+    reader = _Reader(_boundary(request), (file_field,), most=1)
+    async for _, data in reader.read(request):
+        if into.size + len(data) > limit:
+            raise _too_large(file_field, limit)
+        await into.write(data)
+    if not reader.filenames:
         raise error_messages.missing(file_field)
-    return reader.form
+    return Form(reader.fields, reader.filenames[0])
+
+
+async def read_files(request: Request, name: str, most: int, limit: int) -> Files:
+    """The form of the request with the files of its field `name` or `name[]`, at most so many. They are held
+    until the request is answered.
+
+    Raises InvalidRequest for what is no such form, TooLarge for files of more than `limit` bytes together,
+    Unavailable when other requests leave no room.
+    """
+    reader = _Reader(_boundary(request), (name, f"{name}[]"), most)
+    pieces: list[list[bytes]] = []
+    size = 0
+    async for file, data in reader.read(request):
+        size += len(data)
+        if size > limit:
+            raise _too_large(name, limit)
+        hold(request.scope, len(data))
+        pieces += [[] for _ in range(len(pieces), file + 1)]
+        pieces[file].append(data)
+    if not reader.filenames:
+        raise error_messages.missing(name)
+    pieces += [[] for _ in range(len(pieces), len(reader.filenames))]
+    contents = [b"".join(each) for each in pieces]
+    return Files(reader.fields, list(zip(reader.filenames, contents, strict=True)))
 
 
 class _Reader:
-    """Turns bytes into fields, and into chunks of the file."""
+    """Turns bytes into fields, and into chunks of files."""
 
-    def __init__(self, boundary: bytes, file_field: str) -> None:
-        self.form = Form()
-        self.ended = False
-        self._file_field = file_field
+    def __init__(self, boundary: bytes, file_fields: tuple[str, ...], most: int) -> None:
+        self.fields: dict[str, str] = {}
+        self.filenames: list[str] = []
+        self._ended = False
+        self._file_fields = file_fields
+        self._most = most
         self._header = self._value = b""
         self._name = ""
         self._text: list[bytes] = []
         self._held = 0
-        self._chunks: list[bytes] = []
+        self._chunks: list[tuple[int, bytes]] = []
         callbacks = {
             "on_part_begin": self._begin,
             "on_header_field": self._on_header,
@@ -74,8 +104,18 @@ class _Reader:
         except FormParserError as error:
             raise _not_a_form(str(error)) from error
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """What of the file was in the chunk. Raises InvalidRequest."""
+    async def read(self, request: Request) -> AsyncIterator[tuple[int, bytes]]:
+        """Chunks of files, each with its file's number. Raises InvalidRequest."""
+        try:
+            async for chunk in request.stream():
+                for data in self._feed(chunk):
+                    yield data
+        except ClientDisconnect:
+            raise Disconnected from None
+        if not self._ended:
+            raise _not_a_form("it ends in the middle")
+
+    def _feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
         if chunk:
             try:
                 self._parser.write(chunk)
@@ -97,23 +137,20 @@ class _Reader:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(self._value.decode("latin-1"))
             self._name = _text(options.get(b"name", b""))
-            if self._name == self._file_field:
+            if self._name in self._file_fields:
                 self._begin_file(_text(options.get(b"filename", b"")))
         self._header = self._value = b""
 
     def _begin_file(self, filename: str) -> None:
-        if self.form.has_file:
-            raise InvalidRequest(
-                f"'{self._file_field}' was given more than once.",
-                param=self._file_field,
-                code="invalid_value",
-            )
-        self.form.has_file = True
-        self.form.filename = filename
+        if len(self.filenames) == self._most:
+            words = "more than once" if self._most == 1 else f"more than {self._most} times"
+            name = self._file_fields[0]
+            raise InvalidRequest(f"'{name}' was given {words}.", param=name, code="invalid_value")
+        self.filenames.append(filename)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._name == self._file_field:
-            self._chunks.append(data[start:end])
+        if self._name in self._file_fields:
+            self._chunks.append((len(self.filenames) - 1, data[start:end]))
             return
         self._held += end - start
         if self._held > MAX_FIELDS:
@@ -121,12 +158,12 @@ class _Reader:
         self._text.append(data[start:end])
 
     def _on_part_end(self) -> None:
-        if self._name != self._file_field:
+        if self._name not in self._file_fields:
             self._held += len(self._name)
-            self.form.fields[self._name] = _text(b"".join(self._text))
+            self.fields[self._name] = _text(b"".join(self._text))
 
     def _on_end(self) -> None:
-        self.ended = True
+        self._ended = True
 
 
 def _boundary(request: Request) -> bytes:

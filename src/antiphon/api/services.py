@@ -6,9 +6,11 @@ from typing import cast
 from starlette.requests import Request
 
 from antiphon.config import Config
+from antiphon.containers.room import Room
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
+from antiphon.engine.rewriting import QueryRewriter
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
@@ -25,6 +27,8 @@ class Services:
     jobs: Jobs
     embedder: Embedder
     finder: Finder
+    rewriter: QueryRewriter
+    containers: Room
 
 
 def services(request: Request) -> Services:

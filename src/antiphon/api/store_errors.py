@@ -2,13 +2,17 @@
 
 from typing import assert_never
 
-from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound
+from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound, Unavailable
 from antiphon.store.errors import (
     BadPart,
+    DefaultVersion,
     DuplicateItem,
     Expired,
+    ExpiredContainer,
+    TooManyContainerFiles,
     TooManyFiles,
     TooMuchStored,
+    UnknownBundle,
     UnknownCursor,
     UnknownFile,
     UnknownVersion,
@@ -39,7 +43,28 @@ def api_error(error: Exception) -> ApiError | None:
             return _too_much_stored(error)
         case UnknownFile() | Expired() | TooManyFiles():
             return _of_vector_store(error)
+        case ExpiredContainer() | TooManyContainerFiles() | DefaultVersion() | UnknownBundle():
+            return _of_container(error)
     return None
+
+
+def _of_container(
+    error: ExpiredContainer | TooManyContainerFiles | DefaultVersion | UnknownBundle,
+) -> ApiError:
+    match error:
+        case UnknownBundle():
+            return Unavailable("The skill was deleted this very moment. Please try again.", retry_after=1.0)
+        case ExpiredContainer():
+            return InvalidRequest("Container is expired.")
+        case TooManyContainerFiles():
+            return InvalidRequest(f"A container may have at most {error.most} files.", param="file")
+        case DefaultVersion():
+            return InvalidRequest(
+                f"Version '{error.number}' is the default of the skill, and so it cannot be deleted. Make "
+                f"another version the default first (POST /v1/skills/{error.skill_id}), or delete the skill.",
+                param="version",
+                code="default_version",
+            )
 
 
 def _of_vector_store(error: UnknownFile | Expired | TooManyFiles) -> ApiError:
@@ -67,7 +92,7 @@ def _unknown_cursor(error: UnknownCursor) -> str:
             return f"Item with id '{error.after}' not found."
         case "file":
             return f"No such File object: {error.after}"
-        case "prompt" | "version" | "activity" | "vector store":
+        case "prompt" | "version" | "activity" | "vector store" | "container" | "skill":
             return f"Nothing with id '{error.after}' is in this list."
     assert_never(error.listed)
 

@@ -15,10 +15,10 @@ _Waiting = deque[asyncio.Future[None]]
 class Turns:
     """`count` turns at a time."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, share: int | None = None) -> None:
+        """`share`: how many one owner may have; None: all but one."""
         self._free = count
-        self._share = max(1, count - 1)
-        """How many one owner may have."""
+        self._share = max(1, count - 1 if share is None else min(share, count))
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         """Those who wait, by owner; the owner who is next stands first."""

@@ -44,6 +44,27 @@ def new_file_batch_id() -> str:
     return "vsfb_" + _random(32)
 
 
+def new_container_id() -> str:
+    return "cntr_" + _random(48)
+
+
+def new_container_file_id() -> str:
+    return "cfile_" + _random(32)
+
+
+def new_skill_id() -> str:
+    return "skill_" + _random(48)
+
+
+def new_skill_version_id() -> str:
+    return "skillver_" + _random(48)
+
+
+def new_blob_name() -> str:
+    """Of bytes that have no id of their own."""
+    return "blob_" + _random(32)
+
+
 def new_event_id() -> str:
     """Of an event that a webhook delivers."""
     return "evt_" + _random(32)

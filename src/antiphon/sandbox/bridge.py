@@ -1,6 +1,7 @@
 """The inside end of the way out of a sandbox: a port of its loopback leads to a socket in its folder.
 
-Runs inside, on the standard library alone: `python3 -c SOURCE PORT SOCKET READY`.
+Runs inside, on the standard library alone (`sandbox/programs.py` starts it). Arguments: the port, the socket,
+and a file that says that it listens.
 """
 
 import asyncio

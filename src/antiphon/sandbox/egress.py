@@ -1,8 +1,8 @@
 """The one way out of a sandbox: HTTPS to the hosts that it may reach.
 
 A sandbox has no network. Where hosts are allowed, a bridge inside takes what is sent to a proxy on its
-loopback and hands it on through a socket in its folder; outside, this proxy answers CONNECT alone, for those
-hosts alone, port 443 alone. Names are resolved here, and where they lead must be public.
+loopback and hands it on through a socket; outside, this proxy answers CONNECT alone, for those hosts alone,
+port 443 alone. Names are resolved here, and where they lead must be public.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final, Self
 
 from antiphon.guard.addresses import Reachable, is_public
 from antiphon.sandbox.base import SandboxError
 from antiphon.sandbox.inside import SOCKETS, Inside
+from antiphon.sandbox.programs import run_program
 
 Resolve = Callable[[str, int], Awaitable[Sequence[tuple[str, int]]]]
 """From a host and a port to addresses, each with its port. Raises OSError."""
@@ -40,9 +40,9 @@ _CONNECT_SECONDS: Final = 15.0
 _IDLE_SECONDS: Final = 300.0
 _START_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.01
-_CONNECT: Final = re.compile(rb"CONNECT ([A-Za-z0-9._-]{1,253}):([0-9]{1,5}) HTTP/1\.[01]\r\n")
 _SOCKET: Final = "egress"
 _READY: Final = "bridge"
+_CONNECT: Final = re.compile(rb"CONNECT ([A-Za-z0-9._-]{1,253}):([0-9]{1,5}) HTTP/1\.[01]\r\n")
 
 
 class _Refused(Exception):
@@ -60,7 +60,7 @@ async def resolve(host: str, port: int) -> Sequence[tuple[str, int]]:
 
 
 class Egress:
-    """The proxy of one sandbox, and its bridge."""
+    """The proxy of one sandbox. `start` opens the bridge to it too."""
 
     def __init__(
         self, domains: Sequence[str], reachable: Reachable = is_public, resolve: Resolve = resolve
@@ -79,20 +79,22 @@ class Egress:
         reachable: Reachable = is_public,
         resolve: Resolve = resolve,
     ) -> Self:
-        """Open the way, before any code runs inside. Raises SandboxError."""
+        """Open the way of a sandbox at both ends, before code runs in it. Raises SandboxError, OSError."""
         egress = cls(domains, reachable, resolve)
-        path = inside.sockets / _SOCKET
-        egress._server = await asyncio.start_unix_server(egress._accept, path, limit=_HEAD_BYTES)
-        os.chmod(path, 0o666)  # who is let into the folder is let in
+        await egress.listen(inside.sockets / _SOCKET)
         try:
-            await inside.spawn(
-                ["python3", "-c", _bridge(), str(PORT), f"{SOCKETS}/{_SOCKET}", f"{SOCKETS}/{_READY}"]
-            )
+            arguments = [str(PORT), f"{SOCKETS}/{_SOCKET}", f"{SOCKETS}/{_READY}"]
+            await run_program(inside, "python3", "bridge.py", arguments)
             await _until_there(str(inside.sockets / _READY))
         except BaseException:
             await egress.close()
             raise
         return egress
+
+    async def listen(self, path: Path) -> None:
+        """Open the way, at a socket that the sandbox is shown. Raises OSError."""
+        self._server = await asyncio.start_unix_server(self._accept, path, limit=_HEAD_BYTES)
+        os.chmod(path, 0o666)  # who is let into the folder is let in
 
     async def close(self) -> None:
         """Close it, with all connections."""
@@ -106,7 +108,7 @@ class Egress:
         """Whether a host is one of the domains; `*.example.com` are all hosts below that name."""
         host = host.lower().rstrip(".")
         return any(
-            host.endswith(domain[1:]) and host != domain[2:] if domain.startswith("*.") else host == domain
+            host.endswith(domain[1:]) if domain.startswith("*.") else host == domain
             for domain in self._domains
         )
 
@@ -127,14 +129,18 @@ class Egress:
                     await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:  # by close(), and by nobody else
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) > 2 * CONNECTIONS:
+            return
+        host, port = await self._asked(reader)
         if len(self._tasks) > CONNECTIONS:
             raise _Refused("503 Service Unavailable", f"No more than {CONNECTIONS} connections at once.")
-        host, port = await self._asked(reader)
         there_reader, there_writer = await self._connected(host, port)
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -200,11 +206,6 @@ async def _joined(*pumps: _Pump) -> None:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-
-
-@cache
-def _bridge() -> str:
-    return resources.files("antiphon.sandbox").joinpath("bridge.py").read_text(encoding="utf-8")
 
 
 async def _until_there(path: str) -> None:

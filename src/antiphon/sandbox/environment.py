@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import IO, Final
@@ -37,7 +38,6 @@ _LINES: Final = 20
 """Of what a program said, these many last ones are looked at when it failed."""
 _PACKAGE: Final = re.compile(r"^[a-z0-9][a-z0-9._-]*==", re.MULTILINE | re.IGNORECASE)
 _UNCOMPILED: Final = r"/(tests?|testing)/"
-_NEEDED: Final = "import ipykernel.kernelapp, matplotlib.font_manager"
 
 
 class Environment(Struct, frozen=True):
@@ -49,21 +49,26 @@ class Environment(Struct, frozen=True):
     def python(self) -> Path:
         return self.folder / "bin" / "python"
 
-    @property
-    def base(self) -> Path:
-        """The installation of Python that it stands on, which must be visible wherever it is used."""
-        return self.python.resolve().parent.parent
 
+class Recipe(Struct, frozen=True):
+    """What an environment is made of."""
 
-def lock() -> str:
+    lock: str
     """The packages, each with its version and hashes, as pip reads them."""
-    return resources.files("antiphon.sandbox").joinpath(_LOCK).read_text(encoding="utf-8")
+    trial: str
+    """A program that runs in one that is whole."""
 
 
-def place(data_dir: Path) -> Path:
+@cache
+def ours() -> Recipe:
+    """What sandboxes have."""
+    text = resources.files("antiphon.sandbox").joinpath(_LOCK).read_text(encoding="utf-8")
+    return Recipe(text, "import ipykernel.kernelapp, matplotlib.font_manager")
+
+
+def place(data_dir: Path, recipe: Recipe | None = None) -> Path:
     """Where the environment of this version is, or will be."""
-    interpreter = _interpreter()
-    seed = f"{interpreter}\n{lock()}"
+    seed = f"{_interpreter()}\n{(recipe or ours()).lock}"
     digest = hashlib.sha256(seed.encode()).hexdigest()[:12]
     return data_dir / "sandbox" / f"python-{sys.version_info[0]}.{sys.version_info[1]}-{digest}"
 
@@ -84,16 +89,19 @@ def given(folder: Path) -> Environment:
     return environment
 
 
-async def make(data_dir: Path, progress: Progress = lambda done: None) -> Environment:
+async def make(
+    data_dir: Path, progress: Progress = lambda done: None, recipe: Recipe | None = None
+) -> Environment:
     """The environment of this version, made now if it is not there; of those who want it at once, one makes
     it and the others wait. What other versions left is removed, unless somebody uses it. Cancelled, it ends
     what it has started. Raises SandboxUnavailable."""
-    where = place(data_dir)
+    recipe = recipe or ours()
+    where = place(data_dir, recipe)
     try:
-        where.parent.mkdir(parents=True, exist_ok=True)
-        async with _alone(where.parent / ".lock") as held:
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with _alone(where.parent / ".python.lock") as held:
             if not Environment(where).python.exists():
-                await _made(where, held, progress)
+                await _made(where, recipe, held, progress)
             await asyncio.to_thread(_remove_others, where)
     except OSError as error:
         raise SandboxUnavailable(
@@ -135,29 +143,28 @@ async def _alone(path: Path) -> AsyncIterator[IO[str]]:
         yield file
 
 
-async def _made(where: Path, held: IO[str], progress: Progress) -> None:
+async def _made(where: Path, recipe: Recipe, held: IO[str], progress: Progress) -> None:
     for left_over in where.parent.glob(f"{_MAKING}*"):
         await asyncio.to_thread(shutil.rmtree, left_over, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_MAKING, dir=where.parent))
     try:
-        await _fill(folder, held, progress)
+        await _fill(folder, recipe, _Runner(folder, held), progress)
         await asyncio.to_thread(_move, folder, where)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def _fill(folder: Path, held: IO[str], progress: Progress) -> None:
-    run = _Runner(folder, held)
+async def _fill(folder: Path, recipe: Recipe, run: "_Runner", progress: Progress) -> None:
     await run([_interpreter(), "-I", "-m", "venv", "--without-pip", str(folder)])
-    packages = len(_PACKAGE.findall(lock()))
+    packages = len(_PACKAGE.findall(recipe.lock))
     with _counting(lambda done: progress(0.5 * min(done / packages, 1))) as count:
-        await run(_pip(folder), lambda line: count() if line.startswith("Collecting") else None)
+        await run(_pip(folder, recipe), lambda line: count() if line.startswith("Collecting") else None)
     files = await asyncio.to_thread(_sources, folder)
     compile_all = [str(folder / "bin" / "python"), "-m", "compileall", "-j", "0", "-x", _UNCOMPILED]
     with _counting(lambda done: progress(0.5 + 0.5 * min(done / files, 1))) as count:
         # Some packages carry files for other versions of Python: that these cannot be compiled is no fault.
         await run([*compile_all, str(folder / "lib")], lambda line: count(), codes=(0, 1))
-    await run([str(folder / "bin" / "python"), "-c", _NEEDED])
+    await run([str(folder / "bin" / "python"), "-c", recipe.trial])
 
 
 def _sources(folder: Path) -> int:
@@ -177,11 +184,11 @@ def _counting(progress: Progress) -> Iterator[Callable[[], None]]:
     progress(1e9)
 
 
-def _pip(folder: Path) -> list[str]:
+def _pip(folder: Path, recipe: Recipe) -> list[str]:
     """pip obeys what the user has set for it: indexes, mirrors, proxies. Packages are not built here, since
     that would run what they bring outside of the sandbox."""
     requirements = folder / _LOCK
-    requirements.write_text(lock(), encoding="utf-8")
+    requirements.write_text(recipe.lock, encoding="utf-8")
     command = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install"]
     command += ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar=off", "--no-warn-script-location"]

@@ -1,6 +1,6 @@
 """The Python in a sandbox: an IPython kernel whose messages stay small.
 
-This runs inside, with the packages of the sandbox's environment alone; its source is handed to `python -c`.
+This runs inside, with the packages of the sandbox's environment alone (`sandbox/programs.py` starts it).
 Nothing here protects anybody: code that runs beside it can change it. It makes honest code that prints or
 shows too much end well, where the other side of the sockets would cut the connection.
 """
@@ -11,7 +11,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from ipykernel.iostream import OutStream
@@ -100,6 +100,13 @@ def wide(value: Any, printer: Any, _cycle: bool) -> None:
         printer.text(repr(value))
 
 
+class Forgotten(dict[int, list[Any]]):
+    """Where IPython would keep all outputs, pictures too, for as long as it runs."""
+
+    def __missing__(self, _key: int) -> list[Any]:
+        return []
+
+
 def nobody_types(*_: Any, **__: Any) -> str:
     __tracebackhide__ = True
     raise EOFError("input() does not work here: there is nobody who types.")
@@ -113,6 +120,8 @@ def configure(shell: Any, printed: Printed) -> None:
     warnings.filterwarnings("ignore", message="To exit: use")
     for module in ("pandas", "pandas.core.frame"):
         shell.display_formatter.formatters["text/plain"].for_type_by_name(module, "DataFrame", wide)
+    shell.history_manager.outputs = Forgotten()
+    shell._tee = lambda channel: nullcontext()
     sys.stderr = sys.stdout  # one stream keeps the order
 
 

@@ -42,13 +42,13 @@ class Message(Struct, frozen=True):
 class Stream(Struct, frozen=True):
     """`stream`: what was printed."""
 
-    text: str = ""
+    text: str
 
 
 class Shown(Struct, frozen=True):
     """`display_data` and `execute_result`: a value in several forms."""
 
-    data: dict[str, Raw] = field(default_factory=dict)
+    data: dict[str, Raw]
 
     def form(self, media_type: str) -> str | None:
         """A form that is text; None: there is none."""
@@ -58,7 +58,7 @@ class Shown(Struct, frozen=True):
 class Raised(Struct, frozen=True):
     """`error`: an exception."""
 
-    ename: str = ""
+    ename: str
     evalue: str = ""
     traceback: list[str] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ class Raised(Struct, frozen=True):
 class Status(Struct, frozen=True):
     """`status`: what the kernel does."""
 
-    execution_state: str = ""
+    execution_state: str
 
 
 class Signer:

@@ -31,6 +31,8 @@ class Kernel:
         self._process: KernelProcess | None = None
         self._lost = False
         """Whether one has died since the last execution."""
+        self._doubtful = False
+        """Whether it may not be heard any more."""
         self._settling: asyncio.Task[None] | None = None
         """What ends code that nobody waits for any more."""
 
@@ -62,11 +64,15 @@ class Kernel:
         if self._settling is not None:
             await asyncio.shield(self._settling)
             self._settling = None
-        if self._process is not None and self._process.exited.done():
+        if self._process is not None and not await self._lives(self._process):
             await self._give_up()
         if self._process is None:
             self._process = await KernelProcess.start(self._inside)
         return self._process
+
+    async def _lives(self, process: KernelProcess) -> bool:
+        doubtful, self._doubtful = self._doubtful, False
+        return not process.exited.done() and (not doubtful or await process.is_well())
 
     async def _give_up(self) -> None:
         process, self._process = self._process, None
@@ -90,11 +96,12 @@ class Kernel:
             error = await self._ended(process, work, kills)
         else:
             error = await self._stopped(process, work, seconds)
+        self._doubtful = not gathered.is_whole
         return Execution(outputs=gathered.outputs(), error=error)
 
     @staticmethod
     async def _work(process: KernelProcess, code: str, gathered: Gathered) -> None:
-        await process.finished(await process.request(code), gathered)
+        gathered.is_whole = await process.finished(await process.request(code), gathered)
 
     async def _stopped(self, process: KernelProcess, work: asyncio.Task[None], seconds: float) -> str:
         """Ends code that takes too long; says what became of it."""

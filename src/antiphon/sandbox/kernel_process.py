@@ -12,8 +12,6 @@ import secrets
 import stat
 import time
 from collections.abc import AsyncIterator, Coroutine
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,6 +19,7 @@ from antiphon.sandbox.base import SandboxEnded, SandboxError, SandboxUnavailable
 from antiphon.sandbox.inside import SOCKETS, Inside, Process
 from antiphon.sandbox.jupyter import Message, Signer, Status, execute_request
 from antiphon.sandbox.outputs import Gathered
+from antiphon.sandbox.programs import run_program
 
 if TYPE_CHECKING:
     from zmq.asyncio import Socket
@@ -32,6 +31,7 @@ _HELD: Final = 2
 """Messages that wait in memory, for each socket."""
 _LOOK_SECONDS: Final = 0.01
 _ASK_SECONDS: Final = 0.3
+_ANSWER_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 1.0
 """For what was printed and comes behind the answer."""
 _FREE_BYTES: Final = 4 << 20
@@ -61,8 +61,8 @@ class KernelProcess:
             )
         signer, name = Signer(), f"k{secrets.token_hex(4)}"
         given = json.dumps({"key": signer.key, "prefix": f"{SOCKETS}/{name}"})
-        argv = [inside.python, "-c", _program()]
-        process = await inside.spawn(argv, {"ANTIPHON_KERNEL": given, "PYTHONUNBUFFERED": "1"})
+        environment = {"ANTIPHON_KERNEL": given}
+        process = await run_program(inside, inside.python, "interpreter.py", environment=environment)
         kernel = cls(process, signer)
         try:
             await kernel._within(START_SECONDS, kernel._connect(inside.sockets / name))
@@ -71,20 +71,35 @@ class KernelProcess:
             raise
         return kernel
 
+    async def is_well(self) -> bool:
+        """Whether what it says still comes through. What nobody has awaited so far is forgotten."""
+        await _drain(self._sockets[_SHELL])
+        request_id = await self._send(_SHELL, "kernel_info_request", {})
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                while (await self._next(_IOPUB)).parent.msg_id != request_id:
+                    pass
+                while (await self._next(_SHELL)).parent.msg_id != request_id:
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
     async def request(self, code: str) -> str:
         """Have code run; gives the id of the request. What nobody has awaited so far is forgotten."""
         for number in (_SHELL, _IOPUB):
-            await self._drain(self._sockets[number])
+            await _drain(self._sockets[number])
         return await self._send(_SHELL, "execute_request", execute_request(code))
 
-    async def finished(self, request_id: str, gathered: Gathered) -> None:
-        """Waits for the end of an execution, and gathers what it says."""
+    async def finished(self, request_id: str, gathered: Gathered) -> bool:
+        """Waits for the end of an execution, and gathers what it says; whether that is all of it."""
         listening = asyncio.ensure_future(self._listen(request_id, gathered))
         try:
             async for message in self._received(_SHELL):
                 if message.parent.msg_id == request_id and message.header.msg_type == "execute_reply":
                     break
             await asyncio.wait({listening}, timeout=_SETTLE_SECONDS)
+            return listening.done()
         finally:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -160,21 +175,24 @@ class KernelProcess:
             flooded = count > _FREE_MESSAGES or size > _FREE_BYTES
             await asyncio.sleep(_PAUSE_SECONDS if flooded else 0)
 
-    @staticmethod
-    async def _drain(socket: "Socket") -> None:
-        import zmq
-
-        until = time.monotonic() + _SETTLE_SECONDS
-        with contextlib.suppress(zmq.Again):
-            while time.monotonic() < until:
-                await socket.recv_multipart(zmq.NOBLOCK)
-                await asyncio.sleep(0)
+    async def _next(self, number: int) -> Message:
+        """The next message, as fast as they come."""
+        while True:
+            message = self._signer.read(await self._sockets[number].recv_multipart())
+            if message is not None:
+                return message
+            await asyncio.sleep(0)
 
 
-@cache
-def _program() -> str:
-    """The source of what runs inside."""
-    return resources.files("antiphon.sandbox").joinpath("interpreter.py").read_text(encoding="utf-8")
+async def _drain(socket: "Socket") -> None:
+    """Forget what has come."""
+    import zmq
+
+    until = time.monotonic() + _SETTLE_SECONDS
+    with contextlib.suppress(zmq.Again):
+        while time.monotonic() < until:
+            await socket.recv_multipart(zmq.NOBLOCK)
+            await asyncio.sleep(0)
 
 
 async def _until_there(path: Path) -> None:

@@ -53,6 +53,8 @@ class Gathered:
         self._characters = 0
         self._dropped = 0
         self.error: str | None = None
+        self.is_whole = True
+        """Whether all that came was heard."""
 
     def add(self, message: Message) -> None:
         """Take in what is an output; all else is passed over."""
@@ -66,6 +68,8 @@ class Gathered:
 
     def outputs(self) -> list[Logs | Picture]:
         found = [Logs(each.text()) if isinstance(each, Clipped) else each for each in self._outputs]
+        if not self.is_whole:
+            found.append(Logs("[What came last was too much, and is left out]\n"))
         if self._dropped:
             found.append(Logs(f"[{self._dropped} more outputs are left out]\n"))
         return found

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -56,6 +57,18 @@ class Blobs:
         """Raises FileNotFoundError."""
         return await asyncio.to_thread(self.path(name).read_bytes)
 
+    async def duplicate(self, name: str, other: str) -> None:
+        """The same bytes under another name as well: no copy of them, where the disk knows links. Raises
+        FileNotFoundError."""
+        await asyncio.to_thread(self._duplicate, self.path(name), self.path(other))
+
+    async def pieces(self, name: str) -> AsyncIterator[bytes]:
+        """The bytes, a piece at a time. Raises FileNotFoundError."""
+        file = await asyncio.to_thread(self.path(name).open, "rb", buffering=0)
+        with file:
+            while piece := await asyncio.to_thread(file.read, _CHUNK):
+                yield piece
+
     async def join(self, names: Sequence[str], into: "IncomingBlob") -> None:
         """Append blobs to one that comes in. Raises FileNotFoundError."""
         for name in names:
@@ -69,6 +82,19 @@ class Blobs:
         """The names of all blobs that have lain here for `age` seconds: of those nobody knows, whoever sent
         them is gone. What has not come in whole in that time, and is not coming still, is removed."""
         return await asyncio.to_thread(self._older, time.time() - age)
+
+    def _duplicate(self, path: Path, other: Path) -> None:
+        other.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, other)
+        except FileNotFoundError:
+            raise
+        except OSError:  # the disk knows no links
+            arriving = self._folder / _INCOMING / other.name
+            shutil.copyfile(path, arriving)
+            arriving.chmod(0o600)
+            arriving.rename(other)
+        _make_durable(other.parent)
 
     def _remove(self, paths: Iterable[Path]) -> None:
         for path in paths:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Listed = Literal["item", "file", "prompt", "version", "activity", "vector store"]
+Listed = Literal["item", "file", "prompt", "version", "activity", "vector store", "container", "skill"]
 
 
 class StoreError(Exception):
@@ -69,6 +69,35 @@ class Expired(Conflict):
     def __init__(self, store_id: str) -> None:
         super().__init__(store_id)
         self.store_id = store_id
+
+
+class ExpiredContainer(Conflict):
+    """It was not used for as long as it was to be kept."""
+
+
+class ContainerBusy(Conflict):
+    """Another process uses it."""
+
+
+class TooManyContainerFiles(Conflict):
+    """A container would have more files than it may."""
+
+    def __init__(self, container_id: str, most: int) -> None:
+        super().__init__(f"{container_id}: {most}")
+        self.most = most
+
+
+class UnknownBundle(Conflict):
+    """A zip of a skill that was there a moment ago."""
+
+
+class DefaultVersion(Conflict):
+    """A skill always has the version that is its default."""
+
+    def __init__(self, skill_id: str, number: int) -> None:
+        super().__init__(f"{number} of {skill_id}")
+        self.skill_id = skill_id
+        self.number = number
 
 
 class OtherVectors(Conflict):

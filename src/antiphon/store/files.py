@@ -102,7 +102,7 @@ class Files:
         return await self._database.write(sweep, self._database.clock())
 
     async def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that are files' or parts', whosesoever."""
+        """Those of the ids that are names of blobs that some row knows, whosesoever."""
         return await self._database.read_long(known, list(ids))
 
 
@@ -111,6 +111,8 @@ _UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_
 _PENDING = "project_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3"
 _AT_ONCE = 32
 """Ids in one statement."""
+_NAMING = (("files", "id"), ("upload_parts", "id"), ("container_files", "blob"), ("skill_bundles", "blob"))
+"""Where the names of blobs are kept."""
 
 
 def add(project: str, row: FileRow) -> Steps[None]:
@@ -236,8 +238,8 @@ def known(ids: Sequence[str]) -> Steps[set[str]]:
     for first in range(0, len(ids), _AT_ONCE):
         some = ids[first : first + _AT_ONCE]
         named = placeholders(1, len(some))
-        for table in ("files", "upload_parts"):
-            rows = yield Statement(f"SELECT id FROM {table} WHERE id IN ({named})", tuple(some))
+        for table, column in _NAMING:
+            rows = yield Statement(f"SELECT {column} FROM {table} WHERE {column} IN ({named})", tuple(some))
             found.update(name for (name,) in rows)
     return found
 

@@ -47,6 +47,7 @@ def retention_rules(
         RetentionRule(
             "items of deleted conversations", responses_days * DAY, store.conversations.expire_items, batch=5
         ),
+        RetentionRule("containers that have expired", responses_days * DAY, store.containers.expire),
         RetentionRule("logs of background responses", events_hours * HOUR, store.runs.expire),
         RetentionRule("webhook deliveries", deliveries_days * DAY, store.webhooks.expire, batch=500),
         RetentionRule("activity", activity_days * DAY, store.activity.expire, batch=500),

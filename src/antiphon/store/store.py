@@ -23,6 +23,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.activity import Activity
+from antiphon.store.bundles import Bundles
+from antiphon.store.container_files import ContainerFiles
+from antiphon.store.containers import Containers
 from antiphon.store.conversations import Conversations
 from antiphon.store.database import Database
 from antiphon.store.files import Files
@@ -30,6 +33,7 @@ from antiphon.store.items import Items
 from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
+from antiphon.store.skills import Skills
 from antiphon.store.statements import Steps
 from antiphon.store.usage import Usage
 from antiphon.store.vector_batches import VectorBatches
@@ -64,6 +68,10 @@ class Store:
         self.vector_batches = VectorBatches(database)
         self.vector_index = VectorIndex(database)
         self.vector_chunks = VectorChunks(database)
+        self.containers = Containers(database)
+        self.container_files = ContainerFiles(database)
+        self.bundles = Bundles(database)
+        self.skills = Skills(database)
 
     def write(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> Awaitable[T]:
         """Carry out a rule that is made of others, in one transaction: a file and the job that indexes it.

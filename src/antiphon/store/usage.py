@@ -1,8 +1,9 @@
 """How much each project keeps, and how much it may.
 
 What is counted is content: items, responses, conversations, templates of prompts, files and the parts of
-uploads, and chunks of vector stores with their vectors. A home of the store keeps the table `stored_bytes`
-(`Database.count_bytes`) as long as there is a bound; without one nothing is counted.
+uploads, files of containers, zips of skills, and chunks of vector stores with their vectors. A home of the
+store keeps the table `stored_bytes` (`Database.count_bytes`) as long as there is a bound; without one nothing
+is counted.
 
 The bound stands before what is begun: a response that passes it while it is made is kept all the same, and
 what is asked for at the same moment does not see each other. So a project may pass it once, by what was under

@@ -1,6 +1,7 @@
 """What tools want of containers (`containers/` has them)."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from msgspec import Struct
@@ -24,6 +25,11 @@ class ContainerExpired(ContainerError):
 class NewContainer(Struct, frozen=True, kw_only=True):
     """What a container is made as."""
 
+    place: str = ""
+    """Where the request describes it, for faults: `tools[0].container`."""
+    minutes: int | None = None
+    """Without a use, after which it expires; None: as the server has it set."""
+
     name: str = ""
     file_ids: Sequence[str] = ()
     memory_limit: str | None = None
@@ -31,6 +37,10 @@ class NewContainer(Struct, frozen=True, kw_only=True):
     domains: Sequence[str] = ()
     """Hosts that it may reach; none: no network."""
     skills: Sequence[SkillReference | InlineSkill] = ()
+
+    def member(self, name: str) -> str:
+        """Where the request has a member of it."""
+        return f"{self.place}.{name}" if self.place else name
 
 
 class MountedSkill(Struct, frozen=True, kw_only=True):
@@ -49,15 +59,21 @@ class ContainerFile(Struct, frozen=True, kw_only=True):
     path: str
     size: int
 
+    @property
+    def shows_picture(self) -> bool:
+        """Whether it was made to keep a picture that was displayed: it has its own id as its name."""
+        return PurePosixPath(self.path).stem == self.id
+
 
 class Ran(Struct, frozen=True, kw_only=True):
     """How code ended in a container."""
 
     execution: Execution
     files: Sequence[ContainerFile] = ()
-    """What it made or changed."""
+    """What it made or changed, without the pictures."""
     pictures: Sequence[ContainerFile] = ()
-    """The files in which its pictures are kept, in their order."""
+    """The files in which its pictures are kept, in their order, each with its id as its name: `cfile_1.png`.
+    Where there is room for some of them only, these are the first."""
 
 
 class Containers(Protocol):
@@ -67,8 +83,15 @@ class Containers(Protocol):
         """Why no code runs on this server, with what to install or to set; None: it does."""
         ...
 
-    async def create(self, project: str, new: NewContainer) -> str:
-        """Make one, and give its id. Raises the ApiError that says which member is wrong."""
+    async def create(self, project: str, new: NewContainer, container_id: str | None = None) -> str:
+        """Make one, with the id of an item that names it already if there is one, and give its id. Raises the
+        ApiError that says which member is wrong."""
+        ...
+
+    async def adopt(self, project: str, container_id: str, wanted: NewContainer) -> bool:
+        """Go on with one that was made before instead of a new one: it counts as used, and files that it
+        lacks are put into it. False: its memory, network or skills are not as wanted. Raises what `check` and
+        `create` do."""
         ...
 
     async def check(self, project: str, container_id: str) -> None:
@@ -95,9 +118,10 @@ class Containers(Protocol):
         seconds: float | None,
         most_characters: int | None,
     ) -> Sequence[CommandResult]:
-        """Run commands in it; None: as the server has it set. Raises ContainerError, SandboxError."""
+        """Run commands in it, within the server's limits; None: as the server has it set. Raises
+        ContainerError, SandboxError."""
         ...
 
-    async def file(self, project: str, container_id: str, path: str) -> ContainerFile | None:
-        """The file at a path of it; None: there is none."""
+    async def files(self, project: str, container_id: str) -> Sequence[ContainerFile]:
+        """Its files, in the order in which they were made. Raises NoSuchContainer or ContainerExpired."""
         ...

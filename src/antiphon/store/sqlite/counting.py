@@ -31,6 +31,8 @@ _COUNTED = (
     ),
     _Counted("files", "{}.size"),
     _Counted("vector_chunks", "(length(CAST({0}.text AS BLOB)) + length({0}.vectors))"),
+    _Counted("container_files", "{}.size", changes="size"),
+    _Counted("skill_bundles", "{}.size"),
     _Counted("upload_parts", "{}.size", "(SELECT project_id FROM uploads WHERE key = {}.upload)"),
 )
 

@@ -1,0 +1,60 @@
+"""The containers that this process uses, as other processes see it."""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from antiphon.store.containers import Claim, Containers
+from antiphon.store.errors import ContainerBusy
+
+LEASE_SECONDS = 20.0
+"""After which a container is free whose process died while it used it."""
+RENEW_SECONDS = 5.0
+_LOOK_SECONDS = 0.25
+"""How often somebody who waits for another process looks."""
+
+
+class Claims:
+    def __init__(self, containers: Containers) -> None:
+        self._containers = containers
+        self._home = secrets.token_hex(8)
+        self._used: Counter[int] = Counter()
+
+    async def claim(self, project: str, container_id: str, wait_seconds: float) -> Claim | None:
+        """The container is this process's until it is left as often as it was claimed. Raises
+        ExpiredContainer; ContainerBusy when another process has it for so long."""
+        give_up = asyncio.get_running_loop().time() + wait_seconds
+        while True:
+            try:
+                claim = await self._containers.claim(project, container_id, self._home, LEASE_SECONDS)
+            except ContainerBusy:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            if claim is not None:
+                self._used[claim.key] += 1
+            return claim
+
+    @asynccontextmanager
+    async def left_after(self, claim: Claim) -> AsyncIterator[None]:
+        """It is left when the block is."""
+        try:
+            yield
+        finally:
+            self._used[claim.key] -= 1
+            if not self._used[claim.key]:
+                del self._used[claim.key]
+                await self._containers.release(claim.key, self._home)
+
+    async def renew(self) -> None:
+        """Everything that is used is used still."""
+        if self._used:
+            await self._containers.renew(list(self._used), self._home, LEASE_SECONDS)
+
+    async def lost(self, keys: Sequence[int]) -> set[int]:
+        """Those of the containers that are not this process's any more: used elsewhere, deleted, or
+        expired."""
+        return set(keys) - set(await self._containers.at_home(keys, self._home)) if keys else set()

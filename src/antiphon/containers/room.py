@@ -1,0 +1,300 @@
+"""Containers at work: what tools ask of them (`tools/containers.py`), and what the API does.
+
+A container is a row of the store with files and skills. The sandbox behind it starts when something is to run
+in it, in the server process that is asked; what it leaves in its folder becomes files of the container. So a
+sandbox may end at any time, and another one goes on with the files. The state of its Python goes with it.
+
+Server processes cannot reach each other's sandboxes. Whoever runs something in a container claims it, and
+waits while another process does. Who had it before finds out within seconds, or when he claims it the next
+time: his own sandbox is old then, and is ended.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from weakref import WeakValueDictionary
+
+import structlog
+from msgspec.structs import replace
+
+from antiphon.containers import names
+from antiphon.containers.claims import RENEW_SECONDS, Claims
+from antiphon.containers.folder import Folder, Harvest
+from antiphon.containers.making import Maker
+from antiphon.containers.rules import Rules
+from antiphon.containers.sandboxes import Sandboxes, Seat
+from antiphon.containers.skills import SkillShelf
+from antiphon.sandbox.base import CommandResult, Driver, Logs, Picture, Sandbox, SandboxEnded, Wanted
+from antiphon.store.blobs import IncomingBlob
+from antiphon.store.container_files import ContainerFileRow
+from antiphon.store.container_storage import ContainerStorage
+from antiphon.store.containers import Claim, ContainerRow
+from antiphon.store.errors import AlreadyExists, ContainerBusy, ExpiredContainer, TooManyContainerFiles
+from antiphon.store.files import FileRow
+from antiphon.tools.containers import (
+    ContainerError,
+    ContainerExpired,
+    ContainerFile,
+    MountedSkill,
+    NewContainer,
+    NoSuchContainer,
+    Ran,
+)
+
+log = structlog.get_logger()
+
+_MINUTE = 60.0
+
+
+class Room:
+    """The containers of all projects, with the sandboxes that live in this process."""
+
+    def __init__(self, storage: ContainerStorage, driver: Driver, rules: Rules | None = None) -> None:
+        self.storage = storage
+        self.rules = rules or Rules()
+        self.shelf = SkillShelf(storage)
+        self._driver = driver
+        self._maker = Maker(storage, self.shelf, self.rules)
+        self._sandboxes = Sandboxes(self.rules)
+        self._claims = Claims(storage.store.containers)
+        self._entering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Looks after what lives while the block runs, and ends it then."""
+        task = asyncio.create_task(self._look_after())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await self._sandboxes.close()
+            await self._driver.close()
+            await self.shelf.close()
+
+    async def unavailable(self) -> str | None:
+        return await self._driver.check()
+
+    # ---- containers ----
+
+    async def make(self, project: str, new: NewContainer) -> ContainerRow:
+        """Raises the ApiError that says which member is wrong."""
+        return await self._maker.make(project, new)
+
+    async def create(self, project: str, new: NewContainer, container_id: str | None = None) -> str:
+        """A container whose id another one has gets another id."""
+        with suppress(AlreadyExists):
+            return (await self._maker.make(project, new, container_id)).id
+        return (await self._maker.make(project, new)).id
+
+    async def adopt(self, project: str, container_id: str, wanted: NewContainer) -> bool:
+        row = await self._used(project, container_id)
+        skills = await self.storage.store.containers.skills(project, container_id)
+        if not await self._maker.fits(project, row, skills, wanted):
+            return False
+        for file in await self._maker.files(project, wanted.file_ids, wanted.member("file_ids")):
+            await self._copy(project, container_id, file)
+        return True
+
+    async def check(self, project: str, container_id: str) -> None:
+        await self._used(project, container_id)
+
+    async def delete(self, project: str, container_id: str) -> bool:
+        """With its sandbox, if that lives here; elsewhere it ends within seconds."""
+        if not await self.storage.delete(project, container_id):
+            return False
+        await self._end_lost()
+        return True
+
+    async def skills(self, project: str, container_id: str) -> Sequence[MountedSkill]:
+        return [
+            MountedSkill(
+                name=skill.name, description=skill.description, path=names.skill_folder(skill.folder)
+            )
+            for skill in await self.storage.store.containers.skills(project, container_id)
+        ]
+
+    async def _used(self, project: str, container_id: str) -> ContainerRow:
+        row = await self.storage.store.containers.use(project, container_id)
+        if row is None:
+            raise _no_container()
+        if row.expired:
+            raise _expired()
+        return row
+
+    # ---- files ----
+
+    async def add(self, project: str, container_id: str, filename: str, content: bytes) -> ContainerFile:
+        """A file that is there already is known by its name and content."""
+        await self._used(project, container_id)
+        digest = await asyncio.to_thread(hashlib.sha256, content)
+        path = names.of_upload(filename, digest.hexdigest()[:32])
+        there = await self.storage.store.container_files.at(project, container_id, path)
+        if there is not None:
+            return _shown(there)
+        await self.storage.store.usage.check(project, len(content))
+        async with self.storage.incoming() as incoming:
+            await incoming.write(content)
+            row = await self.storage.arrived(incoming, path, "user")
+        return _shown(await self.put(project, container_id, row))
+
+    async def upload(
+        self, project: str, container_id: str, filename: str, incoming: IncomingBlob
+    ) -> ContainerFileRow:
+        """A file whose bytes have come in. Raises ContainerError."""
+        row = await self.storage.arrived(incoming, names.of_upload(filename), "user")
+        return await self.put(project, container_id, row)
+
+    async def copy(self, project: str, container_id: str, file_id: str) -> ContainerFileRow:
+        """A file of the Files API, if it is not there already. Raises NotFound, ContainerError."""
+        (file,) = await self._maker.files(project, [file_id], "file_id")
+        return await self._copy(project, container_id, file)
+
+    async def _copy(self, project: str, container_id: str, file: FileRow) -> ContainerFileRow:
+        path = names.of_file(file.id, file.filename)
+        there = await self.storage.store.container_files.at(project, container_id, path)
+        if there is not None:
+            return there
+        await self.storage.store.usage.check(project, file.size)
+        return await self.put(project, container_id, await self._maker.copied(file, "file_id"))
+
+    async def put(self, project: str, container_id: str, row: ContainerFileRow) -> ContainerFileRow:
+        """A file of the user's; a sandbox has it before the next thing runs in it. Raises ContainerError."""
+        try:
+            stored = await self.storage.put(project, container_id, row)
+        except ExpiredContainer:
+            raise _expired() from None
+        except TooManyContainerFiles as error:
+            raise ContainerError(f"A container may have at most {error.most} files.") from None
+        if stored is None:
+            raise _no_container()
+        return stored
+
+    async def files(self, project: str, container_id: str) -> Sequence[ContainerFile]:
+        await self._used(project, container_id)
+        return [_shown(row) for row in await self.storage.store.container_files.all(project, container_id)]
+
+    # ---- what runs ----
+
+    async def execute(self, project: str, container_id: str, code: str) -> Ran:
+        async with self._sandbox(project, container_id) as (sandbox, folder):
+            execution = await sandbox.execute(code, self.rules.seconds)
+            pictures = [output for output in execution.outputs if isinstance(output, Picture)]
+            harvest = await folder.harvest(sandbox, pictures)
+        if harvest.words:
+            execution = replace(execution, outputs=[*execution.outputs, Logs(harvest.words)])
+        return Ran(
+            execution=execution,
+            files=[_shown(row) for row in harvest.files],
+            pictures=[_shown(row) for row in harvest.pictures],
+        )
+
+    async def run(
+        self,
+        project: str,
+        container_id: str,
+        commands: Sequence[str],
+        seconds: float | None,
+        most_characters: int | None,
+    ) -> Sequence[CommandResult]:
+        limit = min(seconds or self.rules.seconds, self.rules.seconds)
+        most = min(most_characters or self.rules.output_characters, self.rules.output_characters)
+        async with self._sandbox(project, container_id) as (sandbox, folder):
+            results = await sandbox.run(commands, limit, most)
+            return _with_words(results, await folder.harvest(sandbox))
+
+    @asynccontextmanager
+    async def _sandbox(self, project: str, container_id: str) -> AsyncIterator[tuple[Sandbox, Folder]]:
+        """The sandbox of a container, with all that the container has in it. Raises ContainerError,
+        SandboxError."""
+        async with self._sandboxes.turn(project):
+            entering = self._entering.setdefault(container_id, asyncio.Lock())
+            async with entering:
+                claim = await self._claimed(project, container_id)
+                if not claim.is_ours:
+                    await self._sandboxes.drop([claim.key])
+            async with self._claims.left_after(claim):
+                seat = await self._sandboxes.take(claim.key, project, claim.row.minutes * _MINUTE)
+                try:
+                    yield await self._prepared(seat, claim)
+                finally:
+                    self._sandboxes.leave(seat)
+
+    async def _claimed(self, project: str, container_id: str) -> Claim:
+        try:
+            claim = await self._claims.claim(project, container_id, self.rules.queue_seconds)
+        except ExpiredContainer:
+            raise _expired() from None
+        except ContainerBusy:
+            raise ContainerError(
+                "The container is busy in another process of this server. Please try again."
+            ) from None
+        if claim is None:
+            raise _no_container()
+        return claim
+
+    async def _prepared(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
+        sandbox = await self._sandboxes.start(seat, partial(self._start, seat, claim))
+        if seat.folder is None:
+            raise SandboxEnded("The container was deleted, or is used elsewhere.")
+        await seat.folder.bring_in(sandbox)
+        return sandbox, seat.folder
+
+    async def _start(self, seat: Seat, claim: Claim) -> Sandbox:
+        row = claim.row
+        sandbox = await self._driver.start(
+            Wanted(
+                name=f"c{claim.key}_{secrets.token_hex(4)}",
+                limits=self.rules.limits(row.memory_limit),
+                domains=row.domains,
+            )
+        )
+        try:
+            skills = await self.storage.store.containers.skills(seat.project, row.id)
+            await self.shelf.mount(skills, sandbox)
+            folder = Folder(seat.project, row.id, self.storage, self.rules)
+            await folder.begin(sandbox)
+        except BaseException:
+            await sandbox.close()
+            raise
+        seat.folder = folder
+        return sandbox
+
+    # ---- what lives ----
+
+    async def _look_after(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await self._claims.renew()
+                await self._end_lost()
+                await self._sandboxes.tidy()
+            except Exception:  # the top of a task: the disk may be well again next time
+                log.exception("containers were not looked after")
+
+    async def _end_lost(self) -> None:
+        await self._sandboxes.drop(await self._claims.lost(self._sandboxes.keys))
+
+
+def _shown(row: ContainerFileRow) -> ContainerFile:
+    return ContainerFile(id=row.id, path=row.path, size=row.size)
+
+
+def _with_words(results: Sequence[CommandResult], harvest: Harvest) -> Sequence[CommandResult]:
+    """What was not kept is said behind all else."""
+    if not harvest.words or not results:
+        return results
+    last = results[-1]
+    return [*results[:-1], replace(last, stderr=f"{last.stderr}\n{harvest.words}".lstrip("\n"))]
+
+
+def _no_container() -> NoSuchContainer:
+    return NoSuchContainer("Container not found")
+
+
+def _expired() -> ContainerExpired:
+    return ContainerExpired("Container is expired.")
