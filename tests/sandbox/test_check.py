@@ -1,6 +1,7 @@
 """Where no sandbox can be started, it is said what helps."""
 
 import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,13 @@ async def test_a_home_that_cannot_be_made_is_a_reason(tmp_path: Path, driver: Bu
     (tmp_path / "file").write_text("")
 
     assert "cannot hold sandboxes" in str(await Bubblewrap(tmp_path / "file" / "home").check())
+
+
+@pytest.mark.parametrize(
+    "folder", ["/usr/local/antiphon", "/lib/antiphon", f"{sys.base_prefix}/lib/antiphon"]
+)
+async def test_a_home_that_sandboxes_would_see_is_refused(folder: str) -> None:
+    assert "which sandboxes see" in str(await Bubblewrap(Path(folder)).check())
 
 
 @pytest.mark.parametrize(

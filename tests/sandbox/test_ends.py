@@ -15,7 +15,7 @@ import pytest
 from tests.sandbox.boxes import left, put, said, shell, until
 from tests.sandbox.served_boxes import processes_below
 
-from antiphon.sandbox.base import SandboxEnded, Wanted
+from antiphon.sandbox.base import SandboxEnded, SandboxUnavailable, Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
 
 
@@ -104,6 +104,22 @@ async def test_a_server_that_closes_leaves_nothing(driver: Bubblewrap, home: Pat
     assert len(os.listdir(home)) == len(folders) - 1
     assert groups() == before
     assert alive(processes) == []
+
+
+async def test_a_server_that_closes_while_a_sandbox_starts_leaves_nothing(
+    driver: Bubblewrap, home: Path
+) -> None:
+    folders = os.listdir(home)
+    for delay in (0.0, 0.005, 0.01, 0.02, 0.04):
+        other = Bubblewrap(home)
+        assert await other.check() is None
+        starting = asyncio.create_task(other.start(Wanted(name="late")))
+        await asyncio.sleep(delay)
+        await other.close()
+
+        (came_of,) = await asyncio.gather(starting, return_exceptions=True)
+        assert isinstance(came_of, SandboxUnavailable) or came_of.ended == "The server ends."
+    assert os.listdir(home) == folders
 
 
 async def test_folders_that_are_deep_or_closed_are_removed(driver: Bubblewrap, home: Path) -> None:
