@@ -1,5 +1,6 @@
 """Where code from models runs, by the configuration."""
 
+import os
 from pathlib import Path
 
 from antiphon.config import Config
@@ -15,6 +16,9 @@ def sandbox_options(config: Config) -> Options:
         data_dir=Path(config.data_dir),
         driver=settings.driver,
         environment=Path(own).expanduser().absolute() if own else None,
+        url=settings.url or "",
+        token=os.environ.get(settings.token_env) if settings.token_env else None,
+        kernel=settings.kernel,
         warm=settings.warm,
         reachable=anywhere if config.outbound.allow_private else is_public,
     )

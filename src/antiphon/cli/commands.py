@@ -87,6 +87,7 @@ def serve(
     _check_web_search(settings)
     _check_webhooks(settings)
     _check_connectors(settings)
+    _check_sandbox(settings.sandbox)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -279,6 +280,12 @@ def _check_web_search(settings: config.Config) -> None:
             fail(f"The key of {engine} is read from {variable}, a variable that is not set.")
     if words := missing(settings.tools.web_search):
         fail(words)
+
+
+def _check_sandbox(sandbox: config.Sandbox) -> None:
+    variable = sandbox.token_env
+    if variable and variable not in os.environ:
+        fail(f"The token of the Jupyter gateway is read from {variable}, a variable that is not set.")
 
 
 def _check_connectors(settings: config.Config) -> None:

@@ -106,8 +106,15 @@ class Embeddings(Struct, frozen=True, kw_only=True):
 class Sandbox(Struct, frozen=True, kw_only=True):
     """`[sandbox]`: where code from models runs, and what it may take."""
 
-    driver: Literal["auto", "bubblewrap", "none"] = "auto"
-    """What sandboxes are made with. `auto`: bubblewrap, where it works; `none`: no code runs here."""
+    driver: Literal["auto", "bubblewrap", "jupyter", "none"] = "auto"
+    """What sandboxes are made with. `auto`: bubblewrap, where it works; `jupyter`: kernels of a Jupyter
+    gateway; `none`: no code runs."""
+    url: str | None = None
+    """Of the Jupyter gateway, such as `http://gateway.example:8888`."""
+    token_env: str | None = None
+    """The environment variable that holds the gateway's token."""
+    kernel: str | None = None
+    """The gateway's kernelspec; none: its default."""
     setup: Literal["use", "start"] = "use"
     """When the Python of the sandboxes is made, unless `antiphon sandbox setup` has made it: when code is
     first wanted, or already when the server starts, beside what it answers."""

@@ -112,9 +112,8 @@ def nobody_types(*_: Any, **__: Any) -> str:
     raise EOFError("input() does not work here: there is nobody who types.")
 
 
-def configure(shell: Any, printed: Printed) -> None:
+def configure(shell: Any) -> None:
     """As people and models expect it who do not sit before it."""
-    shell.events.register("pre_execute", printed.begin)
     shell.ask_exit = lambda: None  # `exit()` would take all variables along
     shell.kernel.raw_input = shell.kernel.getpass = nobody_types
     warnings.filterwarnings("ignore", message="To exit: use")
@@ -122,7 +121,6 @@ def configure(shell: Any, printed: Printed) -> None:
         shell.display_formatter.formatters["text/plain"].for_type_by_name(module, "DataFrame", wide)
     shell.history_manager.outputs = Forgotten()
     shell._tee = lambda channel: nullcontext()
-    sys.stderr = sys.stdout  # one stream keeps the order
 
 
 def fonts() -> None:
@@ -151,7 +149,9 @@ def main() -> None:
     app.config.InteractiveShell.cache_size = 20
     app.config.IPCompleter.use_jedi = False
     app.initialize([])
-    configure(app.shell, printed)
+    configure(app.shell)
+    app.shell.events.register("pre_execute", printed.begin)
+    sys.stderr = sys.stdout  # one stream keeps the order
     app.start()
 
 

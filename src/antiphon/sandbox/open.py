@@ -28,7 +28,9 @@ _LOOK_AGAIN_SECONDS: Final = 10.0
 _LOOKS: Final = 30
 _TRY_AGAIN_SECONDS: Final = 60.0
 """After which an environment that could not be made is tried again."""
-_ONLY_LINUX: Final = "Code runs in sandboxes of bubblewrap, which needs Linux."
+_ONLY_LINUX: Final = (
+    "Code runs in sandboxes of bubblewrap, which needs Linux, or at a Jupyter gateway (driver of [sandbox])."
+)
 _NO_ZMQ: Final = "`pip install 'antiphon[sandbox]'` installs what talks to the Python in a sandbox."
 _TURNED_OFF: Final = "No code runs on this server: driver of [sandbox] in its configuration is none."
 
@@ -37,9 +39,13 @@ class Options(Struct, frozen=True, kw_only=True):
     """What is set of it."""
 
     data_dir: Path
-    driver: Literal["auto", "bubblewrap", "none"] = "auto"
+    driver: Literal["auto", "bubblewrap", "jupyter", "none"] = "auto"
     environment: Path | None = None
     """The operator's own; None: ours, in the data directory."""
+    url: str = ""
+    """Of a Jupyter gateway."""
+    token: str | None = None
+    kernel: str | None = None
     warm: int = 0
     reachable: Reachable = is_public
     """Where the hosts may lead that a sandbox is allowed."""
@@ -47,7 +53,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def driver_of(options: Options) -> "Prepared":
     """Nothing is started or made before it is wanted."""
-    return Prepared(options, partial(_bubblewrap, options))
+    return Prepared(options, partial(_jupyter if options.driver == "jupyter" else _bubblewrap, options))
 
 
 def _bubblewrap(options: Options, python: Callable[[], Path | None]) -> Driver:
@@ -56,6 +62,14 @@ def _bubblewrap(options: Options, python: Callable[[], Path | None]) -> Driver:
     from antiphon.sandbox.warm import Warm
 
     return Warm(Bubblewrap(options.data_dir / "sandbox", python, options.reachable), options.warm)
+
+
+def _jupyter(options: Options, _python: Callable[[], Path | None]) -> Driver:
+    from antiphon.sandbox.gateway import Gateway
+    from antiphon.sandbox.jupyter_gateway import JupyterGateway
+    from antiphon.sandbox.warm import Warm
+
+    return Warm(JupyterGateway(Gateway(options.url, options.token), options.kernel), options.warm)
 
 
 class Prepared(Driver):
@@ -68,6 +82,8 @@ class Prepared(Driver):
         self._driver: Driver | None = None
         """One that works on this machine."""
         self._folder: Path | None = None
+        self._complete = options.driver == "jupyter"
+        """Whether nothing is to be made any more: a gateway has a Python."""
         self._making: asyncio.Task[Path] | None = None
         self._next_attempt = 0.0
         self._used = contextlib.ExitStack()
@@ -78,7 +94,7 @@ class Prepared(Driver):
     async def check(self) -> str | None:
         """Whoever asks is about to run code: what is missing is made from now on."""
         reason = await self.obstacle()
-        if reason is None and self._folder is None:
+        if reason is None and not self._complete:
             making = self._begin()
             reason = _failure(making)
         return reason
@@ -107,7 +123,7 @@ class Prepared(Driver):
         driver, reason = await self._found()
         if driver is None:
             raise SandboxUnavailable(reason or "")
-        if self._folder is None:
+        if not self._complete:
             await asyncio.shield(self._begin())
         return driver
 
@@ -124,10 +140,8 @@ class Prepared(Driver):
     async def _tried(self) -> tuple[Driver | None, str | None]:
         if self._options.driver == "none":
             return None, _TURNED_OFF
-        if sys.platform != "linux":
-            return None, _ONLY_LINUX
-        if find_spec("zmq") is None:
-            return None, _NO_ZMQ
+        if self._options.driver != "jupyter" and (missing := _missing()):
+            return None, missing
         driver = self._open(lambda: self._folder)
         reason = await driver.check()
         if reason is None:
@@ -149,8 +163,15 @@ class Prepared(Driver):
         else:
             found = await environment.make(self._options.data_dir)
             self._used.enter_context(environment.used(found))
-        self._folder = found.folder
+        self._folder, self._complete = found.folder, True
         return found.folder
+
+
+def _missing() -> str | None:
+    """What sandboxes of this machine lack."""
+    if sys.platform != "linux":
+        return _ONLY_LINUX
+    return _NO_ZMQ if find_spec("zmq") is None else None
 
 
 @asynccontextmanager
