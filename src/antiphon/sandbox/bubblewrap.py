@@ -11,7 +11,7 @@ from pathlib import Path
 from antiphon.guard.addresses import Reachable, is_public
 from antiphon.sandbox import cgroup, problems, runs
 from antiphon.sandbox.base import Driver, Sandbox, SandboxError, SandboxUnavailable, Wanted
-from antiphon.sandbox.boxed import BoxedSandbox
+from antiphon.sandbox.boxed import BoxedSandbox, Parts
 from antiphon.sandbox.egress import Egress
 from antiphon.sandbox.launcher import Launcher
 from antiphon.sandbox.starting import Ground, Start
@@ -44,6 +44,7 @@ class Bubblewrap(Driver):
         self._ground: Ground | None = None
         self._sandboxes: dict[str, BoxedSandbox | None] = {}
         """By name; None: it is starting."""
+        self._starting: set[asyncio.Future[Parts]] = set()
 
     async def check(self) -> str | None:
         async with self._turn:
@@ -67,6 +68,7 @@ class Bubblewrap(Driver):
     def _prepare(self) -> Ground:
         """Raises SandboxUnavailable."""
         bubblewrap, filter = problems.find(), problems.filter_of_this_machine()
+        problems.check_home(self._home)
         try:
             self._run = runs.begin(self._home)
             groups = cgroup.open_groups(f"antiphon-{self._run.name}")
@@ -86,8 +88,14 @@ class Bubblewrap(Driver):
         if not _NAME.fullmatch(wanted.name) or wanted.name in self._sandboxes:
             raise SandboxUnavailable(f"{wanted.name!r} cannot be the name of a new sandbox.")
         self._sandboxes[wanted.name] = None
+        starting = asyncio.ensure_future(Start(ground, wanted, self._environment()).parts())
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
-            parts = await Start(ground, wanted, self._environment()).parts()
+            parts = await starting
+            if self._ground is not ground:
+                await parts.release()
+                raise SandboxUnavailable(_CLOSED)
         except BaseException:
             del self._sandboxes[wanted.name]
             raise
@@ -110,10 +118,12 @@ class Bubblewrap(Driver):
             raise
 
     async def close(self) -> None:
-        sandboxes = [each for each in self._sandboxes.values() if each is not None]
-        await asyncio.gather(*(each.end(_CLOSED) for each in sandboxes))
         ground, self._ground = self._ground, None
         run, self._run = self._run, None
+        if self._starting:
+            await asyncio.wait(self._starting)
+        sandboxes = [each for each in self._sandboxes.values() if each is not None]
+        await asyncio.gather(*(each.end(_CLOSED) for each in sandboxes))
         if ground is not None:
             ground.launcher.close()
             if ground.groups is not None:

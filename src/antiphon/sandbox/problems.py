@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from antiphon.sandbox import seccomp
-from antiphon.sandbox.arguments import Bubblewrap
+from antiphon.sandbox.arguments import Bubblewrap, visible
 from antiphon.sandbox.base import SandboxUnavailable
 
 _REFUSED = (
@@ -66,6 +66,14 @@ def filter_of_this_machine() -> bytes:
             f"Sandboxes need a filter of system calls; there are {known}, not {machine}."
         )
     return found
+
+
+def check_home(home: Path) -> None:
+    """Raises SandboxUnavailable if sandboxes would see what is in it."""
+    resolved = home.resolve()
+    for folder in visible(None):
+        if resolved.is_relative_to(folder.resolve()):
+            raise SandboxUnavailable(f"{home} lies in {folder}, which sandboxes see: set another data_dir.")
 
 
 def explain(words: str) -> str:

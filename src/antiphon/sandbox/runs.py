@@ -18,6 +18,8 @@ _RUN = "run-"
 _GONE = "gone-"
 _LOCK = "lock"
 _GROUPS = "groups"
+_COMING_AND_GOING = ".runs"
+"""Who holds it may add folders and take them away."""
 
 
 class Run:
@@ -56,7 +58,7 @@ def begin(home: Path) -> Run:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    with (home / f".{_LOCK}").open("w") as file:
+    with (home / _COMING_AND_GOING).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -162,7 +162,8 @@ def _limits(limits: Limits, *, by_user: bool) -> dict[str, int]:
     bounds = {
         "RLIMIT_DATA": limits.memory_bytes,
         "RLIMIT_AS": max(_ADDRESSES, 4 * limits.memory_bytes),
-        "RLIMIT_FSIZE": limits.disk_bytes,
+        # A file that is too large is an error, before all files together are the end.
+        "RLIMIT_FSIZE": limits.disk_bytes * 15 // 16,
         "RLIMIT_NOFILE": _OPEN_FILES,
         "RLIMIT_CORE": 0,
         "RLIMIT_MSGQUEUE": 0,
