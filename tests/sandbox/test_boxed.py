@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,7 @@ async def test_a_put_replaces_what_is_there_while_it_is_read(box: Sandbox) -> No
 
 
 async def test_a_put_whose_source_fails_leaves_nothing(box: Sandbox, home: Path) -> None:
-    async def failing():  # type: ignore[no-untyped-def]
+    async def failing() -> AsyncIterator[bytes]:
         yield b"some"
         raise ValueError("the source failed")
 
@@ -285,6 +286,11 @@ async def test_limits_are_those_that_were_asked_for(driver: Bubblewrap) -> None:
     assert await said(box, "ulimit -d -f -u | awk '{print $NF}'") == f"{256 << 10}\n{60 << 10}\n40"
     assert await said(box, "df --output=size -BM /tmp | tail -1 | tr -d ' '") == "32M"
     await box.close()
+
+
+async def test_no_program_of_the_host_is_given_what_is_left_of_a_crash(box: Sandbox) -> None:
+    """A limit of 0 is not enough where cores go into a pipe."""
+    assert await said(box, "prlimit --core --output=SOFT,HARD --noheadings --raw") == "1 1"
 
 
 async def test_without_an_environment_there_is_a_shell_and_python_says_what_to_do(box: Sandbox) -> None:

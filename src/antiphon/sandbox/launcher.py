@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from typing import IO
 from antiphon.sandbox import arguments, problems
 from antiphon.sandbox.base import SandboxUnavailable
 
+_PATIENCE = 10.0
+"""Seconds until all that runs inside has ended that was killed."""
 _WORDS = 4096
 """Bytes of what bubblewrap says when it fails."""
 
@@ -56,6 +59,9 @@ class Launched:
         if self._handle is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            ended = select.poll()
+            ended.register(self._handle, select.POLLIN)
+            ended.poll(_PATIENCE * 1000)
             os.close(self._handle)
             self._handle = None
         else:
