@@ -24,7 +24,7 @@ from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.request_context import RequestContext, load_context
 from antiphon.engine.prepare.response_format import check_format
-from antiphon.engine.prepare.resumed_context import resumed_context
+from antiphon.engine.prepare.resumed_context import in_containers, resumed_context
 from antiphon.engine.prepare.run_request import opened
 from antiphon.engine.prepare.search_results import with_results
 from antiphon.engine.prepare.tool_choice import check_choice
@@ -79,7 +79,9 @@ class Preparation:
         await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         await toolbox.check()
+        await toolbox.ready()
         response = _opened(request, route, response_id, context)
+        response.tools = toolbox.shown(response.tools)
         plan = await self._plan(project, request, route, toolbox, context, response)
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
             return replace(plan, compacts=len(context.items))
@@ -88,7 +90,7 @@ class Preparation:
     async def resume(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on: `kept` is its request, which was checked when it was accepted,
         and `response` has the output that there is. Raises ApiError for what is no longer as it was."""
-        accepted = opened(self._seal, project, kept)
+        accepted = in_containers(opened(self._seal, project, kept), response)
         route = self._router.resolve(accepted.request.model)
         toolbox = self._toolbox(project, accepted.request, route)
         size = len(stored.history) + len(stored.input)
@@ -96,6 +98,7 @@ class Preparation:
         request = await offload(size, configured, accepted.request, context.items)
         await offload(size, load_tools, toolbox, context)
         await toolbox.compile()
+        await toolbox.ready()
         return await self._plan(project, request, route, toolbox, context, response)
 
     async def _plan(
@@ -111,6 +114,8 @@ class Preparation:
         said = (*context.history, *context.output_so_far)
         approved = await offload(context.size, approved_in, toolbox, certificates, said, context.input)
         transcript = await self._transcript(project, route, toolbox, context)
+        if toolbox.takes_files:
+            toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         check_choice(request.tool_choice, toolbox)
         empty = empty_turn(
             request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)
