@@ -130,7 +130,7 @@ class PythonCall(ServerCall):
         await emit.turn()  # of calls that are made at once, one after another: they share what they know
         fault = self._written.fault
         if fault is not None:
-            return await _failed(emit, fault)
+            return await _failed(emit, f"The code was not run. {fault}")
         await emit(events.CodeInterpreting)
         try:
             ran = await self._tool.workspace.execute(unfenced(self._written.text))
@@ -148,7 +148,7 @@ class PythonCall(ServerCall):
 
 async def _failed(emit: Emitter, why: str) -> ToolResult:
     await emit.done(status="failed")
-    return ToolResult((TextPart(f"Error: the code was not run. {why}"),))
+    return ToolResult((TextPart(f"Error: {why}"),))
 
 
 # ---- what came of it --------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class HostedShellCall(WrittenCommands, ServerCall):
         fault = super().validate()
         if fault is not None:
             await emit.give_up("The call is not valid")
-            return _failed(fault)
+            return _failed(f"The commands were not run. {fault}")
         action = self._action()
         output = ShellCallOutput(
             id=emit.new_id("shell_call_output"),
@@ -152,4 +152,4 @@ def _output(result: CommandResult) -> CommandOutput:
 
 
 def _failed(why: str) -> ToolResult:
-    return ToolResult((TextPart(f"Error: the commands were not run. {why}"),))
+    return ToolResult((TextPart(f"Error: {why}"),))

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from tests.conftest import Running, config_for
 from tests.scripted import Upstream
-from tests.tools.workbench import Workbench
+from tests.tools.coding.workbench import Workbench
 
 from antiphon.api import app
 
