@@ -67,10 +67,8 @@ class CodeInterpreter(ContainerTool):
         self, containers: Containers, context: ToolContext, wanted: NewContainer, named: str | None
     ) -> None:
         # What a container is to have is looked at before anything is answered.
-        early = named is None and bool(wanted.file_ids or wanted.domains)
-        super().__init__(
-            containers, Workspace(containers, context, wanted, named), context, "container", early=early
-        )
+        early = named is None and bool(wanted.file_ids or wanted.domains or wanted.memory_limit)
+        super().__init__(containers, Workspace(containers, context, wanted, named), early=early)
         self._wanted = wanted
         self._named = named
         self.images = context.images

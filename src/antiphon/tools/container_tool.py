@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from antiphon.protocol.errors import ApiError
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, InputMessage
 from antiphon.sandbox.base import DATA
 from antiphon.stream.filters import TextFilter
 from antiphon.tools.base import GivenFile, Tool
 from antiphon.tools.containers import Containers
-from antiphon.tools.context import ToolContext
 from antiphon.tools.sandbox_links import SandboxLinks
 from antiphon.tools.workspace import Workspace
 
@@ -20,24 +18,14 @@ _NAMED = 50
 
 
 class ContainerTool(Tool):
-    """Such a tool, in one response. `member`: of its entry, where the container is described. `early`:
-    whether it is made before there is a call."""
+    """Such a tool, in one response. `early`: whether its container is made before there is a call."""
 
     executor = "server"
     takes_files = True
 
-    def __init__(
-        self,
-        containers: Containers,
-        workspace: Workspace,
-        context: ToolContext,
-        member: str,
-        *,
-        early: bool,
-    ) -> None:
+    def __init__(self, containers: Containers, workspace: Workspace, *, early: bool) -> None:
         self.workspace = workspace
         self._containers = containers
-        self._place = f"{context.place}.{member}"
         self._early = early
 
     async def compile(self) -> None:
@@ -49,7 +37,7 @@ class ContainerTool(Tool):
     async def ready(self) -> None:
         await self.workspace.choose()
         if self._early:
-            await self._make()
+            await self.workspace.make()
 
     def take_files(self, files: Sequence[GivenFile]) -> None:
         self.workspace.take_files(files)
@@ -71,11 +59,3 @@ class ContainerTool(Tool):
             return ""
         more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
         return f"\nFiles that are there: {', '.join(paths[:_NAMED])}{more}"
-
-    async def _make(self) -> None:
-        """Raises the ApiError of what it cannot be made with, at its place in the request."""
-        try:
-            await self.workspace.make()
-        except ApiError as fault:
-            fault.param = f"{self._place}.{fault.param}" if fault.param else None
-            raise

@@ -72,12 +72,8 @@ class Ran(Struct, frozen=True, kw_only=True):
     files: Sequence[ContainerFile] = ()
     """What it made or changed, without the pictures."""
     pictures: Sequence[ContainerFile] = ()
-<<<<<<< HEAD
     """The files in which its pictures are kept, in their order, each with its id as its name: `cfile_1.png`.
     Where there is room for some of them only, these are the first."""
-=======
-    """The files in which its pictures are kept, in their order, each with its id as its name."""
->>>>>>> 781406c (code_interpreter and the shell in a container, run by the server; tools that are not set up are not offered)
 
 
 class Containers(Protocol):

@@ -62,7 +62,7 @@ class HostedShell(ContainerTool):
         self, containers: Containers, context: ToolContext, wanted: NewContainer, named: str | None
     ) -> None:
         workspace = Workspace(containers, context, wanted, named)
-        super().__init__(containers, workspace, context, "environment", early=named is None)
+        super().__init__(containers, workspace, early=named is None)
         self.window = context.window
 
     def functions(self) -> Sequence[Function]:

@@ -71,19 +71,23 @@ class SandboxLinks:
 
     def _cite(self, file: ContainerFile, start: int, end: int) -> None:
         """It is cited when the text has ended."""
-        self._cited.append(self._citation(file, PurePosixPath(file.path).name, start, end))
+        self._cited.append(self._citation(file, start, end))
 
     def _citations(self) -> Iterator[ContainerFileCitation]:
         if self._any:
             for picture in self._pictures:
-                yield self._citation(picture, f"{picture.id}.png", 0, 0)
+                yield self._citation(picture, 0, 0)
             self._pictures.clear()
         yield from self._cited
         self._cited = []
 
-    def _citation(self, file: ContainerFile, name: str, start: int, end: int) -> ContainerFileCitation:
+    def _citation(self, file: ContainerFile, start: int, end: int) -> ContainerFileCitation:
         return ContainerFileCitation(
-            container_id=self._container_id, file_id=file.id, filename=name, start_index=start, end_index=end
+            container_id=self._container_id,
+            file_id=file.id,
+            filename=PurePosixPath(file.path).name,
+            start_index=start,
+            end_index=end,
         )
 
 

@@ -10,13 +10,12 @@ from typing import TypeVar
 
 import structlog
 
+from antiphon.protocol.containers import allowed_domains
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound
 from antiphon.protocol.ids import new_container_id
 from antiphon.protocol.tools import (
     AutoContainer,
     InlineSkill,
-    NetworkAllowlist,
-    NetworkPolicy,
     ShellContainer,
     SkillReference,
 )
@@ -202,7 +201,7 @@ class Workspace:
         if self._named is not None:
             return words
         self._id, self._made, self.files, self.pictures = None, False, {}, []
-        return f"{words} The next call has a new container, which has none of its files."
+        return f"{words.rstrip('.')}. The next call has a new container, which has none of its files."
 
 
 def new_container(container: AutoContainer | ShellContainer, place: str) -> NewContainer:
@@ -211,21 +210,9 @@ def new_container(container: AutoContainer | ShellContainer, place: str) -> NewC
     if isinstance(container, ShellContainer):
         skills = container.skills or ()
     return NewContainer(
+        place=place,
         file_ids=list(dict.fromkeys(container.file_ids or ())),
         memory_limit=container.memory_limit,
-        domains=_domains(container.network_policy, f"{place}.network_policy"),
+        domains=allowed_domains(container.network_policy, f"{place}.network_policy"),
         skills=skills,
     )
-
-
-def _domains(policy: NetworkPolicy | None, place: str) -> Sequence[str]:
-    if not isinstance(policy, NetworkAllowlist):
-        return ()
-    if policy.domain_secrets:
-        raise InvalidRequest(
-            "Secrets of domains are not supported by this server: to put them into requests it would have to "
-            "read what containers send encrypted.",
-            param=f"{place}.domain_secrets",
-            code="unsupported_value",
-        )
-    return list(dict.fromkeys(policy.allowed_domains))

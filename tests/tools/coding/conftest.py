@@ -4,26 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 from openai import OpenAI
-from tests.conftest import Running, checked_client
+from tests.conftest import checked_client
 from tests.scripted import Upstream
-from tests.tools.coding.serving import served
-from tests.tools.coding.workbench import Workbench
+from tests.tools.coding.serving import Coding, served
 
 
 @pytest.fixture(scope="module")
-def room(
-    _upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Running, Workbench]]:
-    with served(_upstream, tmp_path_factory.mktemp("data")) as made:
-        yield made
+def coding(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coding]:
+    with served(_upstream, tmp_path_factory.mktemp("data"), memory_mb=4096) as coding:
+        yield coding
 
 
 @pytest.fixture
-def bench(room: tuple[Running, Workbench]) -> Workbench:
-    return room[1]
-
-
-@pytest.fixture
-def client(room: tuple[Running, Workbench]) -> Iterator[OpenAI]:
-    with checked_client(room[0].url) as client:
+def client(coding: Coding) -> Iterator[OpenAI]:
+    with checked_client(coding.url) as client:
         yield client

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from tests.api.asking import CLOCK, Json, refused, some_id, whole
 from tests.api.test_background import begin, ended
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
-from tests.tools.coding.workbench import PNG, Workbench
+from tests.tools.coding.serving import Coding, served
+from tests.tools.coding.workbench import PNG
 from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 OUTPUTS = "code_interpreter_call.outputs"
@@ -50,7 +52,7 @@ def result(upstream: Upstream, which: int = -1) -> Any:
 )
 @pytest.mark.parametrize("size", [0, 1, 4])
 def test_code_is_emitted_as_it_is_written_and_runs_on_the_server(
-    client: OpenAI, upstream: Upstream, bench: Workbench, size: int
+    client: OpenAI, upstream: Upstream, coding: Coding, size: int
 ) -> None:
     code = "x = 6\nprint('é \U0001f600')\nx * 7"
     upstream.script(python(code, size), Answer("It is 42."))
@@ -60,7 +62,7 @@ def test_code_is_emitted_as_it_is_written_and_runs_on_the_server(
     kinds = [kind for kind in emitted(events) if kind != "code_interpreter_call_code.delta"]
     assert kinds[:6] == RAN
     added, done = (event["item"] for event in events if event.get("output_index") == 0 and "item" in event)
-    bare = {"type": "code_interpreter_call", "id": some_id("ci"), "container_id": bench.made[-1]}
+    bare = {"type": "code_interpreter_call", "id": some_id("ci"), "container_id": coding.made[-1]}
     assert added == bare | {"status": "in_progress", "code": "", "outputs": []}
     output = {"type": "logs", "logs": "é \U0001f600\n42\n"}
     assert done == bare | {"status": "completed", "code": code, "outputs": [output]}
@@ -123,15 +125,15 @@ def test_what_small_models_write_for_code_is_run(
     ["", "{}", '{"code": ""}', '{"code": "print(1)', '{"code": 7}', '{"a": "1", "b": "2"}'],
 )
 def test_what_is_no_whole_code_is_not_run(
-    client: OpenAI, upstream: Upstream, bench: Workbench, arguments: str
+    client: OpenAI, upstream: Upstream, coding: Coding, arguments: str
 ) -> None:
-    before = bench.log
+    before = coding.log
     upstream.script(calls("python", arguments), Answer("I stop."))
 
     (call, message) = ask(client, TOOL)["output"]
 
     assert (call["status"], message["content"][0]["text"]) == ("failed", "I stop.")
-    assert bench.log == before
+    assert coding.log == before
     assert "was not run" in result(upstream)
 
 
@@ -194,16 +196,16 @@ def test_a_picture_is_an_output_that_the_model_sees(client: OpenAI, upstream: Up
 
 
 def test_calls_of_one_turn_run_one_after_another_in_one_container(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     both = [Called("python", json.dumps({"code": code})) for code in ("y = 20", "print(y + 22)")]
     upstream.script(Answer(calls=both), Answer("ok"))
-    before = len(bench.made)
+    before = len(coding.made)
 
     first, second, _ = ask(client, TOOL, include=[OUTPUTS])["output"]
 
-    assert first["container_id"] == second["container_id"] == bench.made[-1]
-    assert len(bench.made) == before + 1
+    assert first["container_id"] == second["container_id"] == coding.made[-1]
+    assert len(coding.made) == before + 1
     assert second["outputs"] == [{"type": "logs", "logs": "42\n"}]
 
 
@@ -272,24 +274,24 @@ def numbered(answer: Json) -> str:
 
 
 def test_no_container_is_made_before_there_is_a_call(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(Answer("Hi"))
-    before = bench.made
+    before = coding.made
 
     ask(client, TOOL)
 
-    assert bench.made == before
+    assert coding.made == before
 
 
 @pytest.mark.parametrize("way", ["previous_response_id", "conversation", "input", "reference"])
 def test_the_container_of_an_earlier_call_is_used_again(
-    client: OpenAI, upstream: Upstream, bench: Workbench, way: str
+    client: OpenAI, upstream: Upstream, coding: Coding, way: str
 ) -> None:
     upstream.script(python("z = 42"), Answer("ok"), python("z"), Answer("ok"))
     members: Json = {"conversation": client.conversations.create().id} if way == "conversation" else {}
     first = ask(client, TOOL, **members)
-    before = bench.made
+    before = coding.made
     given: Any = "Hi"
     if way == "previous_response_id":
         members = {"previous_response_id": first["id"]}
@@ -303,26 +305,26 @@ def test_the_container_of_an_earlier_call_is_used_again(
 
     assert numbered(second) == numbered(first)
     assert second["output"][0]["outputs"] == [{"type": "logs", "logs": "42\n"}]
-    assert bench.made == before
+    assert coding.made == before
 
 
 @pytest.mark.parametrize("how", ["expired", "deleted"])
 def test_an_earlier_container_that_is_gone_is_replaced_in_silence(
-    client: OpenAI, upstream: Upstream, bench: Workbench, how: str
+    client: OpenAI, upstream: Upstream, coding: Coding, how: str
 ) -> None:
     upstream.script(python("1"), Answer("ok"), python("2"), Answer("ok"))
     first = ask(client, TOOL)
-    bench.end(numbered(first), how)
+    coding.end(numbered(first), how)
 
     second = ask(client, TOOL, previous_response_id=first["id"])
 
-    assert numbered(second) == bench.made[-1] != numbered(first)
+    assert numbered(second) == coding.made[-1] != numbered(first)
     assert second["output"][0]["status"] == "completed"
 
 
 @covers("tool.code_interpreter.container.auto.memory_limit")
 def test_one_that_is_not_as_the_request_wants_it_is_not_used_again(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(python("1"), Answer("ok"), python("2"), Answer("ok"))
     first = ask(client, TOOL)
@@ -330,20 +332,20 @@ def test_one_that_is_not_as_the_request_wants_it_is_not_used_again(
 
     second = ask(client, larger, previous_response_id=first["id"])
 
-    assert numbered(second) == bench.made[-1] != numbered(first)
-    assert bench.row(numbered(second))["memory_limit"] == "4g"
+    assert numbered(second) == coding.made[-1] != numbered(first)
+    assert coding.container(numbered(second)).memory_limit == "4g"
     assert second["tools"] == [larger]
 
 
 def test_one_that_goes_in_the_middle_of_a_response_fails_the_call_and_the_next_has_another(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     gate = Gate(after=0)
     third = Answer(calls=[Called("python", '{"code": "2"}')], gate=gate)
     upstream.script(python("1"), third, python("3"), Answer("ok"))
     response = begin(client, tools=[TOOL])
     gate.wait_reached()
-    bench.end(bench.made[-1], "deleted")
+    coding.end(coding.made[-1], "deleted")
     gate.open()
 
     first, second, third_call, _ = whole(ended(client, response.id))["output"]
@@ -358,7 +360,7 @@ def named(container_id: str) -> Json:
 
 
 def test_the_container_that_the_request_names_is_used(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(python("1"), Answer("ok"), python("2"), Answer("ok"), python("3"), Answer("ok"))
     first, other = ask(client, TOOL), ask(client, TOOL)
@@ -374,11 +376,11 @@ def test_the_container_that_the_request_names_is_used(
     ("how", "status", "words"), [("expired", 400, "Container is expired."), ("deleted", 404, "not found")]
 )
 def test_a_container_that_the_request_names_and_that_is_gone_refuses_it(
-    client: OpenAI, upstream: Upstream, bench: Workbench, members: Json, how: str, status: int, words: str
+    client: OpenAI, upstream: Upstream, coding: Coding, members: Json, how: str, status: int, words: str
 ) -> None:
     upstream.script(python("1"), Answer("ok"))
     first = ask(client, TOOL)
-    bench.end(numbered(first), how)
+    coding.end(numbered(first), how)
 
     with refused(status) as refusal:
         ask(client, named(numbered(first)), **members)
@@ -390,7 +392,7 @@ def test_a_container_that_the_request_names_and_that_is_gone_refuses_it(
 # ---- files of the input --------------------------------------------------------------------------------
 
 
-def test_files_of_the_input_are_there(client: OpenAI, upstream: Upstream, bench: Workbench) -> None:
+def test_files_of_the_input_are_there(client: OpenAI, upstream: Upstream, coding: Coding) -> None:
     stored = client.files.create(file=("ducks.csv", b"a,b\n1,2\n"), purpose="user_data")
     picture = f"data:image/png;base64,{b64encode(PNG).decode()}"
     content = [
@@ -407,13 +409,12 @@ def test_files_of_the_input_are_there(client: OpenAI, upstream: Upstream, bench:
     assert f"Files that are there: {paths}" in offered(upstream, 0)["python"]["description"]
     logs = answer["output"][0]["outputs"][0]["logs"]
     assert logs == "['_boats.txt', 'ducks.csv', 'image.png']\n"
-    folder = bench.folder(numbered(answer))
-    assert (folder / "ducks.csv").read_bytes() == b"a,b\n1,2\n"
-    assert (folder / "image.png").read_bytes() == PNG
+    assert coding.content(numbered(answer), "/mnt/data/ducks.csv") == b"a,b\n1,2\n"
+    assert coding.content(numbered(answer), "/mnt/data/image.png") == PNG
 
 
 def test_a_file_that_is_there_already_is_not_put_in_again(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     content = [{"type": "input_file", "filename": "a.txt", "file_data": "Qm9hdHM="}]
     change = "import pathlib\npathlib.Path('/mnt/data/a.txt').write_text('changed')"
@@ -422,7 +423,7 @@ def test_a_file_that_is_there_already_is_not_put_in_again(
 
     ask(client, TOOL, previous_response_id=first["id"])
 
-    assert (bench.folder(numbered(first)) / "a.txt").read_text() == "changed"
+    assert coding.content(numbered(first), "/mnt/data/a.txt") == b"changed"
     assert "/mnt/data/a.txt" in offered(upstream)["python"]["description"]
 
 
@@ -442,16 +443,20 @@ def test_a_container_that_ends_fails_the_call_and_the_model_goes_on(
     assert "ran out of memory" in result(upstream)
 
 
-def test_where_there_is_no_room_for_a_container_the_model_reads_so(
-    client: OpenAI, upstream: Upstream, bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "most", 0)
-    upstream.script(python("1"), Answer("I stop."))
+def test_where_all_containers_are_busy_the_model_reads_so(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script(python("gate.wait(10)"), python("1"), Answer("I stop."), Answer("ok"))
+    with served(upstream, tmp_path, sandboxes=1, queue_seconds=0.05) as coding:
+        busy = begin(coding.client, tools=[TOOL])
+        while not coding.log:
+            assert coding.client.responses.retrieve(busy.id).status in ("queued", "in_progress")
 
-    (call, message) = ask(client, TOOL)["output"]
+        call, message = ask(coding.client, TOOL)["output"]
+        coding.driver.gate.set()
+        done = whole(ended(coding.client, busy.id))
 
     assert (call["status"], message["status"]) == ("failed", "completed")
-    assert "no room" in result(upstream)
+    assert "busy" in result(upstream, 2)
+    assert done["output"][0]["status"] == "completed"
 
 
 @covers("tool.code_interpreter.allowed_callers")
@@ -461,13 +466,13 @@ def test_a_tool_for_programs_alone_is_refused(client: OpenAI) -> None:
 
 
 @covers("param.max_tool_calls")
-def test_calls_past_the_limit_are_not_made(client: OpenAI, upstream: Upstream, bench: Workbench) -> None:
+def test_calls_past_the_limit_are_not_made(client: OpenAI, upstream: Upstream, coding: Coding) -> None:
     upstream.script(python("1"), python("2"), Answer("I stop."))
 
     answer = ask(client, TOOL, max_tool_calls=1)
 
     assert [item["type"] for item in answer["output"]] == ["code_interpreter_call", "message"]
-    assert bench.log[-1] == "1"
+    assert coding.log[-1] == "1"
     assert "no more tool calls" in result(upstream)
 
 

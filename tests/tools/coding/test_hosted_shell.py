@@ -1,6 +1,10 @@
 """`shell` in a container: commands that really run, and what becomes of them."""
 
+import io
 import json
+import re
+import zipfile
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -9,7 +13,7 @@ from tests.api.asking import Json, refused, some_id, whole
 from tests.api.test_background import begin, ended
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
-from tests.tools.coding.workbench import Workbench
+from tests.tools.coding.serving import Coding
 from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 AUTO: Json = {"type": "shell", "environment": {"type": "container_auto"}}
@@ -54,7 +58,7 @@ def result(upstream: Upstream, which: int = -1) -> Any:
 )
 @pytest.mark.parametrize("size", [0, 1, 4])
 def test_commands_are_emitted_as_they_are_written_and_run_on_the_server(
-    client: OpenAI, upstream: Upstream, bench: Workbench, size: int
+    client: OpenAI, upstream: Upstream, coding: Coding, size: int
 ) -> None:
     upstream.script(shell("echo 'é \U0001f600'", size=size), Answer("Done."))
 
@@ -62,7 +66,7 @@ def test_commands_are_emitted_as_they_are_written_and_run_on_the_server(
 
     kinds = [kind for kind in emitted(events) if kind != "shell_call_command.delta"]
     assert kinds[:8] == RAN
-    place = {"type": "container_reference", "container_id": bench.made[-1]}
+    place = {"type": "container_reference", "container_id": coding.made[-1]}
     call = {
         "type": "shell_call",
         "id": some_id("sh"),
@@ -90,7 +94,7 @@ def test_commands_are_emitted_as_they_are_written_and_run_on_the_server(
 @covers("tool.shell.environment.container_auto")
 @pytest.mark.parametrize("members", [{}, {"stream": True}, {"background": True, "stream": True}])
 def test_the_response_names_the_container_from_its_first_event_on(
-    client: OpenAI, upstream: Upstream, bench: Workbench, members: Json
+    client: OpenAI, upstream: Upstream, coding: Coding, members: Json
 ) -> None:
     upstream.script(Answer("Hi"))
 
@@ -101,7 +105,7 @@ def test_the_response_names_the_container_from_its_first_event_on(
         answers = [ask(client, AUTO)]
 
     for answer in (*answers, whole(client.responses.retrieve(answers[0]["id"]))):
-        assert answer["tools"] == [reference(bench.made[-1])]
+        assert answer["tools"] == [reference(coding.made[-1])]
 
 
 def test_the_model_is_shown_one_function(client: OpenAI, upstream: Upstream) -> None:
@@ -174,20 +178,20 @@ def test_a_call_without_commands_is_asked_for_again(client: OpenAI, upstream: Up
 
 
 def test_commands_that_break_off_are_not_run_and_the_model_reads_so(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(calls("shell", '{"commands": ["echo 1", "rm -rf /mnt'), Answer("I stop."))
-    before = bench.log
+    before = coding.log
 
     call, message = ask(client, AUTO)["output"]
 
     assert (call["status"], message["content"][0]["text"]) == ("incomplete", "I stop.")
-    assert bench.log == before
+    assert coding.log == before
     assert "were not run" in result(upstream)
 
 
 def test_calls_of_one_turn_run_one_after_another_in_one_container(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     both = [Called("shell", json.dumps({"commands": [each]})) for each in ("echo 42 > a", "cat a")]
     upstream.script(Answer(calls=both), Answer("ok"))
@@ -206,26 +210,26 @@ def test_calls_of_one_turn_run_one_after_another_in_one_container(
     "tool.shell.environment.container_reference", "tool.shell.environment.container_reference.container_id"
 )
 def test_the_container_that_a_response_named_is_used_in_the_next(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(shell("echo 42 > a"), Answer("ok"), shell("cat a"), Answer("ok"))
     first = ask(client, AUTO)
-    before = bench.made
+    before = coding.made
 
     second = ask(client, *first["tools"], previous_response_id=first["id"])
 
     assert second["tools"] == first["tools"]
     assert second["output"][1]["output"][0]["stdout"] == "42\n"
-    assert bench.made == before
+    assert coding.made == before
 
 
 @pytest.mark.parametrize("way", ["previous_response_id", "input"])
 def test_the_container_of_an_earlier_call_is_used_again(
-    client: OpenAI, upstream: Upstream, bench: Workbench, way: str
+    client: OpenAI, upstream: Upstream, coding: Coding, way: str
 ) -> None:
     upstream.script(shell("echo 42 > a"), Answer("ok"), shell("cat a"), Answer("ok"))
     first = ask(client, AUTO)
-    before = bench.made
+    before = coding.made
     members: Json = {"previous_response_id": first["id"]}
     if way == "input":
         members = {"given": [*first["output"], {"role": "user", "content": "And?"}], "store": False}
@@ -234,46 +238,82 @@ def test_the_container_of_an_earlier_call_is_used_again(
 
     assert second["tools"] == first["tools"]
     assert second["output"][1]["output"][0]["stdout"] == "42\n"
-    assert bench.made == before
+    assert coding.made == before
 
 
 @pytest.mark.parametrize("how", ["expired", "deleted"])
 def test_an_earlier_container_that_is_gone_is_replaced_in_silence(
-    client: OpenAI, upstream: Upstream, bench: Workbench, how: str
+    client: OpenAI, upstream: Upstream, coding: Coding, how: str
 ) -> None:
     upstream.script(shell("true"), Answer("ok"), shell("true"), Answer("ok"))
     first = ask(client, AUTO)
-    bench.end(bench.made[-1], how)
+    coding.end(coding.made[-1], how)
 
     second = ask(client, AUTO, previous_response_id=first["id"])
 
-    assert second["tools"] == [reference(bench.made[-1])] != first["tools"]
+    assert second["tools"] == [reference(coding.made[-1])] != first["tools"]
     assert second["output"][1]["status"] == "completed"
 
 
 @pytest.mark.parametrize(("how", "status"), [("expired", 400), ("deleted", 404)])
 def test_a_container_that_the_request_names_and_that_is_gone_refuses_it(
-    client: OpenAI, upstream: Upstream, bench: Workbench, how: str, status: int
+    client: OpenAI, upstream: Upstream, coding: Coding, how: str, status: int
 ) -> None:
     upstream.script(Answer("Hi"))
     first = ask(client, AUTO)
-    bench.end(bench.made[-1], how)
+    coding.end(coding.made[-1], how)
 
     with refused(status):
         ask(client, *first["tools"])
 
 
-@covers("tool.shell.environment.container_auto.skills", "tool.shell.environment.container_auto.skills.inline")
+@covers(
+    "tool.shell.environment.container_auto.skills",
+    "tool.shell.environment.container_auto.skills.inline",
+    "tool.shell.environment.container_auto.skills.inline.name",
+    "tool.shell.environment.container_auto.skills.inline.description",
+    "tool.shell.environment.container_auto.skills.inline.source",
+    "tool.shell.environment.container_auto.skills.inline.source.base64",
+    "tool.shell.environment.container_auto.skills.inline.source.base64.data",
+    "tool.shell.environment.container_auto.skills.inline.source.base64.media_type",
+)
 def test_the_model_reads_of_the_skills_in_the_container(client: OpenAI, upstream: Upstream) -> None:
-    upstream.script(Answer("Hi"))
-    source = {"type": "base64", "media_type": "application/zip", "data": "UEsFBg=="}
+    upstream.script(Answer("Hi"), Answer("Hi"))
+    source = {"type": "base64", "media_type": "application/zip", "data": b64encode(zipped("csv")).decode()}
     skill = {"type": "inline", "name": "csv", "description": "Reads tables.", "source": source}
 
-    ask(client, {"type": "shell", "environment": {"type": "container_auto", "skills": [skill]}})
-
+    first = ask(client, {"type": "shell", "environment": {"type": "container_auto", "skills": [skill]}})
     about = offered(upstream)["shell"]["description"]
-    assert "- csv: About csv. (/home/oai/skills/csv-0)" in about
+    ask(client, *first["tools"])
+
+    assert re.search(r"- csv: Reads tables\. \(/home/oai/skills/csv-[0-9a-f]{32}\)", about)
     assert "read SKILL.md" in about
+    assert offered(upstream)["shell"]["description"] == about, "by reference too"
+
+
+@covers(
+    "tool.shell.environment.container_auto.skills.skill_reference",
+    "tool.shell.environment.container_auto.skills.skill_reference.skill_id",
+    "tool.shell.environment.container_auto.skills.skill_reference.version",
+)
+def test_skills_of_the_project_are_named(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer("Hi"))
+    kept = client.skills.create(files=("csv.zip", zipped("csv"), "application/zip"))
+    skills = [{"type": "skill_reference", "skill_id": kept.id, "version": "latest"}]
+
+    ask(client, {"type": "shell", "environment": {"type": "container_auto", "skills": skills}})
+
+    assert "- csv: Reads tables. (/home/oai/skills/csv-" in offered(upstream)["shell"]["description"]
+
+
+def zipped(name: str) -> bytes:
+    """A skill."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(
+            f"{name}/SKILL.md", f"---\nname: {name}\ndescription: Reads tables.\n---\nRead them.\n"
+        )
+    return made.getvalue()
 
 
 def test_files_of_the_input_are_there(client: OpenAI, upstream: Upstream) -> None:
@@ -318,30 +358,30 @@ def test_one_of_the_two_alone_is_refused(client: OpenAI, upstream: Upstream, lef
 
 
 def test_a_container_that_goes_in_the_middle_leaves_an_incomplete_output(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     gate = Gate(after=0)
     again = Answer(calls=[Called("shell", '{"commands": ["true"]}')], gate=gate)
     upstream.script(shell("true"), again, Answer("I stop."), Answer("ok"))
     response = begin(client, tools=[AUTO])
     gate.wait_reached()
-    bench.end(bench.made[-1], "deleted")
+    coding.end(coding.made[-1], "deleted")
     gate.open()
 
     done = whole(ended(client, response.id))
 
     assert [item["status"] for item in done["output"]] == [*["completed"] * 3, "incomplete", "completed"]
-    assert "There is no container" in result(upstream)
+    assert "Container not found" in result(upstream)
     ask(client, AUTO, previous_response_id=done["id"])
     assert "interrupted" in result(upstream)
 
 
 def test_commands_that_run_when_the_response_is_cancelled_leave_an_incomplete_output(
-    client: OpenAI, upstream: Upstream, bench: Workbench
+    client: OpenAI, upstream: Upstream, coding: Coding
 ) -> None:
     upstream.script(shell("sleep 2"), Answer("ok"))
     response = begin(client, tools=[AUTO], stream=False)
-    while len(bench.log) == 0 or bench.log[-1] != "sleep 2":
+    while len(coding.log) == 0 or coding.log[-1] != "sleep 2":
         assert client.responses.retrieve(response.id).status in ("queued", "in_progress")
 
     client.responses.cancel(response.id)
@@ -362,13 +402,13 @@ def test_a_tool_for_programs_alone_is_refused(client: OpenAI) -> None:
 
 
 @covers("param.max_tool_calls")
-def test_calls_past_the_limit_are_not_made(client: OpenAI, upstream: Upstream, bench: Workbench) -> None:
+def test_calls_past_the_limit_are_not_made(client: OpenAI, upstream: Upstream, coding: Coding) -> None:
     upstream.script(shell("echo 1"), shell("echo 2"), Answer("I stop."))
 
     answer = ask(client, AUTO, max_tool_calls=1)
 
     assert [item["type"] for item in answer["output"]] == ["shell_call", "shell_call_output", "message"]
-    assert bench.log[-1] == "echo 1"
+    assert coding.log[-1] == "echo 1"
 
 
 @covers("tool_choice.shell")
