@@ -71,6 +71,7 @@ def runs(driver: Workbench, what: str) -> None:
         assert time.monotonic() < until, "it never ran"
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
@@ -135,6 +136,7 @@ def test_code_that_a_kill_interrupted_is_an_incomplete_call_and_its_container_li
     assert "may have taken effect" in read(upstream, 2)[-1]["content"]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
