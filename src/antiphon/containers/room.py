@@ -279,7 +279,7 @@ class Room:
 
 
 def _shown(row: ContainerFileRow) -> ContainerFile:
-    return ContainerFile(id=row.id, path=row.path, size=row.size)
+    return ContainerFile(id=row.id, path=row.path, size=row.size, by_user=row.source == "user")
 
 
 def _with_words(results: Sequence[CommandResult], harvest: Harvest) -> Sequence[CommandResult]:

@@ -81,8 +81,9 @@ class Workspace:
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that are there when the response begins. What it makes is not among them: what the model
-        is told of a tool stays as it is."""
+        """The files of the user's that are there when the response begins. Of those that code has made the
+        model has read, and what it reads of a tool should stay the same from turn to turn: servers keep
+        the beginning of a prompt."""
         given = [f"{DATA}/{file.name}" for file in self._given]
         return list(dict.fromkeys((*self._begin, *given)))
 
@@ -145,7 +146,7 @@ class Workspace:
             self.skills = await self._containers.skills(self._project, self.id)
         except ContainerError:
             return  # it ended meanwhile: a call that runs there says so
-        self._begin = [path for path, file in self.files.items() if not file.shows_picture]
+        self._begin = [path for path, file in self.files.items() if file.by_user]
         shown = [file for file in self.files.values() if file.shows_picture]
         self.pictures = shown[-self._shown :] if self._shown else []
 

@@ -100,7 +100,7 @@ def _named(kind: str, name: str | None, toolbox: Toolbox) -> list[str]:
 def _refuse_unavailable(tools: Mapping[str, str]) -> None:
     """Tools that were chosen, and why nobody runs them."""
     for name, why in tools.items():
-        message = f"Tool choice '{name}' cannot be required: {why}."
+        message = f"Tool choice '{name}' cannot be required: {why.rstrip('.')}."
         raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
 
 
