@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+import pytest
 from openai import OpenAI
-from tests.api.asking import Json
+from tests.api.asking import Json, whole
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
 from tests.tools.test_file_citations import form, of_response, recorded
@@ -96,6 +97,21 @@ def test_commands_of_the_clients_are_emitted_as_they_were_recorded(
         assert [event["type"] for event in merged(ours)] == [event["type"] for event in merged(real)]
         for mine, one in zip(merged(ours), merged(real), strict=True):
             assert form(_without_environment(of_response(mine, one))) == form(one)
+
+
+@pytest.mark.parametrize("tool", [INTERPRETER, SHELL], ids=["code_interpreter", "shell"])
+def test_the_helper_of_the_sdk_follows_the_stream(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    called = python(FILE) if tool is INTERPRETER else calls("shell", '{"commands": ["ls", "pwd"]}', 6)
+    upstream.script(called, Answer("[link](sandbox:/mnt/data/out.csv)", size=5))
+
+    with client.responses.stream(model="m", input="Hi", tools=[tool]) as events:  # type: ignore[list-item]
+        kinds = [event.type for event in events]
+        final = events.get_final_response()
+
+    assert kinds[-1] == "response.completed"
+    kept = whole(client.responses.retrieve(final.id))["output"]
+    assert [item.to_dict() for item in final.output[:-1]] == kept[:-1]
+    assert final.output_text == kept[-1]["content"][0]["text"]
 
 
 def _without_environment(event: Json) -> Json:
