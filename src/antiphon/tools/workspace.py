@@ -177,8 +177,15 @@ class Workspace:
             await self._tried(self._put(file))
 
     async def _put(self, file: GivenFile) -> None:
-        if f"{DATA}/{file.name}" not in self.files:
-            await self._containers.add(self._project, self.id, file.name, await file.read())
+        """One that cannot be had any more is missing: the code that wants it says so."""
+        if f"{DATA}/{file.name}" in self.files:
+            return
+        try:
+            content = await file.read()
+        except ApiError as fault:
+            log.warning("file of the input is missing", container=self.id, reason=fault.message)
+            return
+        await self._containers.add(self._project, self.id, file.name, content)
 
     async def _list(self) -> None:
         self.files = {file.path: file for file in await self._containers.files(self._project, self.id)}

@@ -494,3 +494,30 @@ def test_a_call_that_was_forced_is_made_once(client: OpenAI, upstream: Upstream,
     assert free in (None, "auto")
     assert answer["tool_choice"] == choice
     assert [item["type"] for item in answer["output"]] == ["code_interpreter_call", "message"]
+
+
+def test_a_file_that_is_gone_when_it_is_wanted_is_missing_and_no_more(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    stored = client.files.create(file=("ducks.csv", b"a,b\n1,2\n"), purpose="user_data")
+    content = [
+        {"type": "input_file", "file_id": stored.id},
+        {"type": "input_file", "filename": "a.txt", "file_data": "Qm9hdHM="},
+    ]
+    gate = Gate(after=0)
+    look = Called("python", json.dumps({"code": "import os\nos.listdir('/mnt/data')"}))
+    upstream.script(Answer(calls=[look], gate=gate), Answer("ok"))
+    response = client.responses.create(
+        model="m",
+        input=[{"role": "user", "content": content}],  # type: ignore[list-item,misc]
+        tools=[TOOL],  # type: ignore[list-item]
+        background=True,
+    )
+    gate.wait_reached()
+    client.files.delete(stored.id)
+    gate.open()
+
+    call, _ = whole(ended(client, response.id))["output"]
+
+    assert call["status"] == "completed"
+    assert result(upstream) == "['a.txt']\n"
