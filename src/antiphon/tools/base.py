@@ -158,6 +158,11 @@ class Tool(ABC):
         that goes on after a crash."""
         return
 
+    async def make(self) -> None:
+        """Make what a response needs from its first event on. Raises the ApiError with which the request is
+        refused."""
+        return
+
     def shown(self, entry: WireTool) -> WireTool:
         """The entry of `tools` as the response shows it."""
         return entry

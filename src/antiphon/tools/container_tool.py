@@ -36,6 +36,8 @@ class ContainerTool(Tool):
 
     async def ready(self) -> None:
         await self.workspace.choose()
+
+    async def make(self) -> None:
         if self._early:
             await self.workspace.make()
 

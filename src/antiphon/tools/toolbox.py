@@ -152,6 +152,13 @@ class Toolbox:
             if tool.unavailable is None:
                 await tool.ready()
 
+    async def make(self) -> None:
+        """The same, and they make what a response needs from its first event on. Raises ApiError."""
+        await self.ready()
+        for _, tool in self._ours.values():
+            if tool.unavailable is None:
+                await tool.make()
+
     @property
     def takes_files(self) -> bool:
         """Whether a tool works with the files that the input has attached."""

@@ -171,3 +171,15 @@ def test_a_container_must_be_named_or_asked_for(client: OpenAI) -> None:
         ask(client, {"type": "code_interpreter"})
 
     assert refusal.message == "Missing required parameter: 'tools[0].container'."
+
+
+@TOOLS
+def test_counting_tokens_makes_no_container(
+    client: OpenAI, upstream: Upstream, coding: Coding, tool: Any, place: str
+) -> None:
+    before = coding.made
+
+    counted = client.responses.input_tokens.count(model="m", input="Hi", tools=[tool(memory_limit="1g")])
+
+    assert counted.input_tokens > 10
+    assert coding.made == before

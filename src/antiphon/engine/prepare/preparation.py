@@ -3,6 +3,7 @@ written."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -43,8 +44,8 @@ from antiphon.tools.toolbox import Toolbox
 
 
 class Preparation:
-    """Makes plans. Reads the store; writes nothing. `seconds`: how long a response may take that does not
-    run in the background; None: as long as it needs."""
+    """Makes plans. Reads the store; writes nothing but what tools make. `seconds`: how long a response may
+    take that does not run in the background; None: as long as it needs."""
 
     def __init__(
         self,
@@ -62,8 +63,15 @@ class Preparation:
         self._resources = resources or ToolResources()
         self._seconds = seconds
 
-    async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
-        """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
+    async def plan(
+        self,
+        project: str,
+        parsed: Parsed,
+        memory: Memory | None = None,
+        tools_begin: Callable[[Toolbox], Awaitable[None]] = Toolbox.make,
+    ) -> Plan:
+        """`memory` knows responses that are stored nowhere. `tools_begin`: `Toolbox.ready` for a plan that is
+        not carried out, so that nothing is made for it. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
@@ -79,7 +87,7 @@ class Preparation:
         await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         await toolbox.check()
-        await toolbox.ready()
+        await tools_begin(toolbox)
         response = _opened(request, route, response_id, context)
         response.tools = toolbox.shown(response.tools)
         plan = await self._plan(project, request, route, toolbox, context, response)
