@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.scripted import Answer, Called, Upstream, refusal
+from tests.tools.rerankers import ServedReranker
 from tests.weights.heads import SMALL, gguf_file
 
 
@@ -46,6 +47,27 @@ def test_embedded_models_are_there_or_to_be_fetched_or_missing(tmp_path: Path) -
     assert "FAILED  backend none: There is no file" in done.stdout
 
 
+def test_an_embedder_elsewhere_needs_what_searches_stand_on(tmp_path: Path) -> None:
+    toml = '[embeddings]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['numpy'] = None\n")
+
+    assert "search: files can be searched" in doctor(tmp_path, toml=toml).stdout
+    without = doctor(tmp_path, toml=toml, PYTHONPATH=str(tmp_path)).stdout
+    assert "search: files cannot be searched" in without
+    assert "pip install 'antiphon[retrieval]'" in without
+
+
+def test_a_reranker_is_asked(tmp_path: Path) -> None:
+    with ServedReranker({"blue": 0.9}) as reranker:
+        toml = f'[reranker]\nbase_url = "{reranker.url}/v1"\nmodel = "m"\n'
+        assert f"ok      reranker: {reranker.url}/v1 ranks results" in doctor(tmp_path, toml=toml).stdout
+        reranker.mood = "broken"
+        done = doctor(tmp_path, toml=toml)
+    assert done.returncode == 1
+    assert "FAILED  reranker: The reranker at" in done.stdout
+    assert "HTTP 404: No such model." in done.stdout
+
+
 def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:
     done = doctor(tmp_path, "--upstream", upstream.base_url)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,7 +77,7 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     assert (
         "not sent, and named in x-antiphon-warnings: user, safety_identifier, prompt_cache_key" in done.stdout
     )
-    assert "tools: not set up on this server: web_search, code_interpreter, image_generation" in done.stdout
+    assert "tools: not set up on this server: code_interpreter, image_generation" in done.stdout
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 Vectors are kept in `bench/results/` by what they were made of; `--fresh` makes them again, which is what
 measures indexing. `--base-url` and `--model` measure another embedder: any server with `/v1/embeddings`.
+`--reranker` and `--reranker-model` measure what a server with `/v1/rerank` makes of the best results.
 """
 
 import argparse
@@ -17,16 +18,18 @@ from rich.console import Console
 from rich.table import Table
 
 from antiphon.backends.embeddings import RemoteEmbedder
+from antiphon.backends.rerank import RemoteReranker
 from antiphon.retrieval.chunks import PASSAGE
 from antiphon.retrieval.embedder import Embedder, Vectors
 from antiphon.retrieval.minilm import MiniLM
 from antiphon.retrieval.ranking import DENSE, Weights
 from bench.retrieval.dataset import documents, questions
 from bench.retrieval.index import Index
-from bench.retrieval.quality import Asked, Figures, by_ranks, figures, weighted
+from bench.retrieval.quality import Asked, Figures, by_ranks, figures, reranked, weighted
 from bench.retrieval.speed import SIZES, Cost, cost, resident
 
 RESULTS = Path("bench/results")
+KINDS = ("plain", "keywords", "paraphrase")
 WAYS = {
     "meaning alone": weighted(DENSE),
     "words alone": weighted(Weights(0, 1)),
@@ -55,6 +58,8 @@ def main() -> None:
     for title, texts in (("The subject named", asked), ("As written", written)):
         answers = Asked(index, questions(), texts, asyncio.run(_embed(embedder, texts)))
         console.print(_quality(title, answers), _kinds(answers))
+        if arguments.reranker:
+            console.print(_reranked(title, answers, texts, arguments))
     if not arguments.quality:
         before = resident()
         costs = [cost(index, vectors, asked, size, embedder) for size in SIZES[: arguments.sizes]]
@@ -78,6 +83,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of the embedded embedder [1]")
     parser.add_argument("--base-url", help="of another embedder, with its /v1")
     parser.add_argument("--model", help="its name there")
+    parser.add_argument("--reranker", metavar="URL", help="of a reranker, with its /v1")
+    parser.add_argument("--reranker-model", help="its name there")
     parser.add_argument("--api-key-env", help="the variable that holds its key")
     return parser.parse_args()
 
@@ -127,6 +134,17 @@ def _quality(title: str, answers: Asked) -> Table:
     return table
 
 
+def _reranked(title: str, answers: Asked, texts: Sequence[str], arguments: argparse.Namespace) -> Table:
+    reranker = RemoteReranker(arguments.reranker, arguments.reranker_model)
+    ranks = asyncio.run(reranked(answers, texts, reranker))
+    table = Table(f"{title}, reranked", "questions", "R@1, R@5, MRR")
+    table.add_row("all", str(len(ranks)), str(figures(ranks)))
+    for kind in KINDS:
+        found = figures(rank for each, rank in zip(questions(), ranks, strict=True) if each.kind == kind)
+        table.add_row(kind, str(found.count), str(found))
+    return table
+
+
 def _kinds(answers: Asked) -> Table:
     table = Table("As Antiphon ranks", "questions", "R@1, R@5, MRR")
     for kind, found in _by_kind(answers):
@@ -136,7 +154,7 @@ def _kinds(answers: Asked) -> Table:
 
 def _by_kind(answers: Asked) -> Iterator[tuple[str, Figures]]:
     ranks = list(zip(answers.questions, answers.ranks(weighted(Weights())), strict=True))
-    for kind in ("plain", "keywords", "paraphrase"):
+    for kind in KINDS:
         yield kind, figures(rank for question, rank in ranks if question.kind == kind)
 
 

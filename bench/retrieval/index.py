@@ -59,6 +59,8 @@ class Index:
     def __init__(self, texts: Mapping[str, str], passage: int) -> None:
         self.chunks: list[Chunk] = []
         self.passages: list[str] = []
+        self.abouts: list[str] = []
+        """What each chunk stands under."""
         self.owners: list[int] = []
         """For each passage the key of its chunk: its place."""
         self.words = Words()
@@ -74,7 +76,8 @@ class Index:
         self.chunks.append(chunk)
         self.passages += embedded
         self.owners += [key] * len(embedded)
-        self.words.add([(key, chunk.about(title), chunk.own)])
+        self.abouts.append(chunk.about(title))
+        self.words.add([(key, self.abouts[key], chunk.own)])
 
     def put(self, vectors: Vectors) -> None:
         self.vectors = VectorTable.holding(np.asarray(self.owners), packed(vectors))

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from antiphon.retrieval.embedder import Vectors
 from antiphon.retrieval.ranking import DEPTH, Weights, scored
+from antiphon.retrieval.reranker import Reranker, Reranking
 from bench.retrieval.dataset import Question
 from bench.retrieval.index import Index
 
@@ -49,12 +50,24 @@ class Asked:
             {near.key: near.cosine for near in index.vectors.nearest(vector, DEPTH)} for vector in vectors
         ]
         self._said = [index.words.asked(text) for text in texts]
+        self._index = index
 
     def ranks(self, ranking: Ranking) -> list[int | None]:
-        return [
-            next((rank for rank, key in enumerate(ranking(near, said), 1) if key in answers), None)
-            for near, said, answers in zip(self._near, self._said, self._answers, strict=True)
-        ]
+        found = enumerate(zip(self._near, self._said, strict=True))
+        return [self.rank(place, ranking(near, said)) for place, (near, said) in found]
+
+    def rank(self, place: int, keys: Sequence[int]) -> int | None:
+        """Of the first that answers a question."""
+        answers = self._answers[place]
+        return next((rank for rank, key in enumerate(keys, 1) if key in answers), None)
+
+    def best(self, place: int) -> list[int]:
+        """What a question finds, as Antiphon ranks."""
+        return [key for key, _ in scored(self._near[place], self._said[place], Weights())]
+
+    def shown(self, keys: Sequence[int]) -> list[str]:
+        """What a reranker reads of them."""
+        return [f"{self._index.abouts[key]}\n{self._index.chunks[key].own}" for key in keys]
 
     def cosines(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Of the best chunk that answers each question, where it was found."""
@@ -63,6 +76,23 @@ class Asked:
             for near, answers in zip(self._near, self._answers, strict=True)
         )
         return np.fromiter(best, np.float64)
+
+
+async def reranked(answers: Asked, texts: Sequence[str], reranker: Reranker) -> list[int | None]:
+    """Ranks of the answers, where a reranker looks at the best results of each question."""
+    how = Reranking(reranker=reranker)
+    try:
+        return [await _reranked(answers, place, text, how) for place, text in enumerate(texts)]
+    finally:
+        await reranker.close()
+
+
+async def _reranked(answers: Asked, place: int, question: str, how: Reranking) -> int | None:
+    keys = answers.best(place)[: how.candidates]
+    texts = [text[: how.characters] for text in answers.shown(keys)]
+    scores = await how.reranker.scores(question, texts)
+    ranked = sorted(zip(keys, scores, strict=True), key=lambda pair: -pair[1])
+    return answers.rank(place, [key for key, _ in ranked])
 
 
 def weighted(weights: Weights) -> Ranking:

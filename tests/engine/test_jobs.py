@@ -111,7 +111,7 @@ class Slow(JobQueue):
     """Says what is ours only when something new has been claimed."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store.work, ["index"])
+        super().__init__(store.work, ["index"], of_project=2)
         self.asked = asyncio.Event()
         self.may_answer = asyncio.Event()
 
@@ -120,6 +120,29 @@ class Slow(JobQueue):
         self.asked.set()
         await self.may_answer.wait()
         return found
+
+
+async def test_a_project_whose_jobs_take_long_leaves_room_for_another_one(store: Store) -> None:
+    gate, done = asyncio.Event(), asyncio.Event()
+    under_way: list[str | None] = []
+
+    async def handle(job: ClaimedJob) -> None:
+        under_way.append(job.project)
+        if job.project == "small":
+            done.set()
+        else:
+            await gate.wait()
+
+    jobs = Jobs(store.work, {"index": handle}, at_once=4)
+    async with asyncio.timeout(20), jobs.running():
+        await store.work.enqueue([Job(kind="index", payload=b"", project="large") for _ in range(20)])
+        await store.work.enqueue([Job(kind="index", payload=b"", project="small")])
+        jobs.wake()
+        await done.wait()
+        assert under_way.count("large") <= 3
+        gate.set()
+        await nothing_left(store)
+    assert under_way.count("large") == 20
 
 
 async def test_what_is_claimed_while_the_store_is_asked_what_is_ours_is_not_given_up(store: Store) -> None:

@@ -16,9 +16,10 @@ from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.sqlite.driver import drive
 from antiphon.store.sqlite.schema import Incompatible
 from antiphon.store.vector_files import NewEntry
-from antiphon.store.work import Job
+from antiphon.store.work import MANY, Job, Wanted, next_due
 
 
 @pytest.fixture
@@ -211,4 +212,34 @@ async def test_notes_cost_no_transaction_of_their_own_while_others_write(file: P
         await store.responses.save(P, turn("s"))
         assert db.execute("SELECT count(*) FROM activity").fetchone() == (100,)
         assert db.execute("PRAGMA data_version").fetchone() != before
+    await store.close()
+
+
+async def test_a_claim_costs_the_same_among_very_many_jobs(file: Path) -> None:
+    store = await open_sqlite(file)
+    db = connect(file)
+
+    def steps() -> int:
+        """Of SQLite's machine, to find the job that is next."""
+        counted = 0
+
+        def count() -> None:
+            nonlocal counted
+            counted += 1
+
+        db.set_progress_handler(count, 1)
+        key = drive(db, next_due(Wanted(("index", "purge"), 1e12, "me", MANY), "b"))
+        db.set_progress_handler(None, 0)
+        assert key is not None
+        return counted
+
+    found = []
+    for count in (10, 5_000):
+        for project in ("a", "b", "c"):
+            await store.work.enqueue([Job(kind="index", payload=b"", project=project)] * count)
+        await store.work.claim(["index"], "other", 1e12, 8)  # what others do stands before what is due
+        found.append(steps())
+
+    assert found[1] < 2 * found[0], found
+    db.close()
     await store.close()

@@ -20,6 +20,8 @@ class ServedEmbedder(Served):
         app = Starlette(routes=[Route("/v1/embeddings", self._embeddings, methods=["POST"])])
         super().__init__(app, log_level="critical", timeout_graceful_shutdown=1)
         self.mood: Mood = "well"
+        self.asked: list[str] = []
+        """The texts, one after the other."""
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -27,6 +29,7 @@ class ServedEmbedder(Served):
 
     async def _embeddings(self, request: Request) -> Response:
         texts = (await request.json())["input"]
+        self.asked += texts
         if self.mood == "broken":
             return JSONResponse({"error": {"message": "No such model."}}, status_code=404)
         if self.mood == "hanging":

@@ -5,6 +5,11 @@ from typing import Any
 
 from openai import OpenAI
 
+FILES = {
+    "boats.md": "Boats float because they are lighter than the water which they push away.",
+    "ducks.md": "Ducks float because of the oil on their feathers, which keeps the water out.",
+}
+
 
 def shelve(
     client: OpenAI, files: Mapping[str, str], attributes: Mapping[str, Mapping[str, Any]] | None = None

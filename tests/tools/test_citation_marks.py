@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from antiphon.protocol.content import FileCitation
 from antiphon.stream.filters import Annotated
-from antiphon.tools.citations import Citations, Source, Sources, unmarked
+from antiphon.tools.citations import Citations, Sources, unmarked
+from antiphon.tools.file_search import FileSource
 
-SOURCES = [Source(f"file-{number}", f"{number}.md") for number in range(1, 13)]
+SOURCES = [FileSource(f"file-{number}", f"{number}.md") for number in range(1, 13)]
 
 
-def filtered(pieces: Sequence[str], sources: Sequence[Source] = SOURCES) -> tuple[str, list[tuple[str, int]]]:
+def filtered(
+    pieces: Sequence[str], sources: Sequence[FileSource] = SOURCES
+) -> tuple[str, list[tuple[str, int]]]:
     """The text that comes out, and its citations: the file and where."""
     known = Sources()
     known.add(sources)

@@ -15,26 +15,14 @@ from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
-from tests.tools.libraries import shelve
-from tests.tools.test_file_search import FILES, LOOK, QUESTION, RESULTS, heads, results
+from tests.tools.libraries import FILES, shelve
+from tests.tools.test_file_search import LOOK, QUESTION, RESULTS, heads, results
 from tests.tools.using import ask, calls, read, stream
 
 SAID = "They float 【1】. So do 【2†source】ducks【9】, 【1】【2】."
 TEXT = "They float . So do ducks, ."
 PLACES = [(1, 11), (2, 19), (1, 26), (2, 26)]
 """Which result is cited, and where."""
-
-
-@pytest.fixture(scope="module")
-def store(server: Running) -> Iterator[str]:
-    """The id of a store with two short files."""
-    with checked_client(server.url) as client:
-        yield shelve(client, FILES)
-
-
-@pytest.fixture
-def tool(store: str) -> Json:
-    return {"type": "file_search", "vector_store_ids": [store]}
 
 
 def said(answer: Json, which: int = -1) -> tuple[str, list[tuple[str, int]]]:

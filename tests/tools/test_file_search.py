@@ -12,16 +12,12 @@ from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers, ids_of
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.libraries import shelve
+from tests.tools.libraries import FILES, shelve
 from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.config import Server, hash_key
 
 RESULTS = "file_search_call.results"
-FILES = {
-    "boats.md": "Boats float because they are lighter than the water which they push away.",
-    "ducks.md": "Ducks float because of the oil on their feathers, which keeps the water out.",
-}
 QUESTION = "Why do boats and ducks float on water?"
 LOOK = calls("file_search", json.dumps({"queries": [QUESTION]}), 5)
 SEARCHED = [
@@ -32,18 +28,6 @@ SEARCHED = [
     "output_item.done",
 ]
 FAILED = [*SEARCHED[:3], "output_item.done"]
-
-
-@pytest.fixture(scope="module")
-def store(server: Running) -> Iterator[str]:
-    """The id of a store with two short files."""
-    with checked_client(server.url) as client:
-        yield shelve(client, FILES)
-
-
-@pytest.fixture
-def tool(store: str) -> Json:
-    return {"type": "file_search", "vector_store_ids": [store]}
 
 
 def results(upstream: Upstream, which: int = -1) -> str:
@@ -323,6 +307,19 @@ def test_a_store_that_is_not_there_refuses_the_request(
         ask(client, tool | {"vector_store_ids": stores}, **members)
 
     assert refusal.message == f"Vector store with id [{missing}] not found."
+    assert upstream.requests == []
+
+
+def test_a_second_search_tool_is_refused_by_its_type(client: OpenAI, upstream: Upstream, tool: Json) -> None:
+    with refused(400, param="tools[1]") as refusal:
+        ask(client, tool, tool | {"max_num_results": 3})
+    assert "Duplicate tool of the type 'file_search'" in refusal.message
+
+    function = {"type": "function", "name": "file_search", "parameters": {}, "strict": False}
+    for pair in ([tool, function], [function, tool]):
+        with refused(400, param="tools[1]") as refusal:
+            ask(client, *pair)
+        assert "Duplicate tool name 'file_search'" in refusal.message
     assert upstream.requests == []
 
 

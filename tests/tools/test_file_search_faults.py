@@ -13,8 +13,8 @@ from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Upstream
 from tests.tools.embedders import ServedEmbedder
-from tests.tools.libraries import shelve
-from tests.tools.test_file_search import FAILED, FILES, LOOK, QUESTION, heads, results
+from tests.tools.libraries import FILES, shelve
+from tests.tools.test_file_search import FAILED, LOOK, QUESTION, heads, results
 from tests.tools.using import ask, emitted, offered, stream
 
 from antiphon.config import Config, Embeddings, FileSearchSettings, Tools

@@ -11,15 +11,10 @@ from tests.scripted import Answer, Called, Upstream
 from tests.tools.using import stream
 
 TOOLS: dict[str, dict[str, Any]] = {
-    "web_search": {"type": "web_search"},
-    "web_search_2025_08_26": {"type": "web_search_2025_08_26"},
-    "web_search_preview": {"type": "web_search_preview"},
-    "web_search_preview_2025_03_11": {"type": "web_search_preview_2025_03_11"},
     "code_interpreter": {"type": "code_interpreter", "container": {"type": "auto"}},
     "image_generation": {"type": "image_generation"},
 }
 ITEMS: dict[str, dict[str, Any]] = {
-    "web_search": {"type": "web_search_call", "action": {"type": "search", "query": "boats"}},
     "code_interpreter": {
         "type": "code_interpreter_call",
         "code": "boats",
@@ -36,13 +31,8 @@ def called(kind: str) -> str:
 
 
 @covers(
-    "tool.web_search",
-    "tool.web_search_2025_08_26",
-    "tool.web_search_preview",
-    "tool.web_search_preview_2025_03_11",
     "tool.code_interpreter",
     "tool.image_generation",
-    "item.output.web_search_call",
     "item.output.code_interpreter_call",
     "item.output.image_generation_call",
 )
@@ -71,10 +61,6 @@ def test_a_picture_that_is_being_made_has_no_result_yet(client: OpenAI, upstream
 
 
 @covers(
-    "tool_choice.web_search",
-    "tool_choice.web_search_2025_08_26",
-    "tool_choice.web_search_preview",
-    "tool_choice.web_search_preview_2025_03_11",
     "tool_choice.code_interpreter",
     "tool_choice.image_generation",
 )

@@ -12,6 +12,7 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.warnings import Warning
 
+WARNINGS = b"x-antiphon-warnings"
 Headers = list[tuple[bytes, bytes]]
 
 _LONGEST = 1024
@@ -24,7 +25,7 @@ def headers(engine: Engine, plan: Plan) -> Headers:
     name = plan.caller.backend_name
     found = [_backend(name)] if name else []
     if warnings := engine.warnings.of(plan):
-        found.append((b"x-antiphon-warnings", _listed(warnings)))
+        found.append((WARNINGS, listed(warnings)))
     return found
 
 
@@ -34,7 +35,7 @@ def _backend(name: str) -> tuple[bytes, bytes]:
     return b"x-antiphon-backend", quote(name, safe=" !#$&'()*+,/:;=?@[]~")[:_LONGEST_NAME].encode()
 
 
-def _listed(warnings: Sequence[Warning]) -> bytes:
+def listed(warnings: Sequence[Warning]) -> bytes:
     listed = ""
     for warning in warnings:
         item = f'{", " if listed else ""}{warning.name};why="{warning.why}"'

@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +31,30 @@ from antiphon.api import (
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
+from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
+from antiphon.api.web import web_of
 from antiphon.backends.embedded import SMOLLM2, described
-from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
-from antiphon.config import Config, Connector, Embeddings, Limits, Outbound, Server
+from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
 from antiphon.context.attachments import Attachments
-from antiphon.context.fetch import Fetcher
 from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
+from antiphon.engine.rewriting import QueryRewriter
 from antiphon.guard.addresses import Reachable, anywhere, is_public
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
-from antiphon.mcp.base import Configured, Local
+from antiphon.mcp.base import Address, Configured, Local
 from antiphon.mcp.base import Limits as McpLimits
 from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
-from antiphon.retrieval import minilm
 from antiphon.retrieval.documents import Documents
-from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.sandbox.nowhere import Nowhere
 from antiphon.searching.finder import StoreFinder
@@ -70,7 +68,8 @@ from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FORGET, PURGE
 from antiphon.store.vector_files import INDEX
-from antiphon.tools.context import SearchLimits, ToolResources
+from antiphon.tools.context import SearchLimits, ToolResources, Web
+from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
 from antiphon.weights import gguf
@@ -98,8 +97,11 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     attachments = Attachments(file_storage, fetcher, documents)
     embedder = embedder_of(config.embeddings)
     jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
-    finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes)
-    resources = _resources(config, finder, room)
+    reranking = reranking_of(config.reranker)
+    finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
+    pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
+    web = web_of(config.tools.web_search, fetcher, documents, pool, _mcp_addresses(config))
+    resources = _resources(config, finder, room, pool, web)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -111,6 +113,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         config.limits.response_seconds,
         resources,
     )
+    settings = config.tools.file_search
+    rewriter = QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
     background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
     try:
         async with (
@@ -121,24 +125,22 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             background.running(),
             jobs.running(),
         ):
-            made = Services(config, engine, background, store, file_storage, jobs, embedder, finder, room)
+            made = Services(
+                config, engine, background, store, file_storage, jobs, embedder, finder, rewriter, room
+            )
             yield {"services": made}
     finally:
         await resources.children.close()
         if resources.mcp is not None:
             await resources.mcp.close()
+        if resources.web is not None:
+            await resources.web.close()
         await fetcher.close()
         await embedder.close()
+        if reranking is not None:
+            await reranking.reranker.close()
         await backends.close()
         await store.close()
-
-
-def embedder_of(settings: Embeddings) -> Embedder:
-    """What turns texts into vectors, with its key read from the environment."""
-    if settings.base_url is None or settings.model is None:
-        return minilm.MiniLM()
-    key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
-    return RemoteEmbedder(settings.base_url, settings.model, key)
 
 
 def jobs_of(store: Store, indexer: Indexer) -> Jobs:
@@ -179,18 +181,13 @@ def _room(config: Config, storage: ContainerStorage) -> Room:
     return Room(storage, Nowhere("no sandbox is set up on this server"), rules)
 
 
-def _resources(config: Config, finder: Finder, room: Room) -> ToolResources:
+def _resources(config: Config, finder: Finder, room: Room, pool: Pool, web: Web | None) -> ToolResources:
     return ToolResources(
-        mcp=Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound)),
-        connectors={
-            name: Configured(url=connector.url, headers=_connector_headers(connector))
-            for name, connector in config.connectors.items()
-        },
-        mcp_servers={
-            name: Local(command=server.command, args=server.args, env=server.env)
-            for name, server in config.mcp_servers.items()
-        },
-        finder=finder if _can_embed(config.embeddings) else None,
+        mcp=pool,
+        connectors=_connectors(config),
+        mcp_servers=_mcp_servers(config),
+        web=web,
+        finder=finder if can_embed(config.embeddings) else None,
         containers=room,
         file_search=SearchLimits(
             stores=config.tools.file_search.stores, seconds=config.tools.file_search.seconds
@@ -198,9 +195,23 @@ def _resources(config: Config, finder: Finder, room: Room) -> ToolResources:
     )
 
 
-def _can_embed(settings: Embeddings) -> bool:
-    """Whether all that searches need is installed."""
-    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
+def _connectors(config: Config) -> dict[str, Configured]:
+    return {
+        name: Configured(url=connector.url, headers=_connector_headers(connector))
+        for name, connector in config.connectors.items()
+    }
+
+
+def _mcp_servers(config: Config) -> dict[str, Local]:
+    return {
+        name: Local(command=server.command, args=server.args, env=server.env)
+        for name, server in config.mcp_servers.items()
+    }
+
+
+def _mcp_addresses(config: Config) -> dict[str, Address]:
+    """The servers that the operator named, by their names."""
+    return {**_connectors(config), **_mcp_servers(config)}
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:

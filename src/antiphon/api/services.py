@@ -10,6 +10,7 @@ from antiphon.containers.room import Room
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
+from antiphon.engine.rewriting import QueryRewriter
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
@@ -26,6 +27,7 @@ class Services:
     jobs: Jobs
     embedder: Embedder
     finder: Finder
+    rewriter: QueryRewriter
     containers: Room
 
 

@@ -1,16 +1,20 @@
 """/v1/vector_stores (endpoints.md section 4): the stores, and searches in them."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from antiphon.api import pages, parsing, stored_files
+from antiphon.api import answered, pages, parsing, stored_files
 from antiphon.api.body import json
 from antiphon.api.services import project, services
+from antiphon.engine.rewriting import Rewritten
 from antiphon.protocol import error_messages
 from antiphon.protocol.errors import InvalidRequest, NotFound, UpstreamError
 from antiphon.protocol.ids import new_vector_store_id
@@ -147,12 +151,35 @@ def _expires(asked: UpdateVectorStore) -> tuple[int | None] | None:
 
 
 async def search(request: Request) -> HttpResponse:
-    """POST /vector_stores/{id}/search. Queries are searched as they are, also where `rewrite_query` asks for
-    better ones: a small model makes them worse."""
+    """POST /vector_stores/{id}/search"""
     store_id = asked_id(request)
-    query = _query(await parsing.read_as(request, SearchRequest))
+    asked = await parsing.read_as(request, SearchRequest)
+    query = _query(asked)
+    headers: answered.Headers = []
+    finder = services(request).finder
+    with _faults_of(store_id):
+        if asked.rewrite_query:
+            await finder.check(project(request), [store_id])
+            rewritten = await services(request).rewriter.rewrite(query.texts)
+            query, headers = replace(query, texts=rewritten.texts), _warnings(rewritten)
+        found = await finder.find(project(request), [store_id], query)
+    return json(
+        {
+            "object": "vector_store.search_results.page",
+            "search_query": query.texts,
+            "data": [_result(each) for each in found],
+            "has_more": False,
+            "next_page": None,
+        },
+        headers=headers,
+    )
+
+
+@contextlib.contextmanager
+def _faults_of(store_id: str) -> Iterator[None]:
+    """Faults of a search, as the API says them."""
     try:
-        found = await services(request).finder.find(project(request), [store_id], query)
+        yield
     except NoSuchStore:
         raise not_found(store_id) from None
     except StoreExpired as error:
@@ -161,15 +188,12 @@ async def search(request: Request) -> HttpResponse:
         raise InvalidRequest(str(error), code="wrong_embedder") from None
     except EmbedderError as error:
         raise UpstreamError(str(error), code="embeddings_failed") from None
-    return json(
-        {
-            "object": "vector_store.search_results.page",
-            "search_query": query.texts,
-            "data": [_result(each) for each in found],
-            "has_more": False,
-            "next_page": None,
-        }
-    )
+
+
+def _warnings(rewritten: Rewritten) -> answered.Headers:
+    if rewritten.warning is None:
+        return []
+    return [(answered.WARNINGS, answered.listed([rewritten.warning]))]
 
 
 def _query(asked: SearchRequest) -> Query:

@@ -68,6 +68,12 @@ def serve(
     dialect: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the upstream speaks. [found by asking it]")
     ] = None,
+    web_search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE", help="Search the web: duckduckgo, brave, tavily, exa, serper, mcp:NAME."
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
 ) -> None:
     """Starts the server: on the embedded model, or on any Chat Completions server."""
@@ -75,7 +81,9 @@ def serve(
     settings = config.load(config_file, data_dir=data_dir)
     settings = _with_server(settings, host=host, port=port, workers=workers)
     settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
+    settings = _with_web_search(settings, web_search)
     _check_backends(settings)
+    _check_web_search(settings)
     _check_webhooks(settings)
     _check_connectors(settings)
     _make_data_dir(settings)
@@ -236,6 +244,15 @@ def _with_backend(
     return settings
 
 
+def _with_web_search(settings: config.Config, engine: str | None) -> config.Config:
+    if engine is None:
+        return settings
+    tools = replace(settings.tools, web_search=replace(settings.tools.web_search, engine=engine))
+    settings = replace(settings, tools=tools)
+    config.check(settings, "the command line")
+    return settings
+
+
 def _check_backends(settings: config.Config) -> None:
     """What only the running program knows: which variables are set, which dialects are known."""
     from antiphon.backends.dialects import DIALECTS
@@ -249,6 +266,18 @@ def _check_backends(settings: config.Config) -> None:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
             fail(f"Unknown dialect '{backend.dialect}' of backend '{name}'. {hint}")
+
+
+def _check_web_search(settings: config.Config) -> None:
+    if not settings.tools.web_search.engines:
+        return
+    from antiphon.api.web import key_variables, missing
+
+    for engine, variable in key_variables(settings.tools.web_search).items():
+        if variable not in os.environ:
+            fail(f"The key of {engine} is read from {variable}, a variable that is not set.")
+    if words := missing(settings.tools.web_search):
+        fail(words)
 
 
 def _check_connectors(settings: config.Config) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from antiphon import config, serving
-from antiphon.api.app import embedder_of, jobs_of
+from antiphon.api.app import jobs_of
+from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.cli.options import fail
 from antiphon.engine.jobs import Jobs
 from antiphon.retrieval.documents import Documents
@@ -40,7 +41,9 @@ class Installation:
         self.store = store
         self.files = FileStorage(store.files, Blobs(Path(settings.data_dir) / "files"))
         self.embedder: Embedder = embedder_of(settings.embeddings)
-        self.finder = StoreFinder(store, self.embedder, settings.tools.file_search.cache_bytes)
+        self.reranking = reranking_of(settings.reranker)
+        cache_bytes = settings.tools.file_search.cache_bytes
+        self.finder = StoreFinder(store, self.embedder, cache_bytes, self.reranking)
         self.jobs: Jobs = jobs_of(store, Indexer(store, self.files, Documents(), self.embedder))
 
     async def stores(self, project: str) -> Sequence[StoreRow]:
@@ -108,6 +111,8 @@ async def _opened(settings: config.Config) -> AsyncIterator[Installation]:
         yield installation
     finally:
         await installation.embedder.close()
+        if installation.reranking is not None:
+            await installation.reranking.reranker.close()
         await store.close()
 
 

@@ -11,6 +11,7 @@ from antiphon.config.environment import RESOLVED
 from antiphon.config.errors import ConfigError
 from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
 from antiphon.config.settings import (
+    SEARCH_ENGINES,
     BackendSettings,
     Config,
     Connector,
@@ -21,18 +22,21 @@ from antiphon.config.settings import (
     McpServer,
     McpSettings,
     Outbound,
+    Reranker,
     Retention,
     Server,
     Store,
     Tools,
     Webhook,
     WebhookEvent,
+    WebSearchSettings,
     hash_key,
 )
 
 __all__ = [
     "FILE_NAME",
     "RESOLVED",
+    "SEARCH_ENGINES",
     "BackendSettings",
     "Config",
     "ConfigError",
@@ -44,10 +48,12 @@ __all__ = [
     "McpServer",
     "McpSettings",
     "Outbound",
+    "Reranker",
     "Retention",
     "Server",
     "Store",
     "Tools",
+    "WebSearchSettings",
     "Webhook",
     "WebhookEvent",
     "check",

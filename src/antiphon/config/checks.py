@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import BackendSettings, Config, Embeddings
+from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Reranker
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -17,10 +17,8 @@ def check(config: Config, where: str) -> None:
             raise ConfigError(
                 f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
-        if backend.base_url and not re.match("https?://[^/]", backend.base_url):
-            raise ConfigError(
-                f"base_url of [backends.{name}] in {where} must begin with http:// or https://."
-            )
+        if backend.base_url:
+            _check_url(backend.base_url, "base_url", f"[backends.{name}]", where)
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:
@@ -29,9 +27,10 @@ def check(config: Config, where: str) -> None:
                 "which model of a server answers is said by default or models."
             )
     for name, connector in config.connectors.items():
-        _check_url(connector.url, f"[connectors.{name}]", where)
+        _check_url(connector.url, "url", f"[connectors.{name}]", where)
     _check_server(config, where)
-    _check_embeddings(config.embeddings, where)
+    _check_models_beside(config, where)
+    _check_web_search(config, where)
     _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
@@ -67,21 +66,39 @@ def _check_server(config: Config, where: str) -> None:
         )
 
 
-def _check_embeddings(embeddings: Embeddings, where: str) -> None:
-    if embeddings.base_url is not None:
-        if not re.match("https?://[^/]", embeddings.base_url):
-            raise ConfigError(f"base_url of [embeddings] in {where} must begin with http:// or https://.")
-        if not embeddings.model:
-            raise ConfigError(f"[embeddings] in {where} needs a model: the name that its server knows it by.")
-    elif embeddings.model or embeddings.api_key_env:
-        raise ConfigError(f"[embeddings] in {where} needs a base_url, for example http://127.0.0.1:11434/v1.")
+def _check_models_beside(config: Config, where: str) -> None:
+    """Servers that embed and rank: one that is named has an address, and a model where it has several."""
+    for section, named in (("embeddings", config.embeddings), ("reranker", config.reranker)):
+        if named.base_url is not None:
+            _check_url(named.base_url, "base_url", f"[{section}]", where)
+            if not named.model and not (isinstance(named, Reranker) and named.api == "tei"):
+                raise ConfigError(
+                    f"[{section}] in {where} needs a model: the name that its server knows it by."
+                )
+        elif named.model or named.api_key_env:
+            raise ConfigError(
+                f"[{section}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
+            )
+
+
+def _check_web_search(config: Config, where: str) -> None:
+    settings, section = config.tools.web_search, f"[tools.web_search] of {where}"
+    for name in settings.engines:
+        if server := name.removeprefix("mcp:") if name.startswith("mcp:") else None:
+            check_known(server, (*config.mcp_servers, *config.connectors), section, "MCP server")
+        else:
+            check_known(name, (*SEARCH_ENGINES, "mcp:NAME"), section, "engine")
+    if "searxng" in settings.engines and settings.url is None:
+        raise ConfigError(f"{section} needs the url of SearXNG, for example http://127.0.0.1:8888.")
+    if settings.url is not None:
+        _check_url(settings.url, "url", "[tools.web_search]", where)
 
 
 def _check_webhooks(config: Config, where: str) -> None:
     projects = tuple(config.server.keys or ("default",))
     for name, webhook in config.webhooks.items():
         section = f"[webhooks.{name}]"
-        _check_url(webhook.url, section, where)
+        _check_url(webhook.url, "url", section, where)
         if (webhook.secret is None) == (webhook.secret_env is None):
             raise ConfigError(
                 f"{section} in {where} needs secret_env or secret: `antiphon webhooks secret` makes one."
@@ -90,6 +107,6 @@ def _check_webhooks(config: Config, where: str) -> None:
             check_known(webhook.project, projects, f"{section} of {where}", "project")
 
 
-def _check_url(url: str, section: str, where: str) -> None:
+def _check_url(url: str, key: str, section: str, where: str) -> None:
     if not re.match("https?://[^/]", url):
-        raise ConfigError(f"url of {section} in {where} must begin with http:// or https://.")
+        raise ConfigError(f"{key} of {section} in {where} must begin with http:// or https://.")

@@ -103,6 +103,28 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     """The environment variable that holds the server's key."""
 
 
+class Reranker(Struct, frozen=True, kw_only=True):
+    """`[reranker]`: what looks at the best results of a search again, each together with the question.
+    Nothing set: results stay as meaning and words have ranked them."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/rerank` (Jina, Cohere, vLLM, llama.cpp and others), with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+    api: Literal["rerank", "tei"] = "rerank"
+    """`tei`: Text Embeddings Inference, whose `/rerank` has a form of its own. It has no `/v1`."""
+    candidates: Annotated[int, Meta(ge=1, le=1000)] = 50
+    """Chunks that it looks at in each search, and at least twice as many as there are to be results."""
+    characters: Annotated[int, Meta(ge=100)] = 2_000
+    """Of each chunk. Some servers refuse what is longer than their model reads, such as llama.cpp what is
+    longer than its `--ubatch-size`."""
+    seconds: Annotated[float, Meta(gt=0)] = 5.0
+    """Seconds that it may take. When it takes longer or fails, results stay as they were, and the log says
+    so."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -236,6 +258,46 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(gt=0)] = 30.0
     """Seconds that a search may take; a response whose search takes longer fails with the code
     `vector_store_timeout`."""
+    rewrite_model: str | None = None
+    """The model that puts the question of a search into better words where `rewrite_query` asks for it. None:
+    the name under which the default backend answers, where it has one; else such a search is refused."""
+    rewrite_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    """Seconds that it may take; then the question is searched as it is."""
+
+
+SEARCH_ENGINES: Final[dict[str, str | None]] = {
+    "searxng": None,
+    "brave": "BRAVE_API_KEY",
+    "tavily": "TAVILY_API_KEY",
+    "exa": "EXA_API_KEY",
+    "serper": "SERPER_API_KEY",
+    "duckduckgo": None,
+}
+"""Each with the variable that its key is read from, if it needs one."""
+
+
+class WebSearchSettings(Struct, frozen=True, kw_only=True):
+    """`[tools.web_search]`: what searches the web. Nothing set: nothing is searched, and nothing leaves this
+    machine."""
+
+    engine: str | list[str] = ""
+    """`searxng`, `brave`, `tavily`, `exa`, `serper`, `duckduckgo`, or `mcp:NAME` for a server of
+    [mcp_servers.NAME] or [connectors.NAME] that has a tool for it. Of several, the next one is asked when one
+    fails or finds nothing."""
+    url: str | None = None
+    """Where SearXNG is, for example `http://127.0.0.1:8888`; its settings must name `json` in
+    `search.formats`."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key of the first engine that needs one; none: the usual one,
+    such as `BRAVE_API_KEY`."""
+    open_any: bool = False
+    """Let models open every public page, and not only those that a search, an opened page or the conversation
+    has named. A page that gives a model orders could then have it send what it knows to any address."""
+
+    @property
+    def engines(self) -> list[str]:
+        """The engines, in their order."""
+        return [self.engine] if isinstance(self.engine, str) and self.engine else list(self.engine)
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -243,6 +305,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
     mcp: McpSettings = McpSettings()
     file_search: FileSearchSettings = FileSearchSettings()
+    web_search: WebSearchSettings = WebSearchSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -254,6 +317,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     embeddings: Embeddings = Embeddings()
+    reranker: Reranker = Reranker()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -271,6 +335,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
     "embeddings": Embeddings,
+    "reranker": Reranker,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
@@ -282,7 +347,7 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "webhooks": Webhook,
 }
 NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
-    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings}
+    "tools": {"mcp": McpSettings, "file_search": FileSearchSettings, "web_search": WebSearchSettings}
 }
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)

@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from antiphon.context.fetch import Fetcher
 from antiphon.context.loading import Loader, Shown, StoredFiles
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
@@ -21,6 +20,7 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
+from antiphon.web.fetch import Fetcher
 
 AT_ONCE = 8
 MOST = 2_000

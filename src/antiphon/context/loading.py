@@ -11,7 +11,6 @@ from typing import NoReturn, Protocol
 from msgspec import Struct
 
 from antiphon.context import images
-from antiphon.context.fetch import BadUrl, Fetched, Fetcher, TooBig, Unfetchable
 from antiphon.model import Capabilities
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
@@ -19,6 +18,7 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.retrieval.documents import Documents, Found, Unreadable, Unsupported
 from antiphon.retrieval.extract import Images
 from antiphon.retrieval.kinds import PDF, TEXT, document_type, image_type
+from antiphon.web.fetch import BadUrl, Fetched, Fetcher, TooBig, Unfetchable
 
 MAX_ATTACHMENT = 50 * 2**20
 """Bytes of one image or file."""

@@ -20,7 +20,8 @@ from antiphon.store.work import ClaimedJob, Work
 log = structlog.get_logger()
 
 AT_ONCE = 4
-"""Jobs that a process does at the same time."""
+"""Jobs that a process does at the same time. A project has at most one less: however long its jobs take,
+another one's need not wait for them to end."""
 PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0)
 """Seconds after each attempt that failed; after one more the job is given up."""
 
@@ -41,7 +42,7 @@ class Jobs:
     ) -> None:
         self._handlers = handlers
         self._pauses = pauses
-        self._queue = JobQueue(work, list(handlers))
+        self._queue = JobQueue(work, list(handlers), max(at_once - 1, 1))
         self._pool = Pool(self._queue, self._worker, at_once)
 
     def wake(self) -> None:
@@ -59,17 +60,18 @@ class Jobs:
 
 
 class JobQueue:
-    """The jobs of some kinds, for this process."""
+    """The jobs of some kinds, for this process: at most so many of one project at a time."""
 
-    def __init__(self, work: Work, kinds: Sequence[str]) -> None:
+    def __init__(self, work: Work, kinds: Sequence[str], of_project: int) -> None:
         self._work = work
         self._kinds = kinds
+        self._of_project = of_project
         self._owner = new_request_id()
         self._claimed: dict[str, ClaimedJob] = {}
         """What is ours, each by its newest claim."""
 
     async def claim(self, lease: float) -> ClaimedJob | None:
-        for job in await self._work.claim(self._kinds, self._owner, lease, limit=1):
+        for job in await self._work.claim(self._kinds, self._owner, lease, 1, self._of_project):
             self._claimed[name_of(job)] = job
             return job
         return None

@@ -32,6 +32,15 @@ class UrlSource(Wire, tag="url", tag_field="type"):
     url: str
 
 
+class ImageResult(Wire, tag="image_result", tag_field="type"):
+    """A picture that was found. Not in the SDK; three clients know it."""
+
+    image_url: str
+    thumbnail_url: str | None = None
+    source_website_url: str | None = None
+    caption: str | None = None
+
+
 class Search(Wire, tag="search", tag_field="type"):
     query: str | None = None
     queries: list[str] | None = None
@@ -52,6 +61,7 @@ class WebSearchCall(StatusItem, tag="web_search_call", kw_only=True):
     status: Literal["in_progress", "searching", "completed", "failed", "incomplete"] | None = None
     action: Search | OpenPage | FindInPage | None = None
     """Known when the search is done (behaviours.md section 2)."""
+    results: list[ImageResult] | None = None
 
 
 class ToolSearchItem(StatusItem, kw_only=True):

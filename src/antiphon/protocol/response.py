@@ -74,6 +74,31 @@ class Usage(Wire):
         )
 
 
+class InputImageTokens(Wire):
+    image_tokens: int = shown(0)
+    text_tokens: int = shown(0)
+
+
+class ImageUsage(Wire, kw_only=True):
+    input_tokens: int = shown(0)
+    input_tokens_details: InputImageTokens
+    output_tokens: int = shown(0)
+    output_tokens_details: InputImageTokens | None = None
+    total_tokens: int = shown(0)
+
+
+class WebSearchUsage(Wire):
+    num_requests: int = shown(0)
+    """Searches; pages that were opened do not count."""
+
+
+class ToolUsage(Wire, kw_only=True):
+    """What the server's tools cost besides the model. A kind without any has zeros."""
+
+    image_gen: ImageUsage
+    web_search: WebSearchUsage
+
+
 class ShownImageOptions(Wire):
     """What became of images."""
 
@@ -117,6 +142,8 @@ class Response(Wire, kw_only=True):
     temperature: float = shown(1.0)
     text: TextOptions
     tool_choice: ToolChoice = shown("auto")
+    tool_usage: ToolUsage | None = None
+    """Left out where no tool counted anything."""
     tools: list[Tool]
     top_logprobs: int = shown(0)
     top_p: float = shown(1.0)

@@ -151,22 +151,42 @@ class UserLocation(Wire):
         self.type = "approximate"
 
 
+Domains = Annotated[list[str], Meta(max_length=100)]
+"""With their subdomains."""
+
+
 class WebSearchFilters(Wire):
-    allowed_domains: list[str] | None = shown(None)
-    """With their subdomains."""
+    allowed_domains: Domains | None = None
+    blocked_domains: Domains | None = None
+    """Not in the SDK; the real API takes it (hosted tools, as recorded)."""
+
+
+class ImageSettings(Wire):
+    """What is wanted of the pictures of a search. Not in the SDK; the real API takes it."""
+
+    max_results: Annotated[int, Meta(ge=1, le=50)] | None = None
+    caption: bool | None = None
 
 
 class WebSearchTool(BaseTool, tag="web_search"):
-    filters: WebSearchFilters | None = shown(None)
+    filters: WebSearchFilters | None = None
     search_context_size: SearchContextSize | None = None
     user_location: UserLocation | None = None
     external_web_access: bool | None = None
-    """false: only what is cached."""
+    """false: searches, but no page is opened. The real API does not echo it."""
     search_content_types: SearchContentTypes | None = None
-    """Not in the SDK; the real API echoes it."""
+    image_settings: ImageSettings | None = None
+    return_token_budget: Literal["default", "unlimited"] | None = None
+    """These three are not in the SDK; the real API takes and echoes them."""
 
     def echo(self) -> Self:
-        return self._with(search_context_size="medium", user_location=UserLocation(country="US"))
+        shown = self._with(
+            search_context_size="medium",
+            user_location=UserLocation(country="US"),
+            search_content_types=["text"],
+            return_token_budget="default",
+        )
+        return msgspec.structs.replace(shown, external_web_access=None)
 
 
 class WebSearch20250826Tool(WebSearchTool, tag="web_search_2025_08_26"):

@@ -16,6 +16,8 @@ from antiphon.retrieval.filters import Condition, condition
 from antiphon.retrieval.finder import Found, NoSuchStore, Query, StoreExpired, WrongEmbedder
 from antiphon.retrieval.lexical import Expression
 from antiphon.retrieval.ranking import DEFAULT, DENSE, Weights, merged
+from antiphon.retrieval.reranker import Reranking
+from antiphon.searching.reranking import Ranked, reranked
 from antiphon.store.store import Store
 from antiphon.store.vector_chunks import FoundChunk, store_of
 from antiphon.store.vector_stores import Searched
@@ -27,17 +29,18 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 16_384
 """Of a question: neither embedder nor words look at what comes behind them."""
 
-Ranked = list[tuple[int, float]]
-
 
 class StoreFinder:
     """A `Finder` over the store. `cache_bytes`: of vectors that are kept in memory."""
 
-    def __init__(self, store: Store, embedder: Embedder, cache_bytes: int) -> None:
+    def __init__(
+        self, store: Store, embedder: Embedder, cache_bytes: int, reranking: Reranking | None = None
+    ) -> None:
         self._stores = store.vector_stores
         self._chunks = store.vector_chunks
         self._embedder = embedder
         self._cache_bytes = cache_bytes
+        self._reranking = reranking
         self._made: Tables | None = None
 
     async def check(self, project: str, store_ids: Sequence[str]) -> None:
@@ -55,7 +58,9 @@ class StoreFinder:
         lists = [await self._ranked(project, store, query, weights, embed) for store in filled]
         for store in stores:
             self._stores.used(store)
-        ranked = list(merge(*lists, key=lambda pair: (-pair[1], pair[0])))
+        ranked: Ranked = list(merge(*lists, key=lambda pair: (-pair[1], pair[0])))
+        if self._reranking is not None and query.ranker != "none":
+            ranked = await reranked(ranked, query, self._reranking, self._chunks)
         return await self._results(ranked, {store.key: store.id for store in filled}, query)
 
     async def _opened(self, project: str, store_id: str) -> Searched:

@@ -98,6 +98,10 @@ class VectorChunks:
         """What is there of them."""
         return await self._database.read_long(load_texts, keys)
 
+    async def own_texts(self, keys: Sequence[int]) -> dict[int, str]:
+        """What is there of them: what each stands under, and its own part."""
+        return await self._database.read_long(load_own_texts, keys)
+
     async def purge(self, project: str, some: Sequence[int]) -> bool:
         """Delete a few chunks of these entries. Gives whether there may be more."""
         return await self._database.write(purge, project, some)
@@ -203,6 +207,17 @@ def load_texts(keys: Sequence[int]) -> Steps[dict[int, FoundChunk]]:
             JOIN files ON files.key = f.file
             WHERE c.key IN ({placeholders(1, len(some))})"""
         found.update((row[0], FoundChunk(*row)) for row in (yield Statement(sql, tuple(some))))
+    return found
+
+
+def load_own_texts(keys: Sequence[int]) -> Steps[dict[int, str]]:
+    found: dict[int, str] = {}
+    for begin in range(0, len(keys), AT_ONCE):
+        some = keys[begin : begin + AT_ONCE]
+        sql = f"""
+            SELECT key, trim(about) || char(10) || substr(text, own_start - start + 1, own_end - own_start)
+            FROM vector_chunks WHERE key IN ({placeholders(1, len(some))})"""
+        found.update((yield Statement(sql, tuple(some))))
     return found
 
 

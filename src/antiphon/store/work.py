@@ -14,7 +14,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, placeholders
+from antiphon.store.statements import Insert, Statement, Steps, changed, placeholders
+
+MANY = 2**31
+"""Jobs: no bound."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -45,6 +48,16 @@ class ClaimedJob(Struct, frozen=True):
     """The number of this claim."""
 
 
+class Wanted(Struct, frozen=True):
+    """Which jobs are claimed."""
+
+    kinds: tuple[str, ...]
+    now: float
+    owner: str
+    of_project: int
+    """As many jobs as the owner may have of one project. The jobs of none are together as one project's."""
+
+
 class FailedJob(Struct, frozen=True):
     """A job that nobody does any more."""
 
@@ -62,6 +75,8 @@ class Work:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._served = ""
+        """The project whose job was claimed last: the next one has its turn."""
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
         """Keep jobs that belong to nothing else; durable when this returns. Those that belong to something
@@ -74,13 +89,19 @@ class Work:
         for kind in {job.kind for job in jobs}:
             self._database.notices.report(_topic(kind))
 
-    async def claim(self, kinds: Sequence[str], owner: str, lease: float, limit: int) -> Sequence[ClaimedJob]:
-        """Take at most `limit` jobs of these kinds that are due and that nobody does, those first that have
-        been due longest, for `lease` seconds."""
-        now = self._database.clock()
-        if not await self._database.read(waits, kinds, now):
+    async def claim(
+        self, kinds: Sequence[str], owner: str, lease: float, limit: int, of_project: int = MANY
+    ) -> Sequence[ClaimedJob]:
+        """Take at most `limit` jobs of these kinds that are due and that nobody does, for `lease` seconds.
+        Projects take turns, however many jobs one has; of its own, that comes first which has been due
+        longest. An owner has no more than so many of one project."""
+        wanted = Wanted(tuple(kinds), self._database.clock(), owner, of_project)
+        if await self._database.read(next_due, wanted, self._served) is None:
             return ()  # to look costs little, to write does not
-        return await self._database.write(claim, kinds, owner, now, lease, limit)
+        jobs = await self._database.write(claim, wanted, self._served, lease, limit)
+        if jobs:
+            self._served = jobs[-1].project or ""
+        return jobs
 
     async def due(self, kinds: Sequence[str]) -> float | None:
         """When the next job of these kinds is due, or a lease ends: seconds since the epoch. None: there is
@@ -147,30 +168,57 @@ def enqueue(jobs: Sequence[Job]) -> Steps[None]:
         yield Insert(_JOB, rows, conflict=_ONCE)
 
 
-def _due_sql(kinds: int) -> str:
-    named = placeholders(2, kinds)
-    return f"kind IN ({named}) AND failed_at IS NULL AND run_at <= $1 AND leased_until <= $1"
+_PROJECT = "coalesce(project_id, '')"
+_NEXT = f"""
+    SELECT {_PROJECT} FROM work
+    WHERE failed_at IS NULL AND {_PROJECT} {{beyond}} ORDER BY {_PROJECT} LIMIT 1"""
 
 
-def waits(kinds: Sequence[str], now: float) -> Steps[bool]:
-    sql = f"SELECT 1 FROM work WHERE {_due_sql(len(kinds))} LIMIT 1"
-    return bool((yield Statement(sql, (now, *kinds))))
+def next_due(wanted: Wanted, served: str) -> Steps[int | None]:
+    """The key of the job that is next: of the next project behind the one that was served, in the order of
+    their names, that has any which is due."""
+    found = yield from _first_due(wanted, "> $2", served)
+    if found is None:
+        found = yield from _first_due(wanted, ">= $2", "")
+    return found
 
 
-def claim(kinds: Sequence[str], owner: str, now: float, lease: float, limit: int) -> Steps[list[ClaimedJob]]:
-    first = len(kinds) + 2
+def _first_due(wanted: Wanted, beyond: str, project: str) -> Steps[int | None]:
+    """From project to project, and for each to its job: none of the others is read."""
     sql = f"""
-        UPDATE work
-        SET owner = ${first}, leased_until = ${first + 1}, attempts = attempts + 1, fence = fence + 1
-        WHERE key IN (
-            SELECT key FROM work WHERE {_due_sql(len(kinds))} ORDER BY run_at, key LIMIT ${first + 2})
-        RETURNING run_at, key, kind, project_id, payload, attempts, fence"""
-    rows = yield Statement(sql, (now, *kinds, owner, now + lease, limit))
-    return [ClaimedJob(*job) for _, *job in sorted(rows, key=_order)]
+        WITH RECURSIVE turns (project) AS (
+            SELECT ({_NEXT.format(beyond=beyond)})
+            UNION ALL
+            SELECT ({_NEXT.format(beyond="> turns.project")}) FROM turns WHERE turns.project IS NOT NULL)
+        SELECT found.key FROM (
+            SELECT (
+                SELECT key FROM work
+                WHERE {_PROJECT} = turns.project AND failed_at IS NULL AND run_at <= $1
+                    AND leased_until <= $1 AND kind IN ({placeholders(5, len(wanted.kinds))})
+                ORDER BY run_at, key LIMIT 1) AS key
+            FROM turns
+            WHERE turns.project IS NOT NULL AND $4 > (
+                SELECT count(*) FROM work WHERE owner = $3 AND {_PROJECT} = turns.project)
+        ) AS found
+        WHERE found.key IS NOT NULL LIMIT 1"""
+    values = (wanted.now, project, wanted.owner, wanted.of_project, *wanted.kinds)
+    rows = yield Statement(sql, values)
+    return int(rows[0][0]) if rows else None
 
 
-def _order(row: Row) -> tuple[float, int]:
-    return row[0], row[1]
+def claim(wanted: Wanted, served: str, lease: float, limit: int) -> Steps[list[ClaimedJob]]:
+    sql = """
+        UPDATE work SET owner = $2, leased_until = $3, attempts = attempts + 1, fence = fence + 1
+        WHERE key = $1 RETURNING key, kind, project_id, payload, attempts, fence"""
+    jobs: list[ClaimedJob] = []
+    while len(jobs) < limit:
+        key = yield from next_due(wanted, served)
+        if key is None:
+            break
+        [row] = yield Statement(sql, (key, wanted.owner, wanted.now + lease))
+        jobs.append(ClaimedJob(*row))
+        served = jobs[-1].project or ""
+    return jobs
 
 
 def due(kinds: Sequence[str]) -> Steps[float | None]:

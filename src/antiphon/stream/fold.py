@@ -25,6 +25,7 @@ _ECHOES_THAT_CHANGE = frozenset(
         "model",
         "output",
         "service_tier",
+        "tool_usage",
         "tools",
         "usage",
     }

@@ -39,6 +39,7 @@ from antiphon.protocol.response import IncompleteDetails, Response, ResponseErro
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
+from antiphon.stream.tool_usage import tool_usage
 
 IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
 
@@ -208,7 +209,8 @@ class Machine:
             self._append(events.AudioDone())
             self._step("response.audio.transcript.done")
             self._append(events.TranscriptDone())
-        ending = {**members, "status": status, "service_tier": TIER, "usage": usage}
+        counted = {"usage": usage, "tool_usage": tool_usage(self._slots)}
+        ending = {**members, **counted, "status": status, "service_tier": TIER}
         self._response = replace(self._response, **ending, output=list(self._slots))
         self._announce(kind)
 

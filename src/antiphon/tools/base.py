@@ -136,7 +136,7 @@ class Tool(ABC):
         return
 
     def remember(self, item: Item) -> None:
-        """Take note of an item of the context that a call of such a tool became."""
+        """Take note of an item of the context."""
         return
 
     def read(self, item: Item) -> Sequence[Message] | None:

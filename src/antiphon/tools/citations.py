@@ -7,9 +7,9 @@ turn.
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Protocol
 
-from antiphon.protocol.content import FileCitation
+from antiphon.protocol.content import Annotation
 from antiphon.stream.filters import Annotated, Filtered
 
 _NUMBERS = r"[\d\s,;:、，\-–#^]"
@@ -34,19 +34,21 @@ def unmarked(text: str) -> str:
     return _MARK.sub(lambda found: f"({found[1] or found[2]})", text)
 
 
-class Source(NamedTuple):
+class Source(Protocol):
     """What can be cited."""
 
-    file_id: str
-    filename: str
+    @property
+    def shown(self) -> str:
+        """What stands in the text in place of the mark; empty: nothing."""
+        ...
 
-    def cited(self, start: int, _end: int) -> FileCitation:
-        """It is cited at a place of a text, in characters."""
-        return FileCitation(file_id=self.file_id, filename=self.filename, index=start)
+    def cited(self, start: int, end: int) -> Annotation:
+        """It is cited at a place of a text, in characters: where `shown` is."""
+        ...
 
 
 class Sources:
-    """All that the model can cite, numbered from 1."""
+    """All that the model can cite in one response, numbered from 1, whichever tool it is from."""
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
@@ -68,11 +70,14 @@ class Sources:
 
 
 class Citations:
-    """A `TextFilter`: marks are cut, and what they name is annotated where they stood."""
+    """A `TextFilter`: marks are cut, and what they name is annotated where they stood. What is shown in place
+    of a mark stands apart from the word before it."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._held = ""
+        self._last = " "
+        """The character in front of what is fed next."""
 
     def feed(self, text: str) -> Sequence[Filtered]:
         text, self._held = self._held + text, ""
@@ -81,19 +86,24 @@ class Citations:
         while opened := _OPENS.search(text, place):
             place = opened.start()
             if whole := _MARK.match(text, place):
-                found += (text[done:place], *self._annotations(whole[1] or whole[2]))
+                before = text[done:place]
+                self._last = before[-1:] or self._last
+                found += (before, *self._annotations(whole[1] or whole[2]))
                 done = place = whole.end()
             elif _BEGUN.match(text, place):
-                self._held = text[place:]
-                return [*found, text[done:place]]
+                self._held, text = text[place:], text[:place]
             else:
                 place += 1
+        self._last = text[done:][-1:] or self._last
         return [*found, text[done:]]
 
     def end(self) -> Sequence[Filtered]:
         held, self._held = self._held, ""
         return [held]
 
-    def _annotations(self, numbers: str) -> Iterator[Annotated]:
+    def _annotations(self, numbers: str) -> Iterator[Filtered]:
         for source in self._sources.cited(numbers):
-            yield Annotated("", source.cited)
+            if source.shown and not self._last.isspace():
+                yield " "
+            self._last = source.shown[-1:] or self._last
+            yield Annotated(source.shown, source.cited)

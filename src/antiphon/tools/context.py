@@ -12,7 +12,10 @@ from antiphon.mcp.pool import Pool
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.retrieval.finder import Finder
+from antiphon.tools.citations import Sources
 from antiphon.tools.containers import Containers
+from antiphon.web.pages import Pages
+from antiphon.web.searcher import Searcher
 
 
 class SearchLimits(Struct, frozen=True, kw_only=True):
@@ -21,6 +24,19 @@ class SearchLimits(Struct, frozen=True, kw_only=True):
     stores: int = 16
     """Vector stores of one request."""
     seconds: float = 30.0
+
+
+class Web(Struct, frozen=True, kw_only=True):
+    """How the web is searched."""
+
+    searcher: Searcher
+    pages: Pages
+    seen_only: bool = True
+    """Whether a model opens only pages whose address it was given."""
+
+    async def close(self) -> None:
+        await self.searcher.close()
+        await self.pages.close()
 
 
 class ToolResources(Struct, frozen=True, kw_only=True):
@@ -36,6 +52,8 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     finder: Finder | None = None
     """Searches files; None: nothing is set up that could."""
     file_search: SearchLimits = SearchLimits()
+    web: Web | None = None
+    """Searches the web; None: no engine is set up."""
     containers: Containers | None = None
     """Where code from a model runs; None: nowhere."""
 
@@ -56,6 +74,8 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     checks_strict: bool = False
     """Whether calls of strict functions are to be checked here, since nobody upstream holds the model to
     their schemas."""
+    sources: Sources = msgspec.field(default_factory=Sources)
+    """What the model can cite, of all tools."""
     catalog: "Catalog | None" = None
     """What can be searched for."""
     resources: ToolResources = ToolResources()

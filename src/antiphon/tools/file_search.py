@@ -6,13 +6,14 @@ how many results there may be. It reads them numbered, and cites them by their n
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from msgspec.structs import replace
 
 from antiphon.model import Function, Message, TextPart
 from antiphon.protocol import events
+from antiphon.protocol.content import FileCitation
 from antiphon.protocol.errors import InvalidRequest, NotFound, SearchTimeout
 from antiphon.protocol.hosted_items import FileSearchCall, FileSearchResult
 from antiphon.protocol.item import Item
@@ -24,7 +25,7 @@ from antiphon.stream.filters import TextFilter
 from antiphon.stream.items import open_item
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, Tool, ToolCall, ToolResult, Write
-from antiphon.tools.citations import Citations, Source, Sources, mark, unmarked
+from antiphon.tools.citations import Citations, mark, unmarked
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
 from antiphon.tools.messages import answered, called
@@ -61,6 +62,17 @@ _NOTHING = "Nothing was found. Search again in other words, or say that the file
 log = structlog.get_logger()
 
 
+class FileSource(NamedTuple):
+    """A file that can be cited."""
+
+    file_id: str
+    filename: str
+    shown: str = ""
+
+    def cited(self, start: int, end: int) -> FileCitation:
+        return FileCitation(file_id=self.file_id, filename=self.filename, index=start)
+
+
 class SearchFailed(Exception):
     """In words for the model."""
 
@@ -93,7 +105,7 @@ class FileSearch(Tool):
     executor = "server"
 
     def __init__(self, tool: FileSearchTool, context: ToolContext, finder: Finder) -> None:
-        self.sources = Sources()
+        self.sources = context.sources
         self._finder = finder
         self._project = context.project
         self._stores = list(dict.fromkeys(tool.vector_store_ids))
@@ -260,8 +272,8 @@ def _result(found: Found) -> FileSearchResult:
     )
 
 
-def _source(result: FileSearchResult) -> Source:
-    return Source(result.file_id or "", result.filename or "")
+def _source(result: FileSearchResult) -> FileSource:
+    return FileSource(result.file_id or "", result.filename or "")
 
 
 def _shown(result: FileSearchResult) -> str:

@@ -69,7 +69,7 @@ class Toolbox:
                 continue
             for name, entry in self._entries_of(wire, context, found=False):
                 if name in self._entries:
-                    raise _duplicate(name, context.place)
+                    raise _duplicate(name, entry, self._entries[name], context.place)
                 self._entries[name] = entry
                 self._refuse_many(context.place)
 
@@ -228,9 +228,8 @@ class Toolbox:
         for provider in self._providers.values():
             if provider.remember(item):
                 self._take(provider)
-        for row, tool in self._ours.values():
-            if item_type(item) in row.reads:
-                tool.remember(item)
+        for _, tool in self._ours.values():
+            tool.remember(item)
 
     async def reach(self, seconds: float) -> None:
         """Ask for what is not known, for so long at most; what comes later is asked for again. Raises the
@@ -357,7 +356,7 @@ class Toolbox:
         before = self._entries.get(name)
         if before is not None:
             if (before.kind, before.name) != (entry.kind, entry.name):
-                raise _duplicate(name, place)
+                raise _duplicate(name, entry, before, place)
             if not before.hidden:
                 entry = entry._replace(hidden=False)
             elif not entry.hidden:
@@ -384,5 +383,11 @@ def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> En
     return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden)
 
 
-def _duplicate(name: str, place: str) -> InvalidRequest:
+def _duplicate(name: str, entry: Entry, before: Entry, place: str) -> InvalidRequest:
+    if entry.kind == before.kind and entry.kind not in ("function", "custom"):
+        return InvalidRequest(
+            f"Duplicate tool of the type '{entry.kind}'. A request can have one; all that it is to work with "
+            "belongs there.",
+            param=place,
+        )
     return InvalidRequest(f"Duplicate tool name '{name}'. Names of tools must be unique.", param=place)

@@ -14,8 +14,6 @@ from antiphon.model import Function, TextPart
 from antiphon.protocol.hosted_items import (
     CodeInterpreterCall,
     ImageGenerationCall,
-    Search,
-    WebSearchCall,
 )
 from antiphon.protocol.item import StatusItem
 from antiphon.protocol.tools import BaseTool
@@ -39,13 +37,6 @@ class Kind(NamedTuple):
     """The members of the item that show what the model asked for."""
 
 
-WEB_SEARCH = Kind(
-    "web_search",
-    "Searches the web.",
-    "query",
-    WebSearchCall(status="in_progress", action=Search()),
-    lambda query: {"action": Search(query=query)},
-)
 CODE_INTERPRETER = Kind(
     "code_interpreter",
     "Runs Python code.",
@@ -62,7 +53,7 @@ IMAGE_GENERATION = Kind(
 )
 
 
-NOT_SET_UP = tuple(kind.name for kind in (WEB_SEARCH, CODE_INTERPRETER, IMAGE_GENERATION))
+NOT_SET_UP = tuple(kind.name for kind in (CODE_INTERPRETER, IMAGE_GENERATION))
 """The types of tools that nobody runs here."""
 
 

@@ -61,6 +61,44 @@ async def test_what_is_due_longest_comes_first_and_to_one(store: Store, other: S
     assert await none_is_due(store)
 
 
+async def test_projects_take_turns_however_many_jobs_one_has(store: Store, clock: Clock) -> None:
+    for project, count in (("many", 6), ("few", 2), ("one", 1)):
+        jobs = [Job(kind="index", payload=b"%d" % n, project=project) for n in range(count)]
+        await store.work.enqueue(jobs)
+    await store.work.enqueue([Job(kind="index", payload=b"later", project="later", run_at=clock.now + 1)])
+
+    claimed = [await claim(store) for _ in range(9)]
+
+    turns = [f"{job.project} {job.payload.decode()}" for job in claimed]
+    assert turns == [
+        "few 0", "many 0", "one 0", "few 1", "many 1", "many 2", "many 3", "many 4", "many 5",
+    ]  # fmt: skip
+    assert await none_is_due(store)
+
+
+async def test_several_are_claimed_in_turn_as_well(store: Store) -> None:
+    for project in ("a", "b"):
+        await store.work.enqueue([Job(kind="index", payload=b"", project=project) for _ in range(3)])
+    first, second = [await store.work.claim(["index"], "me", LEASE, 3) for _ in range(2)]
+    assert [job.project for job in (*first, *second)] == ["a", "b", "a", "b", "a", "b"]
+
+
+async def test_an_owner_has_no_more_jobs_of_a_project_than_it_wants(store: Store) -> None:
+    for project, count in (("large", 5), ("small", 1), (None, 3)):
+        await store.work.enqueue([Job(kind="index", payload=b"", project=project) for _ in range(count)])
+
+    mine = await store.work.claim(["index"], "me", LEASE, 10, of_project=2)
+    more = await store.work.claim(["index"], "me", LEASE, 10, of_project=2)
+    yours = await store.work.claim(["index"], "you", LEASE, 10, of_project=2)
+    await store.work.finish(next(job for job in mine if job.project == "large"))
+    next_one = await store.work.claim(["index"], "me", LEASE, 10, of_project=2)
+
+    assert sorted(str(job.project) for job in mine) == ["None", "None", "large", "large", "small"]
+    assert more == ()
+    assert sorted(str(job.project) for job in yours) == ["None", "large", "large"]
+    assert [job.project for job in next_one] == ["large"]
+
+
 async def test_of_many_who_claim_at_once_each_job_goes_to_one(store: Store, other: Store) -> None:
     await store.work.enqueue([replace(JOB, payload=b"%d" % n) for n in range(40)])
     claimed = await asyncio.gather(

@@ -39,7 +39,7 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         toolbox.reveal(names)
         toolbox.allow(names)
         return "required"
-    if len(names) > 1:
+    if len(names) > 1 and not isinstance(choice, HostedChoice):
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
     unavailable = toolbox.unavailable(names[0])
     if unavailable is not None:
@@ -59,7 +59,7 @@ def check_choice(choice: ToolChoice | None, toolbox: Toolbox) -> None:
 
 
 def _chosen(choice: ToolChoice, toolbox: Toolbox) -> list[str]:
-    """The functions of the tool that must be used."""
+    """The functions of the tool that must be used; of a hosted tool with several the first one is meant."""
     if isinstance(choice, McpChoice):
         return toolbox.of_server(choice.server_label, choice.name) or _none(
             choice.name or choice.server_label

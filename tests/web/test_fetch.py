@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from tests.website import Page, Website, redirect
 
-from antiphon.context.fetch import (
+from antiphon.guard.addresses import Reachable, anywhere, is_public
+from antiphon.web.fetch import (
     BadUrl,
     Fetched,
     Fetcher,
     TooBig,
     Unfetchable,
 )
-from antiphon.guard.addresses import Reachable, anywhere, is_public
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""What searches of files are made of, as the configuration says."""
+
+import os
+from importlib.util import find_spec
+
+from antiphon.backends.embeddings import RemoteEmbedder
+from antiphon.backends.rerank import RemoteReranker
+from antiphon.config.settings import Embeddings, Reranker
+from antiphon.retrieval import minilm
+from antiphon.retrieval.embedder import Embedder
+from antiphon.retrieval.reranker import Reranking
+
+
+def can_embed(settings: Embeddings) -> bool:
+    """Whether all that searches need is installed."""
+    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
+
+
+def embedder_of(settings: Embeddings) -> Embedder:
+    """What turns texts into vectors, with its key read from the environment."""
+    if settings.base_url is None or settings.model is None:
+        return minilm.MiniLM()
+    return RemoteEmbedder(settings.base_url, settings.model, _key(settings.api_key_env))
+
+
+def reranking_of(settings: Reranker) -> Reranking | None:
+    """What looks at results again, with its key read from the environment."""
+    if settings.base_url is None:
+        return None
+    key = _key(settings.api_key_env)
+    return Reranking(
+        reranker=RemoteReranker(settings.base_url, settings.model, key, settings.api),
+        candidates=settings.candidates,
+        characters=settings.characters,
+        seconds=settings.seconds,
+    )
+
+
+def _key(variable: str | None) -> str | None:
+    return os.environ.get(variable) if variable else None

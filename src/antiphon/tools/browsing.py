@@ -1,0 +1,148 @@
+"""What one response does on the web, and what its model was given of it.
+
+Pages are opened whose address the model was given: by a search, by a page that it opened, or in the
+conversation. So a page that gives orders cannot have it carry secrets into an address of its own making.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from antiphon.tools.citations import Sources
+from antiphon.tools.context import Web
+from antiphon.tools.web_links import Link
+from antiphon.web.domains import admits
+from antiphon.web.engine import Asked, EngineError, Found, FoundImage, Location
+from antiphon.web.pages import Page, PageError
+
+MOST_ACTIONS = 64
+"""Searches and pages of one response: one that goes on for ever is told to stop."""
+
+_URL = re.compile(r"https?://[^\s<>\"'`\[\]{}|\\^]{1,2000}")
+
+T = TypeVar("T")
+
+
+class WebFailed(Exception):
+    """In words for the model."""
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What a request grants."""
+
+    project: str
+    pages: int
+    """Results of a search."""
+    images: int = 0
+    captions: bool = True
+    allowed: Sequence[str] = ()
+    blocked: Sequence[str] = ()
+    location: Location = Location()
+    room: int
+    """Characters of one answer."""
+    window: int
+    """Characters of a part of a page."""
+
+
+class Browsing:
+    """It goes on through all turns of a response. `sources` is what the model can cite."""
+
+    def __init__(self, web: Web, scope: Scope, sources: Sources) -> None:
+        self.scope = scope
+        self._web = web
+        self._sources = sources
+        self._links: dict[str, Link] = {}
+        """The pages that can be cited, by their addresses."""
+        self._numbers: dict[str, int] = {}
+        self._seen: set[str] = set()
+        """The addresses that the model was given."""
+        self._actions = 0
+
+    # ---- what the model was given ----
+
+    def give(self, page: Link) -> int:
+        """The model is given a page. Gives its number."""
+        key = _key(page.url)
+        if key not in self._numbers:
+            self._numbers[key] = self._sources.add([page])
+            self._links[key] = page
+            self._seen.add(key)
+        return self._numbers[key]
+
+    def see(self, text: str) -> None:
+        """The model reads a text: what addresses it has may be opened."""
+        if "://" in text:
+            self._seen.update(_key(url) for url in _URL.findall(text))
+
+    def known(self, url: str) -> Link | None:
+        """The page that can be cited by this address."""
+        return self._links.get(_key(url))
+
+    def number(self, url: str) -> int:
+        """The number of a page that the model was given."""
+        return self._numbers[_key(url)]
+
+    def address(self, wanted: str) -> str:
+        """The address that a model means: it may name a page by its number."""
+        wanted = wanted.strip().strip("<>")
+        digits = wanted.strip("【】[]#")
+        if digits.isascii() and digits.isdigit():
+            numbered = {number: self._links[key].url for key, number in self._numbers.items()}
+            return numbered.get(int(digits), wanted)
+        return wanted if "://" in wanted or not wanted else f"https://{wanted}"
+
+    # ---- what it does ----
+
+    def act(self) -> WebFailed | None:
+        """One action more; what it fails with when there were enough."""
+        self._actions += 1
+        if self._actions > MOST_ACTIONS:
+            return WebFailed(f"There were {MOST_ACTIONS} searches already. Answer with what you have.")
+        return None
+
+    async def search(self, query: str) -> Sequence[Found]:
+        """Raises WebFailed."""
+        return await self._asked(self._web.searcher.pages, query, self.scope.pages)
+
+    async def images(self, query: str) -> Sequence[FoundImage]:
+        """Pictures, if the request wants some. Raises WebFailed."""
+        wanted = self.scope.images
+        return await self._asked(self._web.searcher.images, query, wanted) if wanted else ()
+
+    async def open(self, url: str) -> Page:
+        """Raises WebFailed."""
+        if not admits(url, self.scope.allowed, self.scope.blocked):
+            raise WebFailed("Pages of this domain may not be opened here.")
+        if self._web.seen_only and _key(url) not in self._seen:
+            raise WebFailed("Only pages that a search has found can be opened. Search for it first.")
+        try:
+            page = await self._web.pages.open(self.scope.project, url)
+        except PageError as fault:
+            raise WebFailed(str(fault)) from fault
+        await asyncio.to_thread(self.see, page.text)
+        return page
+
+    async def _asked(
+        self, ask: Callable[[Asked], Awaitable[Sequence[T]]], query: str, most: int
+    ) -> Sequence[T]:
+        scope = self.scope
+        try:
+            return await ask(
+                Asked(
+                    text=query,
+                    most=most,
+                    allowed=scope.allowed,
+                    blocked=scope.blocked,
+                    location=scope.location,
+                )
+            )
+        except EngineError as fault:
+            raise WebFailed(str(fault)) from fault
+
+
+def _key(url: str) -> str:
+    """A URL as it is compared."""
+    return url.partition("#")[0].rstrip(".,;:!?)*_~").rstrip("/")

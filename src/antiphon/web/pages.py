@@ -1,0 +1,112 @@
+"""Pages of the web, as text: fetched, read, and remembered for a while.
+
+What is remembered is in memory alone, for each project apart: so a page that is opened in windows, or looked
+through, is fetched once, and nothing of it is left when the server ends.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from urllib.parse import urldefrag
+
+import msgspec
+from msgspec import Struct
+
+from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.web.fetch import Fetched, Fetcher, Unfetchable
+from antiphon.web.reading import Read
+
+SECONDS = 10.0
+"""Of processor time, for the text of a page."""
+_MEMORY = 2**30
+_AT_ONCE = 2
+CACHE_SECONDS = 900.0
+CACHE_CHARACTERS = 32_000_000
+_HTML = ("text/html", "application/xhtml+xml")
+
+
+class PageError(Exception):
+    """A page cannot be read; the message says why."""
+
+
+ReadDocument = Callable[[str, Fetched], Awaitable[str]]
+"""Gives the text of what is linked to and is no page, such as a PDF, for a project. Raises PageError."""
+
+
+class Page(Struct, frozen=True):
+    """A page, as it was read."""
+
+    url: str
+    title: str
+    text: str
+
+
+class Pages:
+    """Opens pages. Make it, and close it, within an event loop."""
+
+    def __init__(self, fetcher: Fetcher, read_document: ReadDocument) -> None:
+        self._fetcher = fetcher
+        self._read_document = read_document
+        self._recent = _Recent()
+        self._pool = Pool(Limits(children=_AT_ONCE, seconds=SECONDS, memory=_MEMORY))
+
+    async def open(self, project: str, url: str) -> Page:
+        """Raises PageError."""
+        url = urldefrag(url).url
+        page = self._recent.get((project, url))
+        if page is None:
+            page = await self._read(project, url)
+            self._recent.put((project, url), page)
+        return page
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _read(self, project: str, url: str) -> Page:
+        try:
+            fetched = await self._fetcher.fetch(url)
+        except Unfetchable as fault:
+            raise PageError(f"The page could not be fetched: {fault}.") from None
+        read = await self._text(project, url, fetched)
+        if not read.text.strip():
+            raise PageError("The page has no text.")
+        return Page(url, read.title.strip() or fetched.filename, read.text)
+
+    async def _text(self, project: str, url: str, fetched: Fetched) -> Read:
+        if fetched.media_type not in _HTML:
+            return Read(text=await self._read_document(project, fetched))
+        try:
+            found = await self._pool.call(
+                "antiphon.web.reading:text_of_page", fetched.data, url, owner=project
+            )
+        except Overrun:
+            raise PageError("It takes too long to read the page.") from None
+        except ValueError:
+            raise PageError("The page could not be read.") from None
+        return msgspec.convert(found, Read)
+
+
+class _Recent:
+    """The pages that were read last, up to so many characters, and no older than so many seconds."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._pages: OrderedDict[tuple[str, str], tuple[float, Page]] = OrderedDict()
+
+    def get(self, key: tuple[str, str]) -> Page | None:
+        now = time.monotonic()
+        while self._pages and next(iter(self._pages.values()))[0] < now:
+            self._drop()
+        found = self._pages.get(key)
+        return found[1] if found else None
+
+    def put(self, key: tuple[str, str], page: Page) -> None:
+        if key in self._pages:
+            return
+        self._pages[key] = (time.monotonic() + CACHE_SECONDS, page)
+        self._held += len(page.text)
+        while self._held > CACHE_CHARACTERS:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._held -= len(self._pages.popitem(last=False)[1][1].text)
