@@ -13,7 +13,7 @@ from tests.api.asking import Json, Like
 from tests.api.filing import alone, left_on_disk, one, two  # noqa: F401
 from tests.api.skilling import container, container_file, folder, zipped
 from tests.api.storing import ids, upload
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 
 CONTAINERS = "/v1/containers"
 EXPIRED = r"Container is expired\."
@@ -45,6 +45,12 @@ def test_a_container_runs_without_a_network_and_expires_after_twenty_minutes(htt
     }
 
 
+@covers(
+    "body.containers.create.name",
+    "body.containers.create.expires_after",
+    "body.containers.create.memory_limit",
+    "body.containers.create.network_policy",
+)
 def test_a_container_shows_what_it_was_made_with(http: httpx2.Client) -> None:
     asked = {
         "name": "Numbers",
@@ -59,6 +65,7 @@ def test_a_container_shows_what_it_was_made_with(http: httpx2.Client) -> None:
     )
 
 
+@covers("body.containers.create.file_ids")
 def test_files_are_mounted_under_their_ids(client: OpenAI, http: httpx2.Client) -> None:
     file_ids = [upload(client, b"1,2\n", "a.csv"), upload(client, b"x", "b.txt")]
 
@@ -73,7 +80,7 @@ def test_files_are_mounted_under_their_ids(client: OpenAI, http: httpx2.Client) 
     assert client.containers.files.content.retrieve(files[0].id, container_id=new.id).read() == b"1,2\n"
 
 
-@covers("endpoint.GET /containers")
+@covers("endpoint.GET /containers", *ids_of("query.containers.list"))
 def test_containers_are_listed_both_ways_and_by_name(one: OpenAI) -> None:  # noqa: F811
     new = [one.containers.create(name=f"work {number % 2}").id for number in range(5)]
 
@@ -198,6 +205,7 @@ def test_an_inline_skill_is_looked_at(http: httpx2.Client) -> None:
         assert refused(http.post(CONTAINERS, json={"name": "work"} | body)) == refusal
 
 
+@covers("body.containers.create.skills")
 def test_a_referenced_skill_has_a_version(client: OpenAI, http: httpx2.Client) -> None:
     skill_id = client.skills.create(files=[(name, data) for name, data in folder().items()]).id
 
@@ -214,6 +222,7 @@ def test_a_referenced_skill_has_a_version(client: OpenAI, http: httpx2.Client) -
 
 @covers(
     "endpoint.POST /containers/{container_id}/files",
+    "body.containers.files.create.file",
     "endpoint.GET /containers/{container_id}/files/{file_id}",
     "endpoint.GET /containers/{container_id}/files/{file_id}/content",
 )
@@ -230,6 +239,7 @@ def test_a_file_is_put_into_a_container_as_a_form(client: OpenAI, http: httpx2.C
     assert content.headers["x-content-type-options"] == "nosniff"
 
 
+@covers("body.containers.files.create.file_id")
 def test_a_file_is_put_into_a_container_by_its_id_once(client: OpenAI, http: httpx2.Client) -> None:
     container_id, file_id = made(http)["id"], upload(client, b"hello", "a.txt")
 
@@ -240,7 +250,7 @@ def test_a_file_is_put_into_a_container_by_its_id_once(client: OpenAI, http: htt
     assert again == file
 
 
-@covers("endpoint.GET /containers/{container_id}/files")
+@covers("endpoint.GET /containers/{container_id}/files", *ids_of("query.containers.files.list"))
 def test_files_of_a_container_are_listed_both_ways(client: OpenAI) -> None:
     container_id = client.containers.create(name="work").id
     files = client.containers.files

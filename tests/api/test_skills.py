@@ -17,7 +17,7 @@ from tests.api.asking import Json
 from tests.api.filing import alone, left_on_disk, one, two  # noqa: F401
 from tests.api.skilling import folder, skill, skill_md, skill_version, unzipped, zipped
 from tests.api.storing import ids
-from tests.ledger import covers
+from tests.ledger import covers, ids_of
 
 SKILLS = "/v1/skills"
 
@@ -48,6 +48,7 @@ def test_a_skill_comes_as_a_folder_or_as_a_zip(
     assert unzipped(content.content) == folder()
 
 
+@covers("body.skills.create.files")
 def test_the_official_client_uploads_in_each_of_its_ways(client: OpenAI) -> None:
     data = zipped(folder())
     for files in (("greeting.zip", data), [("greeting.zip", data)], list(folder().items()), data):
@@ -55,7 +56,7 @@ def test_the_official_client_uploads_in_each_of_its_ways(client: OpenAI) -> None
         assert (new.name, new.description) == ("greeting", "How to greet.")
 
 
-@covers("endpoint.GET /skills")
+@covers("endpoint.GET /skills", *ids_of("query.skills.list"))
 def test_skills_are_listed_both_ways(one: OpenAI) -> None:  # noqa: F811
     new = [made(one) for _ in range(4)]
 
@@ -71,6 +72,8 @@ def test_skills_are_listed_both_ways(one: OpenAI) -> None:  # noqa: F811
     "endpoint.GET /skills/{skill_id}/versions/{version}",
     "endpoint.GET /skills/{skill_id}/versions/{version}/content",
     "endpoint.POST /skills/{skill_id}",
+    "body.skills.update.default_version",
+    *ids_of("body.skills.versions.create"),
 )
 def test_a_new_version_becomes_the_default_where_that_is_asked(client: OpenAI, http: httpx2.Client) -> None:
     skill_id = made(client)
@@ -93,7 +96,7 @@ def test_a_new_version_becomes_the_default_where_that_is_asked(client: OpenAI, h
     assert unzipped(content)["greeting/SKILL.md"] == skill_md(description="Two")
 
 
-@covers("endpoint.GET /skills/{skill_id}/versions")
+@covers("endpoint.GET /skills/{skill_id}/versions", *ids_of("query.skills.versions.list"))
 def test_versions_are_listed_by_number(client: OpenAI) -> None:
     skill_id = made(client)
     for number in range(2, 12):
