@@ -183,9 +183,20 @@ def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     assert (empty, found) == ("", "The Loire is 1,006 km long.")
 
 
+def _containers(_: Upstream, running: Running, __: Path) -> None:
+    path, file = printed("docs/containers.md", running)
+    assert re.fullmatch("/mnt/data/[0-9a-f]{32}-rivers.csv", path)
+    assert file == "user 20 Loire,1006"
+
+
+def _skills(_: Upstream, running: Running, __: Path) -> None:
+    assert printed("docs/skills.md", running) == ["greeting 1", "2 2"]
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
+    "docs/containers.md": _containers,
     "docs/mcp.md": _mcp,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
@@ -193,6 +204,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/file-search.md": _file_search,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
+    "docs/skills.md": _skills,
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,
