@@ -209,7 +209,7 @@ def test_an_inline_skill_is_looked_at(http: httpx2.Client) -> None:
 def test_a_referenced_skill_has_a_version(client: OpenAI, http: httpx2.Client) -> None:
     skill_id = client.skills.create(files=[(name, data) for name, data in folder().items()]).id
 
-    for version in ("1", "latest", "default", None):
+    for version in ("1", 1, "latest", "default", None):
         made(http, skills=[{"type": "skill_reference", "skill_id": skill_id, "version": version}])
     for version in ("2", "newest", "-1", "9" * 30):
         asked = {"type": "skill_reference", "skill_id": skill_id, "version": version}

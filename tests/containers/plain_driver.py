@@ -52,8 +52,13 @@ class PlainSandbox(Sandbox):
         self._disk_bytes = disk_bytes
         self._ended: str | None = None
         self._turn = asyncio.Lock()
+        self._vanished = False
         self.used = asyncio.Event()
         """Set when something begins to run, until a test clears it."""
+
+    def vanish(self) -> None:
+        """It ends, which nobody sees before he asks something of it."""
+        self._vanished = True
 
     def put(self, name: str) -> None:
         """A file, behind the back of who uses it."""
@@ -129,6 +134,8 @@ class PlainSandbox(Sandbox):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _check(self) -> None:
+        if self._vanished:
+            self._ended = "It was killed."
         if self.ended is not None:
             raise SandboxEnded(self.ended)
 

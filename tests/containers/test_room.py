@@ -100,6 +100,19 @@ async def test_a_sandbox_that_ended_is_started_again_from_its_files(room: Room) 
     assert len(await room.files(P, container)) == 2
 
 
+async def test_a_sandbox_that_is_found_gone_before_anything_ran_is_not_missed(room: Room) -> None:
+    container = await made(room)
+    await room.execute(P, container, "open('/mnt/data/a.txt', 'w').write('kept')")
+    driver_of(room).started[0].vanish()
+    file = await room.add(P, container, "b.txt", b"new")
+
+    ran = await room.execute(
+        P, container, f"print(open('/mnt/data/a.txt').read(), open('{file.path}').read())"
+    )
+
+    assert printed(ran) == "kept new\n"
+
+
 async def test_files_that_come_and_go_meanwhile_do_so_in_the_sandbox(room: Room, tmp_path: Path) -> None:
     file_id = await filed(room, tmp_path, b"1,2\n")
     container = await made(room, file_ids=[file_id])

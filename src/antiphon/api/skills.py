@@ -90,9 +90,7 @@ def check_fields(request: Request, form: Files, known: tuple[str, ...]) -> None:
 
 async def bundled(request: Request, form: Files) -> Bundle:
     """The skill that a form brings: a zip, or the files of a folder. Raises InvalidRequest."""
-    held = services(request)
-    await held.store.usage.check(project(request), sum(len(data) for _, data in form.files))
-    shelf = held.containers.shelf
+    shelf = services(request).containers.shelf
     name, data = form.files[0]
     if len(form.files) == 1 and (data.startswith(_ZIP) or name.lower().endswith(".zip")):
         return await shelf.zipped(project(request), data, _FIELD)

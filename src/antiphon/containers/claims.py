@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from antiphon.store.containers import Claim, Containers
 from antiphon.store.errors import ContainerBusy
 
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 10.0
 """After which a container is free whose process died while it used it."""
-RENEW_SECONDS = 5.0
+RENEW_SECONDS = 2.5
 _LOOK_SECONDS = 0.25
 """How often somebody who waits for another process looks."""
 

@@ -238,6 +238,12 @@ class Room:
         return claim
 
     async def _prepared(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
+        """That a sandbox ended since it was used may be seen only now: then another one starts."""
+        with suppress(SandboxEnded):
+            return await self._filled(seat, claim)
+        return await self._filled(seat, claim)
+
+    async def _filled(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
         sandbox = await self._sandboxes.start(seat, partial(self._start, seat, claim))
         if seat.folder is None:
             raise SandboxEnded("The container was deleted, or is used elsewhere.")

@@ -162,13 +162,30 @@ async def test_bytes_that_a_row_knows_are_no_orphans(
     storage: ContainerStorage, store: Store, blobs: Blobs, tmp_path: Path
 ) -> None:
     """The sweep of files looks through the same folder."""
-    await put(storage, await made(storage), "a")
+    container = await made(storage)
+    await put(storage, container, "a")
     await skill(storage)
     await bundle(storage, b"nobody's")
     for path in (tmp_path / "files").rglob("*"):
         os.utime(path, (0, path.stat().st_mtime - ORPHAN_SECONDS - 1))
 
     await FileStorage(store.files, blobs).sweep()
+
+    assert on_disk(tmp_path) == 2
+
+
+async def test_a_copy_is_as_young_as_what_has_just_arrived(
+    storage: ContainerStorage, store: Store, blobs: Blobs, tmp_path: Path
+) -> None:
+    """A sweep may come between its bytes and its row."""
+    files = FileStorage(store.files, blobs)
+    async with files.incoming() as incoming:
+        file = await files.add(P, incoming, About("a.txt", "user_data"))
+    for path in (tmp_path / "files").rglob("*"):
+        os.utime(path, (0, path.stat().st_mtime - ORPHAN_SECONDS - 1))
+
+    await storage.copied(file, "/mnt/data/a")
+    await files.sweep()
 
     assert on_disk(tmp_path) == 2
 
