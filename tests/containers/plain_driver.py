@@ -78,8 +78,12 @@ class PlainSandbox(Sandbox):
         async with self._turn:
             code = code.replace(DATA, str(self.folder / "data")).replace(SKILLS, str(self.folder / "skills"))
             self._python.stdin.write(json.dumps(code).encode() + b"\n")
-            async with asyncio.timeout(seconds):
-                line = await self._python.stdout.readline()
+            try:
+                async with asyncio.timeout(seconds):
+                    line = await self._python.stdout.readline()
+            except BaseException:  # its answer would be taken for that of the next
+                await self.close()
+                raise
         if not line:
             await self.close()
             self._ended = "It was killed."

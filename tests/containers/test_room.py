@@ -308,6 +308,23 @@ async def test_who_comes_when_all_are_busy_waits_and_is_refused_in_the_end(open_
         await room.execute(P, second, "1")
 
 
+async def test_who_goes_away_at_any_moment_holds_nothing(open_room: OpenRoom) -> None:
+    async with open_room(sandboxes=1, project_sandboxes=1) as room:
+        containers = [await made(room) for _ in range(2)]
+        for number in range(60):
+            code = f"open('/mnt/data/{number}', 'w').write('x')"
+            call = asyncio.create_task(room.execute(P, containers[number % 2], code))
+            await asyncio.wait({call}, timeout=number / 1000)
+            call.cancel()
+            await asyncio.wait({call})
+
+        assert not room._claims._used
+        assert [seat.users for seat in room._sandboxes._seats.values()] in ([], [0])
+        assert len(driver_of(room).living) <= 1
+        for container in containers:
+            assert printed(await room.execute(P, container, "print(1)")) == "1\n"
+
+
 # ---- what is over -----------------------------------------------------------------------------------
 
 

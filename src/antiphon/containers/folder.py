@@ -29,7 +29,7 @@ class Harvest(Struct):
     """What came of an execution."""
 
     files: list[ContainerFileRow] = field(default_factory=list)
-    """That it made or changed."""
+    """That it made or changed, in that order."""
     pictures: list[ContainerFileRow] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     """Paths that were not kept, each with the reason."""
@@ -97,6 +97,7 @@ class Folder:
             for path in self._known.keys() - entries.keys():
                 await self._storage.remove(self._project, self._container, self._known.pop(path).row.id)
             changed = [entry for entry in entries.values() if self._is_new(entry)]
+            changed.sort(key=lambda entry: (entry.modified_ns, entry.path))
             for number, entry in enumerate(changed):
                 await self._harvest_one(sandbox, entry, number, harvest)
             for picture in pictures:

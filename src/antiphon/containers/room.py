@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -211,18 +211,17 @@ class Room:
     async def _sandbox(self, project: str, container_id: str) -> AsyncIterator[tuple[Sandbox, Folder]]:
         """The sandbox of a container, with all that the container has in it. Raises ContainerError,
         SandboxError."""
-        async with self._sandboxes.turn(project):
+        async with self._sandboxes.turn(project), AsyncExitStack() as used:
             entering = self._entering.setdefault(container_id, asyncio.Lock())
             async with entering:
                 claim = await self._claimed(project, container_id)
+                await used.enter_async_context(self._claims.left_after(claim))
                 if not claim.is_ours:
                     await self._sandboxes.drop([claim.key])
-            async with self._claims.left_after(claim):
-                seat = await self._sandboxes.take(claim.key, project, claim.row.minutes * _MINUTE)
-                try:
-                    yield await self._prepared(seat, claim)
-                finally:
-                    self._sandboxes.leave(seat)
+            seat = await used.enter_async_context(
+                self._sandboxes.place(claim.key, project, claim.row.minutes * _MINUTE)
+            )
+            yield await self._prepared(seat, claim)
 
     async def _claimed(self, project: str, container_id: str) -> Claim:
         try:
