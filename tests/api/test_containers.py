@@ -1,6 +1,7 @@
 """Containers over the wire: what they are made of, their files, and their end. What runs in them is tested
 with the tools that run it."""
 
+import random
 import sqlite3
 from base64 import b64encode
 from pathlib import Path
@@ -237,6 +238,18 @@ def test_a_file_is_put_into_a_container_as_a_form(client: OpenAI, http: httpx2.C
     content = http.get(f"{place}/{file['id']}/content")
     assert (content.content, content.headers["content-type"]) == (b"hello", "application/octet-stream")
     assert content.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_download_that_has_begun_ends_whatever_becomes_of_the_file(http: httpx2.Client) -> None:
+    data = random.Random(0).randbytes(20_000_000)
+    place = f"{CONTAINERS}/{made(http)['id']}"
+    file = http.post(f"{place}/files", files={"file": ("größe.bin", data)}).json()
+
+    with http.stream("GET", f"{place}/files/{file['id']}/content") as download:
+        assert download.headers["content-length"] == "20000000"
+        assert "gr%C3%B6%C3%9Fe.bin" in download.headers["content-disposition"]
+        assert http.delete(place).status_code == 200
+        assert download.read() == data
 
 
 @covers("body.containers.files.create.file_id")

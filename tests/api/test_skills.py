@@ -63,8 +63,12 @@ def test_skills_are_listed_both_ways(one: OpenAI) -> None:  # noqa: F811
     assert ids(one.skills.list(limit=3)) == new[::-1]
     assert ids(one.skills.list(order="asc")) == new
     assert ids(one.skills.list(after=new[1]).data) == [new[0]]
+    none = one.skills.list(limit=0)
+    assert (none.data, none.has_more) == ([], True)
     with pytest.raises(NotFoundError):
         one.skills.list(after="skill_none")
+    with pytest.raises(BadRequestError, match="Expected a value >= 0"):
+        one.skills.list(limit=-1)
 
 
 @covers(

@@ -280,6 +280,18 @@ async def test_the_sandbox_used_last_gives_way_to_a_new_one(open_room: OpenRoom)
         assert printed(await room.execute(P, second, "print('x' in globals())")) == "False\n"
 
 
+async def test_a_sandbox_that_nobody_used_for_as_long_as_its_container_is_kept_ends(room: Room) -> None:
+    old, young = await made(room, minutes=1), await made(room)
+    for container in (old, young):
+        await room.execute(P, container, "pass")
+    for seat in room._sandboxes._seats.values():
+        seat.last_used -= 61
+
+    await room._sandboxes.tidy()
+
+    assert [sandbox.ended is None for sandbox in driver_of(room).started] == [False, True]
+
+
 async def test_a_project_that_has_all_its_sandboxes_loses_one_of_its_own(open_room: OpenRoom) -> None:
     async with open_room(sandboxes=3, project_sandboxes=1) as room:
         other = await made(room, "other")
