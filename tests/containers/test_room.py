@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 from tests.containers.conftest import OpenRoom
 from tests.containers.making import P, content, driver_of, filed, inline, made, printed
+from tests.containers.plain_driver import PlainDriver
+from tests.small_disk import mounted
 
 from antiphon.containers.room import Room
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.tools import SkillReference
 from antiphon.sandbox.base import SandboxEnded, SandboxError
+from antiphon.store.blobs import Blobs
+from antiphon.store.container_storage import ContainerStorage
+from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.statements import Statement, Steps
 from antiphon.tools.containers import (
     ContainerError,
@@ -238,9 +243,9 @@ async def test_what_is_too_much_is_said_once_and_stays_in_the_sandbox(open_room:
             "/mnt/data/c is more than the 2 files that are kept at a time",
             "/mnt/data/d is more than the 2 files that are kept at a time",
         ]
-        assert (
-            printed(await room.execute(P, container, "print(open('/mnt/data/a').read())")) == "a" * 11 + "\n"
-        )
+        again = await room.execute(P, container, "print(open('/mnt/data/a').read())")
+        assert printed(again) == "a" * 11 + "\n"
+        assert [file.path for file in again.files] == ["/mnt/data/c", "/mnt/data/d"]
 
 
 async def test_what_is_more_than_the_project_may_keep_is_not_kept(room: Room) -> None:
@@ -254,6 +259,27 @@ async def test_what_is_more_than_the_project_may_keep_is_not_kept(room: Room) ->
     assert ran.pictures == []
     assert "/mnt/data/b is more than this project may keep" in result.stderr
     assert await room.files(P, container) == []
+
+    await room.storage.store.usage.bound(50_000_000)
+    later = await room.execute(P, container, "pass")
+    assert [file.path for file in later.files] == ["/mnt/data/a", "/mnt/data/b"]
+
+
+async def test_what_does_not_fit_on_the_disk_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "antiphon.db")
+    with mounted(tmp_path / "files", 8) as disk:
+        storage = ContainerStorage(store, Blobs(disk))
+        room = Room(storage, PlainDriver(tmp_path / "one"))
+        async with room.running():
+            container = await made(room)
+            writes = (
+                "open('/mnt/data/a', 'wb').write(b'x' * 9_000_000); open('/mnt/data/b', 'wb').write(b'x')"
+            )
+            ran = await room.execute(P, container, writes)
+    await store.close()
+
+    assert "/mnt/data/a does not fit on the disk of this server" in printed(ran)
+    assert [file.path for file in ran.files] == ["/mnt/data/b"]
 
 
 async def test_what_a_container_has_no_room_for_is_an_error_in_words(open_room: OpenRoom) -> None:
