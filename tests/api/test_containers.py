@@ -14,7 +14,7 @@ from tests.api.asking import Json, Like
 from tests.api.filing import alone, left_on_disk, one, two  # noqa: F401
 from tests.api.skilling import container, container_file, folder, zipped
 from tests.api.storing import ids, upload
-from tests.ledger import covers, ids_of
+from tests.ledger import case, covers, ids_of
 
 CONTAINERS = "/v1/containers"
 EXPIRED = r"Container is expired\."
@@ -120,7 +120,8 @@ def test_deleting_answers_with_what_was_deleted(http: httpx2.Client) -> None:
     ("body", "refusal"),
     [
         ({"name": None}, (400, "name", "invalid_type")),
-        (
+        case(
+            "error.integer_above_max_value.minutes_of_a_container",
             {"expires_after": {"anchor": "last_active_at", "minutes": 21}},
             (400, "expires_after.minutes", "integer_above_max_value"),
         ),
@@ -335,6 +336,7 @@ def test_what_does_not_fit_a_file_is_refused(http: httpx2.Client, alone: Any) ->
         assert refused(large) == (413, "file", "file_too_large")
 
 
+@covers("error.container_not_found")
 def test_a_container_that_is_not_there_has_no_files(http: httpx2.Client) -> None:
     place = f"{CONTAINERS}/cntr_none"
     for answer in (
@@ -378,6 +380,7 @@ def test_no_project_sees_anothers_container(one: OpenAI, two: OpenAI) -> None:  
 # ---- expiry -----------------------------------------------------------------------------------------
 
 
+@covers("error.container_expired")
 def test_an_expired_container_keeps_what_it_was_and_nothing_else(one: OpenAI, tmp_path: Path) -> None:  # noqa: F811
     container_id = one.containers.create(name="work").id
     file_id = one.containers.files.create(container_id, file=("a", b"x")).id
