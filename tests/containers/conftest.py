@@ -19,16 +19,17 @@ OpenRoom = Callable[..., AbstractAsyncContextManager[Room]]
 
 @pytest.fixture
 def open_room(tmp_path: Path) -> OpenRoom:
-    """A room as one server process has it, all over one store; `rules` are its own."""
+    """A room as one server process has it, all over one store; `rules` are its own. With
+    `sockets` they find each other."""
 
     @asynccontextmanager
-    async def open_one(name: str = "one", **rules: Any) -> AsyncIterator[Room]:
+    async def open_one(name: str = "one", sockets: Path | None = None, **rules: Any) -> AsyncIterator[Room]:
         store = await open_sqlite(tmp_path / "antiphon.db")
         await store.usage.bound(50_000_000)
         driver = PlainDriver(tmp_path / name)
         room = Room(ContainerStorage(store, Blobs(tmp_path / "files")), driver, Rules(**rules))
         try:
-            async with room.running():
+            async with room.running(sockets):
                 yield room
         finally:
             await store.close()

@@ -413,7 +413,7 @@ async def test_a_container_that_is_deleted_while_code_runs_ends_it(room: Room, t
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
 
 
-# ---- several processes ------------------------------------------------------------------------------
+# ---- several processes that do not find each other --------------------------------------------------
 
 
 async def test_another_process_goes_on_with_the_files(open_room: OpenRoom) -> None:
