@@ -112,6 +112,25 @@ async def test_a_process_that_stopped_leaves_its_containers_to_others(
     assert listed(sockets) == {two._claims.home}
 
 
+async def test_a_process_that_stops_while_it_runs_something_for_another_ends_that(
+    open_room: OpenRoom, two: Room, sockets: Path
+) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    async with open_room("one", sockets) as one:
+        container = await made(one)
+        await one.execute(P, container, "open('/mnt/data/a', 'w').write('kept')")
+        (sandbox,) = driver_of(one).started
+        sandbox.used.clear()
+        call = asyncio.create_task(two.execute(P, container, "import time; time.sleep(60)"))
+        await sandbox.used.wait()
+
+    with pytest.raises(SandboxEnded):
+        await call
+    assert printed(await two.execute(P, container, "print(open('/mnt/data/a').read())")) == "kept\n"
+    assert faults == []
+
+
 async def test_a_process_that_was_killed_leaves_its_containers_to_others(
     open_room: OpenRoom, two: Room, sockets: Path
 ) -> None:

@@ -132,7 +132,8 @@ class Relay:
             assert task is not None
             connections.add(task)
             try:
-                await _serve(runs, reader, writer)
+                with suppress(asyncio.CancelledError):  # it is the end of the server: nobody awaits this
+                    await _serve(runs, reader, writer)
             finally:
                 connections.discard(task)
 
