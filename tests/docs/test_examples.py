@@ -210,10 +210,21 @@ def _shell(upstream: Upstream, _: Running, tmp_path: Path) -> None:
     assert "- haiku: Writes haikus. (/home/oai/skills/haiku-" in json.dumps(upstream.last.body["tools"])
 
 
+def _containers(_: Upstream, running: Running, __: Path) -> None:
+    path, file = printed("docs/containers.md", running)
+    assert re.fullmatch("/mnt/data/[0-9a-f]{32}-rivers.csv", path)
+    assert file == "user 20 Loire,1006"
+
+
+def _skills(_: Upstream, running: Running, __: Path) -> None:
+    assert printed("docs/skills.md", running) == ["greeting 1", "2 2"]
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,
+    "docs/containers.md": _containers,
     "docs/mcp.md": _mcp,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
@@ -222,6 +233,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/shell.md": _shell,
+    "docs/skills.md": _skills,
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,
