@@ -75,6 +75,8 @@ SAMPLES = {
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
     "ANTIPHON_TOOLS_WEB_SEARCH_ENGINE": "duckduckgo, brave",
     "ANTIPHON_WEBHOOKS_NAME_EVENTS": "response.failed",
+    "ANTIPHON_SANDBOX_DRIVER": "none",
+    "ANTIPHON_SANDBOX_SETUP": "start",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",
