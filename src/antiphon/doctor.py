@@ -33,7 +33,7 @@ from antiphon.protocol.wire import JsonObject
 from antiphon.retrieval.reranker import RerankerError
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
-from antiphon.sandbox.open import driver_of
+from antiphon.sandbox.open import Options, driver_of
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -117,6 +117,12 @@ async def _sandbox(config: Config) -> Finding:
         await driver.close()
     if reason is not None:
         return Finding("sandbox", "warning", f"no code from models runs. {reason}")
+    if options.driver == "jupyter":
+        return Finding("sandbox", "ok", f"kernels of the Jupyter gateway at {options.url}")
+    return _environment(options)
+
+
+def _environment(options: Options) -> Finding:
     try:
         own = options.environment and environment.given(options.environment)
     except SandboxUnavailable as fault:

@@ -197,7 +197,7 @@ class RemoteSandbox(Sandbox):
             self._end(_CLOSED)
             with contextlib.suppress(SandboxError, TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS), self._turn:
-                    await self._ask("end", None, arguments=_FOLDERS)
+                    await self._ask("end", None, {"key": self._key, **_FOLDERS})
         if self._channels is not None:
             await self._channels.close()
         with contextlib.suppress(SandboxError):
@@ -245,7 +245,7 @@ class RemoteSandbox(Sandbox):
         except TimeoutError:
             raise SandboxError("The kernel of the sandbox does not answer.") from None
         self._lost = False
-        return str(await self._ask("begin", str, arguments={"key": self._key, **_FOLDERS}))
+        return str(await self._ask("begin", str, {"key": self._key, **_FOLDERS}))
 
     async def _finished(self, request_id: str, gathered: Gathered) -> bool:
         """Waits for the end of an execution; False: the kernel has died, and is another one now."""

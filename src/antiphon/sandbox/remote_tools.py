@@ -36,7 +36,9 @@ def begin(data: str, skills: str, mark: str, key: str) -> str:
     return FREE
 
 
-def end(data: str, skills: str, mark: str) -> None:
+def end(data: str, skills: str, mark: str, key: str) -> None:
+    if _owner(mark)[0] != key:
+        return
     for folder in (data, skills):
         shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
