@@ -2,23 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from tests.tools.coding.workbench import Workbench
 
 from antiphon.api import app
 from antiphon.cli import main
-from antiphon.config import Config
-from antiphon.containers.room import Room
-from antiphon.store.container_storage import ContainerStorage
 
 HOME = "WORKBENCH"
 """The environment variable that names the workbench's folder."""
 
 
-def on_workbench(_config: Config, storage: ContainerStorage) -> Room:
-    return Room(storage, Workbench(Path(os.environ[HOME])))
+def on_workbench(_: Any) -> Workbench:
+    return Workbench(Path(os.environ[HOME]))
 
 
 if __name__ == "__main__":
-    app._room = on_workbench
+    app.driver_of = on_workbench  # type: ignore[assignment]
     main()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from openai import OpenAI
 from openai.types import ContainerListResponse
 from tests.conftest import Running, checked_client, config_for
@@ -14,8 +15,7 @@ from tests.scripted import Upstream
 from tests.tools.coding.workbench import Workbench
 
 from antiphon.api import app
-from antiphon.containers.room import Room
-from antiphon.containers.rules import Rules
+from antiphon.sandbox.base import Driver
 
 
 class Coding(NamedTuple):
@@ -58,10 +58,12 @@ class Coding(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_code(driver: Workbench, **rules: Any) -> Iterator[None]:
-    """Servers that are made meanwhile run code with this driver."""
+def running_code(driver: Driver, **rules: Any) -> Iterator[None]:
+    """Servers that are made meanwhile run code with this driver, and by these rules besides."""
+    usual = app.container_rules
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "_room", lambda config, storage: Room(storage, driver, Rules(**rules)))
+        patch.setattr(app, "driver_of", lambda _: driver)
+        patch.setattr(app, "container_rules", lambda config: replace(usual(config), **rules))
         yield
 
 
