@@ -1,6 +1,6 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
-`doctor`; `antiphon webhooks` and `antiphon files` are in modules of those names, `antiphon search` in
-`searches`."""
+`doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
+`antiphon search` in `searches`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, searches, webhooks
+from antiphon.cli import files, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
+app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
 
 
@@ -86,6 +87,7 @@ def serve(
     _check_web_search(settings)
     _check_webhooks(settings)
     _check_connectors(settings)
+    _check_sandbox(settings.sandbox)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -278,6 +280,12 @@ def _check_web_search(settings: config.Config) -> None:
             fail(f"The key of {engine} is read from {variable}, a variable that is not set.")
     if words := missing(settings.tools.web_search):
         fail(words)
+
+
+def _check_sandbox(sandbox: config.Sandbox) -> None:
+    variable = sandbox.token_env
+    if variable and variable not in os.environ:
+        fail(f"The token of the Jupyter gateway is read from {variable}, a variable that is not set.")
 
 
 def _check_connectors(settings: config.Config) -> None:
