@@ -78,7 +78,7 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     assert (
         "not sent, and named in x-antiphon-warnings: user, safety_identifier, prompt_cache_key" in done.stdout
     )
-    assert "tools: not set up on this server: code_interpreter, image_generation" in done.stdout
+    assert "tools: not set up on this server: image_generation" in done.stdout
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def _data_dir(path: Path) -> Finding:
 
 def _tools() -> Finding:
     names = ", ".join(NOT_SET_UP)
-    words = f"not set up on this server: {names} (a request that has one is answered, and calls of it fail)"
+    words = f"not set up on this server: {names} (a request that has one is answered without it)"
     return Finding("tools", "warning", words)
 
 

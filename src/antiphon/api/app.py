@@ -119,7 +119,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
     try:
         async with (
-            room.running(),
+            room.running(Path(config.data_dir) / "sockets"),
             backends.probing(),
             periodic(file_storage.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
             webhooks.running(),

@@ -176,10 +176,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
     stored_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files.
-    What would add more is refused with 507, before anything is begun; reading, deleting and `store: false` go
-    on. None: as many as the disk holds. All that is stored is counted when the server first starts with a
-    number here."""
+    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files,
+    files of containers, and skills. What would add more is refused with 507, before anything is begun;
+    reading, deleting and `store: false` go on. None: as many as the disk holds. All that is stored is counted
+    when the server first starts with a number here."""
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
@@ -251,7 +251,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     """`[retention]`: how long things are kept. 0: for ever."""
 
     responses_days: _Days = 30
-    """Days for responses, and for items that a deleted conversation has left. Conversations do not expire."""
+    """Days for responses, for items that a deleted conversation has left, and for containers that have
+    expired. Conversations do not expire."""
     events_hours: _Days = 24
     """Hours for events of background responses that have ended, from which a stream is resumed."""
     deliveries_days: _Days = 30

@@ -171,7 +171,7 @@ def _limits(limits: Limits, *, by_user: bool) -> dict[str, int]:
         # A file that is too large is an error, before all files together are the end.
         "RLIMIT_FSIZE": limits.disk_bytes * 15 // 16,
         "RLIMIT_NOFILE": _OPEN_FILES,
-        # With 0, a program that takes cores from a pipe would still be run, outside; with 1 it is not.
+        # With 0, a program of the host that takes cores from a pipe would be run; not so with 1 (core(5)).
         "RLIMIT_CORE": 1,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 64 << 10,
