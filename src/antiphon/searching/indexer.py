@@ -6,7 +6,7 @@ written.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from antiphon.retrieval.texts import MOST_TOKENS, TooLarge, read_text
 from antiphon.store.errors import OtherVectors, TooMuchStored
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
-from antiphon.store.vector_chunks import AT_ONCE, NewChunk
+from antiphon.store.vector_chunks import AT_ONCE, FORGET, PURGE, NewChunk
+from antiphon.store.vector_files import INDEX, index_with
 from antiphon.store.vector_index import Begun, ErrorCode, Slice
 from antiphon.store.work import ClaimedJob
 
@@ -45,12 +46,19 @@ class Indexer:
     """Does the jobs of vector stores."""
 
     def __init__(self, store: Store, files: FileStorage, documents: Documents, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.handlers: Mapping[str, Callable[[ClaimedJob], Awaitable[None]]] = {
+            INDEX: self.index,
+            index_with(embedder.name): self.index,
+            PURGE: self.purge,
+            FORGET: self.forget,
+        }
+        """What it does, by the kinds of jobs."""
         self._index = store.vector_index
         self._chunks = store.vector_chunks
         self._usage = store.usage
         self._files = files
         self._documents = documents
-        self._embedder = embedder
 
     async def index(self, job: ClaimedJob) -> None:
         """Index the file of an entry. What cannot be mended fails in words; what may pass is raised, and so
