@@ -8,11 +8,13 @@ written.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from antiphon.guard.room import Room
 from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
 from antiphon.retrieval.embedder import Embedder, EmbedderError, Vectors
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 _SLICE = 16
 """Chunks that are embedded and written together."""
+_HELD = 128 * 2**20
+"""Bytes of files whose texts are in memory at once. Each is there until it is indexed; one that would be too
+much waits."""
 ATTEMPTS = 3
 """So often is tried what may work another time."""
 BEGUN = 20
@@ -59,6 +64,7 @@ class Indexer:
         self._usage = store.usage
         self._files = files
         self._documents = documents
+        self._room = Room(_HELD)
 
     async def index(self, job: ClaimedJob) -> None:
         """Index the file of an entry. What cannot be mended fails in words; what may pass is raised, and so
@@ -91,11 +97,15 @@ class Indexer:
     async def _indexed(self, job: ClaimedJob, entry: int, begun: Begun) -> None:
         if job.attempts > BEGUN:
             raise Unreadable("it was begun too often without an end")
-        data = await self._files.content(begun)
-        if data is None:
-            raise FileNotFoundError(begun.id)
+        path = self._files.path(begun)
+        size = (await asyncio.to_thread(path.stat)).st_size
+        async with self._room.hold(size):
+            await self._cut(job, entry, begun, path)
+        await self._index.complete(job, entry)
+
+    async def _cut(self, job: ClaimedJob, entry: int, begun: Begun, path: Path) -> None:
         project = job.project or ""
-        text = await read_text(self._documents, data, begun.filename, project)
+        text = await read_text(self._documents, path, begun.filename, project)
         cut = chunks(text.text, text.kind, begun.chunk_tokens, begun.overlap)
         flow = islice(_bounded(cut), begun.chunks, None)
         while some := await asyncio.to_thread(lambda: list(islice(flow, _SLICE))):
@@ -103,7 +113,6 @@ class Indexer:
             await self._usage.check(project, sum(chunk.size for chunk in made.chunks))
             if not await self._index.write(job, entry, made):
                 raise _Lost
-        await self._index.complete(job, entry)
 
     async def _embedded(self, some: Sequence[Chunk], title: str) -> Slice:
         texts = [chunk.embedded(title) for chunk in some]
