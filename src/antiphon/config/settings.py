@@ -101,6 +101,9 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     """The server's name of the model."""
     api_key_env: str | None = None
     """The environment variable that holds the server's key."""
+    threads: Annotated[int, Meta(ge=1, le=64)] | None = None
+    """Of the embedded embedder, in each server process: as many texts are read at the same time. None: half
+    as many as there are processors, at least 1 and at most 4."""
 
 
 class Sandbox(Struct, frozen=True, kw_only=True):
