@@ -209,6 +209,7 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ('[embeddings]\napi_key_env = "K"', r"\[embeddings\] in .* needs a base_url, for example"),
         ('[embeddings]\nbase_url = "http://a/v1"', r"\[embeddings\] in .* needs a model"),
         ('[embeddings]\nbase_url = "a/v1"\nmodel = "m"', r"base_url of \[embeddings\] in .* must begin with"),
+        ('[embeddings]\nbase_url = "http://a"\nmodel = "m"\nthreads = 2', "threads of .* are those of the"),
         ('[reranker]\nmodel = "m"', r"\[reranker\] in .* needs a base_url, for example"),
         ('[reranker]\nbase_url = "http://a/v1"', r"\[reranker\] in .* needs a model"),
         ('[reranker]\nbase_url = "a"\napi = "tei"', r"base_url of \[reranker\] in .* must begin with"),

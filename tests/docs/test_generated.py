@@ -66,6 +66,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_EMBEDDINGS_THREADS": "2",
     "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
@@ -105,10 +106,15 @@ KIND = {
 """What a key needs besides: it is there for one kind of its section."""
 
 
+ALONE = {"ANTIPHON_EMBEDDINGS_THREADS"}
+"""Keys that are not for what their section needs otherwise."""
+
+
 def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     """The key, as it is read from a file that has the least of its section, and from an environment."""
     way = setting.section.replace("NAME", "name")
-    needed = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
+    least = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
+    needed = {} if setting.variable in ALONE else least
     if environ:
         needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
     lines = [f"[{way}]"] if way else []
