@@ -11,11 +11,10 @@ from tests.containers.making import P, content, inline, made
 from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
 from antiphon.sandbox.base import SandboxError
+from antiphon.sandbox.bubblewrap import Bubblewrap
 from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.sqlite.database import open_sqlite
-
-Bubblewrap = pytest.importorskip("antiphon.sandbox.bubblewrap").Bubblewrap
 
 
 @pytest.fixture
