@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from antiphon.api.app import backend_configs
 from antiphon.api.sandbox_setup import sandbox_options
+from antiphon.api.image_setup import image_server_of
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build
@@ -34,7 +35,6 @@ from antiphon.retrieval.reranker import RerankerError
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
 from antiphon.sandbox.open import Options, driver_of
-from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
 from antiphon.weights.gguf import read
@@ -71,12 +71,12 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
     yield _data_dir(Path(config.data_dir))
     yield _keys(config)
-    yield _tools()
     yield _search(config)
     yield await _sandbox(config)
     if config.reranker.base_url is not None:
         yield await _reranker(config)
     yield _web(config)
+    yield await _images(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
     for name, settings in config.backends.items():
@@ -91,12 +91,6 @@ def _data_dir(path: Path) -> Finding:
     if os.access(path, os.W_OK | os.X_OK):
         return Finding("data", "ok", f"{path} can be written")
     return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
-
-
-def _tools() -> Finding:
-    names = ", ".join(NOT_SET_UP)
-    words = f"not set up on this server: {names} (a request that has one is answered without it)"
-    return Finding("tools", "warning", words)
 
 
 def _search(config: Config) -> Finding:
@@ -160,6 +154,24 @@ def _web(config: Config) -> Finding:
     if words := missing(settings):
         return Finding("web", "failed", words)
     return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
+
+
+async def _images(config: Config) -> Finding:
+    settings = config.images
+    server = image_server_of(config)
+    if server is None:
+        hint = "base_url and model of [images] turn it on."
+        return Finding("images", "ok", "no pictures are made: image_generation is not offered", hint)
+    if settings.api_key_env and settings.api_key_env not in os.environ:
+        return Finding("images", "failed", f"the key is read from {settings.api_key_env}, which is not set")
+    try:
+        dialect = await server.probe()
+    except ApiError as fault:
+        return Finding("images", "failed", fault.message)
+    finally:
+        await server.close()
+    words = f"made by {settings.model} at {settings.base_url} (dialect {dialect.name})"
+    return Finding("images", "ok", words)
 
 
 def _keys(config: Config) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route, Router
@@ -18,6 +19,7 @@ from antiphon.api import (
     containers,
     conversations,
     files,
+    images,
     metrics,
     models,
     neighbours,
@@ -30,6 +32,7 @@ from antiphon.api import (
     vector_stores,
 )
 from antiphon.api.cors import Cors
+from antiphon.api.image_setup import image_server_of
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
@@ -66,7 +69,7 @@ from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
-from antiphon.tools.context import SearchLimits, ToolResources, Web
+from antiphon.tools.context import Images, SearchLimits, ToolResources, Web
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
 from antiphon.webhooks.sender import Webhooks
@@ -100,7 +103,11 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
     pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
     web = web_of(config.tools.web_search, config.outbound, documents, pool, _mcp_addresses(config))
+    image_server = image_server_of(config, fetcher)
     resources = _resources(config, finder, room, pool, web)
+    if image_server is not None:
+        made_images = Images(server=image_server, load=attachments.image)
+        resources = replace(resources, images=made_images)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -126,7 +133,17 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         ):
             made = Services(
-                config, engine, background, store, file_storage, jobs, embedder, finder, rewriter, room
+                config,
+                engine,
+                background,
+                store,
+                file_storage,
+                jobs,
+                embedder,
+                finder,
+                rewriter,
+                room,
+                image_server,
             )
             yield {"services": made}
     finally:
@@ -135,6 +152,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             await resources.mcp.close()
         if resources.web is not None:
             await resources.web.close()
+        if image_server is not None:
+            await image_server.close()
         await fetcher.close()
         await embedder.close()
         if reranking is not None:
@@ -265,6 +284,7 @@ def _routes() -> list[BaseRoute]:
         *conversations.routes,
         *models.routes,
         *neighbours.routes,
+        *images.routes,
         *prompts.routes,
         *files.routes,
         *uploads.routes,

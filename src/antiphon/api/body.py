@@ -26,6 +26,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     before it is read when its length is known; Unavailable when other bodies leave no room; InvalidRequest
     when it does not say that it is JSON, or cannot be unpacked."""
     _check_type(request)
+    return await read_any_body(request, limit)
+
+
+async def read_any_body(request: Request, limit: int) -> bytes:
+    """The same, whatever it says that it is."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)

@@ -4,26 +4,21 @@ Each request goes to the backend that its model is routed to, if that speaks the
 as it is. Nothing is kept of either.
 """
 
-import asyncio
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
-
 import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from antiphon.api import embeddings as own_embeddings
 from antiphon.api.body import read_body
-from antiphon.api.disconnect import connected
-from antiphon.api.faults import STOPPING
+from antiphon.api.handed import Handed
 from antiphon.api.services import services
 from antiphon.backends.router import Route as Routed
 from antiphon.backends.router import Router
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.model import Endpoint, Members, Passed, Passthrough
-from antiphon.model.passthrough import Answer
 from antiphon.protocol.error_messages import brief, missing, not_an_object, not_json, wrong_type
-from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound, Unavailable
+from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.wire import encode
 
 _PARTING_SECONDS = 0.5
@@ -64,7 +59,7 @@ async def _handed(request: Request, endpoint: Endpoint, members: Members, size: 
     route = _routed(held.engine.router, _model(members))
     members["model"] = msgspec.Raw(encode(route.model))
     passed = Passed(endpoint, route.model, members, size)
-    return _Handed(_passthrough(route, endpoint).answered(passed))
+    return Handed(_passthrough(route, endpoint).answered(passed))
 
 
 # ---- what is asked, and of whom ---------------------------------------------------------------------
@@ -119,59 +114,6 @@ def _passthrough(route: Routed, endpoint: Endpoint) -> Passthrough:
             code="unknown_url",
         )
     return found
-
-
-# ---- what comes back --------------------------------------------------------------------------------
-
-
-class _Handed:
-    """An ASGI response that hands an answer on as it comes. What goes wrong before its first byte becomes an
-    HTTP error; what breaks off later is cut off here too, and a stream says why where that can be said."""
-
-    def __init__(self, answered: AbstractAsyncContextManager[Answer]) -> None:
-        self._answered = answered
-        self._tail = b""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with connected(scope):
-            async with self._answered as answer:
-                await send(
-                    {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-                )
-                try:
-                    await self._hand_on(answer, send)
-                except asyncio.CancelledError:
-                    await self._break_off(answer, send)
-                    raise
-                except ApiError as fault:
-                    if not self._is_between_events(answer):
-                        raise
-                    await send(_event(fault))
-        await send(_END)
-
-    async def _break_off(self, answer: Answer, send: Send) -> None:
-        """The server stops, or the client is gone."""
-        if self._is_between_events(answer):
-            with suppress(TimeoutError, OSError):
-                async with asyncio.timeout(_PARTING_SECONDS):
-                    await send(_event(Unavailable(STOPPING, retry_after=1)))
-                    await send(_END)
-
-    async def _hand_on(self, answer: Answer, send: Send) -> None:
-        async with aclosing(answer.pieces()) as pieces:
-            async for piece in pieces:
-                self._tail = (self._tail + piece[-3:])[-3:]
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-    def _is_between_events(self, answer: Answer) -> bool:
-        streams = any(name == b"content-type" and value.startswith(_STREAM) for name, value in answer.headers)
-        return streams and self._tail.endswith((b"\n\n", b"\n\r\n"))
-
-
-def _event(fault: ApiError) -> Message:
-    """What SDKs take for an error in the middle of a stream."""
-    body = b"data: %b\n\n" % encode({"error": fault.body()})
-    return {"type": "http.response.body", "body": body, "more_body": True}
 
 
 routes: list[BaseRoute] = [

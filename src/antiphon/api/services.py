@@ -5,6 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
 from antiphon.containers.room import Room
 from antiphon.engine.background.background import Background
@@ -29,6 +30,7 @@ class Services:
     finder: Finder
     rewriter: QueryRewriter
     containers: Room
+    image_server: RemoteImageServer | None
 
 
 def services(request: Request) -> Services:

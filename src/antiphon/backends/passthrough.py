@@ -57,6 +57,10 @@ class Server(Struct, frozen=True):
     """Of one answer, as it comes."""
     max_tokens: str = "max_tokens"
     """How it calls the longest answer."""
+    helps: str = (
+        "A server that does is configured as a backend of its own: base_url and models of [backends.NAME]."
+    )
+    """What to do when it does not serve a path."""
 
 
 class HttpPassthrough(Struct, frozen=True):
@@ -76,12 +80,8 @@ class HttpPassthrough(Struct, frozen=True):
         server = self.server
         patience = server.streaming if _is_true(request.members.get("stream")) else server.whole
         body = await offload(in_bytes(request.size), encode, self._bounded(request))
-        sent = _Sent(server, request.endpoint, request.model, body, patience)
-        answer = await sent.answer()
-        try:
+        async with handed_on(server, request.endpoint, request.model, body, patience) as answer:
             yield answer
-        finally:
-            answer.close()
 
     def _bounded(self, request: Passed) -> Members:
         members = request.members
@@ -89,6 +89,19 @@ class HttpPassthrough(Struct, frozen=True):
         if self.most is None or not endless:
             return members
         return {**members, self.server.max_tokens: Raw(encode(self.most))}
+
+
+@asynccontextmanager
+async def handed_on(
+    server: Server, path: str, model: str, body: bytes, patience: aiohttp.ClientTimeout
+) -> AsyncIterator[Answer]:
+    """The answer to a body that goes to a path of the server as it is. Raises ApiError when there is none
+    that can be handed on."""
+    answer = await _Sent(server, path, model, body, patience).answer()
+    try:
+        yield answer
+    finally:
+        answer.close()
 
 
 class _Begun(Struct, frozen=True):
@@ -209,8 +222,7 @@ class _Sent(Struct, frozen=True):
 
     def _not_served(self) -> NoReturn:
         raise NotFound(
-            f"The upstream at {self.server.where} serves no /v1/{self.path}. A server that does is "
-            "configured as a backend of its own: base_url and models of [backends.NAME].",
+            f"The upstream at {self.server.where} serves no /v1/{self.path}. {self.server.helps}",
             code="unknown_url",
         )
 

@@ -68,8 +68,9 @@ def _check_server(config: Config, where: str) -> None:
 
 
 def _check_models_beside(config: Config, where: str) -> None:
-    """Servers that embed and rank: one that is named has an address, and a model where it has several."""
-    for section, named in (("embeddings", config.embeddings), ("reranker", config.reranker)):
+    """Servers beside the backends: one that is named has an address, and a model where it has several."""
+    beside = (("embeddings", config.embeddings), ("reranker", config.reranker), ("images", config.images))
+    for section, named in beside:
         if named.base_url is not None:
             if isinstance(named, Embeddings) and named.threads is not None:
                 raise ConfigError(

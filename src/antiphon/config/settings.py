@@ -165,6 +165,26 @@ class Reranker(Struct, frozen=True, kw_only=True):
     so."""
 
 
+class Images(Struct, frozen=True, kw_only=True):
+    """`[images]`: what makes pictures, for the tool `image_generation` and for `/v1/images`. Nothing set: no
+    pictures are made."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/images/generations` and `/v1/images/edits` (OpenAI, vLLM-omni, SGLang,
+    sd.cpp, LocalAI and others), or of one whose chat model answers with pictures; with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model."""
+    models: list[str] = msgspec.field(default_factory=list)
+    """Names and patterns (`gpt-image-*`) of models that requests may name beside it."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+    dialect: Literal["openai", "vllm_omni", "sglang", "sd_cpp", "localai", "generic", "chat"] | None = None
+    """Which server it is, and so what it takes. None: known by its address, by its model, or by its list of
+    models. `chat`: a chat model that answers with pictures."""
+    timeout: Annotated[float, Meta(gt=0)] = 300.0
+    """Seconds without a byte after which the server counts as gone."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -361,6 +381,7 @@ class Config(Struct, frozen=True, kw_only=True):
     embeddings: Embeddings = Embeddings()
     sandbox: Sandbox = Sandbox()
     reranker: Reranker = Reranker()
+    images: Images = Images()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -380,6 +401,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "embeddings": Embeddings,
     "sandbox": Sandbox,
     "reranker": Reranker,
+    "images": Images,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from antiphon.context.loading import Loader, Shown, StoredFiles
+from antiphon.context.images import checked
+from antiphon.context.loading import MAX_ATTACHMENT, Loader, Shown, StoredFiles
 from antiphon.context.originals import Original, originals
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
@@ -104,6 +105,12 @@ class Attachments:
         wanted = await offload(len(items), _wanted_once, items, ())
         parts = [part for part, _ in wanted.values() if isinstance(part, InputFile | InputImage)]
         return await originals(parts, self._loader(project, can))
+
+    async def image(self, project: str, part: InputImage, param: str) -> bytes:
+        """The bytes of an image that is not among the items. Raises InvalidRequest, which names `param`."""
+        data = await self._loader(project, Capabilities()).original(part, param)
+        checked(data, param, MAX_ATTACHMENT)
+        return data
 
     def _loader(self, project: str, can: Capabilities) -> Loader:
         return Loader(self._files, self._fetcher, self._documents, project, can, self._most)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from antiphon.protocol.response import Usage
+from antiphon.protocol.response import ImageUsage, Usage
 from antiphon.protocol.wire import Wire
 
 
@@ -11,6 +11,8 @@ class Checkpoint(Wire):
 
     usage: Usage | None = None
     """Of the turns that ended."""
+    images: ImageUsage | None = None
+    """Of the pictures that were made, where their server counts."""
     ran: int = 0
     """How many calls were ours to run."""
     first_at: float | None = None

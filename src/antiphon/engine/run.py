@@ -19,6 +19,7 @@ from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
 from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.turn_writer import TurnWriter
@@ -66,6 +67,7 @@ class Run:
         self._seal = seal
         self.shows = plan.shows
         """How its output is shown: what it holds beside what was asked for is hidden."""
+        self.machine.image_usage = checkpoint.images
         self._hide: Callable[[Projection], None] | None = None
         self._call_ids = set(plan.context.call_ids)
 
@@ -244,6 +246,7 @@ class Run:
 
         async def flush_calls() -> None:
             self._checkpoint.output_complete = writer.ends
+            self._checkpoint.images = self.machine.image_usage
             await flush()
 
         await writer.run_calls(flush_calls)
@@ -251,6 +254,7 @@ class Run:
     # ---- the end ----
 
     def _complete(self) -> None:
+        close_with_message(self.machine)
         self.machine.complete(self._checkpoint.usage, int(time.time()))
 
     def _cut_short(self, reason: IncompleteReason) -> None:

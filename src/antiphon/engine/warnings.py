@@ -18,6 +18,7 @@ from antiphon.protocol.request import CreateResponse
 UPSTREAM: Final = "not known to the upstream"
 NO_LOGPROBS: Final = "the upstream sends none"
 NOT_SET_UP: Final = "not set up on this server"
+NO_SUCH_OPTION: Final = "not known to the server of that tool"
 NO_EFFECT: Final = "without effect on this server"
 REPLACED: Final = "safety_identifier is sent in its place"
 NOT_INCLUDED: Final = "only shown with include message.output_text.logprobs"
@@ -111,3 +112,5 @@ def _found(plan: Plan) -> Iterator[Warning]:
             yield Warning(name, why)
     for kind in plan.toolbox.not_set_up:
         yield Warning(kind, NOT_SET_UP)
+    for name in plan.toolbox.unheeded:
+        yield Warning(name, NO_SUCH_OPTION)

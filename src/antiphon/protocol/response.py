@@ -1,5 +1,6 @@
 """The Response object, as every reader sees it."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from antiphon.protocol.request import (
@@ -85,6 +86,26 @@ class ImageUsage(Wire, kw_only=True):
     output_tokens: int = shown(0)
     output_tokens_details: InputImageTokens | None = None
     total_tokens: int = shown(0)
+
+    def plus(self, other: "ImageUsage | None") -> "ImageUsage":
+        """The tokens of both."""
+        if other is None:
+            return self
+        written = [each.output_tokens_details for each in (self, other) if each.output_tokens_details]
+        return ImageUsage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            input_tokens_details=_together([self.input_tokens_details, other.input_tokens_details]),
+            output_tokens=self.output_tokens + other.output_tokens,
+            output_tokens_details=_together(written) if written else None,
+            total_tokens=self.total_tokens + other.total_tokens,
+        )
+
+
+def _together(tokens: Sequence[InputImageTokens]) -> InputImageTokens:
+    return InputImageTokens(
+        image_tokens=sum(each.image_tokens for each in tokens),
+        text_tokens=sum(each.text_tokens for each in tokens),
+    )
 
 
 class WebSearchUsage(Wire):

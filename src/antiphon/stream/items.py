@@ -124,6 +124,10 @@ class OpenMessage(OpenParts):
         else:
             self.gather(TEXT, delta)
 
+    def nothing(self) -> None:
+        """A text without a word in it."""
+        self._begin_text()
+
     def annotate(self, annotation: Annotation) -> None:
         """Annotate the text so far."""
         if self._kind is not TEXT:

@@ -35,7 +35,7 @@ from msgspec.structs import replace
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, ResponseEvent
 from antiphon.protocol.item import Item
-from antiphon.protocol.response import IncompleteDetails, Response, ResponseError, Status, Usage
+from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
@@ -61,6 +61,8 @@ class Machine:
 
     def __init__(self, response: Response, new_id: Callable[[str], str]) -> None:
         self.new_id = new_id
+        self.image_usage: ImageUsage | None = None
+        """What the pictures took that were made, as their server counts."""
         self._response = response
         self._state: State = table.NEW
         self._next = 0
@@ -157,7 +159,16 @@ class Machine:
             self._step("response.audio.transcript.delta")
             self._append(events.TranscriptDelta(delta=transcript))
 
+    def count_images(self, usage: ImageUsage) -> None:
+        """Pictures were made."""
+        self.image_usage = usage.plus(self.image_usage)
+
     # ---- items ----
+
+    @property
+    def items(self) -> Sequence[Item | None]:
+        """The items so far; None: one that is not finished."""
+        return self._slots
 
     def open(self, kind: type[Opened], item: Item) -> Opened:
         """Add an item to the output, and give the handle by which the rest of its events are emitted."""
@@ -209,7 +220,7 @@ class Machine:
             self._append(events.AudioDone())
             self._step("response.audio.transcript.done")
             self._append(events.TranscriptDone())
-        counted = {"usage": usage, "tool_usage": tool_usage(self._slots)}
+        counted = {"usage": usage, "tool_usage": tool_usage(self._slots, self.image_usage)}
         ending = {**members, **counted, "status": status, "service_tier": TIER}
         self._response = replace(self._response, **ending, output=list(self._slots))
         self._announce(kind)

@@ -132,6 +132,9 @@ class Tool(ABC):
     """Why it is not offered, in words for the client, with what to set up; None: it is. Known when it was
     compiled."""
 
+    unheeded: Sequence[str] = ()
+    """The members of the entry that what runs it does not take. Known when it was checked."""
+
     takes_files = False
     """Whether it works with the files that the input has attached."""
 

@@ -1,6 +1,6 @@
 """What tools are given: `ToolResources` is what the server has, `ToolContext` what the request grants."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -9,6 +9,8 @@ from msgspec import Struct
 from antiphon.guard.pool import Pool as Children
 from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
+from antiphon.model.image import ImageServer
+from antiphon.protocol.content import InputImage
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.retrieval.finder import Finder
@@ -39,6 +41,18 @@ class Web(Struct, frozen=True, kw_only=True):
         await self.pages.close()
 
 
+Load = Callable[[str, InputImage, str], Awaitable[bytes]]
+"""The bytes of an image of a project. The last argument is where faults in it are reported. Raises
+InvalidRequest."""
+
+
+class Images(Struct, frozen=True, kw_only=True):
+    """How pictures are made."""
+
+    server: ImageServer
+    load: Load
+
+
 class ToolResources(Struct, frozen=True, kw_only=True):
     """What tools that we run ourselves work with. Made when the server starts."""
 
@@ -56,6 +70,8 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Searches the web; None: no engine is set up."""
     containers: Containers | None = None
     """Where code from a model runs; None: nowhere."""
+    images: Images | None = None
+    """Makes pictures; None: no server is set up that does."""
 
 
 def _unchanged(item: Item) -> Item:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.protocol.events import ItemEvent
 from antiphon.protocol.item import Item, NewId
+from antiphon.protocol.response import ImageUsage
 from antiphon.stream.items import open_item
 from antiphon.stream.kinds import EFFECTS
 from antiphon.stream.machine import Machine, OpenItem
@@ -84,6 +85,10 @@ class Emitter:
             item.finish(replace(item.built(), **members))
 
         await self._turn.act(act)
+
+    async def count_images(self, usage: ImageUsage) -> None:
+        """Pictures were made, and this is what they took."""
+        await self._turn.act(lambda: self._machine.count_images(usage))
 
     async def add(self, item: Item) -> "Emitter":
         """Add another item, that is not finished."""

@@ -45,7 +45,6 @@ from antiphon.tools import (
     program,
     shell,
     tool_search,
-    unsupported,
     web_search,
 )
 from antiphon.tools.base import Tool
@@ -156,8 +155,9 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (ImageGenerationTool,),
-        unsupported.unavailable,
+        image_generation.resolve,
         reads={"image_generation_call": image_generation.call_to_messages},
+        reads_without_images={"image_generation_call": image_generation.call_to_messages_without_images},
     ),
     ToolRow(reads={"program": program.call_to_messages, "program_output": program.output_to_messages}),
 )

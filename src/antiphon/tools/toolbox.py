@@ -139,6 +139,11 @@ class Toolbox:
         """The types of the tools that were asked for, and that nobody runs on this server, and why."""
         return {kind: tool.unavailable for kind, (_, tool) in self._ours.items() if tool.unavailable}
 
+    @property
+    def unheeded(self) -> list[str]:
+        """What the entries say in vain, as `TYPE.MEMBER`."""
+        return [f"{kind}.{member}" for kind, (_, tool) in self._ours.items() for member in tool.unheeded]
+
     async def check(self) -> None:
         """See to it that what the tools name is there. Raises the ApiError of the first for which it is
         not."""

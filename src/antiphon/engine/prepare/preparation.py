@@ -24,6 +24,7 @@ from antiphon.engine.prepare.context_tools import load_tools
 from antiphon.engine.prepare.hidden_results import with_results
 from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
+from antiphon.engine.prepare.referenced_pictures import with_pictures
 from antiphon.engine.prepare.request_context import RequestContext, load_context
 from antiphon.engine.prepare.response_format import check_format
 from antiphon.engine.prepare.resumed_context import in_containers, resumed_context
@@ -81,6 +82,7 @@ class Preparation:
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory)
         context = await with_results(self._store, project, context)
+        context = await with_pictures(self._store, project, context)
         request = await offload(context.size, configured, request, context.items)
         await check_format(request, self._schemas(project))
         await offload(context.size, load_tools, toolbox, context)
