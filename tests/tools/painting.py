@@ -47,6 +47,13 @@ def given(upstream: Upstream, which: int = -1) -> Any:
     return [message["content"] for message in read(upstream, which) if message["role"] == "tool"][-1]
 
 
+def pictures_in(upstream: Upstream, which: int = -1) -> list[str]:
+    """The URLs of all pictures that the model read."""
+    contents = [message["content"] for message in read(upstream, which)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+
 def size_of(data: str) -> str:
     """Width and height of a PNG in base64."""
     raw = base64.b64decode(data)

@@ -57,6 +57,8 @@ class _Asked(NamedTuple):
 
     prompt: str
     edit: bool
+    fault: str = 'It takes what is to be seen: {"prompt": "..."}'
+    """Why there is no prompt, if there is none."""
 
 
 class ImageCall(ServerCall):
@@ -75,9 +77,7 @@ class ImageCall(ServerCall):
         await emit(events.ImageInProgress)
         try:
             if not asked.prompt:
-                raise ImageFault(
-                    'It takes what is to be seen: {"prompt": "..."}', type="image_generation_user_error"
-                )
+                raise ImageFault(asked.fault, type="image_generation_user_error")
             request = await self._request(asked)
             await emit(events.ImageGenerating)
             made = await self._made(emit, request)
@@ -178,9 +178,10 @@ def _usage(tokens: ImageTokens) -> ImageUsage:
 
 
 def _asked(written: dict[str, Any] | str, action: str) -> _Asked:
-    """What a model wants. Small ones give the prompt another name, or write it alone."""
-    members = written if isinstance(written, dict) else {"prompt": written}
-    texts = [members.get("prompt"), *members.values()]
+    """What a model wants. Small ones give the prompt another name."""
+    if isinstance(written, str):
+        return _Asked("", edit=False, fault=written)
+    texts = [written.get("prompt"), *written.values()]
     prompt = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), "")
-    wants = members.get("edit") in (True, "true", "True", 1)
+    wants = written.get("edit") in (True, "true", "True", 1)
     return _Asked(prompt[:_LONGEST], action == "edit" or (action == "auto" and wants))
