@@ -85,6 +85,8 @@ class ImagesServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.base_url = ""
+        self.kept: dict[str, str] = {}
+        """Pictures that can be had by name, in base64."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -94,10 +96,14 @@ class ImagesServer:
     def __exit__(self, *_: object) -> None:
         if self.gate is not None:
             self.gate.set()
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def stop(self) -> None:
+        """From now on nobody answers."""
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
 
     @property
     def last(self) -> Asked:
@@ -152,14 +158,14 @@ class ImagesServer:
             return self.answer(asked)
         unknown = sorted(asked.fields.keys() - KNOWN[self.kind])
         if unknown:
-            return self._refused(f"Unknown parameter: '{unknown[0]}'.", unknown[0])
+            return self.refused(f"Unknown parameter: '{unknown[0]}'.", unknown[0])
         if asked.path.endswith("edits") and not any(name.startswith("image") for name, _ in asked.files):
-            return self._refused("Field 'image' is required", "image")
+            return self.refused("Field 'image' is required", "image")
         if asked.fields.get("stream"):
             return await self._stream(request, asked)
         return web.json_response(self._pictures(asked))
 
-    def _refused(self, words: str, param: str | None = None, status: int = 400) -> web.Response:
+    def refused(self, words: str, param: str | None = None, status: int = 400) -> web.Response:
         if self.kind in ("vllm_omni", "sglang"):
             return web.json_response({"detail": words}, status=status)
         if self.kind == "sd_cpp":
@@ -183,7 +189,7 @@ class ImagesServer:
         entries: list[Json] = [{"b64_json": data} for data in made]
         if self.kind == "localai":
             entries = [{"url": f"{self.base_url}/images/{data[-12:-4]}/content"} for data in made]
-            self._kept = dict(zip((data[-12:-4] for data in made), made, strict=True))
+            self.kept = dict(zip((data[-12:-4] for data in made), made, strict=True))
         if self.kind in ("vllm_omni", "sglang"):
             entries = [{"b64_json": data, "url": None, "revised_prompt": None} for data in made]
         answer: Json = {"created": 1, "data": entries}
@@ -218,7 +224,7 @@ class ImagesServer:
         return web.json_response({"object": "chat.completion", "choices": [choice], "usage": usage})
 
     async def _content(self, request: web.Request) -> web.Response:
-        data = base64.b64decode(self._kept[request.match_info["name"]])
+        data = base64.b64decode(self.kept[request.match_info["name"]])
         return web.Response(body=data, content_type="image/png")
 
 
