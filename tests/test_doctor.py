@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.scripted import Answer, Called, Upstream, refusal
+from tests.tools.images_server import ImagesServer
 from tests.tools.rerankers import ServedReranker
 from tests.weights.heads import SMALL, gguf_file
 
@@ -69,6 +70,19 @@ def test_a_reranker_is_asked(tmp_path: Path) -> None:
     assert "HTTP 404: No such model." in done.stdout
 
 
+def test_an_image_server_is_asked_what_it_is(tmp_path: Path) -> None:
+    with ImagesServer("sglang") as server:
+        toml = f'[images]\nbase_url = "{server.base_url}"\nmodel = "flux"\n'
+        shown = doctor(tmp_path, toml=toml).stdout
+        keyless = doctor(tmp_path, toml=f'{toml}api_key_env = "NO_SUCH_KEY"\n')
+    gone = doctor(tmp_path, toml=toml)
+
+    assert f"images: made by flux at {server.base_url} (dialect sglang)" in shown
+    assert "FAILED  images: the key is read from NO_SUCH_KEY, which is not set" in keyless.stdout
+    assert f"FAILED  images: The image server at {server.base_url} cannot be reached" in gone.stdout
+    assert (keyless.returncode, gone.returncode) == (1, 1)
+
+
 def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path, upstream: Upstream) -> None:
     done = doctor(tmp_path, "--upstream", upstream.base_url)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -78,7 +92,7 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     assert (
         "not sent, and named in x-antiphon-warnings: user, safety_identifier, prompt_cache_key" in done.stdout
     )
-    assert "tools: not set up on this server: image_generation" in done.stdout
+    assert "images: no pictures are made: image_generation is not offered" in done.stdout
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ never as text.
 from collections.abc import Sequence
 from typing import Any
 
-from antiphon.model import Function, Message, TextPart
+from antiphon.model import Function, Message
 from antiphon.model.image import ImageRequest
 from antiphon.protocol.content import InputImage
 from antiphon.protocol.errors import InvalidRequest
@@ -125,7 +125,7 @@ class ImageGeneration(Tool):
 
 # ---- past items -------------------------------------------------------------------------------------
 
-_OUTCOMES = {"failed": "Error: the picture could not be made."}
+_CUT = "Error: the call was interrupted. A picture may have been made, but the user has not seen it."
 _UNKNOWN = "[The picture is not known any more.]"
 
 
@@ -133,11 +133,16 @@ def call_to_messages(item: ImageGenerationCall, images: bool = True) -> Sequence
     """The picture itself comes back, so that the model can speak of it or change it."""
     call_id = item.id or ""
     call = called(call_id, NAME, {"prompt": item.revised_prompt or ""})
-    if not item.result:
-        words = item.error.message if item.error else ""
-        outcome = _OUTCOMES.get(item.status or "", _UNKNOWN)
-        return (call, answered(call_id, (TextPart(f"{outcome} {words}".strip()),)))
-    return (call, answered(call_id, shown([item.result], images)))
+    if item.result:
+        return (call, answered(call_id, shown([item.result], images)))
+    return (call, answered(call_id, _outcome(item)))
+
+
+def _outcome(item: ImageGenerationCall) -> str:
+    """Of a call without a picture."""
+    if item.error is not None:
+        return f"Error: the picture could not be made. {item.error.message}"
+    return _CUT if item.status == "failed" else _UNKNOWN
 
 
 def call_to_messages_without_images(item: ImageGenerationCall) -> Sequence[Message]:
