@@ -61,6 +61,30 @@ const scenarios = {
     return { text, sources, queries: output.queries, found: output.results.map((result) => result.filename) };
   },
 
+  async pictures() {
+    const image_generation = openai.tools.imageGeneration({ outputFormat: 'webp', quality: 'low', size: '1024x1024' });
+    const painting = { ...asked, tools: { image_generation } };
+    const first = await generateText({ ...painting, prompt: 'A cat' });
+    const messages = [
+      { role: 'user', content: 'A cat' },
+      ...first.response.messages,
+      { role: 'user', content: 'Make it red' },
+    ];
+    const second = await generateText({ ...painting, messages });
+    return { results: [first, second].map((done) => done.toolResults.map(({ output }) => output.result)), text: second.text };
+  },
+
+  async streamedPictures() {
+    const image_generation = openai.tools.imageGeneration({ partialImages: 2 });
+    const failures = [];
+    const result = streamText({ ...asked, tools: { image_generation }, prompt: 'A cat', onError: ({ error }) => failures.push(`${error}`) });
+    const shown = [];
+    for await (const part of result.fullStream) {
+      if (part.type === 'tool-result') shown.push(part.output.result);
+    }
+    return { shown, failures };
+  },
+
   async fault() {
     try {
       await generateText({ ...asked, prompt: 'Hi' });

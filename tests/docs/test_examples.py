@@ -18,6 +18,7 @@ from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.coding import serving as coding
+from tests.tools.images_server import ImagesServer
 from tests.tools.mcp_servers import Toolset, served
 from tests.web.search_server import Entry, SearchServer
 
@@ -180,6 +181,19 @@ def _web_search(upstream: Upstream, _: Running, tmp_path: Path) -> None:
     assert lines == ["So ([boats.example.com](https://boats.example.com/why)).", "Why boats float at 3"]
 
 
+def _image_generation(upstream: Upstream, _: Running, tmp_path: Path) -> None:
+    draw = Answer(calls=[Called("image_generation", '{"prompt": "A lighthouse"}')])
+    change = Answer(calls=[Called("image_generation", '{"prompt": "At night", "edit": true}')])
+    upstream.script(draw, Answer(""), change, Answer(""))
+    with ImagesServer("vllm_omni") as images:
+        made = config.Images(base_url=images.base_url, model="Qwen/Qwen-Image")
+        with Running(replace(config_for(upstream, tmp_path / "images"), images=made)) as running:
+            lines = printed("docs/image-generation.md", running)
+
+    assert lines == ["1024x1024 png True A lighthouse", "1024x1024 png True At night"]
+    assert images.last.path == "/v1/images/edits"
+
+
 def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     heading, empty, found = printed("docs/vector-stores.md", running)
     assert heading.endswith("rivers.md # The Loire")
@@ -230,6 +244,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/state.md": _state,
     "docs/files.md": _files,
     "docs/file-search.md": _file_search,
+    "docs/image-generation.md": _image_generation,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/shell.md": _shell,

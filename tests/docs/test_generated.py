@@ -59,6 +59,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "backends.NAME": {"unix_socket": "/run/model.sock"},
     "connectors.NAME": {"url": "http://a.example/mcp"},
     "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
+    "images": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
     "reranker": {"base_url": "http://a.example/v1", "model": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
@@ -67,6 +68,8 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 SAMPLES = {
     "ANTIPHON_EMBEDDINGS_THREADS": "2",
+    "ANTIPHON_IMAGES_DIALECT": "sglang",
+    "ANTIPHON_IMAGES_MODELS": "gpt-image-*, flux",
     "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",

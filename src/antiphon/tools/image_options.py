@@ -84,9 +84,9 @@ def _check_mask(tool: ImageGenerationTool, place: str) -> None:
     mask, param = tool.input_image_mask, f"{place}.input_image_mask"
     if mask is None:
         return
-    if bool(mask.file_id) == bool(mask.image_url):
+    if not (mask.file_id or mask.image_url):
         raise InvalidRequest(
-            f"Invalid '{param}'. A mask is either an image_url or a file_id.",
+            f"Invalid '{param}'. A mask has an image_url or a file_id.",
             param=param,
             code="invalid_value",
         )
