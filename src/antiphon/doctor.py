@@ -10,8 +10,8 @@ from typing import Literal
 from msgspec import Struct
 
 from antiphon.api.app import backend_configs
-from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.image_setup import image_server_of
+from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import build

@@ -22,6 +22,8 @@ from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
 
+JSON = "application/json"
+
 _MOST_WAITING = 2**18
 """Bytes of an answer that nobody has read yet, before the server has to wait."""
 _LARGE = 2**18
@@ -73,13 +75,16 @@ class Client:
         self._ssl: ssl.SSLContext | None = None
         self._headers = _lines({"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers})
 
-    async def request(self, method: str, url: URL, body: bytes | None, patience: Patience) -> "HttpAnswer":
+    async def request(
+        self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str = JSON
+    ) -> "HttpAnswer":
         """A request, and the head of its answer. What the server did not take up, since it closed an idle
         connection just then, is sent once more. Raises OSError."""
         if self._slots is not None:
             await self._slots.acquire()
         try:
-            return await self._requested(_head(method, url, self._headers, body), body, patience)
+            head = _head(method, url, self._headers, body, content_type)
+            return await self._requested(head, body, patience)
         except BaseException:
             self._release()
             raise
@@ -416,9 +421,11 @@ def _unpacked(unpack: "zlib._Decompress", data: bytes) -> bytes:
         raise ConnectionResetError("what came is not packed as it says") from None
 
 
-def _head(method: str, url: URL, headers: bytes, body: bytes | None) -> bytes:
+def _head(method: str, url: URL, headers: bytes, body: bytes | None, content_type: str) -> bytes:
     path = url.raw_path_qs or "/"
-    kind = b"" if body is None else b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+    kind = b""
+    if body is not None:
+        kind = _lines({"Content-Type": content_type}) + b"Content-Length: %d\r\n" % len(body)
     return b"%s %s HTTP/1.1\r\n%s%s\r\n" % (method.encode(), path.encode(), headers, kind)
 
 

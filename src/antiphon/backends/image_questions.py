@@ -1,19 +1,16 @@
 """What servers that make pictures are sent."""
 
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
-import aiohttp
 import msgspec
 
+from antiphon.backends.http import JSON
 from antiphon.backends.image_answers import data_url
 from antiphon.backends.image_dialects import MASK, ImageDialect
 from antiphon.backends.image_facts import facts
 from antiphon.model.image import ImageRequest
-
-Body = bytes | aiohttp.FormData
-
-_JSON = {"Content-Type": "application/json"}
 
 
 def path(dialect: ImageDialect, request: ImageRequest) -> str:
@@ -34,34 +31,41 @@ def sent_options(dialect: ImageDialect, request: ImageRequest, refused: frozense
     return sent
 
 
-def body(
-    dialect: ImageDialect, request: ImageRequest, options: Mapping[str, Any]
-) -> tuple[Body, dict[str, str]]:
-    """A body, with the headers that belong to it."""
+def body(dialect: ImageDialect, request: ImageRequest, options: Mapping[str, Any]) -> tuple[bytes, str]:
+    """A body, and its type."""
     if dialect.chats:
-        return msgspec.json.encode(_chat(request)), _JSON
+        return msgspec.json.encode(_chat(request)), JSON
     members = {"model": request.model, "prompt": request.prompt, **options}
     if not request.pictures:
-        return msgspec.json.encode(members), _JSON
-    return _form(dialect, request, members), {}
+        return msgspec.json.encode(members), JSON
+    return _form(dialect, request, members)
 
 
-def _form(dialect: ImageDialect, request: ImageRequest, members: Mapping[str, Any]) -> aiohttp.FormData:
-    form = aiohttp.FormData()
-    for name, value in members.items():
-        form.add_field(name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+def _form(dialect: ImageDialect, request: ImageRequest, members: Mapping[str, Any]) -> tuple[bytes, str]:
+    """`multipart/form-data` (RFC 7578). Its boundary is made by chance, so that no picture has it."""
+    boundary = token_hex(16)
+    parts = [
+        _part(f'name="{name}"', value if isinstance(value, str) else msgspec.json.encode(value).decode())
+        for name, value in members.items()
+    ]
     several = len(request.pictures) > 1
     field = dialect.picture_field if several else dialect.picture_field.removesuffix("[]")
-    for number, data in enumerate(request.pictures):
-        _add(form, field, f"image_{number}", data)
+    parts += [_picture(field, f"image_{number}", data) for number, data in enumerate(request.pictures)]
     if request.mask is not None and MASK in dialect.edits:
-        _add(form, "mask", "mask", request.mask)
-    return form
+        parts.append(_picture("mask", "mask", request.mask))
+    border = f"--{boundary}".encode()
+    whole = b"".join(border + part for part in parts) + border + b"--\r\n"
+    return whole, f"multipart/form-data; boundary={boundary}"
 
 
-def _add(form: aiohttp.FormData, field: str, name: str, data: bytes) -> None:
+def _part(about: str, text: str) -> bytes:
+    return f"\r\nContent-Disposition: form-data; {about}\r\n\r\n{text}\r\n".encode()
+
+
+def _picture(field: str, name: str, data: bytes) -> bytes:
     kind = facts(data).format or "png"
-    form.add_field(field, data, filename=f"{name}.{kind}", content_type=f"image/{kind}")
+    about = f'Content-Disposition: form-data; name="{field}"; filename="{name}.{kind}"'
+    return f"\r\n{about}\r\nContent-Type: image/{kind}\r\n\r\n".encode() + data + b"\r\n"
 
 
 def _chat(request: ImageRequest) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import aiohttp
 import msgspec
 from msgspec.structs import replace
 from yarl import URL
@@ -15,7 +14,7 @@ from yarl import URL
 from antiphon.backends import image_answers as answers
 from antiphon.backends import image_questions as questions
 from antiphon.backends import upstream_errors
-from antiphon.backends.connections import TcpConnector, timeout
+from antiphon.backends.http import Client, HttpAnswer, Patience
 from antiphon.backends.image_dialects import GENERIC, ImageDialect, known_by_listing, known_by_name
 from antiphon.backends.passthrough import Server, handed_on
 from antiphon.backends.retry import LONGEST
@@ -28,7 +27,6 @@ from antiphon.protocol.errors import ApiError, NotFound, UpstreamError, Upstream
 Fetch = Callable[[str], Awaitable[bytes]]
 """Gets what is at a URL that somebody else names. Raises any exception."""
 
-_KEEP_ALIVE = 4.0
 _IN_FLIGHT = 4
 _PROBE_SECONDS = 3.0
 _ASK_AGAIN = 30.0
@@ -84,12 +82,13 @@ class RemoteImageServer:
         self._fetch = fetch
         self._dialect = dialect or known_by_name(self._base.host, model)
         self._names = (model, *models)
-        self._patience = timeout(connect=10.0, read=seconds)
+        self._patience = Patience(10.0, seconds)
         self._most = answer_bytes
         self._refused: frozenset[str] = frozenset()
         """Parameters that it was found not to know."""
         self._asked_at: float | None = None
-        self._session: aiohttp.ClientSession | None = None
+        authorized = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = Client(self._base, {"User-Agent": "antiphon", **authorized})
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
     # ---- what it is ----
@@ -123,9 +122,9 @@ class RemoteImageServer:
             return self._dialect
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                async with self._open().get(self._base / "models", allow_redirects=False) as response:
+                async with await self._get(self._base / "models") as response:
                     body = await self._body(response)
-        except (aiohttp.ClientError, OSError, TimeoutError, ImageFault) as fault:
+        except (OSError, ImageFault) as fault:
             raise UpstreamError(f"The image server at {self._where} cannot be reached.") from fault
         owners, models = _listed(body)
         return known_by_listing(owners, models)
@@ -166,12 +165,9 @@ class RemoteImageServer:
         self, dialect: ImageDialect, request: ImageRequest, options: dict[str, Any]
     ) -> AsyncGenerator[PartialPicture | Pictures, None]:
         """Raises _Refused, ImageFault."""
-        body, headers = await asyncio.to_thread(questions.body, dialect, request, options)
-        url = self._base.joinpath(*questions.path(dialect, request).split("/"))
+        body, kind = await asyncio.to_thread(questions.body, dialect, request, options)
         with _faults():
-            async with self._open().post(
-                url, data=body, headers=headers, allow_redirects=False, timeout=self._patience
-            ) as response:
+            async with await self._post(questions.path(dialect, request), body, kind) as response:
                 if response.status // 100 != 2:
                     raise await self._refusal(response)
                 if response.content_type == "text/event-stream":
@@ -181,7 +177,7 @@ class RemoteImageServer:
                     answer = await self._answer(response)
                     yield await (self._from_chat(answer) if dialect.chats else self._whole(answer, options))
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> answers.Json:
+    async def _answer(self, response: HttpAnswer) -> answers.Json:
         body = await self._body(response)
         answer = await offload(in_bytes(len(body)), answers.decoded, body)
         fault = answers.fault_in(answer)
@@ -200,7 +196,7 @@ class RemoteImageServer:
         return Pictures(pictures=made, tokens=answers.tokens_of_chat(answer))
 
     async def _streamed(
-        self, response: aiohttp.ClientResponse, sent: Mapping[str, Any]
+        self, response: HttpAnswer, sent: Mapping[str, Any]
     ) -> AsyncIterator[PartialPicture | Pictures]:
         made: list[Picture] = []
         tokens = None
@@ -216,9 +212,9 @@ class RemoteImageServer:
             raise ImageFault("The image server ended its stream without a picture.")
         yield Pictures(pictures=made, tokens=tokens)
 
-    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[answers.Json]:
+    async def _events(self, response: HttpAnswer) -> AsyncIterator[answers.Json]:
         events, left = Events(), self._most
-        while data := await response.content.readany():
+        while data := await response.read():
             left -= len(data)
             if left < 0:
                 raise self._too_large()
@@ -239,7 +235,7 @@ class RemoteImageServer:
         url = self._base.join(URL(address))
         try:
             if url.origin() == self._base.origin():
-                async with self._open().get(url, allow_redirects=False) as response:
+                async with await self._get(url) as response:
                     found = await self._body(response)
             else:
                 found = await self._fetch(str(url))
@@ -263,12 +259,8 @@ class RemoteImageServer:
                 code="unknown_url",
             )
 
-        async def post(path: str, body: bytes, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-            url = self._base.joinpath(*path.split("/"))
-            headers = {"Content-Type": content_type}
-            return await self._open().post(
-                url, data=body, headers=headers, allow_redirects=False, timeout=patience
-            )
+        async def post(path: str, body: bytes, _: Patience) -> HttpAnswer:
+            return await self._post(path, body, content_type)
 
         server = Server(
             self._where,
@@ -284,44 +276,37 @@ class RemoteImageServer:
             yield answer
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._client.close()
 
     # ---- HTTP ----
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            headers = {"User-Agent": "antiphon"}
-            if self._api_key:
-                headers["Authorization"] = f"Bearer {self._api_key}"
-            self._session = aiohttp.ClientSession(
-                connector=TcpConnector(keepalive_timeout=_KEEP_ALIVE),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=headers,
-            )
-        return self._session
+    async def _get(self, url: URL) -> HttpAnswer:
+        return await self._client.request("GET", url, None, self._patience)
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _post(self, path: str, body: bytes, content_type: str) -> HttpAnswer:
+        url = self._base.joinpath(*path.split("/"))
+        return await self._client.request("POST", url, body, self._patience, content_type)
+
+    async def _body(self, response: HttpAnswer) -> bytes:
         """Raises ImageFault for one that is too large."""
         body = bytearray()
-        while data := await response.content.readany():
+        while data := await response.read():
             body += data
             if len(body) > self._most:
                 raise self._too_large()
         return bytes(body)
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> _Refused:
+    async def _refusal(self, response: HttpAnswer) -> _Refused:
         body = b""
-        while len(body) < upstream_errors.MAX_BODY and (data := await response.content.readany()):
+        while len(body) < upstream_errors.MAX_BODY and (data := await response.read()):
             body += data
         later = upstream_errors.retry_after(response.headers)
         return _Refused(response.status, answers.refusal(response.status, body), later)
 
-    def _upstream_fault(self, fault: Exception, patience: aiohttp.ClientTimeout) -> UpstreamError:
+    def _upstream_fault(self, fault: Exception, patience: Patience) -> UpstreamError:
         if isinstance(fault, TimeoutError):
             return UpstreamTimeout(
-                f"The image server at {self._where} sent nothing for {patience.sock_read:g} seconds."
+                f"The image server at {self._where} sent nothing for {patience.read:g} seconds."
             )
         return UpstreamError(f"The image server at {self._where} cannot be reached.")
 
@@ -344,7 +329,7 @@ def _faults() -> Iterator[None]:
         raise ImageFault("The image server did not answer in time.") from fault
     except ApiError as fault:
         raise ImageFault(fault.message) from fault
-    except (aiohttp.ClientError, OSError) as fault:
+    except OSError as fault:
         raise ImageFault("The image server cannot be reached, or broke off.") from fault
 
 

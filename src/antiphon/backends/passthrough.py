@@ -93,7 +93,7 @@ class HttpPassthrough(Struct, frozen=True):
 
 @asynccontextmanager
 async def handed_on(
-    server: Server, path: str, model: str, body: bytes, patience: aiohttp.ClientTimeout
+    server: Server, path: str, model: str, body: bytes, patience: Patience
 ) -> AsyncIterator[Answer]:
     """The answer to a body that goes to a path of the server as it is. Raises ApiError when there is none
     that can be handed on."""
