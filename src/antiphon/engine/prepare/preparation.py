@@ -82,7 +82,7 @@ class Preparation:
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory)
         context = await with_results(self._store, project, context)
-        context = await with_pictures(self._store, project, context)
+        context = await with_pictures(self._store, project, context, parsed.items)
         request = await offload(context.size, configured, request, context.items)
         await check_format(request, self._schemas(project))
         await offload(context.size, load_tools, toolbox, context)

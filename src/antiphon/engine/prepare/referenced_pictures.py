@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.protocol.error_messages import item_not_kept
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.item import Item
+from antiphon.protocol.item import InputItem, Item
 from antiphon.protocol.items import ImageGenerationCall, decode_stored
 from antiphon.store.store import Store
 
@@ -21,9 +21,12 @@ _MOST = 64
 _MOST_BYTES = 256 * 2**20
 
 
-async def with_pictures(store: Store, project: str, context: RequestContext) -> RequestContext:
-    """The context, in which the input's pictures are there. Raises NotFound, or InvalidRequest."""
-    wanted = list(dict.fromkeys(_wanted(context.input)))
+async def with_pictures(
+    store: Store, project: str, context: RequestContext, given: Sequence[InputItem]
+) -> RequestContext:
+    """The context, in which the input's pictures are there. `given`: the items as the client sent them. Raises
+    NotFound, or InvalidRequest."""
+    wanted = list(dict.fromkeys(_wanted(given)))
     if not wanted:
         return context
     if len(wanted) > _MOST:
@@ -42,10 +45,11 @@ async def with_pictures(store: Store, project: str, context: RequestContext) -> 
     return replace(context, input=[found.get(item.id or "", item) for item in context.input])
 
 
-def _wanted(items: Sequence[Item]) -> Iterator[str]:
+def _wanted(items: Sequence[InputItem]) -> Iterator[str]:
     for item in items:
-        if isinstance(item, ImageGenerationCall) and not item.result and item.status in (None, "completed"):
-            yield item.id or ""
+        bare = isinstance(item, ImageGenerationCall) and not item.result
+        if bare and item.id and item.status in (None, "completed"):
+            yield item.id
 
 
 def _too_many(message: str) -> InvalidRequest:
