@@ -36,8 +36,8 @@ class Case(NamedTuple):
 
 
 def _hosted(tool: dict[str, Any]) -> Case:
-    """A tool that nobody runs here: the model is offered it, and its calls fail in words."""
-    return Case({"tools": [F, tool]}, {"tools": [F]}, tool["type"], ("sent", "warned"))
+    """A tool that this server runs: the model is offered it, or the client reads that it is not set up."""
+    return Case({"tools": [F, tool]}, {"tools": [F]}, tool["type"])
 
 
 CASES: dict[str, Case] = {

@@ -47,9 +47,12 @@ async def with_pictures(
 
 def _wanted(items: Sequence[InputItem]) -> Iterator[str]:
     for item in items:
-        bare = isinstance(item, ImageGenerationCall) and not item.result
-        if bare and item.id and item.status in (None, "completed"):
+        if isinstance(item, ImageGenerationCall) and item.id and _is_bare(item):
             yield item.id
+
+
+def _is_bare(item: ImageGenerationCall) -> bool:
+    return not item.result and item.status in (None, "completed")
 
 
 def _too_many(message: str) -> InvalidRequest:
