@@ -24,8 +24,8 @@ _MOST_BYTES = 256 * 2**20
 async def with_pictures(
     store: Store, project: str, context: RequestContext, given: Sequence[InputItem]
 ) -> RequestContext:
-    """The context, in which the input's pictures are there. `given`: the items as the client sent them. Raises
-    NotFound, or InvalidRequest."""
+    """The context, in which the input's pictures are there. `given`: the items as the client sent them.
+    Raises NotFound, or InvalidRequest."""
     wanted = list(dict.fromkeys(_wanted(given)))
     if not wanted:
         return context
