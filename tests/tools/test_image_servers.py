@@ -281,3 +281,54 @@ def test_what_it_answers_is_read_in_every_form(
     assert call["status"] == status
     if message["content"] == "I may not draw that.":
         assert "I may not draw that." in call["error"]["message"]
+
+
+# ---- models that read no images ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blind(upstream: Upstream, tmp_path: Path) -> Iterator[tuple[Running, ImagesServer]]:
+    """A model that reads none, with a server of pictures."""
+    with ImagesServer("sglang") as server:
+        config = painting(upstream, server, tmp_path)
+        backend = replace(config.backends["upstream"], dialect="deepseek")
+        with Running(replace(config, backends={"upstream": backend})) as running:
+            yield running, server
+
+
+def test_a_model_that_reads_no_images_has_them_made_and_changed(
+    blind: tuple[Running, ImagesServer], upstream: Upstream
+) -> None:
+    running, server = blind
+    upstream.script(
+        drawing("in red", edit=True), Answer("Red."), drawing("and a hat", edit=True), Answer("So.")
+    )
+
+    first = post(running, {}, [attached("Make it red", ATTACHED)]).json()
+    again = post(running, {}, "And a hat?", previous_response_id=first["id"]).json()
+
+    made = first["output"][0]["result"]
+    assert [request.files for request in server.requests] == [
+        [("image", ATTACHED)],
+        [("image", base64.b64decode(made))],
+    ]
+    assert [first["status"], again["status"]] == ["completed"] * 2
+    read = json.dumps([request.body for request in upstream.requests])
+    assert "image_url" not in read
+    assert made not in read
+    assert "A picture, which you cannot see" in read
+    assert "the user sees it; you cannot" in read
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL | {"action": "generate"}]])
+def test_it_is_refused_images_that_no_tool_works_with(
+    blind: tuple[Running, ImagesServer], upstream: Upstream, tools: list[Json]
+) -> None:
+    running, _ = blind
+    body = {"model": "m", "input": [attached("What is it?", ATTACHED)], "tools": tools}
+
+    answer = httpx2.post(f"{running.url}/v1/responses", json=body, timeout=20)
+
+    assert answer.status_code == 400
+    assert "cannot read images" in answer.json()["error"]["message"]
+    assert upstream.requests == []

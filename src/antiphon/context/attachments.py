@@ -17,7 +17,7 @@ from antiphon.context.originals import Original, originals
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
-from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage
+from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputMessage
@@ -73,9 +73,15 @@ class Attachments:
         self._most = most
 
     async def resolve(
-        self, project: str, items: Sequence[Item], given: Sequence[Item], can: Capabilities
+        self,
+        project: str,
+        items: Sequence[Item],
+        given: Sequence[Item],
+        can: Capabilities,
+        unseen: InputText | None = None,
     ) -> Attached:
-        """What the items have attached; `given` are those of the request itself. Raises InvalidRequest."""
+        """What the items have attached; `given` are those of the request itself. `unseen`: what a model that
+        reads no images reads in place of each. Raises InvalidRequest."""
         attached = Attached()
         wanted = await offload(len(items), _wanted_once, items, given)
         if len(wanted) > MOST:
@@ -85,7 +91,7 @@ class Attachments:
                 code="array_above_max_length",
             )
         if wanted:
-            loader = self._loader(project, can)
+            loader = self._loader(project, can, unseen)
             turns = asyncio.Semaphore(AT_ONCE)
 
             async def load(key: _Key, part: Any, path: str) -> None:
@@ -112,8 +118,8 @@ class Attachments:
         checked(data, param, MAX_ATTACHMENT)
         return data
 
-    def _loader(self, project: str, can: Capabilities) -> Loader:
-        return Loader(self._files, self._fetcher, self._documents, project, can, self._most)
+    def _loader(self, project: str, can: Capabilities, unseen: InputText | None = None) -> Loader:
+        return Loader(self._files, self._fetcher, self._documents, project, can, self._most, unseen)
 
 
 def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:

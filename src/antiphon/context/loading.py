@@ -70,14 +70,17 @@ class Loader:
         project: str,
         can: Capabilities,
         most: int,
+        unseen: InputText | None = None,
     ) -> None:
-        """`most`: bytes of all that is fetched or read."""
+        """`most`: bytes of all that is fetched or read. `unseen`: what a model that reads no images reads in
+        place of each; None: the request is refused in the end."""
         self._files = files
         self._fetcher = fetcher
         self._documents = documents
         self._project = project
         self._can = can
         self._most = self._left = most
+        self._unseen = unseen
 
     async def load(self, part: Image | InputFile | InputAudio, path: str) -> Sequence[Shown]:
         """The parts that the model reads instead. Raises InvalidRequest."""
@@ -85,6 +88,8 @@ class Loader:
             return await self._file(part, path)
         if isinstance(part, InputAudio):
             return (_checked_audio(part, path),)
+        if self._unseen is not None and not self._can.images:
+            return (self._unseen,)
         return (await self._image(part, path),)
 
     async def original(self, part: InputFile | InputImage, param: str = "input") -> bytes:

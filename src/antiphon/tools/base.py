@@ -135,6 +135,10 @@ class Tool(ABC):
     unheeded: Sequence[str] = ()
     """The members of the entry that what runs it does not take. Known when it was checked."""
 
+    takes_pictures = False
+    """Whether it works with the images that the input has attached: then a model that reads none has it work
+    with them."""
+
     takes_files = False
     """Whether it works with the files that the input has attached."""
 

@@ -61,6 +61,7 @@ class ImageGeneration(Tool):
         self._sees = context.images
         self._context = ImageContext(images.load, context.project)
         self._mask: bytes | None = None
+        self.takes_pictures = tool.action != "generate"
         model = tool.model
         self._model = model if model is not None and images.server.serves(model) else None
 

@@ -165,6 +165,11 @@ class Toolbox:
                 await tool.make()
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether a tool works with the images that the input has attached."""
+        return any(tool.takes_pictures and tool.unavailable is None for _, tool in self._ours.values())
+
+    @property
     def takes_files(self) -> bool:
         """Whether a tool works with the files that the input has attached."""
         return any(tool.takes_files and tool.unavailable is None for _, tool in self._ours.values())

@@ -33,6 +33,7 @@ from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_supported
 from antiphon.guard.offload import offload
+from antiphon.protocol.content import InputText
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -42,6 +43,8 @@ from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
+
+_UNSEEN = InputText(text="[A picture, which you cannot see. The tools that change pictures can.]")
 
 
 class Preparation:
@@ -170,7 +173,8 @@ class Preparation:
         can = route.capabilities
         whole = await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
-        attached = await self._attachments.resolve(project, read, context.input, can)
+        unseen = _UNSEEN if toolbox.takes_pictures else None
+        attached = await self._attachments.resolve(project, read, context.input, can, unseen)
         recollect = partial(unseal, self._seal, project)
         source = (route.name or "", route.model)
         found = Recollection()
