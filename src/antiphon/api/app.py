@@ -20,6 +20,7 @@ from antiphon.api import (
     files,
     metrics,
     models,
+    moderations,
     neighbours,
     prompts,
     responses,
@@ -31,6 +32,7 @@ from antiphon.api import (
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
+from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.web import web_of
@@ -102,6 +104,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
     web = web_of(config.tools.web_search, fetcher, documents, pool, _mcp_addresses(config))
     resources = _resources(config, finder, room, pool, web)
+    moderator = moderator_of(config.moderation, backends, resources.children)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -112,6 +115,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         config.server.verify,
         config.limits.response_seconds,
         resources,
+        moderator,
     )
     settings = config.tools.file_search
     rewriter = QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
@@ -126,7 +130,18 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             jobs.running(),
         ):
             made = Services(
-                config, engine, background, store, file_storage, jobs, embedder, finder, rewriter, room
+                config,
+                engine,
+                background,
+                store,
+                file_storage,
+                jobs,
+                embedder,
+                finder,
+                rewriter,
+                room,
+                attachments,
+                moderator,
             )
             yield {"services": made}
     finally:
@@ -139,6 +154,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         await embedder.close()
         if reranking is not None:
             await reranking.reranker.close()
+        if moderator is not None:
+            await moderator.close()
         await backends.close()
         await store.close()
 
@@ -274,6 +291,7 @@ def _routes() -> list[BaseRoute]:
         *conversations.routes,
         *models.routes,
         *neighbours.routes,
+        *moderations.routes,
         *prompts.routes,
         *files.routes,
         *uploads.routes,

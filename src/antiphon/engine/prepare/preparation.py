@@ -15,11 +15,13 @@ from antiphon.context.transcript import Transcript
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.memory import Memory
+from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import Certificates, approved_in
 from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
+from antiphon.engine.prepare.moderated import check_moderation, moderation_of
 from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.request_context import RequestContext, load_context
@@ -54,6 +56,7 @@ class Preparation:
         attachments: Attachments,
         resources: ToolResources | None = None,
         seconds: float | None = None,
+        moderator: Moderator | None = None,
     ) -> None:
         self._router = router
         self._store = store
@@ -61,12 +64,14 @@ class Preparation:
         self._attachments = attachments
         self._resources = resources or ToolResources()
         self._seconds = seconds
+        self._moderator = moderator
 
     async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
         """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
+        check_moderation(request, self._moderator)
         toolbox = self._toolbox(project, request, route)
         await toolbox.compile()
         response_id = new_response_id()
@@ -81,6 +86,8 @@ class Preparation:
         await toolbox.check()
         response = _opened(request, route, response_id, context)
         plan = await self._plan(project, request, route, toolbox, context, response)
+        if plan.moderation is not None:
+            await plan.moderation.admit()
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
             return replace(plan, compacts=len(context.items))
         return plan
@@ -131,6 +138,7 @@ class Preparation:
             turn=turn,
             approved=approved,
             compacts=context.to_compact,
+            moderation=moderation_of(request, self._moderator, turns, context),
         )
 
     def _schemas(self, project: str) -> SchemaMaker:
