@@ -11,7 +11,7 @@ from antiphon.backends.model_server import ModelServer, ServerFault
 from antiphon.model.moderation import Content, Judged
 from antiphon.model.turn import ImagePart, TextPart
 from antiphon.protocol.errors import UpstreamError
-from antiphon.protocol.moderation import InputKind, Verdict
+from antiphon.protocol.moderation import InputKind, Verdict, applied
 
 _AT_ONCE = 32
 """Texts of one request."""
@@ -99,12 +99,11 @@ def _verdict(row: _Row, kinds: list[InputKind]) -> Verdict:
     """With all thirteen categories, also where the server knows fewer."""
     categories = {_SAME.get(name, name): bool(is_so) for name, is_so in row.categories.items()}
     scores = {_SAME.get(name, name): score or 0.0 for name, score in row.category_scores.items()}
-    applied = row.category_applied_input_types
     found = Verdict(
         flagged=any(categories.values()) if row.flagged is None else row.flagged,
         categories=categories,
         category_scores={name: scores.get(name, float(is_so)) for name, is_so in categories.items()},
-        category_applied_input_types=dict.fromkeys(categories, kinds) if applied is None else applied,
+        category_applied_input_types=row.category_applied_input_types or applied(kinds, categories),
     )
     return Verdict.clean().plus(found)
 

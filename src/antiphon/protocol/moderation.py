@@ -1,5 +1,6 @@
 """Moderation on the wire: POST /moderations, and `Response.moderation`."""
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
@@ -38,6 +39,12 @@ ON_IMAGES: Final = frozenset(
 InputKind = Literal["text", "image"]
 
 
+def applied(kinds: Sequence[InputKind], names: Iterable[str] = CATEGORIES) -> dict[str, list[InputKind]]:
+    """To which of these kinds each of the thirteen categories is applied, and to which those of `names`."""
+    texts: list[InputKind] = [kind for kind in kinds if kind == "text"]
+    return {name: list(kinds) if name in ON_IMAGES else texts for name in (*CATEGORIES, *names)}
+
+
 class Verdict(Wire, kw_only=True):
     """What a text or an image was found to be. The thirteen categories are always there; a judge with
     categories of its own adds them under its own names."""
@@ -56,7 +63,7 @@ class Verdict(Wire, kw_only=True):
             flagged=False,
             categories=dict.fromkeys(CATEGORIES, False),
             category_scores=dict.fromkeys(CATEGORIES, 0.0),
-            category_applied_input_types={name: [] for name in CATEGORIES},
+            category_applied_input_types=applied(()),
         )
 
     def plus(self, other: "Verdict") -> "Verdict":

@@ -15,7 +15,7 @@ from antiphon.engine.moderating.policy import FAILED, POLICY
 from antiphon.model import ImagePart, JsonSchema, Message, Part, Sampling, TextPart, Turn
 from antiphon.model.moderation import Content, Judged
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
-from antiphon.protocol.moderation import CATEGORIES, InputKind, Verdict
+from antiphon.protocol.moderation import CATEGORIES, InputKind, Verdict, applied
 from antiphon.protocol.wire import JsonObject
 from antiphon.tools.schema import SchemaMaker
 
@@ -136,7 +136,6 @@ def _kinds(content: Content) -> list[InputKind]:
 
 
 def _verdict(scores: Iterable[tuple[str, float]], kinds: list[InputKind]) -> Verdict:
-    """All that a judge reads is applied to all categories."""
     given = dict(scores)
     flagged = {name: score >= _FLAGGED for name, score in given.items()}
     return Verdict.clean().plus(
@@ -144,7 +143,7 @@ def _verdict(scores: Iterable[tuple[str, float]], kinds: list[InputKind]) -> Ver
             flagged=any(flagged.values()),
             categories=flagged,
             category_scores=given,
-            category_applied_input_types=dict.fromkeys((*CATEGORIES, *given), kinds),
+            category_applied_input_types=applied(kinds, given),
         )
     )
 

@@ -134,7 +134,7 @@ class Moderation:
         output = response.output
         messages = await offload(len(output), self._subject.written, output)
         said = [text for message in messages if message.role == "assistant" for text in _texts_of(message)]
-        return await self._judged([(TextPart(_BETWEEN.join((*said, more))),)])
+        return await self._judged([(TextPart(_BETWEEN.join(filter(None, (*said, more)))),)])
 
     async def _stops(self, held: Sequence[Delta], so_far: Response) -> bool:
         """Whether a turn may not pass. Raises ApiError when that cannot be found out: then it does not."""
