@@ -173,7 +173,7 @@ def test_the_model_is_shown_two_small_functions_and_reads_fenced_numbered_result
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"queries": ["why boats", "float"]}', '{"q": "why boats float"}', '{"question": "why boats float"}'],
+    ['{"q": "why boats float"}', '{"question": "why boats float"}'],
 )
 def test_what_small_models_write_for_a_query_is_read(
     client: OpenAI, upstream: Upstream, arguments: str
@@ -181,6 +181,38 @@ def test_what_small_models_write_for_a_query_is_read(
     upstream.script(calls("web_search", arguments), Answer("ok"))
 
     assert ask(client, TOOL)["output"][0]["action"]["query"] == "why boats float"
+
+
+def test_several_queries_are_one_search_whose_results_are_mixed(
+    client: OpenAI, upstream: Upstream, site: Website
+) -> None:
+    queries = ["why boats float", "subject", "subject", "boats", "water", "one too many"]
+    upstream.script(calls("web_search", json.dumps({"queries": queries})), Answer("ok"))
+
+    answer = ask(client, TOOL, include=[SOURCES])
+
+    action = answer["output"][0]["action"]
+    assert action["query"] == queries[0]
+    assert action["queries"] == ["why boats float", "subject", "boats", "water"]
+    found = [one["url"] for one in action["sources"]]
+    assert len(found) == len(set(found)) == 5
+    assert found[:2] == [f"{site.url}/boats", f"{site.url}/subject-0"]
+    assert answer["tool_usage"]["web_search"] == {"num_requests": 4}
+
+
+def test_a_page_that_leads_to_another_domain_is_held_against_the_domains_again(
+    client: OpenAI, upstream: Upstream, site: Website
+) -> None:
+    """`localhost` and 127.0.0.1 are two names of this machine."""
+    away = site.url.replace("127.0.0.1", "localhost")
+    site.pages["/away"] = redirect(f"{away}/boats")
+    upstream.script(opening(url=f"{site.url}/away"), Answer("So."))
+    tool = TOOL | {"filters": {"blocked_domains": ["localhost"]}}
+
+    (blocked, _) = ask(client, tool, given=f"Read {site.url}/away")["output"]
+
+    assert blocked["status"] == "failed"
+    assert "Pages of this domain may not be opened here." in given(upstream)
 
 
 @pytest.mark.parametrize("arguments", ["{}", '{"query": ""}', '{"query": "  "}', "[]", "nothing"])

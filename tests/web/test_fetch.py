@@ -49,7 +49,7 @@ async def test_a_page_comes_back_with_its_type_and_the_name_in_its_path(site: We
     site.pages["/a/report.pdf"] = Page(b"%PDF-", "application/pdf")
 
     assert await free.fetch(f"{site.url}/a/report.pdf?x=1#top") == Fetched(
-        b"%PDF-", "application/pdf", "report.pdf"
+        b"%PDF-", "application/pdf", "report.pdf", f"{site.url}/a/report.pdf?x=1#top"
     )
 
 

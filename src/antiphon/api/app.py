@@ -102,7 +102,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     reranking = reranking_of(config.reranker)
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
     pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
-    web = web_of(config.tools.web_search, fetcher, documents, pool, _mcp_addresses(config))
+    web = web_of(config.tools.web_search, config.outbound, documents, pool, _mcp_addresses(config))
     resources = _resources(config, finder, room, pool, web)
     moderator = moderator_of(config.moderation, backends, resources.children)
     retention = _retention(store, config.retention)

@@ -20,4 +20,4 @@ def tool_usage(output: Iterable[Any]) -> ToolUsage | None:
 def _searches(item: Any) -> int:
     if not isinstance(item, WebSearchCall) or item.status != "completed":
         return 0
-    return isinstance(item.action, Search)
+    return len(item.action.queries or ("",)) if isinstance(item.action, Search) else 0

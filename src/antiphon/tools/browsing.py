@@ -7,9 +7,11 @@ conversation. So a page that gives orders cannot have it carry secrets into an a
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from antiphon.tools.citations import Sources
 from antiphon.tools.context import Web
@@ -103,44 +105,48 @@ class Browsing:
             return WebFailed(f"There were {MOST_ACTIONS} searches already. Answer with what you have.")
         return None
 
-    async def search(self, query: str) -> Sequence[Found]:
-        """Raises WebFailed."""
-        return await self._asked(self._web.searcher.pages, query, self.scope.pages)
+    async def search(self, queries: Sequence[str]) -> Sequence[Found]:
+        """What all of them find, the best of each first. Raises WebFailed."""
+        found = await self._asked(self._web.searcher.pages, queries, self.scope.pages)
+        once: dict[str, Found] = {}
+        for page in found:
+            once.setdefault(page.url, page)
+        return list(once.values())[: self.scope.pages]
 
-    async def images(self, query: str) -> Sequence[FoundImage]:
+    async def images(self, queries: Sequence[str]) -> Sequence[FoundImage]:
         """Pictures, if the request wants some. Raises WebFailed."""
         wanted = self.scope.images
-        return await self._asked(self._web.searcher.images, query, wanted) if wanted else ()
+        return (await self._asked(self._web.searcher.images, queries, wanted))[:wanted] if wanted else ()
 
     async def open(self, url: str) -> Page:
         """Raises WebFailed."""
-        if not admits(url, self.scope.allowed, self.scope.blocked):
-            raise WebFailed("Pages of this domain may not be opened here.")
+        self._check_domain(url)
         if self._web.seen_only and _key(url) not in self._seen:
             raise WebFailed("Only pages that a search has found can be opened. Search for it first.")
         try:
             page = await self._web.pages.open(self.scope.project, url)
         except PageError as fault:
             raise WebFailed(str(fault)) from fault
+        self._check_domain(page.url)  # it may have led elsewhere
         await asyncio.to_thread(self.see, page.text)
         return page
 
+    def _check_domain(self, url: str) -> None:
+        if not admits(url, self.scope.allowed, self.scope.blocked):
+            raise WebFailed("Pages of this domain may not be opened here.")
+
     async def _asked(
-        self, ask: Callable[[Asked], Awaitable[Sequence[T]]], query: str, most: int
+        self, ask: Callable[[Asked], Awaitable[Sequence[T]]], queries: Sequence[str], most: int
     ) -> Sequence[T]:
         scope = self.scope
+        asked = Asked(
+            text="", most=most, allowed=scope.allowed, blocked=scope.blocked, location=scope.location
+        )
         try:
-            return await ask(
-                Asked(
-                    text=query,
-                    most=most,
-                    allowed=scope.allowed,
-                    blocked=scope.blocked,
-                    location=scope.location,
-                )
-            )
+            found = await asyncio.gather(*(ask(replace(asked, text=query)) for query in queries))
         except EngineError as fault:
             raise WebFailed(str(fault)) from fault
+        return [one for row in zip_longest(*found) for one in row if one is not None]
 
 
 def _key(url: str) -> str:

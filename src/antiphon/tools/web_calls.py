@@ -24,6 +24,8 @@ from antiphon.tools.web_text import Numbered, part_of, places_in, results
 from antiphon.web.engine import Found, FoundImage
 from antiphon.web.pages import Page
 
+MOST_QUERIES = 4
+"""Of one search."""
 _LONGEST = 1_000
 """Characters of a question, or of words to find."""
 
@@ -42,16 +44,17 @@ class SearchCall(ServerCall):
 
     async def run(self, emit: Emitter) -> ToolResult:
         enough = self._browsing.act()
-        query = _text_of(decode(self.arguments), "query", "queries", "q")
-        action = Search(query=query or None, queries=[query] if query else None)
+        queries = _queries(decode(self.arguments))
+        action = Search(query=queries[0], queries=queries) if queries else Search()
         await emit(events.WebSearchInProgress)
         await emit(events.WebSearchSearching)
         try:
             if enough is not None:
                 raise enough
-            if not query:
+            if not queries:
                 raise WebFailed('It takes what to look for: {"query": "..."}')
-            pages, images = await self._browsing.search(query), await self._browsing.images(query)
+            pages = await self._browsing.search(queries)
+            images = await self._browsing.images(queries)
         except WebFailed as fault:
             return await _failed(emit, fault, action)
         action.sources = [UrlSource(url=page.url) for page in pages]
@@ -117,14 +120,23 @@ async def _failed(emit: Emitter, fault: WebFailed, action: Search | OpenPage | F
 
 
 def _text_of(asked: dict[str, Any] | str, *names: str) -> str:
-    """What a model asks for. Small ones give it another name, or write a list where a text is due."""
-    if isinstance(asked, str):
-        return ""
-    for value in (*(asked.get(name) for name in names), *asked.values()):
-        text = " ".join(map(str, value)) if isinstance(value, list) else value
-        if isinstance(text, str) and text.strip():
-            return text.strip()[:_LONGEST]
-    return ""
+    """What a model asks for. Small ones give it another name."""
+    return next(iter(_texts(asked, *names)), "")
+
+
+def _queries(asked: dict[str, Any] | str) -> list[str]:
+    return list(dict.fromkeys(_texts(asked, "queries", "query", "q")))[:MOST_QUERIES]
+
+
+def _texts(asked: dict[str, Any] | str, *names: str) -> list[str]:
+    """The texts under the first of these names that has any, else under any name."""
+    members = asked if isinstance(asked, dict) else {}
+    for value in (*(members.get(name) for name in names), *members.values()):
+        texts = value if isinstance(value, list) else [value]
+        found = [text.strip()[:_LONGEST] for text in texts if isinstance(text, str) and text.strip()]
+        if found:
+            return found
+    return []
 
 
 def _member(asked: dict[str, Any] | str, name: str) -> str:

@@ -41,18 +41,27 @@ class Fetched(Struct, frozen=True):
     media_type: str
     """As the server says."""
     filename: str
+    url: str = ""
+    """Where it was in the end, behind all redirects."""
 
 
 class Fetcher:
     """Fetches with GET. What was fetched is remembered for some minutes: a conversation that shows an image
     shows it again with every turn. Make it, and close it, within an event loop."""
 
-    def __init__(self, reachable: Reachable, max_bytes: int = 50 * 2**20, seconds: float = 20.0) -> None:
-        """`reachable` says which addresses may be connected to: `is_public`, or `anywhere`."""
+    def __init__(
+        self,
+        reachable: Reachable,
+        max_bytes: int = 50 * 2**20,
+        seconds: float = 20.0,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """`reachable` says which addresses may be connected to: `is_public`, or `anywhere`; `cache_bytes` how
+        much is remembered."""
         self.max_bytes = max_bytes
         self._seconds = seconds
         self._reachable = reachable
-        self._recent = _Recent()
+        self._recent = _Recent(cache_bytes)
         connector = aiohttp.TCPConnector(
             use_dns_cache=False,
             force_close=True,
@@ -98,7 +107,8 @@ class Fetcher:
                     return _parsed(response.headers.get("Location", ""), url)
                 if response.status != 200:
                     raise Unfetchable(f"the server answered with HTTP {response.status}")
-                return Fetched(await self._body(response), response.content_type, _filename(response))
+                body = await self._body(response)
+                return Fetched(body, response.content_type, _filename(response), str(url))
         except (InvalidURL, UnicodeError):
             address = as_address(url.host or "")
             known = address is not None and not self._reachable(address)
@@ -152,7 +162,8 @@ def _filename(response: aiohttp.ClientResponse) -> str:
 class _Recent:
     """What was fetched lately, up to a number of bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._held = 0
         self._found: OrderedDict[str, tuple[float, Fetched]] = OrderedDict()
 
@@ -166,7 +177,7 @@ class _Recent:
             self._held -= len(self._found.pop(url)[1].data)
         self._found[url] = (time.monotonic() + CACHE_SECONDS, fetched)
         self._held += len(fetched.data)
-        while self._held > CACHE_BYTES:
+        while self._held > self._most:
             self._drop_oldest()
 
     def _drop_old(self) -> None:

@@ -37,12 +37,14 @@ class Page(Struct, frozen=True):
     """A page, as it was read."""
 
     url: str
+    """Where it was in the end, behind all redirects."""
     title: str
     text: str
 
 
 class Pages:
-    """Opens pages. Make it, and close it, within an event loop."""
+    """Opens pages. Make it, and close it, within an event loop. The fetcher is its own, and remembers
+    nothing: what one project has opened is not given to another."""
 
     def __init__(self, fetcher: Fetcher, read_document: ReadDocument) -> None:
         self._fetcher = fetcher
@@ -61,6 +63,7 @@ class Pages:
 
     async def close(self) -> None:
         await self._pool.close()
+        await self._fetcher.close()
 
     async def _read(self, project: str, url: str) -> Page:
         try:
@@ -70,7 +73,7 @@ class Pages:
         read = await self._text(project, url, fetched)
         if not read.text.strip():
             raise PageError("The page has no text.")
-        return Page(url, read.title.strip() or fetched.filename, read.text)
+        return Page(fetched.url or url, read.title.strip() or fetched.filename, read.text)
 
     async def _text(self, project: str, url: str, fetched: Fetched) -> Read:
         if fetched.media_type not in _HTML:
