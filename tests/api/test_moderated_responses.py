@@ -181,7 +181,7 @@ def test_all_that_a_request_brings_for_the_model_is_judged(
 
 def test_texts_that_go_into_a_prompt_template_are_judged(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("Fine."))
-    template = {"messages": [{"role": "system", "content": "Talk about {{what}}."}]}
+    template = {"instructions": "Talk about {{what}}."}
     made = client.post("/prompts", body=template, cast_to=dict[str, Any])
     response = ask(client, prompt={"id": made["id"], "variables": {"what": "dynamite"}})
     assert by_sides(response) == [["illicit/violent"], []]

@@ -60,12 +60,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "connectors.NAME": {"url": "http://a.example/mcp"},
     "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
+    "moderation": {"base_url": "http://a.example/v1", "model": "a"},
     "reranker": {"base_url": "http://a.example/v1", "model": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
 }
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_MODERATION_FORM": "llama-guard",
     "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
@@ -94,12 +96,18 @@ def sample(setting: Setting) -> str:
 
 KIND = {"ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"}}
 """What a key needs besides: it is there for one kind of its section."""
+OTHER_KIND: dict[str, dict[str, Any]] = {
+    "ANTIPHON_MODERATION_JUDGE": {},
+    "ANTIPHON_MODERATION_FORM": {"judge": "a"},
+}
+"""What a key needs instead: it is there for a kind of its section that has nothing of the rest."""
 
 
 def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     """The key, as it is read from a file that has the least of its section, and from an environment."""
     way = setting.section.replace("NAME", "name")
     needed = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
+    needed = OTHER_KIND.get(setting.variable, needed)
     if environ:
         needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
     lines = [f"[{way}]"] if way else []
