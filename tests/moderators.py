@@ -49,6 +49,10 @@ class ServedModerator(Served):
         super().__init__(app, log_level="critical", timeout_graceful_shutdown=1)
         self.words = dict(words)
         self.mood: Mood = "well"
+        self.answer: Any = None
+        """What it answers instead."""
+        self.most: int | None = None
+        """How many texts it takes at once."""
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self._open = threading.Event()
@@ -86,6 +90,10 @@ class ServedModerator(Served):
         if self.mood == "hanging":
             while (await request.receive())["type"] != "http.disconnect":
                 continue
+        if self.answer is not None:
+            return JSONResponse(self.answer)
+        if self.most is not None and len(body["input"]) > self.most:
+            return JSONResponse({"error": "batch size is too large"}, status_code=422)
         given = body["input"]
         contents = given if isinstance(given[0], str) else [given]
         results = [self._result(content) for content in contents]

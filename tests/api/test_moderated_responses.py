@@ -473,6 +473,39 @@ def test_an_output_that_cannot_be_judged_is_not_let_through(
     assert kept(tmp_path, b"A secret") == []
 
 
+@pytest.mark.parametrize("way", [_plainly, _in_the_background, _over_a_websocket])
+def test_a_fault_of_the_model_quotes_nothing_that_is_blocked(
+    running: Running, upstream: Upstream, way: Callable[..., list[Json]]
+) -> None:
+    upstream.default = Answer('{"word": "secret dynamite"}')
+    word = {"type": "object", "properties": {"word": {"type": "integer"}}, "required": ["word"]}
+    schema = {
+        "type": "json_schema",
+        "name": "a",
+        "strict": True,
+        "schema": word | {"additionalProperties": False},
+    }
+    told = way(running, text={"format": schema})
+
+    assert told[-1]["response"]["incomplete_details"] == {"reason": "content_filter"}
+    assert "secret" not in json.dumps(told)
+
+
+def test_a_fault_of_the_model_that_may_be_read_is_told(client: OpenAI, upstream: Upstream) -> None:
+    upstream.default = Answer('{"word": "flowers"}')
+    word = {"type": "object", "properties": {"word": {"type": "integer"}}, "required": ["word"]}
+    schema = {
+        "type": "json_schema",
+        "name": "a",
+        "strict": True,
+        "schema": word | {"additionalProperties": False},
+    }
+    response = ask(client, moderation=BLOCKS_OUTPUT, text={"format": schema})
+
+    assert response["status"] == "failed"
+    assert "did not fit its schema" in response["error"]["message"]
+
+
 def test_a_blocked_output_is_not_part_of_what_follows(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(Answer("dynamite"), Answer("Hello again"))
     blocked = ask(client, "Tell me", BLOCKS_OUTPUT)

@@ -34,7 +34,7 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.model.moderation import Content
-from antiphon.protocol.errors import ApiError, InvalidRequest
+from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
 from antiphon.protocol.item import Item
 from antiphon.protocol.moderation import (
     Moderated,
@@ -111,13 +111,22 @@ class Moderation:
 
         async def stream(turn: Turn) -> Deltas:
             held: list[Delta] = []
-            async with aclosing(ask(turn)) as deltas:
-                async for batch in deltas:
-                    if not held and not batch:
-                        yield batch
-                    held += batch
+            fault: ModelFault | None = None
+            try:
+                async with aclosing(ask(turn)) as deltas:
+                    async for batch in deltas:
+                        if not held and not batch:
+                            yield batch
+                        held += batch
+            except ModelFault as error:  # which may quote what the model wrote
+                fault = error
             yield [delta for delta in held if isinstance(delta, UsageDelta)]
-            yield [Finished("content_filter")] if await self._stops(held, so_far()) else held
+            if await self._stops(held, so_far(), fault.message if fault else ""):
+                yield [Finished("content_filter")]
+                return
+            yield held
+            if fault is not None:
+                raise fault
 
         return stream
 
@@ -136,12 +145,12 @@ class Moderation:
         said = [text for message in messages if message.role == "assistant" for text in _texts_of(message)]
         return await self._judged([(TextPart(_BETWEEN.join(filter(None, (*said, more)))),)])
 
-    async def _stops(self, held: Sequence[Delta], so_far: Response) -> bool:
+    async def _stops(self, held: Sequence[Delta], so_far: Response, quoted: str) -> bool:
         """Whether a turn may not pass. Raises ApiError when that cannot be found out: then it does not."""
         sounds = [delta for delta in held if isinstance(delta, AudioDelta)]
         if sounds and not any(sound.transcript for sound in sounds):
             raise _unjudgeable("The answer", "sound without words", "moderation.policy.output.mode")
-        found = await self._judged_output(so_far, _said(held))
+        found = await self._judged_output(so_far, _BETWEEN.join(filter(None, (_said(held), quoted))))
         self._output = found
         return found.flagged
 

@@ -96,6 +96,7 @@ class Preparation:
         """The plan of a response that goes on: `kept` is its request, which was checked when it was accepted,
         and `response` has the output that there is. Raises ApiError for what is no longer as it was."""
         accepted = opened(self._seal, project, kept)
+        check_moderation(accepted.request, self._moderator)
         route = self._router.resolve(accepted.request.model)
         toolbox = self._toolbox(project, accepted.request, route)
         size = len(stored.history) + len(stored.input)
