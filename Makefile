@@ -26,8 +26,10 @@ $(READY): pyproject.toml scripts/setup
 	@scripts/setup
 	@touch $@
 
+# What code from models needs is installed and made beside the server, which answers meanwhile.
+serve: export ANTIPHON_SANDBOX_SETUP ?= start
 serve: $(READY)
-	@exec $(BIN)/antiphon serve $(ARGS)
+	@scripts/sandbox & exec $(BIN)/antiphon serve $(ARGS)
 
 pull: $(READY)
 	@$(BIN)/antiphon pull $(ARGS)
@@ -46,6 +48,7 @@ check: lint
 
 test: lint
 	@scripts/browser
+	@scripts/sandbox
 	@$(PYTEST) $(ARGS)
 
 chaos: $(READY)

@@ -19,7 +19,7 @@ from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Config, Server
+from antiphon.config import BackendSettings, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
@@ -45,11 +45,13 @@ class Running(Served):
 
 
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:
-    """The configuration that `antiphon serve --upstream URL` makes, with the self-check on."""
+    """The configuration that `antiphon serve --upstream URL` makes, with the self-check on. No code runs: a
+    test that wants it says with what."""
     return Config(
         data_dir=str(data_dir),
         server=server or Server(verify=True),
         backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True, dialect="generic")},
+        sandbox=Sandbox(driver="none"),
     )
 
 

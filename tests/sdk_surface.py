@@ -7,8 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from openai.types import file_create_params, file_list_params, upload_complete_params, upload_create_params
+from openai.types import (
+    container_create_params,
+    container_list_params,
+    file_create_params,
+    file_list_params,
+    skill_create_params,
+    skill_list_params,
+    skill_update_params,
+    upload_complete_params,
+    upload_create_params,
+)
 from openai.types import responses as sdk
+from openai.types.containers import file_create_params as container_file_create_params
+from openai.types.containers import file_list_params as container_file_list_params
 from openai.types.conversations import (
     ConversationItem,
     conversation_create_params,
@@ -25,6 +37,7 @@ from openai.types.responses import (
     responses_server_event,
 )
 from openai.types.responses.response_input_item import ResponseInputItem
+from openai.types.skills import version_create_params, version_list_params
 from openai.types.uploads import part_create_params
 from tests.shapes import members, shape, tagged, values
 
@@ -96,6 +109,10 @@ _QUERIES: dict[str, Any] = {
     "conversations.items.list": item_list_params.ItemListParams,
     "conversations.items.retrieve": item_retrieve_params.ItemRetrieveParams,
     "files.list": file_list_params.FileListParams,
+    "containers.list": container_list_params.ContainerListParams,
+    "containers.files.list": container_file_list_params.FileListParams,
+    "skills.list": skill_list_params.SkillListParams,
+    "skills.versions.list": version_list_params.VersionListParams,
 }
 _BODIES: dict[str, Any] = {
     "conversations.create": conversation_create_params.ConversationCreateParams,
@@ -104,6 +121,11 @@ _BODIES: dict[str, Any] = {
     "uploads.create": upload_create_params.UploadCreateParams,
     "uploads.parts.create": part_create_params.PartCreateParams,
     "uploads.complete": upload_complete_params.UploadCompleteParams,
+    "containers.create": container_create_params.ContainerCreateParams,
+    "containers.files.create": container_file_create_params.FileCreateParams,
+    "skills.create": skill_create_params.SkillCreateParams,
+    "skills.update": skill_update_params.SkillUpdateParams,
+    "skills.versions.create": version_create_params.VersionCreateParams,
 }
 # One type for the query and the body.
 _CREATED_ITEMS = set(members(item_create_params.ItemCreateParams)) - _PATH

@@ -218,6 +218,9 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ('[reranker]\nbase_url = "http://a/v1"', r"\[reranker\] in .* needs a model"),
         ('[reranker]\nbase_url = "a"\napi = "tei"', r"base_url of \[reranker\] in .* must begin with"),
         ('[reranker]\nbase_url = "http://a"\napi = "x"', "has a wrong value: invalid enum value 'x'"),
+        ('[sandbox]\ndriver = "jupyter"', r"\[sandbox\] in .* needs the url of the Jupyter gateway"),
+        ('[sandbox]\ndriver = "jupyter"\nurl = "a:1"', r"url of \[sandbox\] in .* must begin with http"),
+        ('[sandbox]\nurl = "http://a"', r"url, token_env and kernel of \[sandbox\] in .* go with driver"),
         ("[embeddings]\nurl = 1", r"Unknown key 'url' in \[embeddings\]"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     assert (
         "not sent, and named in x-antiphon-warnings: user, safety_identifier, prompt_cache_key" in done.stdout
     )
-    assert "tools: not set up on this server: code_interpreter, image_generation" in done.stdout
+    assert "tools: not set up on this server: image_generation" in done.stdout
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:
@@ -137,3 +138,17 @@ def test_deep_sends_tiny_requests(tmp_path: Path, upstream: Upstream) -> None:
     tried = [(each["state"], each["words"].partition(":")[0]) for each in findings][-3:]
     assert tried == [("ok", "an answer"), ("ok", "a forced call"), ("failed", "an answer held to a schema")]
     assert done.returncode == 1
+
+
+def test_the_sandbox_is_shown_with_what_is_missing(tmp_path: Path) -> None:
+    off = doctor(tmp_path, ANTIPHON_SANDBOX_DRIVER="none")
+    without = doctor(tmp_path, PATH=str(tmp_path))
+    wrong = doctor(tmp_path, ANTIPHON_SANDBOX_ENVIRONMENT=str(tmp_path))
+
+    assert "ok      sandbox: turned off by driver of [sandbox]" in off.stdout
+    assert "warn    sandbox: no code from models runs. bubblewrap is not installed: `" in without.stdout
+    assert without.returncode == 0
+    if shutil.which("bwrap"):
+        assert "FAILED  sandbox: environment of [sandbox] names" in wrong.stdout
+        assert "sandbox: bubblewrap; its Python is made when code first runs" in doctor(tmp_path).stdout
+    assert list(tmp_path.glob("data/sandbox/python-*")) == []

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from antiphon.api.app import backend_configs
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web import key_variables, missing
 from antiphon.backends.router import BackendConfig, build
@@ -32,6 +33,9 @@ from antiphon.model import (
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.wire import JsonObject
 from antiphon.retrieval.reranker import RerankerError
+from antiphon.sandbox import environment
+from antiphon.sandbox.base import SandboxUnavailable
+from antiphon.sandbox.open import Options, driver_of
 from antiphon.tools.unsupported import NOT_SET_UP
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -71,6 +75,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _keys(config)
     yield _tools()
     yield _search(config)
+    yield await _sandbox(config)
     if config.reranker.base_url is not None:
         yield await _reranker(config)
     yield await _moderation(config, deep)
@@ -93,7 +98,7 @@ def _data_dir(path: Path) -> Finding:
 
 def _tools() -> Finding:
     names = ", ".join(NOT_SET_UP)
-    words = f"not set up on this server: {names} (a request that has one is answered, and calls of it fail)"
+    words = f"not set up on this server: {names} (a request that has one is answered without it)"
     return Finding("tools", "warning", words)
 
 
@@ -102,6 +107,34 @@ def _search(config: Config) -> Finding:
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
+
+
+async def _sandbox(config: Config) -> Finding:
+    if config.sandbox.driver == "none":
+        return Finding("sandbox", "ok", "turned off by driver of [sandbox]: no code from models runs")
+    options = sandbox_options(config)
+    driver = driver_of(options)
+    try:
+        reason = await driver.obstacle()
+    finally:
+        await driver.close()
+    if reason is not None:
+        return Finding("sandbox", "warning", f"no code from models runs. {reason}")
+    if options.driver == "jupyter":
+        return Finding("sandbox", "ok", f"kernels of the Jupyter gateway at {options.url}")
+    return _environment(options)
+
+
+def _environment(options: Options) -> Finding:
+    try:
+        own = options.environment and environment.given(options.environment)
+    except SandboxUnavailable as fault:
+        return Finding("sandbox", "failed", str(fault))
+    found = own or environment.find(options.data_dir)
+    if found is None:
+        hint = "`antiphon sandbox setup` makes it now."
+        return Finding("sandbox", "ok", "bubblewrap; its Python is made when code first runs", hint)
+    return Finding("sandbox", "ok", f"bubblewrap; its Python is in {found.folder}")
 
 
 async def _reranker(config: Config) -> Finding:

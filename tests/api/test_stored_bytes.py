@@ -1,5 +1,7 @@
 """What a project may keep (`stored_bytes` of `[limits]`): over it nothing is added, and all else goes on."""
 
+import random
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.api.asking import Json, events_of, fault
+from tests.api.filing import left_on_disk
+from tests.api.skilling import folder, zipped
 from tests.conftest import Running, config_for
 from tests.scripted import Answer, Upstream
 from tests.wire import CheckedTransport, Checker
@@ -75,6 +79,29 @@ def stored(http: httpx2.Client, project: str = "ours") -> int:
     return int(float(value))
 
 
+def container(http: httpx2.Client, **members: Any) -> httpx2.Response:
+    return http.post("/v1/containers", json={"name": "work"} | members)
+
+
+def file_of(http: httpx2.Client, container_id: str, size: int) -> httpx2.Response:
+    return http.post(f"/v1/containers/{container_id}/files", files={"file": b"x" * size})
+
+
+def large_skill() -> Json:
+    """The files of one, whose zip is not smaller."""
+    return folder() | {"greeting/noise": random.Random(0).randbytes(MOST)}
+
+
+def inline_skill() -> Json:
+    source = {"type": "base64", "media_type": "application/zip"}
+    data = b64encode(zipped(large_skill())).decode()
+    return {"type": "inline", "name": "greeting", "description": "x", "source": source | {"data": data}}
+
+
+def skill(http: httpx2.Client, files: Json, place: str = "/v1/skills") -> httpx2.Response:
+    return http.post(place, files=[("files[]", (name, data)) for name, data in files.items()])
+
+
 Write = Callable[[httpx2.Client, Json], httpx2.Response]
 
 WRITES: dict[str, Write] = {
@@ -92,6 +119,17 @@ WRITES: dict[str, Write] = {
     "a file": lambda http, _: file(http, MOST),
     "an upload": lambda http, _: upload(http, MOST),
     "a part of an upload": lambda http, ids: part(http, ids["upload"], MOST),
+    "a file of a container": lambda http, ids: file_of(http, ids["container"], MOST),
+    "a container with files": lambda http, ids: container(http, file_ids=[ids["large"]]),
+    "a file that is copied into a container": lambda http, ids: http.post(
+        f"/v1/containers/{ids['container']}/files", json={"file_id": ids["large"]}
+    ),
+    "a container with a skill": lambda http, _: container(http, skills=[inline_skill()]),
+    "a skill": lambda http, _: skill(http, large_skill()),
+    "a skill as a zip": lambda http, _: http.post("/v1/skills", files={"files": zipped(large_skill())}),
+    "a version of a skill": lambda http, ids: skill(
+        http, large_skill(), f"/v1/skills/{ids['skill']}/versions"
+    ),
 }
 
 
@@ -102,7 +140,10 @@ def kept(http: httpx2.Client) -> Json:
         "conversation": converse(http, "Hi").json()["id"],
         "prompt": http.post("/v1/prompts", json={"instructions": "Be brief."}).json()["id"],
         "file": file(http, 100).json()["id"],
+        "large": file(http, 10_000).json()["id"],
         "upload": upload(http, 100).json()["id"],
+        "container": container(http).json()["id"],
+        "skill": skill(http, folder()).json()["id"],
     }
 
 
@@ -111,7 +152,7 @@ def test_what_a_project_may_not_keep_is_refused_and_leaves_nothing(
     http: httpx2.Client, upstream: Upstream, tmp_path: Path, what: str
 ) -> None:
     ids = kept(http)
-    before, asked = stored(http), len(upstream.requests)
+    before, asked, there = stored(http), len(upstream.requests), left_on_disk(tmp_path)
 
     told = WRITES[what](http, ids)
 
@@ -121,7 +162,7 @@ def test_what_a_project_may_not_keep_is_refused_and_leaves_nothing(
     assert f"keeps {before} bytes" in message
     assert stored(http) == before
     assert len(upstream.requests) == asked
-    assert [path.name for path in (tmp_path / "files").rglob("*-*") if path.is_file()] == [ids["file"]]
+    assert left_on_disk(tmp_path) == there
 
 
 def fill(http: httpx2.Client) -> list[str]:
@@ -145,7 +186,7 @@ def test_a_project_that_is_full_reads_deletes_and_asks_without_storing(http: htt
     assert unstored.json()["status"] == "completed"
 
     before = stored(http)
-    for kind in ("response", "conversation", "prompt", "file"):
+    for kind in ("response", "conversation", "prompt", "file", "container", "skill"):
         assert http.delete(f"/v1/{kind}s/{ids[kind]}").status_code == 200
     assert http.delete(f"/v1/conversations/{made[0]}/items/{item['id']}").status_code == 200
     assert stored(http) < before - 3_000

@@ -36,23 +36,12 @@ def test_a_tool_that_is_not_served_yet_is_refused(
     assert upstream.requests == []
 
 
-CONTAINER = {
-    "file_ids": ["file-1"],
-    "memory_limit": "4g",
-    "network_policy": {
-        "type": "allowlist",
-        "allowed_domains": ["example.com"],
-        "domain_secrets": [{"domain": "example.com", "name": "KEY", "value": "secret-of-domain"}],
-    },
-}
 PLACE = {"type": "approximate", "city": "Oslo", "country": "NO", "region": "Oslo", "timezone": "Europe/Oslo"}
 SEARCHING = {"search_context_size": "low", "user_location": PLACE}
 # Tools that nobody runs here yet, with every member that they may have.
 FULL: list[Json] = [
     {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}, **SEARCHING},
     {"type": "web_search_preview", "search_content_types": ["text", "image"], **SEARCHING},
-    {"type": "code_interpreter", "container": {"type": "auto", **CONTAINER}, "allowed_callers": ["direct"]},
-    {"type": "code_interpreter", "container": {"type": "auto", "network_policy": {"type": "disabled"}}},
     {
         "type": "image_generation",
         "action": "edit",
@@ -89,7 +78,7 @@ def members_of(value: Any, place: str) -> Iterator[str]:
 
 
 @covers(*ids_of("tool.web_search", does="echoes"), *ids_of("tool.web_search_preview", does="echoes"))
-@covers(*ids_of("tool.code_interpreter", does="echoes"), *ids_of("tool.image_generation", does="echoes"))
+@covers(*ids_of("tool.image_generation", does="echoes"))
 def test_every_member_of_a_tool_that_nobody_runs_yet_is_taken_and_shown(
     http: httpx2.Client, upstream: Upstream
 ) -> None:
@@ -97,39 +86,10 @@ def test_every_member_of_a_tool_that_nobody_runs_yet_is_taken_and_shown(
     shown = set()
     for tool in FULL:
         (echo,) = ask(http, tools=[tool])["tools"]
-        assert "secret-of-domain" not in str(echo)
         shown |= set(members_of(echo, "tool"))
     kinds = {tool["type"] for tool in FULL}
     known = {row for kind in kinds for row in ids_of(f"tool.{kind}", does="echoes")}
     assert known - shown == set()
-
-
-@covers(*ids_of("tool.shell", does="refuses"))
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"type": "container_auto", **CONTAINER},
-        {"type": "container_auto", "network_policy": {"type": "disabled"}},
-        {"type": "container_auto", "skills": [{"type": "skill_reference", "skill_id": "s", "version": "1"}]},
-        {
-            "type": "container_auto",
-            "skills": [
-                {
-                    "type": "inline",
-                    "name": "n",
-                    "description": "d",
-                    "source": {"type": "base64", "media_type": "application/zip", "data": "UEs="},
-                }
-            ],
-        },
-        {"type": "container_reference", "container_id": "cntr_1"},
-    ],
-)
-def test_a_shell_in_a_container_is_refused_whatever_it_asks_for(
-    http: httpx2.Client, upstream: Upstream, environment: Json
-) -> None:
-    tool = {"type": "shell", "environment": environment}
-    assert refused(http, tools=[tool]) == (400, "tools[0].environment", "unsupported_value")
 
 
 @covers("tool.apply_patch.allowed_callers", "tool.shell.allowed_callers", "tool.mcp.allowed_callers")
@@ -138,6 +98,7 @@ def test_a_shell_in_a_container_is_refused_whatever_it_asks_for(
     [
         {"type": "apply_patch"},
         {"type": "shell"},
+        {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "mcp", "server_label": "s", "server_url": "https://example.com"},
     ],
     ids=lambda tool: str(tool["type"]),

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.strategies import INPUTS, ITEM_LISTS, REQUESTS, SCHEMAS, TEXT, objects, values
 
+from antiphon.protocol.containers import AddContainerFile, CreateContainer, UpdateSkill
 from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.files import CompleteUpload, NewUpload
 from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
@@ -40,6 +41,9 @@ _SHAPES: dict[str, st.SearchStrategy[Json]] = {
     "/v1/prompts": _PROMPTS,
     "/v1/prompts/{prompt}": _PROMPTS,
     "/v1/uploads": objects(NewUpload),
+    "/v1/containers": objects(CreateContainer),
+    "/v1/containers/{container}/files": objects(AddContainerFile),
+    "/v1/skills/{skill}": objects(UpdateSkill),
     "/v1/uploads/{upload}/complete": objects(CompleteUpload),
 }
 

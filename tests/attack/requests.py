@@ -47,6 +47,10 @@ _PATHS = (
     *("/v1/conversations/{conversation}", "/v1/conversations/{conversation}/items", "/v1/models"),
     *("/v1/conversations/{conversation}/items/{item}", "/v1/prompts", "/v1/prompts/{prompt}", "/v1/files"),
     *("/v1/prompts/{prompt}/versions", "/v1/files/{file}", "/v1/files/{file}/content", "/v1/models/{item}"),
+    *("/v1/containers", "/v1/containers/{container}", "/v1/containers/{container}/files", "/v1/skills"),
+    *("/v1/containers/{container}/files/{held}", "/v1/containers/{container}/files/{held}/content"),
+    *("/v1/skills/{skill}", "/v1/skills/{skill}/content", "/v1/skills/{skill}/versions"),
+    *("/v1/skills/{skill}/versions/{item}", "/v1/skills/{skill}/versions/1/content"),
     *("/v1/uploads/{upload}", "/v1/uploads/{upload}/parts", "/v1/uploads/{upload}/cancel", "/v1/{item}", "/"),
 )
 _NAMES = (

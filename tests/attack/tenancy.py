@@ -39,9 +39,14 @@ def _paths(ids: dict[str, str]) -> Iterator[Request]:
     yield "POST", f"/v1/conversations/{ids['conversation']}/items", {"items": [item]}
     yield "POST", f"/v1/prompts/{ids['prompt']}", {"instructions": "mine"}
     yield "POST", f"/v1/uploads/{ids['upload']}/complete", {"part_ids": ["part_1"]}
-    for listing in ("/v1/prompts", "/v1/files"):
-        yield "GET", f"{listing}?after={ids['prompt']}", None
-        yield "GET", f"{listing}?after={ids['file']}", None
+    yield "POST", f"/v1/containers/{ids['container']}/files", {"file_id": ids["file"]}
+    yield "POST", "/v1/containers", {"name": "mine", "file_ids": [ids["file"]]}
+    reference = {"type": "skill_reference", "skill_id": ids["skill"]}
+    yield "POST", "/v1/containers", {"name": "mine", "skills": [reference]}
+    yield "POST", f"/v1/skills/{ids['skill']}", {"default_version": "1"}
+    for listing in ("/v1/prompts", "/v1/files", "/v1/containers", "/v1/skills"):
+        for kind in ("prompt", "file", "container", "skill"):
+            yield "GET", f"{listing}?after={ids[kind]}", None
 
 
 _WAYS = {
@@ -57,6 +62,19 @@ _WAYS = {
     ),
     "prompt": ("/v1/prompts/{prompt}", "/v1/prompts/{prompt}/versions", "/v1/prompts/{prompt}?version=1"),
     "file": ("/v1/files/{file}", "/v1/files/{file}/content"),
+    "container": (
+        "/v1/containers/{container}",
+        "/v1/containers/{container}/files",
+        "/v1/containers/{container}/files/{held}",
+        "/v1/containers/{container}/files/{held}/content",
+    ),
+    "skill": (
+        "/v1/skills/{skill}",
+        "/v1/skills/{skill}/content",
+        "/v1/skills/{skill}/versions",
+        "/v1/skills/{skill}/versions/1",
+        "/v1/skills/{skill}/versions/1/content",
+    ),
     "upload": ("/v1/uploads/{upload}", "/v1/uploads/{upload}/parts", "/v1/uploads/{upload}/cancel"),
 }
 
@@ -97,4 +115,7 @@ _SHOWN = {
     "conversation": "/v1/conversations/{conversation}/items",
     "prompt": "/v1/prompts/{prompt}",
     "file": "/v1/files/{file}/content",
+    "container": "/v1/containers/{container}",
+    "file of a container": "/v1/containers/{container}/files/{held}/content",
+    "skill": "/v1/skills/{skill}",
 }

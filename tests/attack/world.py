@@ -129,7 +129,11 @@ class World:
             "prompt": await self._made("/v1/prompts", {"instructions": text}, project),
             "upload": await self._made("/v1/uploads", stated, project),
             "file": await self._file(text, project),
+            "container": await self._made("/v1/containers", {"name": text}, project),
+            "skill": await self._skill(text, project),
         }
+        put = {"file_id": made["file"]}
+        made["held"] = await self._made(f"/v1/containers/{made['container']}/files", put, project)
         items = await self.ask("GET", f"/v1/conversations/{made['conversation']}/items", project=project)
         return {**made, "item": items.json["data"][0]["id"]}
 
@@ -142,8 +146,17 @@ class World:
         form = aiohttp.FormData()
         form.add_field("purpose", "user_data")
         form.add_field("file", text.encode(), filename="a.txt", content_type="text/plain")
+        return await self._uploaded("/v1/files", form, project)
+
+    async def _skill(self, text: str, project: str) -> str:
+        form = aiohttp.FormData(quote_fields=False)
+        content = f"---\nname: told\ndescription: {text}\n---\n".encode()
+        form.add_field("files[]", content, filename="told/SKILL.md", content_type="text/markdown")
+        return await self._uploaded("/v1/skills", form, project)
+
+    async def _uploaded(self, path: str, form: aiohttp.FormData, project: str) -> str:
         headers = {"Authorization": f"Bearer {KEYS[project]}"}
-        async with self.http.post(f"{self.server.url}/v1/files", data=form, headers=headers) as response:
+        async with self.http.post(f"{self.server.url}{path}", data=form, headers=headers) as response:
             made: str = (await response.json())["id"]
             return made
 

@@ -17,6 +17,7 @@ from tests.conftest import Running, checked_client, config_for
 from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.coding import serving as coding
 from tests.tools.mcp_servers import Toolset, served
 from tests.web.search_server import Entry, SearchServer
 
@@ -36,7 +37,9 @@ def program(page: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-def printed(page: str, running: Running, changes: Mapping[str, str] | None = None) -> list[str]:
+def printed(
+    page: str, running: Running | coding.Coding, changes: Mapping[str, str] | None = None
+) -> list[str]:
     """What the Python of a page prints, line by line."""
     done = subprocess.run(
         [sys.executable, "-c", program(page, {ADDRESS: running.url, **(changes or {})})],
@@ -206,9 +209,45 @@ def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     assert (empty, found) == ("", "The Loire is 1,006 km long.")
 
 
+def _code_interpreter(upstream: Upstream, _: Running, tmp_path: Path) -> None:
+    code = "import pathlib\npathlib.Path('/mnt/data/squares.csv').write_text('1,4,9')\nprint('written')"
+    link = "Here: [squares](sandbox:/mnt/data/squares.csv)."
+    upstream.script(Answer(calls=[Called("python", json.dumps({"code": code}))]), Answer(link))
+    with coding.served(upstream, tmp_path / "code") as running:
+        lines = printed("docs/code-interpreter.md", running)
+
+    assert lines == [*code.splitlines()[:-1], "print('written') ['logs']", link, "squares.csv 5 bytes"]
+
+
+def _shell(upstream: Upstream, _: Running, tmp_path: Path) -> None:
+    version = Answer(calls=[Called("shell", '{"commands": ["echo Python 3 | tee version"]}')])
+    left = Answer(calls=[Called("shell", '{"commands": ["ls"]}', "call_left")])
+    upstream.script(version, Answer("Three."), left, Answer("A file."), Answer("One."), Answer("Two."))
+    with coding.served(upstream, tmp_path / "code") as running:
+        lines = printed("docs/shell.md", running)
+
+    assert lines[0] == "['echo Python 3 | tee version']"
+    assert lines[1] == "Python 3"
+    assert "exit_code=0" in lines[2]
+    assert lines[-4:] == ["Three.", "A file.", "One.", "Two."]
+    assert "- haiku: Writes haikus. (/home/oai/skills/haiku-" in json.dumps(upstream.last.body["tools"])
+
+
+def _containers(_: Upstream, running: Running, __: Path) -> None:
+    path, file = printed("docs/containers.md", running)
+    assert re.fullmatch("/mnt/data/[0-9a-f]{32}-rivers.csv", path)
+    assert file == "user 20 Loire,1006"
+
+
+def _skills(_: Upstream, running: Running, __: Path) -> None:
+    assert printed("docs/skills.md", running) == ["greeting 1", "2 2"]
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
+    "docs/code-interpreter.md": _code_interpreter,
+    "docs/containers.md": _containers,
     "docs/mcp.md": _mcp,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
@@ -217,6 +256,8 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/moderation.md": _moderation,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
+    "docs/shell.md": _shell,
+    "docs/skills.md": _skills,
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,

@@ -77,6 +77,9 @@ SAMPLES = {
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
     "ANTIPHON_TOOLS_WEB_SEARCH_ENGINE": "duckduckgo, brave",
     "ANTIPHON_WEBHOOKS_NAME_EVENTS": "response.failed",
+    "ANTIPHON_SANDBOX_DRIVER": "none",
+    "ANTIPHON_SANDBOX_URL": "http://b.example:8888",
+    "ANTIPHON_SANDBOX_SETUP": "start",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",
@@ -94,7 +97,13 @@ def sample(setting: Setting) -> str:
     return "4096" if setting.type.startswith(("integer", "number")) else "http://b.example/v1"
 
 
-KIND = {"ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"}}
+KIND = {
+    "ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"},
+    **{
+        f"ANTIPHON_SANDBOX_{key}": {"driver": "jupyter", "url": "http://a.example:8888"}
+        for key in ("URL", "TOKEN_ENV", "KERNEL")
+    },
+}
 """What a key needs besides: it is there for one kind of its section."""
 OTHER_KIND: dict[str, dict[str, Any]] = {
     "ANTIPHON_MODERATION_JUDGE": {},

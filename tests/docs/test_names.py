@@ -35,8 +35,9 @@ def is_there(name: str) -> bool:
     of, _, member = name.partition(".")
     for file in (*HOUSE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
-        if re.search(rf"^(class {of}\b|{of} = )", text, re.MULTILINE):
-            return not member or f"def {member}(" in text
+        named = re.search(rf"^(class {of}\b|{of} = )", text, re.MULTILINE)
+        if named and (not member or f"def {member}(" in text):
+            return True
     return False
 
 

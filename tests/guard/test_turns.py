@@ -27,6 +27,16 @@ async def test_one_owner_never_has_all_turns() -> None:
     assert served.count("greedy") == 10
 
 
+async def test_an_owner_has_no_more_turns_than_its_share() -> None:
+    turns, served, release = Turns(5, 2), list[str](), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for owner in ["a"] * 4 + ["b"] * 4:
+            tasks.create_task(_hold(turns, owner, served, release))
+        await _settled()
+        assert sorted(served) == ["a", "a", "b", "b"]
+        release.set()
+
+
 async def test_those_who_wait_are_served_in_rotation() -> None:
     turns, served = Turns(1), list[str]()
     first = asyncio.Event()

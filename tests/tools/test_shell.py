@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from tests.api.asking import Json, refused, some_id
+from tests.api.asking import Json, some_id
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.using import ask, calls, emitted, offered, only, read, stream
@@ -110,17 +110,6 @@ def test_the_model_reads_of_the_machines_skills(client: OpenAI, upstream: Upstre
 
     assert item["environment"] == {"type": "local"}
     assert "- csv: Reads tables. (/skills/csv)" in offered(upstream)["shell"]["description"]
-
-
-@covers("tool.shell.environment.container_auto", "tool.shell.environment.container_reference")
-@pytest.mark.parametrize(
-    "environment",
-    [{"type": "container_auto"}, {"type": "container_reference", "container_id": "cntr_1"}],
-    ids=lambda environment: environment["type"],
-)
-def test_a_shell_in_a_container_is_refused(client: OpenAI, environment: Json) -> None:
-    with refused(400, "unsupported_value", "tools[0].environment"):
-        ask(client, SHELL | {"environment": environment})
 
 
 @covers("tool_choice.shell")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from antiphon.api import (
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.web import web_of
@@ -42,7 +43,6 @@ from antiphon.backends.router import MAKERS, BackendConfig, Maker, build
 from antiphon.config import Config, Connector, Limits, Outbound, Server
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
-from antiphon.containers.rules import Rules
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
@@ -58,7 +58,7 @@ from antiphon.mcp.pool import Pool
 from antiphon.model import Backend
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.finder import Finder
-from antiphon.sandbox.nowhere import Nowhere
+from antiphon.sandbox.open import driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
@@ -93,7 +93,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     seal = Seal.at(Path(config.data_dir) / "sealing.key")
     blobs = Blobs(Path(config.data_dir) / "files")
     file_storage = FileStorage(store.files, blobs)
-    room = _room(config, ContainerStorage(store, blobs))
+    driver = driver_of(sandbox_options(config))
+    room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
     fetcher = _fetcher(config.outbound)
     documents = Documents()
     attachments = Attachments(file_storage, fetcher, documents)
@@ -122,12 +123,13 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     background = Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response)
     try:
         async with (
-            room.running(),
+            room.running(Path(config.data_dir) / "sockets"),
             backends.probing(),
             periodic(file_storage.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
             webhooks.running(),
             background.running(),
             jobs.running(),
+            made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         ):
             made = Services(
                 config,
@@ -191,11 +193,6 @@ def _capacity(limits: Limits) -> Capacity:
     return Capacity(
         runs=limits.background_runs, queue=limits.background_queue, seconds=limits.background_seconds
     )
-
-
-def _room(config: Config, storage: ContainerStorage) -> Room:
-    rules = Rules(file_bytes=config.limits.file_bytes)
-    return Room(storage, Nowhere("no sandbox is set up on this server"), rules)
 
 
 def _resources(config: Config, finder: Finder, room: Room, pool: Pool, web: Web | None) -> ToolResources:

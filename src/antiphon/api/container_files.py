@@ -1,13 +1,15 @@
 """/v1/containers/{id}/files (endpoints.md section 5)."""
 
+from contextlib import suppress
+
 from starlette.requests import Request
-from starlette.responses import FileResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from antiphon.api import pages, parsing
 from antiphon.api.body import json
 from antiphon.api.containers import asked_id, not_found, refusals
+from antiphon.api.downloads import download
 from antiphon.api.form import read_form
 from antiphon.api.services import project, services
 from antiphon.protocol import error_messages
@@ -16,6 +18,9 @@ from antiphon.protocol.errors import NotFound
 from antiphon.protocol.wire import encode
 from antiphon.store.container_files import ContainerFileRow
 from antiphon.store.items import ItemRow, Page
+
+_ATTEMPTS = 3
+"""To open a file whose content is replaced again and again."""
 
 
 async def create(request: Request) -> HttpResponse:
@@ -58,15 +63,13 @@ async def delete(request: Request) -> HttpResponse:
 
 
 async def content(request: Request) -> HttpResponse:
-    """GET /containers/{id}/files/{file_id}/content: the bytes. They are a stranger's: no browser is to take
-    them for a page of ours."""
-    row = await _stored(request)
-    path = services(request).containers.storage.path(row.blob)
-    if not path.is_file():
-        raise _file_not_found(row.id)
-    headers = {"x-content-type-options": "nosniff"}
-    name = row.path.rpartition("/")[2]
-    return FileResponse(path, media_type="application/octet-stream", filename=name, headers=headers)
+    """GET /containers/{id}/files/{file_id}/content: the bytes."""
+    storage = services(request).containers.storage
+    for _ in range(_ATTEMPTS):
+        row = await _stored(request)
+        with suppress(FileNotFoundError):
+            return await download(storage.path(row.blob), row.path.rpartition("/")[2])
+    raise _file_not_found(request.path_params["file_id"])
 
 
 async def _uploaded(request: Request, container_id: str) -> ContainerFileRow:

@@ -18,11 +18,17 @@ MAX_LIMIT = 100
 
 
 def page_query(
-    params: QueryParams, allowed: tuple[str, ...] = (), *, default: int = 20, most: int = MAX_LIMIT
+    params: QueryParams,
+    allowed: tuple[str, ...] = (),
+    *,
+    default: int = 20,
+    least: int = 1,
+    most: int = MAX_LIMIT,
 ) -> PageQuery:
     """What `limit`, `order` and `after` ask for. Raises InvalidRequest.
 
-    `allowed` names the other members that the endpoint reads, `default` and `most` are of its limit.
+    `allowed` names the other members that the endpoint reads, `default`, `least` and `most` are of its
+    limit.
     """
     check_members(params, ("limit", "order", "after", *allowed))
     order = params.get("order", "desc")
@@ -33,7 +39,7 @@ def page_query(
             code="invalid_value",
         )
     return PageQuery(
-        limit=_limit(params, default, most),
+        limit=_limit(params, default, least, most),
         order=cast(Order, order),
         after=params.get("after"),
         before=params.get("before"),
@@ -108,17 +114,17 @@ def _wrong_type(name: str, expected: str) -> InvalidRequest:
     )
 
 
-def _limit(params: QueryParams, default: int, most: int) -> int:
+def _limit(params: QueryParams, default: int, least: int, most: int) -> int:
     given = params.get("limit", str(default))
     try:
         limit = int(given)
     except ValueError:
         raise _wrong_type("limit", "an integer") from None
-    if not 1 <= limit <= most:
-        low = limit < 1
+    if not least <= limit <= most:
+        low = limit < least
         raise InvalidRequest(
             f"Invalid 'limit': integer {'below minimum' if low else 'above maximum'} value. Expected a value "
-            f"{'>= 1' if low else f'<= {most}'}, but got {limit} instead.",
+            f"{f'>= {least}' if low else f'<= {most}'}, but got {limit} instead.",
             param="limit",
             code="integer_below_min_value" if low else "integer_above_max_value",
         )

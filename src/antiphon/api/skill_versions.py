@@ -39,7 +39,7 @@ async def create(request: Request) -> HttpResponse:
 
 async def list_versions(request: Request) -> HttpResponse:
     """GET /skills/{id}/versions"""
-    query = pages.page_query(request.query_params)
+    query = pages.page_query(request.query_params, least=0)
     skills = services(request).store.skills
     page = await skills.versions(project(request), request.path_params["skill_id"], query)
     if page is None:
@@ -64,7 +64,7 @@ async def delete(request: Request) -> HttpResponse:
 
 async def content(request: Request) -> HttpResponse:
     """GET /skills/{id}/versions/{version}/content: its zip."""
-    return zip_of(request, await _asked(request))
+    return await zip_of(request, await _asked(request))
 
 
 async def _asked(request: Request) -> VersionRow:

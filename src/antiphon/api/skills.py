@@ -1,12 +1,12 @@
 """/v1/skills (endpoints.md section 6)."""
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from antiphon.api import pages, parsing
 from antiphon.api.body import json
+from antiphon.api.downloads import download
 from antiphon.api.form import Files, read_files
 from antiphon.api.services import project, services
 from antiphon.containers.archive import MOST_BYTES, MOST_FILES
@@ -37,7 +37,7 @@ async def create(request: Request) -> HttpResponse:
 
 async def list_skills(request: Request) -> HttpResponse:
     """GET /skills"""
-    query = pages.page_query(request.query_params)
+    query = pages.page_query(request.query_params, least=0)
     page = await services(request).store.skills.page(project(request), query)
     return pages.show_page(Page([ItemRow(row.id, encode(_shown(row))) for row in page.rows], page.more))
 
@@ -69,7 +69,7 @@ async def delete(request: Request) -> HttpResponse:
 
 async def content(request: Request) -> HttpResponse:
     """GET /skills/{id}/content: the zip of the default version."""
-    return zip_of(request, await version(request, "default"))
+    return await zip_of(request, await version(request, "default"))
 
 
 # ---- for versions too -------------------------------------------------------------------------------
@@ -90,9 +90,7 @@ def check_fields(request: Request, form: Files, known: tuple[str, ...]) -> None:
 
 async def bundled(request: Request, form: Files) -> Bundle:
     """The skill that a form brings: a zip, or the files of a folder. Raises InvalidRequest."""
-    held = services(request)
-    await held.store.usage.check(project(request), sum(len(data) for _, data in form.files))
-    shelf = held.containers.shelf
+    shelf = services(request).containers.shelf
     name, data = form.files[0]
     if len(form.files) == 1 and (data.startswith(_ZIP) or name.lower().endswith(".zip")):
         return await shelf.zipped(project(request), data, _FIELD)
@@ -109,12 +107,12 @@ async def version(request: Request, which: Which) -> VersionRow:
     return row
 
 
-def zip_of(request: Request, row: VersionRow) -> HttpResponse:
+async def zip_of(request: Request, row: VersionRow) -> HttpResponse:
     path = services(request).containers.storage.path(row.bundle.blob)
-    if not path.is_file():
-        raise version_not_found(row.skill_id, str(row.number))
-    headers = {"x-content-type-options": "nosniff"}
-    return FileResponse(path, media_type="application/zip", filename=f"{row.name}.zip", headers=headers)
+    try:
+        return await download(path, f"{row.name}.zip", "application/zip")
+    except FileNotFoundError:
+        raise version_not_found(row.skill_id, str(row.number)) from None
 
 
 async def _stored(request: Request) -> SkillRow:

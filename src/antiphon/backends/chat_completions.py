@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-import aiohttp
 import msgspec
 import structlog
 from msgspec import Struct
@@ -19,8 +18,8 @@ from yarl import URL
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_stream import ChatStreamParser
-from antiphon.backends.connections import TcpConnector, UnixConnector, drain, opened, send, timeout, unread
 from antiphon.backends.dialects import GENERIC, Dialect, known
+from antiphon.backends.http import Client, ConnectFault, ConnectTimeout, HttpAnswer, Patience
 from antiphon.backends.lessons import lesson
 from antiphon.backends.listing import listed
 from antiphon.backends.offer import offered
@@ -95,13 +94,13 @@ class ChatCompletions(Backend):
         self._can = self._rated(self.dialect)
         """What all other models can: it is asked several times for each request."""
         self._headers = dict(headers or {})
-        self._timeout = timeout(connect_timeout, read_timeout)
-        self._long_timeout = timeout(connect_timeout, read_timeout * _WHOLE)
+        self._timeout = Patience(connect_timeout, read_timeout)
+        self._long_timeout = Patience(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._text_calls = text_calls
         self._answer_bytes = answer_bytes
         self._check_passed = check_passed
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
 
     # ---- Backend ------------------------------------------------------------------------------------
 
@@ -117,7 +116,7 @@ class ChatCompletions(Backend):
         return replace(can, context_window=self._window)
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        response: aiohttp.ClientResponse | None = None
+        response: HttpAnswer | None = None
         answer = self._answer(turn)
         calls = self._text_calls_of(turn)
         try:
@@ -135,13 +134,13 @@ class ChatCompletions(Backend):
             self._note(turn.model, answer)
         except ApiError as fault:
             raise self._discreet(fault) from None
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             raise self._fault(fault, self._patience(turn)) from fault
         finally:
             if response is not None:
                 response.close()
 
-    async def _taken_up(self, turn: Turn) -> aiohttp.ClientResponse:
+    async def _taken_up(self, turn: Turn) -> HttpAnswer:
         """The answer, as it begins. A server that cannot just now is asked once more. Raises ApiError."""
         try:
             return await self._accepted(turn)
@@ -152,10 +151,10 @@ class ChatCompletions(Backend):
         await asyncio.sleep(pause)
         return await self._accepted(turn)
 
-    async def _accepted(self, turn: Turn) -> aiohttp.ClientResponse:
+    async def _accepted(self, turn: Turn) -> HttpAnswer:
         try:
             response = await self._agreed(turn)
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             raise self._fault(fault, self._patience(turn)) from fault
         if response.status != 200:
             words = await _refusal(response)
@@ -163,7 +162,7 @@ class ChatCompletions(Backend):
             raise self._refused(response, words, turn.model)
         return response
 
-    async def _agreed(self, turn: Turn) -> aiohttp.ClientResponse:
+    async def _agreed(self, turn: Turn) -> HttpAnswer:
         """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises Overrated
         when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
@@ -182,7 +181,7 @@ class ChatCompletions(Backend):
             response.close()
         return response
 
-    def _minds_whole(self, response: aiohttp.ClientResponse) -> bool:
+    def _minds_whole(self, response: HttpAnswer) -> bool:
         """Whether an answer in one piece was not a good idea, and has to be asked for again. Such a server is
         asked for no more of them."""
         headers = response.headers
@@ -193,7 +192,7 @@ class ChatCompletions(Backend):
             self._learned = {model: replace(known, whole=False) for model, known in self._learned.items()}
         return impatient
 
-    async def _chat(self, turn: Turn, body: JsonObject) -> aiohttp.ClientResponse:
+    async def _chat(self, turn: Turn, body: JsonObject) -> HttpAnswer:
         encoded = await offload(turn.size, encode, body)
         return await self._request("POST", self._url("chat/completions"), encoded, self._patience(turn))
 
@@ -215,15 +214,15 @@ class ChatCompletions(Backend):
         if after != before:
             self._learn(model, after, "an answer")
 
-    def _patience(self, turn: Turn) -> aiohttp.ClientTimeout:
+    def _patience(self, turn: Turn) -> Patience:
         return self._timeout if streams(turn, self._dialect(turn.model)) else self._long_timeout
 
     async def _read(
-        self, response: aiohttp.ClientResponse, answer: ChatStreamParser
+        self, response: HttpAnswer, answer: ChatStreamParser
     ) -> AsyncGenerator[Sequence[Delta], None]:
         """The deltas of a stream, a batch for each read."""
         events = Events()
-        read = response.content.readany
+        read = response.read
         left = self._answer_bytes
         try:
             data = await read()
@@ -238,11 +237,10 @@ class ChatCompletions(Backend):
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
-                    await drain(response)
+                    await response.drain()
                     return
                 data = await read()
-        except (aiohttp.ClientError, OSError):
-            yield answer.read(events.feed(unread(response)))
+        except OSError:
             if not answer.ended:
                 raise
             return
@@ -289,7 +287,7 @@ class ChatCompletions(Backend):
         try:
             async with await self._request("GET", url, None, self._timeout) as response:
                 return Reply(response.status, response.headers, await self._body(response, MAX_EVENT))
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             raise self._fault(fault, self._timeout) from fault
 
     def passthrough(self) -> Passthrough:
@@ -300,49 +298,40 @@ class ChatCompletions(Backend):
         return HttpPassthrough(server, self._check_passed)
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     # ---- HTTP ---------------------------------------------------------------------------------------
 
-    async def _request(
-        self, method: str, url: URL, body: bytes | None, patience: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
+    async def _request(self, method: str, url: URL, body: bytes | None, patience: Patience) -> HttpAnswer:
         if self._ready is not None:
             await self._ready()
-        session = self._open()
-        opened.set(False)
-        try:
-            return await send(session, method, url, body, patience)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
-            # An idle connection that the upstream closed just as we took it up says nothing of the request.
-            if opened.get():
-                raise
-            return await send(session, method, url, body, patience)
+        return await self._opened().request(method, url, body, patience)
 
-    async def _post(self, path: str, body: bytes, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _post(self, path: str, body: bytes, patience: Patience) -> HttpAnswer:
         return await self._request("POST", self._url(path), body, patience)
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The session, made in the loop that uses it."""
-        if self._session is None:
+    def _opened(self) -> Client:
+        """The client, made in the loop that uses it. Raises UpstreamError for an address that is none."""
+        if self._client is None:
             headers = {"Accept-Encoding": "identity", "User-Agent": "antiphon", **self._headers}
             if self._api_key:
                 headers["Authorization"] = f"Bearer {self._api_key}"
-            self._session = aiohttp.ClientSession(
-                connector=self._connector(),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=headers,
-            )
-        return self._session
-
-    def _connector(self) -> aiohttp.BaseConnector:
-        if self._unix_socket:
-            return UnixConnector(
-                self._unix_socket, limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE
-            )
-        return TcpConnector(limit=self._max_connections, keepalive_timeout=_KEEP_ALIVE)
+            try:
+                self._client = Client(
+                    self._base,
+                    headers,
+                    unix_socket=self._unix_socket,
+                    most=self._max_connections,
+                    keep=_KEEP_ALIVE,
+                )
+            except ValueError as fault:
+                raise UpstreamError(
+                    f"The upstream at {self._where} cannot be asked: its address or its key is none that "
+                    "HTTP can carry."
+                ) from fault
+        return self._client
 
     def _url(self, path: str) -> URL:
         return self._base / path
@@ -362,13 +351,13 @@ class ChatCompletions(Backend):
                 if response.status != 200:
                     raise self._discreet(self._refused(response, await _refusal(response), ""))
                 return await self._body(response, MAX_EVENT)
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             raise self._fault(fault, self._timeout) from fault
 
-    async def _body(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+    async def _body(self, response: HttpAnswer, limit: int) -> bytes:
         """The whole body, or an error when it is larger than any answer."""
         body = bytearray()
-        while data := await response.content.readany():
+        while data := await response.read():
             body += data
             if len(body) > limit:
                 raise UpstreamError("The upstream sent an answer that is too large.")
@@ -388,7 +377,7 @@ class ChatCompletions(Backend):
         expected = self._text_calls and self.dialect.text_calls and offered(turn)
         return TextCalls(turn) if expected else None
 
-    def _streams(self, response: aiohttp.ClientResponse) -> bool:
+    def _streams(self, response: HttpAnswer) -> bool:
         kind = response.headers.get("Content-Type", "").lower()
         if "text/html" in kind:
             raise UpstreamError(f"The upstream at {self._where} answered with a web page.")
@@ -396,7 +385,7 @@ class ChatCompletions(Backend):
 
     # ---- what goes wrong ----------------------------------------------------------------------------
 
-    def _refused(self, response: aiohttp.ClientResponse, body: bytes, model: str) -> ApiError:
+    def _refused(self, response: HttpAnswer, body: bytes, model: str) -> ApiError:
         return upstream_errors.refused(
             response.status,
             body,
@@ -413,25 +402,26 @@ class ChatCompletions(Backend):
             error.args = (error.message,)
         return error
 
-    def _fault(self, fault: Exception, patience: aiohttp.ClientTimeout) -> UpstreamError:
-        if isinstance(fault, aiohttp.ConnectionTimeoutError):
+    def _fault(self, fault: Exception, patience: Patience) -> UpstreamError:
+        if isinstance(fault, ConnectTimeout):
             return UpstreamTimeout(f"The upstream at {self._where} did not take up the connection in time.")
         if isinstance(fault, TimeoutError):
-            wait = patience.sock_read
+            wait = patience.read
             return UpstreamTimeout(
                 f"The upstream at {self._where} was silent for more than {wait:g} seconds."
             )
-        if isinstance(fault, aiohttp.ClientConnectorError):
-            reason = f"The upstream at {self._where} cannot be reached: {_reason(fault)}."
+        if isinstance(fault, ConnectFault):
+            reason = f"The upstream at {self._where} cannot be reached: {fault}."
             return UpstreamError(reason, retry_after=1)
-        if isinstance(fault, aiohttp.InvalidURL):
-            return UpstreamError(f"The upstream's address {self._where} is no HTTP URL.")
         return UpstreamError(f"The upstream at {self._where} broke off the connection.")
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+async def _refusal(response: HttpAnswer) -> bytes:
     """The body of a refusal, as much of it as counts."""
-    return await response.content.read(upstream_errors.MAX_BODY)
+    words = bytearray()
+    while len(words) < upstream_errors.MAX_BODY and (data := await response.read()):
+        words += data
+    return bytes(words[: upstream_errors.MAX_BODY])
 
 
 def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
@@ -440,10 +430,6 @@ def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
     formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
     if (forced and not now.forced_tools) or (turn.format != "text" and formed):
         raise Overrated("The model's server cannot do what this request asks of it.")
-
-
-def _reason(fault: aiohttp.ClientConnectorError) -> str:
-    return fault.os_error.strerror or str(fault.os_error) or type(fault.os_error).__name__
 
 
 # ---- small answers ----------------------------------------------------------------------------------

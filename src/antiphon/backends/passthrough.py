@@ -9,13 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from typing import NoReturn, Self
 
-import aiohttp
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from antiphon.backends import upstream_errors
-from antiphon.backends.connections import unread
+from antiphon.backends.http import HttpAnswer, Patience
 from antiphon.backends.retry import pause_before_retry
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.model import Members, Passed
@@ -47,12 +46,12 @@ class Server(Struct, frozen=True):
     where: str
     """Its address, for people."""
     key: str
-    post: Callable[[str, bytes, aiohttp.ClientTimeout], Awaitable[aiohttp.ClientResponse]]
-    """Sends a body to a path below the base URL. Raises ApiError, or what aiohttp raises."""
-    fault: Callable[[Exception, aiohttp.ClientTimeout], UpstreamError]
-    """What aiohttp raised, in our words."""
-    streaming: aiohttp.ClientTimeout
-    whole: aiohttp.ClientTimeout
+    post: Callable[[str, bytes, Patience], Awaitable[HttpAnswer]]
+    """Sends a body to a path below the base URL. Raises ApiError, or OSError."""
+    fault: Callable[[Exception, Patience], UpstreamError]
+    """What went wrong, in our words."""
+    streaming: Patience
+    whole: Patience
     """For answers in one piece, which are silent until they are written."""
     answer_bytes: int
     """Of one answer, as it comes."""
@@ -95,10 +94,10 @@ class HttpPassthrough(Struct, frozen=True):
 class _Begun(Struct, frozen=True):
     """A success, of which the first bytes are there."""
 
-    response: aiohttp.ClientResponse
+    response: HttpAnswer
     first: bytes
     server: Server
-    patience: aiohttp.ClientTimeout
+    patience: Patience
 
     @property
     def status(self) -> int:
@@ -109,7 +108,7 @@ class _Begun(Struct, frozen=True):
         return _headers(self.response)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        read, left = self.response.content.readany, self.server.answer_bytes
+        read, left = self.response.read, self.server.answer_bytes
         data = self.first
         try:
             while data:
@@ -118,9 +117,7 @@ class _Begun(Struct, frozen=True):
                     raise upstream_errors.endless(self.server.where, self.server.answer_bytes)
                 yield data
                 data = await read()
-        except (aiohttp.ClientError, OSError) as fault:
-            if rest := unread(self.response):
-                yield rest
+        except OSError as fault:
             raise self.server.fault(fault, self.patience) from fault
 
     def close(self) -> None:
@@ -151,7 +148,7 @@ class _Sent(Struct, frozen=True):
     path: str
     model: str
     body: bytes
-    patience: aiohttp.ClientTimeout
+    patience: Patience
 
     async def answer(self) -> _Begun | _Refused:
         """A server that cannot just now is asked once more. Raises ApiError when it says nothing that can be
@@ -169,7 +166,7 @@ class _Sent(Struct, frozen=True):
             response = await self.server.post(self.path, self.body, self.patience)
         except ApiError as fault:
             return _Refused(fault)
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             return _Refused(self.server.fault(fault, self.patience))
         try:
             return await self._begun(response) if response.status // 100 == 2 else await self._words(response)
@@ -177,23 +174,23 @@ class _Sent(Struct, frozen=True):
             response.close()
             if isinstance(fault, ApiError):
                 return _Refused(fault)
-            if isinstance(fault, aiohttp.ClientError | OSError):
+            if isinstance(fault, OSError):
                 return _Refused(self.server.fault(fault, self.patience))
             raise
 
-    async def _begun(self, response: aiohttp.ClientResponse) -> _Begun:
+    async def _begun(self, response: HttpAnswer) -> _Begun:
         where = self.server.where
         if response.content_type == "text/html":
             raise UpstreamError(f"The upstream at {where} answered with a web page.")
-        first = await response.content.readany()
+        first = await response.read()
         if not first:
             raise UpstreamError(f"The upstream at {where} sent an empty answer.")
         return _Begun(response, first, self.server, self.patience)
 
-    async def _words(self, response: aiohttp.ClientResponse) -> _Refused:
+    async def _words(self, response: HttpAnswer) -> _Refused:
         """A refusal, read as far as it counts."""
         words = b""
-        while len(words) < upstream_errors.MAX_BODY and (data := await response.content.readany()):
+        while len(words) < upstream_errors.MAX_BODY and (data := await response.read()):
             words += data
         headers = _headers(response)
         response.close()
@@ -246,8 +243,8 @@ def _format(raw: Raw | None) -> str | None:
     return None if asked is None else asked.type
 
 
-def _headers(response: aiohttp.ClientResponse) -> Headers:
-    raw = [(name.lower(), value) for name, value in response.raw_headers]
+def _headers(response: HttpAnswer) -> Headers:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
     kept = [(name, value) for name, value in raw if name in _HANDED_ON or name.startswith(_LIMITS)]
     if "Content-Encoding" not in response.headers:  # else it was unpacked
         kept += [(name, value) for name, value in raw if name == _LENGTH][:1]

@@ -1,6 +1,6 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
-`doctor`; `antiphon webhooks` and `antiphon files` are in modules of those names, `antiphon search` in
-`searches`."""
+`doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
+`antiphon search` in `searches`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, searches, webhooks
+from antiphon.cli import files, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
+app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
 
 
@@ -87,6 +88,7 @@ def serve(
     _check_webhooks(settings)
     _check_moderation(settings)
     _check_connectors(settings)
+    _check_sandbox(settings.sandbox)
     _make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -285,6 +287,12 @@ def _check_moderation(settings: config.Config) -> None:
     variable = settings.moderation.api_key_env
     if variable and variable not in os.environ:
         fail(f"The key of what judges is read from {variable}, a variable that is not set.")
+
+
+def _check_sandbox(sandbox: config.Sandbox) -> None:
+    variable = sandbox.token_env
+    if variable and variable not in os.environ:
+        fail(f"The token of the Jupyter gateway is read from {variable}, a variable that is not set.")
 
 
 def _check_connectors(settings: config.Config) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Moderation, Reranker
+from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Moderation, Reranker, Sandbox
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -32,6 +32,7 @@ def check(config: Config, where: str) -> None:
     _check_models_beside(config, where)
     _check_moderation(config.moderation, where)
     _check_web_search(config, where)
+    _check_sandbox(config.sandbox, where)
     _check_webhooks(config, where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
@@ -110,6 +111,15 @@ def _check_web_search(config: Config, where: str) -> None:
         raise ConfigError(f"{section} needs the url of SearXNG, for example http://127.0.0.1:8888.")
     if settings.url is not None:
         _check_url(settings.url, "url", "[tools.web_search]", where)
+
+
+def _check_sandbox(sandbox: Sandbox, where: str) -> None:
+    if sandbox.driver == "jupyter" and sandbox.url is None:
+        raise ConfigError(f"[sandbox] in {where} needs the url of the Jupyter gateway.")
+    if sandbox.driver != "jupyter" and (sandbox.url or sandbox.token_env or sandbox.kernel):
+        raise ConfigError(f'url, token_env and kernel of [sandbox] in {where} go with driver = "jupyter".')
+    if sandbox.url is not None:
+        _check_url(sandbox.url, "url", "[sandbox]", where)
 
 
 def _check_webhooks(config: Config, where: str) -> None:

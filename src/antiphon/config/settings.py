@@ -103,6 +103,43 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     """The environment variable that holds the server's key."""
 
 
+class Sandbox(Struct, frozen=True, kw_only=True):
+    """`[sandbox]`: where code from models runs, and what it may take."""
+
+    driver: Literal["auto", "bubblewrap", "jupyter", "none"] = "auto"
+    """What sandboxes are made with. `auto`: bubblewrap, where it works; `jupyter`: kernels of a Jupyter
+    gateway; `none`: no code runs."""
+    url: str | None = None
+    """Of the Jupyter gateway, such as `http://gateway.example:8888`."""
+    token_env: str | None = None
+    """The environment variable that holds the gateway's token."""
+    kernel: str | None = None
+    """The gateway's kernelspec; none: its default."""
+    setup: Literal["use", "start"] = "use"
+    """When the Python of the sandboxes is made, unless `antiphon sandbox setup` has made it: when code is
+    first wanted, or already when the server starts, beside what it answers."""
+    environment: str | None = None
+    """A virtual environment of your own for Python in sandboxes, with ipykernel in it; none: the one that
+    Antiphon makes in the data directory."""
+    memory_mb: Annotated[int, Meta(ge=64)] = 1024
+    """The most memory, in MiB, that a container may be given; `memory_limit` of requests counts up to it."""
+    disk_mb: Annotated[int, Meta(ge=16)] = 512
+    """MiB of files that a container may have while it runs."""
+    processes: Annotated[int, Meta(ge=8)] = 128
+    """Processes and threads that a container may have at once."""
+    seconds: Annotated[float, Meta(gt=0)] = 120.0
+    """Seconds that code may run, and each command of a shell unless its call says less."""
+    idle_minutes: Annotated[int, Meta(ge=1)] = 20
+    """Minutes without use after which a container expires; requests may ask for less."""
+    containers: Annotated[int, Meta(ge=1)] = 20
+    """Containers that run at once, in each server process. Those that nobody uses at the moment give way to
+    others, and start again from their files."""
+    project_containers: Annotated[int, Meta(ge=1)] = 10
+    """How many of them may belong to one project."""
+    warm: Annotated[int, Meta(ge=0, le=4)] = 1
+    """Sandboxes that wait, with Python started, once code has run in this server process."""
+
+
 class Reranker(Struct, frozen=True, kw_only=True):
     """`[reranker]`: what looks at the best results of a search again, each together with the question.
     Nothing set: results stay as meaning and words have ranked them."""
@@ -163,10 +200,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
     stored_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files.
-    What would add more is refused with 507, before anything is begun; reading, deleting and `store: false` go
-    on. None: as many as the disk holds. All that is stored is counted when the server first starts with a
-    number here."""
+    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files,
+    files of containers, and skills. What would add more is refused with 507, before anything is begun;
+    reading, deleting and `store: false` go on. None: as many as the disk holds. All that is stored is counted
+    when the server first starts with a number here."""
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
@@ -238,7 +275,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     """`[retention]`: how long things are kept. 0: for ever."""
 
     responses_days: _Days = 30
-    """Days for responses, and for items that a deleted conversation has left. Conversations do not expire."""
+    """Days for responses, for items that a deleted conversation has left, and for containers that have
+    expired. Conversations do not expire."""
     events_hours: _Days = 24
     """Hours for events of background responses that have ended, from which a stream is resumed."""
     deliveries_days: _Days = 30
@@ -341,6 +379,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: Store = Store()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     embeddings: Embeddings = Embeddings()
+    sandbox: Sandbox = Sandbox()
     reranker: Reranker = Reranker()
     moderation: Moderation = Moderation()
     limits: Limits = Limits()
@@ -360,6 +399,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
     "embeddings": Embeddings,
+    "sandbox": Sandbox,
     "reranker": Reranker,
     "moderation": Moderation,
     "limits": Limits,

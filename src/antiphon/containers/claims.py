@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from antiphon.store.containers import Claim, Containers
 from antiphon.store.errors import ContainerBusy
 
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 10.0
 """After which a container is free whose process died while it used it."""
-RENEW_SECONDS = 5.0
+RENEW_SECONDS = 2.5
 _LOOK_SECONDS = 0.25
 """How often somebody who waits for another process looks."""
 
@@ -19,7 +19,8 @@ _LOOK_SECONDS = 0.25
 class Claims:
     def __init__(self, containers: Containers) -> None:
         self._containers = containers
-        self._home = secrets.token_hex(8)
+        self.home = secrets.token_hex(8)
+        """The name of this process."""
         self._used: Counter[int] = Counter()
 
     async def claim(self, project: str, container_id: str, wait_seconds: float) -> Claim | None:
@@ -28,7 +29,7 @@ class Claims:
         give_up = asyncio.get_running_loop().time() + wait_seconds
         while True:
             try:
-                claim = await self._containers.claim(project, container_id, self._home, LEASE_SECONDS)
+                claim = await self._containers.claim(project, container_id, self.home, LEASE_SECONDS)
             except ContainerBusy:
                 if asyncio.get_running_loop().time() > give_up:
                     raise
@@ -37,6 +38,11 @@ class Claims:
             if claim is not None:
                 self._used[claim.key] += 1
             return claim
+
+    async def elsewhere(self, project: str, container_id: str) -> str | None:
+        """The process that was the last to claim a container, if it was another one."""
+        home = await self._containers.home(project, container_id)
+        return home if home not in (None, "", self.home) else None
 
     @asynccontextmanager
     async def left_after(self, claim: Claim) -> AsyncIterator[None]:
@@ -47,14 +53,14 @@ class Claims:
             self._used[claim.key] -= 1
             if not self._used[claim.key]:
                 del self._used[claim.key]
-                await self._containers.release(claim.key, self._home)
+                await self._containers.release(claim.key, self.home)
 
     async def renew(self) -> None:
         """Everything that is used is used still."""
         if self._used:
-            await self._containers.renew(list(self._used), self._home, LEASE_SECONDS)
+            await self._containers.renew(list(self._used), self.home, LEASE_SECONDS)
 
     async def lost(self, keys: Sequence[int]) -> set[int]:
         """Those of the containers that are not this process's any more: used elsewhere, deleted, or
         expired."""
-        return set(keys) - set(await self._containers.at_home(keys, self._home)) if keys else set()
+        return set(keys) - set(await self._containers.at_home(keys, self.home)) if keys else set()

@@ -18,6 +18,7 @@ from antiphon.sandbox.base import Entry, Picture, Sandbox
 from antiphon.store.container_files import MOST_FILES, ContainerFileRow
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.errors import TooManyContainerFiles, TooMuchStored
+from antiphon.store.faults import StorageFault, storage_fault
 
 _NAMED = 5
 """Files that words name, of those that were not kept."""
@@ -29,7 +30,7 @@ class Harvest(Struct):
     """What came of an execution."""
 
     files: list[ContainerFileRow] = field(default_factory=list)
-    """That it made or changed."""
+    """That it made or changed, in that order."""
     pictures: list[ContainerFileRow] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     """Paths that were not kept, each with the reason."""
@@ -54,7 +55,11 @@ class _Known:
 
 
 class _Refused(Exception):
-    """A file is not kept; the message says why, as the rest of a sentence."""
+    """A file is not kept, unless it changes; the message says why, as the rest of a sentence."""
+
+
+class _NotNow(_Refused):
+    """It may be kept after the next execution."""
 
 
 class Folder:
@@ -67,6 +72,9 @@ class Folder:
         self._rules = rules
         self._known: dict[str, _Known] = {}
         self._refused: dict[str, _Seen] = {}
+        """Those that are not tried again as they are."""
+        self._said: dict[str, _Seen] = {}
+        """Those of which it was said that they are not kept."""
         self._one_at_a_time = asyncio.Lock()
 
     async def bring_in(self, sandbox: Sandbox) -> None:
@@ -97,6 +105,7 @@ class Folder:
             for path in self._known.keys() - entries.keys():
                 await self._storage.remove(self._project, self._container, self._known.pop(path).row.id)
             changed = [entry for entry in entries.values() if self._is_new(entry)]
+            changed.sort(key=lambda entry: (entry.modified_ns, entry.path))
             for number, entry in enumerate(changed):
                 await self._harvest_one(sandbox, entry, number, harvest)
             for picture in pictures:
@@ -123,17 +132,30 @@ class Folder:
         try:
             row = await self._taken(sandbox, entry, number)
         except _Refused as error:
-            self._refused[entry.path] = _seen(entry)
-            harvest.refused.append((ascii(entry.path).strip("'"), str(error)))
+            self._refuse(entry, error, harvest)
             return
         except FileNotFoundError:  # gone while it was read
+            return
+        except Exception as error:
+            if storage_fault(error) is not StorageFault.FULL:
+                raise
+            self._refuse(entry, _NotNow("does not fit on the disk of this server"), harvest)
             return
         if row is not None:
             harvest.files.append(row)
 
+    def _refuse(self, entry: Entry, error: _Refused, harvest: Harvest) -> None:
+        seen = _seen(entry)
+        if not isinstance(error, _NotNow):
+            self._refused[entry.path] = seen
+        if self._said.get(entry.path) != seen:
+            self._said[entry.path] = seen
+            harvest.refused.append((ascii(entry.path).strip("'"), str(error)))
+
     async def _taken(self, sandbox: Sandbox, entry: Entry, number: int) -> ContainerFileRow | None:
         """The file's row, if its content is another one than before. Raises _Refused, FileNotFoundError."""
         self._check(entry, number)
+        await self._check_quota(entry.size)
         known = self._known.get(entry.path)
         async with self._storage.incoming() as incoming:
             async for piece in sandbox.read(entry.path):
@@ -154,17 +176,17 @@ class Folder:
         """Raises _Refused."""
         if not names.can_be_kept(entry.path):
             raise _Refused("has a name that cannot be shown")
-        if number >= self._rules.harvest_files:
-            raise _Refused(f"is more than the {self._rules.harvest_files} files that are kept at a time")
         if entry.size > self._rules.file_bytes:
             raise _Refused(f"is larger than {self._rules.file_bytes} bytes")
+        if number >= self._rules.harvest_files:
+            raise _NotNow(f"is more than the {self._rules.harvest_files} files that are kept at a time")
 
     async def _check_quota(self, size: int) -> None:
         """Raises _Refused."""
         try:
             await self._storage.store.usage.check(self._project, size)
         except TooMuchStored:
-            raise _Refused("is more than this project may keep on this server") from None
+            raise _NotNow("is more than this project may keep on this server") from None
 
     async def _stored(self, row: ContainerFileRow) -> ContainerFileRow | None:
         """None: the container is gone. Raises _Refused."""

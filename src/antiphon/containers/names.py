@@ -16,10 +16,14 @@ def of_file(file_id: str, filename: str) -> str:
     return f"{DATA}/{_fitting(f'{file_id}-', filename)}"
 
 
-def of_upload(filename: str, mark: str | None = None) -> str:
-    """The path of a file that was put into the container itself. `mark`: hex digits in front of its name;
-    None: new ones."""
-    return f"{DATA}/{_fitting(f'{mark or secrets.token_hex(16)}-', filename)}"
+def of_upload(filename: str) -> str:
+    """The path of a file that was put into the container itself."""
+    return f"{DATA}/{_fitting(f'{secrets.token_hex(16)}-', filename)}"
+
+
+def of_given(filename: str) -> str:
+    """The path of a file that a request has attached: code that is written for its name finds it."""
+    return f"{DATA}/{_fitting('', filename)}"
 
 
 def of_picture(file_id: str, media_type: str) -> str:

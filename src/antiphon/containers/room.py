@@ -4,17 +4,18 @@ A container is a row of the store with files and skills. The sandbox behind it s
 in it, in the server process that is asked; what it leaves in its folder becomes files of the container. So a
 sandbox may end at any time, and another one goes on with the files. The state of its Python goes with it.
 
-Server processes cannot reach each other's sandboxes. Whoever runs something in a container claims it, and
-waits while another process does. Who had it before finds out within seconds, or when he claims it the next
-time: his own sandbox is old then, and is ended.
+A sandbox lives in one process: others have that one run things in it (`relay`). Where that process cannot be
+reached, or is gone, another one goes on with the files. So whoever runs something in a container claims it,
+and waits while another process does. Who had it before finds out within seconds, or when he claims it the
+next time: his own sandbox is old then, and is ended.
 """
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import structlog
@@ -24,6 +25,7 @@ from antiphon.containers import names
 from antiphon.containers.claims import RENEW_SECONDS, Claims
 from antiphon.containers.folder import Folder, Harvest
 from antiphon.containers.making import Maker
+from antiphon.containers.relay import Answer, Call, Relay
 from antiphon.containers.rules import Rules
 from antiphon.containers.sandboxes import Sandboxes, Seat
 from antiphon.containers.skills import SkillShelf
@@ -60,14 +62,20 @@ class Room:
         self._maker = Maker(storage, self.shelf, self.rules)
         self._sandboxes = Sandboxes(self.rules)
         self._claims = Claims(storage.store.containers)
+        self._relay: Relay | None = None
         self._entering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Looks after what lives while the block runs, and ends it then."""
+    async def running(self, sockets: Path | None = None) -> AsyncIterator[None]:
+        """Looks after what lives while the block runs, and ends it then. `sockets`: the folder in which the
+        processes of this server find each other; None: they do not."""
         task = asyncio.create_task(self._look_after())
         try:
-            yield
+            async with AsyncExitStack() as open_here:
+                if sockets is not None:
+                    self._relay = Relay(sockets, self._claims.home)
+                    await open_here.enter_async_context(self._relay.serving(self._asked))
+                yield
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -129,10 +137,9 @@ class Room:
     # ---- files ----
 
     async def add(self, project: str, container_id: str, filename: str, content: bytes) -> ContainerFile:
-        """A file that is there already is known by its name and content."""
+        """A file that is there already is known by its name. What code has changed stays as it is."""
         await self._used(project, container_id)
-        digest = await asyncio.to_thread(hashlib.sha256, content)
-        path = names.of_upload(filename, digest.hexdigest()[:32])
+        path = names.of_given(filename)
         there = await self.storage.store.container_files.at(project, container_id, path)
         if there is not None:
             return _shown(there)
@@ -181,8 +188,45 @@ class Room:
     # ---- what runs ----
 
     async def execute(self, project: str, container_id: str, code: str) -> Ran:
-        async with self._sandbox(project, container_id) as (sandbox, folder):
-            execution = await sandbox.execute(code, self.rules.seconds)
+        call = Call(project=project, container_id=container_id, code=code)
+        answer = await self._elsewhere(call, 1)
+        return answer.ran if answer is not None else await self._execute(call)
+
+    async def run(
+        self,
+        project: str,
+        container_id: str,
+        commands: Sequence[str],
+        seconds: float | None,
+        most_characters: int | None,
+    ) -> Sequence[CommandResult]:
+        call = Call(
+            project=project,
+            container_id=container_id,
+            commands=list(commands),
+            seconds=seconds,
+            most_characters=most_characters,
+        )
+        answer = await self._elsewhere(call, len(commands))
+        return answer.results if answer is not None else await self._run(call)
+
+    async def _elsewhere(self, call: Call, steps: int) -> Answer | None:
+        """What comes of a call in the process that has the container. None: it is to run here."""
+        home = await self._claims.elsewhere(call.project, call.container_id) if self._relay else None
+        if home is None or self._relay is None:
+            return None
+        seconds = self.rules.queue_seconds + steps * self.rules.seconds + _MINUTE
+        return await self._relay.ask(home, call, seconds)
+
+    async def _asked(self, call: Call) -> Answer:
+        """What comes of a call of another process."""
+        if call.commands is None:
+            return Answer.of(await self._execute(call))
+        return Answer(results=list(await self._run(call)))
+
+    async def _execute(self, call: Call) -> Ran:
+        async with self._sandbox(call.project, call.container_id) as (sandbox, folder):
+            execution = await sandbox.execute(call.code, self.rules.seconds)
             pictures = [output for output in execution.outputs if isinstance(output, Picture)]
             harvest = await folder.harvest(sandbox, pictures)
         if harvest.words:
@@ -193,36 +237,28 @@ class Room:
             pictures=[_shown(row) for row in harvest.pictures],
         )
 
-    async def run(
-        self,
-        project: str,
-        container_id: str,
-        commands: Sequence[str],
-        seconds: float | None,
-        most_characters: int | None,
-    ) -> Sequence[CommandResult]:
-        limit = min(seconds or self.rules.seconds, self.rules.seconds)
-        most = min(most_characters or self.rules.output_characters, self.rules.output_characters)
-        async with self._sandbox(project, container_id) as (sandbox, folder):
-            results = await sandbox.run(commands, limit, most)
+    async def _run(self, call: Call) -> Sequence[CommandResult]:
+        limit = min(call.seconds or self.rules.seconds, self.rules.seconds)
+        most = min(call.most_characters or self.rules.output_characters, self.rules.output_characters)
+        async with self._sandbox(call.project, call.container_id) as (sandbox, folder):
+            results = await sandbox.run(call.commands or (), limit, most)
             return _with_words(results, await folder.harvest(sandbox))
 
     @asynccontextmanager
     async def _sandbox(self, project: str, container_id: str) -> AsyncIterator[tuple[Sandbox, Folder]]:
         """The sandbox of a container, with all that the container has in it. Raises ContainerError,
         SandboxError."""
-        async with self._sandboxes.turn(project):
+        async with self._sandboxes.turn(project), AsyncExitStack() as used:
             entering = self._entering.setdefault(container_id, asyncio.Lock())
             async with entering:
                 claim = await self._claimed(project, container_id)
+                await used.enter_async_context(self._claims.left_after(claim))
                 if not claim.is_ours:
                     await self._sandboxes.drop([claim.key])
-            async with self._claims.left_after(claim):
-                seat = await self._sandboxes.take(claim.key, project, claim.row.minutes * _MINUTE)
-                try:
-                    yield await self._prepared(seat, claim)
-                finally:
-                    self._sandboxes.leave(seat)
+            seat = await used.enter_async_context(
+                self._sandboxes.place(claim.key, project, claim.row.minutes * _MINUTE)
+            )
+            yield await self._prepared(seat, claim)
 
     async def _claimed(self, project: str, container_id: str) -> Claim:
         try:
@@ -238,6 +274,12 @@ class Room:
         return claim
 
     async def _prepared(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
+        """That a sandbox ended since it was used may be seen only now: then another one starts."""
+        with suppress(SandboxEnded):
+            return await self._filled(seat, claim)
+        return await self._filled(seat, claim)
+
+    async def _filled(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
         sandbox = await self._sandboxes.start(seat, partial(self._start, seat, claim))
         if seat.folder is None:
             raise SandboxEnded("The container was deleted, or is used elsewhere.")
@@ -281,7 +323,7 @@ class Room:
 
 
 def _shown(row: ContainerFileRow) -> ContainerFile:
-    return ContainerFile(id=row.id, path=row.path, size=row.size)
+    return ContainerFile(id=row.id, path=row.path, size=row.size, by_user=row.source == "user")
 
 
 def _with_words(results: Sequence[CommandResult], harvest: Harvest) -> Sequence[CommandResult]:

@@ -76,17 +76,19 @@ class Sandboxes:
         finally:
             await granted.__aexit__(None, None, None)
 
-    async def take(self, key: int, project: str, idle_seconds: float) -> Seat:
-        """The container's place, which is used until it is left. Who asks has a turn."""
+    @asynccontextmanager
+    async def place(self, key: int, project: str, idle_seconds: float) -> AsyncIterator[Seat]:
+        """The container's place, which is used while the block runs. Who asks has a turn."""
         seat = self._seats.get(key)
         if seat is None:
             seat = self._seats[key] = Seat(key, project, idle_seconds)
-            seat.users = 1
-            await self._make_room(project)
-            return seat
-        seat.users += 1
         self._seats.move_to_end(key)
-        return seat
+        seat.users += 1
+        try:
+            await self._make_room(project)
+            yield seat
+        finally:
+            self._leave(seat)
 
     async def start(self, seat: Seat, start: Callable[[], Awaitable[Sandbox]]) -> Sandbox:
         """What lives in a place: `start` makes it, if nothing does. Raises what that raises; SandboxEnded
@@ -101,12 +103,6 @@ class Sandboxes:
                 raise SandboxEnded("The container was deleted, or is used elsewhere.")
             seat.sandbox = sandbox
             return sandbox
-
-    def leave(self, seat: Seat) -> None:
-        seat.users -= 1
-        seat.last_used = time.monotonic()
-        if not seat.lives and not seat.users and self._seats.get(seat.key) is seat:
-            del self._seats[seat.key]
 
     async def drop(self, keys: Iterable[int]) -> None:
         """End those of the containers, whoever uses them."""
@@ -126,6 +122,12 @@ class Sandboxes:
 
     async def close(self) -> None:
         await self.drop(self.keys)
+
+    def _leave(self, seat: Seat) -> None:
+        seat.users -= 1
+        seat.last_used = time.monotonic()
+        if not seat.lives and not seat.users and self._seats.get(seat.key) is seat:
+            del self._seats[seat.key]
 
     async def _make_room(self, project: str) -> None:
         """There are as many turns as places, so some that has none is not used."""

@@ -40,23 +40,28 @@ class SkillShelf:
 
     async def zipped(self, project: str, data: bytes, path: str) -> Bundle:
         """A zip that a client sent, which is kept now. `path`: where the request has it. Raises
-        InvalidRequest."""
+        InvalidRequest, TooMuchStored."""
         sha256 = await asyncio.to_thread(_digest, data)
         known = await self._storage.store.bundles.find(project, sha256)
         if known is not None:
             return known
+        await self._storage.store.usage.check(project, len(data))
         name, description = await self._asked(path, project, "look", data)
         return await self._storage.bundled(data, sha256, name, description)
 
     async def folder(self, project: str, files: Sequence[tuple[str, bytes]], path: str) -> Bundle:
-        """Files that a client sent with their paths, as a zip that is kept now. Raises InvalidRequest."""
+        """Files that a client sent with their paths, as a zip that is kept now. Raises InvalidRequest,
+        TooMuchStored."""
         paths = [name for name, _ in files]
         sizes = [len(content) for _, content in files]
         whole = await asyncio.to_thread(b"".join, [content for _, content in files])
         data, name, description = await self._asked(path, project, "pack", paths, sizes, whole)
         sha256 = await asyncio.to_thread(_digest, data)
         known = await self._storage.store.bundles.find(project, sha256)
-        return known or await self._storage.bundled(data, sha256, name, description)
+        if known is not None:
+            return known
+        await self._storage.store.usage.check(project, len(data))
+        return await self._storage.bundled(data, sha256, name, description)
 
     async def wanted(
         self, project: str, skills: Sequence[SkillReference | InlineSkill], path: str
@@ -72,7 +77,8 @@ class SkillShelf:
         return found
 
     async def _referenced(self, project: str, asked: SkillReference, path: str) -> ContainerSkill:
-        which = version_of(asked.version or "default")
+        named = str(asked.version or "default")
+        which = version_of(named)
         version = None
         if which is not None:
             version = await self._storage.store.skills.version(project, asked.skill_id, which)
@@ -80,7 +86,7 @@ class SkillShelf:
             return _mounted(version.name, version.description, version.bundle)
         if await self._storage.store.skills.get(project, asked.skill_id) is None:
             raise skill_not_found(asked.skill_id, f"{path}.skill_id")
-        raise version_not_found(asked.skill_id, asked.version or "", f"{path}.version")
+        raise version_not_found(asked.skill_id, named, f"{path}.version")
 
     async def _inline(self, project: str, asked: InlineSkill, path: str) -> ContainerSkill:
         if not archive.is_name(asked.name):

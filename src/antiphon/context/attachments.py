@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from antiphon.context.loading import Loader, Shown, StoredFiles
+from antiphon.context.originals import Original, originals
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
@@ -83,7 +84,7 @@ class Attachments:
                 code="array_above_max_length",
             )
         if wanted:
-            loader = Loader(self._files, self._fetcher, self._documents, project, can, self._most)
+            loader = self._loader(project, can)
             turns = asyncio.Semaphore(AT_ONCE)
 
             async def load(key: _Key, part: Any, path: str) -> None:
@@ -97,6 +98,15 @@ class Attachments:
             except BaseExceptionGroup as faults:
                 raise faults.exceptions[0] from None
         return attached
+
+    async def originals(self, project: str, items: Sequence[Item], can: Capabilities) -> Sequence[Original]:
+        """The files and images that the items have attached, each once, with their names."""
+        wanted = await offload(len(items), _wanted_once, items, ())
+        parts = [part for part, _ in wanted.values() if isinstance(part, InputFile | InputImage)]
+        return await originals(parts, self._loader(project, can))
+
+    def _loader(self, project: str, can: Capabilities) -> Loader:
+        return Loader(self._files, self._fetcher, self._documents, project, can, self._most)
 
 
 def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:

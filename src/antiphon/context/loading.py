@@ -87,6 +87,23 @@ class Loader:
             return (_checked_audio(part, path),)
         return (await self._image(part, path),)
 
+    async def original(self, part: InputFile | InputImage) -> bytes:
+        """An attachment as it was given. Raises InvalidRequest."""
+        if isinstance(part, InputFile):
+            return (await self._loaded(part, "")).data
+        if part.file_id:
+            absent, too_large = "image_file_not_found", "image_file_too_large"
+            return (await self._stored(part.file_id, "input", absent, too_large)).data
+        url = part.image_url or ""
+        if url[:5].lower() == "data:":
+            return (await asyncio.to_thread(_given, url, "input")).data
+        return (await self._fetched_image(url, "input")).data
+
+    async def filename(self, file_id: str) -> str | None:
+        """The name of a stored file."""
+        row = await self._files.file(self._project, file_id)
+        return row.filename if row is not None else None
+
     # ---- images ----
 
     async def _image(self, part: Image, path: str) -> InputImage:

@@ -35,6 +35,7 @@ from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.tools.context import ToolResources
+from antiphon.tools.toolbox import Toolbox
 
 
 class Engine:
@@ -119,13 +120,13 @@ class Engine:
         if model is None:
             raise missing("model")
         named = Parsed(replace(request, model=model), parsed.items, parsed.length)
-        plan = await self._preparation.plan(project, named)
+        plan = await self._preparation.plan(project, named, tools_begin=Toolbox.ready)
         fits = plan.response.truncation == "auto"
         return await plan.caller.count(await plan.caller.fit(plan.turn) if fits else plan.turn)
 
     async def compact(self, project: str, parsed: Parsed) -> CompactedResponse:
         """The request's context, compacted; nothing is stored. Raises ApiError."""
-        plan = await self._preparation.plan(project, parsed)
+        plan = await self._preparation.plan(project, parsed, tools_begin=Toolbox.ready)
         turn = await offload(plan.context.size, plan.turns.build, plan.context.items)
         made = await compact(plan.caller, turn, self._seal, project)
         item = Compaction(id=plan.new_id("compaction"), encrypted_content=made.encrypted_content)

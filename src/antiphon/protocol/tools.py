@@ -239,7 +239,7 @@ NetworkPolicy = NetworkDisabled | NetworkAllowlist
 
 class SkillReference(Wire, tag="skill_reference", tag_field="type"):
     skill_id: str
-    version: str | None = None
+    version: str | int | None = None
 
 
 class SkillSource(Wire, tag="base64", tag_field="type"):

@@ -85,6 +85,7 @@ class Blobs:
 
     def _duplicate(self, path: Path, other: Path) -> None:
         other.parent.mkdir(parents=True, exist_ok=True)
+        os.utime(path)  # both names have one age, and what nobody knows yet must be young
         try:
             os.link(path, other)
         except FileNotFoundError:

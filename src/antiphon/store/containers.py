@@ -111,6 +111,10 @@ class Containers:
         process uses it."""
         return await self._database.write(claim, project, container_id, home, seconds, self._database.clock())
 
+    async def home(self, project: str, container_id: str) -> str | None:
+        """The process that was the last to claim it; empty: none was."""
+        return await self._database.read(load_home, project, container_id)
+
     async def renew(self, keys: Sequence[int], home: str, seconds: float) -> None:
         """They are still in use here."""
         await self._database.write(renew, keys, home, seconds, self._database.clock())
@@ -237,6 +241,12 @@ def claim(project: str, container_id: str, home: str, seconds: float, now: float
     sql = "UPDATE containers SET home = $2, home_until = $3, last_active_at = $4 WHERE key = $1"
     yield Statement(sql, (key, home, now + seconds, int(now)))
     return Claim(key, row, is_ours=owner == home)
+
+
+def load_home(project: str, container_id: str) -> Steps[str | None]:
+    sql = "SELECT home FROM containers WHERE project_id = $1 AND id = $2"
+    found = yield from one(Statement(sql, (project, container_id)))
+    return found[0] if found is not None else None
 
 
 def renew(keys: Sequence[int], home: str, seconds: float, now: float) -> Steps[None]:

@@ -7,12 +7,13 @@ tool read in a later turn is a function of the item alone (`registry.py`), since
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from antiphon.model import Function, Message, Part
 from antiphon.protocol.item import Item
+from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import TextFilter
 from antiphon.stream.machine import Machine, OpenItem
 from antiphon.tools.emitter import Emitter
@@ -21,6 +22,19 @@ Write = Callable[[str], None]
 Executor = Literal["client", "server", "approval"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
 we ourselves (we run it and the model goes on), or the client's consent comes first."""
+
+
+class GivenFile(Protocol):
+    """A file or an image that the input has attached."""
+
+    @property
+    def name(self) -> str:
+        """No other file of the input has it."""
+        ...
+
+    async def read(self) -> bytes:
+        """Raises InvalidRequest when it cannot be read any more."""
+        ...
 
 
 class ToolResult(Struct, frozen=True):
@@ -115,7 +129,11 @@ class Tool(ABC):
 
     executor: Executor = "client"
     unavailable: str | None = None
-    """Why nobody may require it, in words for the client; None: it can be required."""
+    """Why it is not offered, in words for the client, with what to set up; None: it is. Known when it was
+    compiled."""
+
+    takes_files = False
+    """Whether it works with the files that the input has attached."""
 
     @abstractmethod
     def functions(self) -> Sequence[Function]:
@@ -133,6 +151,24 @@ class Tool(ABC):
     async def check(self) -> None:
         """See to it that what the entry names is there. Raises the ApiError with which the request is
         refused."""
+        return
+
+    async def ready(self) -> None:
+        """Look up what it works with, when it has seen the context: before the first turn, also of a response
+        that goes on after a crash."""
+        return
+
+    async def make(self) -> None:
+        """Make what a response needs from its first event on. Raises the ApiError with which the request is
+        refused."""
+        return
+
+    def shown(self, entry: WireTool) -> WireTool:
+        """The entry of `tools` as the response shows it."""
+        return entry
+
+    def take_files(self, files: Sequence[GivenFile]) -> None:
+        """The files that the input has attached."""
         return
 
     def remember(self, item: Item) -> None:

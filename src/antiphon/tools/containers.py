@@ -58,6 +58,8 @@ class ContainerFile(Struct, frozen=True, kw_only=True):
     id: str
     path: str
     size: int
+    by_user: bool = False
+    """Whether it was put there, and not made by code."""
 
     @property
     def shows_picture(self) -> bool:

@@ -61,6 +61,10 @@ class Emitter:
     def new_id(self) -> NewId:
         return self._machine.new_id
 
+    async def turn(self) -> None:
+        """Until it may emit: the calls before it have ended."""
+        await self._turn.wait()
+
     async def __call__(self, kind: type[ItemEvent], **members: Any) -> None:
         """Emit an event of the item, with its members besides the item's place."""
         if kind in EFFECTS:
@@ -85,6 +89,21 @@ class Emitter:
         """Add another item, that is not finished."""
         handles: list[OpenItem] = []
         await self._turn.act(lambda: handles.append(open_item(self._machine, item)))
+        added = Emitter(self._turn, self._machine, lambda: handles[0])
+        self._added.append(added)
+        return added
+
+    async def answer(self, item: Item) -> "Emitter":
+        """The item is done, and answered by another one that is not finished. Both are durable when this
+        returns, where they have to be: what a crash interrupts from here on shows in the answer."""
+        await self._turn.wait()
+        handles: list[OpenItem] = []
+
+        def act() -> None:
+            self._opened().close()
+            handles.append(open_item(self._machine, item))
+
+        await self._turn.act(act)
         added = Emitter(self._turn, self._machine, lambda: handles[0])
         self._added.append(added)
         return added

@@ -24,13 +24,14 @@ from antiphon.retrieval.finder import Finder, FinderError, Found, NoSuchStore, Q
 from antiphon.stream.filters import TextFilter
 from antiphon.stream.items import open_item
 from antiphon.stream.machine import Machine
-from antiphon.tools.base import ServerCall, Tool, ToolCall, ToolResult, Write
+from antiphon.tools.base import ServerCall, Tool, ToolResult, Write
 from antiphon.tools.citations import Citations, mark, unmarked
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
 from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import decode
 from antiphon.tools.search_filters import search_filter
+from antiphon.tools.unsupported import UnavailableTool
 
 NAME = "file_search"
 MOST_QUERIES = 4
@@ -57,6 +58,10 @@ _SHARE = 2
 """Characters of results for each token of the model's window: about half of it."""
 _ROOM = 200_000
 """Characters of results for a model whose window is not known."""
+_UNAVAILABLE = (
+    "this server cannot search files. `pip install 'antiphon[retrieval]'` installs what it needs, or "
+    "[embeddings] base_url names a server that embeds texts"
+)
 _NOTHING = "Nothing was found. Search again in other words, or say that the files do not have it."
 
 log = structlog.get_logger()
@@ -80,23 +85,7 @@ class SearchFailed(Exception):
 def resolve(tool: FileSearchTool, context: ToolContext) -> Tool:
     """Raises InvalidRequest."""
     finder = context.resources.finder
-    return NoSearch() if finder is None else FileSearch(tool, context, finder)
-
-
-class NoSearch(Tool):
-    """The tool where nothing is set up that could search."""
-
-    executor = "server"
-    unavailable = (
-        "this server cannot search files. `pip install 'antiphon[retrieval]'` installs what it needs, or "
-        "[embeddings] base_url names a server that embeds texts"
-    )
-
-    def functions(self) -> Sequence[Function]:
-        return ()
-
-    def call(self, name: str, call_id: str) -> ToolCall:
-        raise NotImplementedError("it has no function that could be called")
+    return UnavailableTool(_UNAVAILABLE) if finder is None else FileSearch(tool, context, finder)
 
 
 class FileSearch(Tool):

@@ -38,6 +38,7 @@ from antiphon.tools import (
     custom,
     file_search,
     function,
+    hosted_shell,
     image_generation,
     local_shell,
     mcp,
@@ -99,7 +100,7 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (ShellTool,),
-        shell.ClientShell,
+        hosted_shell.resolve,
         reads={"shell_call": shell.call_to_messages, "shell_call_output": shell.output_to_messages},
     ),
     ToolRow(
@@ -149,12 +150,13 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (CodeInterpreterTool,),
-        unsupported.unsupported(unsupported.CODE_INTERPRETER),
+        code_interpreter.resolve,
         reads={"code_interpreter_call": code_interpreter.call_to_messages},
+        reads_without_images={"code_interpreter_call": code_interpreter.call_to_messages_without_images},
     ),
     ToolRow(
         (ImageGenerationTool,),
-        unsupported.unsupported(unsupported.IMAGE_GENERATION),
+        unsupported.unavailable,
         reads={"image_generation_call": image_generation.call_to_messages},
     ),
     ToolRow(reads={"program": program.call_to_messages, "program_output": program.output_to_messages}),

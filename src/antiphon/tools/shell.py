@@ -1,31 +1,40 @@
-"""`shell`: commands, in a container of ours or on the client's machine.
+"""`shell` on the client's machine, and what it has in common with the shell in a container (`hosted_shell`).
 
 Without an environment, or in a local one, the client runs the commands and answers with a
 `shell_call_output`. It reads each command as the model writes it.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Protocol
 
 from antiphon.model import Function, Message
 from antiphon.protocol.client_items import CommandOutput, ExitOutcome, ShellAction, ShellCall, ShellCallOutput
-from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.tools import LocalEnvironment, LocalSkill, ShellTool
+from antiphon.protocol.tools import ContainerReference, LocalEnvironment
 from antiphon.stream.items import OpenCommands
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool
-from antiphon.tools.calls import Arguments, WrittenCall
-from antiphon.tools.context import ToolContext
-from antiphon.tools.function import refuse_programs
+from antiphon.tools.calls import Arguments, Path, WrittenCall
 from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import Piece, decode
 
 NAME = "shell"
 
+
+class Skill(Protocol):
+    """A folder with instructions, on the machine that runs the commands."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+
+
 _ABOUT = """Runs shell commands on the user's machine and returns what each of them prints. The commands of \
 one call may run at the same time: put commands that depend on each other into one, joined by '&&'."""
 
-_PARAMETERS = {
+PARAMETERS = {
     "type": "object",
     "properties": {
         "commands": {"type": "array", "items": {"type": "string"}, "description": "The commands to run."},
@@ -46,36 +55,30 @@ _PARAMETERS = {
 class ClientShell(Tool):
     """A resolved `shell` tool whose commands the client runs."""
 
-    def __init__(self, tool: ShellTool, context: ToolContext) -> None:
-        refuse_programs(tool.allowed_callers, context)
-        environment = tool.environment
-        if environment is not None and not isinstance(environment, LocalEnvironment):
-            raise InvalidRequest(
-                "Shells in containers are not supported by this server yet; use a 'local' environment.",
-                param=f"{context.place}.environment",
-                code="unsupported_value",
-            )
-        self._local = environment is not None
-        self._skills = (environment.skills or ()) if environment is not None else ()
+    def __init__(self, environment: LocalEnvironment | None) -> None:
+        self._environment = environment
 
     def functions(self) -> Sequence[Function]:
-        return (Function(NAME, _ABOUT + _skills(self._skills), _PARAMETERS),)
+        skills = (self._environment.skills or ()) if self._environment is not None else ()
+        return (Function(NAME, _ABOUT + about_skills(skills), PARAMETERS),)
 
     def call(self, name: str, call_id: str) -> "ClientShellCall":
-        return ClientShellCall(name, call_id, LocalEnvironment() if self._local else None)
+        return ClientShellCall(name, call_id, LocalEnvironment() if self._environment is not None else None)
 
 
-class ClientShellCall(WrittenCall):
-    """A call of it."""
+class WrittenCommands(WrittenCall):
+    """A call of a shell, whose commands are emitted while they are written."""
 
     item: OpenCommands | None = None
 
-    def __init__(self, name: str, call_id: str, environment: LocalEnvironment | None) -> None:
+    def __init__(
+        self, name: str, call_id: str, environment: LocalEnvironment | ContainerReference | None
+    ) -> None:
         super().__init__(name, call_id)
         self._environment = environment
 
     def take(self, piece: Piece, machine: Machine) -> None:
-        if not _is_command(piece.path):
+        if not self.is_command(piece.path):
             return
         if self.item is None:
             self.item = self._open(machine)
@@ -84,19 +87,29 @@ class ClientShellCall(WrittenCall):
             self.item.end()
 
     def fault(self, arguments: Arguments) -> str | None:
-        commands = arguments.get("commands")
-        if not isinstance(commands, list) or not commands or not all(isinstance(c, str) for c in commands):
+        commands = self.commands(arguments)
+        if not commands:
             return "`commands` must be a list of at least one command, each a text."
-        if [self.text_at(*path) for path in self._texts if _is_command(path)] != commands:
+        if [self.text_at(*path) for path in self._texts if self.is_command(path)] != commands:
             return "`commands` is there more than once."
         return None
 
     def conclude(self, machine: Machine) -> None:
-        arguments = cast(Arguments, decode(self.arguments))
-        item = cast(OpenCommands, self.item)
-        item.action.timeout_ms = _limit(arguments.get("timeout_ms"))
-        item.action.max_output_length = _limit(arguments.get("max_output_length"))
-        item.close()
+        arguments = decode(self.arguments)
+        item = self.item
+        if item is not None and isinstance(arguments, dict):
+            item.action.timeout_ms = _limit(arguments.get("timeout_ms"))
+            item.action.max_output_length = _limit(arguments.get("max_output_length"))
+
+    def commands(self, arguments: Arguments) -> list[str]:
+        """The commands of the whole call; none when they are not given as they should be."""
+        commands = arguments.get("commands")
+        texts = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
+        return commands if isinstance(commands, list) and texts else []
+
+    def is_command(self, path: Path) -> bool:
+        """Whether a text at this place of the arguments is a command."""
+        return len(path) == 2 and path[0] == "commands"
 
     def _open(self, machine: Machine) -> OpenCommands:
         item = ShellCall(
@@ -109,8 +122,13 @@ class ClientShellCall(WrittenCall):
         return machine.open(OpenCommands, item)
 
 
-def _is_command(path: Sequence[str | int]) -> bool:
-    return len(path) == 2 and path[0] == "commands"
+class ClientShellCall(WrittenCommands):
+    """A call that the client answers."""
+
+    def conclude(self, machine: Machine) -> None:
+        super().conclude(machine)
+        assert self.item is not None, "it was not validated"
+        self.item.close()
 
 
 def _limit(value: Any) -> int | None:
@@ -123,7 +141,17 @@ def call_to_messages(item: ShellCall) -> Sequence[Message]:
 
 
 def output_to_messages(item: ShellCallOutput) -> Sequence[Message]:
-    return (answered(item.call_id, "\n".join(_printed(output) for output in item.output)),)
+    return (answered(item.call_id, printed(item.output) or _OUTCOMES.get(item.status or "", "")),)
+
+
+_OUTCOMES = {
+    "incomplete": "Error: the commands were interrupted. They may have taken effect, or not.",
+}
+
+
+def printed(outputs: Sequence[CommandOutput]) -> str:
+    """What commands printed, as the model reads it."""
+    return "\n".join(map(_printed, outputs))
 
 
 def _printed(output: CommandOutput) -> str:
@@ -131,7 +159,7 @@ def _printed(output: CommandOutput) -> str:
     return "\n".join(part for part in (output.stdout, output.stderr, f"[{ended}]") if part)
 
 
-def _skills(skills: Sequence[LocalSkill]) -> str:
+def about_skills(skills: Sequence[Skill]) -> str:
     """The skills that the machine has, for the function's description."""
     if not skills:
         return ""

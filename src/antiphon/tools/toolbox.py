@@ -15,7 +15,7 @@ from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import Filters, TextFilter
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
-from antiphon.tools.base import Tool, ToolCall
+from antiphon.tools.base import GivenFile, Tool, ToolCall
 from antiphon.tools.context import ToolContext
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import ClientFunction
@@ -114,7 +114,8 @@ class Toolbox:
         self._allowed = frozenset(names)
 
     def _offers(self, name: str, entry: Entry) -> bool:
-        return not (entry.hidden and self._searches) and (self._allowed is None or name in self._allowed)
+        hidden = entry.tool.unavailable is not None or (entry.hidden and self._searches)
+        return not hidden and (self._allowed is None or name in self._allowed)
 
     def call(self, name: str, call_id: str, offered: Collection[str]) -> ToolCall:
         """A call of a function by the name that the model used, in a turn that offered these functions.
@@ -133,10 +134,6 @@ class Toolbox:
         """The types of items that the tools which we run may add."""
         return frozenset(name for row, _ in self._ours.values() for name in row.reads)
 
-    def unavailable(self, name: str) -> str | None:
-        """Why nobody may require this function; None: it can be required."""
-        return self._entries[name].tool.unavailable
-
     @property
     def not_set_up(self) -> dict[str, str]:
         """The types of the tools that were asked for, and that nobody runs on this server, and why."""
@@ -146,7 +143,40 @@ class Toolbox:
         """See to it that what the tools name is there. Raises the ApiError of the first for which it is
         not."""
         for _, tool in self._ours.values():
-            await tool.check()
+            if tool.unavailable is None:
+                await tool.check()
+
+    async def ready(self) -> None:
+        """The tools that are offered look up what they work with."""
+        for _, tool in self._ours.values():
+            if tool.unavailable is None:
+                await tool.ready()
+
+    async def make(self) -> None:
+        """The same, and they make what a response needs from its first event on. Raises ApiError."""
+        await self.ready()
+        for _, tool in self._ours.values():
+            if tool.unavailable is None:
+                await tool.make()
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether a tool works with the files that the input has attached."""
+        return any(tool.takes_files and tool.unavailable is None for _, tool in self._ours.values())
+
+    def take_files(self, files: Sequence[GivenFile]) -> None:
+        """The files that the input has attached."""
+        for _, tool in self._ours.values():
+            tool.take_files(files)
+
+    def shown(self, tools: Sequence[WireTool]) -> list[WireTool]:
+        """The entries of `tools` as the response shows them."""
+        ours = {kind: tool for kind, (_, tool) in self._ours.items() if tool.unavailable is None}
+        kinds = [str(entry.__struct_config__.tag) for entry in tools]
+        return [
+            ours[kind].shown(entry) if kind in ours else entry
+            for kind, entry in zip(kinds, tools, strict=True)
+        ]
 
     def to_messages(self, item: Item) -> Sequence[Message] | None:
         """A past item of a tool as messages; None: no tool serves items of its type."""

@@ -19,6 +19,7 @@ from antiphon.tools.browsing import Browsing, Scope
 from antiphon.tools.citations import Citations
 from antiphon.tools.context import ToolContext, Web
 from antiphon.tools.messages import answered, called
+from antiphon.tools.unsupported import UnavailableTool
 from antiphon.tools.web_calls import PageCall, SearchCall
 from antiphon.tools.web_links import Link, WebLinks
 from antiphon.tools.web_text import listed_again
@@ -38,26 +39,16 @@ _SMALL = 12_000
 """Characters of a part of a page, unless `return_token_budget` is `unlimited`."""
 
 
+_UNAVAILABLE = (
+    "no search engine is set up on this server: `antiphon serve --web-search duckduckgo`, or engine of "
+    "[tools.web_search]"
+)
+
+
 def resolve(tool: WebSearchTool | WebSearchPreviewTool, context: ToolContext) -> Tool:
     """Raises InvalidRequest."""
     web = context.resources.web
-    return NoWebSearch() if web is None else WebSearch(tool, context, web)
-
-
-class NoWebSearch(Tool):
-    """The tool where no engine is set up."""
-
-    executor = "server"
-    unavailable = (
-        "no search engine is set up on this server: `antiphon serve --web-search duckduckgo`, or engine of "
-        "[tools.web_search]"
-    )
-
-    def functions(self) -> Sequence[Function]:
-        return ()
-
-    def call(self, name: str, call_id: str) -> ToolCall:
-        raise NotImplementedError("it has no function that could be called")
+    return UnavailableTool(_UNAVAILABLE) if web is None else WebSearch(tool, context, web)
 
 
 class WebSearch(Tool):

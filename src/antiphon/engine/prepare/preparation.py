@@ -3,6 +3,7 @@ written."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -21,14 +22,14 @@ from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
+from antiphon.engine.prepare.hidden_results import with_results
 from antiphon.engine.prepare.moderated import check_moderation, moderation_of
 from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.request_context import RequestContext, load_context
 from antiphon.engine.prepare.response_format import check_format
-from antiphon.engine.prepare.resumed_context import resumed_context
+from antiphon.engine.prepare.resumed_context import in_containers, resumed_context
 from antiphon.engine.prepare.run_request import opened
-from antiphon.engine.prepare.search_results import with_results
 from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_supported
@@ -45,8 +46,8 @@ from antiphon.tools.toolbox import Toolbox
 
 
 class Preparation:
-    """Makes plans. Reads the store; writes nothing. `seconds`: how long a response may take that does not
-    run in the background; None: as long as it needs."""
+    """Makes plans. Reads the store; writes nothing but what tools make. `seconds`: how long a response may
+    take that does not run in the background; None: as long as it needs."""
 
     def __init__(
         self,
@@ -66,8 +67,15 @@ class Preparation:
         self._seconds = seconds
         self._moderator = moderator
 
-    async def plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
-        """`memory` knows responses that are stored nowhere. Raises InvalidRequest or NotFound."""
+    async def plan(
+        self,
+        project: str,
+        parsed: Parsed,
+        memory: Memory | None = None,
+        tools_begin: Callable[[Toolbox], Awaitable[None]] = Toolbox.make,
+    ) -> Plan:
+        """`memory` knows responses that are stored nowhere. `tools_begin`: `Toolbox.ready` for a plan that is
+        not carried out, so that nothing is made for it. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
@@ -84,7 +92,9 @@ class Preparation:
         await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         await toolbox.check()
+        await tools_begin(toolbox)
         response = _opened(request, route, response_id, context)
+        response.tools = toolbox.shown(response.tools)
         plan = await self._plan(project, request, route, toolbox, context, response)
         if plan.moderation is not None:
             await plan.moderation.admit()
@@ -95,7 +105,7 @@ class Preparation:
     async def resume(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on: `kept` is its request, which was checked when it was accepted,
         and `response` has the output that there is. Raises ApiError for what is no longer as it was."""
-        accepted = opened(self._seal, project, kept)
+        accepted = in_containers(opened(self._seal, project, kept), response)
         check_moderation(accepted.request, self._moderator)
         route = self._router.resolve(accepted.request.model)
         toolbox = self._toolbox(project, accepted.request, route)
@@ -104,6 +114,7 @@ class Preparation:
         request = await offload(size, configured, accepted.request, context.items)
         await offload(size, load_tools, toolbox, context)
         await toolbox.compile()
+        await toolbox.ready()
         return await self._plan(project, request, route, toolbox, context, response)
 
     async def _plan(
@@ -119,6 +130,8 @@ class Preparation:
         said = (*context.history, *context.output_so_far)
         approved = await offload(context.size, approved_in, toolbox, certificates, said, context.input)
         transcript = await self._transcript(project, route, toolbox, context)
+        if toolbox.takes_files:
+            toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         check_choice(request.tool_choice, toolbox)
         empty = empty_turn(
             request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from antiphon.engine.prepare.interrupted import finished
 from antiphon.engine.prepare.request_context import RequestContext, call_ids
 from antiphon.engine.prepare.run_request import RunRequest
@@ -9,6 +11,7 @@ from antiphon.protocol.item import Item
 from antiphon.protocol.items import decode_stored
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
+from antiphon.protocol.tools import ContainerReference, ShellTool
 from antiphon.protocol.wire import encode
 from antiphon.store.runs import Context as Stored
 
@@ -29,6 +32,17 @@ def resumed_context(accepted: RunRequest, stored: Stored, response: Response) ->
         size=len(history) + len(own) + len(said),
         call_ids=call_ids((*history, *own, *said)),
     )
+
+
+def in_containers(accepted: RunRequest, response: Response) -> RunRequest:
+    """What was accepted, with its shells in the containers that the response has named."""
+    request = accepted.request
+    shells = [tool for tool in response.tools if isinstance(tool, ShellTool)]
+    named = next((tool for tool in shells if isinstance(tool.environment, ContainerReference)), None)
+    if named is None:
+        return accepted
+    tools = [named if isinstance(tool, ShellTool) else tool for tool in request.tools or ()]
+    return replace(accepted, request=replace(request, tools=tools))
 
 
 def _prompt_of(request: CreateResponse, response: Response) -> Sequence[Item] | None:

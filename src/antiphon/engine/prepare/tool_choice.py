@@ -41,9 +41,6 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         return "required"
     if len(names) > 1 and not isinstance(choice, HostedChoice):
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
-    unavailable = toolbox.unavailable(names[0])
-    if unavailable is not None:
-        _refuse_unavailable({names[0]: unavailable})
     toolbox.reveal(names)
     return NamedFunction(names[0])
 
@@ -72,8 +69,11 @@ def _chosen(choice: ToolChoice, toolbox: Toolbox) -> list[str]:
 
 def _allowed(choice: AllowedTools, toolbox: Toolbox) -> frozenset[str]:
     """The functions that are left. They need not be searched for, unless searching is left too."""
-    names = frozenset(name for tool in choice.tools for name in _meant(tool, toolbox))
+    missing = toolbox.not_set_up
+    there = [tool for tool in choice.tools if tool.type not in missing]
+    names = frozenset(name for tool in there for name in _meant(tool, toolbox))
     if choice.mode == "required" and not names:
+        _refuse_unavailable({tool.type: missing[tool.type] for tool in choice.tools if tool.type in missing})
         raise _absent("Tool choice 'allowed_tools' must name a tool when its mode is 'required'.")
     if _SEARCH not in names:
         toolbox.reveal(sorted(names))
@@ -92,16 +92,15 @@ def _meant(tool: AllowedTool, toolbox: Toolbox) -> list[str]:
 
 
 def _named(kind: str, name: str | None, toolbox: Toolbox) -> list[str]:
-    found = toolbox.named(_SAME.get(kind, (kind,)), name)
-    if not found and kind in toolbox.not_set_up:
+    if kind in toolbox.not_set_up:
         _refuse_unavailable({kind: toolbox.not_set_up[kind]})
-    return found or _none(name or kind)
+    return toolbox.named(_SAME.get(kind, (kind,)), name) or _none(name or kind)
 
 
 def _refuse_unavailable(tools: Mapping[str, str]) -> None:
     """Tools that were chosen, and why nobody runs them."""
     for name, why in tools.items():
-        message = f"Tool choice '{name}' cannot be required: {why}."
+        message = f"Tool choice '{name}' cannot be required: {why.rstrip('.')}."
         raise InvalidRequest(message, param="tool_choice", code="unsupported_value")
 
 

@@ -1,0 +1,76 @@
+"""The files and images that items have attached, as the client gave them: for tools that work with files
+rather than read them."""
+
+import mimetypes
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from antiphon.context.loading import Loader
+from antiphon.protocol.content import InputFile, InputImage
+
+Attachment = InputFile | InputImage
+
+_LONGEST = 128
+_UNFIT = re.compile(r"[\x00-\x1f\x7f/\\]+")
+
+
+class Original(NamedTuple):
+    """An attachment under a name that no other of them has. `read` gives its bytes."""
+
+    name: str
+    part: Attachment
+    loader: Loader
+
+    async def read(self) -> bytes:
+        """Raises InvalidRequest when it cannot be had any more."""
+        return await self.loader.original(self.part)
+
+
+async def originals(parts: Sequence[Attachment], loader: Loader) -> Sequence[Original]:
+    """The attachments with their names."""
+    taken: set[str] = set()
+    found = []
+    for part in parts:
+        name = _apart(_fit(await _name(part, loader)), taken)
+        taken.add(name)
+        found.append(Original(name, part, loader))
+    return found
+
+
+async def _name(part: Attachment, loader: Loader) -> str:
+    if isinstance(part, InputFile) and part.filename:
+        return part.filename
+    if part.file_id:
+        return await loader.filename(part.file_id) or part.file_id
+    url = (part.file_url if isinstance(part, InputFile) else part.image_url) or ""
+    if url[:5].lower() == "data:":
+        return _named("image", url)
+    if isinstance(part, InputFile) and part.file_data:
+        return _named("file", part.file_data)
+    return unquote(PurePosixPath(urlsplit(url).path).name)
+
+
+def _named(stem: str, url: str) -> str:
+    """A name for what a data URL holds."""
+    media_type = url[5:].partition(",")[0].partition(";")[0].strip().lower()
+    return stem + (mimetypes.guess_extension(media_type) or "")
+
+
+def _fit(name: str) -> str:
+    name = _UNFIT.sub("_", name).strip(". ")
+    return name[-_LONGEST:] or "file"
+
+
+def _apart(name: str, taken: set[str]) -> str:
+    return next(each for each in _variants(name) if each not in taken)
+
+
+def _variants(name: str) -> Iterator[str]:
+    yield name
+    path, number = PurePosixPath(name), 2
+    while True:
+        yield f"{path.stem}_{number}{path.suffix}"
+        number += 1

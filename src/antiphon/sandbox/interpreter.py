@@ -1,0 +1,159 @@
+"""The Python in a sandbox: an IPython kernel whose messages stay small.
+
+This runs inside, with the packages of the sandbox's environment alone (`sandbox/programs.py` starts it).
+Nothing here protects anybody: code that runs beside it can change it. It makes honest code that prints or
+shows too much end well, where the other side of the sockets would cut the connection.
+"""
+
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from ipykernel.iostream import OutStream
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_client.session import Session
+
+PRINTED = 1_000_000
+"""Characters that one execution may print."""
+TEXT = 1_000_000
+"""Characters of any other text of a message."""
+IMAGE = 6_000_000
+"""Characters of an image, in base64."""
+TOO_LARGE = "[An image that is too large to be shown. Save it as a file, or make it smaller.]"
+SHOWN = ("image/png", "image/jpeg", "image/svg+xml", "text/plain")
+"""What of a displayed value is sent."""
+
+
+def cut(value: Any) -> Any:
+    """What is sent of a part of a message."""
+    if isinstance(value, str) and len(value) > TEXT:
+        return f"{value[: TEXT // 2]}\n[…]\n{value[-TEXT // 2 :]}"
+    if isinstance(value, dict):
+        return {key: cut(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [cut(each) for each in value]
+    return value
+
+
+def shown(data: dict[str, Any]) -> dict[str, Any]:
+    """What is sent of a value that is displayed."""
+    kept = {kind: data[kind] for kind in SHOWN if kind in data}
+    for kind in SHOWN[:3]:
+        if len(kept.get(kind, "")) > IMAGE:
+            kept = {"text/plain": TOO_LARGE}
+    return {kind: each if kind.startswith("image/") else cut(each) for kind, each in kept.items()}
+
+
+def small(content: dict[str, Any]) -> dict[str, Any]:
+    """What is sent of a message."""
+    if isinstance(content.get("data"), dict):
+        return {**content, "data": shown(content["data"])}
+    return {key: cut(value) for key, value in content.items()}
+
+
+def keep_messages_small() -> None:
+    """All that the kernel sends goes through here."""
+    serialize: Callable[..., Any] = Session.serialize
+
+    def bounded(session: Session, message: dict[str, Any], ident: Any = None) -> Any:
+        content = message.get("content")
+        message = {**message, "content": small(content)} if isinstance(content, dict) else message
+        return serialize(session, message, ident)
+
+    Session.serialize = bounded
+
+
+class Printed:
+    """Counts what an execution prints, and drops what is too much."""
+
+    def __init__(self) -> None:
+        self._left = PRINTED
+        self._write: Callable[..., Any] = OutStream.write
+
+    def install(self) -> None:
+        def write(stream: OutStream, text: str) -> int:
+            if not isinstance(text, str):
+                raise TypeError(f"write() argument must be str, not {type(text)}")
+            if self._left > 0:
+                self._write(stream, text[: self._left])
+                self._left -= len(text)
+                if self._left <= 0:
+                    self._write(stream, f"\n[What is printed after {PRINTED:,} characters is dropped.]\n")
+            return len(text)
+
+        OutStream.write = write
+
+    def begin(self, *_: Any) -> None:
+        self._left = PRINTED
+
+
+def wide(value: Any, printer: Any, _cycle: bool) -> None:
+    """A table of pandas, in lines that are not folded."""
+    import pandas
+
+    with pandas.option_context("display.width", 250, "display.max_columns", 40):
+        printer.text(repr(value))
+
+
+class Forgotten(dict[int, list[Any]]):
+    """Where IPython would keep all outputs, pictures too, for as long as it runs."""
+
+    def __missing__(self, _key: int) -> list[Any]:
+        return []
+
+
+def nobody_types(*_: Any, **__: Any) -> str:
+    __tracebackhide__ = True
+    raise EOFError("input() does not work here: there is nobody who types.")
+
+
+def configure(shell: Any) -> None:
+    """As people and models expect it who do not sit before it."""
+    shell.ask_exit = lambda: None  # `exit()` would take all variables along
+    shell.kernel.raw_input = shell.kernel.getpass = nobody_types
+    warnings.filterwarnings("ignore", message="To exit: use")
+    for module in ("pandas", "pandas.core.frame"):
+        shell.display_formatter.formatters["text/plain"].for_type_by_name(module, "DataFrame", wide)
+    shell.history_manager.outputs = Forgotten()
+    shell._tee = lambda channel: nullcontext()
+
+
+def fonts() -> None:
+    """matplotlib looks for fonts once and remembers them: the environment has what it found."""
+    folder = os.path.join(os.environ.get("TMPDIR", "/tmp"), ".matplotlib")
+    with suppress(OSError):
+        shutil.copytree(os.path.join(sys.prefix, "share", "fonts"), folder, dirs_exist_ok=True)
+        os.environ["MPLCONFIGDIR"] = folder
+
+
+def main() -> None:
+    given = json.loads(os.environ.pop("ANTIPHON_KERNEL"))
+    with suppress(OSError):
+        os.setpgid(0, 0)  # so that an interrupt reaches what was started here too
+    fonts()
+    keep_messages_small()
+    printed = Printed()
+    printed.install()
+    app = IPKernelApp.instance()
+    app.transport, app.ip = "ipc", given["prefix"]
+    app.shell_port, app.iopub_port, app.stdin_port, app.control_port, app.hb_port = range(1, 6)
+    app.write_connection_file = lambda **_: None
+    app.config.Session.key = given["key"].encode()
+    app.config.HistoryManager.enabled = False
+    app.config.InteractiveShell.colors = "nocolor"
+    app.config.InteractiveShell.cache_size = 20
+    app.config.IPCompleter.use_jedi = False
+    app.initialize([])
+    configure(app.shell)
+    app.shell.events.register("pre_execute", printed.begin)
+    sys.stderr = sys.stdout  # one stream keeps the order
+    app.start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A server that has sandboxes, in a process of its own: `python -m tests.sandbox.served_boxes HOME`.
+
+It prints the processes of its sandbox as this machine knows them, and waits to be killed.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from tests.sandbox.boxes import said
+
+from antiphon.sandbox.base import Wanted
+from antiphon.sandbox.bubblewrap import Bubblewrap
+
+
+async def main() -> None:
+    driver = Bubblewrap(Path(sys.argv[1]))
+    if (why := await driver.check()) is not None:
+        raise SystemExit(why)
+    box = await driver.start(Wanted(name="left"))
+    running = asyncio.create_task(box.run(["setsid sleep 600 & exec sleep 600"], 600, 1000))
+    await said(box, "until [ $(pgrep -c sleep) = 2 ]; do :; done")
+    print(json.dumps(sorted(processes_below(Path("/proc/self")))), flush=True)
+    await running
+
+
+def processes_below(process: Path) -> set[int]:
+    """All that come from a process."""
+    found = set()
+    for task in (process / "task").iterdir():
+        for pid in (task / "children").read_text().split():
+            found |= {int(pid)} | processes_below(Path("/proc") / pid)
+    return found
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
