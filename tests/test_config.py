@@ -214,6 +214,7 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ('[moderation]\nbase_url = "a"\nmodel = "m"', r"base_url of \[moderation\] in .* must begin with"),
         ('[moderation]\nbase_url = "http://a"\njudge = "m"', "has either base_url, the server that judges"),
         ('[moderation]\nform = "schema"', r"form of \[moderation\] in .* says how a judge is asked"),
+        ('[embeddings]\nbase_url = "http://a"\nmodel = "m"\nthreads = 2', "threads of .* are those of the"),
         ('[reranker]\nmodel = "m"', r"\[reranker\] in .* needs a base_url, for example"),
         ('[reranker]\nbase_url = "http://a/v1"', r"\[reranker\] in .* needs a model"),
         ('[reranker]\nbase_url = "a"\napi = "tei"', r"base_url of \[reranker\] in .* must begin with"),

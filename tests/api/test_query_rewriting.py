@@ -127,8 +127,13 @@ def test_a_model_that_nobody_has_is_refused_by_its_name(upstream: Upstream, conf
 
 
 @pytest.mark.parametrize("settings", [{}])
-def test_the_name_of_the_default_backend_is_the_model(upstream: Upstream, config: Config) -> None:
-    named = {name: replace(backend, default="house") for name, backend in config.backends.items()}
+@pytest.mark.parametrize(
+    "members", [{"default": "house"}, {"default": True, "models": ["gpt-*", "house", "other"]}]
+)
+def test_what_the_default_backend_is_configured_with_is_the_model(
+    upstream: Upstream, config: Config, members: Json
+) -> None:
+    named = {name: replace(backend, **members) for name, backend in config.backends.items()}
     upstream.script(Answer("boats"))
     with Running(replace(config, backends=named)) as running, checked_client(running.url) as client:
         page = client.vector_stores.search(

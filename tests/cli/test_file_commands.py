@@ -10,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 from tests.commands import Run, one_sentence, run
 from tests.conftest import checked_client
 from tests.killed import Killed
 from tests.papers import pdf
 from tests.scripted import Upstream
+from tests.tools.embedders import ServedEmbedder
 
 from antiphon.config import hash_key
 
@@ -222,6 +223,29 @@ def test_of_two_stores_only_the_one_that_is_named_is_indexed_anew(
     assert done.stdout == "default: 1 files are indexed with all-MiniLM-L6-v2\n"
     assert run("search", "two", "oak").returncode == 0
     assert "was made with the embedder 'another'" in one_sentence(run("search", "one", "oak"))
+
+
+def test_a_server_with_the_older_embedder_may_run_meanwhile(
+    run: Run, folder: Path, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):  # so that a server has time to claim some
+        (folder / f"{number}.md").write_text(f"Tree number {number} is an elm.")
+    with ServedEmbedder() as embedder:
+        older = {"BASE_URL": f"{embedder.url}/v1", "MODEL": "words"}
+        older = {f"ANTIPHON_EMBEDDINGS_{name}": value for name, value in older.items()}
+        for name, value in older.items():
+            monkeypatch.setenv(name, value)  # the server inherits it, commands do not
+        with Killed(tmp_path, upstream) as server, checked_client(server.url) as api:
+            run("files", "add", str(folder), "--store", "trees", **older)
+
+            done = run("files", "reindex")
+
+            assert done.stdout == "default: 63 files are indexed with all-MiniLM-L6-v2\n"
+            [store] = api.vector_stores.list().data
+            assert (store.file_counts.completed, store.file_counts.failed) == (63, 0)
+            with pytest.raises(BadRequestError, match="this server embeds with 'words'"):
+                api.vector_stores.search(store.id, query="white bark")
+    assert run("search", "trees", "white bark", "--limit", "1").stdout.split()[1] == "white/birches.md"
 
 
 # ---- beside a server --------------------------------------------------------------------------------

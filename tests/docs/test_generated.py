@@ -68,6 +68,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 SAMPLES = {
     "ANTIPHON_MODERATION_FORM": "llama-guard",
+    "ANTIPHON_EMBEDDINGS_THREADS": "2",
     "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
@@ -106,6 +107,7 @@ KIND = {
 }
 """What a key needs besides: it is there for one kind of its section."""
 OTHER_KIND: dict[str, dict[str, Any]] = {
+    "ANTIPHON_EMBEDDINGS_THREADS": {},
     "ANTIPHON_MODERATION_JUDGE": {},
     "ANTIPHON_MODERATION_FORM": {"judge": "a"},
 }
@@ -115,8 +117,8 @@ OTHER_KIND: dict[str, dict[str, Any]] = {
 def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     """The key, as it is read from a file that has the least of its section, and from an environment."""
     way = setting.section.replace("NAME", "name")
-    needed = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
-    needed = OTHER_KIND.get(setting.variable, needed)
+    least = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
+    needed = OTHER_KIND.get(setting.variable, least)
     if environ:
         needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
     lines = [f"[{way}]"] if way else []

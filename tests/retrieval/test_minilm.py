@@ -15,9 +15,9 @@ from antiphon.retrieval.minilm import DIMENSION, WINDOW, MiniLM
 from antiphon.retrieval.tokens import count, word_pieces
 
 
-@pytest.fixture
-async def embedder() -> AsyncIterator[MiniLM]:
-    made = MiniLM()
+@pytest.fixture(params=[1, 3])
+async def embedder(request: pytest.FixtureRequest) -> AsyncIterator[MiniLM]:
+    made = MiniLM(threads=request.param)
     yield made
     await made.close()
 

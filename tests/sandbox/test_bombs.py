@@ -11,6 +11,8 @@ from antiphon.sandbox.arguments import python
 from antiphon.sandbox.base import CommandResult, Limits, Sandbox, SandboxEnded, Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
 
+pytestmark = pytest.mark.attack
+
 MIB = 1 << 20
 LIMITS = Limits(memory_bytes=200 * MIB, disk_bytes=40 * MIB, processes=50)
 
@@ -227,3 +229,23 @@ async def test_the_loop_goes_on_while_thousands_of_files_are_listed_and_removed(
 
     assert len(listed) == 10_000
     assert longest < 0.5
+
+
+async def test_twenty_neighbours_go_on_answering_whatever_goes_off(driver: Bubblewrap) -> None:
+    neighbours = [await driver.start(Wanted(name=f"n{number}")) for number in range(20)]
+    bombs = [
+        ":(){ :|:& };:; sleep 60",
+        f"for i in $(seq 6); do {GROW} & done; sleep 60",
+        "for i in 1 2 3 4 5 6; do head -c 10000000 /dev/zero > f$i; done; sleep 60",
+        "yes & yes >&2",
+        "while :; do :; done & while :; do :; done",
+    ]
+    victims = [await driver.start(Wanted(name=f"v{each}", limits=LIMITS)) for each in range(len(bombs))]
+    going_off = [asyncio.create_task(shell(box, bomb, 2.0)) for box, bomb in zip(victims, bombs, strict=True)]
+
+    for _ in range(5):
+        began = time.monotonic()
+        assert await asyncio.gather(*(said(box, "echo well") for box in neighbours)) == ["well"] * 20
+        assert time.monotonic() - began < 10
+    await asyncio.gather(*going_off, return_exceptions=True)
+    await asyncio.gather(*(box.close() for box in [*neighbours, *victims]))

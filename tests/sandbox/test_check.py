@@ -1,5 +1,6 @@
 """Where no sandbox can be started, it is said what helps."""
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,21 @@ async def test_what_is_there_is_found_once(driver: Bubblewrap, monkeypatch: pyte
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("PATH", "/nonesuch")
         assert await driver.check() is None
+
+
+async def test_who_does_not_wait_for_it_does_not_end_it(home: Path) -> None:
+    driver = Bubblewrap(home)
+    for delay in (0.0, 0.01, 0.03):
+        checking = asyncio.create_task(driver.check())
+        await asyncio.sleep(delay)
+        checking.cancel()
+        await asyncio.wait({checking})
+    if (why := await driver.check()) is not None:
+        pytest.skip(why)
+
+    assert len(left(home, "lock")) == 1
+    await driver.close()
+    assert left(home, "lock") == []
 
 
 async def test_without_bubblewrap_it_is_said_how_to_install_it(
@@ -40,6 +56,7 @@ async def test_a_program_of_that_name_that_is_too_old_is_not_used(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     assert "too old" in str(await Bubblewrap(home).check())
+    assert left(home, "lock") == []
 
 
 async def test_where_namespaces_are_refused_it_is_said_what_helps(box: Sandbox) -> None:

@@ -19,9 +19,15 @@ from antiphon.sandbox.base import SandboxEnded, SandboxUnavailable, Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
 
 
-def groups() -> set[Path]:
-    """All groups of processes of any server."""
-    return set(Path("/sys/fs/cgroup").glob("**/antiphon-run-*"))
+def runs(home: Path) -> set[str]:
+    """The servers that have a folder."""
+    return {folder.name for folder in home.glob("run-*")}
+
+
+def grouped(names: set[str]) -> set[str]:
+    """Those of them that have groups of processes."""
+    found = Path("/sys/fs/cgroup").glob("**/antiphon-run-*")
+    return {folder.name.removeprefix("antiphon-") for folder in found} & names
 
 
 def alive(processes: list[int]) -> list[int]:
@@ -52,9 +58,12 @@ def server(home: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 async def test_a_server_that_is_killed_takes_its_processes_along_and_the_next_one_removes_the_rest(
     driver: Bubblewrap, home: Path, number: int
 ) -> None:
-    before = groups()
+    mine = runs(home)
     with server(home) as (process, processes):
         assert len(alive(processes)) >= 4
+        its = runs(home) - mine
+        assert len(its) == 1
+        assert bool(grouped(its)) == bool(grouped(mine))
         process.send_signal(number)
         process.wait()
 
@@ -68,9 +77,11 @@ async def test_a_server_that_is_killed_takes_its_processes_along_and_the_next_on
     assert await second.check() is None
 
     assert left(home, "left") == []
-    assert len(os.listdir(home)) == 3
+    assert not its & runs(home)
+    assert grouped(its) == set()
     await second.close()
-    assert groups() == before
+    assert runs(home) == mine
+    assert set(os.listdir(home)) - mine == {".runs"}
 
 
 async def test_what_a_living_server_has_is_left_alone(driver: Bubblewrap, home: Path) -> None:
@@ -87,22 +98,22 @@ async def test_what_a_living_server_has_is_left_alone(driver: Bubblewrap, home: 
 
 
 async def test_a_server_that_closes_leaves_nothing(driver: Bubblewrap, home: Path) -> None:
-    before = groups()
+    mine = runs(home)
     other = Bubblewrap(home)
     assert await other.check() is None
+    its = runs(home) - mine
     boxes = [await other.start(Wanted(name=f"n{number}")) for number in range(3)]
     running = [asyncio.create_task(shell(box, "setsid sleep 600 & sleep 600", 600)) for box in boxes]
     await said(boxes[0], "true")
     processes = list(processes_below(Path("/proc/self")))
-    folders = os.listdir(home)
     await other.close()
 
     assert all(
         isinstance(each, SandboxEnded) for each in await asyncio.gather(*running, return_exceptions=True)
     )
     assert [box.ended for box in boxes] == ["The server ends."] * 3
-    assert len(os.listdir(home)) == len(folders) - 1
-    assert groups() == before
+    assert runs(home) == mine
+    assert grouped(its) == set()
     assert alive(processes) == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.commands import Run, run
 from tests.sandbox.boxes import content, names, put, shell
 from tests.sandbox.gateways import TOKEN, gateway
 
@@ -13,6 +14,8 @@ from antiphon.sandbox.base import DATA, Logs, Sandbox, SandboxEnded, SandboxErro
 from antiphon.sandbox.gateway import Gateway
 from antiphon.sandbox.jupyter_gateway import JupyterGateway
 from antiphon.sandbox.open import Options, driver_of
+
+__all__ = ["run"]
 
 SECONDS = 60.0
 
@@ -210,3 +213,16 @@ async def test_a_gateway_that_is_not_there_is_words() -> None:
 
     assert words is not None
     assert "cannot be reached" in words
+
+
+def test_commands_use_it_by_the_configuration(run: Run, url: str) -> None:
+    given = {"DRIVER": "jupyter", "URL": url, "TOKEN_ENV": "GATEWAY_TOKEN"}
+    variables = {f"ANTIPHON_SANDBOX_{name}": value for name, value in given.items()}
+
+    done = run("sandbox", "run", "print(6 * 7)", **variables, GATEWAY_TOKEN=TOKEN)
+    refused = run("sandbox", "setup", **variables)
+    shown = run("doctor", **variables, GATEWAY_TOKEN=TOKEN)
+
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    assert "refuses its token" in refused.stderr
+    assert f"sandbox: kernels of the Jupyter gateway at {url}" in shown.stdout

@@ -12,6 +12,7 @@ FILES = ("escape", "links", "bombs", "ends")
 SECONDS = 240
 
 
+@pytest.mark.attack
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests run as an ordinary user already")
 def test_everything_holds_for_an_ordinary_user_too(tmp_path: Path) -> None:
     tests = [f"tests/sandbox/test_{name}.py" for name in FILES]

@@ -11,7 +11,7 @@ from tests.store.contract.vectors import add_file, chunk, claim, index, new_stor
 from antiphon.searching.tables import StoreTable, Tables
 from antiphon.store.open import open_store
 from antiphon.store.store import Store
-from antiphon.store.vector_files import NewEntry
+from antiphon.store.vector_files import NewEntry, index_with
 from antiphon.store.vector_index import Slice
 from antiphon.store.vector_stores import Searched
 
@@ -86,7 +86,7 @@ async def test_another_embedders_vectors_take_the_place_of_the_first_ones(store:
     tables = Tables(store.vector_chunks, 2**20)
     await tables.table(await searched(store))
     await store.vector_stores.reindex("maxi")
-    job = await claim(store)
+    job = await claim(store, index_with("maxi"))
     entry = int(job.payload)
     await store.vector_index.begin(job, entry, "maxi")
     await store.vector_index.write(job, entry, Slice([chunk(0, "x", (0.0, 0.0, 1.0))], 3))

@@ -68,8 +68,6 @@ from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
-from antiphon.store.vector_chunks import FORGET, PURGE
-from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import SearchLimits, ToolResources, Web
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -99,7 +97,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     documents = Documents()
     attachments = Attachments(file_storage, fetcher, documents)
     embedder = embedder_of(config.embeddings)
-    jobs = jobs_of(store, Indexer(store, file_storage, documents, embedder))
+    jobs = Jobs(store.work, Indexer(store, file_storage, documents, embedder).handlers)
     reranking = reranking_of(config.reranker)
     finder = StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
     pool = Pool(McpLimits(**msgspec.structs.asdict(config.tools.mcp)), _reachable(config.outbound))
@@ -160,10 +158,6 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
             await moderator.close()
         await backends.close()
         await store.close()
-
-
-def jobs_of(store: Store, indexer: Indexer) -> Jobs:
-    return Jobs(store.work, {INDEX: indexer.index, PURGE: indexer.purge, FORGET: indexer.forget})
 
 
 def _gate(server: Server, origins: Origins) -> Gate:

@@ -19,7 +19,7 @@ def can_embed(settings: Embeddings) -> bool:
 def embedder_of(settings: Embeddings) -> Embedder:
     """What turns texts into vectors, with its key read from the environment."""
     if settings.base_url is None or settings.model is None:
-        return minilm.MiniLM()
+        return minilm.MiniLM(settings.threads or _threads())
     return RemoteEmbedder(settings.base_url, settings.model, _key(settings.api_key_env))
 
 
@@ -34,6 +34,11 @@ def reranking_of(settings: Reranker) -> Reranking | None:
         characters=settings.characters,
         seconds=settings.seconds,
     )
+
+
+def _threads() -> int:
+    """Of the embedded embedder: the server and its models have work to do as well."""
+    return min(max((os.cpu_count() or 1) // 2, 1), 4)
 
 
 def _key(variable: str | None) -> str | None:

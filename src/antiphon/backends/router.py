@@ -112,6 +112,13 @@ class Router:
         default = self._default.default if self._default else None
         return default if isinstance(default, str) else None
 
+    @property
+    def house_model(self) -> str | None:
+        """The name for what the server itself asks: the default one, or the first that the default backend
+        is configured with."""
+        named = self._default.models if self._default else {}
+        return self.default_model or next((name for name in named if not _is_pattern(name)), None)
+
     async def models(self) -> list[Model]:
         """What can be asked for: the configured names, and what the backends list of themselves."""
         listed = await asyncio.gather(*(_list(offer.backend) for offer in self._offers))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from antiphon import config, serving
-from antiphon.api.app import jobs_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.cli.options import fail
 from antiphon.engine.jobs import Jobs
@@ -44,7 +43,7 @@ class Installation:
         self.reranking = reranking_of(settings.reranker)
         cache_bytes = settings.tools.file_search.cache_bytes
         self.finder = StoreFinder(store, self.embedder, cache_bytes, self.reranking)
-        self.jobs: Jobs = jobs_of(store, Indexer(store, self.files, Documents(), self.embedder))
+        self.jobs = Jobs(store.work, Indexer(store, self.files, Documents(), self.embedder).handlers)
 
     async def stores(self, project: str) -> Sequence[StoreRow]:
         """All of the project's, the newest first."""

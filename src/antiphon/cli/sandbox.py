@@ -32,8 +32,9 @@ def setup(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
 
     settings = config.load(config_file, data_dir=data_dir)
     try:
-        environment = _made(settings)
-        print(f"{environment.folder}  {in_words(size(environment))}")
+        if settings.sandbox.driver != "jupyter":
+            environment = _made(settings)
+            print(f"{environment.folder}  {in_words(size(environment))}")
         obstacle = asyncio.run(_obstacle(settings))
     except SandboxError as error:
         fail(str(error))

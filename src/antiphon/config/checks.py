@@ -4,7 +4,15 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Moderation, Reranker, Sandbox
+from antiphon.config.settings import (
+    SEARCH_ENGINES,
+    BackendSettings,
+    Config,
+    Embeddings,
+    Moderation,
+    Reranker,
+    Sandbox,
+)
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -72,6 +80,11 @@ def _check_models_beside(config: Config, where: str) -> None:
     """Servers that embed and rank: one that is named has an address, and a model where it has several."""
     for section, named in (("embeddings", config.embeddings), ("reranker", config.reranker)):
         if named.base_url is not None:
+            if isinstance(named, Embeddings) and named.threads is not None:
+                raise ConfigError(
+                    f"threads of [embeddings] in {where} are those of the embedded embedder, and base_url "
+                    "names another one."
+                )
             _check_url(named.base_url, "base_url", f"[{section}]", where)
             if not named.model and not (isinstance(named, Reranker) and named.api == "tei"):
                 raise ConfigError(

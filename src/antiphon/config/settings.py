@@ -101,6 +101,9 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     """The server's name of the model."""
     api_key_env: str | None = None
     """The environment variable that holds the server's key."""
+    threads: Annotated[int, Meta(ge=1, le=64)] | None = None
+    """Of the embedded embedder, in each server process: as many texts are read at the same time. None: half
+    as many as there are processors, at least 1 and at most 4."""
 
 
 class Sandbox(Struct, frozen=True, kw_only=True):
@@ -322,7 +325,8 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     `vector_store_timeout`."""
     rewrite_model: str | None = None
     """The model that puts the question of a search into better words where `rewrite_query` asks for it. None:
-    the name under which the default backend answers, where it has one; else such a search is refused."""
+    the name under which the default backend answers, or the first of its `models`; where it has neither,
+    such a search is refused."""
     rewrite_seconds: Annotated[float, Meta(gt=0)] = 10.0
     """Seconds that it may take; then the question is searched as it is."""
 

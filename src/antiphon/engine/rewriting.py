@@ -41,9 +41,9 @@ class QueryRewriter:
     """Asks one model, with one call for all questions, for so many seconds at most."""
 
     def __init__(self, router: Router, model: str | None, seconds: float) -> None:
-        """`model`: by its name in requests; None: the one that answers when no request names any."""
+        """`model`: by its name in requests; None: the one for what the server itself asks."""
         self._router = router
-        self._model = model or router.default_model
+        self._model = model or router.house_model
         self._seconds = seconds
 
     async def rewrite(self, questions: Sequence[str]) -> Rewritten:

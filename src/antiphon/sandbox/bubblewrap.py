@@ -37,9 +37,7 @@ class Bubblewrap(Driver):
         self._home = home
         self._environment = environment
         self._reachable = reachable
-        self._turn = asyncio.Lock()
-        self._checked = False
-        self._why: str | None = None
+        self._trying: asyncio.Task[str | None] | None = None
         self._run: runs.Run | None = None
         self._ground: Ground | None = None
         self._sandboxes: dict[str, BoxedSandbox | None] = {}
@@ -47,11 +45,9 @@ class Bubblewrap(Driver):
         self._starting: set[asyncio.Future[Parts]] = set()
 
     async def check(self) -> str | None:
-        async with self._turn:
-            if not self._checked:
-                self._why = await self._try()
-                self._checked = True
-        return self._why
+        if self._trying is None:
+            self._trying = asyncio.create_task(self._try())
+        return await asyncio.shield(self._trying)
 
     async def _try(self) -> str | None:
         try:
@@ -61,9 +57,12 @@ class Bubblewrap(Driver):
                 (result,) = await sandbox.run(["true"], _PROBE_SECONDS, 1000)
             finally:
                 await sandbox.close()
+            if result.exit_code:
+                raise SandboxUnavailable(f"The shell of a sandbox does not run: {result.stderr}")
         except SandboxError as error:
+            await self._clean_up()
             return str(error)
-        return None if result.exit_code == 0 else f"The shell of a sandbox does not run: {result.stderr}"
+        return None
 
     def _prepare(self) -> Ground:
         """Raises SandboxUnavailable."""
@@ -118,6 +117,11 @@ class Bubblewrap(Driver):
             raise
 
     async def close(self) -> None:
+        if self._trying is not None:
+            await asyncio.wait({self._trying})
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
         ground, self._ground = self._ground, None
         run, self._run = self._run, None
         if self._starting:

@@ -6,7 +6,6 @@ That is the API of Jupyter Enterprise Gateway, Jupyter Kernel Gateway and Jupyte
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from antiphon.sandbox.base import SandboxEnded, SandboxUnavailable
-from antiphon.sandbox.jupyter import Header, Message
+from antiphon.sandbox.jupyter import Header, Message, new_header
 
 FRAME_BYTES: Final = 16 << 20
 _SECONDS: Final = 30.0
@@ -111,22 +110,14 @@ class Channels:
 
     async def send(self, kind: str, content: Mapping[str, Any]) -> str:
         """The id of a request. Raises SandboxEnded."""
-        request_id = secrets.token_hex(16)
-        header = {
-            "msg_id": request_id,
-            "msg_type": kind,
-            "session": self._session_id,
-            "username": "antiphon",
-            "date": datetime.now(UTC).isoformat(),
-            "version": "5.4",
-        }
+        header = new_header(kind, self._session_id)
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         frame = msgspec.json.encode(message | {"channel": "shell", "buffers": []})
         try:
             await self._socket.send_str(frame.decode())
         except (aiohttp.ClientError, OSError) as error:
             raise SandboxEnded("The connection to its kernel was lost.") from error
-        return request_id
+        return header["msg_id"]
 
     async def messages(self) -> AsyncIterator[Message]:
         """What comes, without what is no message. Raises SandboxEnded."""

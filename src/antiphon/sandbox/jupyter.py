@@ -78,17 +78,9 @@ class Signer:
 
     def request(self, kind: str, content: dict[str, Any]) -> tuple[str, list[bytes]]:
         """The id and the frames of a request."""
-        message_id = secrets.token_hex(16)
-        header = {
-            "msg_id": message_id,
-            "msg_type": kind,
-            "session": self._session,
-            "username": "antiphon",
-            "date": datetime.now(UTC).isoformat(),
-            "version": "5.4",
-        }
+        header = new_header(kind, self._session)
         parts = [msgspec.json.encode(part) for part in (header, {}, {}, content)]
-        return message_id, [_DELIMITER, self._signature(parts), *parts]
+        return header["msg_id"], [_DELIMITER, self._signature(parts), *parts]
 
     def read(self, frames: Sequence[bytes]) -> Message | None:
         """None: it is no message for us."""
@@ -109,6 +101,18 @@ class Signer:
         for part in parts:
             digest.update(part)
         return digest.hexdigest().encode()
+
+
+def new_header(kind: str, session: str) -> dict[str, str]:
+    """Of a new request."""
+    return {
+        "msg_id": secrets.token_hex(16),
+        "msg_type": kind,
+        "session": session,
+        "username": "antiphon",
+        "date": datetime.now(UTC).isoformat(),
+        "version": "5.4",
+    }
 
 
 def execute_request(code: str) -> dict[str, Any]:

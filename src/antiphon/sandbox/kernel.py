@@ -36,11 +36,6 @@ class Kernel:
         self._settling: asyncio.Task[None] | None = None
         """What ends code that nobody waits for any more."""
 
-    async def start(self) -> None:
-        """Start it now, so that the first execution need not wait. Raises SandboxError, SandboxEnded."""
-        async with self._turn:
-            await self._ready()
-
     async def execute(self, code: str, seconds: float) -> Execution:
         """Run code, which is interrupted after so many seconds. Raises SandboxError, SandboxEnded."""
         if len(code.encode(errors="replace")) > CODE_BYTES:

@@ -67,9 +67,9 @@ class Start:
             undo.push_async_callback(in_thread, self._leave_group)
             await in_thread(self._make)
             launched, channel = await self._launch(undo)
-            outside = self._look_inside(launched)
-            watch = Watch(self._box.folder, outside, self._wanted.limits, memory=self._group is None)
+            watch = self._look_inside(launched)
             undo.push_async_callback(in_thread, watch.close)
+            self._enter_group(launched.pid)
             await _asked(channel.begin(self._first_request()), launched)
             return self._as_parts(channel, watch, undo.pop_all())
 
@@ -127,15 +127,21 @@ class Start:
         await _asked(channel.receive_up(), launched)
         return launched, channel
 
-    def _look_inside(self, launched: Launched) -> Outside:
+    def _look_inside(self, launched: Launched) -> Watch:
         """Raises SandboxUnavailable."""
         try:
             outside = Outside(launched.pid, self._box.data.stat().st_dev)
-            if self._group is not None:
-                self._group.add(launched.pid)
+            return Watch(self._box.folder, outside, self._wanted.limits, memory=self._group is None)
         except OSError as error:
             raise SandboxUnavailable(f"A sandbox cannot be watched: {error.strerror}.") from error
-        return outside
+
+    def _enter_group(self, pid: int) -> None:
+        """Raises SandboxUnavailable."""
+        try:
+            if self._group is not None:
+                self._group.add(pid)
+        except OSError as error:
+            raise SandboxUnavailable(f"A sandbox cannot be limited: {error.strerror}.") from error
 
     def _first_request(self) -> dict[str, Any]:
         proxy = ENVIRONMENT if self._wanted.domains else {}

@@ -87,7 +87,10 @@ class Watch:
         with self._looking:
             if self._closed:
                 return None
-            return self._look_at_files() or (self._look_at_memory() if self._memory else None)
+            try:
+                return self._look_at_files() or (self._look_at_memory() if self._memory else None)
+            except OSError as error:
+                return f"It could not be seen any more what it uses: {error.strerror}."
 
     def _look_at_files(self) -> str | None:
         added = self._added

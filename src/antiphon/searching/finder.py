@@ -51,7 +51,7 @@ class StoreFinder:
         stores = [await self._opened(project, store_id) for store_id in dict.fromkeys(store_ids)]
         weights = _weights(query)
         query = replace(query, texts=[text[:MOST_CHARACTERS] for text in query.texts])
-        filled = [store for store in stores if store.dimension is not None]
+        filled = [store for store in stores if store.dimension]
         embed: Embed = self._embedder.embed
         if filled and weights.embedding:
             embed = _given(await embed(query.texts))

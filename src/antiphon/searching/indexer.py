@@ -6,13 +6,15 @@ written.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from antiphon.guard.room import Room
 from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
 from antiphon.retrieval.embedder import Embedder, EmbedderError, Vectors
@@ -20,7 +22,8 @@ from antiphon.retrieval.texts import MOST_TOKENS, TooLarge, read_text
 from antiphon.store.errors import OtherVectors, TooMuchStored
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
-from antiphon.store.vector_chunks import AT_ONCE, NewChunk
+from antiphon.store.vector_chunks import AT_ONCE, FORGET, PURGE, NewChunk
+from antiphon.store.vector_files import INDEX, index_with
 from antiphon.store.vector_index import Begun, ErrorCode, Slice
 from antiphon.store.work import ClaimedJob
 
@@ -31,6 +34,9 @@ log = structlog.get_logger()
 
 _SLICE = 16
 """Chunks that are embedded and written together."""
+_HELD = 128 * 2**20
+"""Bytes of files whose texts are in memory at once. Each is there until it is indexed; one that would be too
+much waits."""
 ATTEMPTS = 3
 """So often is tried what may work another time."""
 BEGUN = 20
@@ -45,12 +51,20 @@ class Indexer:
     """Does the jobs of vector stores."""
 
     def __init__(self, store: Store, files: FileStorage, documents: Documents, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.handlers: Mapping[str, Callable[[ClaimedJob], Awaitable[None]]] = {
+            INDEX: self.index,
+            index_with(embedder.name): self.index,
+            PURGE: self.purge,
+            FORGET: self.forget,
+        }
+        """What it does, by the kinds of jobs."""
         self._index = store.vector_index
         self._chunks = store.vector_chunks
         self._usage = store.usage
         self._files = files
         self._documents = documents
-        self._embedder = embedder
+        self._room = Room(_HELD)
 
     async def index(self, job: ClaimedJob) -> None:
         """Index the file of an entry. What cannot be mended fails in words; what may pass is raised, and so
@@ -83,11 +97,15 @@ class Indexer:
     async def _indexed(self, job: ClaimedJob, entry: int, begun: Begun) -> None:
         if job.attempts > BEGUN:
             raise Unreadable("it was begun too often without an end")
-        data = await self._files.content(begun)
-        if data is None:
-            raise FileNotFoundError(begun.id)
+        path = self._files.path(begun)
+        size = (await asyncio.to_thread(path.stat)).st_size
+        async with self._room.hold(size):
+            await self._cut(job, entry, begun, path)
+        await self._index.complete(job, entry)
+
+    async def _cut(self, job: ClaimedJob, entry: int, begun: Begun, path: Path) -> None:
         project = job.project or ""
-        text = await read_text(self._documents, data, begun.filename, project)
+        text = await read_text(self._documents, path, begun.filename, project)
         cut = chunks(text.text, text.kind, begun.chunk_tokens, begun.overlap)
         flow = islice(_bounded(cut), begun.chunks, None)
         while some := await asyncio.to_thread(lambda: list(islice(flow, _SLICE))):
@@ -95,7 +113,6 @@ class Indexer:
             await self._usage.check(project, sum(chunk.size for chunk in made.chunks))
             if not await self._index.write(job, entry, made):
                 raise _Lost
-        await self._index.complete(job, entry)
 
     async def _embedded(self, some: Sequence[Chunk], title: str) -> Slice:
         texts = [chunk.embedded(title) for chunk in some]

@@ -77,9 +77,9 @@ class FileStorage:
         except FileNotFoundError:
             return None
 
-    def path(self, row: FileRow) -> Path:
+    def path(self, file: Found) -> Path:
         """Where its bytes lie."""
-        return self._blobs.path(row.id)
+        return self._blobs.path(file.id)
 
     async def remove(self, project: str, file_id: str) -> bool:
         if not await self._rows.delete(project, file_id):

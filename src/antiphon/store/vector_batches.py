@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from antiphon.store import vector_chunks, vector_files, work
+from antiphon.store import vector_chunks, vector_files
 from antiphon.store.database import Database
 from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Insert, Statement, Steps, one
@@ -92,7 +92,7 @@ def cancel(project: str, store_id: str, batch_id: str, now: float) -> Steps[Batc
     entries = [key for (key,) in (yield Statement(sql, (found[0],)))]
     if entries:
         yield Statement("UPDATE vector_store_batches SET cancelled = 1 WHERE key = $1", (found[0],))
-        yield from work.withdraw(vector_files.INDEX, [str(key) for key in entries])
+        yield from vector_files.withdraw(entries)
         yield from vector_chunks.discard(project, entries, now)
     return (yield from load(project, store_id, batch_id))
 

@@ -18,6 +18,7 @@ from antiphon.store.statements import Insert, Row, Statement, Steps, changed, on
 from antiphon.store.work import Job
 
 INDEX = "index_file"
+"""The kind of jobs that any process does which can index, with the embedder that it has."""
 """The kind of the job; its payload and its name are the entry's key."""
 MOST_FILES = 10_000
 """In one store."""
@@ -170,11 +171,28 @@ def attach(
     yield from enqueue(project, [key for (key,) in made])
 
 
-def enqueue(project: str, entries: Sequence[int]) -> Steps[None]:
+def index_with(embedder: str) -> str:
+    """The kind of jobs for processes with this embedder alone."""
+    return f"{INDEX}:{embedder}"
+
+
+def enqueue(project: str, entries: Sequence[int], kind: str = INDEX) -> Steps[None]:
     """Have entries indexed."""
     yield from work.enqueue(
-        [Job(kind=INDEX, payload=b"%d" % key, project=project, name=str(key)) for key in entries]
+        [Job(kind=kind, payload=b"%d" % key, project=project, name=str(key)) for key in entries]
     )
+
+
+def withdraw(entries: Sequence[int]) -> Steps[None]:
+    """They are not to be indexed: who does it has lost the job."""
+    yield from work.withdraw(INDEX, [str(key) for key in entries])
+    for first in range(0, len(entries), _AT_ONCE):
+        some = tuple(entries[first : first + _AT_ONCE])
+        sql = f"""
+            SELECT DISTINCT s.embedder FROM vector_store_files AS f JOIN vector_stores AS s ON s.key = f.store
+            WHERE f.key IN ({placeholders(1, len(some))})"""
+        for (embedder,) in (yield Statement(sql, some)):
+            yield from work.withdraw(index_with(embedder), [str(key) for key in some])
 
 
 def load(project: str, store_id: str, file_id: str) -> Steps[EntryRow | None]:
@@ -260,7 +278,7 @@ def remove_everywhere(project: str, file: int, now: float) -> Steps[None]:
 
 def drop(project: str, entries: Sequence[int], now: float) -> Steps[None]:
     """Entries go, with all that was made of them."""
-    yield from work.withdraw(INDEX, [str(key) for key in entries])
+    yield from withdraw(entries)
     for first in range(0, len(entries), _AT_ONCE):
         some = tuple(entries[first : first + _AT_ONCE])
         named = placeholders(1, len(some))

@@ -110,7 +110,7 @@ def write(job: ClaimedJob, entry: int, some: Slice) -> Steps[bool]:
         return False
     sql = """
         UPDATE vector_stores
-        SET next_chunk = next_chunk + $1, dimension = coalesce(dimension, CAST($2 AS BIGINT))
+        SET next_chunk = next_chunk + $1, dimension = coalesce(nullif(dimension, 0), CAST($2 AS BIGINT))
         WHERE key = $3 RETURNING next_chunk, dimension, project_id, id, embedder"""
     ((end, dimension, project, store_id, embedder),) = yield Statement(sql, (count, some.dimension, *found))
     if dimension != some.dimension:

@@ -74,7 +74,8 @@ class Searched(Struct, frozen=True):
     id: str
     embedder: str
     dimension: int | None
-    """None: nothing was indexed yet."""
+    """None: nothing was indexed yet. 0: nor is anything now, but its embedder is settled: its files wait to
+    be indexed anew with that one."""
     version: int
     """Another one when there is more or less to search."""
     last_active_at: int
@@ -123,7 +124,8 @@ class VectorStores:
 
     async def reindex(self, embedder: str, project: str | None = None, store_id: str | None = None) -> int:
         """Have every store indexed anew that was made with another embedder; of one project, or of all, and
-        that store alone, if one is named. Gives how many files there are to index."""
+        that store alone, if one is named. Processes with this embedder do it, and no others. Gives how many
+        files there are to index."""
         count = 0
         for store in await self._database.read_long(others, embedder, project, store_id):
             count += await self._database.write(reindex, store, embedder)
@@ -257,17 +259,19 @@ def others(embedder: str, project: str | None, store_id: str | None) -> Steps[li
 
 
 def reindex(store: int, embedder: str) -> Steps[int]:
-    sql = """
-        UPDATE vector_stores SET embedder = $1, dimension = NULL, version = version + 1
-        WHERE key = $2 RETURNING project_id"""
-    found = yield from one(Statement(sql, (embedder, store)))
-    if found is None:
-        return 0
+    """Who indexes now, with another embedder, has lost its job: vectors of two are not mixed."""
     sql = """
         UPDATE vector_store_files SET status = 'in_progress'
         WHERE store = $1 AND status IN ('completed', 'in_progress') RETURNING key"""
     entries = [key for (key,) in (yield Statement(sql, (store,)))]
-    yield from vector_files.enqueue(found[0], entries)
+    yield from vector_files.withdraw(entries)
+    sql = """
+        UPDATE vector_stores SET embedder = $1, dimension = CAST($3 AS BIGINT), version = version + 1
+        WHERE key = $2 RETURNING project_id"""
+    found = yield from one(Statement(sql, (embedder, store, 0 if entries else None)))
+    if found is None:
+        return 0
+    yield from vector_files.enqueue(found[0], entries, vector_files.index_with(embedder))
     return len(entries)
 
 

@@ -104,12 +104,13 @@ class PythonCall(ServerCall):
         super().__init__(name, call_id)
         self._tool = tool
         self._written = WrittenText("code")
+        self._container = tool.workspace.id
 
     def begin(self, machine: Machine) -> Write:
         item = CodeInterpreterCall(
             id=machine.new_id("code_interpreter_call"),
             status="in_progress",
-            container_id=self._tool.workspace.id,
+            container_id=self._container,
             code="",
             outputs=[],
         )
@@ -131,7 +132,7 @@ class PythonCall(ServerCall):
             return await _failed(emit, f"The code was not run. {fault}")
         await emit(events.CodeInterpreting)
         try:
-            ran = await self._tool.workspace.execute(unfenced(self._written.text))
+            ran = await self._tool.workspace.execute(self._container, unfenced(self._written.text))
         except WorkspaceFailed as failure:
             return await _failed(emit, str(failure))
         await emit(events.CodeCompleted)

@@ -88,6 +88,7 @@ class HostedShellCall(WrittenCommands, ServerCall):
     def __init__(self, tool: HostedShell, name: str, call_id: str) -> None:
         super().__init__(name, call_id, ContainerReference(container_id=tool.workspace.id))
         self._tool = tool
+        self._container = tool.workspace.id
 
     def validate(self) -> str | None:
         """Once a command was emitted, the model reads what is wrong as the call's result."""
@@ -118,7 +119,9 @@ class HostedShellCall(WrittenCommands, ServerCall):
         out = await emit.answer(output)
         seconds = action.timeout_ms / 1000 if action.timeout_ms is not None else None
         try:
-            results = await self._tool.workspace.run(action.commands, seconds, action.max_output_length)
+            results = await self._tool.workspace.run(
+                self._container, action.commands, seconds, action.max_output_length
+            )
         except WorkspaceFailed as failure:
             await out.done(status="incomplete")
             return _failed(str(failure))

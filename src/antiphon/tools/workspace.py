@@ -35,6 +35,7 @@ from antiphon.tools.context import ToolContext
 
 NO_SANDBOX = "this server runs no code: it has no sandbox. `antiphon doctor` says what it lacks"
 
+_ANOTHER = "The next call has a new container, which has none of its files."
 _TRIED = 3
 """How many containers of earlier calls are tried: the newest."""
 
@@ -152,25 +153,31 @@ class Workspace:
 
     # ---- while it is used ----
 
-    async def execute(self, code: str) -> Ran:
-        """Run Python in it. Raises WorkspaceFailed."""
-        await self._prepare()
+    async def execute(self, container_id: str, code: str) -> Ran:
+        """Run Python in it, for a call that names it so. Raises WorkspaceFailed."""
+        await self._prepare(container_id)
         ran = await self._tried(self._containers.execute(self._project, self.id, code))
         self.pictures += ran.pictures
         await self._tried(self._list())
         return ran
 
     async def run(
-        self, commands: Sequence[str], seconds: float | None, most_characters: int | None
+        self,
+        container_id: str,
+        commands: Sequence[str],
+        seconds: float | None,
+        most_characters: int | None,
     ) -> Sequence[CommandResult]:
-        """Run commands in it. Raises WorkspaceFailed."""
-        await self._prepare()
+        """Run commands in it, for a call that names it so. Raises WorkspaceFailed."""
+        await self._prepare(container_id)
         running = self._containers.run(self._project, self.id, commands, seconds, most_characters)
         results = await self._tried(running)
         await self._tried(self._list())
         return results
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, container_id: str) -> None:
+        if container_id != self.id:
+            raise WorkspaceFailed(f"The container was gone before this call came. {_ANOTHER}")
         await self._tried(self.make())
         given, self._given = self._given, ()
         for file in given:
@@ -209,7 +216,7 @@ class Workspace:
         if self._named is not None:
             return words
         self._id, self._made, self.files, self.pictures = None, False, {}, []
-        return f"{words.rstrip('.')}. The next call has a new container, which has none of its files."
+        return f"{words.rstrip('.')}. {_ANOTHER}"
 
 
 def new_container(container: AutoContainer | ShellContainer, place: str) -> NewContainer:

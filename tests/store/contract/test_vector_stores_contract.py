@@ -14,7 +14,7 @@ from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
 from antiphon.store.vector_batches import FileCounts
 from antiphon.store.vector_chunks import AT_ONCE, FORGET, PURGE
-from antiphon.store.vector_files import NewEntry
+from antiphon.store.vector_files import INDEX, NewEntry, index_with
 from antiphon.store.vector_index import Begun, Slice
 from antiphon.store.vector_stores import StoreChange
 
@@ -358,13 +358,50 @@ async def test_a_store_is_indexed_anew_with_another_embedder(filed: Store) -> No
     assert await filed.vector_stores.reindex("maxi") == 1
     assert await filed.vector_stores.reindex("maxi") == 0
 
-    job = await claim(filed)
+    job = await claim(filed, index_with("maxi"))
     assert await filed.vector_index.begin(job, entry, "maxi") == Begun("one", "one.txt", 800, 400, chunks=0)
     assert await filed.vector_index.write(job, entry, Slice([chunk(0, "new text")], 3))
     assert await filed.vector_index.complete(job, entry)
     key = await _key(filed)
     assert await filed.vector_chunks.said(P, key, asked("old"), 10, None) == {}
     assert len(await filed.vector_chunks.said(P, key, asked("text"), 10, None)) == 1
+
+
+async def test_whoever_has_the_older_embedder_keeps_away_from_what_is_indexed_anew(filed: Store) -> None:
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
+    await index(filed, ["old text"])
+    older = await claim(filed)
+    entry = int(older.payload)
+    assert await filed.vector_index.begin(older, entry, "mini") is not None
+
+    assert await filed.vector_stores.reindex("maxi") == 2
+
+    assert not await filed.vector_index.write(older, entry, Slice([chunk(0)], 2)), "it has lost the job"
+    assert await filed.work.claim([INDEX, index_with("mini")], "older", 5.0, 10) == ()
+    await add_file(filed, "three")
+    assert await filed.vector_files.add(P, "vs", NewEntry("three"))
+    added = await claim(filed)
+    with pytest.raises(OtherVectors):
+        await filed.vector_index.begin(added, int(added.payload), "mini")
+    searched = await filed.vector_stores.searched(P, "vs")
+    assert searched is not None
+    assert (searched.embedder, searched.dimension) == ("maxi", 0)
+
+    jobs = await filed.work.claim([index_with("maxi")], "newer", 5.0, 10)
+    assert sorted(int(job.payload) for job in jobs) == [entry - 1, entry]
+
+
+async def test_a_file_that_is_taken_out_is_not_indexed_anew(filed: Store) -> None:
+    await filed.vector_stores.create(P, new_store(), [NewEntry("one"), NewEntry("two")])
+    for _ in range(2):
+        await index(filed, ["old text"])
+    await filed.vector_stores.reindex("maxi")
+
+    await filed.vector_files.remove(P, "vs", "one")
+    await filed.vector_stores.reindex("mini")
+
+    assert await filed.work.claim([index_with("maxi")], "newer", 5.0, 10) == ()
+    assert len(await filed.work.claim([index_with("mini")], "newer", 5.0, 10)) == 1
 
 
 async def test_a_store_has_a_bound(filed: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -355,6 +355,25 @@ def test_one_that_goes_in_the_middle_of_a_response_fails_the_call_and_the_next_h
     assert "none of its files" in result(upstream, 2)
 
 
+def test_calls_of_one_turn_whose_container_is_gone_all_fail_and_none_runs_elsewhere(
+    client: OpenAI, upstream: Upstream, coding: Coding
+) -> None:
+    gate = Gate(after=0)
+    both = [Called("python", json.dumps({"code": code})) for code in ("'one'", "'two'")]
+    upstream.script(python("1"), Answer(calls=both, gate=gate), python("3"), Answer("ok"))
+    response = begin(client, tools=[TOOL])
+    gate.wait_reached()
+    coding.end(coding.made[-1], "deleted")
+    gate.open()
+
+    _, *failed, last, _ = whole(ended(client, response.id))["output"]
+
+    assert [call["status"] for call in failed] == ["failed", "failed"]
+    assert last["status"] == "completed"
+    assert last["container_id"] == coding.made[-1] not in {call["container_id"] for call in failed}
+    assert not {"'one'", "'two'"} & set(coding.log)
+
+
 def named(container_id: str) -> Json:
     return {"type": "code_interpreter", "container": container_id}
 
