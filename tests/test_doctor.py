@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.moderators import ServedModerator
 from tests.scripted import Answer, Called, Upstream, refusal
 from tests.tools.images_server import ImagesServer
 from tests.tools.rerankers import ServedReranker
@@ -57,6 +58,34 @@ def test_an_embedder_elsewhere_needs_what_searches_stand_on(tmp_path: Path) -> N
     without = doctor(tmp_path, toml=toml, PYTHONPATH=str(tmp_path)).stdout
     assert "search: files cannot be searched" in without
     assert "pip install 'antiphon[retrieval]'" in without
+
+
+def test_what_judges_is_asked(tmp_path: Path) -> None:
+    assert "ok      moderation: nothing judges" in doctor(tmp_path).stdout
+    with ServedModerator({}) as moderator:
+        toml = f'[moderation]\nbase_url = "{moderator.url}/v1"\nmodel = "m"\n'
+        assert f"ok      moderation: {moderator.url}/v1 judges" in doctor(tmp_path, toml=toml).stdout
+        moderator.mood = "broken"
+        done = doctor(tmp_path, toml=toml)
+        unset = doctor(tmp_path, toml=toml + 'api_key_env = "NO_SUCH_KEY"\n')
+    assert done.returncode == 1
+    assert "FAILED  moderation: The moderation failed" in done.stdout
+    assert "HTTP 401: Incorrect API key provided." in done.stdout
+    assert "its key is read from NO_SUCH_KEY" in unset.stdout
+
+
+def test_a_model_that_judges_is_asked_when_backends_are(tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        upstream.on(lambda body: body["model"] == "llama-guard", Answer("safe"))
+        toml = f'[moderation]\njudge = "llama-guard"\n[backends.a]\nbase_url = "{upstream.base_url}"\n'
+        assert "ok      moderation: llama-guard judges" in doctor(tmp_path, toml=toml).stdout
+        assert upstream.requests == []
+        assert "ok      moderation: llama-guard judges" in doctor(tmp_path, "--deep", toml=toml).stdout
+        assert [request.body["model"] for request in upstream.requests if len(request.body["messages"]) == 1]
+        lost = toml.replace("[backends.a]\n", '[backends.a]\nmodels = ["b"]\n')
+        done = doctor(tmp_path, "--deep", toml=lost)
+    assert "FAILED  moderation:" in done.stdout
+    assert "The requested model 'llama-guard' does not exist" in done.stdout
 
 
 def test_a_reranker_is_asked(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import msgspec
-from openai.types import Model
+from openai.types import Model, ModerationCreateResponse
 from openai.types.conversations import Conversation, ConversationDeletedResource, ConversationItem
 from openai.types.responses import (
     CompactedResponse,
@@ -49,6 +49,9 @@ DIVERGENCES = (
     ".detail: unknown to ResponseComputerToolCallOutputScreenshot",
     ".prompt_cache_breakpoint: unknown to ResponseComputerToolCallOutputScreenshot",
     ".status: unknown to ResponseCustomToolCall",
+    ": unknown to Categories",  # a judge may have categories of its own beside the thirteen
+    ": unknown to CategoryScores",
+    ": unknown to CategoryAppliedInputTypes",
 )
 # Told by the real API, and in no type of the SDK.
 UNDOCUMENTED = (
@@ -177,6 +180,8 @@ def _kind(method: str, path: str) -> Any:
         if len(parts) == 4 and method == "GET":
             return ConversationItem
         return "page" if parts[-1] == "items" else Conversation
+    if parts[0] == "moderations":
+        return ModerationCreateResponse
     return Model if parts[0] == "models" and len(parts) > 1 else None
 
 

@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from antiphon.api.app import backend_configs
 from antiphon.api.image_setup import image_server_of
+from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web import key_variables, missing
-from antiphon.backends.router import build
+from antiphon.backends.router import BackendConfig, build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
+from antiphon.guard.pool import Pool
 from antiphon.model import (
     Backend,
     CallStarted,
@@ -75,6 +77,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield await _sandbox(config)
     if config.reranker.base_url is not None:
         yield await _reranker(config)
+    yield await _moderation(config, deep)
     yield _web(config)
     yield await _images(config)
     if not config.backends:
@@ -141,6 +144,34 @@ async def _reranker(config: Config) -> Finding:
     finally:
         await reranking.reranker.close()
     return Finding("reranker", "ok", f"{config.reranker.base_url} ranks results")
+
+
+async def _moderation(config: Config, deep: bool) -> Finding:
+    settings, subject = config.moderation, "moderation"
+    if settings.base_url is None and settings.judge is None:
+        hint = "base_url of [moderation] names a server that judges, or judge a model."
+        return Finding(subject, "ok", "nothing judges: requests that ask for it are refused", hint)
+    if settings.api_key_env and settings.api_key_env not in os.environ:
+        return Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
+    if settings.judge is not None and not deep:
+        return Finding(subject, "ok", f"{settings.judge} judges")
+    router, children = build(_served(config)), Pool()
+    moderator = moderator_of(settings, router, children)
+    assert moderator is not None
+    try:
+        await moderator.judge([(TextPart("The sky is blue."),)])
+    except ApiError as fault:
+        return Finding(subject, "failed", str(fault), "Until it answers, nothing passes that may be blocked.")
+    finally:
+        await moderator.close()
+        await children.close()
+        await router.close()
+    return Finding(subject, "ok", f"{settings.judge or settings.base_url} judges")
+
+
+def _served(config: Config) -> list[BackendConfig]:
+    """The backends that can be asked now: embedded models are run by `antiphon serve`."""
+    return [each for each in backend_configs(config) if each.type != "llama"]
 
 
 def _web(config: Config) -> Finding:

@@ -417,19 +417,6 @@ REFUSED = [
         UNSUPPORTED,
     ),
     case(
-        "param.moderation",
-        {"moderation": {"model": "omni"}},
-        "moderation",
-        UNSUPPORTED,
-        also=("param.moderation.model",),
-    ),
-    case(
-        "param.moderation.policy",
-        {"moderation": {"model": "omni", "policy": {"input": {"mode": "block"}}}},
-        "moderation",
-        UNSUPPORTED,
-    ),
-    case(
         "param.image.context_compression.enabled",
         {"image": {"context_compression": "enabled"}},
         "image.context_compression",

@@ -89,7 +89,6 @@ CASES: dict[str, Case] = {
     "service_tier": Case({"service_tier": "flex"}),
     "access_programs.cyber": Case({"access_programs": {"cyber": "standard"}}, {}, "access_programs"),
     "image.context_compression": Case({"image": {"context_compression": "enabled"}}),
-    "moderation": Case({"moderation": {"model": "m"}}),
 }
 OURS = {
     "model": "chooses the backend",
@@ -106,6 +105,7 @@ OURS = {
     "reasoning.summary": "we have it written",
     "reasoning.generate_summary": "its older name",
     "reasoning.context": "what of the past is read is ours",
+    "moderation": "who judges is not who answers",
     "truncation": "the window is ours to keep",
     "context_management": "compaction is ours",
     "client_metadata": "about the client's own session",

@@ -194,6 +194,29 @@ def _image_generation(upstream: Upstream, _: Running, tmp_path: Path) -> None:
     assert images.last.path == "/v1/images/edits"
 
 
+def _moderation(upstream: Upstream, _: Running, tmp_path: Path) -> None:
+    judge, server = (
+        config.load(file, environ={}).moderation for file in _tomls("docs/moderation.md", tmp_path)
+    )
+    assert (judge.judge, server.model) == ("llama-guard3", "omni-moderation-latest")
+    upstream.on(lambda body: "idiot" in json.dumps(body), Answer("unsafe\nS5"))
+    upstream.on(lambda body: "take a pipe" in json.dumps(body), Answer("unsafe\nS9"))
+    upstream.on(lambda body: body["model"] == "llama-guard3", Answer("safe"))
+    upstream.script(Answer("First take a pipe."))
+    with Running(replace(config_for(upstream, tmp_path / "judged"), moderation=judge)) as running:
+        lines = printed("docs/moderation.md", running)
+
+    assert lines == ["True True", "incomplete content_filter []", "False True"]
+
+
+def _tomls(page: str, tmp_path: Path) -> Iterator[Path]:
+    """The configurations of a page, each as a file."""
+    for number, block in enumerate(blocks(page, "toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block.text, encoding="utf-8")
+        yield file
+
+
 def _vector_stores(_: Upstream, running: Running, __: Path) -> None:
     heading, empty, found = printed("docs/vector-stores.md", running)
     assert heading.endswith("rivers.md # The Loire")
@@ -245,6 +268,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/files.md": _files,
     "docs/file-search.md": _file_search,
     "docs/image-generation.md": _image_generation,
+    "docs/moderation.md": _moderation,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
     "docs/shell.md": _shell,

@@ -61,12 +61,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "embeddings": {"base_url": "http://a.example/v1", "model": "a"},
     "images": {"base_url": "http://a.example/v1", "model": "a"},
     "mcp_servers.NAME": {"command": "a"},
+    "moderation": {"base_url": "http://a.example/v1", "model": "a"},
     "reranker": {"base_url": "http://a.example/v1", "model": "a"},
     "webhooks.NAME": {"url": "http://a.example/hook", "secret": "whsec_AAAA"},
 }
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_MODERATION_FORM": "llama-guard",
     "ANTIPHON_EMBEDDINGS_THREADS": "2",
     "ANTIPHON_IMAGES_DIALECT": "sglang",
     "ANTIPHON_IMAGES_MODELS": "gpt-image-*, flux",
@@ -107,17 +109,19 @@ KIND = {
     },
 }
 """What a key needs besides: it is there for one kind of its section."""
-
-
-ALONE = {"ANTIPHON_EMBEDDINGS_THREADS"}
-"""Keys that are not for what their section needs otherwise."""
+OTHER_KIND: dict[str, dict[str, Any]] = {
+    "ANTIPHON_EMBEDDINGS_THREADS": {},
+    "ANTIPHON_MODERATION_JUDGE": {},
+    "ANTIPHON_MODERATION_FORM": {"judge": "a"},
+}
+"""What a key needs instead: it is there for a kind of its section that has nothing of the rest."""
 
 
 def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     """The key, as it is read from a file that has the least of its section, and from an environment."""
     way = setting.section.replace("NAME", "name")
     least = NEEDED.get(setting.section, {}) | KIND.get(setting.variable, {})
-    needed = {} if setting.variable in ALONE else least
+    needed = OTHER_KIND.get(setting.variable, least)
     if environ:
         needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
     lines = [f"[{way}]"] if way else []

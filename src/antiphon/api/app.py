@@ -22,6 +22,7 @@ from antiphon.api import (
     images,
     metrics,
     models,
+    moderations,
     neighbours,
     prompts,
     responses,
@@ -34,6 +35,7 @@ from antiphon.api import (
 from antiphon.api.cors import Cors
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.middleware import ApiMiddleware
+from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.search_setup import can_embed, embedder_of, reranking_of
 from antiphon.api.services import Services
@@ -108,6 +110,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
     if image_server is not None:
         made_images = Images(server=image_server, load=attachments.image)
         resources = replace(resources, images=made_images)
+    moderator = moderator_of(config.moderation, backends, resources.children)
     retention = _retention(store, config.retention)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     engine = Engine(
@@ -118,6 +121,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         config.server.verify,
         config.limits.response_seconds,
         resources,
+        moderator,
     )
     settings = config.tools.file_search
     rewriter = QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
@@ -144,6 +148,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
                 rewriter,
                 room,
                 image_server,
+                attachments,
+                moderator,
             )
             yield {"services": made}
     finally:
@@ -158,6 +164,8 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         await embedder.close()
         if reranking is not None:
             await reranking.reranker.close()
+        if moderator is not None:
+            await moderator.close()
         await backends.close()
         await store.close()
 
@@ -285,6 +293,7 @@ def _routes() -> list[BaseRoute]:
         *models.routes,
         *neighbours.routes,
         *images.routes,
+        *moderations.routes,
         *prompts.routes,
         *files.routes,
         *uploads.routes,

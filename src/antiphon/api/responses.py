@@ -145,6 +145,8 @@ async def compact(request: Request) -> HttpResponse:
     parsed = await _parsed(request)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
+    if parsed.request.moderation is not None:
+        raise unsupported("moderation", "a compaction has no place for what is found")
     with connected(request.scope):
         return json(await held.engine.compact(project(request), parsed))
 

@@ -8,9 +8,11 @@ from starlette.requests import Request
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
 from antiphon.containers.room import Room
+from antiphon.context.attachments import Attachments
 from antiphon.engine.background.background import Background
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
+from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
@@ -31,6 +33,9 @@ class Services:
     rewriter: QueryRewriter
     containers: Room
     image_server: RemoteImageServer | None
+    attachments: Attachments
+    moderator: Moderator | None
+    """None: nothing is set up that judges."""
 
 
 def services(request: Request) -> Services:

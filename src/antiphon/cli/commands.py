@@ -86,6 +86,7 @@ def serve(
     _check_backends(settings)
     _check_web_search(settings)
     _check_webhooks(settings)
+    _check_moderation(settings)
     _check_connectors(settings)
     _check_sandbox(settings.sandbox)
     _make_data_dir(settings)
@@ -280,6 +281,12 @@ def _check_web_search(settings: config.Config) -> None:
             fail(f"The key of {engine} is read from {variable}, a variable that is not set.")
     if words := missing(settings.tools.web_search):
         fail(words)
+
+
+def _check_moderation(settings: config.Config) -> None:
+    variable = settings.moderation.api_key_env
+    if variable and variable not in os.environ:
+        fail(f"The key of what judges is read from {variable}, a variable that is not set.")
 
 
 def _check_sandbox(sandbox: config.Sandbox) -> None:

@@ -4,7 +4,15 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
-from antiphon.config.settings import SEARCH_ENGINES, BackendSettings, Config, Embeddings, Reranker, Sandbox
+from antiphon.config.settings import (
+    SEARCH_ENGINES,
+    BackendSettings,
+    Config,
+    Embeddings,
+    Moderation,
+    Reranker,
+    Sandbox,
+)
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
@@ -30,6 +38,7 @@ def check(config: Config, where: str) -> None:
         _check_url(connector.url, "url", f"[connectors.{name}]", where)
     _check_server(config, where)
     _check_models_beside(config, where)
+    _check_moderation(config.moderation, where)
     _check_web_search(config, where)
     _check_sandbox(config.sandbox, where)
     _check_webhooks(config, where)
@@ -86,6 +95,23 @@ def _check_models_beside(config: Config, where: str) -> None:
             raise ConfigError(
                 f"[{section}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
+
+
+def _check_moderation(settings: Moderation, where: str) -> None:
+    section = f"[moderation] in {where}"
+    if settings.judge is not None and (settings.base_url or settings.model or settings.api_key_env):
+        raise ConfigError(
+            f"{section} has either base_url, the server that judges, with its model and key, or judge, a "
+            "model of a backend; not both."
+        )
+    if settings.judge is None and settings.form != "auto":
+        raise ConfigError(f"form of {section} says how a judge is asked, and there is none.")
+    if settings.base_url is not None:
+        _check_url(settings.base_url, "base_url", "[moderation]", where)
+        if not settings.model:
+            raise ConfigError(f"{section} needs a model: the name that its server knows it by.")
+    elif settings.model or settings.api_key_env:
+        raise ConfigError(f"{section} needs a base_url, for example https://api.openai.com/v1.")
 
 
 def _check_web_search(config: Config, where: str) -> None:

@@ -185,6 +185,30 @@ class Images(Struct, frozen=True, kw_only=True):
     """Seconds without a byte after which the server counts as gone."""
 
 
+class Moderation(Struct, frozen=True, kw_only=True):
+    """`[moderation]`: what judges texts and images, for `moderation` of requests and for /v1/moderations.
+    Nothing set: nothing is judged, and a request that asks for it is refused."""
+
+    base_url: str | None = None
+    """Of a server that has `/v1/moderations`, with its `/v1`."""
+    model: str | None = None
+    """The server's name of the model, such as `omni-moderation-latest`."""
+    api_key_env: str | None = None
+    """The environment variable that holds the server's key."""
+    judge: str | None = None
+    """Instead of such a server: a model that judges, by its name in requests. Any chat model does; guard
+    models are asked in their own form."""
+    form: Literal["auto", "schema", "llama-guard", "qwen3guard", "gpt-oss-safeguard", "shieldgemma"] = "auto"
+    """How the judge is asked. `auto`: as its name says, and a model that is no known guard with a JSON
+    schema, as with `schema`."""
+    characters: Annotated[int, Meta(ge=100)] = 20_000
+    """Of a text that are judged at once. Longer ones are judged in pieces, of which one request may have
+    512."""
+    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Seconds that a judgement may take. When it takes longer or fails, what was to be blocked is not let
+    through, and a score is an error."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -382,6 +406,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sandbox: Sandbox = Sandbox()
     reranker: Reranker = Reranker()
     images: Images = Images()
+    moderation: Moderation = Moderation()
     limits: Limits = Limits()
     outbound: Outbound = Outbound()
     tools: Tools = Tools()
@@ -402,6 +427,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "sandbox": Sandbox,
     "reranker": Reranker,
     "images": Images,
+    "moderation": Moderation,
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,

@@ -15,6 +15,7 @@ from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.memory import Memory
+from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
 from antiphon.engine.prepare.run_request import sealed
@@ -47,12 +48,13 @@ class Engine:
         verify: bool = False,
         deadline: float | None = None,
         resources: ToolResources | None = None,
+        moderator: Moderator | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
-        self._preparation = Preparation(router, store, seal, attachments, resources, deadline)
+        self._preparation = Preparation(router, store, seal, attachments, resources, deadline, moderator)
         self._seal = seal
         self._verify = verify
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
+from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
 from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
@@ -70,6 +71,9 @@ class Run:
         self.machine.image_usage = checkpoint.images
         self._hide: Callable[[Projection], None] | None = None
         self._call_ids = set(plan.context.call_ids)
+        self._ask: Ask = plan.caller.stream
+        if plan.moderation is not None:
+            self._ask = plan.moderation.guarded(self._ask, self.machine.snapshot)
 
     async def execute(
         self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
@@ -87,7 +91,7 @@ class Run:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
             try:
-                await self._answer(emission)
+                await self._moderated(emission)
             except ApiError as fault:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
@@ -124,18 +128,26 @@ class Run:
         if self.plan.followed:
             emission.watch(FIRST_BYTE_GRACE, keep_alive)
 
+    async def _moderated(self, emission: Emission) -> None:
+        """The same as `_answer`, with the input judged beside it if the request wants that."""
+        if self.plan.moderation is None:
+            await self._answer(emission)
+            return
+        async with self.plan.moderation.beside():
+            await self._answer(emission)
+
     async def _answer(self, emission: Emission) -> None:
         """All that is emitted between the start and the end. Raises ApiError."""
         plan, turn, flush = self.plan, self.plan.turn, emission.flush
         if self._checkpoint.output_complete:
-            self._complete()
+            await self._complete()
             return
         if plan.compacts is not None:
             await self._compact(plan.compacts, flush)
             items = self._compacted(plan.compacts)
             turn = await offload(len(items), plan.turns.build, items)
         if not plan.generates or plan.context.only_compacts:
-            self._complete()
+            await self._complete()
             return
         await self._loop(await self._with_tools(turn, emission), flush)
 
@@ -182,16 +194,18 @@ class Run:
             writer = self._writer(_offered(turn))
             await self._turn(turn, writer, flush)
             if writer.finished in ("length", "content_filter"):
-                self._cut_short("max_output_tokens" if writer.finished == "length" else "content_filter")
+                await self._cut_short(
+                    "max_output_tokens" if writer.finished == "length" else "content_filter"
+                )
                 return
             if writer.ends:
-                self._complete()
+                await self._complete()
                 return
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
             turn = _next(turn, writer, self.plan.toolbox.functions)
-        self._cut_short("max_messages")
+        await self._cut_short("max_messages")
 
     # ---- one turn ----
 
@@ -226,7 +240,7 @@ class Run:
         turn = await self.plan.caller.fit(turn)
         # Closed here and now when we are cancelled: that is what ends the upstream's work.
         try:
-            async with aclosing(self.plan.caller.stream(turn)) as deltas:
+            async with aclosing(self._ask(turn)) as deltas:
                 async for batch in deltas:
                     writer.write(batch)
                     if batch and self._checkpoint.first_at is None:
@@ -253,12 +267,20 @@ class Run:
 
     # ---- the end ----
 
-    def _complete(self) -> None:
+    async def _complete(self) -> None:
         close_with_message(self.machine)
+        await self._judge()
         self.machine.complete(self._checkpoint.usage, int(time.time()))
 
-    def _cut_short(self, reason: IncompleteReason) -> None:
+    async def _cut_short(self, reason: IncompleteReason) -> None:
+        self.machine.abandon()
+        await self._judge()
         self.machine.incomplete(reason, self._checkpoint.usage)
+
+    async def _judge(self) -> None:
+        """What is found of input and output is shown with the end."""
+        if self.plan.moderation is not None:
+            self.machine.moderated(await self.plan.moderation.result(self.machine.snapshot()))
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault

@@ -75,6 +75,10 @@ def new_delivery_id() -> str:
     return "wh_" + _random(32)
 
 
+def new_moderation_id() -> str:
+    return "modr_" + _random(32)
+
+
 def new_item_id(item_type: str, owner: str = "") -> str:
     """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
     run = owner.partition("_")[2][:RUN]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.request import (
     AccessPrograms,
     ConversationRef,
@@ -146,7 +147,7 @@ class Response(Wire, kw_only=True):
     max_output_tokens: int | None = shown(None)
     max_tool_calls: int | None = shown(None)
     model: str
-    moderation: None = shown(None)
+    moderation: ResponseModeration | None = shown(None)
     output: list[Any] = shown_list()
     """Output items: structs of `items`, or their JSON as `msgspec.Raw` when they come from the store."""
     parallel_tool_calls: bool = shown(True)

@@ -23,6 +23,7 @@ _ECHOES_THAT_CHANGE = frozenset(
         "error",
         "incomplete_details",
         "model",
+        "moderation",
         "output",
         "service_tier",
         "tool_usage",

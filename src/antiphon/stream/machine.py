@@ -35,6 +35,7 @@ from msgspec.structs import replace
 from antiphon.protocol import events
 from antiphon.protocol.events import Event, ResponseEvent
 from antiphon.protocol.item import Item
+from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
@@ -133,21 +134,25 @@ class Machine:
 
     def incomplete(self, reason: IncompleteReason, usage: Usage | None) -> None:
         """End early, because of a limit. What is open is cut."""
-        self._abandon()
+        self.abandon()
         self._end(events.Incomplete, "incomplete", usage, incomplete_details=IncompleteDetails(reason=reason))
 
     def cancel(self, usage: Usage | None = None) -> None:
         """End because somebody asked for it. What is open is cut."""
-        self._abandon()
+        self.abandon()
         self._end(events.Cancelled, "cancelled", usage)
 
     def fail(self, error: ResponseError, usage: Usage | None = None, kind: str = "server_error") -> None:
         """End badly: an `error` event, whose `type` is `kind`, then failed."""
-        self._abandon()
+        self.abandon()
         self._step("error")
         detail = events.ErrorDetail(type=kind, code=error.code, message=error.message, param=None)
         self._append(events.Error(error=detail, code=error.code, message=error.message, param=None))
         self._end(events.Failed, "failed", usage, error=error)
+
+    def moderated(self, found: ResponseModeration) -> None:
+        """What the end will say of the moderation."""
+        self._response = replace(self._response, moderation=found)
 
     def speak(self, data: str, transcript: str = "") -> None:
         """A piece of sound (base64), and the words in it."""
@@ -200,7 +205,8 @@ class Machine:
         self._slots[handle.output_index] = item
         self._append(events.ItemDone(output_index=handle.output_index, item=item))
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Cut what is open."""
         for item in tuple(self._open):
             item.cut(_ENDED)
 

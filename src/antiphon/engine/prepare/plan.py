@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.engine.calling.model_caller import ModelCaller
+from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
@@ -38,6 +39,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     compacts: int | None
     """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
     they have grown past a threshold."""
+    moderation: Moderation | None = None
+    """What judges its input and output, if the request wants that."""
 
     def new_id(self, item_type: str) -> str:
         """An id for an item of the response."""

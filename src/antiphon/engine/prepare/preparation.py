@@ -16,12 +16,14 @@ from antiphon.context.transcript import Transcript
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.memory import Memory
+from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import Certificates, approved_in
 from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
 from antiphon.engine.prepare.hidden_results import with_results
+from antiphon.engine.prepare.moderated import check_moderation, moderation_of
 from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.referenced_pictures import with_pictures
@@ -59,6 +61,7 @@ class Preparation:
         attachments: Attachments,
         resources: ToolResources | None = None,
         seconds: float | None = None,
+        moderator: Moderator | None = None,
     ) -> None:
         self._router = router
         self._store = store
@@ -66,6 +69,7 @@ class Preparation:
         self._attachments = attachments
         self._resources = resources or ToolResources()
         self._seconds = seconds
+        self._moderator = moderator
 
     async def plan(
         self,
@@ -79,6 +83,7 @@ class Preparation:
         request = parsed.request
         route = self._router.resolve(request.model)
         check_supported(request)
+        check_moderation(request, self._moderator)
         toolbox = self._toolbox(project, request, route)
         await toolbox.compile()
         response_id = new_response_id()
@@ -96,6 +101,8 @@ class Preparation:
         response = _opened(request, route, response_id, context)
         response.tools = toolbox.shown(response.tools)
         plan = await self._plan(project, request, route, toolbox, context, response)
+        if plan.moderation is not None:
+            await plan.moderation.admit()
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
             return replace(plan, compacts=len(context.items))
         return plan
@@ -104,6 +111,7 @@ class Preparation:
         """The plan of a response that goes on: `kept` is its request, which was checked when it was accepted,
         and `response` has the output that there is. Raises ApiError for what is no longer as it was."""
         accepted = in_containers(opened(self._seal, project, kept), response)
+        check_moderation(accepted.request, self._moderator)
         route = self._router.resolve(accepted.request.model)
         toolbox = self._toolbox(project, accepted.request, route)
         size = len(stored.history) + len(stored.input)
@@ -149,6 +157,7 @@ class Preparation:
             turn=turn,
             approved=approved,
             compacts=context.to_compact,
+            moderation=moderation_of(request, self._moderator, turns, context),
         )
 
     def _schemas(self, project: str) -> SchemaMaker:

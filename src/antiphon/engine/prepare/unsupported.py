@@ -17,7 +17,6 @@ class Refusal(NamedTuple):
 
 
 NOT_YET = (
-    Refusal("moderation", lambda r: r.moderation, "there is no moderation backend"),
     Refusal(
         "background",
         lambda r: r.background and isinstance(r, CreateFrame),

@@ -1,0 +1,45 @@
+"""What is judged of a request, and by whom."""
+
+from collections.abc import Sequence
+
+from antiphon.engine.moderating.moderation import Moderation, Subject
+from antiphon.engine.moderating.moderator import Moderator
+from antiphon.engine.prepare.approvals import decided
+from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.turn_builder import TurnBuilder
+from antiphon.model import Message, TextPart
+from antiphon.protocol.error_messages import unsupported
+from antiphon.protocol.item import Item
+from antiphon.protocol.request import CreateResponse
+
+
+def check_moderation(request: CreateResponse, moderator: Moderator | None) -> None:
+    """Raises InvalidRequest where it is asked for and nobody does it."""
+    if request.moderation is None:
+        return
+    if moderator is None:
+        raise unsupported("moderation", "nothing judges here; base_url or judge of [moderation] sets that up")
+    moderator.check_model(request.moderation.model, "moderation.model")
+
+
+def moderation_of(
+    request: CreateResponse, moderator: Moderator | None, turns: TurnBuilder, context: RequestContext
+) -> Moderation | None:
+    """None: the request does not want any."""
+    if request.moderation is None or moderator is None:
+        return None
+
+    def given() -> Sequence[Message]:
+        """What came before was judged when it came, if that was wanted."""
+        return (*_variables(request), *turns.build(context.input).messages)
+
+    def written(items: Sequence[Item]) -> Sequence[Message]:
+        return turns.transcript.read(decided(items), "all_turns")
+
+    return Moderation(moderator, request.moderation, Subject(context.size, given, written))
+
+
+def _variables(request: CreateResponse) -> Sequence[Message]:
+    """The texts that a request puts into its prompt template, wherever they stand there."""
+    values = (request.prompt and request.prompt.variables) or {}
+    return [Message("user", (TextPart(value),)) for value in values.values() if isinstance(value, str)]

@@ -1,0 +1,96 @@
+"""A moderated run that was interrupted: the next process lets no more through than the first."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from openai import OpenAI
+from tests.api.test_moderated_responses import BLOCKS_OUTPUT, ask, by_sides, ended, kept
+from tests.conftest import Running, checked_client, config_for
+from tests.moderators import ServedModerator
+from tests.scripted import Answer, Gate, Upstream
+from tests.tools.mcp_servers import Toolset, served
+from tests.tools.using import calls
+
+from antiphon.config import Config, Moderation, Outbound
+
+
+@pytest.fixture
+def moderator() -> Iterator[ServedModerator]:
+    with ServedModerator({"idiot": "harassment", "dynamite": "illicit/violent"}) as moderator:
+        yield moderator
+
+
+@pytest.fixture
+def config(upstream: Upstream, tmp_path: Path, moderator: ServedModerator) -> Config:
+    named = Moderation(base_url=f"{moderator.url}/v1", model="m1")
+    return replace(config_for(upstream, tmp_path), moderation=named, outbound=Outbound(allow_private=True))
+
+
+@contextlib.contextmanager
+def life(config: Config) -> Iterator[OpenAI]:
+    """A client of a server that stops with its runs where they are."""
+    with Running(config) as running, checked_client(running.url) as client:
+        yield client
+
+
+def interrupted(config: Config, upstream: Upstream, answer: Answer) -> str:
+    """The id of a response whose server stops in the middle of the answer."""
+    gate = Gate(after=3)
+    upstream.script(Answer("A secret that goes on", size=4, gate=gate), answer)
+    with life(config) as client:
+        response_id: str = ask(client, "You idiot", BLOCKS_OUTPUT, background=True)["id"]
+        gate.wait_reached()
+    return response_id
+
+
+def test_what_was_held_back_is_lost_and_said_anew(config: Config, upstream: Upstream, tmp_path: Path) -> None:
+    response_id = interrupted(config, upstream, Answer("Fine."))
+    assert kept(tmp_path, b"secret") == []
+    with life(config) as client:
+        response = ended(client, response_id)
+    assert (response["status"], by_sides(response)) == ("completed", [["harassment"], []])
+    assert response["output"][0]["content"][0]["text"] == "Fine."
+
+
+def test_the_next_process_blocks_too(config: Config, upstream: Upstream, tmp_path: Path) -> None:
+    response_id = interrupted(config, upstream, Answer("A secret of dynamite."))
+    with life(config) as client:
+        response = ended(client, response_id)
+    assert response["incomplete_details"] == {"reason": "content_filter"}
+    assert (response["output"], kept(tmp_path, b"secret")) == ([], [])
+
+
+def test_where_nothing_judges_any_more_nothing_passes(
+    config: Config, upstream: Upstream, tmp_path: Path
+) -> None:
+    response_id = interrupted(config, upstream, Answer("A secret of dynamite."))
+    with life(replace(config, moderation=Moderation())) as client:
+        response = ended(client, response_id)
+    assert (response["status"], response["output"]) == ("failed", [])
+    assert "[moderation]" in response["error"]["message"]
+    assert len(upstream.requests) == 1
+
+
+def test_turns_before_an_interruption_are_judged_with_those_behind_it(
+    config: Config, upstream: Upstream, moderator: ServedModerator
+) -> None:
+    gate = Gate(after=0)
+    upstream.script(calls("things__delete", '{"name":"a"}'), Answer("never told", gate=gate), Answer("Done."))
+    things = Toolset()
+    with served(things.server()) as mcp:
+        tool = {
+            "type": "mcp",
+            "server_label": "things",
+            "server_url": f"{mcp.url}/mcp",
+            "require_approval": "never",
+        }
+        with life(config) as client:
+            begun = ask(client, moderation=BLOCKS_OUTPUT, tools=[tool], background=True)
+            gate.wait_reached()
+        with life(config) as client:
+            response = ended(client, begun["id"])
+    assert response["status"] == "completed"
+    assert moderator.texts[-1] == '{"name":"a"}\n\nDone.'
