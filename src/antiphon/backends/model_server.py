@@ -4,20 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import aiohttp
 from yarl import URL
 
 from antiphon.backends import upstream_errors
-from antiphon.backends.connections import TcpConnector, send, timeout
+from antiphon.backends.http import Client, HttpAnswer, Patience
 from antiphon.backends.retry import pause_before_retry
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError, UpstreamTimeout
 
 T = TypeVar("T")
 
 _IN_FLIGHT = 4
-_KEEP_ALIVE = 4.0
 _MAX_ANSWER = 64 * 2**20
-_PATIENCE = timeout(connect=10.0, read=120.0)
+_PATIENCE = Patience(connect=10.0, read=120.0)
 
 
 class ServerFault(Exception):
@@ -38,7 +36,7 @@ class ModelServer:
         self._url = url
         self._api_key = api_key or ""
         self._at_once = at_once
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
     async def in_batches(
@@ -84,23 +82,23 @@ class ModelServer:
         return ServerFault(self._words(said))
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     async def _asked(self, body: bytes) -> bytes:
         try:
-            async with await send(self._open(), "POST", self._url, body, _PATIENCE) as response:
+            async with await self._opened().request("POST", self._url, body, _PATIENCE) as response:
                 return await self._body(response)
         except TimeoutError as fault:
             raise UpstreamTimeout(f"{self.name} did not answer in time.") from fault
-        except (aiohttp.ClientError, OSError) as fault:
+        except OSError as fault:
             raise UpstreamError(f"{self.name} cannot be reached.") from fault
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, response: HttpAnswer) -> bytes:
         """Of an answer, whole. Raises what its refusal means."""
         body = bytearray()
-        while data := await response.content.readany():
+        while data := await response.read():
             body += data
             if len(body) > _MAX_ANSWER:
                 raise self.fault(f"{self.name} sent an answer that is too large.")
@@ -108,7 +106,7 @@ class ModelServer:
             raise self._refusal(response, bytes(body[: upstream_errors.MAX_BODY]))
         return bytes(body)
 
-    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> Exception:
+    def _refusal(self, response: HttpAnswer, body: bytes) -> Exception:
         status, words = response.status, upstream_errors.words_in(body)
         said = f"{self.name} answered with HTTP {status}" + (f": {words}" if words else ".")
         if status in (413, 422) or (status == 400 and "batch" in words.lower()):
@@ -120,17 +118,18 @@ class ModelServer:
             return UpstreamError(said, retry_after=later)
         return self.fault(said)
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            headers = {"User-Agent": "antiphon"}
+    def _opened(self) -> Client:
+        """The client, made in the loop that uses it. Raises ServerFault for an address or a key that HTTP
+        cannot carry."""
+        if self._client is None:
+            headers = {"Accept-Encoding": "identity", "User-Agent": "antiphon"}
             if self._api_key:
                 headers["Authorization"] = f"Bearer {self._api_key}"
-            self._session = aiohttp.ClientSession(
-                connector=TcpConnector(keepalive_timeout=_KEEP_ALIVE),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=headers,
-            )
-        return self._session
+            try:
+                self._client = Client(self._url, headers)
+            except ValueError as fault:
+                raise self.fault(f"{self.name} cannot be asked: {fault}.") from fault
+        return self._client
 
     def _words(self, said: str) -> str:
         discreet = said.replace(self._api_key, "***") if self._api_key else said
