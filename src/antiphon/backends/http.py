@@ -11,6 +11,7 @@ ConnectionError for an answer that broke off; all of them are OSErrors.
 
 import asyncio
 import base64
+import re
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ from antiphon.backends.http_connection import Connection
 JSON = "application/json"
 _GRACE = 1.0
 """Seconds for the end of an answer of which all that counts has come."""
+
+
+_MOST_UNPACKED = 2**18
+"""Bytes of an answer that are unpacked in one go."""
+_KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
 
 
 class ConnectFault(OSError):
@@ -63,6 +69,8 @@ class Client:
         self._keep = keep
         self._slots = asyncio.Semaphore(most) if most else None
         self._idle: list[tuple[float, Connection]] = []
+        """Until when, and which: the one that was used last is taken first."""
+        self._sweep: asyncio.TimerHandle | None = None
         self._open: set[Connection] = set()
         """All that are not closed yet."""
         self._ssl: ssl.SSLContext | None = None
@@ -85,13 +93,15 @@ class Client:
     async def close(self) -> None:
         """Close all connections, and wait until they are. Answers that are still being read break off."""
         self._idle = []
+        if self._sweep is not None:
+            self._sweep.cancel()
         for connection in self._open:
             connection.hang_up()
         while self._open:
             await asyncio.wait({connection.gone for connection in self._open})
 
     async def _requested(self, head: bytes, body: bytes | None, patience: Patience) -> "HttpAnswer":
-        while (connection := self._kept()) is not None:
+        if (connection := self._kept()) is not None:
             try:
                 return await self._exchanged(connection, head, body, patience)
             except ConnectionError:
@@ -135,6 +145,8 @@ class Client:
             raise ConnectTimeout from None
         except OSError as fault:
             raise ConnectFault(fault.strerror or str(fault) or type(fault).__name__) from fault
+        except UnicodeError as fault:
+            raise ConnectFault("its host is no name that can be looked up") from fault
         self._open.add(made)
         made.gone.add_done_callback(lambda _: self._open.discard(made))
         return made
@@ -147,10 +159,26 @@ class Client:
     def _done(self, connection: Connection) -> None:
         """Its answer is read, or given up."""
         self._release()
-        if connection.usable:
-            self._idle.append((asyncio.get_running_loop().time() + self._keep, connection))
+        seconds = _kept_for(connection.headers, self._keep)
+        if connection.usable and seconds > 0:
+            self._idle.append((asyncio.get_running_loop().time() + seconds, connection))
+            self._sweep_later()
         else:
             connection.hang_up()
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None and self._idle:
+            self._sweep = asyncio.get_running_loop().call_later(self._keep, self._swept)
+
+    def _swept(self) -> None:
+        """Connections that a burst has left are let go, also when no request comes any more."""
+        self._sweep = None
+        now = asyncio.get_running_loop().time()
+        for until, connection in self._idle:
+            if until <= now or not connection.usable:
+                connection.hang_up()
+        self._idle = [(until, each) for until, each in self._idle if until > now and each.usable]
+        self._sweep_later()
 
     def _release(self) -> None:
         if self._slots is not None:
@@ -178,16 +206,26 @@ class HttpAnswer:
     @property
     def at_end(self) -> bool:
         """Whether all of it was read."""
-        return self._connection is None or self._connection.at_end
+        unpacking = self._unpack is not None and self._unpack.unconsumed_tail
+        return self._connection is None or (self._connection.at_end and not unpacking)
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises OSError."""
+        if self._unpack is not None:
+            return await self._unpacked(self._unpack)
+        return await self._connection.read() if self._connection is not None else b""
+
+    async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
+        """In pieces: a few bytes may stand for very many."""
         while self._connection is not None:
-            data = await self._connection.read()
-            if self._unpack is None or not data:
-                return data
-            if unpacked := _unpacked(self._unpack, data):
-                return unpacked
+            packed = unpack.unconsumed_tail or await self._connection.read()
+            if not packed or unpack.eof:
+                return b"" if unpack.eof else unpack.flush()
+            try:
+                if unpacked := unpack.decompress(packed, _MOST_UNPACKED):
+                    return unpacked
+            except zlib.error:
+                raise ConnectionResetError("what came is not packed as it says") from None
         return b""
 
     async def drain(self) -> None:
@@ -213,11 +251,11 @@ class HttpAnswer:
         self.close()
 
 
-def _unpacked(unpack: "zlib._Decompress", data: bytes) -> bytes:
-    try:
-        return unpack.decompress(data)
-    except zlib.error:
-        raise ConnectionResetError("what came is not packed as it says") from None
+def _kept_for(headers: Mapping[str, str], most: float) -> float:
+    """Seconds: less than the server says that it keeps an idle connection, so that it does not close one that
+    is taken up just then."""
+    said = _KEEPS.search(headers.get("Keep-Alive", ""))
+    return min(most, float(said[1]) - 1) if said else most
 
 
 def _head(method: str, url: URL, headers: bytes, body: bytes | None, content_type: str) -> bytes:

@@ -11,7 +11,7 @@ _MOST_WAITING = 2**18
 _LARGE = 2**18
 """Bytes of a body that are written in one go."""
 _MOST_HEAD = 2**17
-"""Bytes of all headers of an answer."""
+"""Bytes in a row that are no body, such as the head with all its headers."""
 
 
 class Connection(asyncio.Protocol):
@@ -36,9 +36,12 @@ class Connection(asyncio.Protocol):
         self.headers: CIMultiDict[str] = CIMultiDict()
         self.answered = False
         """Whether anything came back for the request."""
-        self._whole = False
+        self._whole = self._extra = False
         self._kept = False
-        self._head_size = 0
+        self._bodiless = 0
+        """Bytes that came since the last of a body: heads, their 1xx, sizes of chunks."""
+        self._sent = False
+        """Whether all of the request is on its way."""
         self._bounded = False
         """Whether the answer says where it ends."""
         self._waiting: list[bytes] = []
@@ -51,7 +54,7 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether another request may be sent over it."""
-        idle = self._whole and self._kept and not self._waiting
+        idle = self._whole and self._kept and self._sent and not self._waiting and self._fault is None
         return idle and self._transport is not None and not self._transport.is_closing()
 
     @property
@@ -65,14 +68,16 @@ class Connection(asyncio.Protocol):
         transport = self._opened()
         if body is None or len(body) <= _LARGE:
             transport.write(head + body if body else head)
+            self._sent = True
             return
         transport.write(head)
         for place in range(0, len(body), _LARGE):
             await self._writable.wait()
-            if self.status:
+            if self.status or self._fault is not None:
                 return  # it has said enough
             self._opened().write(body[place : place + _LARGE])
             self._heard = self._loop.time()
+        self._sent = True
 
     async def head(self) -> None:
         """Until the head of the answer is there. Raises OSError."""
@@ -134,13 +139,18 @@ class Connection(asyncio.Protocol):
         self._timer = None
         if self._whole or self._transport is None:
             return
+        if self._paused:
+            self._heard = self._loop.time()  # it is we who are waited for
         left = self._heard + self._seconds - self._loop.time()
-        if left <= 0 and not self._paused:
-            self._fault = TimeoutError()
-            self._wake()
-            self._writable.set()
+        if left <= 0:
+            self._fail(TimeoutError())
             return
-        self._timer = self._loop.call_later(max(left, 0.01), self._look)
+        self._timer = self._loop.call_later(left, self._look)
+
+    def _fail(self, fault: OSError) -> None:
+        self._fault = self._fault or fault
+        self._wake()
+        self._writable.set()
 
     # ---- what the loop says ---------------------------------------------------------------------------
 
@@ -153,10 +163,13 @@ class Connection(asyncio.Protocol):
             return
         self._heard = self._loop.time()
         self.answered = True
+        self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._fault = ConnectionResetError("what came is no HTTP")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(ConnectionResetError("what came is no HTTP, or another protocol"))
+        if self._bodiless > _MOST_HEAD and not self._whole:
+            self._fail(ConnectionResetError("the head, or what stands between chunks, is too large"))
         if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -181,28 +194,40 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     # ---- what the parser says -------------------------------------------------------------------------
+    # It goes on behind the end of an answer: nobody has asked for what it finds there.
+
+    def on_message_begin(self) -> None:
+        self._extra = self._whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        if self._head_size > _MOST_HEAD:
-            self._fault = ConnectionResetError("the head is too large")
-            return
-        self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        if not self.status:  # else it is a trailer, which says nothing that counts
+            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
+        if self._extra:
+            return
         status = self._parser.get_status_code()
         if 100 <= status < 200:
             self.headers = CIMultiDict()  # the answer itself is still to come
             return
         chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
         self._bounded = chunked or "Content-Length" in self.headers or status in (204, 304)
+        if status < 100:
+            self._fail(ConnectionResetError("what came has no status"))
+            return
         self.status = status
+        self._writable.set()  # for who still sends a body that is not wanted
 
     def on_body(self, data: bytes) -> None:
+        if self._extra:
+            return
+        self._bodiless = 0
         self._waiting.append(data)
         self._size += len(data)
 
     def on_message_complete(self) -> None:
-        if self.status:
+        if self._extra:
+            self._kept = False
+        elif self.status:
             self._whole = True
             self._kept = bool(self._parser.should_keep_alive()) and self._bounded
