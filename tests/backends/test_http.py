@@ -542,9 +542,13 @@ async def test_a_refusal_is_heard_at_once_by_who_still_sends_to_a_server_that_st
         await asyncio.Event().wait()
 
     patient = Patience(connect=5.0, read=3600.0)
-    async with serving(handle) as url, asking(url) as client, asyncio.timeout(5):
-        async with await client.request("POST", URL(url), b"x" * 2**26, patient) as answer:
-            assert (answer.status, await whole(answer)) == (413, b"hello")
+    async with (
+        serving(handle) as url,
+        asking(url) as client,
+        asyncio.timeout(5),
+        await client.request("POST", URL(url), b"x" * 2**26, patient) as answer,
+    ):
+        assert (answer.status, await whole(answer)) == (413, b"hello")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from antiphon.guard.pool import Limits, Overrun, Pool
 from antiphon.web.fetch import Fetched, Fetcher, Unfetchable
-from antiphon.web.reading import Read
+from antiphon.web.reading import MOST_CHARACTERS, Read
 
 SECONDS = 10.0
 """Of processor time, for the text of a page."""
@@ -77,7 +77,8 @@ class Pages:
 
     async def _text(self, project: str, url: str, fetched: Fetched) -> Read:
         if fetched.media_type not in _HTML:
-            return Read(text=await self._read_document(project, fetched))
+            text = await self._read_document(project, fetched)
+            return Read(text=text[:MOST_CHARACTERS])
         try:
             found = await self._pool.call(
                 "antiphon.web.reading:text_of_page", fetched.data, url, owner=project
