@@ -54,7 +54,7 @@ class JsonEngine(Engine):
         except (aiohttp.ClientError, OSError):
             where = URL(self._base).with_user(None)
             raise EngineError(f"{self.name} cannot be reached at {where}.") from None
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise EngineError(f"{self.name} did not answer in JSON.") from None
 
     async def _body(self, question: Question) -> bytes:
