@@ -22,7 +22,7 @@ SECONDS = 10.0
 _MEMORY = 2**30
 _AT_ONCE = 2
 _OPENED_AT_ONCE = 8
-"""Pages, each of which is in memory while it is fetched and read: models may ask for very many in one turn."""
+"""Pages, each of which is in memory while it is fetched and read. Models may ask for many in one turn."""
 CACHE_SECONDS = 900.0
 CACHE_CHARACTERS = 32_000_000
 _HTML = ("text/html", "application/xhtml+xml")
