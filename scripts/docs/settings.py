@@ -1,4 +1,4 @@
-"""Every key of antiphon.toml, as `config/settings.py` defines it, as tables for docs/configuration.md."""
+"""Every key of antiphon.toml, as `config/` defines it, as tables for docs/configuration.md."""
 
 import ast
 import inspect

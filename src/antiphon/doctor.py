@@ -9,12 +9,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from antiphon.api.app import backend_configs
+from antiphon.api.backend_setup import backend_configs
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.search_setup import can_embed, reranking_of
-from antiphon.api.web import key_variables, missing
+from antiphon.api.web_setup import key_variables, missing
 from antiphon.backends.router import BackendConfig, build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded

@@ -17,7 +17,7 @@ from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.sdk_types import check
 
-from antiphon.api import app
+from antiphon.api import opening
 from antiphon.backends.router import MAKERS, Maker
 from antiphon.config import BackendSettings, Config, Limits, Server, hash_key
 from antiphon.model import Backend, Capabilities, Delta, Finished, Model, TextDelta, Turn
@@ -235,7 +235,7 @@ def test_a_backend_without_a_server_says_what_is_served(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     makers: dict[str, Maker] = {**MAKERS, "llama": lambda _: Echo()}
-    monkeypatch.setattr(app, "_MAKERS", makers)
+    monkeypatch.setattr(opening, "MAKERS", makers)
     backends = {"mirror": BackendSettings(type="llama", default=True)}
     with Running(Config(data_dir=str(tmp_path), backends=backends)) as running:
         for path in ALL:

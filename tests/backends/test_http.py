@@ -478,3 +478,195 @@ def test_a_base_that_is_no_http_url_is_refused(url: str) -> None:
 def test_a_header_cannot_carry_another_one(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         Client(URL("http://a"), {name: value})
+
+
+# ---- servers that are up to something ----------------------------------------------------------------
+
+
+def saying_once(said: bytes) -> Handler:
+    """Answers the first request of a connection so, and takes in whatever comes then."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(said)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+
+    return handle
+
+
+def without_end(piece: bytes, *, first: bytes = b"") -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(first)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100_000):
+                writer.write(piece)
+                await writer.drain()
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [HELLO.replace(b"200 OK", b"500 No").replace(b"hello", b"other"), b"SSH-2.0\r\n\r\n"],
+    ids=["another answer", "no answer"],
+)
+async def test_what_stands_behind_an_answer_is_no_part_of_it_nor_of_the_next_one(behind: bytes) -> None:
+    async with serving(saying_once(HELLO + behind)) as url, asking(url) as client:
+        for _ in range(2):
+            assert await get(client, url) == (200, b"hello")
+
+
+async def test_an_answer_that_comes_before_the_body_was_sent_costs_the_connection() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(HELLO)
+        if not head.startswith(b"POST"):
+            return
+        await reader.read()  # what would be taken for the next request
+
+    body = b"x" * 2**24
+    async with serving(handle) as url, asking(url) as client:
+        async with await client.request("POST", URL(url), body, PATIENCE) as answer:
+            assert await whole(answer) == b"hello"
+        assert await get(client, url) == (200, b"hello")
+
+
+async def test_a_refusal_is_heard_at_once_by_who_still_sends_to_a_server_that_stopped_reading() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(50):
+            await asyncio.sleep(0)  # until there is no room to write any more
+        writer.write(HELLO.replace(b"200 OK", b"413 No"))
+        await asyncio.Event().wait()
+
+    patient = Patience(connect=5.0, read=3600.0)
+    async with (
+        serving(handle) as url,
+        asking(url) as client,
+        asyncio.timeout(5),
+        await client.request("POST", URL(url), b"x" * 2**26, patient) as answer,
+    ):
+        assert (answer.status, await whole(answer)) == (413, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("piece", "first"),
+    [
+        (b"x" * 4096, b"HTTP/1.1 200 "),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 100, b""),
+        (b"x" * 4096, b"HTTP/1.1 200 OK\r\nX: "),
+        (b"x" * 4096, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;"),
+        (b"X: y\r\n" * 500, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
+        (b"x" * 4096, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: "),
+    ],
+    ids=["status line", "1xx", "header", "chunk", "trailers", "trailer"],
+)
+async def test_what_is_no_body_does_not_go_on_for_ever(piece: bytes, first: bytes) -> None:
+    async with serving(without_end(piece, first=first)) as url, asking(url) as client:
+        with pytest.raises(ConnectionError):
+            await get(client, url)
+
+
+@pytest.mark.parametrize("status", [b"000 Zero", b"099 Low", b"101 Switching Protocols"])
+async def test_a_status_that_answers_nothing_is_a_broken_connection(
+    status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = b"HTTP/1.1 %s\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\nyyyy" % status
+    async with serving(saying_once(said)) as url, asking(url) as client:
+        with pytest.raises(ConnectionError):
+            await get(client, url)
+
+    assert "data_received" not in caplog.text
+
+
+async def test_trailers_do_not_become_headers() -> None:
+    said = CHUNKED.replace(b"0\r\n\r\n", b"0\r\nContent-Type: text/html\r\n\r\n")
+    async with (
+        serving(saying_once(said)) as url,
+        asking(url) as client,
+        await client.request("GET", URL(url), None, PATIENCE) as answer,
+    ):
+        assert await whole(answer) == b"hello world"
+        assert answer.content_type == ""
+
+
+async def test_a_header_that_is_folded_is_refused_or_read_but_never_a_header_of_its_own() -> None:
+    said = HELLO.replace(b"\r\n\r\n", b"\r\nX: a\r\n Content-Encoding: gzip\r\n\r\n")
+    async with serving(saying_once(said)) as url, asking(url) as client:
+        with contextlib.suppress(ConnectionError):
+            async with await client.request("GET", URL(url), None, PATIENCE) as answer:
+                assert "Content-Encoding" not in answer.headers
+                assert await whole(answer) == b"hello"
+
+
+async def test_a_few_bytes_that_stand_for_very_many_are_unpacked_in_pieces() -> None:
+    packed = gzip.compress(bytes(2**26))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    async with (
+        serving(saying_once(head + packed)) as url,
+        asking(url) as client,
+        await client.request("GET", URL(url), None, PATIENCE) as answer,
+    ):
+        size = 0
+        while data := await answer.read():
+            assert len(data) <= 2**20
+            size += len(data)
+
+    assert size == 2**26
+
+
+async def test_a_server_that_says_how_long_it_keeps_connections_is_believed() -> None:
+    count: list[int] = []
+    said = HELLO.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1, max=100\r\n\r\n")
+    async with serving(saying(said, count=count)) as url, asking(url) as client:
+        await get(client, url)
+        await get(client, url)
+
+    assert count == [1, 1]
+
+
+async def test_what_a_burst_has_left_is_let_go_though_no_request_comes_any_more() -> None:
+    gone = asyncio.Semaphore(0)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(HELLO)
+        await reader.read()
+        gone.release()
+
+    async with serving(handle) as url, asking(url, keep=0.05) as client:
+        await asyncio.gather(*(get(client, url) for _ in range(5)))
+        async with asyncio.timeout(5):
+            for _ in range(5):
+                await gone.acquire()
+
+
+async def test_what_a_server_takes_up_and_drops_is_sent_no_more_than_twice() -> None:
+    dropped, answering = 0, asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dropped
+        while b"/drop" not in await request(reader):
+            await answering.wait()
+            writer.write(HELLO)
+        dropped += 1
+        writer.transport.abort()
+
+    async with serving(handle) as url, asking(url) as client:
+        tasks = [asyncio.create_task(get(client, url)) for _ in range(4)]
+        await asyncio.sleep(0)
+        answering.set()
+        await asyncio.gather(*tasks)
+        with pytest.raises(ConnectionError):
+            await client.request("POST", URL(url) / "drop", b"{}", PATIENCE)
+
+    assert dropped == 2
+
+
+async def test_a_host_that_no_name_can_have_is_a_connection_that_does_not_come_about() -> None:
+    url = f"http://{'a' * 70}.example"
+    async with asking(url) as client:
+        with pytest.raises(ConnectFault):
+            await get(client, url)

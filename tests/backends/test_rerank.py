@@ -148,9 +148,10 @@ async def test_what_is_no_answer_is_a_fault_in_words_without_the_key(
     server.refusals = [web.json_response({"error": {"message": f"{KEY} is no key"}}, status=401)]
     with pytest.raises(RerankerError, match=r"HTTP 401: \*\*\* is no key"):
         await reranker.scores("a boat", TEXTS)
-    server.refusals = [web.json_response([1, 2])]
-    with pytest.raises(RerankerError, match="answered with no scores"):
-        await reranker.scores("a boat", TEXTS)
+    for body in (b"[1, 2]", b'{"results": ' + b"[" * 100_000, b'{"x": ' + b"[" * 100_000, b'{"\xff": 1}'):
+        server.refusals = [web.Response(body=body, content_type="application/json")]
+        with pytest.raises(RerankerError, match="answered with no scores"):
+            await reranker.scores("a boat", TEXTS)
     server.lost = 1
     with pytest.raises(RerankerError, match="answered 3 texts with 2 scores"):
         await reranker.scores("a boat", TEXTS)

@@ -248,6 +248,17 @@ async def test_what_is_too_much_is_said_once_and_stays_in_the_sandbox(open_room:
         assert [file.path for file in again.files] == ["/mnt/data/c", "/mnt/data/d"]
 
 
+async def test_what_was_refused_and_is_gone_is_forgotten(open_room: OpenRoom) -> None:
+    """Code can make new names for ever; and what comes again is said again."""
+    again = "import os; open('/mnt/data/a', 'w').write('x' * 11); os.utime('/mnt/data/a', (1, 1))"
+    async with open_room(file_bytes=10) as room:
+        container = await made(room)
+        for _ in range(2):
+            assert "/mnt/data/a is larger than 10 bytes" in printed(await room.execute(P, container, again))
+            gone = await room.execute(P, container, "os.unlink('/mnt/data/a')")
+            assert printed(gone) == ""
+
+
 async def test_what_is_more_than_the_project_may_keep_is_not_kept(room: Room) -> None:
     container = await made(room)
     await room.storage.store.usage.bound(1000)

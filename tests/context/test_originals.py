@@ -1,5 +1,7 @@
 """Files and images that items have attached, under the names by which tools find them."""
 
+import time
+
 import pytest
 from tests.context.test_attached import PHOTO, Shelf, b64, data
 from tests.website import Page, Website
@@ -64,6 +66,26 @@ async def test_no_two_have_one_name() -> None:
         *("a.txt", "a_2.txt", "a_2_2.txt", "a_3.txt"),
         *("b", "b_2"),
     ]
+
+
+async def test_very_many_with_one_name_hold_nobody_up() -> None:
+    parts = tuple(InputFile(filename="a.txt", file_id=f"file-{n}") for n in range(20_000))
+    message = InputMessage(role="user", content=parts)
+    fetcher = Fetcher(anywhere)
+    try:
+        attachments = Attachments(Shelf(), fetcher, Documents())
+        begun = time.process_time()
+        made = await attachments.originals("p", [message], Capabilities())
+    finally:
+        await fetcher.close()
+
+    assert len({each.name for each in made}) == 20_000
+    assert time.process_time() - begun < 3
+
+
+async def test_what_has_a_url_that_is_none_has_a_name_all_the_same() -> None:
+    with pytest.raises(InvalidRequest):
+        await found(Shelf(), InputImage(image_url="http://[::1"))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, read
 from tests.scripted import Upstream
 
-from antiphon.api.app import _MAKERS
+from antiphon.api.backend_setup import MAKERS
 from antiphon.config import BackendSettings
 
 GUIDE = "CONTRIBUTING.md"
@@ -113,7 +113,7 @@ def test_the_test_of_the_guide_passes(client: OpenAI, upstream: Upstream) -> Non
 
 
 def test_every_type_of_backend_that_can_be_configured_can_be_made() -> None:
-    assert set(get_args(get_type_hints(BackendSettings)["type"])) == _MAKERS.keys()
+    assert set(get_args(get_type_hints(BackendSettings)["type"])) == MAKERS.keys()
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"(?:^|`)make ([a-z]+)\b", read(GUIDE), re.M))))

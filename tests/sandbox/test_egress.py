@@ -18,7 +18,7 @@ from tests.sandbox.boxes import put, shell
 from antiphon.guard.addresses import anywhere, is_public
 from antiphon.sandbox.base import Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
-from antiphon.sandbox.egress import CONNECTIONS, PORT, Egress
+from antiphon.sandbox.egress import CONNECTIONS, PORT, Egress, resolve
 
 HOST = "allowed.example"
 WORDS = b"hello from afar"
@@ -156,6 +156,14 @@ async def test_a_name_that_is_none_is_said_to_be_not_reached(world: World) -> No
 
     assert status == 502
     assert "nowhere.example" in words
+
+
+async def test_a_name_that_no_host_can_have_is_said_to_be_none(world: World) -> None:
+    host = f"{'a' * 70}.example"
+    async with world.running(Egress(["*.example"], anywhere, resolve)):
+        status, words = await world.refused(connect(host))
+
+    assert (status, words) == (502, f"{host} is no name that can be looked up.\n")
 
 
 async def test_a_head_without_an_end_is_refused(world: World) -> None:

@@ -1,6 +1,7 @@
 """Links to pages that the model was given become citations, however the text comes in."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from antiphon.stream.filters import Annotated, Filtered, Filters, TextFilter
 from antiphon.tools.citations import Citations, Sources
 from antiphon.tools.web_links import Link, WebLinks
+from antiphon.web.domains import address
 
 PAGES = {
     url: Link(url, title)
@@ -116,3 +118,43 @@ def test_a_text_that_opens_links_without_end_is_read_in_time_that_grows_with_it(
     out, _ = through(WebLinks(lambda url: None), [text[i : i + 50] for i in range(0, len(text), 50)])
     assert out == text
     assert re.match(r"\(\[", out)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["https://", "https://x/", "[a](https://", "[", "([", "[a](", "https://x(", "[a](https://x ", "h"],
+)
+def test_a_text_that_comes_in_one_piece_holds_nobody_up(piece: str) -> None:
+    links, text = WebLinks(lambda url: None), piece * (200_000 // len(piece))
+    begun = time.process_time()
+
+    out, _ = through(links, [text])
+
+    assert out == text
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://x.test/a(b)",
+        "https://x.test/\\",
+        "https://x.test/a b",
+        'https://x.test/" onclick="x',
+        "https://x.test/](https://evil.test)",
+        "https://x.test/【2】",
+        "https://bücher.test/`a`<b>",
+        "https://x.test/a\\)[b](https://evil.test",
+    ],
+)
+def test_what_is_shown_of_a_page_is_one_link_whatever_its_address(url: str) -> None:
+    known = address(url)
+    assert known is not None
+    shown = Link(known, "A page").shown
+    assert re.fullmatch(r"\(\[[a-z0-9.-]+\]\(https://[^\s()\[\]<>\\`\"【】]+\)\)", shown)
+
+
+def test_a_word_that_ends_like_an_address_is_none_however_it_is_cut() -> None:
+    text = f"x{next(iter(PAGES))} "
+    for place in range(len(text)):
+        assert through(made(), [text[:place], text[place:]]) == through(made(), [text])

@@ -60,7 +60,7 @@ class RemoteEmbedder:
         name = self._server.name
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise EmbedderError(f"{name} answered with no embeddings: {fault}.") from None
         rows = [row.embedding for row in sorted(answer.data, key=lambda row: row.index)]
         self._dimension = self._dimension or (len(rows[0]) if rows else None)

@@ -11,27 +11,26 @@ ConnectionError for an answer that broke off; all of them are OSErrors.
 
 import asyncio
 import base64
+import re
 import ssl
 import zlib
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
-import httptools
 from msgspec import Struct
-from multidict import CIMultiDict
 from yarl import URL
 
-JSON = "application/json"
+from antiphon.backends.http_connection import Connection
 
-_MOST_WAITING = 2**18
-"""Bytes of an answer that nobody has read yet, before the server has to wait."""
-_LARGE = 2**18
-"""Bytes of a body that are written in one go."""
-_MOST_HEAD = 2**17
-"""Bytes of all headers of an answer."""
+JSON = "application/json"
 _GRACE = 1.0
 """Seconds for the end of an answer of which all that counts has come."""
+
+
+_MOST_UNPACKED = 2**18
+"""Bytes of an answer that are unpacked in one go."""
+_KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
 
 
 class ConnectFault(OSError):
@@ -69,8 +68,10 @@ class Client:
         self._unix_socket = unix_socket
         self._keep = keep
         self._slots = asyncio.Semaphore(most) if most else None
-        self._idle: list[tuple[float, _Connection]] = []
-        self._open: set[_Connection] = set()
+        self._idle: list[tuple[float, Connection]] = []
+        """Until when, and which: the one that was used last is taken first."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self._open: set[Connection] = set()
         """All that are not closed yet."""
         self._ssl: ssl.SSLContext | None = None
         self._headers = _lines({"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers})
@@ -92,13 +93,15 @@ class Client:
     async def close(self) -> None:
         """Close all connections, and wait until they are. Answers that are still being read break off."""
         self._idle = []
+        if self._sweep is not None:
+            self._sweep.cancel()
         for connection in self._open:
             connection.hang_up()
         while self._open:
             await asyncio.wait({connection.gone for connection in self._open})
 
     async def _requested(self, head: bytes, body: bytes | None, patience: Patience) -> "HttpAnswer":
-        while (connection := self._kept()) is not None:
+        if (connection := self._kept()) is not None:
             try:
                 return await self._exchanged(connection, head, body, patience)
             except ConnectionError:
@@ -107,7 +110,7 @@ class Client:
         return await self._exchanged(await self._connected(patience), head, body, patience)
 
     async def _exchanged(
-        self, connection: "_Connection", head: bytes, body: bytes | None, patience: Patience
+        self, connection: Connection, head: bytes, body: bytes | None, patience: Patience
     ) -> "HttpAnswer":
         try:
             await connection.send(head, body, patience.read)
@@ -117,7 +120,7 @@ class Client:
             raise
         return HttpAnswer(self, connection)
 
-    def _kept(self) -> "_Connection | None":
+    def _kept(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
             until, connection = self._idle.pop()
@@ -126,22 +129,24 @@ class Client:
             connection.hang_up()
         return None
 
-    async def _connected(self, patience: Patience) -> "_Connection":
+    async def _connected(self, patience: Patience) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience.connect):
                 if self._unix_socket is not None:
-                    _, made = await loop.create_unix_connection(_Connection, self._unix_socket)
+                    _, made = await loop.create_unix_connection(Connection, self._unix_socket)
                 else:
                     host, port, context = self._base.raw_host or "", self._base.port or 80, self._context()
                     name = host if context is not None else None
                     _, made = await loop.create_connection(
-                        _Connection, host, port, ssl=context, server_hostname=name
+                        Connection, host, port, ssl=context, server_hostname=name
                     )
         except TimeoutError:
             raise ConnectTimeout from None
         except OSError as fault:
             raise ConnectFault(fault.strerror or str(fault) or type(fault).__name__) from fault
+        except UnicodeError as fault:
+            raise ConnectFault("its host is no name that can be looked up") from fault
         self._open.add(made)
         made.gone.add_done_callback(lambda _: self._open.discard(made))
         return made
@@ -151,13 +156,29 @@ class Client:
             self._ssl = ssl.create_default_context()
         return self._ssl
 
-    def _done(self, connection: "_Connection") -> None:
+    def _done(self, connection: Connection) -> None:
         """Its answer is read, or given up."""
         self._release()
-        if connection.usable:
-            self._idle.append((asyncio.get_running_loop().time() + self._keep, connection))
+        seconds = _kept_for(connection.headers, self._keep)
+        if connection.usable and seconds > 0:
+            self._idle.append((asyncio.get_running_loop().time() + seconds, connection))
+            self._sweep_later()
         else:
             connection.hang_up()
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None and self._idle:
+            self._sweep = asyncio.get_running_loop().call_later(self._keep, self._swept)
+
+    def _swept(self) -> None:
+        """Connections that a burst has left are let go, also when no request comes any more."""
+        self._sweep = None
+        now = asyncio.get_running_loop().time()
+        for until, connection in self._idle:
+            if until <= now or not connection.usable:
+                connection.hang_up()
+        self._idle = [(until, each) for until, each in self._idle if until > now and each.usable]
+        self._sweep_later()
 
     def _release(self) -> None:
         if self._slots is not None:
@@ -168,11 +189,11 @@ class HttpAnswer:
     """The answer of a server. Its head is there; the body comes as it is read. Close it: one that was not
     read to its end costs the connection."""
 
-    def __init__(self, client: Client, connection: "_Connection") -> None:
+    def __init__(self, client: Client, connection: Connection) -> None:
         self.status = connection.status
         self.headers = connection.headers
         self._client = client
-        self._connection: _Connection | None = connection
+        self._connection: Connection | None = connection
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
         """47: gzip or zlib, whichever it is."""
@@ -185,16 +206,26 @@ class HttpAnswer:
     @property
     def at_end(self) -> bool:
         """Whether all of it was read."""
-        return self._connection is None or self._connection.at_end
+        unpacking = self._unpack is not None and self._unpack.unconsumed_tail
+        return self._connection is None or (self._connection.at_end and not unpacking)
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises OSError."""
+        if self._unpack is not None:
+            return await self._unpacked(self._unpack)
+        return await self._connection.read() if self._connection is not None else b""
+
+    async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
+        """In pieces: a few bytes may stand for very many."""
         while self._connection is not None:
-            data = await self._connection.read()
-            if self._unpack is None or not data:
-                return data
-            if unpacked := _unpacked(self._unpack, data):
-                return unpacked
+            packed = unpack.unconsumed_tail or await self._connection.read()
+            if not packed or unpack.eof:
+                return b"" if unpack.eof else unpack.flush()
+            try:
+                if unpacked := unpack.decompress(packed, _MOST_UNPACKED):
+                    return unpacked
+            except zlib.error:
+                raise ConnectionResetError("what came is not packed as it says") from None
         return b""
 
     async def drain(self) -> None:
@@ -220,205 +251,11 @@ class HttpAnswer:
         self.close()
 
 
-class _Connection(asyncio.Protocol):
-    """A connection, and the answer that comes over it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-        """Done when it is closed."""
-        self._lost: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        """Of who waits for the head, for bytes, or for room to write."""
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
-        self.answered = False
-        """Whether anything came back for the request."""
-        self._whole = False
-        self._kept = False
-        self._head_size = 0
-        self._bounded = False
-        """Whether the answer says where it ends."""
-        self._waiting: list[bytes] = []
-        self._size = 0
-        self._paused = False
-        self._fault: Exception | None = None
-
-    # ---- what the client does -------------------------------------------------------------------------
-
-    @property
-    def usable(self) -> bool:
-        """Whether another request may be sent over it."""
-        idle = self._whole and self._kept and not self._waiting
-        return idle and self._transport is not None and not self._transport.is_closing()
-
-    @property
-    def at_end(self) -> bool:
-        return self._whole and not self._waiting
-
-    async def send(self, head: bytes, body: bytes | None, seconds: float) -> None:
-        """Raises OSError."""
-        self._begin()
-        self._wait(seconds)
-        transport = self._opened()
-        if body is None or len(body) <= _LARGE:
-            transport.write(head + body if body else head)
-            return
-        transport.write(head)
-        for place in range(0, len(body), _LARGE):
-            await self._writable.wait()
-            if self.status:
-                return  # it has said enough
-            self._opened().write(body[place : place + _LARGE])
-            self._heard = self._loop.time()
-
-    async def head(self) -> None:
-        """Until the head of the answer is there. Raises OSError."""
-        while not self.status:
-            await self._more()
-
-    async def read(self) -> bytes:
-        while not self._waiting:
-            if self._whole:
-                return b""
-            await self._more()
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._heard = self._loop.time()
-            self._transport.resume_reading()
-        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
-
-    def hang_up(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def _more(self) -> None:
-        """Until something has happened. Raises OSError."""
-        if self._fault is not None:
-            raise self._fault
-        if self._transport is None or self._lost is not None:
-            raise self._lost or ConnectionResetError
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _opened(self) -> asyncio.Transport:
-        if self._transport is None or self._transport.is_closing():
-            raise self._lost or ConnectionResetError
-        return self._transport
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _wait(self, seconds: float) -> None:
-        """From now on it may be silent for so long. One timer serves all reads of a connection."""
-        self._seconds = seconds
-        self._heard = self._loop.time()
-        if self._timer is not None and self._timer.when() > self._heard + seconds:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._look)
-
-    def _look(self) -> None:
-        """Whether it was silent for too long."""
-        self._timer = None
-        if self._whole or self._transport is None:
-            return
-        left = self._heard + self._seconds - self._loop.time()
-        if left <= 0 and not self._paused:
-            self._fault = TimeoutError()
-            self._wake()
-            self._writable.set()
-            return
-        self._timer = self._loop.call_later(max(left, 0.01), self._look)
-
-    # ---- what the loop says ---------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._whole:
-            self._kept = False  # nobody has asked for it
-            return
-        self._heard = self._loop.time()
-        self.answered = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._fault = ConnectionResetError("what came is no HTTP")
-        if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, fault: Exception | None) -> None:
-        if self.status and not self._bounded and fault is None:
-            self._whole = True  # it ends where the connection does
-        self._lost = fault if isinstance(fault, OSError) else ConnectionResetError()
-        self._transport = None
-        self._writable.set()
-        self.gone.set_result(None)
-        self._wake()
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    # ---- what the parser says -------------------------------------------------------------------------
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        if self._head_size > _MOST_HEAD:
-            self._fault = ConnectionResetError("the head is too large")
-            return
-        self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if 100 <= status < 200:
-            self.headers = CIMultiDict()  # the answer itself is still to come
-            return
-        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
-        self._bounded = chunked or "Content-Length" in self.headers or status in (204, 304)
-        self.status = status
-
-    def on_body(self, data: bytes) -> None:
-        self._waiting.append(data)
-        self._size += len(data)
-
-    def on_message_complete(self) -> None:
-        if self.status:
-            self._whole = True
-            self._kept = bool(self._parser.should_keep_alive()) and self._bounded
-
-
-def _unpacked(unpack: "zlib._Decompress", data: bytes) -> bytes:
-    try:
-        return unpack.decompress(data)
-    except zlib.error:
-        raise ConnectionResetError("what came is not packed as it says") from None
+def _kept_for(headers: Mapping[str, str], most: float) -> float:
+    """Seconds: less than the server says that it keeps an idle connection, so that it does not close one that
+    is taken up just then."""
+    said = _KEEPS.search(headers.get("Keep-Alive", ""))
+    return min(most, float(said[1]) - 1) if said else most
 
 
 def _head(method: str, url: URL, headers: bytes, body: bytes | None, content_type: str) -> bytes:

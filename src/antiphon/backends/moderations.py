@@ -87,7 +87,7 @@ class RemoteJudge:
     def _verdicts(self, body: bytes, count: int, kinds: list[InputKind]) -> list[Verdict]:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise self._server.fault(f"{self._server.name} answered with no verdicts: {fault}.") from None
         if len(answer.results) != count:
             found = len(answer.results)

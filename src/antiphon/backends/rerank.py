@@ -75,7 +75,7 @@ class RemoteReranker:
                 ranked = {one.index: one.score for one in msgspec.json.decode(body, type=list[_TeiRanked])}
             else:
                 ranked = {one.index: one.score for one in msgspec.json.decode(body, type=_Answer).results}
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise RerankerError(f"{self._server.name} answered with no scores: {fault}.") from None
         if ranked.keys() != set(range(count)):
             raise RerankerError(f"{self._server.name} answered {count} texts with {len(ranked)} scores.")

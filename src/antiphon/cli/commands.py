@@ -274,7 +274,7 @@ def _check_backends(settings: config.Config) -> None:
 def _check_web_search(settings: config.Config) -> None:
     if not settings.tools.web_search.engines:
         return
-    from antiphon.api.web import key_variables, missing
+    from antiphon.api.web_setup import key_variables, missing
 
     for engine, variable in key_variables(settings.tools.web_search).items():
         if variable not in os.environ:

@@ -1,9 +1,9 @@
 """The configuration: one TOML file, and every key also an environment variable.
 
-Nothing is built here. What is set on the command line wins over the
-environment (`ANTIPHON_SECTION_KEY`, for named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the
-file, which wins over the defaults of `settings.py`. A key that is not known is an error: a misspelt setting
-that is silently ignored is found out too late.
+Nothing is built here. What is set on the command line wins over the environment (`ANTIPHON_SECTION_KEY`, for
+named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the file, which wins over the defaults of
+`settings.py` and `tool_settings.py`. A key that is not known is an error: a misspelt setting that is silently
+ignored is found out too late.
 """
 
 from antiphon.config.checks import check
@@ -11,17 +11,14 @@ from antiphon.config.environment import RESOLVED
 from antiphon.config.errors import ConfigError
 from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
 from antiphon.config.settings import (
-    SEARCH_ENGINES,
     BackendSettings,
     Config,
     Connector,
     Embeddings,
-    FileSearchSettings,
     HashedKey,
     Images,
     Limits,
     McpServer,
-    McpSettings,
     Moderation,
     Outbound,
     Reranker,
@@ -29,11 +26,16 @@ from antiphon.config.settings import (
     Sandbox,
     Server,
     Store,
-    Tools,
     Webhook,
     WebhookEvent,
-    WebSearchSettings,
     hash_key,
+)
+from antiphon.config.tool_settings import (
+    SEARCH_ENGINES,
+    FileSearchSettings,
+    McpSettings,
+    Tools,
+    WebSearchSettings,
 )
 
 __all__ = [

@@ -5,7 +5,6 @@ from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
 from antiphon.config.settings import (
-    SEARCH_ENGINES,
     BackendSettings,
     Config,
     Embeddings,
@@ -13,6 +12,7 @@ from antiphon.config.settings import (
     Reranker,
     Sandbox,
 )
+from antiphon.config.tool_settings import SEARCH_ENGINES
 
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")

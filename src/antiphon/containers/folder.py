@@ -6,7 +6,7 @@ sandbox lives, and is told in words.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct, field
@@ -20,6 +20,8 @@ from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.errors import TooManyContainerFiles, TooMuchStored
 from antiphon.store.faults import StorageFault, storage_fault
 
+_SHOWN = 300
+"""Characters of a path, in words."""
 _NAMED = 5
 """Files that words name, of those that were not kept."""
 _Seen = tuple[int, int]
@@ -102,6 +104,7 @@ class Folder:
         async with self._one_at_a_time:
             harvest = Harvest()
             entries = {entry.path: entry for entry in await sandbox.files()}
+            self._forget(entries)
             for path in self._known.keys() - entries.keys():
                 await self._storage.remove(self._project, self._container, self._known.pop(path).row.id)
             changed = [entry for entry in entries.values() if self._is_new(entry)]
@@ -112,6 +115,11 @@ class Folder:
                 if not await self._keep_picture(picture, harvest):
                     break
             return harvest
+
+    def _forget(self, there: Container[str]) -> None:
+        """What was refused and is gone: code can make new names for ever."""
+        self._refused = {path: seen for path, seen in self._refused.items() if path in there}
+        self._said = {path: seen for path, seen in self._said.items() if path in there}
 
     # ---- in ----
 
@@ -150,7 +158,7 @@ class Folder:
             self._refused[entry.path] = seen
         if self._said.get(entry.path) != seen:
             self._said[entry.path] = seen
-            harvest.refused.append((ascii(entry.path).strip("'"), str(error)))
+            harvest.refused.append((ascii(entry.path[:_SHOWN]).strip("'"), str(error)))
 
     async def _taken(self, sandbox: Sandbox, entry: Entry, number: int) -> ContainerFileRow | None:
         """The file's row, if its content is another one than before. Raises _Refused, FileNotFoundError."""

@@ -174,8 +174,10 @@ class Relay:
         for path in list(self._folder.iterdir()):
             try:
                 _, writer = await asyncio.open_unix_connection(path)
-            except OSError:
+            except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
+            except OSError as fault:  # it may live, and be busy
+                log.warning("a socket cannot be reached", path=str(path), reason=str(fault))
             else:
                 writer.close()
 

@@ -3,7 +3,7 @@ rather than read them."""
 
 import mimetypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -31,13 +31,8 @@ class Original(NamedTuple):
 
 async def originals(parts: Sequence[Attachment], loader: Loader) -> Sequence[Original]:
     """The attachments with their names."""
-    taken: set[str] = set()
-    found = []
-    for part in parts:
-        name = _apart(_fit(await _name(part, loader)), taken)
-        taken.add(name)
-        found.append(Original(name, part, loader))
-    return found
+    names = _Names()
+    return [Original(names.apart(_fit(await _name(part, loader))), part, loader) for part in parts]
 
 
 async def _name(part: Attachment, loader: Loader) -> str:
@@ -50,7 +45,10 @@ async def _name(part: Attachment, loader: Loader) -> str:
         return _named("image", url)
     if isinstance(part, InputFile) and part.file_data:
         return _named("file", part.file_data)
-    return unquote(PurePosixPath(urlsplit(url).path).name)
+    try:
+        return unquote(PurePosixPath(urlsplit(url).path).name)
+    except ValueError:  # who wants to read it hears what is wrong with its URL
+        return ""
 
 
 def _named(stem: str, url: str) -> str:
@@ -64,13 +62,19 @@ def _fit(name: str) -> str:
     return name[-_LONGEST:] or "file"
 
 
-def _apart(name: str, taken: set[str]) -> str:
-    return next(each for each in _variants(name) if each not in taken)
+class _Names:
+    """Names that were given. Of many that are the same, none is tried twice."""
 
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
 
-def _variants(name: str) -> Iterator[str]:
-    yield name
-    path, number = PurePosixPath(name), 2
-    while True:
-        yield f"{path.stem}_{number}{path.suffix}"
-        number += 1
+    def apart(self, name: str) -> str:
+        path, number = PurePosixPath(name), self._next.get(name, 1)
+        found = name
+        while found in self._taken:
+            number += 1
+            found = f"{path.stem}_{number}{path.suffix}"
+        self._next[name] = number
+        self._taken.add(found)
+        return found

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,12 +31,16 @@ from antiphon.sandbox.kernel import Kernel
 from antiphon.sandbox.threads import in_thread
 from antiphon.sandbox.watch import Watch
 
+T = TypeVar("T")
+
 PIECE = 1 << 18
 """Bytes of a file that are read at once."""
 MOST_FILES = 10_000
 """That are listed."""
 MOST_CHARACTERS = 1 << 20
 """That are kept of a stream, whoever asks for more."""
+_ANSWER_SECONDS = 30.0
+"""For the end of a command whose time is over, and for what it has printed, on a machine that is busy."""
 _KILLED = 128 + 9
 _ENDED_ITSELF = CommandResult(
     stdout="", stderr="The command ended all processes that it could, its own too.", exit_code=_KILLED
@@ -55,6 +60,14 @@ class Parts(Struct, frozen=True, kw_only=True):
     memory_kills: Callable[[], int]
     release: Callable[[], Awaitable[None]]
     """End its processes, and remove what is left of it."""
+
+
+def _read(answer: Any, kind: type[T]) -> T:
+    """What comes from inside. Raises SandboxError for something else."""
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise SandboxError("The sandbox answers with something else.") from error
 
 
 def _close(opened: tuple[int, int]) -> None:
@@ -135,19 +148,28 @@ class BoxedSandbox(Sandbox, Inside):
     async def _run(self, command: str, seconds: float, most_characters: int) -> CommandResult:
         kills = self.memory_kills()
         most = max(0, min(most_characters, MOST_CHARACTERS))
-        answer = await self._channel.ask("run", command=command, seconds=seconds, most=most)
-        result = msgspec.convert(answer, CommandResult) if answer else _ENDED_ITSELF
+        answer = await self._answered(seconds, command=command, most=most)
+        result = _read(answer, CommandResult) if answer else _ENDED_ITSELF
         if self.memory_kills() > kills:
             limit = self._parts.limits.memory_bytes >> 20
             words = f"Killed: its processes needed more than {limit} MiB of memory."
             result = msgspec.structs.replace(result, stderr=f"{result.stderr}{words}\n")
         return result
 
+    async def _answered(self, seconds: float, **members: Any) -> Any:
+        """What the agent says of a command. It watches the time; one that does not is none any more."""
+        try:
+            async with asyncio.timeout(seconds + _ANSWER_SECONDS):
+                return await self._channel.ask("run", seconds=seconds, **members)
+        except TimeoutError:
+            self._finish("It did not answer.")
+            raise SandboxEnded("It did not answer.") from None
+
     async def spawn(
         self, argv: Sequence[str], environment: Mapping[str, str] | None = None, cwd: str = DATA
     ) -> Process:
         pid = await self._channel.ask("spawn", argv=argv, environment=environment or {}, folder=cwd)
-        return _Program(self._channel, pid)
+        return _Program(self._channel, _read(pid, int))
 
     async def write(self, path: str, content: AsyncIterable[bytes]) -> None:
         self._check()

@@ -14,6 +14,9 @@ from antiphon.sandbox.base import SandboxEnded, SandboxError
 _LARGEST = 32 << 20
 """Bytes of a message from inside."""
 
+_MOST_PROGRAMS = 10_000
+"""That it may say it has started, in all its time."""
+
 
 class _Message(Struct, frozen=True):
     """From inside, where anybody may write anything."""
@@ -59,9 +62,12 @@ class Channel:
         while True:
             message = await self._receive()
             if message.started is not None:
+                if len(self._programs) >= _MOST_PROGRAMS:
+                    raise Gone("It started too many programs.")
                 self._programs[message.started] = asyncio.get_running_loop().create_future()
-            if message.ended in self._programs:
-                self._programs[message.ended].set_result(message.code)
+            program = self._programs.get(message.ended) if message.ended is not None else None
+            if program is not None and not program.done():
+                program.set_result(message.code)
             elif message.id in self._waiting:
                 waiting = self._waiting.pop(message.id)
                 if not waiting.done():
@@ -73,8 +79,10 @@ class Channel:
             if length > _LARGEST:
                 raise Gone("It sent a message that is too large.")
             return msgspec.json.decode(await self._reader.readexactly(length), type=_Message)
-        except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
+        except (OSError, asyncio.IncompleteReadError) as error:
             raise Gone from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Gone("It sent what is no message.") from error
 
     async def ask(self, do: str, **members: Any) -> Any:
         """What the agent answers to a request; when the caller is cancelled, it is asked to stop. Raises
@@ -101,6 +109,8 @@ class Channel:
 
     async def ended(self, program: int) -> int:
         """Wait for the end of a program that was started. Raises SandboxEnded."""
+        if program not in self._programs:
+            raise SandboxEnded("It does not know its programs.")
         return await asyncio.shield(self._programs[program])
 
     def _send(self, message: dict[str, Any]) -> None:

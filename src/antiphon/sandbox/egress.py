@@ -177,6 +177,8 @@ class Egress:
             raise _Refused("504 Gateway Timeout", f"{host} does not answer.") from None
         except OSError as error:
             raise _Refused("502 Bad Gateway", f"{host} is not reached: {error.strerror or error}.") from None
+        except UnicodeError:
+            raise _Refused("502 Bad Gateway", f"{host} is no name that can be looked up.") from None
 
 
 class _Pump:

@@ -186,7 +186,7 @@ class RemoteSandbox(Sandbox):
                 )
             if encoded is None:
                 raise FileNotFoundError(path)
-            piece = base64.b64decode(encoded)[:_PIECE]
+            piece = _unpacked(encoded)[:_PIECE]
             if not piece:
                 return
             offset += len(piece)
@@ -319,6 +319,14 @@ def _answer(reply: _Reply, kind: Any) -> Any:
         text = shown.data.get("text/plain", "").strip("'")
         return msgspec.json.decode(base64.b64decode(text), type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise SandboxError("The sandbox answers with something else.") from error
+
+
+def _unpacked(encoded: str) -> bytes:
+    """Raises SandboxError."""
+    try:
+        return base64.b64decode(encoded)
+    except ValueError as error:
         raise SandboxError("The sandbox answers with something else.") from error
 
 

@@ -104,9 +104,7 @@ class Kernel:
         self._check_sandbox()
         self._lost = False  # it is said here
         words = f"Stopped: the code took longer than {seconds:g} seconds"
-        return (
-            f"{words}. What it has defined so far is still there." if self._process else f"{words} {_KILLED}"
-        )
+        return f"{words}{_KEPT if self._process else _KILLED}"
 
     async def _settle(self, process: KernelProcess, work: asyncio.Task[None]) -> None:
         """Waits for an execution to end which is not wanted any more, and ends the process if it does not."""

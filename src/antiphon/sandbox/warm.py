@@ -28,6 +28,7 @@ class Warm(Driver):
         """Those that wait."""
         self._filling: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._giving_up: asyncio.Task[None] | None = None
         self._count = 0
 
     async def check(self) -> str | None:
@@ -48,6 +49,8 @@ class Warm(Driver):
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.wait({self._filling})
+        if self._giving_up is not None:
+            await asyncio.wait({self._giving_up})
         await self._give_up()
         await self._driver.close()
 
@@ -68,7 +71,10 @@ class Warm(Driver):
         loop = asyncio.get_running_loop()
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = loop.call_later(self._idle_seconds, lambda: asyncio.ensure_future(self._give_up()))
+        self._idle = loop.call_later(self._idle_seconds, self._give_up_later)
+
+    def _give_up_later(self) -> None:
+        self._giving_up = asyncio.ensure_future(self._give_up())
 
     async def _fill(self) -> None:
         """A fault here is no one's: who wants a sandbox next starts one, and hears of it."""

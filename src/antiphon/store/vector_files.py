@@ -18,8 +18,8 @@ from antiphon.store.statements import Insert, Row, Statement, Steps, changed, on
 from antiphon.store.work import Job
 
 INDEX = "index_file"
-"""The kind of jobs that any process does which can index, with the embedder that it has."""
-"""The kind of the job; its payload and its name are the entry's key."""
+"""The kind of jobs that any process does which can index, with the embedder that it has. Payload and name of
+each are the key of its entry."""
 MOST_FILES = 10_000
 """In one store."""
 _AT_ONCE = 32

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from antiphon.tools.citations import Sources
 from antiphon.tools.context import Web
 from antiphon.tools.web_links import Link
-from antiphon.web.domains import admits
+from antiphon.web.domains import address, admits
 from antiphon.web.engine import Asked, EngineError, Found, FoundImage, Location
 from antiphon.web.pages import Page, PageError
 
@@ -24,6 +24,10 @@ MOST_ACTIONS = 64
 """Searches and pages of one response: one that goes on for ever is told to stop."""
 
 _URL = re.compile(r"https?://[^\s<>\"'`\[\]{}|\\^]{1,2000}")
+
+_LONGEST = 2_000
+_MOST_SEEN = 100_000
+"""Addresses that are remembered of what the model was given."""
 
 T = TypeVar("T")
 
@@ -61,6 +65,8 @@ class Browsing:
         self._numbers: dict[str, int] = {}
         self._seen: set[str] = set()
         """The addresses that the model was given."""
+        self._unread: list[str] = []
+        """Texts that it was given, whose addresses nobody has asked for yet."""
         self._actions = 0
 
     # ---- what the model was given ----
@@ -76,8 +82,7 @@ class Browsing:
 
     def see(self, text: str) -> None:
         """The model reads a text: what addresses it has may be opened."""
-        if "://" in text:
-            self._seen.update(_key(url) for url in _URL.findall(text))
+        self._unread.append(text)
 
     def known(self, url: str) -> Link | None:
         """The page that can be cited by this address."""
@@ -121,15 +126,21 @@ class Browsing:
     async def open(self, url: str) -> Page:
         """Raises WebFailed."""
         self._check_domain(url)
-        if self._web.seen_only and _key(url) not in self._seen:
+        if self._web.seen_only and not await self._was_given(url):
             raise WebFailed("Only pages that a search has found can be opened. Search for it first.")
         try:
             page = await self._web.pages.open(self.scope.project, url)
         except PageError as fault:
             raise WebFailed(str(fault)) from fault
         self._check_domain(page.url)  # it may have led elsewhere
-        await asyncio.to_thread(self.see, page.text)
+        self.see(page.text)
         return page
+
+    async def _was_given(self, url: str) -> bool:
+        if _key(url) not in self._seen:
+            texts, self._unread = self._unread, []
+            self._seen |= await asyncio.to_thread(_addresses, texts)
+        return _key(url) in self._seen
 
     def _check_domain(self, url: str) -> None:
         if not admits(url, self.scope.allowed, self.scope.blocked):
@@ -149,6 +160,21 @@ class Browsing:
         return [one for row in zip_longest(*found) for one in row if one is not None]
 
 
+def _addresses(texts: Sequence[str]) -> set[str]:
+    """Those in texts. Each is looked for by itself: a search over all of a long text would hold up all other
+    threads."""
+    found: set[str] = set()
+    for text in texts:
+        place = text.find("://")
+        while place >= 0 and len(found) < _MOST_SEEN:
+            url = _URL.search(text, max(0, place - len("https")), place + _LONGEST)
+            if url is not None:
+                found.add(_key(url[0]))
+            place = text.find("://", max(place + 3, url.end() if url is not None else 0))
+    return found
+
+
 def _key(url: str) -> str:
     """A URL as it is compared."""
-    return url.partition("#")[0].rstrip(".,;:!?)*_~").rstrip("/")
+    url = url.partition("#")[0].rstrip(".,;:!?)*_~").rstrip("/")
+    return address(url) or url

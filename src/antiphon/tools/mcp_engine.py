@@ -18,7 +18,9 @@ _URL = ("url", "link", "href", "uri")
 _TEXT = ("snippet", "description", "content", "text", "body", "summary")
 _BLOCK = re.compile(r"\n\s*\n|\n(?=\d+[.)] )")
 _ADDRESS = re.compile(r"https?://[^\s<>\"'\])}]+")
-_TITLE = re.compile(r"^(?:\d+[.)]\s*)?(?:title:|\*\*)?\s*(\S.*?)\**$", re.IGNORECASE | re.MULTILINE)
+_TITLE = re.compile(r"^(?:\d{1,9}[.)]\s*)?(?:title:|\*\*)?\s*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_MOST_TEXT = 500_000
+"""Characters of what a tool says that are read."""
 
 
 class McpEngine(Engine):
@@ -47,6 +49,7 @@ class McpEngine(Engine):
 
 def found_in(text: str) -> Iterator[Found]:
     """Results in what a tool says: JSON of any shape, or paragraphs with an address each."""
+    text = text[:_MOST_TEXT]
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -59,7 +62,9 @@ def _in_paragraphs(text: str) -> Iterator[Found]:
     for block in _BLOCK.split(text):
         if address := _ADDRESS.search(block):
             title = _TITLE.search(block.replace(address[0], ""))
-            yield Found(url=address[0].rstrip(".,;:"), title=title[1] if title else "", text=block)
+            yield Found(
+                url=address[0].rstrip(".,;:"), title=title[1].rstrip("*") if title else "", text=block
+            )
 
 
 def _in_json(value: Any) -> Iterator[Found]:

@@ -1,5 +1,6 @@
 """The calls of `web_search`: a search, and a page that is opened or looked through. Each is one item."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from antiphon.web.pages import Page
 
 MOST_QUERIES = 4
 """Of one search."""
+_PART = re.compile("[0-9]{1,9}")
 _LONGEST = 1_000
 """Characters of a question, or of words to find."""
 
@@ -109,8 +111,8 @@ class PageCall(ServerCall):
         number = self._browsing.give(Link(page.url, page.title))
         if pattern:
             return places_in(page, number, pattern)
-        part = asked.get("part") if isinstance(asked, dict) else None
-        which = int(part) if isinstance(part, int | float | str) and str(part).isdigit() else 1
+        part = str(asked.get("part")) if isinstance(asked, dict) else ""
+        which = int(part) if _PART.fullmatch(part) else 1
         return part_of(page, number, which, self._browsing.scope.window)
 
 

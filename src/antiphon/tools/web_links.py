@@ -16,7 +16,10 @@ _LABEL = r"\[[^\[\]\n]{0,300}\]"
 _TARGET = r"https?://[^\s()<>]{1,2000}(?:\([^\s()<>]{0,300}\)[^\s()<>]{0,300})?"
 _LINK = re.compile(rf"\(?{_LABEL}\(<?({_TARGET})>?(?:\s+\"[^\"\n]{{0,200}}\")?\)")
 _BARE = re.compile(r"https?://[^\s<>\[\](){}\"'`|\\^]{1,2000}")
-_OPENS = re.compile(r"\(?\[|\(\Z|\bh(?=ttps?://|t{0,2}p?s?:?/{0,2}\Z)")
+_OPENS = re.compile(
+    r"\(?\[(?=[^\[\]\n]{0,300}(?:\](?:\((?:<?(?:https?://|h?t{0,2}p?s?:?/{0,2}\Z))|\Z)|\Z))"
+    r"|\(\Z|\bh(?=ttps?://|t{0,2}p?s?:?/{0,2}\Z)"
+)
 _LINK_BEGUN = re.compile(
     r"\(?(?:\[[^\[\]\n]{0,300}(?:\](?:\([^\s()]{0,2100}(?:\([^\s()]{0,300}\)?[^\s()]{0,300})?(?:\s+(?:\"[^\"\n]{0,200}\"?)?)?)?)?)?\Z"
 )
@@ -33,7 +36,7 @@ class Link(NamedTuple):
     @property
     def shown(self) -> str:
         """What stands in place of a mark, as on the real API."""
-        return f"([{domain_of(self.url) or 'link'}]({_escaped(self.url)}))"
+        return f"([{domain_of(self.url)}]({_escaped(self.url)}))"
 
     def cited(self, start: int, end: int) -> UrlCitation:
         return UrlCitation(url=self.url, title=self.title, start_index=start, end_index=end)
@@ -49,10 +52,14 @@ class WebLinks:
     def __init__(self, known: Known) -> None:
         self._known = known
         self._held = ""
+        self._last = ""
+        """The character in front of what is held."""
 
     def feed(self, text: str) -> Sequence[Filtered]:
         text, self._held = self._held + text, ""
-        return list(self._found(text, _may_grow))
+        found = list(self._found(text, _may_grow))
+        self._last = text[: len(text) - len(self._held)][-1:] or self._last
+        return found
 
     def end(self) -> Sequence[Filtered]:
         text, self._held = self._held, ""
@@ -62,13 +69,17 @@ class WebLinks:
         done = place = 0
         while opened := _OPENS.search(text, place):
             place = opened.start()
+            if place == 0 and text[0] == "h" and (self._last.isalnum() or self._last == "_"):
+                place = 1  # the end of a word that was cut
+                continue
             if may_grow(text, place):
                 self._held = text[place:]
                 yield text[done:place]
                 return
             found = self._link(text, place)
             if found is None:
-                place += 1
+                bare = _BARE.match(text, place)
+                place = bare.end() if bare is not None else place + 1  # what stands in an address is none
                 continue
             yield text[done:place]
             yield found
@@ -108,5 +119,5 @@ def _is_whole(_text: str, _place: int) -> bool:
 
 
 def _escaped(url: str) -> str:
-    """A URL, as it may stand between parentheses."""
-    return url.replace("(", "%28").replace(")", "%29").replace(" ", "%20")
+    """An address of `domains`, as it may stand between parentheses."""
+    return url.replace("(", "%28").replace(")", "%29")

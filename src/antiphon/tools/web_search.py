@@ -4,10 +4,10 @@ The model says what to look for, and which page to open; the request has said wh
 how much it is given. What it may open is in `browsing`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from antiphon.model import Function, Message
-from antiphon.protocol.content import InputText, OutputText
+from antiphon.protocol.content import InputText, OutputText, UrlCitation
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import OpenPage, Search, WebSearchCall
 from antiphon.protocol.item import Item
@@ -23,7 +23,7 @@ from antiphon.tools.unsupported import UnavailableTool
 from antiphon.tools.web_calls import PageCall, SearchCall
 from antiphon.tools.web_links import Link, WebLinks
 from antiphon.tools.web_text import listed_again
-from antiphon.web.domains import normal
+from antiphon.web.domains import address, normal
 from antiphon.web.engine import Location
 
 SEARCH = "web_search"
@@ -80,10 +80,13 @@ class WebSearch(Tool):
         return (SearchCall if name == SEARCH else PageCall)(self._browsing, name, call_id)
 
     def remember(self, item: Item) -> None:
-        if isinstance(item, InputMessage | AssistantMessage):
+        if isinstance(item, InputMessage):
             for part in item.content:
-                if isinstance(part, InputText | OutputText):
+                if isinstance(part, InputText):
                     self._browsing.see(part.text)
+        elif isinstance(item, AssistantMessage):
+            for url in _cited(item):
+                self._browsing.see(url)
         elif isinstance(item, WebSearchCall):
             for url in _addresses(item):
                 self._browsing.give(Link(url, ""))
@@ -156,6 +159,14 @@ def _where(place: Location) -> str:
     return f" The user's time zone is {place.timezone}." if place.timezone else ""
 
 
+def _cited(item: AssistantMessage) -> Iterator[str]:
+    """The pages that an answer names as its sources. What else it says does not count: a page may have had
+    the model say an address of its making, for the next turn to open."""
+    for part in item.content:
+        if isinstance(part, OutputText):
+            yield from (each.url for each in part.annotations if isinstance(each, UrlCitation))
+
+
 # ---- past items -------------------------------------------------------------------------------------
 
 
@@ -166,11 +177,15 @@ def call_to_messages(item: WebSearchCall) -> Sequence[Message]:
 
 
 def _addresses(item: WebSearchCall) -> list[str]:
-    """What a call has found or opened."""
+    """What a call has found or opened. One that failed may have been for an address of the model's making."""
+    if item.status not in (None, "completed"):
+        return []
     action = item.action
     if isinstance(action, Search):
-        return [source.url for source in action.sources or ()]
-    return [action.url] if action is not None and action.url else []
+        named = [source.url for source in action.sources or ()]
+    else:
+        named = [action.url] if action is not None and action.url else []
+    return [url for url in map(address, named) if url is not None]
 
 
 def _messages(item: WebSearchCall, output: str) -> Sequence[Message]:

@@ -29,7 +29,7 @@ def results(pages: Sequence[Numbered], images: Sequence[FoundImage], room: int) 
         return "Nothing was found. Search again in other words, or say that nothing was found."
     parts: list[str] = []
     for number, page in pages:
-        part = f"{mark(number)} {unmarked(page.title)}\n{page.url}\n{unmarked(page.text)[:_SNIPPET]}".strip()
+        part = f"{mark(number)} {unmarked(page.title)}\n{page.url}\n{unmarked(page.text[:_SNIPPET])}".strip()
         room -= len(part)
         if parts and room < 0:
             break
@@ -49,8 +49,8 @@ def part_of(page: Page, number: int, part: int, window: int) -> str:
 
 def places_in(page: Page, number: int, pattern: str) -> str:
     """Where words are in a page, with what is around them."""
-    text, wanted = page.text.casefold(), pattern.casefold()
     places: list[str] = []
+    text, wanted = _small(page.text), _small(pattern)
     start = text.find(wanted) if wanted else -1
     while start >= 0 and len(places) < _MOST_PLACES:
         places.append(f"… {page.text[max(0, start - _AROUND) : start + len(wanted) + _AROUND].strip()} …")
@@ -63,6 +63,11 @@ def places_in(page: Page, number: int, pattern: str) -> str:
 def listed_again(numbered: Sequence[tuple[int, str]]) -> str:
     """The sources of an earlier search."""
     return "\n".join(f"{mark(number)} {url}" for number, url in numbered)
+
+
+def _small(text: str) -> str:
+    """In small letters, each in the place where it was: this one alone would become two."""
+    return text.replace("\u0130", "i").lower()
 
 
 def _headed(page: Page, number: int, text: str) -> str:

@@ -47,7 +47,6 @@ class DuckDuckGo(Engine):
 def _search(category: str, asked: Asked) -> list[dict[str, Any]]:
     try:
         from ddgs import DDGS
-        from ddgs.exceptions import DDGSException
     except ImportError:
         raise EngineError("duckduckgo needs `pip install 'antiphon[web]'`.") from None
     try:
@@ -57,8 +56,8 @@ def _search(category: str, asked: Asked) -> list[dict[str, Any]]:
             max_results=asked.most,
             **({"region": region} if (region := _region(asked.location.country)) else {}),
         )
-    except DDGSException as fault:
-        raise EngineError(f"duckduckgo did not answer: {fault}") from None
+    except Exception as fault:  # noqa: BLE001 (it reads pages that change, and faults are of any kind)
+        raise EngineError(f"duckduckgo did not answer: {str(fault)[:200]}") from None
     return found
 
 

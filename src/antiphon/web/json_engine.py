@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from antiphon.web.apis import Question, SearchApi
 from antiphon.web.engine import Asked, Engine, EngineError, Found, FoundImage
@@ -51,14 +52,19 @@ class JsonEngine(Engine):
         except TimeoutError:
             raise EngineError(f"{self.name} did not answer within {SECONDS:g} seconds.") from None
         except (aiohttp.ClientError, OSError):
-            raise EngineError(f"{self.name} cannot be reached at {self._base}.") from None
-        except (msgspec.DecodeError, RecursionError):
+            where = URL(self._base).with_user(None)
+            raise EngineError(f"{self.name} cannot be reached at {where}.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise EngineError(f"{self.name} did not answer in JSON.") from None
 
     async def _body(self, question: Question) -> bytes:
         method = "GET" if question.body is None else "POST"
         async with self._opened().request(
-            method, self._base + question.path, params=question.query, json=question.body
+            method,
+            self._base + question.path,
+            params=question.query,
+            json=question.body,
+            allow_redirects=False,  # the key is for the address that the operator named, and for no other
         ) as response:
             body = bytearray()
             while data := await response.content.readany():
@@ -72,8 +78,9 @@ class JsonEngine(Engine):
     def _refusal(self, status: int, body: bytes) -> str:
         if self.name == "searxng" and status == 403:
             return "searxng answered with HTTP 403: its settings.yml must name `json` in search.formats."
-        said = " ".join(body[: 4 * _SAID].decode(errors="replace").split())[:_SAID]
+        said = body[: 4 * _SAID + len(self._key)].decode(errors="replace")
         said = said.replace(self._key, "***") if self._key else said
+        said = " ".join(said.split())[:_SAID]
         return f"{self.name} answered with HTTP {status}" + (f": {said}" if said else ".")
 
     def _opened(self) -> aiohttp.ClientSession:

@@ -13,13 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.turns import Turns
 from antiphon.web.fetch import Fetched, Fetcher, Unfetchable
-from antiphon.web.reading import Read
+from antiphon.web.reading import MOST_CHARACTERS, Read
 
 SECONDS = 10.0
 """Of processor time, for the text of a page."""
 _MEMORY = 2**30
 _AT_ONCE = 2
+_OPENED_AT_ONCE = 8
+"""Pages, each of which is in memory while it is fetched and read. Models may ask for many in one turn."""
 CACHE_SECONDS = 900.0
 CACHE_CHARACTERS = 32_000_000
 _HTML = ("text/html", "application/xhtml+xml")
@@ -50,6 +53,7 @@ class Pages:
         self._fetcher = fetcher
         self._read_document = read_document
         self._recent = _Recent()
+        self._turns = Turns(_OPENED_AT_ONCE)
         self._pool = Pool(Limits(children=_AT_ONCE, seconds=SECONDS, memory=_MEMORY))
 
     async def open(self, project: str, url: str) -> Page:
@@ -57,7 +61,8 @@ class Pages:
         url = urldefrag(url).url
         page = self._recent.get((project, url))
         if page is None:
-            page = await self._read(project, url)
+            async with self._turns.turn(project):
+                page = await self._read(project, url)
             self._recent.put((project, url), page)
         return page
 
@@ -77,7 +82,8 @@ class Pages:
 
     async def _text(self, project: str, url: str, fetched: Fetched) -> Read:
         if fetched.media_type not in _HTML:
-            return Read(text=await self._read_document(project, fetched))
+            text = await self._read_document(project, fetched)
+            return Read(text=text[:MOST_CHARACTERS])
         try:
             found = await self._pool.call(
                 "antiphon.web.reading:text_of_page", fetched.data, url, owner=project

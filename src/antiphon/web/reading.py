@@ -14,6 +14,7 @@ class Read(Struct, frozen=True):
 
 
 MOST_CHARACTERS = 2_000_000
+MOST_OF_A_TITLE = 300
 
 
 def text_of_page(data: bytes, url: str) -> Read:
@@ -36,4 +37,5 @@ def text_of_page(data: bytes, url: str) -> Read:
 
 def _title(library: Any, data: bytes) -> str:
     about = library.extract_metadata(data)
-    return str(about.title or "") if about is not None else ""
+    title = str(about.title or "") if about is not None else ""
+    return " ".join(title.split())[:MOST_OF_A_TITLE]

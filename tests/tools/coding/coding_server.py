@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.tools.coding.workbench import Workbench
 
-from antiphon.api import app
+from antiphon.api import opening
 from antiphon.cli import main
 
 HOME = "WORKBENCH"
@@ -18,5 +18,5 @@ def on_workbench(_: Any) -> Workbench:
 
 
 if __name__ == "__main__":
-    app.driver_of = on_workbench  # type: ignore[assignment]
+    opening.driver_of = on_workbench  # type: ignore[assignment]
     main()

@@ -14,7 +14,7 @@ from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Upstream
 from tests.tools.coding.workbench import Workbench
 
-from antiphon.api import app
+from antiphon.api import opening
 from antiphon.sandbox.base import Driver
 
 
@@ -60,10 +60,10 @@ class Coding(NamedTuple):
 @contextlib.contextmanager
 def running_code(driver: Driver, **rules: Any) -> Iterator[None]:
     """Servers that are made meanwhile run code with this driver, and by these rules besides."""
-    usual = app.container_rules
+    usual = opening.container_rules
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "driver_of", lambda _: driver)
-        patch.setattr(app, "container_rules", lambda config: replace(usual(config), **rules))
+        patch.setattr(opening, "driver_of", lambda _: driver)
+        patch.setattr(opening, "container_rules", lambda config: replace(usual(config), **rules))
         yield
 
 

@@ -67,4 +67,4 @@ def _engines(settings: WebSearchSettings, pool: Pool, servers: Mapping[str, Addr
             yield McpEngine(server, servers[server], pool)
         else:
             url = settings.url if APIS[name].url is None else None
-            yield JsonEngine(APIS[name], url, os.environ.get(variables.get(name, ""), ""))
+            yield JsonEngine(APIS[name], url, os.environ.get(variables.get(name, ""), "").strip())

@@ -1,0 +1,233 @@
+"""One connection of `http`, and the answer that comes over it."""
+
+import asyncio
+from typing import cast
+
+import httptools
+from multidict import CIMultiDict
+
+_MOST_WAITING = 2**18
+"""Bytes of an answer that nobody has read yet, before the server has to wait."""
+_LARGE = 2**18
+"""Bytes of a body that are written in one go."""
+_MOST_HEAD = 2**17
+"""Bytes in a row that are no body, such as the head with all its headers."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection, and the answer that comes over it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        """Done when it is closed."""
+        self._lost: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        """Of who waits for the head, for bytes, or for room to write."""
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.status = 0
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.answered = False
+        """Whether anything came back for the request."""
+        self._whole = self._extra = False
+        self._kept = False
+        self._bodiless = 0
+        """Bytes that came since the last of a body: heads, their 1xx, sizes of chunks."""
+        self._sent = False
+        """Whether all of the request is on its way."""
+        self._bounded = False
+        """Whether the answer says where it ends."""
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._fault: Exception | None = None
+
+    # ---- what the client does -------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent over it."""
+        idle = self._whole and self._kept and self._sent and not self._waiting and self._fault is None
+        return idle and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def at_end(self) -> bool:
+        return self._whole and not self._waiting
+
+    async def send(self, head: bytes, body: bytes | None, seconds: float) -> None:
+        """Raises OSError."""
+        self._begin()
+        self._wait(seconds)
+        transport = self._opened()
+        if body is None or len(body) <= _LARGE:
+            transport.write(head + body if body else head)
+            self._sent = True
+            return
+        transport.write(head)
+        for place in range(0, len(body), _LARGE):
+            await self._writable.wait()
+            if self.status or self._fault is not None:
+                return  # it has said enough
+            self._opened().write(body[place : place + _LARGE])
+            self._heard = self._loop.time()
+        self._sent = True
+
+    async def head(self) -> None:
+        """Until the head of the answer is there. Raises OSError."""
+        while not self.status:
+            await self._more()
+
+    async def read(self) -> bytes:
+        while not self._waiting:
+            if self._whole:
+                return b""
+            await self._more()
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._heard = self._loop.time()
+            self._transport.resume_reading()
+        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
+
+    def hang_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _more(self) -> None:
+        """Until something has happened. Raises OSError."""
+        if self._fault is not None:
+            raise self._fault
+        if self._transport is None or self._lost is not None:
+            raise self._lost or ConnectionResetError
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _opened(self) -> asyncio.Transport:
+        if self._transport is None or self._transport.is_closing():
+            raise self._lost or ConnectionResetError
+        return self._transport
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _wait(self, seconds: float) -> None:
+        """From now on it may be silent for so long. One timer serves all reads of a connection."""
+        self._seconds = seconds
+        self._heard = self._loop.time()
+        if self._timer is not None and self._timer.when() > self._heard + seconds:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Whether it was silent for too long."""
+        self._timer = None
+        if self._whole or self._transport is None:
+            return
+        if self._paused:
+            self._heard = self._loop.time()  # it is we who are waited for
+        left = self._heard + self._seconds - self._loop.time()
+        if left <= 0:
+            self._fail(TimeoutError())
+            return
+        self._timer = self._loop.call_later(left, self._look)
+
+    def _fail(self, fault: OSError) -> None:
+        self._fault = self._fault or fault
+        self._wake()
+        self._writable.set()
+
+    # ---- what the loop says ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._whole:
+            self._kept = False  # nobody has asked for it
+            return
+        self._heard = self._loop.time()
+        self.answered = True
+        self._bodiless += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(ConnectionResetError("what came is no HTTP, or another protocol"))
+        if self._bodiless > _MOST_HEAD and not self._whole:
+            self._fail(ConnectionResetError("the head, or what stands between chunks, is too large"))
+        if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, fault: Exception | None) -> None:
+        if self.status and not self._bounded and fault is None:
+            self._whole = True  # it ends where the connection does
+        self._lost = fault if isinstance(fault, OSError) else ConnectionResetError()
+        self._transport = None
+        self._writable.set()
+        self.gone.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # ---- what the parser says -------------------------------------------------------------------------
+    # It goes on behind the end of an answer: nobody has asked for what it finds there.
+
+    def on_message_begin(self) -> None:
+        self._extra = self._whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:  # else it is a trailer, which says nothing that counts
+            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        if self._extra:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self.headers = CIMultiDict()  # the answer itself is still to come
+            return
+        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        self._bounded = chunked or "Content-Length" in self.headers or status in (204, 304)
+        if status < 100:
+            self._fail(ConnectionResetError("what came has no status"))
+            return
+        self.status = status
+        self._writable.set()  # for who still sends a body that is not wanted
+
+    def on_body(self, data: bytes) -> None:
+        if self._extra:
+            return
+        self._bodiless = 0
+        self._waiting.append(data)
+        self._size += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._extra:
+            self._kept = False
+        elif self.status:
+            self._whole = True
+            self._kept = bool(self._parser.should_keep_alive()) and self._bounded
