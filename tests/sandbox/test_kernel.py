@@ -73,6 +73,39 @@ async def test_what_is_printed_stands_in_order_and_before_the_last_value(sandbox
     assert execution.error is None
 
 
+async def test_what_programs_print_to_either_stream_stands_in_order(sandbox: Sandbox) -> None:
+    code = "import os\nos.system('echo 1; echo 2 >&2; echo 3; ls /nowhere')\nos.write(2, b'raw\\n');"
+
+    printed = await logs(sandbox, code)
+
+    assert printed.startswith("1\n2\n3\n")
+    assert "/nowhere" in printed
+    assert printed.endswith("raw\n")
+
+
+async def test_programs_are_not_asked_for_colours(sandbox: Sandbox) -> None:
+    code = "import os\nprint([name for name in os.environ if 'COLOR' in name], os.environ['TERM'])"
+
+    assert await logs(sandbox, code) == "[] dumb\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        r"print('\ud800')",
+        "class Half:\n    def __repr__(self): return '\\ud800'\nHalf()",
+        r"raise ValueError('\ud800')",
+    ],
+    ids=["printed", "shown", "raised"],
+)
+async def test_half_a_character_is_written_as_python_writes_it(sandbox: Sandbox, code: str) -> None:
+    execution = await run(sandbox, code)
+
+    said = "".join(each.text for each in execution.outputs if isinstance(each, Logs))
+    assert (said + (execution.error or "")).rstrip().endswith(r"\ud800")
+    assert "jupyter_client" not in said
+
+
 async def test_figures_are_pictures_without_being_asked_for(sandbox: Sandbox) -> None:
     code = "import matplotlib.pyplot as plt\nprint('before')\nplt.plot([1, 2])\nprint('after')"
 

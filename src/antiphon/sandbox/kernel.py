@@ -16,9 +16,8 @@ GRACE_SECONDS: Final = 4.0
 
 _ANEW: Final = "[Python was started again: variables, functions and imports of before are lost.]\n"
 _KEPT: Final = ". What it has defined so far is still there."
-_KILLED: Final = (
-    " and could not be interrupted. Python was ended: variables, functions and imports of before are lost."
-)
+_LOST: Final = "Variables, functions and imports of before are lost."
+_KILLED: Final = f" and could not be interrupted. Python was ended. {_LOST}"
 
 
 class Kernel:
@@ -103,10 +102,8 @@ class Kernel:
         await self._settle(process, work)
         self._check_sandbox()
         self._lost = False  # it is said here
-        words = f"Stopped: the code took longer than {seconds:g} seconds"
-        return (
-            f"{words}. What it has defined so far is still there." if self._process else f"{words} {_KILLED}"
-        )
+        became = _KEPT if self._process else _KILLED
+        return f"Stopped: the code took longer than {seconds:g} seconds{became}"
 
     async def _settle(self, process: KernelProcess, work: asyncio.Task[None]) -> None:
         """Waits for an execution to end which is not wanted any more, and ends the process if it does not."""
@@ -132,7 +129,7 @@ class Kernel:
             why = f"it was killed by {_signal(-code)}"
         else:
             why = f"it exited with code {code}"
-        return f"Python has ended: {why}. Variables, functions and imports of before are lost."
+        return f"Python has ended: {why}. {_LOST}"
 
     def _check_sandbox(self) -> None:
         if self._inside.ended is not None:
