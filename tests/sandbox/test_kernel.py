@@ -1,6 +1,7 @@
 """The Python of a sandbox: real kernels in real sandboxes of bubblewrap."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -13,8 +14,10 @@ import pytest
 from tests.kept_python import kept_python
 
 from antiphon.sandbox.base import Execution, Logs, Picture, Sandbox, SandboxEnded, SandboxError, Wanted
+from antiphon.sandbox.boxed import BoxedSandbox
 from antiphon.sandbox.bubblewrap import Bubblewrap
 from antiphon.sandbox.kernel import GRACE_SECONDS
+from antiphon.sandbox.kernel_process import KernelProcess
 from antiphon.sandbox.outputs import CHARACTERS, OUTPUTS
 
 SECONDS = 60.0
@@ -235,6 +238,25 @@ async def test_what_cannot_be_interrupted_is_ended_and_python_starts_anew(
     assert execution.error is not None
     assert "could not be interrupted. Python was ended" in execution.error
     assert await logs(sandbox, "globals().get('x', 'gone')") == "'gone'\n"
+
+
+async def test_a_python_that_nobody_waits_for_ends_with_its_sandbox_without_a_word(
+    sandbox: Sandbox,
+) -> None:
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    assert isinstance(sandbox, BoxedSandbox)
+    process = await KernelProcess.start(sandbox)
+    ending = asyncio.create_task(process.end())
+    await asyncio.sleep(0)
+    ending.cancel()
+    await sandbox.close()
+
+    await asyncio.wait({process.exited, ending})
+    del process, ending
+    gc.collect()
+
+    assert said == []
 
 
 async def test_nobody_waits_for_what_was_cancelled(sandbox: Sandbox) -> None:
