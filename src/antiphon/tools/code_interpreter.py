@@ -170,7 +170,7 @@ def _read(ran: Ran, images: bool, window: int | None) -> Sequence[Part]:
 
 
 def _in_lines(parts: Sequence[Part]) -> Sequence[Part]:
-    """Parts that begin lines of their own, whatever was printed before them: servers join texts as they are."""
+    """Parts that begin lines of their own, whatever was printed before: servers join texts as they are."""
     return (*map(_line, parts[:-1]), *parts[-1:])
 
 

@@ -205,7 +205,7 @@ class Workspace:
         except (NoSuchContainer, ContainerExpired) as fault:
             raise WorkspaceFailed(self._gone(str(fault))) from fault
         except SandboxEnded as fault:
-            raise WorkspaceFailed(f"The sandbox has ended: {fault} {_LOST}") from fault
+            raise WorkspaceFailed(await self._words_of_end(fault)) from fault
         except (ContainerError, SandboxError) as fault:
             raise WorkspaceFailed(str(fault)) from fault
         except ApiError as fault:
@@ -213,6 +213,14 @@ class Workspace:
         except Exception as fault:
             log.exception("container failed", container=self.id)
             raise WorkspaceFailed("The container failed.") from fault
+
+    async def _words_of_end(self, fault: SandboxEnded) -> str:
+        """A sandbox that ended may have done so with its container."""
+        try:
+            await self._containers.check(self._project, self.id)
+        except (NoSuchContainer, ContainerExpired) as gone:
+            return self._gone(str(gone))
+        return f"The sandbox has ended: {fault} {_LOST}"
 
     def _gone(self, words: str) -> str:
         """The container is not there any more: unless the request named it, the next call has another."""
