@@ -176,7 +176,7 @@ def test_a_container_that_is_deleted_while_code_runs_is_gone_and_the_next_call_h
                 break
         (made, *_) = client.containers.list(order="desc")
         client.containers.delete(made.id)
-        last = [event for event in events][-1]
+        last = list(events)[-1]
 
     assert last.type == "response.completed"
     assert "The next call has a new container" in result(upstream, -2)
