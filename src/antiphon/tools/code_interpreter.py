@@ -136,8 +136,9 @@ class PythonCall(ServerCall):
         except WorkspaceFailed as failure:
             return await _failed(emit, str(failure))
         await emit(events.CodeCompleted)
-        await emit.done(status="completed", outputs=[_output(each) for each in ran.execution.outputs])
-        return ToolResult(_read(ran, self._tool.images, self._tool.window))
+        outputs = [_output(each) for each in ran.execution.outputs]
+        await emit.done(status="completed", outputs=outputs)
+        return ToolResult(_read(ran, outputs, self._tool.images, self._tool.window))
 
     def _write_code(self, delta: str) -> None:
         assert self.item is not None, "it was not started"
@@ -159,9 +160,9 @@ def _output(output: Printed | Picture) -> Logs | Image:
     return Image(url=f"data:{output.media_type};base64,{b64encode(output.data).decode()}")
 
 
-def _read(ran: Ran, images: bool, window: int | None) -> Sequence[Part]:
+def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int | None) -> Sequence[Part]:
     """How code ended, as the model reads it."""
-    parts = list(_shown([_output(each) for each in ran.execution.outputs], images, window))
+    parts = list(_shown(outputs, images, window))
     if ran.execution.error:
         parts.append(TextPart(shortened(ran.execution.error, window)))
     if ran.files:
