@@ -101,7 +101,8 @@ def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
     sql = f"""
         SELECT length(e.json) FROM runs AS r /*ordered*/ JOIN events AS e ON e.run = r.key
         WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {_ROWS}"""
-    return sum(size for (size,) in (yield Statement(sql, (project, response_id, after)))) > _LARGE
+    rows = yield Statement(sql, (project, response_id, after))
+    return bool(sum(size for (size,) in rows) > _LARGE)
 
 
 def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:

@@ -160,7 +160,7 @@ def _output(output: Printed | Picture) -> Logs | Image:
     return Image(url=f"data:{output.media_type};base64,{b64encode(output.data).decode()}")
 
 
-def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int | None) -> Sequence[Part]:
+def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int | None) -> tuple[Part, ...]:
     """How code ended, as the model reads it."""
     parts = list(_shown(outputs, images, window))
     if ran.execution.error:
@@ -170,7 +170,7 @@ def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int |
     return _in_lines(parts or [TextPart(_SILENT)])
 
 
-def _in_lines(parts: Sequence[Part]) -> Sequence[Part]:
+def _in_lines(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Parts that begin lines of their own, whatever was printed before: servers join texts as they are."""
     return (*map(_line, parts[:-1]), *parts[-1:])
 

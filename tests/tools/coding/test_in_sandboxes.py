@@ -163,19 +163,23 @@ def test_code_and_commands_that_are_called_at_once_both_run(client: OpenAI, upst
 def test_a_container_that_is_deleted_while_code_runs_is_gone_and_the_next_call_has_another(
     client: OpenAI, upstream: Upstream, tool: Json
 ) -> None:
-    asleep, awake = shell("sleep 60"), shell("echo anew")
+    calls = [shell("true"), shell("sleep 60"), shell("echo anew")]
     if tool is INTERPRETER:
-        asleep, awake = run("import time; time.sleep(60)"), run("print('anew')")
-    upstream.script(asleep, awake, Answer("ok"))
+        calls = [run("1"), run("import time; time.sleep(60)"), run("print('anew')")]
+    upstream.script(*calls, Answer("ok"))
+    begun: list[Any] = []
 
     with client.responses.create(model="m", input="Hi", tools=[tool], stream=True) as events:  # type: ignore[list-item]
         for event in events:
-            if event.type == "response.output_item.done":
+            if event.type == "response.output_item.added" and event.item.type.endswith("_call"):
+                begun.append(event.item)
+            if len(begun) == 2 and event.type in (
+                "response.code_interpreter_call.interpreting",
+                "response.output_item.done",
+            ):
                 break
-            if event.type == "response.code_interpreter_call.interpreting":
-                break
-        (made, *_) = client.containers.list(order="desc")
-        client.containers.delete(made.id)
+        place = begun[1] if tool is INTERPRETER else begun[1].environment
+        client.containers.delete(place.container_id)
         last = list(events)[-1]
 
     assert last.type == "response.completed"
