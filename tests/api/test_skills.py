@@ -244,6 +244,7 @@ ZIPS: dict[str, Callable[[], bytes]] = {
     "a link": lambda: with_entry(entry("greeting/link", stat.S_IFLNK | 0o777), b"/etc/passwd"),
     "a device": lambda: with_entry(entry("greeting/dev", stat.S_IFCHR | 0o666)),
     "another compression": lambda: with_entry(entry("greeting/x"), b"x", zipfile.ZIP_LZMA),
+    "folders deeper than a sandbox takes": lambda: with_entry(entry(f"greeting/{'d/' * 60}x")),
     "two top folders": lambda: with_entry(entry("other/x")),
     "a file at the top": lambda: with_entry(entry("x")),
     "no top folder": lambda: zipped({"SKILL.md": skill_md()}),

@@ -251,6 +251,13 @@ def test_a_frame_that_brings_too_much_is_refused_and_the_connection_stays(server
             assert event["type"] != "error"
 
 
+def test_who_is_refused_reads_what_can_be_deleted(http: httpx2.Client) -> None:
+    message = ask(http, LONG).json()["error"]["message"]
+
+    for kind in ("responses", "conversations", "prompts", "files", "containers", "skills"):
+        assert kind in message
+
+
 def test_nothing_is_counted_or_refused_unless_it_is_configured(upstream: Upstream, tmp_path: Path) -> None:
     upstream.default = Answer("Hello")
     with Running(config_for(upstream, tmp_path)) as server, httpx2.Client(base_url=server.url) as http:

@@ -1,6 +1,7 @@
 """The Python of a sandbox: real kernels in real sandboxes of bubblewrap."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -13,8 +14,10 @@ import pytest
 from tests.kept_python import kept_python
 
 from antiphon.sandbox.base import Execution, Logs, Picture, Sandbox, SandboxEnded, SandboxError, Wanted
+from antiphon.sandbox.boxed import BoxedSandbox
 from antiphon.sandbox.bubblewrap import Bubblewrap
 from antiphon.sandbox.kernel import GRACE_SECONDS
+from antiphon.sandbox.kernel_process import KernelProcess
 from antiphon.sandbox.outputs import CHARACTERS, OUTPUTS
 
 SECONDS = 60.0
@@ -71,6 +74,39 @@ async def test_what_is_printed_stands_in_order_and_before_the_last_value(sandbox
 
     assert execution.outputs == [Logs("0\ne 0\n1\ne 1\n2\ne 2\n"), Logs("'last'\n")]
     assert execution.error is None
+
+
+async def test_what_programs_print_to_either_stream_stands_in_order(sandbox: Sandbox) -> None:
+    code = "import os\nos.system('echo 1; echo 2 >&2; echo 3; ls /nowhere')\nos.write(2, b'raw\\n');"
+
+    printed = await logs(sandbox, code)
+
+    assert printed.startswith("1\n2\n3\n")
+    assert "/nowhere" in printed
+    assert printed.endswith("raw\n")
+
+
+async def test_programs_are_not_asked_for_colours(sandbox: Sandbox) -> None:
+    code = "import os\nprint([name for name in os.environ if 'COLOR' in name], os.environ['TERM'])"
+
+    assert await logs(sandbox, code) == "[] dumb\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        r"print('\ud800')",
+        "class Half:\n    def __repr__(self): return '\\ud800'\nHalf()",
+        r"raise ValueError('\ud800')",
+    ],
+    ids=["printed", "shown", "raised"],
+)
+async def test_half_a_character_is_written_as_python_writes_it(sandbox: Sandbox, code: str) -> None:
+    execution = await run(sandbox, code)
+
+    said = "".join(each.text for each in execution.outputs if isinstance(each, Logs))
+    assert (said + (execution.error or "")).rstrip().endswith(r"\ud800")
+    assert "jupyter_client" not in said
 
 
 async def test_figures_are_pictures_without_being_asked_for(sandbox: Sandbox) -> None:
@@ -202,6 +238,25 @@ async def test_what_cannot_be_interrupted_is_ended_and_python_starts_anew(
     assert execution.error is not None
     assert "could not be interrupted. Python was ended" in execution.error
     assert await logs(sandbox, "globals().get('x', 'gone')") == "'gone'\n"
+
+
+async def test_a_python_that_nobody_waits_for_ends_with_its_sandbox_without_a_word(
+    sandbox: Sandbox,
+) -> None:
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    assert isinstance(sandbox, BoxedSandbox)
+    process = await KernelProcess.start(sandbox)
+    ending = asyncio.create_task(process.end())
+    await asyncio.sleep(0)
+    ending.cancel()
+    await sandbox.close()
+
+    await asyncio.wait({process.exited, ending})
+    del process, ending
+    gc.collect()
+
+    assert said == []
 
 
 async def test_nobody_waits_for_what_was_cancelled(sandbox: Sandbox) -> None:

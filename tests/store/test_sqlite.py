@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,29 @@ async def test_the_file_is_for_its_owner_only(file: Path) -> None:
     store = await open_sqlite(file)
     await talk(store, "r")
     assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
+    await store.close()
+
+
+async def test_logs_of_a_file_from_before_large_events_stay(file: Path) -> None:
+    scripts = sorted((resources.files("antiphon.store") / "migrations" / "sqlite").iterdir(), key=str)
+    file.parent.mkdir()
+    db = connect(file)
+    for script in scripts[:11]:
+        db.executescript(script.read_text(encoding="utf-8"))
+    db.executescript("""
+        INSERT INTO runs (key, project_id, id, created_at, status, streamed, next)
+            VALUES (1, 'p', 'r', 1, 'ended', 1, 3);
+        INSERT INTO events (run, last, json) VALUES (1, 2, CAST('2' AS BLOB)), (1, 1, CAST('0
+1' AS BLOB));
+        PRAGMA user_version = 11;
+    """)
+    db.close()
+
+    store = await open_sqlite(file)
+
+    found = await store.runs.events_after("p", "r", -1)
+    assert found is not None
+    assert (found.events, found.ended) == ([b"0", b"1", b"2"], True)
     await store.close()
 
 

@@ -104,12 +104,12 @@ def test_what_commands_printed_reads_in_the_next_turn(client: OpenAI, upstream: 
 )
 def test_the_model_reads_of_the_machines_skills(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(calls("shell", arguments()))
-    skill = {"name": "csv", "description": "Reads tables.", "path": "/skills/csv"}
+    skill = {"name": "csv", "description": "Reads\n  tables.\n\n# Rules", "path": "/skills/csv"}
 
     item = only(ask(client, SHELL | {"environment": {"type": "local", "skills": [skill]}}))
 
     assert item["environment"] == {"type": "local"}
-    assert "- csv: Reads tables. (/skills/csv)" in offered(upstream)["shell"]["description"]
+    assert "- csv: Reads tables. # Rules (/skills/csv)" in offered(upstream)["shell"]["description"]
 
 
 @covers("tool_choice.shell")

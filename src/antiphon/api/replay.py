@@ -4,6 +4,7 @@ Every reader gets the bytes that were written down, whichever process wrote them
 for. What waits for more sends a comment now and then, which is no event: the log is the run's own.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -15,6 +16,8 @@ from antiphon.api.sse import HEADERS
 from antiphon.protocol.projection import Projection
 from antiphon.store.runs import Runs
 
+_LARGE = 1 << 20
+"""Bytes of events that are not looked through while others wait."""
 _COMMENT = b": the response is in progress\n\n"
 
 
@@ -53,7 +56,7 @@ class Replay:
         while (found := await self._runs.events_after(self._project, self._id, self._after)) is not None:
             if found.events:
                 self._after += len(found.events)
-                yield _frames(self._shows.stored_events(found.events))
+                yield await self._shown(found.events)
                 sent = time.monotonic()
             elif found.ended or STOPPING in scope:
                 return
@@ -62,6 +65,15 @@ class Replay:
                 sent = time.monotonic()
             else:
                 await self._runs.wait_for_events(self._id)
+
+    async def _shown(self, events: Sequence[bytes]) -> bytes:
+        """Frames of events; nobody else waits for those of large ones."""
+        if sum(map(len, events)) > _LARGE:
+            return await asyncio.to_thread(self._frames, events)
+        return self._frames(events)
+
+    def _frames(self, events: Sequence[bytes]) -> bytes:
+        return _frames(self._shows.stored_events(events))
 
 
 def _frames(events: Sequence[bytes]) -> bytes:

@@ -81,7 +81,7 @@ def _too_much_stored(error: TooMuchStored) -> InsufficientStorage:
     return InsufficientStorage(
         f"This project keeps {error.stored} bytes on this server, and may keep {error.most} (stored_bytes of "
         f"[limits]): {error.more} more cannot be stored. Delete responses, items of conversations, "
-        'prompts or files that are not needed any more, or send "store": false.',
+        'prompts, files, containers or skills that are not needed any more, or send "store": false.',
         code="storage_quota_exceeded",
     )
 

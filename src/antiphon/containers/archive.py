@@ -29,6 +29,8 @@ _MOST_ENTRIES = 2 * MOST_FILES
 _LONGEST_PATH = 512
 _LONGEST_PART = 200
 """Bytes of a name."""
+_DEEPEST = 32
+"""Names of a path: a sandbox takes twice as many."""
 _MOST_FRONT = 64 * 1024
 """Bytes of the front matter."""
 _PIECE = 2**20
@@ -125,6 +127,8 @@ def _parts(name: str) -> Path:
         raise BadArchive(f"{shown} is no path inside the skill's folder")
     if not name.isprintable() or len(name) > _LONGEST_PATH:
         raise BadArchive(f"{shown} is too long, or has letters that no name should have")
+    if len(parts) > _DEEPEST:
+        raise BadArchive(f"{shown} lies in more than {_DEEPEST - 1} folders within each other")
     if any(len(part.encode()) > _LONGEST_PART for part in parts):
         raise BadArchive(f"{shown} has a part that is too long")
     return parts

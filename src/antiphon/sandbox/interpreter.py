@@ -31,13 +31,20 @@ SHOWN = ("image/png", "image/jpeg", "image/svg+xml", "text/plain")
 
 def cut(value: Any) -> Any:
     """What is sent of a part of a message."""
-    if isinstance(value, str) and len(value) > TEXT:
-        return f"{value[: TEXT // 2]}\n[…]\n{value[-TEXT // 2 :]}"
+    if isinstance(value, str):
+        return cut_text(value)
     if isinstance(value, dict):
-        return {key: cut(each) for key, each in value.items()}
+        return {cut(key): cut(each) for key, each in value.items()}
     if isinstance(value, list):
         return [cut(each) for each in value]
     return value
+
+
+def cut_text(text: str) -> str:
+    """Lone halves of a character, which no message can carry, are written as Python writes them."""
+    if len(text) > TEXT:
+        text = f"{text[: TEXT // 2]}\n[…]\n{text[-TEXT // 2 :]}"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def shown(data: dict[str, Any]) -> dict[str, Any]:
@@ -51,9 +58,10 @@ def shown(data: dict[str, Any]) -> dict[str, Any]:
 
 def small(content: dict[str, Any]) -> dict[str, Any]:
     """What is sent of a message."""
-    if isinstance(content.get("data"), dict):
-        return {**content, "data": shown(content["data"])}
-    return {key: cut(value) for key, value in content.items()}
+    return {
+        key: shown(value) if key == "data" and isinstance(value, dict) else cut(value)
+        for key, value in content.items()
+    }
 
 
 def keep_messages_small() -> None:
@@ -119,8 +127,18 @@ def configure(shell: Any) -> None:
     warnings.filterwarnings("ignore", message="To exit: use")
     for module in ("pandas", "pandas.core.frame"):
         shell.display_formatter.formatters["text/plain"].for_type_by_name(module, "DataFrame", wide)
+    for name in ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR"):  # IPython sets them for people's eyes
+        os.environ.pop(name, None)
+    os.environ["TERM"] = "dumb"
     shell.history_manager.outputs = Forgotten()
     shell._tee = lambda channel: nullcontext()
+
+
+def use_one_stream() -> None:
+    """Of this process and of those that it starts: it keeps the order."""
+    errors, sys.stderr = sys.stderr, sys.stdout
+    errors.close()  # now, since it gives the descriptor back then
+    os.dup2(1, 2)
 
 
 def fonts() -> None:
@@ -151,7 +169,7 @@ def main() -> None:
     app.initialize([])
     configure(app.shell)
     app.shell.events.register("pre_execute", printed.begin)
-    sys.stderr = sys.stdout  # one stream keeps the order
+    use_one_stream()
     app.start()
 
 

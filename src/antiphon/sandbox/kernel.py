@@ -16,9 +16,8 @@ GRACE_SECONDS: Final = 4.0
 
 _ANEW: Final = "[Python was started again: variables, functions and imports of before are lost.]\n"
 _KEPT: Final = ". What it has defined so far is still there."
-_KILLED: Final = (
-    " and could not be interrupted. Python was ended: variables, functions and imports of before are lost."
-)
+_LOST: Final = "Variables, functions and imports of before are lost."
+_KILLED: Final = f" and could not be interrupted. Python was ended. {_LOST}"
 
 
 class Kernel:
@@ -130,7 +129,7 @@ class Kernel:
             why = f"it was killed by {_signal(-code)}"
         else:
             why = f"it exited with code {code}"
-        return f"Python has ended: {why}. Variables, functions and imports of before are lost."
+        return f"Python has ended: {why}. {_LOST}"
 
     def _check_sandbox(self) -> None:
         if self._inside.ended is not None:

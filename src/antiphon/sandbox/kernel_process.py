@@ -51,6 +51,7 @@ class KernelProcess:
         self._sockets: dict[int, Socket] = {}
         self.exited = asyncio.ensure_future(process.wait())
         """Its exit code. May have raised SandboxEnded."""
+        self.exited.add_done_callback(_seen)
 
     @classmethod
     async def start(cls, inside: Inside) -> Self:
@@ -182,6 +183,12 @@ class KernelProcess:
             if message is not None:
                 return message
             await asyncio.sleep(0)
+
+
+def _seen(exited: asyncio.Task[int]) -> None:
+    """Nobody may be left who waits for it when the sandbox ends."""
+    if not exited.cancelled():
+        exited.exception()
 
 
 async def _drain(socket: "Socket") -> None:

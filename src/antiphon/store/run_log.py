@@ -18,6 +18,8 @@ from antiphon.store.webhooks import Delivery
 
 _ROWS = 32
 """Rows of events that are read at a time."""
+_LARGE = 1 << 20
+"""Bytes of events that are not read while others wait."""
 
 
 class Claim(Struct, frozen=True):
@@ -92,6 +94,15 @@ def whole(claim: Claim) -> Steps[list[bytes]]:
     if not found:
         raise LostRun
     return (yield from _from(claim.key, 0))
+
+
+def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
+    """Whether what `events_after` gives is: pictures and tables that code displayed may be in it."""
+    sql = f"""
+        SELECT length(e.json) FROM runs AS r /*ordered*/ JOIN events AS e ON e.run = r.key
+        WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {_ROWS}"""
+    rows = yield Statement(sql, (project, response_id, after))
+    return bool(sum(size for (size,) in rows) > _LARGE)
 
 
 def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:

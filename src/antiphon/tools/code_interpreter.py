@@ -136,8 +136,9 @@ class PythonCall(ServerCall):
         except WorkspaceFailed as failure:
             return await _failed(emit, str(failure))
         await emit(events.CodeCompleted)
-        await emit.done(status="completed", outputs=[_output(each) for each in ran.execution.outputs])
-        return ToolResult(tuple(_read(ran, self._tool.images, self._tool.window)))
+        outputs = [_output(each) for each in ran.execution.outputs]
+        await emit.done(status="completed", outputs=outputs)
+        return ToolResult(_read(ran, outputs, self._tool.images, self._tool.window))
 
     def _write_code(self, delta: str) -> None:
         assert self.item is not None, "it was not started"
@@ -159,14 +160,25 @@ def _output(output: Printed | Picture) -> Logs | Image:
     return Image(url=f"data:{output.media_type};base64,{b64encode(output.data).decode()}")
 
 
-def _read(ran: Ran, images: bool, window: int | None) -> Iterator[Part]:
+def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int | None) -> tuple[Part, ...]:
     """How code ended, as the model reads it."""
-    yield from _shown([_output(each) for each in ran.execution.outputs], images, window)
-    notes = [shortened(ran.execution.error, window)] if ran.execution.error else []
+    parts = list(_shown(outputs, images, window))
+    if ran.execution.error:
+        parts.append(TextPart(shortened(ran.execution.error, window)))
     if ran.files:
-        notes.append(f"Files: {_listed(ran.files)}")
-    if notes or not ran.execution.outputs:
-        yield TextPart("\n".join(notes) or _SILENT)
+        parts.append(TextPart(f"Files: {_listed(ran.files)}"))
+    return _in_lines(parts or [TextPart(_SILENT)])
+
+
+def _in_lines(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Parts that begin lines of their own, whatever was printed before: servers join texts as they are."""
+    return (*map(_line, parts[:-1]), *parts[-1:])
+
+
+def _line(part: Part) -> Part:
+    if isinstance(part, TextPart) and not part.text.endswith("\n"):
+        return TextPart(f"{part.text}\n")
+    return part
 
 
 def _listed(files: Sequence[ContainerFile]) -> str:
@@ -189,7 +201,7 @@ def _shown(outputs: Sequence[Logs | Image], images: bool, window: int | None = N
 
 def call_to_messages(item: CodeInterpreterCall, images: bool = True) -> Sequence[Message]:
     call_id = item.id or ""
-    output: Sequence[Part] = tuple(_shown(item.outputs or (), images))
+    output = _in_lines(list(_shown(item.outputs or (), images)))
     if not output:
         silent = _UNKNOWN if item.outputs is None else _SILENT
         output = (TextPart(_OUTCOMES.get(item.status or "", silent)),)

@@ -163,7 +163,7 @@ def about_skills(skills: Sequence[Skill]) -> str:
     """The skills that the machine has, for the function's description."""
     if not skills:
         return ""
-    lines = [f"- {skill.name}: {skill.description} ({skill.path})" for skill in skills]
+    lines = [f"- {skill.name}: {' '.join(skill.description.split())} ({skill.path})" for skill in skills]
     return "\n\n".join(
         (
             "\n\nThe machine has skills: folders with instructions for tasks of a kind. Before a task that "

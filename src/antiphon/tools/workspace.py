@@ -19,7 +19,7 @@ from antiphon.protocol.tools import (
     ShellContainer,
     SkillReference,
 )
-from antiphon.sandbox.base import DATA, CommandResult, SandboxError
+from antiphon.sandbox.base import DATA, CommandResult, SandboxEnded, SandboxError
 from antiphon.tools.base import GivenFile
 from antiphon.tools.containers import (
     ContainerError,
@@ -36,6 +36,7 @@ from antiphon.tools.context import ToolContext
 NO_SANDBOX = "this server runs no code: it has no sandbox. `antiphon doctor` says what it lacks"
 
 _ANOTHER = "The next call has a new container, which has none of its files."
+_LOST = "Variables are lost, and what this call wrote. The next call starts with the files of before."
 _TRIED = 3
 """How many containers of earlier calls are tried: the newest."""
 
@@ -203,6 +204,8 @@ class Workspace:
             return await doing
         except (NoSuchContainer, ContainerExpired) as fault:
             raise WorkspaceFailed(self._gone(str(fault))) from fault
+        except SandboxEnded as fault:
+            raise WorkspaceFailed(await self._words_of_end(fault)) from fault
         except (ContainerError, SandboxError) as fault:
             raise WorkspaceFailed(str(fault)) from fault
         except ApiError as fault:
@@ -210,6 +213,14 @@ class Workspace:
         except Exception as fault:
             log.exception("container failed", container=self.id)
             raise WorkspaceFailed("The container failed.") from fault
+
+    async def _words_of_end(self, fault: SandboxEnded) -> str:
+        """A sandbox that ended may have done so with its container."""
+        try:
+            await self._containers.check(self._project, self.id)
+        except (NoSuchContainer, ContainerExpired) as gone:
+            return self._gone(str(gone))
+        return f"The sandbox has ended: {fault} {_LOST}"
 
     def _gone(self, words: str) -> str:
         """The container is not there any more: unless the request named it, the next call has another."""

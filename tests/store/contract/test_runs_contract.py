@@ -1,6 +1,7 @@
 """Background runs: the queue, who carries what, the log, and the end in one transaction."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -39,6 +40,18 @@ async def log(store: Store, name: str, after: int = -1) -> Sequence[bytes]:
     found = await store.runs.events_after(P, name, after)
     assert found is not None
     return found.events
+
+
+async def test_a_look_for_more_of_a_log_does_not_read_what_is_in_it(store: Store) -> None:
+    await accept(store, "a")
+    await store.runs.record(await claim(store), Record(2, [b'"%b"' % (b"x" * (64 << 20))], b""))
+    assert len((await log(store, "a"))[-1]) == (64 << 20) + 2
+
+    began = time.monotonic()
+    for _ in range(200):
+        assert await log(store, "a", after=2) == []
+
+    assert time.monotonic() - began < 2, "each look read 64 MiB"
 
 
 async def test_what_waits_longest_is_claimed_first_and_by_one(store: Store, other: Store) -> None:

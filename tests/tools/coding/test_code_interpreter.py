@@ -162,6 +162,19 @@ def test_the_model_reads_which_files_there_are(client: OpenAI, upstream: Upstrea
     assert result(upstream) == "2\nFiles: /mnt/data/new.txt"
 
 
+def test_what_the_model_reads_of_code_begins_lines_of_its_own(client: OpenAI, upstream: Upstream) -> None:
+    code = (
+        "import pathlib\nprint('no end', end='')\npathlib.Path('/mnt/data/new.txt').write_text('Hi')\n1 / 0"
+    )
+    upstream.script(python(code), Answer("ok"))
+
+    ask(client, TOOL)
+
+    said = result(upstream)
+    assert said.startswith("no end\n")
+    assert said.endswith("ZeroDivisionError: division by zero\nFiles: /mnt/data/new.txt")
+
+
 def test_code_that_prints_nothing_says_so(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(python("x = 1"), Answer("ok"))
 
@@ -459,7 +472,9 @@ def test_a_container_that_ends_fails_the_call_and_the_model_goes_on(
     kinds = [kind for kind in emitted(events) if kind != "code_interpreter_call_code.delta"]
     assert kinds[:5] == [*RAN[:4], "output_item.done"]
     assert events[-1]["response"]["output"][0]["status"] == "failed"
+    assert "The sandbox has ended: " in result(upstream)
     assert "ran out of memory" in result(upstream)
+    assert "The next call starts with the files of before." in result(upstream)
 
 
 def test_where_all_containers_are_busy_the_model_reads_so(upstream: Upstream, tmp_path: Path) -> None:

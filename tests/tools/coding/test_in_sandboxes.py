@@ -159,6 +159,34 @@ def test_code_and_commands_that_are_called_at_once_both_run(client: OpenAI, upst
     assert output["output"][0]["stdout"] == "2\n"
 
 
+@pytest.mark.parametrize("tool", [INTERPRETER, SHELL], ids=["python", "shell"])
+def test_a_container_that_is_deleted_while_code_runs_is_gone_and_the_next_call_has_another(
+    client: OpenAI, upstream: Upstream, tool: Json
+) -> None:
+    calls = [shell("true"), shell("sleep 60"), shell("echo anew")]
+    if tool is INTERPRETER:
+        calls = [run("1"), run("import time; time.sleep(60)"), run("print('anew')")]
+    upstream.script(*calls, Answer("ok"))
+    begun: list[Any] = []
+
+    with client.responses.create(model="m", input="Hi", tools=[tool], stream=True) as events:  # type: ignore[list-item]
+        for event in events:
+            if event.type == "response.output_item.added" and event.item.type.endswith("_call"):
+                begun.append(event.item)
+            if len(begun) == 2 and event.type in (
+                "response.code_interpreter_call.interpreting",
+                "response.output_item.done",
+            ):
+                break
+        place = begun[1] if tool is INTERPRETER else begun[1].environment
+        client.containers.delete(place.container_id)
+        last = list(events)[-1]
+
+    assert last.type == "response.completed"
+    assert "The next call has a new container" in result(upstream, -2)
+    assert "anew" in result(upstream)
+
+
 @pytest.mark.chaos
 def test_a_server_that_is_killed_goes_on_with_the_files_of_the_container(
     upstream: Upstream, python: Path, tmp_path: Path
