@@ -61,6 +61,12 @@ const scenarios = {
     return { text, sources, queries: output.queries, found: output.results.map((result) => result.filename) };
   },
 
+  async searchedWeb() {
+    const web_search = openai.tools.webSearch({ searchContextSize: 'low', filters: { allowedDomains: ['127.0.0.1'] } });
+    const { text, sources, toolResults } = await generateText({ ...asked, tools: { web_search }, prompt: 'Why do boats float?' });
+    return { text, sources, actions: toolResults.map(({ output }) => output.action) };
+  },
+
   async pictures() {
     const image_generation = openai.tools.imageGeneration({ outputFormat: 'webp', quality: 'low', size: '1024x1024' });
     const painting = { ...asked, tools: { image_generation } };
