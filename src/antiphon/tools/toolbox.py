@@ -424,10 +424,12 @@ def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> En
 
 
 def _duplicate(name: str, entry: Entry, before: Entry, place: str) -> InvalidRequest:
-    if entry.kind == before.kind and entry.kind not in ("function", "custom"):
+    ours = [kind for kind in (entry.kind, before.kind) if kind not in ("function", "custom")]
+    if len(ours) == 2 and entry.kind == before.kind:
         return InvalidRequest(
             f"Duplicate tool of the type '{entry.kind}'. A request can have one; all that it is to work with "
             "belongs there.",
             param=place,
         )
-    return InvalidRequest(f"Duplicate tool name '{name}'. Names of tools must be unique.", param=place)
+    why = f": the model knows the tool of the type '{ours[0]}' by it" if ours else ""
+    return InvalidRequest(f"Duplicate tool name '{name}'{why}. Names of tools must be unique.", param=place)

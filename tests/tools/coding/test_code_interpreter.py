@@ -462,6 +462,19 @@ def test_a_file_that_is_there_already_is_not_put_in_again(
 # ---- what goes wrong -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_function_that_is_called_as_the_tool_is_reads_whose_name_it_has(
+    client: OpenAI, turned: bool
+) -> None:
+    function = {"type": "function", "name": "python", "parameters": {"type": "object"}}
+    tools = [function, TOOL] if turned else [TOOL, function]
+
+    with refused(400, param="tools[1]") as refusal:
+        client.responses.create(model="m", input="Hi", tools=tools)  # type: ignore[arg-type]
+
+    assert "'python': the model knows the tool of the type 'code_interpreter' by it" in refusal.message
+
+
 def test_a_container_that_ends_fails_the_call_and_the_model_goes_on(
     client: OpenAI, upstream: Upstream
 ) -> None:
