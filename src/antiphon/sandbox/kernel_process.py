@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 60.0
 MESSAGE_BYTES: Final = 8 << 20
 """A peer that sends a larger message is cut off."""
+_LARGE: Final = 256 << 10
 _HELD: Final = 2
 """Messages that wait in memory, for each socket."""
 _LOOK_SECONDS: Final = 0.01
@@ -170,16 +171,22 @@ class KernelProcess:
         while True:
             frames = await socket.recv_multipart()
             count, size = count + 1, size + sum(map(len, frames))
-            message = self._signer.read(frames)
+            message = await self._read(frames)
             if message is not None:
                 yield message
             flooded = count > _FREE_MESSAGES or size > _FREE_BYTES
             await asyncio.sleep(_PAUSE_SECONDS if flooded else 0)
 
+    async def _read(self, frames: Sequence[bytes]) -> Message | None:
+        """Nobody else waits for the signature of a large one."""
+        if sum(map(len, frames)) < _LARGE:
+            return self._signer.read(frames)
+        return await asyncio.to_thread(self._signer.read, frames)
+
     async def _next(self, number: int) -> Message:
         """The next message, as fast as they come."""
         while True:
-            message = self._signer.read(await self._sockets[number].recv_multipart())
+            message = await self._read(await self._sockets[number].recv_multipart())
             if message is not None:
                 return message
             await asyncio.sleep(0)

@@ -5,6 +5,7 @@ The model sees a function `python`. Its code is emitted while it is written, and
 reads the traceback, as it reads all that was printed and displayed, whoever else does.
 """
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 
@@ -136,7 +137,7 @@ class PythonCall(ServerCall):
         except WorkspaceFailed as failure:
             return await _failed(emit, str(failure))
         await emit(events.CodeCompleted)
-        outputs = [_output(each) for each in ran.execution.outputs]
+        outputs = await asyncio.to_thread(_outputs, ran)  # pictures may come to 32 MiB
         await emit.done(status="completed", outputs=outputs)
         return ToolResult(_read(ran, outputs, self._tool.images, self._tool.window))
 
@@ -152,6 +153,10 @@ async def _failed(emit: Emitter, why: str) -> ToolResult:
 
 
 # ---- what came of it --------------------------------------------------------------------------------
+
+
+def _outputs(ran: Ran) -> list[Logs | Image]:
+    return [_output(each) for each in ran.execution.outputs]
 
 
 def _output(output: Printed | Picture) -> Logs | Image:
