@@ -15,9 +15,11 @@ _PIECE = 256 * 1024
 async def download(path: Path, filename: str, media_type: str = "application/octet-stream") -> HttpResponse:
     """They are a stranger's: no browser is to take them for a page of ours. Raises FileNotFoundError."""
     file = await asyncio.to_thread(_Opened, path)
+    plain = quote(filename) == filename
+    name = f'filename="{filename}"' if plain else f"filename*=utf-8''{quote(filename)}"
     headers = {
         "content-length": str(file.size),
-        "content-disposition": f"attachment; filename*=utf-8''{quote(filename)}",
+        "content-disposition": f"attachment; {name}",
         "x-content-type-options": "nosniff",
     }
     return StreamingResponse(_pieces(file), media_type=media_type, headers=headers)

@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from antiphon.api import pages
 from antiphon.api.body import json
+from antiphon.api.downloads import download
 from antiphon.api.form import Form, read_form
 from antiphon.api.services import project, services
 from antiphon.protocol.errors import NotFound
@@ -62,14 +62,12 @@ async def delete(request: Request) -> HttpResponse:
 
 
 async def content(request: Request) -> HttpResponse:
-    """GET /files/{id}/content: the bytes, for whatever purpose the file is here. They are the client's own:
-    no browser is to take them for a page of ours."""
+    """GET /files/{id}/content: the bytes, for whatever purpose the file is here."""
     row = await _stored(request)
-    path = services(request).files.path(row)
-    if not path.is_file():
-        raise _not_found(row.id)
-    headers = {"x-content-type-options": "nosniff"}
-    return FileResponse(path, media_type="application/octet-stream", filename=row.filename, headers=headers)
+    try:
+        return await download(services(request).files.path(row), row.filename)
+    except FileNotFoundError:
+        raise _not_found(row.id) from None
 
 
 def show(row: FileRow) -> File:

@@ -95,8 +95,10 @@ class Bubblewrap(Driver):
             if self._ground is not ground:
                 await parts.release()
                 raise SandboxUnavailable(_CLOSED)
-        except BaseException:
+        except BaseException as error:
             del self._sandboxes[wanted.name]
+            if isinstance(error, OSError) and self._ground is not ground:
+                raise SandboxUnavailable(_CLOSED) from error  # its folder went while it started
             raise
         sandbox = BoxedSandbox(parts)
         self._sandboxes[wanted.name] = sandbox
