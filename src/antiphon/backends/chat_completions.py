@@ -124,7 +124,7 @@ class ChatCompletions(Backend):
             streams = self._streams(response)
             yield ()  # it was taken up
             if not streams:
-                whole = answer.whole(await self._body(response, MAX_EVENT))
+                whole = answer.whole(await response.body(MAX_EVENT, _too_large))
                 self._note(turn.model, answer)
                 yield whole if calls is None else calls.feed(whole)
                 return
@@ -227,7 +227,7 @@ class ChatCompletions(Backend):
         try:
             data = await read()
             if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
-                yield answer.whole(data + await self._body(response, MAX_EVENT))
+                yield answer.whole(data + await response.body(MAX_EVENT, _too_large))
                 return
             while data:
                 left -= len(data)
@@ -286,7 +286,7 @@ class ChatCompletions(Backend):
         url = self._base / path.removeprefix("v1/") if path.startswith("v1/") else self._root(path)
         try:
             async with await self._request("GET", url, None, self._timeout) as response:
-                return Reply(response.status, response.headers, await self._body(response, MAX_EVENT))
+                return Reply(response.status, response.headers, await response.body(MAX_EVENT, _too_large))
         except OSError as fault:
             raise self._fault(fault, self._timeout) from fault
 
@@ -350,18 +350,9 @@ class ChatCompletions(Backend):
                     return None
                 if response.status != 200:
                     raise self._discreet(self._refused(response, await _refusal(response), ""))
-                return await self._body(response, MAX_EVENT)
+                return await response.body(MAX_EVENT, _too_large)
         except OSError as fault:
             raise self._fault(fault, self._timeout) from fault
-
-    async def _body(self, response: HttpAnswer, limit: int) -> bytes:
-        """The whole body, or an error when it is larger than any answer."""
-        body = bytearray()
-        while data := await response.read():
-            body += data
-            if len(body) > limit:
-                raise UpstreamError("The upstream sent an answer that is too large.")
-        return bytes(body)
 
     def _answer(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(
@@ -418,10 +409,11 @@ class ChatCompletions(Backend):
 
 async def _refusal(response: HttpAnswer) -> bytes:
     """The body of a refusal, as much of it as counts."""
-    words = bytearray()
-    while len(words) < upstream_errors.MAX_BODY and (data := await response.read()):
-        words += data
-    return bytes(words[: upstream_errors.MAX_BODY])
+    return (await response.beginning(upstream_errors.MAX_BODY))[: upstream_errors.MAX_BODY]
+
+
+def _too_large() -> UpstreamError:
+    return UpstreamError("The upstream sent an answer that is too large.")
 
 
 def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:

@@ -14,7 +14,7 @@ import base64
 import re
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -227,6 +227,22 @@ class HttpAnswer:
             except zlib.error:
                 raise ConnectionResetError("what came is not packed as it says") from None
         return b""
+
+    async def body(self, most: int, too_large: Callable[[], Exception]) -> bytes:
+        """What is still to come, whole. Raises `too_large` for more than so many bytes; OSError."""
+        body = bytearray()
+        while data := await self.read():
+            body += data
+            if len(body) > most:
+                raise too_large()
+        return bytes(body)
+
+    async def beginning(self, enough: int) -> bytes:
+        """All of it, or its beginning, where that has so many bytes or more. Raises OSError."""
+        found = bytearray()
+        while len(found) < enough and (data := await self.read()):
+            found += data
+        return bytes(found)
 
     async def drain(self) -> None:
         """Read up to the end, so that the connection can be used again; whoever dawdles loses it."""

@@ -123,7 +123,7 @@ class RemoteImageServer:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 async with await self._get(self._base / "models") as response:
-                    body = await self._body(response)
+                    body = await response.body(self._most, self._too_large)
         except (OSError, ImageFault) as fault:
             raise UpstreamError(f"The image server at {self._where} cannot be reached.") from fault
         owners, models = _listed(body)
@@ -178,7 +178,7 @@ class RemoteImageServer:
                     yield await (self._from_chat(answer) if dialect.chats else self._whole(answer, options))
 
     async def _answer(self, response: HttpAnswer) -> answers.Json:
-        body = await self._body(response)
+        body = await response.body(self._most, self._too_large)
         answer = await offload(in_bytes(len(body)), answers.decoded, body)
         fault = answers.fault_in(answer)
         if fault is not None and not answer.get("data") and not answer.get("choices"):
@@ -236,7 +236,7 @@ class RemoteImageServer:
         try:
             if url.origin() == self._base.origin():
                 async with await self._get(url) as response:
-                    found = await self._body(response)
+                    found = await response.body(self._most, self._too_large)
             else:
                 found = await self._fetch(str(url))
         except (ImageFault, asyncio.CancelledError):
@@ -287,19 +287,8 @@ class RemoteImageServer:
         url = self._base.joinpath(*path.split("/"))
         return await self._client.request("POST", url, body, self._patience, content_type)
 
-    async def _body(self, response: HttpAnswer) -> bytes:
-        """Raises ImageFault for one that is too large."""
-        body = bytearray()
-        while data := await response.read():
-            body += data
-            if len(body) > self._most:
-                raise self._too_large()
-        return bytes(body)
-
     async def _refusal(self, response: HttpAnswer) -> _Refused:
-        body = b""
-        while len(body) < upstream_errors.MAX_BODY and (data := await response.read()):
-            body += data
+        body = await response.beginning(upstream_errors.MAX_BODY)
         later = upstream_errors.retry_after(response.headers)
         return _Refused(response.status, answers.refusal(response.status, body), later)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from yarl import URL
@@ -97,14 +98,11 @@ class ModelServer:
 
     async def _body(self, response: HttpAnswer) -> bytes:
         """Of an answer, whole. Raises what its refusal means."""
-        body = bytearray()
-        while data := await response.read():
-            body += data
-            if len(body) > _MAX_ANSWER:
-                raise self.fault(f"{self.name} sent an answer that is too large.")
+        too_large = partial(self.fault, f"{self.name} sent an answer that is too large.")
+        body = await response.body(_MAX_ANSWER, too_large)
         if response.status != 200:
-            raise self._refusal(response, bytes(body[: upstream_errors.MAX_BODY]))
-        return bytes(body)
+            raise self._refusal(response, body[: upstream_errors.MAX_BODY])
+        return body
 
     def _refusal(self, response: HttpAnswer, body: bytes) -> Exception:
         status, words = response.status, upstream_errors.words_in(body)

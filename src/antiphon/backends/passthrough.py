@@ -202,9 +202,7 @@ class _Sent(Struct, frozen=True):
 
     async def _words(self, response: HttpAnswer) -> _Refused:
         """A refusal, read as far as it counts."""
-        words = b""
-        while len(words) < upstream_errors.MAX_BODY and (data := await response.read()):
-            words += data
+        words = await response.beginning(upstream_errors.MAX_BODY)
         headers = _headers(response)
         response.close()
         if upstream_errors.knows_no_path(response.status, words):
