@@ -1,9 +1,9 @@
 """What answers, as the configuration says."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from antiphon.api.surroundings import secret
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.llama import embedded
 from antiphon.backends.router import MAKERS as ROUTED
@@ -38,7 +38,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             base_url=settings.base_url,
             model=settings.model,
             unix_socket=settings.unix_socket,
-            api_key=os.environ.get(settings.api_key_env) if settings.api_key_env else None,
+            api_key=secret(settings.api_key_env),
             models=settings.models,
             default=settings.default,
             dialect=settings.dialect,

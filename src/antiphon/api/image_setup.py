@@ -1,7 +1,6 @@
 """What makes pictures, as the configuration says."""
 
-import os
-
+from antiphon.api.surroundings import secret
 from antiphon.backends.image_dialects import ROWS
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
@@ -25,7 +24,7 @@ def image_server_of(config: Config, fetcher: Fetcher | None = None) -> RemoteIma
         settings.base_url,
         settings.model,
         fetch=fetch,
-        api_key=os.environ.get(settings.api_key_env) if settings.api_key_env else None,
+        api_key=secret(settings.api_key_env),
         dialect=ROWS[settings.dialect] if settings.dialect else None,
         models=settings.models,
         seconds=settings.timeout,

@@ -1,8 +1,8 @@
 """What judges texts and images, as the configuration says."""
 
-import os
 from functools import partial
 
+from antiphon.api.surroundings import secret
 from antiphon.backends.moderations import RemoteJudge
 from antiphon.backends.router import Router
 from antiphon.config.settings import Moderation
@@ -27,6 +27,5 @@ def _judge(settings: Moderation, router: Router, children: Pool) -> Judge | None
         form = guard_of if settings.form == "auto" else lambda _: guard
         return ChatJudge(router, settings.judge, form, partial(Schema, pool=children))
     if settings.base_url is not None and settings.model is not None:
-        key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
-        return RemoteJudge(settings.base_url, settings.model, key)
+        return RemoteJudge(settings.base_url, settings.model, secret(settings.api_key_env))
     return None

@@ -13,6 +13,7 @@ from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
+from antiphon.api.surroundings import reachable
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
@@ -26,7 +27,6 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
-from antiphon.guard.addresses import anywhere, is_public
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -144,8 +144,7 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
 
 
 def _fetcher(settings: Outbound) -> Fetcher:
-    reachable = anywhere if settings.allow_private else is_public
-    return Fetcher(reachable, settings.max_bytes, settings.seconds)
+    return Fetcher(reachable(settings), settings.max_bytes, settings.seconds)
 
 
 def _retention(store: Store, kept: Kept) -> Retention:

@@ -1,11 +1,10 @@
 """Where code from models runs, by the configuration."""
 
-import os
 from pathlib import Path
 
+from antiphon.api.surroundings import reachable, secret
 from antiphon.config import Config
 from antiphon.containers.rules import Rules
-from antiphon.guard.addresses import anywhere, is_public
 from antiphon.sandbox.open import Options
 
 
@@ -17,10 +16,10 @@ def sandbox_options(config: Config) -> Options:
         driver=settings.driver,
         environment=Path(own).expanduser().absolute() if own else None,
         url=settings.url or "",
-        token=os.environ.get(settings.token_env) if settings.token_env else None,
+        token=secret(settings.token_env),
         kernel=settings.kernel,
         warm=settings.warm,
-        reachable=anywhere if config.outbound.allow_private else is_public,
+        reachable=reachable(config.outbound),
     )
 
 

@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 
+from antiphon.api.surroundings import secret
 from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.rerank import RemoteReranker
 from antiphon.config.settings import Embeddings, Reranker
@@ -20,14 +21,14 @@ def embedder_of(settings: Embeddings) -> Embedder:
     """What turns texts into vectors, with its key read from the environment."""
     if settings.base_url is None or settings.model is None:
         return minilm.MiniLM(settings.threads or _threads())
-    return RemoteEmbedder(settings.base_url, settings.model, _key(settings.api_key_env))
+    return RemoteEmbedder(settings.base_url, settings.model, secret(settings.api_key_env))
 
 
 def reranking_of(settings: Reranker) -> Reranking | None:
     """What looks at results again, with its key read from the environment."""
     if settings.base_url is None:
         return None
-    key = _key(settings.api_key_env)
+    key = secret(settings.api_key_env)
     return Reranking(
         reranker=RemoteReranker(settings.base_url, settings.model, key, settings.api),
         candidates=settings.candidates,
@@ -39,7 +40,3 @@ def reranking_of(settings: Reranker) -> Reranking | None:
 def _threads() -> int:
     """Of the embedded embedder: the server and its models have work to do as well."""
     return min(max((os.cpu_count() or 1) // 2, 1), 4)
-
-
-def _key(variable: str | None) -> str | None:
-    return os.environ.get(variable) if variable else None

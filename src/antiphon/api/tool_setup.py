@@ -1,14 +1,12 @@
 """What tools that run here work with, as the configuration says."""
 
-import os
-
 import msgspec
 
 from antiphon.api.search_setup import can_embed
+from antiphon.api.surroundings import reachable, secret
 from antiphon.api.web_setup import web_of
 from antiphon.config import Config, Connector
 from antiphon.containers.room import Room
-from antiphon.guard.addresses import anywhere, is_public
 from antiphon.mcp.base import Configured, Limits, Local
 from antiphon.mcp.pool import Pool
 from antiphon.retrieval.documents import Documents
@@ -20,8 +18,7 @@ def tool_resources(
     config: Config, documents: Documents, finder: Finder, room: Room, images: Images | None
 ) -> ToolResources:
     """Make it within an event loop; its owner closes what it holds."""
-    reachable = anywhere if config.outbound.allow_private else is_public
-    pool = Pool(Limits(**msgspec.structs.asdict(config.tools.mcp)), reachable)
+    pool = Pool(Limits(**msgspec.structs.asdict(config.tools.mcp)), reachable(config.outbound))
     connectors, servers = _connectors(config), _mcp_servers(config)
     settings = config.tools.file_search
     return ToolResources(
@@ -51,5 +48,5 @@ def _mcp_servers(config: Config) -> dict[str, Local]:
 
 
 def _connector_headers(connector: Connector) -> dict[str, str]:
-    token = os.environ.get(connector.authorization_env) if connector.authorization_env else None
+    token = secret(connector.authorization_env)
     return connector.headers | ({"Authorization": f"Bearer {token}"} if token else {})

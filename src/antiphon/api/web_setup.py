@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
+from antiphon.api.surroundings import reachable
 from antiphon.config import SEARCH_ENGINES, Outbound, WebSearchSettings
 from antiphon.context.linked import reader
-from antiphon.guard.addresses import anywhere, is_public
 from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
 from antiphon.retrieval.documents import Documents
@@ -32,8 +32,7 @@ def web_of(
     engines = list(_engines(settings, pool, servers))
     if not engines:
         return None
-    reachable = anywhere if outbound.allow_private else is_public
-    fetcher = Fetcher(reachable, outbound.max_bytes, outbound.seconds, cache_bytes=0)
+    fetcher = Fetcher(reachable(outbound), outbound.max_bytes, outbound.seconds, cache_bytes=0)
     return Web(
         searcher=Searcher(engines), pages=Pages(fetcher, reader(documents)), seen_only=not settings.open_any
     )
