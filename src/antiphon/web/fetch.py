@@ -5,8 +5,6 @@ connection alone, and what they resolve to is what is checked. Redirects are fol
 """
 
 import asyncio
-import time
-from collections import OrderedDict
 from pathlib import PurePosixPath
 
 import aiohttp
@@ -15,6 +13,7 @@ from msgspec import Struct
 from yarl import URL
 
 from antiphon.guard.addresses import NOT_PUBLIC, Reachable, as_address, is_forbidden, sockets
+from antiphon.web.recent import Recent
 
 MAX_REDIRECTS = 5
 MAX_URL = 8192
@@ -61,7 +60,7 @@ class Fetcher:
         self.max_bytes = max_bytes
         self._seconds = seconds
         self._reachable = reachable
-        self._recent = _Recent(cache_bytes)
+        self._recent = Recent[str, Fetched](cache_bytes, CACHE_SECONDS, lambda fetched: len(fetched.data))
         connector = aiohttp.TCPConnector(
             use_dns_cache=False,
             force_close=True,
@@ -157,34 +156,3 @@ def _filename(response: aiohttp.ClientResponse) -> str:
     disposition = response.content_disposition
     named = disposition.filename if disposition else None
     return PurePosixPath(named or response.url.path).name
-
-
-class _Recent:
-    """What was fetched lately, up to a number of bytes."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
-        self._found: OrderedDict[str, tuple[float, Fetched]] = OrderedDict()
-
-    def get(self, url: str) -> Fetched | None:
-        self._drop_old()
-        found = self._found.get(url)
-        return found[1] if found else None
-
-    def put(self, url: str, fetched: Fetched) -> None:
-        if url in self._found:
-            self._held -= len(self._found.pop(url)[1].data)
-        self._found[url] = (time.monotonic() + CACHE_SECONDS, fetched)
-        self._held += len(fetched.data)
-        while self._held > self._most:
-            self._drop_oldest()
-
-    def _drop_old(self) -> None:
-        """The oldest come first: none is moved when it is read."""
-        now = time.monotonic()
-        while self._found and next(iter(self._found.values()))[0] < now:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        self._held -= len(self._found.popitem(last=False)[1][1].data)

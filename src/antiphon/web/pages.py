@@ -4,8 +4,6 @@ What is remembered is in memory alone, for each project apart: so a page that is
 through, is fetched once, and nothing of it is left when the server ends.
 """
 
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from urllib.parse import urldefrag
 
@@ -16,6 +14,7 @@ from antiphon.guard.pool import Limits, Overrun, Pool
 from antiphon.guard.turns import Turns
 from antiphon.web.fetch import Fetched, Fetcher, Unfetchable
 from antiphon.web.reading import MOST_CHARACTERS, Read
+from antiphon.web.recent import Recent
 
 SECONDS = 10.0
 """Of processor time, for the text of a page."""
@@ -52,7 +51,9 @@ class Pages:
     def __init__(self, fetcher: Fetcher, read_document: ReadDocument) -> None:
         self._fetcher = fetcher
         self._read_document = read_document
-        self._recent = _Recent()
+        self._recent = Recent[tuple[str, str], Page](
+            CACHE_CHARACTERS, CACHE_SECONDS, lambda page: len(page.text)
+        )
         self._turns = Turns(_OPENED_AT_ONCE)
         self._pool = Pool(Limits(children=_AT_ONCE, seconds=SECONDS, memory=_MEMORY))
 
@@ -93,29 +94,3 @@ class Pages:
         except ValueError:
             raise PageError("The page could not be read.") from None
         return msgspec.convert(found, Read)
-
-
-class _Recent:
-    """The pages that were read last, up to so many characters, and no older than so many seconds."""
-
-    def __init__(self) -> None:
-        self._held = 0
-        self._pages: OrderedDict[tuple[str, str], tuple[float, Page]] = OrderedDict()
-
-    def get(self, key: tuple[str, str]) -> Page | None:
-        now = time.monotonic()
-        while self._pages and next(iter(self._pages.values()))[0] < now:
-            self._drop()
-        found = self._pages.get(key)
-        return found[1] if found else None
-
-    def put(self, key: tuple[str, str], page: Page) -> None:
-        if key in self._pages:
-            return
-        self._pages[key] = (time.monotonic() + CACHE_SECONDS, page)
-        self._held += len(page.text)
-        while self._held > CACHE_CHARACTERS:
-            self._drop()
-
-    def _drop(self) -> None:
-        self._held -= len(self._pages.popitem(last=False)[1][1].text)
