@@ -82,7 +82,6 @@ class Kernel:
         except asyncio.CancelledError:
             self._settling = asyncio.ensure_future(self._settle(process, work))
             raise
-        error = gathered.error
         if work.done():
             work.result()
             error = gathered.error

@@ -37,8 +37,6 @@ _ROOM = 60_000
 """Characters of one answer for a model whose window is not known, or is large."""
 _SMALL = 12_000
 """Characters of a part of a page, unless `return_token_budget` is `unlimited`."""
-
-
 _UNAVAILABLE = (
     "no search engine is set up on this server: `antiphon serve --web-search duckduckgo`, or engine of "
     "[tools.web_search]"

@@ -5,12 +5,8 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-MOST = 100
-"""Domains that a request may name in each list, as on the real API."""
 _OPERATORS = 12
 """Domains that are written into a question: engines read no longer ones."""
-
-
 MOST_CHARACTERS = 2_048
 """Of an address. Longer ones are made for a machine, or to harm one."""
 

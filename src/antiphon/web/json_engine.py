@@ -1,7 +1,7 @@
 """Asks the search engines of `apis`."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -33,7 +33,7 @@ class JsonEngine(Engine):
         self._session: aiohttp.ClientSession | None = None
 
     async def pages(self, asked: Asked) -> Sequence[Found]:
-        return list(_read(self.name, self._api.found(await self._answer(self._api.pages(asked)))))
+        return [page for page in self._api.found(await self._answer(self._api.pages(asked))) if page.url]
 
     async def images(self, asked: Asked) -> Sequence[FoundImage]:
         if self._api.images is None or self._api.found_images is None:
@@ -91,8 +91,3 @@ class JsonEngine(Engine):
                 headers[header] = before + self._key
             self._session = aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
-
-
-def _read(name: str, found: Iterator[Found]) -> Iterator[Found]:
-    """Those that have a URL."""
-    return (each for each in found if each.url)

@@ -30,10 +30,6 @@ class Searcher:
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = engines
 
-    @property
-    def names(self) -> Sequence[str]:
-        return [engine.name for engine in self._engines]
-
     async def pages(self, asked: Asked) -> Sequence[Found]:
         """What is found, each page once and none of a domain that may not be found. Raises EngineError when
         no engine answers."""
