@@ -32,17 +32,31 @@ _LONGEST = 1_000
 """Characters of a question, or of words to find."""
 
 
-class SearchCall(ServerCall):
-    """A search."""
+class WebCall(ServerCall):
+    """How both begin. `kind`: of the action, which has nothing in it until the call is whole."""
+
+    kind: type[Search | OpenPage]
 
     def __init__(self, browsing: Browsing, name: str, call_id: str) -> None:
         super().__init__(name, call_id)
         self._browsing = browsing
 
     def begin(self, machine: Machine) -> Write | None:
-        item = WebSearchCall(id=machine.new_id("web_search_call"), status="in_progress", action=Search())
+        item = WebSearchCall(id=machine.new_id("web_search_call"), status="in_progress", action=self.kind())
         self.item = open_item(machine, item)
         return None
+
+    async def _failed(
+        self, emit: Emitter, fault: WebFailed, action: Search | OpenPage | FindInPage
+    ) -> ToolResult:
+        await emit.done(status="failed", action=action)
+        return ToolResult((TextPart(f"Error: {fault}"),))
+
+
+class SearchCall(WebCall):
+    """A search."""
+
+    kind = Search
 
     async def run(self, emit: Emitter) -> ToolResult:
         enough = self._browsing.act()
@@ -58,7 +72,7 @@ class SearchCall(ServerCall):
             pages = await self._browsing.search(queries)
             images = await self._browsing.images(queries)
         except WebFailed as fault:
-            return await _failed(emit, fault, action)
+            return await self._failed(emit, fault, action)
         action.sources = [UrlSource(url=page.url) for page in pages]
         await emit(events.WebSearchCompleted)
         await emit.done(status="completed", action=action, results=self._shown(images))
@@ -75,17 +89,10 @@ class SearchCall(ServerCall):
         return [_result(image, scope.captions) for image in images] if scope.images else None
 
 
-class PageCall(ServerCall):
+class PageCall(WebCall):
     """A page that is opened, or in which something is looked for."""
 
-    def __init__(self, browsing: Browsing, name: str, call_id: str) -> None:
-        super().__init__(name, call_id)
-        self._browsing = browsing
-
-    def begin(self, machine: Machine) -> Write | None:
-        item = WebSearchCall(id=machine.new_id("web_search_call"), status="in_progress", action=OpenPage())
-        self.item = open_item(machine, item)
-        return None
+    kind = OpenPage
 
     async def run(self, emit: Emitter) -> ToolResult:
         enough = self._browsing.act()
@@ -102,7 +109,7 @@ class PageCall(ServerCall):
                 raise WebFailed('It takes the address of a page: {"url": "https://..."}')
             page = await self._browsing.open(url)
         except WebFailed as fault:
-            return await _failed(emit, fault, action)
+            return await self._failed(emit, fault, action)
         await emit(events.WebSearchCompleted)
         await emit.done(status="completed", action=action)
         return ToolResult((TextPart(self._given(page, pattern, asked)),))
@@ -114,11 +121,6 @@ class PageCall(ServerCall):
         part = str(asked.get("part")) if isinstance(asked, dict) else ""
         which = int(part) if _PART.fullmatch(part) else 1
         return part_of(page, number, which, self._browsing.scope.window)
-
-
-async def _failed(emit: Emitter, fault: WebFailed, action: Search | OpenPage | FindInPage) -> ToolResult:
-    await emit.done(status="failed", action=action)
-    return ToolResult((TextPart(f"Error: {fault}"),))
 
 
 def _text_of(asked: dict[str, Any] | str, *names: str) -> str:
