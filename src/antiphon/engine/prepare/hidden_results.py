@@ -6,9 +6,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.stored_items import stored_item
 from antiphon.protocol.hosted_items import CodeInterpreterCall, FileSearchCall
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import decode_stored
 from antiphon.store.store import Store
 
 _HIDDEN: Mapping[type[Item], str] = {FileSearchCall: "results", CodeInterpreterCall: "outputs"}
@@ -23,8 +23,7 @@ async def with_results(store: Store, project: str, context: RequestContext) -> R
     bare = [item.id for item in context.input if _is_bare(item)]
     found: dict[str, Any] = {}
     for item_id in bare[-_MOST:]:
-        row = await store.items.get(project, item_id or "")
-        stored = decode_stored(row) if row is not None else None
+        stored = await stored_item(await store.items.get(project, item_id or ""))
         if stored is not None and type(stored) in _HIDDEN and _result(stored) is not None:
             found[stored.id or ""] = _result(stored)
     if not found:

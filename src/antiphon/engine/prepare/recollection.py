@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from antiphon.context.thought import Source
 from antiphon.context.transcript import Recollect
+from antiphon.engine.prepare.stored_items import stored_item
 from antiphon.model import Opaque
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Reasoning, decode_stored
@@ -54,8 +55,7 @@ class Recollecting:
         bare = [item for item in thoughts if item.id and item.encrypted_content is None]
         sealed = {}
         for item in bare[-_MOST:]:
-            found = await self._items.get(self._project, item.id or "")
-            stored = decode_stored(found) if found is not None else None
+            stored = await stored_item(await self._items.get(self._project, item.id or ""))
             if isinstance(stored, Reasoning) and stored.encrypted_content is not None:
                 sealed[item.id or ""] = stored.encrypted_content
         return Recollection(sealed)

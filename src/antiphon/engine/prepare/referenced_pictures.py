@@ -4,16 +4,16 @@ So a picture is changed in a later request by `{"type": "image_generation_call",
 input.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from antiphon.engine.prepare.request_context import RequestContext
+from antiphon.engine.prepare.stored_items import stored_item
 from antiphon.protocol.error_messages import item_not_kept
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import InputItem, Item
-from antiphon.protocol.items import ImageGenerationCall, decode_stored
+from antiphon.protocol.items import ImageGenerationCall
 from antiphon.store.store import Store
 
 _MOST = 64
@@ -35,7 +35,7 @@ async def with_pictures(
     size = 0
     for item_id in wanted:
         row = await store.items.get(project, item_id)
-        item = await asyncio.to_thread(decode_stored, row) if row is not None else None
+        item = await stored_item(row)
         if not isinstance(item, ImageGenerationCall):
             raise item_not_kept(item_id, "input")
         size += len(row or b"")
