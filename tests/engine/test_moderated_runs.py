@@ -4,29 +4,26 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 from openai import OpenAI
-from tests.api.test_moderated_responses import BLOCKS_OUTPUT, ask, by_sides, ended, kept
-from tests.conftest import Running, checked_client, config_for
+from tests.api.test_moderated_responses import (
+    BLOCKS_OUTPUT,
+    ask,
+    by_sides,
+    config,
+    ended,
+    kept,
+    moderator,
+)
+from tests.conftest import Running, checked_client
 from tests.moderators import ServedModerator
 from tests.scripted import Answer, Gate, Upstream
 from tests.tools.mcp_servers import Toolset, served
 from tests.tools.using import calls
 
-from antiphon.config import Config, Moderation, Outbound
+from antiphon.config import Config, Moderation
 
-
-@pytest.fixture
-def moderator() -> Iterator[ServedModerator]:
-    with ServedModerator({"idiot": "harassment", "dynamite": "illicit/violent"}) as moderator:
-        yield moderator
-
-
-@pytest.fixture
-def config(upstream: Upstream, tmp_path: Path, moderator: ServedModerator) -> Config:
-    named = Moderation(base_url=f"{moderator.url}/v1", model="m1")
-    return replace(config_for(upstream, tmp_path), moderation=named, outbound=Outbound(allow_private=True))
+__all__ = ["config", "moderator"]
 
 
 @contextlib.contextmanager

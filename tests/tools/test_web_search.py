@@ -15,7 +15,7 @@ from tests.conftest import Running, checked_client
 from tests.ledger import covers
 from tests.papers import pdf
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.using import ask, calls, emitted, offered, read, stream
+from tests.tools.using import ask, calls, emitted, offered, read, result, stream
 from tests.tools.webs import configured, engine, html, searching, site
 from tests.web.search_server import SearchServer
 from tests.website import Page, Website, redirect
@@ -46,7 +46,7 @@ def client(searching: Running) -> Iterator[OpenAI]:
 
 def given(upstream: Upstream, which: int = -1) -> str:
     """What the model read of its last search or page."""
-    return [str(message["content"]) for message in read(upstream, which) if message["role"] == "tool"][-1]
+    return str(result(upstream, which))
 
 
 def opening(**arguments: Any) -> Answer:

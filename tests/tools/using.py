@@ -53,3 +53,8 @@ def read(upstream: Upstream, which: int = -1) -> list[Json]:
     """The messages that the model read."""
     messages: list[Json] = upstream.requests[which].body["messages"]
     return messages
+
+
+def result(upstream: Upstream, which: int = -1) -> Any:
+    """What the model read of its last call."""
+    return [message["content"] for message in read(upstream, which) if message["role"] == "tool"][-1]

@@ -13,7 +13,7 @@ from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.coding.serving import Coding, served
 from tests.tools.coding.workbench import PNG
-from tests.tools.using import ask, calls, emitted, offered, read, stream
+from tests.tools.using import ask, calls, emitted, offered, result, stream
 
 OUTPUTS = "code_interpreter_call.outputs"
 TOOL: Json = {"type": "code_interpreter", "container": {"type": "auto"}}
@@ -29,11 +29,6 @@ RAN = [
 
 def python(code: str, size: int = 0) -> Answer:
     return calls("python", json.dumps({"code": code}), size)
-
-
-def result(upstream: Upstream, which: int = -1) -> Any:
-    """What the model read of its last call."""
-    return [message["content"] for message in read(upstream, which) if message["role"] == "tool"][-1]
 
 
 # ---- what it does --------------------------------------------------------------------------------------

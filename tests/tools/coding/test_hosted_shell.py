@@ -14,7 +14,7 @@ from tests.api.test_background import begin, ended
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.coding.serving import Coding
-from tests.tools.using import ask, calls, emitted, offered, read, stream
+from tests.tools.using import ask, calls, emitted, offered, result, stream
 
 AUTO: Json = {"type": "shell", "environment": {"type": "container_auto"}}
 RAN = [
@@ -35,10 +35,6 @@ def shell(*commands: str, size: int = 0, **limits: Any) -> Answer:
 
 def reference(container_id: str) -> Json:
     return {"type": "shell", "environment": {"type": "container_reference", "container_id": container_id}}
-
-
-def result(upstream: Upstream, which: int = -1) -> Any:
-    return [message["content"] for message in read(upstream, which) if message["role"] == "tool"][-1]
 
 
 # ---- what it does --------------------------------------------------------------------------------------
