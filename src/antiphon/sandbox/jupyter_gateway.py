@@ -40,6 +40,8 @@ _MARK: Final = "/mnt/.antiphon"
 _PIECE: Final = 512 << 10
 _GRACE_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 60.0
+_AGAIN_SECONDS: Final = 3.0
+"""Without an answer, after which a kernel is given once more what it needs."""
 _CLOSED: Final = "It was closed."
 _NO_WAY: Final = (
     "Sandboxes of a Jupyter gateway cannot be allowed hosts: their network is what the gateway gives them."
@@ -237,15 +239,26 @@ class RemoteSandbox(Sandbox):
 
     async def _prepare(self) -> str:
         """Give the kernel what it needs besides Python. Says whether the folders are its own."""
-        request = execute_request(_preparation()) | {"silent": True, "store_history": False}
-        request_id = await self._open().send("execute_request", request)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._finished(request_id, Gathered())
+                while not await self._prepared():
+                    pass
         except TimeoutError:
             raise SandboxError("The kernel of the sandbox does not answer.") from None
         self._lost = False
         return str(await self._ask("begin", str, {"key": self._key, **_FOLDERS}))
+
+    async def _prepared(self) -> bool:
+        """What is sent to a kernel that starts may be lost all the same: it is sent once more then, which
+        does no harm."""
+        request = execute_request(_preparation()) | {"silent": True, "store_history": False}
+        request_id = await self._open().send("execute_request", request)
+        try:
+            async with asyncio.timeout(_AGAIN_SECONDS):
+                await self._finished(request_id, Gathered())
+        except TimeoutError:
+            return False
+        return True
 
     async def _finished(self, request_id: str, gathered: Gathered) -> bool:
         """Waits for the end of an execution; False: the kernel has died, and is another one now."""
