@@ -6,6 +6,7 @@ It prints the processes of its sandbox as this machine knows them, and waits to 
 import asyncio
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.sandbox.boxes import said
@@ -25,12 +26,13 @@ async def main() -> None:
     await running
 
 
-def processes_below(process: Path) -> set[int]:
-    """All that come from a process."""
+def processes_below(process: Path, but: Collection[int] = ()) -> set[int]:
+    """All that come from a process, but for some and what comes of these."""
     found = set()
     for task in (process / "task").iterdir():
-        for pid in (task / "children").read_text().split():
-            found |= {int(pid)} | processes_below(Path("/proc") / pid)
+        for pid in map(int, (task / "children").read_text().split()):
+            if pid not in but:
+                found |= {pid} | processes_below(Path(f"/proc/{pid}"), but)
     return found
 
 

@@ -99,14 +99,14 @@ async def test_what_a_living_server_has_is_left_alone(driver: Bubblewrap, home: 
 
 async def test_a_server_that_closes_leaves_nothing(driver: Bubblewrap, home: Path) -> None:
     mine = runs(home)
-    others = set(processes_below(Path("/proc/self")))
+    others = processes_below(Path("/proc/self"))
     other = Bubblewrap(home)
     assert await other.check() is None
     its = runs(home) - mine
     boxes = [await other.start(Wanted(name=f"n{number}")) for number in range(3)]
     running = [asyncio.create_task(shell(box, "setsid sleep 600 & sleep 600", 600)) for box in boxes]
     await said(boxes[0], "true")
-    processes = sorted(set(processes_below(Path("/proc/self"))) - others)
+    processes = sorted(processes_below(Path("/proc/self"), but=others))
     await other.close()
 
     assert all(
@@ -150,7 +150,7 @@ async def test_a_sandbox_that_is_killed_from_outside_says_so_and_the_next_one_st
 ) -> None:
     before = processes_below(Path("/proc/self"))
     box = await driver.start(Wanted(name="one"))
-    processes = sorted(processes_below(Path("/proc/self")) - before)
+    processes = sorted(processes_below(Path("/proc/self"), but=before))
     running = asyncio.create_task(shell(box, "sleep 600", 600))
     await said(box, "true")
     for pid in processes:
