@@ -25,9 +25,9 @@ def runs(home: Path) -> set[str]:
 
 
 def grouped(names: set[str]) -> set[str]:
-    """Those of them that have groups of processes."""
-    found = Path("/sys/fs/cgroup").glob("**/antiphon-run-*")
-    return {folder.name.removeprefix("antiphon-") for folder in found} & names
+    """Those of them that have groups of processes. Others begin and end while one looks."""
+    found = {name for _, folders, _ in os.walk("/sys/fs/cgroup") for name in folders}
+    return {name.removeprefix("antiphon-") for name in found} & names
 
 
 def alive(processes: list[int]) -> list[int]:
