@@ -26,9 +26,9 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     said = _reasoning(list(messages), dialect)
     said = _roles(said, dialect)
     said = _systems(said, dialect)
-    said = _results_after_calls(said)
+    said = results_after_calls(said)
     if dialect.parses_arguments:
-        said = _readable(said)
+        said = readable(said)
     said = _images_of_results(said)
     said = _joined(said, dialect)
     said = _with_user(said, dialect)
@@ -77,7 +77,7 @@ def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
     return head + body
 
 
-def _results_after_calls(messages: list[Message]) -> list[Message]:
+def results_after_calls(messages: list[Message]) -> list[Message]:
     """Each result right after the message with its call; one without a call becomes the user's words."""
     messages = _one_answer(messages)
     waiting: dict[str, deque[int]] = {}
@@ -126,7 +126,7 @@ def _orphan(result: Message) -> Message:
     return Message("user", (label, *result.parts))
 
 
-def _readable(messages: list[Message]) -> list[Message]:
+def readable(messages: list[Message]) -> list[Message]:
     """Arguments that are no JSON object would be refused with each turn to come. What the model got wrong
     stands in the call's result instead."""
     found: list[Message] = []

@@ -10,6 +10,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.backends.anthropic.backend import Anthropic
 from antiphon.backends.bounded import Bounded
 from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
@@ -24,6 +25,8 @@ _PROBE_GRACE = 1.0
 """Seconds that a start waits for servers to say what they are."""
 _PROBE_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between attempts to reach a server that is away."""
+
+_ANTHROPIC = "https://api.anthropic.com/v1"
 
 log = structlog.get_logger()
 
@@ -235,7 +238,28 @@ def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
     return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 
-MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}
+def _anthropic(config: BackendConfig) -> Backend:
+    backend: Backend = Anthropic(
+        config.base_url or _ANTHROPIC,
+        api_key=config.api_key,
+        unix_socket=config.unix_socket,
+        timeout=config.timeout,
+        answer_bytes=config.answer_bytes,
+        text_calls=config.text_calls,
+        configured=partial(_configured, config),
+    )
+    if config.max_output_tokens is not None:
+        backend = Bounded(backend, config.max_output_tokens)
+    return adapt(backend)
+
+
+def _configured(config: BackendConfig, can: Capabilities) -> Capabilities:
+    """What the configuration says of what a model can, over what is known of it."""
+    can = replace(can, context_window=config.context_window or can.context_window)
+    return can if config.structured_output else replace(can, json_schema=False, json_object=False)
+
+
+MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions, "anthropic": _anthropic}
 """What makes a backend of each type. Other modules add theirs."""
 
 

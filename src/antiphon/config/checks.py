@@ -21,12 +21,15 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\
 def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
-        if backend.type == "chat_completions" and not (backend.base_url or backend.unix_socket):
+        served = backend.type in ("chat_completions", "responses")
+        if served and not (backend.base_url or backend.unix_socket):
             raise ConfigError(
                 f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
         if backend.base_url:
             _check_url(backend.base_url, "base_url", f"[backends.{name}]", where)
+        if backend.dialect and backend.type != "chat_completions":
+            raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:

@@ -7,6 +7,7 @@ speaks.
 from antiphon.model.backend import Backend, Capabilities, Model, Overrated
 from antiphon.model.delta import (
     AudioDelta,
+    CacheWrites,
     CallArguments,
     CallStarted,
     Delta,
@@ -42,6 +43,7 @@ __all__ = [
     "AudioDelta",
     "AudioPart",
     "Backend",
+    "CacheWrites",
     "Call",
     "CallArguments",
     "CallStarted",

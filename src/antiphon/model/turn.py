@@ -13,6 +13,9 @@ from antiphon.protocol.wire import JsonObject
 
 class TextPart(Struct, frozen=True, gc=False, tag="text"):
     text: str
+    breakpoint: str | None = None
+    """Not None: a prefix of the context that is worth caching ends here. How long it should stay, as OpenAI
+    has it (30m, 12h); empty where that is not said."""
 
 
 class ImagePart(Struct, frozen=True, gc=False, tag="image"):
@@ -20,6 +23,7 @@ class ImagePart(Struct, frozen=True, gc=False, tag="image"):
 
     url: str
     detail: str = "auto"
+    breakpoint: str | None = None
 
 
 class AudioPart(Struct, frozen=True, gc=False, tag="audio"):
@@ -34,6 +38,7 @@ class FilePart(Struct, frozen=True, gc=False, tag="file"):
 
     data: str
     filename: str
+    breakpoint: str | None = None
 
 
 Part = TextPart | ImagePart | AudioPart | FilePart
