@@ -16,6 +16,7 @@ from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
 from antiphon.backends.emulated import adapt
 from antiphon.backends.payload import capabilities
+from antiphon.backends.responses.backend import Responses
 from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
@@ -25,8 +26,6 @@ _PROBE_GRACE = 1.0
 """Seconds that a start waits for servers to say what they are."""
 _PROBE_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between attempts to reach a server that is away."""
-
-_ANTHROPIC = "https://api.anthropic.com/v1"
 
 log = structlog.get_logger()
 
@@ -238,9 +237,13 @@ def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
     return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 
-def _anthropic(config: BackendConfig) -> Backend:
-    backend: Backend = Anthropic(
-        config.base_url or _ANTHROPIC,
+def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: BackendConfig) -> Backend:
+    """`usual`: where it is when nothing is said."""
+    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else usual)
+    if not base_url:
+        raise ValueError(f"backends.{config.name} needs a base_url")
+    backend: Backend = kind(
+        base_url,
         api_key=config.api_key,
         unix_socket=config.unix_socket,
         timeout=config.timeout,
@@ -259,7 +262,11 @@ def _configured(config: BackendConfig, can: Capabilities) -> Capabilities:
     return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 
-MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions, "anthropic": _anthropic}
+MAKERS: dict[str, Maker] = {
+    "chat_completions": _chat_completions,
+    "anthropic": partial(_streaming, Anthropic, "https://api.anthropic.com/v1"),
+    "responses": partial(_streaming, Responses, ""),
+}
 """What makes a backend of each type. Other modules add theirs."""
 
 

@@ -133,6 +133,8 @@ class Turn(Struct, frozen=True, gc=False):
     """Upper bound on tokens of the answer, reasoning included."""
     effort: str | None = None
     """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
+    summary: str | None = None
+    """The summary of its reasoning that is asked for: auto, concise, detailed."""
     verbosity: str | None = None
     user: str | None = None
     safety_identifier: str | None = None

@@ -79,6 +79,7 @@ def empty_turn(
         sampling=_sampling(request),
         max_tokens=request.max_output_tokens,
         effort=request.reasoning.effort if request.reasoning else None,
+        summary=request.reasoning.summary if request.reasoning else None,
         verbosity=request.text.verbosity if request.text else None,
         user=request.user,
         safety_identifier=request.safety_identifier,
