@@ -9,20 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.joined import joined
 from tests.messages_script import began, blocks, ended, event, redacted, stream, text, thinking, tool
 
 from antiphon.backends.anthropic.stream import MessagesReader
 from antiphon.backends.sse import Events
 from antiphon.model import (
     CacheWrites,
-    CallArguments,
-    CallStarted,
     Delta,
     Finished,
     OpaqueDelta,
-    ReasoningDelta,
     RefusalDelta,
-    TextDelta,
     UsageDelta,
 )
 from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, UpstreamError
@@ -80,26 +77,6 @@ def read(stream: bytes, cuts: Sequence[int] = ()) -> list[Any]:
         if reader.ended:
             return joined(said)
     return joined(said + reader.cut(events.rest()))
-
-
-def joined(deltas: Sequence[Delta]) -> list[Any]:
-    """Texts, thoughts and calls whole; all other deltas as they are."""
-    found: list[Any] = []
-    for delta in deltas:
-        last = found[-1] if found else None
-        match delta:
-            case TextDelta(said):
-                found[-1:] = [last + said] if isinstance(last, str) else [*found[-1:], said]
-            case ReasoningDelta(said):
-                thought = isinstance(last, tuple) and last[0] == "thought"
-                found[-1:] = [("thought", last[1] + said)] if thought else [*found[-1:], ("thought", said)]
-            case CallStarted(_, name, call_id):
-                found.append((name, "", call_id))
-            case CallArguments(_, more):
-                found[-1] = (last[0], last[1] + more, last[2])
-            case other:
-                found.append(other)
-    return found
 
 
 @pytest.mark.parametrize(("stream", "said"), DOCUMENTED.values(), ids=DOCUMENTED)

@@ -94,12 +94,10 @@ class Transcript:
         sealed = item.encrypted_content
         thought = None if sealed is None else self._recollect(sealed)
         text = "".join(part.text for part in item.content or ())
-        if not text and sealed is not None:
-            if thought is None:
-                raise _not_ours("reasoning")
-            text = thought.text
-        elif not text:
-            text = "\n".join(part.text for part in item.summary)
+        if not text and sealed is not None and thought is None:
+            raise _not_ours("reasoning")
+        # Of reasoning that only its own server can read, the summary is what others can.
+        text = text or (thought.text if thought else "") or "\n".join(part.text for part in item.summary)
         opaque = thought.opaque_for(self._source) if thought else None
         return Message("assistant", reasoning=text, opaque=opaque)
 

@@ -5,7 +5,7 @@ stands whole: in its item, or in the response. Items of tools that the server ru
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ from antiphon.protocol.errors import UpstreamError
 
 REASONING = "reasoning_items"
 """The member of what goes back as it came that has reasoning items."""
+_MESSAGE, _REASONING, _CALL = "message", "reasoning", "function_call"
 _TEXT_DELTA = "response.output_text.delta"
 _REASONS: dict[str, Any] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _ENDS = {f"response.{end}": end for end in ("completed", "incomplete", "failed", "cancelled")}
@@ -60,12 +61,16 @@ class ResponsesReader(EventReader[Event]):
         self._calls = Calls(names)
         self._key: _Key = ""
         """The item of the last piece of text."""
-        self._told: dict[_Key, str] = {}
-        """Items of which something was told, with their types."""
+        self._told: set[_Key] = set()
+        """Items of text of which something was told."""
         self._begun: Counter[str] = Counter()
-        """How many items of each type there were."""
+        """Items of each type of which something was told."""
+        self._ended: Counter[str] = Counter()
+        """Those that came whole. Some servers give an item several ids, or none: they end in order."""
         self._numbers: dict[_Key, int] = {}
         """Of calls."""
+        self._written: set[int] = set()
+        """Calls whose arguments came."""
         self._parts = 0
         """Parts of summaries so far."""
         self._part = -1
@@ -85,7 +90,7 @@ class ResponsesReader(EventReader[Event]):
         """Whether the logprobs came that were asked for; None: that says nothing."""
         if self._top is None or not self.ended:
             return None
-        return True if self._scored else False if self._begun["message"] else None
+        return True if self._scored else False if self._begun[_MESSAGE] else None
 
     # ---- events ----
 
@@ -96,23 +101,28 @@ class ResponsesReader(EventReader[Event]):
         elif event.error or kind == "error":
             raise from_stream(raw, self._phrases)
         elif event.item is not None:
-            self._on_item(event.item, self._place(event, event.item), raw, out, done=kind.endswith(".done"))
+            self._on_item(event.item, event, raw, out)
         elif event.response is not None or kind in _ENDS:
-            self._on_response(event.response or Response(), _ENDS.get(kind), out)
+            self._on_response(event.response or Response(), _ENDS.get(kind), raw, out)
         elif event.delta is not None:
             self._on_piece(event, out)
         elif kind == "response.function_call_arguments.done":
             self._on_arguments(event, out)
-        elif event.output is not None or event.status in _ENDS.values():
-            whole = Response(event.status, event.output, event.usage, None, event.incomplete_details)
-            self._on_response(whole, "completed", out)
         elif not kind:
+            self._on_object(event, raw, out)
+
+    def _on_object(self, event: Event, raw: bytes, out: list[Delta]) -> None:
+        """What is no event: the whole response, or words."""
+        if event.output is not None or event.status in _ENDS.values():
+            whole = Response(event.status, event.output, event.usage, None, event.incomplete_details)
+            self._on_response(whole, "completed", raw, out)
+        else:
             self._words = words_in(raw) or self._words
 
     def _on_text(self, event: Event, out: list[Delta]) -> None:
         key = event.output_index if event.item_id is None else event.item_id
         if key != self._key:
-            self._begin(key, "message")
+            self._begin(key, _MESSAGE)
             self._key = key
         text = event.delta or ""
         if self._odd:
@@ -123,73 +133,87 @@ class ResponsesReader(EventReader[Event]):
     def _on_piece(self, event: Event, out: list[Delta]) -> None:
         """A piece of anything but text."""
         delta = event.delta or ""
-        key = self._place(event)
+        key = event.output_index if event.item_id is None else event.item_id
         match event.type:
             case "response.refusal.delta":
-                self._begin(key, "message")
+                self._begin(key, _MESSAGE)
                 out.append(RefusalDelta(delta))
             case "response.reasoning_text.delta" | "response.reasoning.delta":
-                self._begin(key, "reasoning")
+                self._begin(key, _REASONING)
                 self.shows = True
                 out.append(ReasoningDelta(self._joined(THOUGHT, delta) if self._odd else delta))
             case "response.reasoning_summary_text.delta":
-                self._begin(key, "reasoning")
+                self._begin(key, _REASONING)
                 self._summary(event.summary_index or 0, delta, out)
             case "response.function_call_arguments.delta":
-                self._arguments(key, delta, out)
+                text = self._joined("call", delta) if self._odd else delta
+                self._arguments(self._number(event), text, out)
 
     def _summary(self, part: int, text: str, out: list[Delta]) -> None:
         """Parts are counted in each item from 0: here they go on."""
         self._part = part
         out.append(SummaryDelta(text, self._parts + part))
 
+    # ---- calls ----
+
     def _on_arguments(self, event: Event, out: list[Delta]) -> None:
         """Arguments that are whole."""
-        key = self._place(event)
-        if self._told.get(key) != "arguments" and event.arguments:
-            self._feed(key, FunctionPiece(arguments=event.arguments), out)
+        number = self._number(event)
+        if number not in self._written and event.arguments:
+            self._arguments(number, event.arguments, out)
 
-    def _arguments(self, key: _Key, text: str, out: list[Delta]) -> None:
-        if text:
-            self._feed(key, FunctionPiece(arguments=self._joined("call", text) if self._odd else text), out)
+    def _arguments(self, number: int, arguments: str | dict[str, Any], out: list[Delta]) -> None:
+        if arguments:
+            self._written.add(number)
+            self._calls.feed(CallPiece(FunctionPiece(arguments=arguments), number), out)
 
-    def _feed(self, key: _Key, piece: FunctionPiece, out: list[Delta], call_id: str | None = None) -> None:
-        """A piece of a call; of the last one, where nothing says of which."""
-        number = self._numbers.get(key, len(self._numbers) - 1)
-        if piece.arguments:
-            self._told[key] = "arguments"
-        self._calls.feed(CallPiece(piece, max(number, 0), call_id), out)
+    def _number(self, event: Event, item: Item | None = None) -> int:
+        """Of the call of an event: the last one, where nothing says which."""
+        names = ((item and item.id) or event.item_id, event.output_index)
+        known = (self._numbers[name] for name in names if name is not None and name in self._numbers)
+        return next(known, max(self._begun[_CALL] - 1, 0))
+
+    def _on_call(self, item: Item, event: Event, out: list[Delta]) -> None:
+        """A call, as it begins, or whole."""
+        done = not event.type.endswith(".added")
+        number = self._number(event, item)
+        if not done or self._ended[_CALL] >= self._begun[_CALL]:
+            number = self._begun[_CALL]
+            self._begun[_CALL] += 1
+            names = (item.id, event.output_index)
+            self._numbers |= {name: number for name in names if name is not None}
+            piece = FunctionPiece(name=item.name or "")
+            self._calls.feed(CallPiece(piece, number, item.call_id or item.id), out)
+        if done:
+            self._ended[_CALL] += 1
+            if number not in self._written:
+                self._arguments(number, item.arguments or "{}", out)
 
     # ---- items ----
 
-    def _place(self, event: Event, item: Item | None = None) -> _Key:
-        key = (item and item.id) or event.item_id
-        return event.output_index if key is None else key
+    def _begin(self, key: _Key, kind: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._begun[kind] += 1
 
-    def _begin(self, key: _Key, kind: str) -> bool:
-        """Whether it is new."""
-        if key in self._told:
-            return False
-        self._told[key] = kind
-        self._begun[kind] += 1
-        return True
+    def _on_item(self, item: Item, event: Event, raw: bytes, out: list[Delta]) -> None:
+        if item.type == _CALL:
+            self._on_call(item, event, out)
+        elif event.type.endswith(".done"):
+            self._on_whole(item, lambda: msgspec.json.decode(raw)["item"], out)
 
-    def _on_item(self, item: Item, key: _Key, raw: bytes, out: list[Delta], *, done: bool) -> None:
-        if item.type == "function_call":
-            self._on_call(item, key, out, done=done)
-        elif done and item.type == "message":
-            if self._begin(key, "message"):
-                self._on_parts(item.content or (), out)
-        elif done and item.type == "reasoning":
-            self._on_reasoning(item, key, raw, out)
-
-    def _on_call(self, item: Item, key: _Key, out: list[Delta], *, done: bool) -> None:
-        if key not in self._numbers:
-            self._begun["function_call"] += 1
-            self._numbers[key] = len(self._numbers)
-            self._feed(key, FunctionPiece(name=item.name or ""), out, item.call_id or item.id)
-        if done and self._told.get(key) != "arguments":
-            self._feed(key, FunctionPiece(arguments=item.arguments or "{}"), out)
+    def _on_whole(self, item: Item, members: Callable[[], Any], out: list[Delta]) -> None:
+        """An item of text, whole. `members` are all that it has."""
+        self._ended[item.type] += 1
+        untold = self._ended[item.type] > self._begun[item.type]
+        if untold:
+            self._begun[item.type] += 1
+        if item.type == _MESSAGE and untold:
+            self._on_parts(item.content or (), out)
+        elif item.type == _REASONING:
+            if untold:
+                self._on_thoughts(item, out)
+            self._on_sealed(item, members, out)
 
     def _on_parts(self, parts: Sequence[Part], out: list[Delta]) -> None:
         for part in parts:
@@ -199,16 +223,14 @@ class ResponsesReader(EventReader[Event]):
                 text = self._joined(TEXT, part.text) if self._odd else part.text
                 out.append(TextDelta(text, self._logprobs(part.logprobs) if part.logprobs else ()))
 
-    def _on_reasoning(self, item: Item, key: _Key, raw: bytes, out: list[Delta]) -> None:
-        if self._begin(key, "reasoning"):
-            self._on_thoughts(item, out)
+    def _on_sealed(self, item: Item, members: Callable[[], Any], out: list[Delta]) -> None:
+        """The end of reasoning, and what goes back of it."""
         self._parts += self._part + 1
         self._part = -1
         if item.encrypted_content:
             self.seals = True
-            sealed = _sealed(raw, item)
-            texts, calls = self._begun["message"], self._begun["function_call"]
-            out.append(OpaqueDelta({REASONING: [noted(sealed, texts, calls)]}))
+            sealed = _sealed(members, item)
+            out.append(OpaqueDelta({REASONING: [noted(sealed, self._begun[_MESSAGE], self._begun[_CALL])]}))
 
     def _on_thoughts(self, item: Item, out: list[Delta]) -> None:
         """Reasoning that came whole: its text; its summary where it has none."""
@@ -221,7 +243,7 @@ class ResponsesReader(EventReader[Event]):
 
     # ---- the response ----
 
-    def _on_response(self, response: Response, status: str | None, out: list[Delta]) -> None:
+    def _on_response(self, response: Response, status: str | None, raw: bytes, out: list[Delta]) -> None:
         """The response, with the status that it has if it does not say so."""
         status = response.status or status
         if status not in _ENDS.values():
@@ -233,21 +255,21 @@ class ResponsesReader(EventReader[Event]):
             raise UpstreamError("The upstream cancelled its answer.")
         self._is_incomplete = status == "incomplete"
         self._response, self._usage = response, response.usage
-        for number, item in enumerate(self._untold(response.output or ())):
-            raw = msgspec.json.encode({"item": item})
-            self._on_item(item, f"untold {number}", raw, out, done=True)
+        self._on_rest(response.output or (), raw, out)
         self._end(out)
 
-    def _untold(self, output: Sequence[Item]) -> list[Item]:
-        """Items of which nothing was told. Some servers give their items other ids at the end, so they are
-        counted."""
+    def _on_rest(self, output: Sequence[Item], raw: bytes, out: list[Delta]) -> None:
+        """Items that did not come whole before."""
         counted: Counter[str] = Counter()
-        found = []
-        for item in output:
+        ended = self._ended.copy()
+        for at, item in enumerate(output):
             counted[item.type] += 1
-            if counted[item.type] > self._begun[item.type]:
-                found.append(item)
-        return found
+            if counted[item.type] <= ended[item.type]:
+                continue
+            if item.type == _CALL:
+                self._on_call(item, Event(output_index=at), out)
+            else:
+                self._on_whole(item, lambda at=at: _output(raw)[at], out)
 
     @property
     def _is_over(self) -> bool:
@@ -293,10 +315,15 @@ def _bytes(token: str, given: list[int] | None) -> list[int]:
     return list(token.encode(errors="replace")) if given is None else given
 
 
-def _sealed(raw: bytes, item: Item) -> dict[str, Any]:
+def _output(raw: bytes) -> Any:
+    whole = msgspec.json.decode(raw)
+    return (whole.get("response") or whole)["output"]
+
+
+def _sealed(members: Callable[[], Any], item: Item) -> dict[str, Any]:
     """A reasoning item with all its members, as the server wants it back."""
     try:
-        found = msgspec.json.decode(raw)["item"]
+        found = members()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = msgspec.to_builtins(item)
     kept: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
