@@ -160,10 +160,6 @@ def test_an_answer_that_fills_the_window_is_incomplete(claude: OpenAI, upstream:
     assert ask(claude).incomplete_details.reason == "max_output_tokens"
 
 
-@pytest.mark.covers(
-    "response.usage.input_tokens_details.cache_write_tokens",
-    "response.usage.input_tokens_details.cache_write_tokens_details",
-)
 def test_usage_tells_what_the_cache_had_a_part_in(claude: OpenAI, upstream: Upstream) -> None:
     usage = {
         "input_tokens": 5,

@@ -6,6 +6,7 @@ stands whole: in its item, or in the response. Items of tools that the server ru
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -269,7 +270,7 @@ class ResponsesReader(EventReader[Event]):
             if item.type == _CALL:
                 self._on_call(item, Event(output_index=at), out)
             else:
-                self._on_whole(item, lambda at=at: _output(raw)[at], out)
+                self._on_whole(item, partial(_item_at, raw, at), out)
 
     @property
     def _is_over(self) -> bool:
@@ -315,9 +316,10 @@ def _bytes(token: str, given: list[int] | None) -> list[int]:
     return list(token.encode(errors="replace")) if given is None else given
 
 
-def _output(raw: bytes) -> Any:
+def _item_at(raw: bytes, at: int) -> Any:
+    """An item of a response, with all its members."""
     whole = msgspec.json.decode(raw)
-    return (whole.get("response") or whole)["output"]
+    return (whole.get("response") or whole)["output"][at]
 
 
 def _sealed(members: Callable[[], Any], item: Item) -> dict[str, Any]:
