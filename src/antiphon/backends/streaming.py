@@ -41,7 +41,7 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     def __init__(
         self, upstream: Upstream, *, text_calls: bool, configured: Callable[[Capabilities], Capabilities]
-    ):
+    ) -> None:
         self.upstream = upstream
         self._text_calls = text_calls
         self._configured = configured

@@ -82,7 +82,7 @@ class Upstream:
             if response.status in _UNKNOWING:
                 return None
             if response.status != 200:
-                raise self.refused(response, await self.refusal(response), "")
+                raise self.discreet(self.refused(response, await self.refusal(response), ""))
             try:
                 return await response.body(MAX_EVENT, _too_large)
             except OSError as fault:
