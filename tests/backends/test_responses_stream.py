@@ -104,6 +104,10 @@ ANSWERS: dict[str, tuple[list[Json], list[Any]]] = {
         stream(searched("x"), text("Found.")),
         ["Found.", COST, Finished("stop")],
     ),
+    "two messages": (
+        stream(text("First."), searched("x"), text("Then.")),
+        ["First.\n\nThen.", COST, Finished("stop")],
+    ),
     "one that is cut short": (
         stream(text("Once"), status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
         ["Once", COST, Finished("length")],

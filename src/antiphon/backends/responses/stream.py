@@ -34,6 +34,7 @@ from antiphon.protocol.errors import UpstreamError
 REASONING = "reasoning_items"
 """The member of what goes back as it came that has reasoning items."""
 _MESSAGE, _REASONING, _CALL = "message", "reasoning", "function_call"
+_BLANK_LINE = "\n\n"
 _TEXT_DELTA = "response.output_text.delta"
 _REASONS: dict[str, Any] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _ENDS = {f"response.{end}": end for end in ("completed", "incomplete", "failed", "cancelled")}
@@ -66,6 +67,8 @@ class ResponsesReader(EventReader[Event]):
         """Items of text of which something was told."""
         self._begun: Counter[str] = Counter()
         """Items of each type of which something was told."""
+        self._last = ""
+        """The type of the newest of them."""
         self._ended: Counter[str] = Counter()
         """Those that came whole. Some servers give an item several ids, or none: they end in order."""
         self._numbers: dict[_Key, int] = {}
@@ -123,7 +126,7 @@ class ResponsesReader(EventReader[Event]):
     def _on_text(self, event: Event, out: list[Delta]) -> None:
         key = event.output_index if event.item_id is None else event.item_id
         if key != self._key:
-            self._begin(key, _MESSAGE)
+            self._begin(key, _MESSAGE, out)
             self._key = key
         text = event.delta or ""
         if self._odd:
@@ -137,14 +140,14 @@ class ResponsesReader(EventReader[Event]):
         key = event.output_index if event.item_id is None else event.item_id
         match event.type:
             case "response.refusal.delta":
-                self._begin(key, _MESSAGE)
+                self._begin(key, _MESSAGE, out)
                 out.append(RefusalDelta(delta))
             case "response.reasoning_text.delta" | "response.reasoning.delta":
-                self._begin(key, _REASONING)
+                self._begin(key, _REASONING, out)
                 self.shows = True
                 out.append(ReasoningDelta(self._joined(THOUGHT, delta) if self._odd else delta))
             case "response.reasoning_summary_text.delta":
-                self._begin(key, _REASONING)
+                self._begin(key, _REASONING, out)
                 self._summary(event.summary_index or 0, delta, out)
             case "response.function_call_arguments.delta":
                 text = self._joined("call", delta) if self._odd else delta
@@ -180,7 +183,7 @@ class ResponsesReader(EventReader[Event]):
         number = self._number(event, item)
         if not done or self._ended[_CALL] >= self._begun[_CALL]:
             number = self._begun[_CALL]
-            self._begun[_CALL] += 1
+            self._count(_CALL, out)
             names = (item.id, event.output_index)
             self._numbers |= {name: number for name in names if name is not None}
             piece = FunctionPiece(name=item.name or "")
@@ -192,10 +195,17 @@ class ResponsesReader(EventReader[Event]):
 
     # ---- items ----
 
-    def _begin(self, key: _Key, kind: str) -> None:
+    def _begin(self, key: _Key, kind: str, out: list[Delta]) -> None:
         if key not in self._told:
             self._told.add(key)
-            self._begun[kind] += 1
+            self._count(kind, out)
+
+    def _count(self, kind: str, out: list[Delta]) -> None:
+        """An item of which something is told. Messages that follow each other are thoughts of their own."""
+        if kind == _MESSAGE == self._last:
+            out.append(TextDelta(_BLANK_LINE))
+        self._last = kind
+        self._begun[kind] += 1
 
     def _on_item(self, item: Item, event: Event, raw: bytes, out: list[Delta]) -> None:
         if item.type == _CALL:
@@ -204,17 +214,20 @@ class ResponsesReader(EventReader[Event]):
             self._on_whole(item, lambda: msgspec.json.decode(raw)["item"], out)
 
     def _on_whole(self, item: Item, members: Callable[[], Any], out: list[Delta]) -> None:
-        """An item of text, whole. `members` are all that it has."""
+        """An item of text, whole; of what the server's own tools did, nothing. `members` are all that it
+        has."""
+        if item.type not in (_MESSAGE, _REASONING):
+            return
         self._ended[item.type] += 1
         untold = self._ended[item.type] > self._begun[item.type]
         if untold:
-            self._begun[item.type] += 1
-        if item.type == _MESSAGE and untold:
-            self._on_parts(item.content or (), out)
-        elif item.type == _REASONING:
+            self._count(item.type, out)
+        if item.type == _REASONING:
             if untold:
                 self._on_thoughts(item, out)
             self._on_sealed(item, members, out)
+        elif untold:
+            self._on_parts(item.content or (), out)
 
     def _on_parts(self, parts: Sequence[Part], out: list[Delta]) -> None:
         for part in parts:
