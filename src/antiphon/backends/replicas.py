@@ -2,15 +2,14 @@
 
 A turn goes where its prefix was before, because the server has that in its cache: servers are ranked for each
 prefix by a hash (all processes rank alike, and nothing has to be remembered), and the first that is well gets
-the turn. One that has much more to do than the others is passed over by those who come new; where they went
-instead is remembered for the turns that follow.
+the turn. One that has more to do than its share is passed over by those who come new; where they went instead
+is remembered for the turns that follow.
 
 What fails before anything was said goes to the next server: to each at most once. So no client sees an error
 that another server could have spared it, and nobody is answered twice.
 """
 
 import asyncio
-import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -22,8 +21,6 @@ from antiphon.backends.retry import another_may
 from antiphon.model import Backend, Capabilities, Delta, Model, Passthrough, TextPart, Turn, has_output
 from antiphon.protocol.errors import ApiError, UpstreamError
 
-_CROWDED = 1.25
-"""So many times its share of what is under way makes a server crowded."""
 _REMEMBERED = 10_000
 """Prefixes that are not where their hash says."""
 _LOOKED_AT = 4096
@@ -112,7 +109,7 @@ class Replicas(Backend):
             elsewhere = self._elsewhere.get(prefix)
             return elsewhere if elsewhere in well else ranked[0]
         busy = sum(replica.in_flight for replica in well)
-        share = math.ceil(_CROWDED * (busy + 1) / len(well))
+        share = busy // len(well) + 1
         chosen = next(replica for replica in ranked if replica.in_flight < share)
         if chosen is not ranked[0]:
             self._remember(prefix, chosen)
