@@ -193,9 +193,7 @@ def test_a_model_has_aliases_defaults_and_words_of_its_own(tmp_path: Path) -> No
             body = pair.second.last.body
             assert response.output_text == "the second"
             assert body["model"] == "other"
-            assert body["messages"][0]["content"] == "You live in this house.
-
-Be brief."
+            assert body["messages"][0]["content"] == "You live in this house.\n\nBe brief."
             assert (body["temperature"], body["top_p"]) == (0.25, 0.5)
             assert (response.temperature, response.max_output_tokens) == (0.25, 99)
             assert response.instructions == "Be brief."
