@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -82,7 +82,7 @@ def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
     kind = NESTED[place[0]][place[1]] if place[0] in NESTED else (SECTIONS | NAMED)[place[0]]
     key = place[-1] if place[-1] in kind.__struct_fields__ else ""
     wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
-    if key in ("models", "args", "events", "allowed_hosts", "allowed_origins", "engine"):
+    if key in ("models", "engine") or get_origin(wanted) is list:
         return _names(text, variable)
     if key in ("keys", "headers", "env"):
         return _json(text, variable)

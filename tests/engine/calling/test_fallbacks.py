@@ -16,7 +16,13 @@ from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from antiphon.config import BackendSettings
 from antiphon.config.settings import ModelSettings
 
-ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
+NUMBER = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+ADD = {"type": "function", "name": "add", "parameters": NUMBER, "strict": True}
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -101,9 +107,9 @@ def test_what_was_said_is_not_said_again_by_another(pair: Pair) -> None:
 
 def test_whoever_answered_goes_on_in_the_turns_that_follow(pair: Pair) -> None:
     breaks(pair.first)
-    pair.second.script(Answer(calls=[Called("subtract")]), Answer("there is no such function"))
+    pair.second.script(Answer(calls=[Called("add", '{"a": "one"}')]), Answer("I cannot add"))
     response = pair.client.responses.create(model="m", input="add", tools=[ADD])  # type: ignore[list-item]
-    assert response.output_text == "there is no such function"
+    assert response.output_text == "I cannot add"
     assert (len(pair.first.requests), len(pair.second.requests)) == (2, 2)
 
 
