@@ -164,3 +164,14 @@ async def test_models_are_listed(made: Made, upstream: Upstream) -> None:
 
 async def test_tokens_that_nobody_counts_are_not_known(made: Made) -> None:
     assert await made().count_tokens(TURN) is None
+
+
+async def test_one_of_several_servers_is_asked_once(
+    made: Made, upstream: Upstream, hello: list[bytes]
+) -> None:
+    """What it does not answer is another's at once."""
+    upstream.script(refusal(503, "Busy"), Answer(raw=hello))
+
+    with pytest.raises(UpstreamError):
+        await said(made(attempts=1))
+    assert len(upstream.requests) == 1

@@ -34,15 +34,22 @@ T = TypeVar("T")
 
 class StreamingBackend(Backend, Generic[T, R]):
     """`T`: what is known of a model; `R`: what reads its answers. `text_calls`: calls that the server leaves
-    in the text are read; `window`: tokens of the models' context, as configured."""
+    in the text are read; `attempts`: how often a server that cannot just now is asked; `configured`: what
+    models can, as the configuration corrects it."""
 
     path: str
     """Of the endpoint, below `/v1`."""
 
     def __init__(
-        self, upstream: Upstream, *, text_calls: bool, configured: Callable[[Capabilities], Capabilities]
+        self,
+        upstream: Upstream,
+        *,
+        text_calls: bool,
+        attempts: int,
+        configured: Callable[[Capabilities], Capabilities],
     ) -> None:
         self.upstream = upstream
+        self._attempts = attempts
         self._text_calls = text_calls
         self._configured = configured
         self._known: dict[str, T] = {}
@@ -83,7 +90,7 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         calls = self._text_calls_of(turn)
-        again = True
+        left = self._attempts
         while True:
             told = False
             try:
@@ -93,10 +100,10 @@ class StreamingBackend(Backend, Generic[T, R]):
                         yield batch if calls is None else calls.feed(batch)
                 return
             except ApiError as fault:
-                pause = pause_before_retry(fault) if again and not told else None
+                left -= 1
+                pause = pause_before_retry(fault) if left and not told else None
                 if pause is None:
                     raise self.upstream.discreet(fault) from None
-            again = False
             await asyncio.sleep(pause)
 
     async def close(self) -> None:

@@ -21,13 +21,16 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\
 def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
+        addresses = [url for url in (backend.base_url, *backend.base_urls) if url]
         served = backend.type in ("chat_completions", "responses")
-        if served and not (backend.base_url or backend.unix_socket):
+        if served and not (addresses or backend.unix_socket):
             raise ConfigError(
                 f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
-        if backend.base_url:
-            _check_url(backend.base_url, "base_url", f"[backends.{name}]", where)
+        if backend.base_url and backend.base_urls:
+            raise ConfigError(f"[backends.{name}] in {where} has a base_url and base_urls: give one of them.")
+        for url in addresses:
+            _check_url(url, "base_urls" if backend.base_urls else "base_url", f"[backends.{name}]", where)
         if backend.dialect and backend.type != "chat_completions":
             raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
         if backend.type == "llama":
@@ -51,7 +54,7 @@ def check(config: Config, where: str) -> None:
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
-    if backend.base_url:
+    if backend.base_url or backend.base_urls:
         raise ConfigError(f"[backends.{name}] in {where} is an embedded model: it has no base_url.")
     if not (backend.structured_output and backend.text_calls):
         raise ConfigError(

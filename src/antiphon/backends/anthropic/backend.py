@@ -49,6 +49,7 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
         timeout: float = 600.0,
         answer_bytes: int = ANSWER_BYTES,
         text_calls: bool = True,
+        attempts: int = 2,
         configured: Callable[[Capabilities], Capabilities] = lambda can: can,
     ) -> None:
         """`configured` is what the configuration says of what models can."""
@@ -63,7 +64,9 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
             phrases=_PHRASES,
         )
         own = upstream.host == _HOST
-        super().__init__(upstream, text_calls=text_calls and not own, configured=configured)
+        super().__init__(
+            upstream, text_calls=text_calls and not own, attempts=attempts, configured=configured
+        )
         self._unknown = Traits(signs=True, documents=True) if own else Traits()
 
     # ---- Backend ----

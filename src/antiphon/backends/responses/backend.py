@@ -43,6 +43,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
         timeout: float = 600.0,
         answer_bytes: int = ANSWER_BYTES,
         text_calls: bool = True,
+        attempts: int = 2,
         configured: Callable[[Capabilities], Capabilities] = lambda can: can,
     ) -> None:
         """`configured` is what the configuration says of what models can."""
@@ -57,7 +58,9 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
             phrases=CONTEXT_PHRASES,
         )
         self._own = upstream.host == _HOST
-        super().__init__(upstream, text_calls=text_calls and not self._own, configured=configured)
+        super().__init__(
+            upstream, text_calls=text_calls and not self._own, attempts=attempts, configured=configured
+        )
         self._unknown = Traits(instructed=True, documents=True, seals=True) if self._own else Traits()
 
     # ---- Backend ----
