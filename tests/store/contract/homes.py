@@ -4,12 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from antiphon.store.blobs import Blobs
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.store import Store
 
 
 class Home(Protocol):
     """A place of its own for one test, empty at first."""
+
+    blobs: Blobs
+    """Where its data lies."""
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         """The store that lies here, as one process has it; again, and another process has it as well."""
@@ -21,9 +26,10 @@ class SqliteHome:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "antiphon.db"
+        self.blobs: Blobs = FolderBlobs(folder / "files")
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
-        return await open_sqlite(self._file, clock=clock, poll=poll)
+        return await open_sqlite(self._file, self.blobs, clock=clock, poll=poll)
 
 
 HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
