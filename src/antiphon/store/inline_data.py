@@ -27,7 +27,7 @@ from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
 from antiphon.store.errors import LostData
-from antiphon.store.statements import Insert, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one
 from antiphon.store.work import ClaimedJob, Job
 
 LEAST = 4096
@@ -132,6 +132,7 @@ def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
     go, but not behind this transaction. Data without a use goes."""
     sql = f"DELETE FROM inline_data_uses WHERE {user} IN ({keys}) RETURNING data"
     for (data,) in (yield Statement(sql, values)):
+        yield Lock("SELECT 1 FROM inline_data WHERE key = $1 FOR UPDATE", (data,))
         sql = """
             DELETE FROM inline_data
             WHERE key = $1 AND NOT EXISTS (SELECT 1 FROM inline_data_uses WHERE data = $1)

@@ -201,8 +201,9 @@ def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Cla
         UPDATE runs
         SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
             started_at = coalesce(started_at, $1), left_by = owner,
-            advanced = next - claimed_next > 1, claimed_next = next
-        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1)
+            advanced = CASE WHEN next - claimed_next > 1 THEN 1 ELSE 0 END, claimed_next = next
+        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
             claims, started_at, next, left_by, advanced, deaths"""
     found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
@@ -278,7 +279,9 @@ def running(project: str, response_id: str) -> Steps[bool]:
 
 
 def expire(before: float, limit: int) -> Steps[int]:
-    over = "SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2"
-    yield from inline_data.release("run", over, (before, limit))
-    sql = f"DELETE FROM runs WHERE key IN ({over}) RETURNING key"
-    return len((yield Statement(sql, (before, limit))))
+    sql = "SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 /*! FOR UPDATE SKIP LOCKED */"
+    over = yield Statement(sql, (before, limit))
+    for key in over:
+        yield from inline_data.release("run", "$1", key)
+        yield Statement("DELETE FROM runs WHERE key = $1", key)
+    return len(over)

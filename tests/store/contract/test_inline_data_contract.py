@@ -190,6 +190,17 @@ async def test_those_of_several_that_come_at_once_are_one(store: Store, other: S
     assert (await counts(store, "inline_data"))["inline_data"] == 1
 
 
+async def test_the_last_that_go_at_once_take_it_along(store: Store, other: Store, home: Home) -> None:
+    for color in range(5):
+        names = [f"{color}.{n}" for n in range(8)]
+        for name in names:
+            await show(store, name, picture(name, color))
+        await asyncio.gather(*(each.responses.delete(P, n) for n in names for each in (store, other)))
+    await cleared(store)
+    assert await blobs(home) == 0
+    assert (await counts(store, "inline_data"))["inline_data"] == 0
+
+
 # ---- background runs --------------------------------------------------------------------------------
 
 
