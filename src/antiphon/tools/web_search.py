@@ -33,8 +33,8 @@ RESULTS = {"low": 3, "medium": 5, "high": 10}
 IMAGES = 5
 """Of a search for pictures, where the request does not say."""
 
-_LONGEST = 200
-"""Characters of a query, as the model is told: a small one that is held to it ends, and does not go on until
+_LONGEST = 120
+"""Characters of a query, as the model is told. A small one that is held to it ends, and does not go on until
 its answer is full."""
 _ROOM = 60_000
 """Characters of one answer for a model whose window is not known, or is large."""
