@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antiphon.store.inline_data import LEAST, _filled, cut, marked_in
+from antiphon.store.inline_data import LEAST, cut, fill, marked_in
 
 MIB = 2**20
 
@@ -18,7 +18,7 @@ def there_and_back(text: bytes) -> tuple[bytes, bytes]:
     """With marks, and filled again."""
     marked, data = cut(text)
     assert marked_in([marked]) == data.keys()
-    return marked, _filled([marked], data)[0]
+    return marked, fill([marked], data)[0]
 
 
 @pytest.mark.parametrize("size", [LEAST * 3 // 4, LEAST, MIB * 3 // 4, MIB * 3 // 4 + 1, 3 * MIB + 2])

@@ -69,6 +69,8 @@ class Marked(Struct, frozen=True):
 def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
     """JSON with marks in place of long base64, and the data by SHA-256. It may stand in a data URL."""
     data: dict[bytes, bytes] = {}
+    if len(json) < LEAST:
+        return json, data
     texts = json.split(b'"')
     for number, text in enumerate(texts):
         before, comma, base64 = text.rpartition(b",")
@@ -77,6 +79,12 @@ def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
             data[digest] = found
             texts[number] = before + comma + _MARK + digest.hex().encode()
     return b'"'.join(texts), data
+
+
+def fill(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
+    """JSON with data by SHA-256 in place of its marks: what `cut` has taken out."""
+    texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
+    return [_marks.sub(lambda mark: texts[mark[1]], json) if _MARK in json else json for json in jsons]
 
 
 def marked_in(jsons: Iterable[bytes]) -> set[bytes]:
@@ -128,8 +136,8 @@ def use(user: User, key: int, project: str, jsons: Iterable[bytes]) -> Steps[Non
 
 
 def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
-    """Items or runs use nothing any more. `keys`: theirs, as SQL; those rows may be gone or may be about to
-    go, but not behind this transaction. Data without a use goes."""
+    """Items or runs use nothing any more, in the transaction that deletes them. `keys`: theirs, as SQL. Data
+    that nothing uses goes."""
     sql = f"DELETE FROM inline_data_uses WHERE {user} IN ({keys}) RETURNING data"
     for (data,) in (yield Statement(sql, values)):
         yield Lock("SELECT 1 FROM inline_data WHERE key = $1 FOR UPDATE", (data,))
@@ -166,9 +174,9 @@ class InlineData:
         self, project: str, jsons: Sequence[bytes], write: Callable[[Sequence[Marked]], Awaitable[T]]
     ) -> T:
         """Do a write that has this JSON in it. What is small is asked for at once, as any other."""
-        size = max(map(len, jsons), default=0)
-        if self._blobs is None or size < LEAST:
+        if self._blobs is None or max(map(len, jsons), default=0) < LEAST:
             return await write([Marked(json) for json in jsons])
+        size = sum(map(len, jsons))
         cuts = await offload(size // _THING, lambda: [cut(json) for json in jsons])
         wanted = {sha256 for _, data in cuts for sha256 in data}
         known = await self._database.read(find, project, wanted)
@@ -185,7 +193,7 @@ class InlineData:
         found = await self._database.read(find, project, wanted)
         data = {sha256: await self._read(found.get(sha256)) for sha256 in wanted}
         size = sum(map(len, data.values()))
-        return await offload(size // _THING, _filled, jsons, data)
+        return await offload(size // _THING, fill, jsons, data)
 
     async def remove(self, job: ClaimedJob) -> None:
         """Handles a job of the kind REMOVE."""
@@ -197,7 +205,7 @@ class InlineData:
         try:
             return await self._blobs.read(blob) if self._blobs and blob else b""
         except FileNotFoundError:
-            log.error("data of an item is gone", blob=blob)
+            log.warning("data of an item is gone", blob=blob)
             return b""
 
 
@@ -220,8 +228,3 @@ async def _keep(blobs: Blobs, data: bytes) -> DataRow:
         blob = await incoming.finish()
         await incoming.keep()
     return DataRow(blob.sha256, blob.size, incoming.name)
-
-
-def _filled(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
-    texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
-    return [_marks.sub(lambda mark: texts[mark[1]], json) if _MARK in json else json for json in jsons]

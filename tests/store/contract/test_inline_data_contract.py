@@ -143,6 +143,14 @@ async def test_pictures_go_when_responses_are_over(store: Store, home: Home) -> 
     assert await blobs(home) == 0
 
 
+async def test_an_item_whose_picture_the_disk_has_lost_is_shown_without_it(store: Store, home: Home) -> None:
+    await show(store, "a", picture("one"))
+    await home.blobs.remove(await home.blobs.orphans(-1))
+    assert await store.items.get(P, "one") == b'{"id":"one","result":""}'
+    await store.responses.delete(P, "a")
+    await cleared(store)
+
+
 async def test_each_project_has_its_own(store: Store, home: Home) -> None:
     await show(store, "a", picture("one"))
     await store.responses.save("other", turn("a", asks=(), says=[picture("one")]))
