@@ -14,6 +14,7 @@ from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.histories import Histories
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
@@ -54,7 +55,10 @@ class Engine:
         self.router = router
         self.store = store
         self.warnings = Warnings()
-        self._preparation = Preparation(router, store, seal, attachments, resources, deadline, moderator)
+        self._histories = Histories()
+        self._preparation = Preparation(
+            router, store, seal, attachments, self._histories, resources, deadline, moderator
+        )
         self._seal = seal
         self._verify = verify
 
@@ -72,7 +76,9 @@ class Engine:
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                await save(self.store, plan, response, activity_of(origin, response, checkpoint.first_at))
+                ended = activity_of(origin, response, checkpoint.first_at)
+                length = await save(self.store, plan, response, ended)
+                self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint)
@@ -82,6 +88,14 @@ class Engine:
                 if not run.kept:
                     response = run.machine.snapshot()
                     self.store.activity.note(activity_of(origin, response, checkpoint.first_at, stored=False))
+
+    def _remember(self, plan: Plan, response: Response, length: int) -> None:
+        """The history that ends with a response, for the next one of its chain. What begins a chain is read
+        from the store as fast."""
+        past, continues = plan.context.past, plan.request.previous_response_id is not None
+        if past.items and continues and response.status == "completed":
+            history = past.followed_by((*plan.context.input, *response.output), length)
+            self._histories.keep(plan.project, response.id, history)
 
     @asynccontextmanager
     async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:
