@@ -7,10 +7,10 @@ import pytest
 from tests.store.contract.homes import Home
 from tests.store.contract.kit import DAY, Clock, P, begin, items, turn
 
-from antiphon.store.blobs import Blobs
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import AlreadyExists, TooMuchStored
 from antiphon.store.file_storage import UPLOAD_SECONDS, About, FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.items import ItemRow
 from antiphon.store.prompts import PromptChange, PromptRow
 from antiphon.store.run_log import Record, RunEnd
@@ -29,7 +29,7 @@ async def bounded(store: Store) -> Store:
 
 @pytest.fixture
 def files(store: Store, tmp_path: Path, clock: Clock) -> FileStorage:
-    return FileStorage(store.files, Blobs(tmp_path / "files"), clock)
+    return FileStorage(store.files, FolderBlobs(tmp_path / "files"), clock)
 
 
 async def stored(store: Store, project: str = P) -> int:
