@@ -19,7 +19,7 @@ RUN = 18
 LENGTH = 50
 CONVERSATION_LENGTH = 48
 
-_CHUNK = 32
+_CHUNK = 40  # as many as an id needs at most, beside its time
 _CHUNKS = 256
 _chunks: list[str] = []
 """Random digits in stock: a system call for each id makes the event loop wait for the other threads."""
@@ -95,14 +95,13 @@ def _digits(length: int) -> str:
 
 def _random(length: int) -> str:
     """So many hex digits from the system's source of randomness, each given out once: `pop` is atomic."""
-    digits = ""
-    while len(digits) < length:
-        try:
-            digits += _chunks.pop()
-        except IndexError:
-            fresh = secrets.token_hex(_CHUNK // 2 * _CHUNKS)
-            _chunks.extend(fresh[at : at + _CHUNK] for at in range(0, len(fresh), _CHUNK))
-    return digits[:length]
+    try:
+        digits = _chunks.pop()
+    except IndexError:
+        fresh = secrets.token_hex(_CHUNK // 2 * _CHUNKS)
+        _chunks.extend([fresh[at : at + _CHUNK] for at in range(0, len(fresh), _CHUNK)])
+        return _random(length)
+    return digits[:length] if length <= _CHUNK else digits + _random(length - _CHUNK)
 
 
 def new_file_id() -> str:
