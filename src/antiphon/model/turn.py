@@ -156,9 +156,13 @@ class Turn(Struct, frozen=True, gc=False):
     def size(self) -> int:
         """How much there is to look at: messages, with their parts and calls. A long part counts more, and
         what was said before not at all."""
-        looked_at = self.messages if self.said is None else self.messages[len(self.said.messages) :]
-        count = len(looked_at)
-        return count if count > SMALL else count + sum(map(_size, looked_at))
+        count = len(self.unsaid)
+        return count if count > SMALL else count + sum(map(_size, self.unsaid))
+
+    @property
+    def unsaid(self) -> tuple[Message, ...]:
+        """The newest messages, without as many as were said before. Those and what leads them are text."""
+        return self.messages if self.said is None else self.messages[len(self.said.messages) :]
 
 
 def _size(message: Message) -> int:

@@ -53,7 +53,7 @@ def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> Non
     """What the model cannot do is reported last. Raises InvalidRequest."""
     if turn.sampling.top_logprobs is not None and not can.logprobs:
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
-    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.messages))))
+    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.unsaid))))
     for kind, able, what in (
         (ImagePart, can.images, "images"),
         (AudioPart, can.audio, "audio"),
