@@ -31,6 +31,7 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
+from antiphon.store.activity import ActivityRow
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
@@ -71,14 +72,16 @@ class Engine:
         started_at = time.time()
         async with locked(self.store, project, parsed.request.conversation_id):
             plan = await self._plan(project, parsed, memory)
-            origin = Origin(project, started_at, plan.caller.backend_name)
             checkpoint = Checkpoint()
+
+            def activity(response: Response, stored: bool) -> ActivityRow:
+                origin = Origin(project, started_at, plan.caller.backend_name)
+                return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                ended = activity_of(origin, response, checkpoint.first_at)
-                length = await save(self.store, plan, response, ended)
-                self._remember(plan, response, length)
+                length = await save(self.store, plan, response, activity(response, stored=True))
+                await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint)
@@ -86,15 +89,15 @@ class Engine:
                 yield run
             finally:
                 if not run.kept:
-                    response = run.machine.snapshot()
-                    self.store.activity.note(activity_of(origin, response, checkpoint.first_at, stored=False))
+                    self.store.activity.note(activity(run.machine.snapshot(), stored=False))
 
-    def _remember(self, plan: Plan, response: Response, length: int) -> None:
+    async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read
         from the store as fast."""
         past, continues = plan.context.past, plan.request.previous_response_id is not None
         if past.items and continues and response.status == "completed":
-            history = past.followed_by((*plan.context.input, *response.output), length)
+            more = (*plan.context.input, *response.output)
+            history = await offload(plan.context.unread, past.followed_by, more, length)
             self._histories.keep(plan.project, response.id, history)
 
     @asynccontextmanager

@@ -76,6 +76,11 @@ class RequestContext(Struct, frozen=True, kw_only=True):
         return (*self.history, *self.input)
 
     @property
+    def unread(self) -> int:
+        """How much of it there is to look at for the turn: not what was said before, which was read then."""
+        return len(self.input) if self.words and self.past.said is not None else self.size
+
+    @property
     def compacted(self) -> int:
         """How much of the output so far ends with the compaction that was asked for; 0: it was not made."""
         for end, item in enumerate(self.output_so_far, 1):
@@ -115,7 +120,7 @@ async def load_context(
         past = await _previous(store, project, request, histories)
     references = await _references(store, project, parsed.items)
     size = len(past.items) + len(parsed.items) + in_bytes(past.length + parsed.length)
-    context = _in_words(past, parsed.items, new_id)
+    context = await offload(len(parsed.items), _in_words, past, parsed.items, new_id)
     if context is None:
         context = await offload(size, _checked, past, parsed.items, references, new_id)
     return replace(context, prompt=prompt, history_unsaved=remembered is not None, size=size)
