@@ -105,5 +105,5 @@ def _was_sent(name: str, body: JsonObject) -> bool:
     if name == "strict":
         return any(tool.get("function", {}).get("strict") for tool in body.get("tools") or ())
     if name == _REASONING:
-        return any(name in message for message in body["messages"])
+        return any(name in message for message in body["messages"] if isinstance(message, dict))
     return name in body

@@ -97,6 +97,8 @@ class Attachments:
         """What the items have attached; `given` are those of the request itself. `unseen`: what a model that
         reads no images reads in place of each. Raises InvalidRequest."""
         attached = Attached()
+        if not items:
+            return attached
         wanted = await offload(len(items), _wanted_once, items, given)
         if len(wanted) > MOST:
             raise InvalidRequest(

@@ -61,10 +61,9 @@ class Transcript:
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
-        read = (message for item in items for message in self._read(self._attached(item)))
-        messages = [_together(turn) for turn in _turns(read)]
+        messages = together(message for item in items for message in self._read(self._attached(item)))
         if self._of_calls:
-            messages = [self._with_opaque(message) for message in messages]
+            messages = tuple(self._with_opaque(message) for message in messages)
         return tuple(_with_reasoning(messages, reasoning))
 
     def _read(self, item: Item) -> Sequence[Message]:
@@ -121,6 +120,11 @@ def _not_ours(kind: str) -> InvalidRequest:
     )
 
 
+def together(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The messages, of which those that the model wrote as one are one."""
+    return tuple([_together(turn) for turn in _turns(messages)])
+
+
 def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Messages that the model wrote as one; any other stands alone."""
     for role, group in groupby(messages, lambda message: message.role):
@@ -153,7 +157,7 @@ def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
         yield from (TextPart(BLANK_LINE), *parts) if number else parts
 
 
-def _with_reasoning(messages: list[Message], context: ReasoningContext) -> list[Message]:
+def _with_reasoning(messages: Sequence[Message], context: ReasoningContext) -> Sequence[Message]:
     """With what the model is shown again of its reasoning: that behind the newest user message, which the
     turn goes on with; and on its own account that of calls, which some servers insist on. What servers want
     back goes back, unless it is reasoning that nobody wants any more."""

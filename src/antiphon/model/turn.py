@@ -68,6 +68,15 @@ class Message(Struct, frozen=True, gc=False):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+class Said(Struct, gc=False, eq=False):
+    """What user and model have said by turns, the user first: text alone. It comes again with each turn, so a
+    backend keeps here how it writes it."""
+
+    messages: tuple[Message, ...]
+    written: tuple[int, bytes] = (0, b"")
+    """How many of them are written, and how: each answer adds to what was written before."""
+
+
 class Function(Struct, frozen=True, gc=False):
     """A function as any model can call it. `parameters` is a JSON schema."""
 
@@ -146,12 +155,21 @@ class Turn(Struct, frozen=True, gc=False):
     service_tier: str | None = None
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
+    said: Said | None = None
+    """A run of the messages, behind those of the system. Who changes messages need not know of it: it counts
+    as far as they are still there."""
 
     @property
     def size(self) -> int:
-        """How much there is to look at: messages, with their parts and calls. A long part counts more."""
-        count = len(self.messages)
-        return count if count > SMALL else count + sum(map(_size, self.messages))
+        """How much there is to look at: messages, with their parts and calls. A long part counts more, and
+        what was said before not at all."""
+        count = len(self.unsaid)
+        return count if count > SMALL else count + sum(map(_size, self.unsaid))
+
+    @property
+    def unsaid(self) -> tuple[Message, ...]:
+        """The newest messages, without as many as were said before. Those and what leads them are text."""
+        return self.messages if self.said is None else self.messages[len(self.said.messages) :]
 
 
 def _size(message: Message) -> int:
