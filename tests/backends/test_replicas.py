@@ -1,6 +1,7 @@
 """Several servers with the same models behind one backend."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
@@ -9,12 +10,14 @@ from typing import NamedTuple
 import pytest
 from tests.scripted import Answer, Gate, Upstream, refusal
 
-from antiphon.backends import health
+from antiphon.backends import health, replicas
 from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.named_models import NamedModel
 from antiphon.backends.replicas import Replicas
 from antiphon.backends.router import BackendConfig, Router, build
-from antiphon.model import Backend, Message, TextDelta, TextPart, Turn
-from antiphon.protocol.errors import ApiError, InvalidRequest, UpstreamError
+from antiphon.model import Backend, Capabilities, Message, TextDelta, TextPart, Turn
+from antiphon.model.backend import common
+from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound, UpstreamError
 
 DOWN = "http://127.0.0.1:9/v1"
 
@@ -171,19 +174,126 @@ async def test_a_server_that_is_away_costs_nobody_an_answer(servers: list[Upstre
     await router.close()
 
 
+@pytest.mark.parametrize("named", [(), (NamedModel(name="m", capabilities={"images": False}),)])
 async def test_who_waits_for_a_server_that_hangs_is_answered_by_another(
-    servers: list[Upstream], monkeypatch: pytest.MonkeyPatch
+    servers: list[Upstream], monkeypatch: pytest.MonkeyPatch, named: Sequence[NamedModel]
 ) -> None:
-    """It takes connections, and says nothing: not even that it is there."""
+    """It takes connections, and says nothing: not even that it is there. Whatever is said of its models."""
     monkeypatch.setattr(health, "CHECK_PATIENCE", 0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         port = hanging.getsockname()[1]
-        router = build([config(f"http://127.0.0.1:{port}/v1", servers[0].base_url)])
-        async with router.probing():
+        router = build([config(f"http://127.0.0.1:{port}/v1", servers[0].base_url)], named=named)
+        async with router.probing(), asyncio.timeout(10):
             asked = [said(router.resolve("m").backend, turn(f"question {number}")) for number in range(20)]
             assert await asyncio.gather(*asked) == ["well"] * 20
         await router.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+class Raw:
+    """A server that takes up every turn at once, and answers when it is told to. It does not list its models:
+    that is asked of it in vain."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.taken_up = asyncio.Event()
+        self.checked = asyncio.Semaphore(0)
+        self.url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET"):
+                await reader.read()
+                self.checked.release()
+                return
+            writer.write(HEAD)
+            self.taken_up.set()
+            gone = asyncio.ensure_future(reader.read())
+            answers = asyncio.ensure_future(self.answers.wait())
+            await asyncio.wait([gone, answers], return_when=asyncio.FIRST_COMPLETED)
+            if answers.done():
+                writer.write(b'data: {"choices":[{"delta":{"content":"late"},"finish_reason":"stop"}]}\n\n')
+            for task in (gone, answers):
+                task.cancel()
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    found = Raw()
+    async with await asyncio.start_server(found.handle, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        found.url = f"http://{host}:{port}/v1"
+        yield found
+
+
+async def test_a_server_that_takes_a_turn_up_and_then_hangs_is_found_out_too(
+    raw: Raw, servers: list[Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers send the head of an answer before they read the prompt."""
+    monkeypatch.setattr(health, "CHECK_PATIENCE", 0.1)
+    router = build([config(raw.url, servers[0].base_url)])
+    async with router.probing():
+        asked = [said(router.resolve("m").backend, turn(f"question {number}")) for number in range(20)]
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*asked) == ["well"] * 20
+    assert raw.taken_up.is_set()
+    await router.close()
+
+
+async def test_the_first_byte_is_one_of_the_answer(raw: Raw, servers: list[Upstream]) -> None:
+    backend = build([config(raw.url, servers[0].base_url, first_byte_timeout=0.1)]).resolve("m").backend
+    async with asyncio.timeout(5):
+        asked = [said(backend, turn(f"question {number}")) for number in range(20)]
+        assert await asyncio.gather(*asked) == ["well"] * 20
+    assert raw.taken_up.is_set()
+    await backend.close()
+
+
+async def test_a_server_that_is_alone_may_take_its_time(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with much to do does not list its models. Nobody else could answer."""
+    monkeypatch.setattr(health, "CHECK_PATIENCE", 0.05)
+    monkeypatch.setattr(replicas, "CHECK_SECONDS", 0.01)
+    one = BackendConfig(name="one", base_url=raw.url, first_byte_timeout=5, default=True, dialect="generic")
+    router = build([one])
+    async with router.probing():
+        answer = asyncio.create_task(said(router.resolve("m").backend, turn("hello")))
+        await raw.taken_up.wait()
+        for _ in range(3):
+            await raw.checked.acquire()
+        raw.answers.set()
+        assert await answer == "late"
+    await router.close()
+
+
+async def test_a_name_that_no_server_knows_is_not_held_against_them(several: Set) -> None:
+    homes = {}
+    for number in range(8):
+        before = several.asked
+        await said(several.backend, turn(f"question {number}", cache_key=str(number)))
+        homes[number] = [now - then for now, then in zip(several.asked, before, strict=True)]
+    for server in several.servers:
+        server.known_only, server.models = True, ("m",)
+    for _ in range(3):
+        with pytest.raises(NotFound):
+            await said(several.backend, Turn("unknown", turn("hello").messages))
+    for number, home in homes.items():
+        before = several.asked
+        await said(several.backend, turn(f"question {number}", cache_key=str(number)))
+        assert [now - then for now, then in zip(several.asked, before, strict=True)] == home
+
+
+def test_what_several_servers_can_is_what_each_of_them_can() -> None:
+    able = Capabilities(hints=frozenset({"user", "safety_identifier"}), context_window=8192, opaque=True)
+    less = Capabilities(json_schema=False, hints=frozenset({"user"}), context_window=4096)
+    both = common([able, less, Capabilities(hints=frozenset({"user"}))])
+    assert both == Capabilities(
+        json_schema=False, hints=frozenset({"user"}), context_window=4096, opaque=True
+    )
+    assert common([able, able]) == able
 
 
 async def test_the_first_byte_has_a_time_of_its_own(servers: list[Upstream]) -> None:

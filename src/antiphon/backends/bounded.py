@@ -40,6 +40,9 @@ class Around(Backend):
     async def probe(self) -> str | None:
         return await self.inner.probe()
 
+    async def watch(self) -> None:
+        await self.inner.watch()
+
     def passthrough(self) -> Passthrough | None:
         return self.inner.passthrough()
 

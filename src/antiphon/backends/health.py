@@ -35,7 +35,8 @@ class Replica:
         self.backend = backend
         self.in_flight = 0
         self._clock = clock
-        self._is_there = True
+        self.is_there = True
+        """Whether it answered when it was last asked."""
         self._failures = 0
         self._rests_until = 0.0
         self._waits: set[asyncio.Timeout] = set()
@@ -44,34 +45,36 @@ class Replica:
     @property
     def is_well(self) -> bool:
         """Whether it should be asked, if there is a choice."""
-        return self._is_there and self._rests_until <= self._clock()
+        return self.is_there and self._rests_until <= self._clock()
 
     @property
     def rest(self) -> tuple[bool, float]:
         """How far it is from being well: to be compared."""
-        return not self._is_there, self._rests_until
+        return not self.is_there, self._rests_until
 
     async def stream(self, turn: Turn, patience: float | None) -> AsyncGenerator[Sequence[Delta], None]:
-        """An answer, of which the first byte must come in `patience` seconds, and as long as it is there.
-        Raises ApiError."""
+        """An answer, of which the first byte must come in `patience` seconds. That the turn was taken up is
+        no answer yet. Raises ApiError."""
+        end = None if patience is None else asyncio.get_running_loop().time() + patience
         self.in_flight += 1
         try:
             async with aclosing(self.backend.stream(turn)) as batches:
-                yield await self._first(batches, patience)
+                yield await self._awaited(batches, end)
+                yield await self._awaited(batches, end)
                 self._failures = 0
                 async for batch in batches:
                     yield batch
         finally:
             self.in_flight -= 1
 
-    async def _first(
-        self, batches: AsyncGenerator[Sequence[Delta], None], patience: float | None
+    async def _awaited(
+        self, batches: AsyncGenerator[Sequence[Delta], None], end: float | None
     ) -> Sequence[Delta]:
         try:
-            async with asyncio.timeout(patience) as wait:
+            async with asyncio.timeout_at(end) as wait:
                 self._waits.add(wait)
                 try:
-                    return await anext(batches)
+                    return await anext(batches, ())
                 finally:
                     self._waits.discard(wait)
         except TimeoutError:
@@ -83,25 +86,29 @@ class Replica:
         rest = _RESTS[min(self._failures, len(_RESTS)) - 1]
         self._rests_until = self._clock() + max(rest, min(fault.retry_after or 0, _LONGEST_REST))
 
+    def release(self) -> None:
+        """Who waits for its first byte need not wait any more."""
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(now)
+
     async def check(self) -> None:
-        """Ask whether it is there. If not, who waits for its first byte need not wait any more."""
+        """Ask whether it is there."""
         try:
             async with asyncio.timeout(CHECK_PATIENCE):
                 await self.backend.check()
-                if not self._is_there:
+                if not self.is_there:
                     await self.backend.probe()  # another server may have come in its place
         except (ApiError, TimeoutError) as fault:
             self._note(is_there=False, why=str(fault) or "it does not answer")
-            now = asyncio.get_running_loop().time()
-            for wait in self._waits:
-                wait.reschedule(now)
         else:
             self._note(is_there=True)
 
     def _note(self, *, is_there: bool, why: str | None = None) -> None:
-        if is_there is self._is_there:
+        if is_there is self.is_there:
             return
-        self._is_there = is_there
+        self.is_there = is_there
         if is_there:
             self._failures, self._rests_until = 0, 0.0
             log.info("a server is back", upstream=self.where)

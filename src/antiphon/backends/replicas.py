@@ -19,7 +19,8 @@ from hashlib import blake2b
 from antiphon.backends.health import CHECK_SECONDS, Replica
 from antiphon.backends.retry import another_may
 from antiphon.model import Backend, Capabilities, Delta, Model, Passthrough, TextPart, Turn, has_output
-from antiphon.protocol.errors import ApiError, UpstreamError
+from antiphon.model.backend import common
+from antiphon.protocol.errors import ApiError, NotFound, UpstreamError
 
 _REMEMBERED = 10_000
 """Prefixes that are not where their hash says."""
@@ -44,7 +45,7 @@ class Replicas(Backend):
     # ---- Backend ------------------------------------------------------------------------------------
 
     def capabilities(self, model: str) -> Capabilities:
-        return self._first.capabilities(model)
+        return common([replica.backend.capabilities(model) for replica in _well(self._replicas)])
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         left = list(self._replicas)
@@ -61,7 +62,8 @@ class Replicas(Backend):
             except ApiError as fault:
                 if not another_may(fault):
                     raise
-                replica.failed(fault)
+                if not isinstance(fault, NotFound):  # it may be well, and the name of the model wrong
+                    replica.failed(fault)
                 if answered or not left:
                     raise
 
@@ -83,6 +85,10 @@ class Replicas(Backend):
     async def watch(self) -> None:
         while True:
             await asyncio.gather(*(replica.check() for replica in self._replicas))
+            away = [replica for replica in self._replicas if not replica.is_there]
+            if len(away) < len(self._replicas):  # else nobody could answer sooner
+                for replica in away:
+                    replica.release()
             await asyncio.sleep(CHECK_SECONDS)
 
     def passthrough(self) -> Passthrough | None:

@@ -1,7 +1,7 @@
 """Who answers a turn, and what can be asked of it."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -44,6 +44,23 @@ class Capabilities(Struct, frozen=True):
     """Gives signatures and the like that it wants back as they came, as far as is known by now."""
     context_window: int | None = None
     """Tokens of context; None: not known."""
+
+
+def common(several: Sequence[Capabilities]) -> Capabilities:
+    """What each of several servers can that have a model. What one of them wants back counts for all."""
+    first = several[0]
+    if all(can == first for can in several):
+        return first
+    members = ((name, [getattr(can, name) for can in several]) for name in Capabilities.__struct_fields__)
+    least = {name: _least(values) for name, values in members}
+    return Capabilities(**{**least, "opaque": any(can.opaque for can in several)})
+
+
+def _least(values: Sequence[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return frozenset.intersection(*known) if isinstance(known[0], frozenset) else min(known)
 
 
 class Model(Struct, frozen=True):
