@@ -86,6 +86,19 @@ async def test_who_goes_away_in_the_moment_he_is_let_in_leaves_his_place_to_the_
     assert line.inside == ["second"]
 
 
+async def test_who_goes_away_leaves_nothing_behind_while_others_wait() -> None:
+    """As many as may come while those of a higher tier are served."""
+    line = Line()
+    await line.come("first", "a")
+    await line.come("second", "a", "priority")
+    for number in range(3):
+        await line.come(f"gone {number}", str(number), "flex")
+        line.tasks[f"gone {number}"].cancel()
+        await asyncio.wait([line.tasks[f"gone {number}"]])
+    assert [len(waiting) for waiting in line.gate._waiting.values()] == [1, 0, 0]
+    assert await line.empty() == ["first", "second"]
+
+
 @given(
     most=st.integers(1, 3),
     comings=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(TIERS), st.booleans()), max_size=30),

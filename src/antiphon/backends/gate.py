@@ -6,7 +6,7 @@ thousand turns of one keep nobody else waiting.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
@@ -43,14 +43,16 @@ class Place(NamedTuple):
     """Seconds; None: any time, as nobody waits."""
 
 
+_Turns = OrderedDict[asyncio.Future[None], None]
+"""Those of a project that wait, in their order."""
+
+
 class Gate:
     """Lets `most` in at once."""
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._waiting: dict[Tier, OrderedDict[str, deque[asyncio.Future[None]]]] = {
-            tier: OrderedDict() for tier in TIERS
-        }
+        self._waiting: dict[Tier, OrderedDict[str, _Turns]] = {tier: OrderedDict() for tier in TIERS}
 
     @asynccontextmanager
     async def entered(self, place: Place) -> AsyncIterator[None]:
@@ -66,14 +68,15 @@ class Gate:
             self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place.tier].setdefault(place.project, deque()).append(turn)
+        self._waiting[place.tier].setdefault(place.project, OrderedDict())[turn] = None
         try:
             async with asyncio.timeout(place.patience):
                 await turn
         except BaseException as fault:
             if turn.done() and not turn.cancelled():  # it came in this very moment
                 self._leave()
-            turn.cancel()
+            else:
+                self._forget(place, turn)
             if isinstance(fault, TimeoutError):
                 raise _crowded() from None
             raise
@@ -86,16 +89,25 @@ class Gate:
             turn.set_result(None)
 
     def _next(self) -> asyncio.Future[None] | None:
-        """The one who waits and is next, if he still does."""
+        """The one who waits and is next."""
         for projects in self._waiting.values():
             while projects:
                 project, turns = projects.popitem(last=False)
-                turn = turns.popleft()
+                turn, _ = turns.popitem(last=False)
                 if turns:
                     projects[project] = turns  # behind the others
-                if not turn.done():
+                if not turn.done():  # else its task is cancelled, and has not run since
                     return turn
         return None
+
+    def _forget(self, place: Place, turn: asyncio.Future[None]) -> None:
+        """Who has gone away leaves nothing behind, however long the others wait."""
+        projects = self._waiting[place.tier]
+        turns = projects.get(place.project)
+        if turns is not None and turn in turns:
+            del turns[turn]
+            if not turns:
+                del projects[place.project]
 
 
 def _crowded() -> Unavailable:
