@@ -1,11 +1,13 @@
 """Who answers to a name."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from tests.scripted import Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import BackendConfig, Offer, Route, Router, build
 from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import InvalidRequest
@@ -117,3 +119,61 @@ async def test_a_configuration_becomes_a_router(upstream: Upstream) -> None:
 def test_a_configuration_that_makes_no_sense_is_refused(config: BackendConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build([config])
+
+
+# ---- what the configuration says of models ------------------------------------------------------------
+
+
+def config(name: str, **members: Any) -> BackendConfig:
+    return BackendConfig(name=name, base_url=DOWN, dialect="generic", **members)
+
+
+def test_a_backend_in_the_place_of_another_is_asked_for_the_model_that_an_alias_means() -> None:
+    router = build(
+        [
+            config("local", models=["qwen"], fallbacks=["hosted"]),
+            config("hosted", models={"qwen": "hosted/qwen-32b"}),
+        ],
+        named=[NamedModel(name="qwen", aliases=["gpt-4o", "gpt-5*"])],
+    )
+    for name in ("qwen", "gpt-4o", "gpt-5-mini"):
+        routes = router.candidates(router.resolve(name), name)
+        assert [(route.name, route.model) for route in routes] == [
+            ("local", "qwen"),
+            ("hosted", "hosted/qwen-32b"),
+        ]
+
+
+async def test_a_pattern_of_aliases_hides_no_model_that_is_named(upstream: Upstream) -> None:
+    upstream.models = ("gpt-listed",)
+    router = build(
+        [
+            config("local", models=["qwen"], default=True),
+            BackendConfig(name="other", base_url=upstream.base_url, models=["gpt-oss", "gpt-listed*"]),
+        ],
+        named=[NamedModel(name="qwen", aliases=["gpt-*"]), NamedModel(name="gpt-said")],
+    )
+    found = {name: router.resolve(name).model for name in ("gpt-oss", "gpt-said", "gpt-4o", "gpt-listed")}
+    assert found == {"gpt-oss": "gpt-oss", "gpt-said": "gpt-said", "gpt-4o": "qwen", "gpt-listed": "qwen"}
+    assert {model.id for model in await router.models()} == {"qwen", "gpt-oss"}
+    await router.close()
+
+
+def test_a_model_to_which_nobody_answers_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"models\.qwem: no backend answers"):
+        build([config("local", models=["qwen"])], named=[NamedModel(name="qwem", aliases=["gpt-4o"])])
+
+
+def test_what_is_said_of_a_model_is_said_of_no_other() -> None:
+    """Also where a backend answers to all names under one of its own."""
+    router = build(
+        [config("local", default="llama"), config("other", models=["blind"])],
+        named=[NamedModel(name="blind", capabilities={"images": False})],
+    )
+    assert not router.resolve("blind").capabilities.images
+    assert router.resolve("llama").capabilities.images
+    alone = build(
+        [config("local", default=True)], named=[NamedModel(name="blind", capabilities={"images": False})]
+    )
+    assert not alone.resolve("blind").capabilities.images
+    assert alone.resolve("llama").capabilities.images

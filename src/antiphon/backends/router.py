@@ -105,7 +105,7 @@ class Router:
     """Finds the backend for a name. It owns the backends."""
 
     def __init__(self, offers: Iterable[Offer], named: Iterable[NamedModel] = ()) -> None:
-        """Raises ValueError for fallbacks that nobody answers to."""
+        """Raises ValueError for models and fallbacks that nobody answers to."""
         self._offers = tuple(offers)
         self._by_backend = {id(offer.backend): offer for offer in self._offers}
         names = [(name, upstream, o.backend) for o in self._offers for name, upstream in o.models.items()]
@@ -120,6 +120,9 @@ class Router:
         aliases = [(alias, model.name) for model in self._named.values() for alias in model.aliases]
         self._aliases = {alias: name for alias, name in aliases if not _is_pattern(alias)}
         self._alias_patterns = [(alias, name) for alias, name in aliases if _is_pattern(alias)]
+        for name in self._named:
+            if self._find(name) is None:
+                raise ValueError(f"models.{name}: no backend answers to this name")
         for fallback in self._all_fallbacks():
             if self._in_place(fallback, "") is None:
                 raise ValueError(f"fallbacks: '{fallback}' is neither a model nor a backend of this server")
@@ -137,9 +140,9 @@ class Router:
         """The route of a name, and those in its place, in the order in which they are asked."""
         said = route.settings.fallbacks if route.settings is not None else ()
         fallbacks = (*said, *self._by_backend[id(route.backend)].fallbacks)
-        routes = [route]
+        routes, known = [route], self._known_as(name)
         for fallback in fallbacks:
-            other = self._in_place(fallback, name)
+            other = self._in_place(fallback, known)
             if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
                 routes.append(other)
         return routes
@@ -173,7 +176,7 @@ class Router:
             found[name] = replace(model, id=name)
         for backend, models in backends:
             for model in models:
-                if self._find(model.id) == (model.id, backend):
+                if self._find(self._known_as(model.id)) == (model.id, backend):
                     found.setdefault(model.id, model)
         return list(found.values())
 
@@ -200,6 +203,8 @@ class Router:
         """The name of the model of which this is an alias; else the name itself."""
         if name in self._aliases:
             return self._aliases[name]
+        if name in self._exact or name in self._named:
+            return name  # a pattern hides no model that is known by its name
         return next((own for pattern, own in self._alias_patterns if fnmatchcase(name, pattern)), name)
 
     def _in_place(self, fallback: str, name: str) -> Route | None:
@@ -349,14 +354,28 @@ def build(
     named: Sequence[NamedModel] = (),
 ) -> Router:
     """The router for a configuration. Raises ValueError for one that makes no sense."""
-    return Router([_offer(config, makers, named) for config in configs], named)
+    offers = [_offer(config, makers) for config in configs]
+    return Router([_rated(offer, offers, named) for offer in offers], named)
 
 
-def _offer(config: BackendConfig, makers: Mapping[str, Maker], named: Sequence[NamedModel]) -> Offer:
+def _rated(offer: Offer, offers: Sequence[Offer], named: Sequence[NamedModel]) -> Offer:
+    """The offer, with what the configuration says of what its models can."""
+    said = [model for model in named if model.capabilities]
+    known = {_own_name(offer, model.name): model.capabilities for model in said if _has(offer, offers, model)}
+    return replace(offer, backend=Rated(offer.backend, known)) if known else offer
+
+
+def _has(offer: Offer, offers: Sequence[Offer], model: NamedModel) -> bool:
+    """Whether a backend has a model: it names it, or is there for what nobody names."""
+    naming = [each for each in offers if any(fnmatchcase(model.name, known) for known in each.models)]
+    return offer in naming or (not naming and offer is _default(offers))
+
+
+def _offer(config: BackendConfig, makers: Mapping[str, Maker]) -> Offer:
     if config.type not in makers:
         raise ValueError(f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}")
     models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
-    offer = Offer(
+    return Offer(
         _made(config, makers[config.type]),
         models,
         config.default,
@@ -364,8 +383,6 @@ def _offer(config: BackendConfig, makers: Mapping[str, Maker], named: Sequence[N
         Gate(config.max_concurrency) if config.max_concurrency else None,
         config.fallbacks,
     )
-    known = {_own_name(offer, model.name): model.capabilities for model in named if model.capabilities}
-    return replace(offer, backend=Rated(offer.backend, known)) if known else offer
 
 
 def _made(config: BackendConfig, make: Maker) -> Backend:
@@ -377,4 +394,5 @@ def _made(config: BackendConfig, make: Maker) -> Backend:
         servers = [config]
     else:
         return make(config)
-    return Replicas([(str(each.base_url), make(each)) for each in servers], config.first_byte_timeout)
+    made = [(each.base_url or each.unix_socket or config.name, make(each)) for each in servers]
+    return Replicas(made, config.first_byte_timeout)
