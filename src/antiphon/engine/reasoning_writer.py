@@ -23,14 +23,15 @@ class Seals(Struct, frozen=True):
     unasked: Callable[[], None]
     """Called when something is sealed that the client did not ask for."""
     asked: bool = False
-    source: Source = ("", "")
+    source: Callable[[], Source] = lambda: ("", "")
+    """Who answers, as far as is known by now."""
 
     def sealed(self, text: str, opaque: Opaque) -> str | None:
         """None: nothing need be."""
         if opaque and not self.asked:
             self.unasked()
         if opaque or (self.asked and text):
-            return self.seal(Thought(text, opaque, self.source))
+            return self.seal(Thought(text, opaque, self.source()))
         return None
 
 

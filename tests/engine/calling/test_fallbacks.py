@@ -1,6 +1,8 @@
 """Models that answer in the place of others, bounds on what is asked at once, and what is said of a model."""
 
 import contextlib
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +12,14 @@ import httpx2
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.responses import Response
+from tests import messages_script
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
 from antiphon.config import BackendSettings
 from antiphon.config.settings import ModelSettings
+from antiphon.engine.prepare import preparation
 
 NUMBER = {
     "type": "object",
@@ -39,7 +44,7 @@ class Pair(NamedTuple):
 
 
 def backend(upstream: Upstream, **members: Any) -> BackendSettings:
-    return BackendSettings(base_url=upstream.base_url, dialect="generic", **members)
+    return BackendSettings(**{"base_url": upstream.base_url, "dialect": "generic", **members})
 
 
 @contextlib.contextmanager
@@ -140,12 +145,82 @@ def test_who_cannot_read_a_picture_is_passed_over(tmp_path: Path) -> None:
         assert pair.first.last.body["model"] == "blind"
 
 
+def test_who_gives_no_logprobs_is_passed_over(tmp_path: Path) -> None:
+    models = {"m": ModelSettings(fallbacks=["curt", "two"]), "curt": ModelSettings(logprobs=False)}
+    with running(tmp_path, models=models, first={"models": ["m", "curt"]}) as pair:
+        pair.first.on(lambda body: body["model"] == "m", refusal(500, "broken"))
+        response = pair.client.responses.create(
+            model="m", input="hello", include=["message.output_text.logprobs"], top_logprobs=1
+        )
+        assert response.output_text == "the second"
+        assert pair.client.responses.create(model="m", input="hello").output_text == "the first"
+
+
 def test_a_response_in_the_background_has_fallbacks_too(pair: Pair) -> None:
     pair.first.script(refusal(401, "no"))
     response = pair.client.responses.create(model="m", input="hello", background=True)
     while response.status in ("queued", "in_progress"):
         response = pair.client.responses.retrieve(response.id)
     assert response.output_text == "the second"
+
+
+# ---- what goes back as it came ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def thinkers(tmp_path: Path) -> Iterator[Pair]:
+    """Two that want their signatures back."""
+    claude = {"type": "anthropic", "dialect": None}
+    with running(tmp_path, {**claude, "fallbacks": ["two"]}, claude) as pair:
+        pair.first.default = messages_script.answer(messages_script.text("the first"))
+        pair.second.default = messages_script.answer(messages_script.text("the second"))
+        yield pair
+
+
+def thoughtful_call(signature: str, arguments: str) -> Answer:
+    thought = messages_script.thinking("I had better add.", signature)
+    called = messages_script.tool("add", arguments, "toolu_a")
+    return messages_script.answer(thought, called, reason="tool_use")
+
+
+def ask_thinker(pair: Pair, asked: Any, **members: Any) -> Response:
+    reasoning: Any = {"effort": "high"}
+    found = pair.client.responses.create(model="m", input=asked, tools=[ADD], reasoning=reasoning, **members)  # type: ignore[call-overload]
+    assert isinstance(found, Response)
+    return found
+
+
+def down(upstream: Upstream) -> None:
+    """Twice: it is asked once more."""
+    upstream.script(refusal(503, "away"), refusal(503, "away"))
+
+
+def test_a_signature_is_the_one_of_who_answered(thinkers: Pair) -> None:
+    """Not of who was asked first, who is there again when the response goes on."""
+    down(thinkers.first)
+    thinkers.second.script(thoughtful_call("of-the-second", '{"a": 1}'))
+    first = ask_thinker(thinkers, "add")
+    assert [item.type for item in first.output] == ["reasoning", "function_call"]
+    output = [{"type": "function_call_output", "call_id": "toolu_a", "output": "1"}]
+    second = ask_thinker(thinkers, output, previous_response_id=first.id)
+    assert second.output_text == "the first"
+    assert "of-the-second" not in str(thinkers.first.last.body)
+
+
+def test_who_answers_has_its_own_signatures_back_and_no_other(thinkers: Pair) -> None:
+    """Within one response, in which a call that is not valid is made again."""
+    thinkers.first.script(thoughtful_call("of-the-first", '{"a": "one"}'))
+    down(thinkers.first)
+    thinkers.second.script(
+        thoughtful_call("of-the-second", '{"a": "two"}'), refusal(503, "away"), refusal(503, "away")
+    )
+    assert ask_thinker(thinkers, "add").output_text == "the first"
+    to_first = [str(received.body) for received in thinkers.first.requests]
+    to_second = [str(received.body) for received in thinkers.second.requests]
+    assert ["of-the-first" in body for body in to_first] == [False, True, True, True]
+    assert not any("of-the-second" in body for body in to_first)
+    assert ["of-the-second" in body for body in to_second] == [False, True, True]
+    assert not any("of-the-first" in body for body in to_second)
 
 
 # ---- what is asked at once -------------------------------------------------------------------------------
@@ -169,6 +244,46 @@ def test_what_is_beyond_the_bound_waits_and_is_answered(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert sorted(answers) == ["one", "two"]
+
+
+def test_who_waited_in_vain_is_answered_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "WAIT_SECONDS", 0.05)
+    with running(tmp_path, {"max_concurrency": 1, "fallbacks": ["two"]}) as pair:
+        gate = Gate(0)
+        pair.first.script(Answer("one", gate=gate))
+        answers: list[str] = []
+        first = threading.Thread(target=lambda: answers.append(pair.raw().text))
+        first.start()
+        gate.wait_reached()
+        assert "the second" in pair.raw().text
+        gate.open()
+        first.join()
+        assert "one" in answers[0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_hangs_up_leaves_the_place_to_the_next(tmp_path: Path, stream: bool) -> None:
+    """While the answer is awaited, in the middle of it, and while a place is awaited."""
+    with running(tmp_path, {"max_concurrency": 1}) as pair:
+        gates = [Gate(0), Gate(2)]
+        pair.first.script(*(Answer("a long answer", size=2, gate=gate) for gate in gates), Answer("well"))
+        request = {"input": "hello", "model": "m", "stream": stream, "store": False}
+        for number, gate in enumerate(gates):
+            with hanging_up(pair.url, request), hanging_up(pair.url, request):
+                gate.wait_reached()
+            pair.first.requests[number].wait_gone()
+        assert pair.client.responses.create(model="m", input="hello").output_text == "well"
+
+
+@contextlib.contextmanager
+def hanging_up(url: str, request: Any) -> Iterator[None]:
+    """A client that sends its request, and goes away at the end of the block."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = json.dumps(request).encode()
+    head = f"POST /v1/responses HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from antiphon.backends.retry import another_may
 from antiphon.backends.router import Route
 from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.engine.calling.truncation import TOO_LONG, Truncation
-from antiphon.model import AudioPart, FilePart, ImagePart, Turn, has_output
-from antiphon.protocol.errors import ApiError
+from antiphon.model import AudioPart, FilePart, ImagePart, Message, Opaque, Turn, has_output
+from antiphon.protocol.errors import ApiError, Unavailable
 
 
 class Candidate(NamedTuple):
@@ -35,6 +35,10 @@ class Fallbacks:
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._first = candidates[0]
         self._candidates = list(candidates)
+        self._speaker = self._first
+        """Who has answered the last turn. What was said before the response is the first's."""
+        self._authors: dict[int, tuple[Opaque, Candidate]] = {}
+        """From whom what is opaque came, by its identity."""
 
     @property
     def answering(self) -> Route:
@@ -44,6 +48,7 @@ class Fallbacks:
     async def fit(self, turn: Turn) -> Turn:
         """The turn, within the window of the first that has room for it. Raises InvalidRequest when none
         has."""
+        self._attribute(turn)
         fault: ApiError | None = None
         for candidate in self._readers(turn):
             try:
@@ -58,9 +63,13 @@ class Fallbacks:
         assert fault is not None  # the first reads what is made for it
         raise fault
 
-    def stream(self, turn: Turn) -> Deltas:
+    async def stream(self, turn: Turn) -> Deltas:
         """The answer to a turn of the response. Raises the ApiError of the first that was asked."""
-        return self._asked(turn, lambda candidate: candidate.window.stream)
+        self._attribute(turn)
+        async with aclosing(self._asked(turn, lambda candidate: candidate.window.stream)) as batches:
+            async for batch in batches:
+                self._speaker = self._candidates[0]
+                yield batch
 
     def plain(self, turn: Turn) -> Deltas:
         """The answer to a question of our own."""
@@ -87,7 +96,7 @@ class Fallbacks:
                 return
             except ApiError as failure:
                 fault = fault or failure
-                if answered or not (another_may(failure) or failure.code == TOO_LONG):
+                if answered or not _another_may(failure):
                     raise
         assert fault is not None
         raise fault
@@ -95,22 +104,43 @@ class Fallbacks:
     def _readers(self, turn: Turn) -> Iterator[Candidate]:
         """Those that can read the turn."""
         kinds = {type(part) for message in turn.messages for part in message.parts}
+        logprobs = turn.sampling.top_logprobs is not None
         for candidate in list(self._candidates):
             can = candidate.route.capabilities
             reads = {ImagePart: can.images, AudioPart: can.audio, FilePart: can.files}
-            if candidate is self._first or all(reads.get(kind, True) for kind in kinds):
+            able = can.logprobs >= logprobs and all(reads.get(kind, True) for kind in kinds)
+            if candidate is self._first or able:
                 yield candidate
+
+    def _attribute(self, turn: Turn) -> None:
+        """What is opaque and new came from who spoke last."""
+        for message in turn.messages:
+            if message.opaque is not None:
+                self._authors.setdefault(id(message.opaque), (message.opaque, self._speaker))
 
     def _own(self, candidate: Candidate, turn: Turn) -> Turn:
         """The turn as the candidate reads it. What goes back as it came goes to where it came from."""
-        if candidate is self._first:
+        strange = [at for at, message in enumerate(turn.messages) if self._is_strange(candidate, message)]
+        if candidate is self._first and not strange:
             return turn
-        messages = turn.messages
-        if any(message.opaque is not None for message in messages):
-            messages = tuple(replace(message, opaque=None) for message in messages)
-        return replace(turn, model=candidate.route.model, messages=messages)
+        messages = list(turn.messages)
+        for at in strange:
+            messages[at] = replace(messages[at], opaque=None)
+        return replace(turn, model=candidate.route.model, messages=tuple(messages))
+
+    def _is_strange(self, candidate: Candidate, message: Message) -> bool:
+        """Whether it has what only another can read."""
+        if message.opaque is None:
+            return False
+        _, author = self._authors.get(id(message.opaque), (None, self._first))
+        return author is not candidate
 
     def _prefer(self, candidate: Candidate) -> None:
         if self._candidates[0] is not candidate:
             self._candidates.remove(candidate)
             self._candidates.insert(0, candidate)
+
+
+def _another_may(fault: ApiError) -> bool:
+    """Whether another model may answer: also where there was no place, or no room for the context."""
+    return another_may(fault) or isinstance(fault, Unavailable) or fault.code == TOO_LONG

@@ -59,7 +59,6 @@ class ModelCaller:
         """Under which the backend that answers is configured."""
         return self._fallbacks.answering.name
 
-    @property
     def source(self) -> Source:
         """Who answers."""
         return self.backend_name or "", self._fallbacks.answering.model
