@@ -123,6 +123,29 @@ def test_a_dialect_that_nobody_speaks_is_one_sentence(run: Run) -> None:
     assert done.stderr == "antiphon: Unknown dialect 'olama' of backend 'a'. Did you mean 'ollama'?\n"
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            'models = ["qwen"]\nfallbacks = ["nobody"]',
+            "fallbacks: 'nobody' is neither a model nor a backend of this server.",
+        ),
+        (
+            'models = ["qwen"]\n[models.qwem]\naliases = ["gpt-4o"]',
+            "models.qwem: no backend answers to this name (models of [backends.NAME]).",
+        ),
+    ],
+)
+def test_names_to_which_nobody_answers_are_one_sentence(
+    run: Run, tmp_path: Path, told: str, said: str
+) -> None:
+    settings = f'[backends.a]\nbase_url = "http://127.0.0.1:9/v1"\n{told}'
+    (tmp_path / "antiphon.toml").write_text(settings, encoding="utf-8")
+
+    assert run("serve").stderr == f"antiphon: {said}\n"
+    assert f"FAILED  models: {said.rstrip('.')}" in run("doctor").stdout
+
+
 def test_a_connector_without_its_token_is_one_sentence(run: Run) -> None:
     named = {
         "ANTIPHON_CONNECTORS_DRIVE_URL": "http://a",

@@ -170,6 +170,10 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             r"backends.*type in .* has a wrong value: invalid enum value 'magic'",
         ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
+        (
+            '[backends.a]\nbase_urls = ["http://a/v1", "http://b/v1"]\nunix_socket = "s"',
+            r"base_urls of \[backends.a\] in .* would all lead to its unix_socket",
+        ),
         ('[backends.a]\ntype = "responses"', r"\[backends.a\] in .* needs a base_url"),
         (
             '[backends.a]\ntype = "anthropic"\ndialect = "vllm"',

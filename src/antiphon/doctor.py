@@ -10,13 +10,13 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.api.backend_setup import backend_configs, named_models
+from antiphon.api.backend_setup import backend_configs, routed
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web_setup import key_variables, missing
-from antiphon.backends.router import BackendConfig, build
+from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
 from antiphon.engine.warnings import unheeded
 from antiphon.guard.pool import Pool
@@ -78,7 +78,8 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield await _sandbox(config)
     if config.reranker.base_url is not None:
         yield await _reranker(config)
-    yield await _moderation(config, deep)
+    wrong = _misnamed(config) if config.backends else None
+    yield await _moderation(config, deep) if wrong is None else Finding("models", "failed", wrong)
     yield _web(config)
     yield await _images(config)
     if not config.backends:
@@ -156,7 +157,7 @@ async def _moderation(config: Config, deep: bool) -> Finding:
         return Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
     if settings.judge is not None and not deep:
         return Finding(subject, "ok", f"{settings.judge} judges")
-    router, children = build(_served(config), named=[*named_models(config)]), Pool()
+    router, children = routed(config), Pool()
     moderator = moderator_of(settings, router, children)
     assert moderator is not None
     try:
@@ -170,9 +171,13 @@ async def _moderation(config: Config, deep: bool) -> Finding:
     return Finding(subject, "ok", f"{settings.judge or settings.base_url} judges")
 
 
-def _served(config: Config) -> list[BackendConfig]:
-    """The backends that can be asked now: embedded models are run by `antiphon serve`."""
-    return [each for each in backend_configs(config) if each.type != "llama"]
+def _misnamed(config: Config) -> str | None:
+    """What is wrong with the names of models and backends, in words."""
+    try:
+        routed(config)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _web(config: Config) -> Finding:

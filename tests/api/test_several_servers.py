@@ -72,3 +72,29 @@ async def test_all_are_answered_and_none_twice(three: Three) -> None:
     assert [sum(f"question {n}." in body for body in bodies) for n in range(RESPONSES)] == [1] * RESPONSES
     assert len(bodies) == RESPONSES
     assert len(three.refusing.requests) < RESPONSES / 2, "who refuses again and again is left alone"
+
+
+async def test_servers_that_can_different_things_are_asked_for_what_both_can(tmp_path: Path) -> None:
+    """One of them takes no schemas, which is found out when it is asked."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    form: Any = {
+        "format": {"type": "json_schema", "name": "n", "schema": {**schema, "additionalProperties": False}}
+    }
+    with Upstream() as able, Upstream() as less:
+        able.default = less.default = Answer('{"a": 1}')
+        less.on(lambda body: "response_format" in body, refusal(400, "response_format is not supported"))
+        urls = [able.base_url, less.base_url]
+        config = Config(
+            data_dir=str(tmp_path),
+            server=Server(verify=True),
+            backends={"two": BackendSettings(base_urls=urls, default=True, dialect="generic")},
+            sandbox=Sandbox(driver="none"),
+        )
+        with Running(config) as server:
+            async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="sk-test", max_retries=0) as client:
+                for number in range(10):
+                    asked = f"question {number}."
+                    response = await client.responses.create(model="m", input=asked, text=form)
+                    assert response.output_text == '{"a": 1}'
+        assert able.requests
+        assert less.requests

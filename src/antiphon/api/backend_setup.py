@@ -1,14 +1,17 @@
 """What answers, as the configuration says."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from antiphon.api.surroundings import secret
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.llama import embedded
 from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import MAKERS as ROUTED
-from antiphon.backends.router import BackendConfig, Maker
+from antiphon.backends.router import BackendConfig, Maker, Router, build
 from antiphon.config import Config
 from antiphon.config.settings import ModelSettings
 from antiphon.model import Backend, Capabilities
@@ -57,6 +60,17 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             answer_bytes=config.limits.answer_bytes,
             max_output_tokens=settings.max_output_tokens,
         )
+
+
+def routed(config: Config) -> Router:
+    """Who answers to which name, for who runs no models here: those are away. Raises ValueError for a
+    configuration that makes no sense."""
+    found = (_away(each) if each.type == "llama" else each for each in backend_configs(config))
+    return build(found, MAKERS, [*named_models(config)])
+
+
+def _away(config: BackendConfig) -> BackendConfig:
+    return replace(config, type="chat_completions", model=None, unix_socket=os.devnull)
 
 
 def named_models(config: Config) -> Iterator[NamedModel]:

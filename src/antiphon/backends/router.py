@@ -122,7 +122,9 @@ class Router:
         self._alias_patterns = [(alias, name) for alias, name in aliases if _is_pattern(alias)]
         for name in self._named:
             if self._find(name) is None:
-                raise ValueError(f"models.{name}: no backend answers to this name")
+                raise ValueError(
+                    f"models.{name}: no backend answers to this name (models of [backends.NAME])"
+                )
         for fallback in self._all_fallbacks():
             if self._in_place(fallback, "") is None:
                 raise ValueError(f"fallbacks: '{fallback}' is neither a model nor a backend of this server")

@@ -257,7 +257,9 @@ def _with_web_search(settings: config.Config, engine: str | None) -> config.Conf
 
 
 def _check_backends(settings: config.Config) -> None:
-    """What only the running program knows: which variables are set, which dialects are known."""
+    """What only the running program knows: which variables are set, which dialects are known, who answers
+    to which name."""
+    from antiphon.api.backend_setup import routed
     from antiphon.backends.dialects import DIALECTS
 
     for name, backend in settings.backends.items():
@@ -269,6 +271,10 @@ def _check_backends(settings: config.Config) -> None:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
             fail(f"Unknown dialect '{backend.dialect}' of backend '{name}'. {hint}")
+    try:
+        routed(settings)
+    except ValueError as error:
+        fail(f"{error}.")
 
 
 def _check_web_search(settings: config.Config) -> None:

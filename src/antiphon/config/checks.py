@@ -21,16 +21,7 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\
 def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
-        addresses = [url for url in (backend.base_url, *backend.base_urls) if url]
-        served = backend.type in ("chat_completions", "responses")
-        if served and not (addresses or backend.unix_socket):
-            raise ConfigError(
-                f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
-            )
-        if backend.base_url and backend.base_urls:
-            raise ConfigError(f"[backends.{name}] in {where} has a base_url and base_urls: give one of them.")
-        for url in addresses:
-            _check_url(url, "base_urls" if backend.base_urls else "base_url", f"[backends.{name}]", where)
+        _check_addresses(name, backend, where)
         if backend.dialect and backend.type != "chat_completions":
             raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
         if backend.type == "llama":
@@ -51,6 +42,20 @@ def check(config: Config, where: str) -> None:
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_addresses(name: str, backend: BackendSettings, where: str) -> None:
+    section, several = f"[backends.{name}]", backend.base_urls
+    addresses = [url for url in (backend.base_url, *several) if url]
+    served = backend.type in ("chat_completions", "responses")
+    if served and not (addresses or backend.unix_socket):
+        raise ConfigError(f"{section} in {where} needs a base_url, for example http://127.0.0.1:11434/v1.")
+    if backend.base_url and several:
+        raise ConfigError(f"{section} in {where} has a base_url and base_urls: give one of them.")
+    if several and backend.unix_socket:
+        raise ConfigError(f"base_urls of {section} in {where} would all lead to its unix_socket.")
+    for url in addresses:
+        _check_url(url, "base_urls" if several else "base_url", section, where)
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:

@@ -261,6 +261,26 @@ def test_who_waited_in_vain_is_answered_by_another(tmp_path: Path, monkeypatch: 
         assert "one" in answers[0]
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_what_an_answer_needs_besides_finds_its_place(tmp_path: Path, background: bool) -> None:
+    """One place: an answer that has to be repaired, and the summary of its reasoning."""
+    with running(tmp_path, {"max_concurrency": 1, "fallbacks": ["two"]}) as pair:
+        pair.first.on(lambda body: "sum up the reasoning" in str(body["messages"]), Answer("A summary."))
+        pair.first.script(Answer("no JSON", reasoning="I think."), Answer('{"a": 1}', reasoning="I see."))
+        response = pair.client.responses.create(
+            model="m",
+            input="hello",
+            reasoning={"summary": "concise"},
+            text={"format": {"type": "json_schema", "name": "n", "schema": NUMBER, "strict": True}},
+            background=background,
+        )
+        while response.status in ("queued", "in_progress"):
+            response = pair.client.responses.retrieve(response.id)
+        assert response.output_text == '{"a": 1}'
+        assert "A summary." in response.model_dump_json()
+        assert pair.second.requests == []
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_hangs_up_leaves_the_place_to_the_next(tmp_path: Path, stream: bool) -> None:
     """While the answer is awaited, in the middle of it, and while a place is awaited."""
