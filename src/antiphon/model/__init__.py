@@ -16,8 +16,10 @@ from antiphon.model.delta import (
     RefusalDelta,
     SummaryDelta,
     TextDelta,
+    TextRun,
     UsageDelta,
     has_output,
+    single,
 )
 from antiphon.model.opaque import Opaque
 from antiphon.model.passthrough import Endpoint, Members, Passed, Passthrough
@@ -73,7 +75,9 @@ __all__ = [
     "SummaryDelta",
     "TextDelta",
     "TextPart",
+    "TextRun",
     "Turn",
     "UsageDelta",
     "has_output",
+    "single",
 ]
