@@ -9,12 +9,20 @@ class StoreError(Exception):
     """The store cannot do what it was asked for."""
 
 
+class Incompatible(Exception):
+    """What keeps the store does not fit this version of Antiphon."""
+
+
 class NotFound(StoreError):
     """Something that was named is not there."""
 
 
 class Conflict(StoreError):
     """What is there stands against it. Nothing was written."""
+
+
+class LostData(Conflict):
+    """Data that was to be used is not there any more: what used it last was deleted just now."""
 
 
 class Invalid(StoreError):
