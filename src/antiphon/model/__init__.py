@@ -7,6 +7,7 @@ speaks.
 from antiphon.model.backend import Backend, Capabilities, Model, Overrated
 from antiphon.model.delta import (
     AudioDelta,
+    CacheWrites,
     CallArguments,
     CallStarted,
     Delta,
@@ -36,6 +37,7 @@ from antiphon.model.turn import (
     Message,
     NamedFunction,
     Part,
+    Said,
     Sampling,
     TextPart,
     Turn,
@@ -45,6 +47,7 @@ __all__ = [
     "AudioDelta",
     "AudioPart",
     "Backend",
+    "CacheWrites",
     "Call",
     "CallArguments",
     "CallStarted",
@@ -71,6 +74,7 @@ __all__ = [
     "Passthrough",
     "ReasoningDelta",
     "RefusalDelta",
+    "Said",
     "Sampling",
     "SummaryDelta",
     "TextDelta",
