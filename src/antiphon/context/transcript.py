@@ -196,19 +196,19 @@ def _input_parts(item: InputMessage) -> tuple[Part, ...]:
 def input_part(part: InputText | InputImage | InputFile | InputAudio | Refusal) -> Part:
     """A content part of a message or of a tool's output, as a model reads it."""
     if isinstance(part, InputText):
-        return TextPart(part.text, _breakpoint(part))
+        return TextPart(part.text, breakpoint_of(part))
     if isinstance(part, InputImage) and part.image_url:
-        return ImagePart(part.image_url, part.detail or "auto", _breakpoint(part))
+        return ImagePart(part.image_url, part.detail or "auto", breakpoint_of(part))
     if isinstance(part, InputAudio):
         return AudioPart(part.input_audio.data, part.input_audio.format)
     if isinstance(part, InputFile) and part.file_data:
-        return FilePart(part.file_data, part.filename or "file", _breakpoint(part))
+        return FilePart(part.file_data, part.filename or "file", breakpoint_of(part))
     raise InvalidRequest(
         "A part of the input was not made into what a model reads.", param="input", code="unsupported_value"
     )
 
 
-def _breakpoint(part: InputText | InputImage | InputFile) -> str | None:
+def breakpoint_of(part: InputText | InputImage | InputFile) -> str | None:
     """Whether a prefix that is worth caching ends with a part."""
     given = part.prompt_cache_breakpoint
     return None if given is None else given.ttl or ""

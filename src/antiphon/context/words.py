@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 
-from antiphon.context.transcript import together
+from antiphon.context.transcript import breakpoint_of, together
 from antiphon.model import Message, Said, TextPart
 from antiphon.protocol.content import InputText, OutputText
 from antiphon.protocol.item import InputItem, Item
@@ -49,4 +49,10 @@ def said_in(items: Sequence[Item], before: Said | None) -> Said | None:
 
 
 def _message(item: Item) -> Message:
-    return Message(_role(item), parts=tuple([TextPart(part.text) for part in _content(item)]))
+    return Message(_role(item), parts=tuple([_text(part) for part in _content(item)]))
+
+
+def _text(part: InputText | OutputText) -> TextPart:
+    if type(part) is InputText and part.prompt_cache_breakpoint is not None:
+        return TextPart(part.text, breakpoint_of(part))
+    return TextPart(part.text)
