@@ -7,6 +7,9 @@ looks again after a moment in any case.
 import asyncio
 from contextlib import suppress
 
+QUEUE = "queue"
+"""The topic of all that is to be done later: something came, was let go of, or is to be cancelled."""
+
 
 class Notices:
     """Who waits for what, in this process and its event loop."""
