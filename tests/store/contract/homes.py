@@ -1,9 +1,16 @@
 """The homes of the store. A new one is one more entry of `HOMES`: every test in this folder runs on it."""
 
+import asyncio
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import psycopg
+from tests.postgres import shared_postgres
+
+from antiphon.store.postgres.database import open_postgres
+from antiphon.store.postgres.schema import migrate
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.store import Store
 
@@ -13,6 +20,10 @@ class Home(Protocol):
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         """The store that lies here, as one process has it; again, and another process has it as well."""
+        ...
+
+    async def be_silent(self, seconds: float) -> None:
+        """All who do work were last heard of so much earlier: where that is not told by the clock."""
         ...
 
 
@@ -25,5 +36,36 @@ class SqliteHome:
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_sqlite(self._file, clock=clock, poll=poll)
 
+    async def be_silent(self, seconds: float) -> None:
+        pass
 
-HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
+
+class PostgresHome:
+    """A database of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = shared_postgres().url(shared_postgres().create(_template()))
+
+    async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
+        return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
+
+    async def be_silent(self, seconds: float) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.execute(
+                "UPDATE procrastinate.procrastinate_workers"
+                " SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
+                (seconds,),
+            )
+
+
+@functools.cache
+def _template() -> str:
+    """With all tables: to copy it costs less than to run the scripts."""
+    name = shared_postgres().create(name="antiphon")
+    asyncio.run(migrate(shared_postgres().url(name)))
+    return name
+
+
+HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome, "postgres": PostgresHome}
+SEARCHED: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
+"""Those that can search words."""

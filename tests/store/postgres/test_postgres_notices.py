@@ -11,7 +11,8 @@ from tests.pooler import needs_pooler, pooler
 from tests.postgres import Postgres, shared_postgres
 
 from antiphon.store.postgres import notices as module
-from antiphon.store.postgres.notices import DEAF, HEARING, NOTIFY, PostgresNotices
+from antiphon.store.postgres.connections import Connections
+from antiphon.store.postgres.notices import CHANNEL, DEAF, HEARING, PostgresNotices
 
 LONG = 60.0
 
@@ -22,32 +23,27 @@ def url() -> Iterator[str]:
         yield url
 
 
-class Sent:
-    """Carries out NOTIFY, and notes what was sent."""
-
-    def __init__(self, connection: psycopg.AsyncConnection) -> None:
-        self._connection = connection
-        self._lock = asyncio.Lock()
-        self.payloads: list[str] = []
-
-    async def __call__(self, channel: str, payload: str) -> None:
-        self.payloads.append(payload)
-        async with self._lock:
-            cursor = psycopg.AsyncRawCursor(self._connection)
-            await cursor.execute(NOTIFY, (channel, payload))
+@asynccontextmanager
+async def server(url: str, listen_url: str | None = None) -> AsyncIterator[PostgresNotices]:
+    """What one process has."""
+    connections = Connections(url, 2)
+    notices = PostgresNotices(url, listen_url, connections, {"elsewhere": "jobs"})
+    await notices.start()
+    try:
+        yield notices
+    finally:
+        await notices.close()
+        await connections.close()
 
 
 @asynccontextmanager
-async def server(url: str, listen_url: str | None = None) -> AsyncIterator[tuple[PostgresNotices, Sent]]:
-    """What one process has."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=None) as db:
-        sent = Sent(db)
-        notices = PostgresNotices(url, listen_url, sent, {"elsewhere": "jobs"})
-        await notices.start()
-        try:
-            yield notices, sent
-        finally:
-            await notices.close()
+async def heard(url: str) -> AsyncIterator[list[str]]:
+    """The payloads of all that is sent meanwhile."""
+    payloads: list[str] = []
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
+        await db.execute(f"LISTEN {CHANNEL}")
+        yield payloads
+        payloads += [notice.payload async for notice in db.notifies(timeout=0.2)]
 
 
 async def waiting(notices: PostgresNotices, topics: Sequence[str]) -> list[asyncio.Task[None]]:
@@ -62,7 +58,7 @@ async def woken(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def test_who_waits_is_woken_by_what_another_server_writes_and_by_nothing_else(url: str) -> None:
-    async with server(url) as (one, _), server(url) as (other, _):
+    async with server(url) as one, server(url) as other:
         assert one.hearing
         assert other.hearing
         here, there, elsewhere = [
@@ -78,26 +74,26 @@ async def test_who_waits_is_woken_by_what_another_server_writes_and_by_nothing_e
 
 async def test_what_is_reported_within_a_moment_is_sent_together(url: str) -> None:
     topics = [f"resp_{n}" for n in range(200)]
-    async with server(url) as (one, sent), server(url) as (other, _):
+    async with server(url) as one, server(url) as other, heard(url) as payloads:
         tasks = await waiting(other, topics)
         for topic in topics * 3:
             one.report(topic)
         await woken(tasks)
-    assert len(sent.payloads) == 1
+    assert len(payloads) == 1
 
 
 async def test_however_many_are_reported_each_notice_is_one_that_the_database_takes(url: str) -> None:
     topics = [f"resp_{n}" for n in range(2000)]
-    async with server(url) as (one, sent), server(url) as (other, _):
+    async with server(url) as one, server(url) as other, heard(url) as payloads:
         tasks = await waiting(other, topics)
         for topic in topics:
             one.report(topic)
         await woken(tasks)
-    assert len(sent.payloads) > 1
+    assert len(payloads) > 1
 
 
 async def test_what_is_said_on_another_channel_is_a_report_as_well(url: str) -> None:
-    async with server(url) as (one, _):
+    async with server(url) as one:
         tasks = await waiting(one, ["jobs"])
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
             await db.execute("NOTIFY elsewhere, 'anything'")
@@ -105,15 +101,15 @@ async def test_what_is_said_on_another_channel_is_a_report_as_well(url: str) -> 
 
 
 async def test_what_was_reported_before_the_end_is_sent(url: str) -> None:
-    async with server(url) as (other, _):
+    async with server(url) as other:
         tasks = await waiting(other, ["log"])
-        async with server(url) as (one, _):
+        async with server(url) as one:
             one.report("log")
         await woken(tasks)
 
 
 async def test_who_hears_nothing_looks_often_and_who_hears_seldom(url: str) -> None:
-    async with server(url) as (one, _):
+    async with server(url) as one:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await one.wait("log")
@@ -125,7 +121,7 @@ async def test_a_connection_that_breaks_is_made_again_and_all_look_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAUSE", 0.0)
-    async with server(url) as (one, _), server(url) as (other, _):
+    async with server(url) as one, server(url) as other:
         tasks = await waiting(one, ["log"])
         listens = asyncio.create_task(one.wait("nothing", LONG))
         await _cut_listeners(url)
@@ -150,7 +146,7 @@ async def _cut_listeners(url: str) -> None:
 async def test_a_server_that_goes_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSE", 0.05)
     with Postgres() as database, database.database() as url:
-        async with server(url) as (one, sent):
+        async with server(url) as one:
             await asyncio.to_thread(database.stop, "immediate")
             one.report("log")
             async with asyncio.timeout(10):
@@ -160,13 +156,12 @@ async def test_a_server_that_goes_away_is_waited_for(monkeypatch: pytest.MonkeyP
             async with asyncio.timeout(20):
                 while not one.hearing:
                     await one.wait("log")
-        assert len(sent.payloads) == 1
 
 
 @needs_pooler
 async def test_behind_a_pooler_nothing_is_heard_and_the_log_says_what_to_set(url: str) -> None:
     with pooler(url) as pooled, capture_logs() as logs:
-        async with server(pooled) as (one, _):
+        async with server(pooled) as one:
             assert not one.hearing
             await asyncio.wait_for(one.wait("log"), 1)
     assert any("[store] listen_url" in entry["event"] for entry in logs)
@@ -175,7 +170,7 @@ async def test_behind_a_pooler_nothing_is_heard_and_the_log_says_what_to_set(url
 @needs_pooler
 async def test_with_a_way_around_the_pooler_all_is_heard(url: str) -> None:
     with pooler(url) as pooled:
-        async with server(pooled, url) as (one, _), server(pooled, url) as (other, _):
+        async with server(pooled, url) as one, server(pooled, url) as other:
             assert one.hearing
             tasks = await waiting(one, ["log"])
             other.report("log")
@@ -184,5 +179,5 @@ async def test_with_a_way_around_the_pooler_all_is_heard(url: str) -> None:
 
 async def test_a_way_that_leads_to_another_database_is_found_out(url: str) -> None:
     with shared_postgres().database() as another:
-        async with server(url, another) as (one, _):
+        async with server(url, another) as one:
             assert not one.hearing

@@ -10,10 +10,9 @@ nothing, so only a notice to oneself tells. Behind one, `[store] listen_url` nam
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from hashlib import blake2b
-from typing import Any
 
 import psycopg
 import structlog
@@ -21,6 +20,7 @@ from psycopg import sql
 
 from antiphon.protocol.ids import new_request_id
 from antiphon.store.notices import Notices
+from antiphon.store.postgres.connections import Connection, Connections, connect
 
 log = structlog.get_logger()
 
@@ -31,39 +31,34 @@ GATHER = 0.005
 """Seconds of reports that are sent together."""
 TEST = 1.0
 """Seconds in which a notice to oneself must have come."""
-PAUSE, DEAF_PAUSE = 0.5, 60.0
+PAUSE, DEAF_PAUSE = 0.5, 20.0
 """Seconds before another try: when the connection broke, and when it took a LISTEN and nothing came."""
-NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+_NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
 _PAYLOAD = 7_900
 """Bytes. PostgreSQL takes less than 8,000."""
-_ALIVE: Mapping[str, Any] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-"""A network that breaks says nothing: within half a minute it is noticed."""
 
 
 class PostgresNotices(Notices):
     """Who waits in this process, and the other processes of the database.
 
-    `listen_url` is where it LISTENs, `url` what it is tested through; `send` carries out NOTIFY with these
-    two parameters. `channels`: others that are listened to, and the topic that anything there reports here.
+    `listen_url` is where it LISTENs, `url` where it sends by `connections`. `channels`: others that are
+    listened to, and the topic that anything there reports here. `seconds`: after which whoever waits looks
+    again by himself, where that does not depend on whether notices arrive.
     """
 
     def __init__(
         self,
         url: str,
         listen_url: str | None,
-        send: Callable[[str, str], Awaitable[object]],
+        connections: Connections,
         channels: Mapping[str, str],
+        seconds: float | None = None,
     ) -> None:
-        super().__init__(DEAF)
+        super().__init__(DEAF if seconds is None else seconds)
         self._url = url
         self._listen_url = listen_url or url
-        self._send = send
+        self._connections = connections
         self._channels = channels
         self._me = new_request_id()
         self._unsent: dict[str, None] = {}
@@ -71,11 +66,9 @@ class PostgresNotices(Notices):
         self._listener: asyncio.Task[None] | None = None
         self._tested = asyncio.Event()
         self._sent = True
-
-    @property
-    def hearing(self) -> bool:
+        self._fixed = seconds is not None
+        self.hearing = False
         """Whether notices arrive."""
-        return self._seconds == HEARING
 
     async def start(self) -> None:
         """Listen until `close`. It is known then whether notices arrive."""
@@ -115,7 +108,8 @@ class PostgresNotices(Notices):
     async def _send_some(self, keys: Iterable[str]) -> None:
         try:
             for payload in _payloads(self._me, keys):
-                await self._send(CHANNEL, payload)
+                async with self._connections.taken() as connection:
+                    await connection.execute(_NOTIFY, (CHANNEL, payload))
             self._sent = True
         except Exception as error:  # noqa: BLE001 (whatever it is: they are hints)
             if self._sent:  # else it was said
@@ -133,15 +127,13 @@ class PostgresNotices(Notices):
                 log.warning("no notices are heard: readers look by themselves", error=str(error))
             finally:
                 self._tested.set()
-            self._look_every(DEAF)
+            self._turn(hearing=False)
             await asyncio.sleep(pause)
 
     async def _listen(self) -> float:
         """Hear notices as long as the connection holds. Returns the seconds to pause when it delivers none.
         Raises psycopg.Error."""
-        async with await psycopg.AsyncConnection.connect(
-            self._listen_url, autocommit=True, prepare_threshold=None, **_ALIVE
-        ) as connection:
+        async with await connect(self._listen_url) as connection:
             for channel in (CHANNEL, *self._channels):
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             if not await self._hears_itself(connection):
@@ -151,17 +143,15 @@ class PostgresNotices(Notices):
                 )
                 return DEAF_PAUSE
             log.info("notices of the database arrive")
-            self._look_every(HEARING)
+            self._turn(hearing=True)
             self._tested.set()
             async for notice in connection.notifies():
                 self._hear(notice)
         return PAUSE
 
-    async def _hears_itself(self, connection: psycopg.AsyncConnection) -> bool:
-        async with await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, prepare_threshold=None, **_ALIVE
-        ) as other:
-            await other.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._me))
+    async def _hears_itself(self, connection: Connection) -> bool:
+        async with await connect(self._url) as other:
+            await other.execute(_NOTIFY, (CHANNEL, self._me))
         async with aclosing(connection.notifies(timeout=TEST)) as notices:
             async for notice in notices:
                 if notice.payload == self._me:
@@ -177,9 +167,11 @@ class PostgresNotices(Notices):
             for key in keys:
                 super().report(key)
 
-    def _look_every(self, seconds: float) -> None:
+    def _turn(self, hearing: bool) -> None:
         """What was written meanwhile was not heard of, so all look now."""
-        self._seconds = seconds
+        self.hearing = hearing
+        if not self._fixed:
+            self._seconds = HEARING if hearing else DEAF
         for key in self._waiting:
             super().report(key)
 
