@@ -12,14 +12,16 @@ import httpx2
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from msgspec import structs
 from openai import AsyncOpenAI, OpenAI
+from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Config, Sandbox, Server
+from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
@@ -68,10 +70,37 @@ def upstream(_upstream: Upstream) -> Upstream:
     return _upstream
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that are marked `all_blobs` run with each home of blobs."""
+    if "blob_home" in metafunc.fixturenames and metafunc.definition.get_closest_marker("all_blobs"):
+        metafunc.parametrize("blob_home", ["folder", "s3"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def blob_home(request: pytest.FixtureRequest) -> str:
+    """What the servers of a test keep their blobs in."""
+    home: str = getattr(request, "param", "folder")
+    return home
+
+
+def new_blobs(home: str) -> Blobs:
+    """A home of blobs with nothing in it yet."""
+    return Blobs(url=shared_s3().bucket()) if home == "s3" else Blobs()
+
+
+@pytest.fixture
+def blobs(blob_home: str) -> Blobs:
+    """The same for a server of one test alone."""
+    return new_blobs(blob_home)
+
+
+@pytest.fixture(scope="session")
+def server(
+    blob_home: str, _upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """One server for all tests: they share its store, as projects of users do."""
-    with Running(config_for(_upstream, tmp_path_factory.mktemp("data"))) as running:
+    config = config_for(_upstream, tmp_path_factory.mktemp("data"))
+    with Running(structs.replace(config, blobs=new_blobs(blob_home))) as running:
         yield running
 
 

@@ -17,6 +17,10 @@ class StorageFault(Enum):
     UNAVAILABLE = "unavailable"
 
 
+class OutOfReach(Exception):
+    """A home that is another machine's cannot be reached, or refuses us; the message says why."""
+
+
 _OF_SYSTEM = {
     errno.ENOSPC: StorageFault.FULL,
     errno.EDQUOT: StorageFault.FULL,
@@ -43,6 +47,8 @@ def storage_fault(error: BaseException) -> StorageFault | None:
     if isinstance(error, sqlite3.Error):
         # Absent where Python itself refuses, as for a connection that is closed.
         return _OF_SQLITE.get(getattr(error, "sqlite_errorcode", -1) & _PRIMARY)
+    if isinstance(error, OutOfReach):
+        return StorageFault.UNAVAILABLE
     if isinstance(error, OSError):
         return _OF_SYSTEM.get(error.errno or 0)
     return None
