@@ -10,7 +10,7 @@ import pytest
 from tests.s3 import S3, shared_s3
 
 from antiphon.store.blobs import BlobsUnusable
-from antiphon.store.faults import OutOfReach, StorageFault, storage_fault
+from antiphon.store.faults import StorageFault, Unreachable, storage_fault
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.s3_blobs import S3Blobs
 from antiphon.store.s3_uploads import Credentials, signed
@@ -174,7 +174,7 @@ async def test_while_it_is_away_nothing_is_lost_and_all_goes_on_when_it_is_back(
         blobs.remove(["file-c"]),
         anext(aiter(blobs.orphans(0))),
     ):
-        with pytest.raises(OutOfReach) as caught:
+        with pytest.raises(Unreachable) as caught:
             await asyncio.wait_for(asked, 30)
         assert storage_fault(caught.value) is StorageFault.UNAVAILABLE
         assert "test-secret" not in str(caught.value)

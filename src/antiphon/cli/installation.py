@@ -21,7 +21,7 @@ from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
 from antiphon.store.errors import Expired, StoreError, TooManyFiles, TooMuchStored
-from antiphon.store.faults import OutOfReach
+from antiphon.store.faults import Unreachable
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
@@ -124,7 +124,7 @@ def _in_words(settings: config.Config) -> Iterator[None]:
         yield
     except StoreError as error:
         fail(_said(error))
-    except (sqlite3.Error, OSError, OutOfReach) as error:
+    except (sqlite3.Error, OSError, Unreachable) as error:
         reason = getattr(error, "strerror", None) or str(error)
         fail(f"It could not be done: {reason}. The data is in {settings.data_dir}.")
 

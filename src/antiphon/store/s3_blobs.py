@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from antiphon.store.blobs import PIECE, BlobsUnusable, GatheredBlob, checked, is_name
-from antiphon.store.faults import OutOfReach
+from antiphon.store.faults import Unreachable
 from antiphon.store.s3_uploads import Uploads
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class S3Blobs:
                 await self._try()
         except TimeoutError:
             raise BlobsUnusable(_in_words(self.url, "it does not answer")) from None
-        except OutOfReach as error:
+        except Unreachable as error:
             raise BlobsUnusable(_in_words(self.url, str(error))) from error
 
     async def _try(self) -> None:
@@ -212,7 +212,7 @@ def _opened(url: str) -> "S3Store":
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raises OutOfReach for what is wrong with the bucket or the way to it."""
+    """Raises Unreachable for what is wrong with the bucket or the way to it."""
     from obstore.exceptions import BaseError
 
     try:
@@ -220,7 +220,7 @@ def _translated() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:  # OSError: from a writer
-        raise OutOfReach(_brief(error)) from None
+        raise Unreachable(_brief(error)) from None
 
 
 def _brief(error: Exception) -> str:

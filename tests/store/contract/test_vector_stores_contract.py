@@ -1,8 +1,10 @@
 """Vector stores in the store: what is in them, and what is left of it."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from tests.store.contract.homes import SEARCHED, Home
 from tests.store.contract.kit import Clock, P, rows_of
 from tests.store.contract.vectors import LEASE, add_file, chunk, claim, index, new_store
 
@@ -31,6 +33,11 @@ async def _key(store: Store, store_id: str = "vs") -> int:
     found = await store.vector_stores.searched(P, store_id)
     assert found is not None
     return found.key
+
+
+@pytest.fixture(params=SEARCHED)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    return SEARCHED[request.param](tmp_path)
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
                 rows = execute(texts[step.text], step.parameters).fetchall()
             elif type(step) is Insert:
                 rows = _insert(db, step)
+            else:
+                rows = []  # nobody writes beside us
     except StopIteration as end:
         result: T = end.value
         return result
