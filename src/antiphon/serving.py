@@ -51,20 +51,26 @@ def check_data(settings: config.Config) -> None:
 @contextlib.contextmanager
 def data_in_words(settings: config.Config) -> Iterator[None]:
     """Raises ServeError where what is kept cannot be used."""
-    from antiphon.store.open import UnknownStore
-    from antiphon.store.sqlite.schema import Incompatible
+    from antiphon.store.errors import Incompatible
+    from antiphon.store.faults import Unreachable
+    from antiphon.store.open import UnknownStore, without_secrets
 
+    url = without_secrets(settings.store_url)
     try:
         yield
     except UnknownStore as error:
         raise ServeError(str(error)) from error
     except Incompatible as error:
-        raise ServeError(f"The store {settings.store_url} cannot be used. {error}") from error
+        raise ServeError(f"The store {url} cannot be used. {error}") from error
+    except Unreachable as error:
+        raise ServeError(
+            f"The database {url} cannot be reached: {error}. Does it run where url of [store] says?"
+        ) from error
     except (sqlite3.Error, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServeError(
             f"What is kept in {settings.data_dir} cannot be used: {reason}. Is it "
-            f"readable and writable, with room on its disk? The store is {settings.store_url}."
+            f"readable and writable, with room on its disk? The store is {url}."
         ) from error
 
 

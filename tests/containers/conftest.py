@@ -10,8 +10,8 @@ from tests.containers.plain_driver import PlainDriver
 
 from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
-from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.sqlite.database import open_sqlite
 
 OpenRoom = Callable[..., AbstractAsyncContextManager[Room]]
@@ -27,7 +27,7 @@ def open_room(tmp_path: Path) -> OpenRoom:
         store = await open_sqlite(tmp_path / "antiphon.db")
         await store.usage.bound(50_000_000)
         driver = PlainDriver(tmp_path / name)
-        room = Room(ContainerStorage(store, Blobs(tmp_path / "files")), driver, Rules(**rules))
+        room = Room(ContainerStorage(store, FolderBlobs(tmp_path / "files")), driver, Rules(**rules))
         try:
             async with room.running(sockets):
                 yield room

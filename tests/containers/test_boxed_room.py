@@ -12,8 +12,8 @@ from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
 from antiphon.sandbox.base import SandboxError
 from antiphon.sandbox.bubblewrap import Bubblewrap
-from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.sqlite.database import open_sqlite
 
 
@@ -24,7 +24,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     if (why := await driver.check()) is not None:
         pytest.skip(why)
     store = await open_sqlite(tmp_path / "antiphon.db")
-    room = Room(ContainerStorage(store, Blobs(tmp_path / "files")), driver, Rules(disk_mb=64))
+    room = Room(ContainerStorage(store, FolderBlobs(tmp_path / "files")), driver, Rules(disk_mb=64))
     try:
         async with room.running():
             yield room

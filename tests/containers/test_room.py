@@ -14,8 +14,8 @@ from antiphon.containers.room import Room
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.tools import SkillReference
 from antiphon.sandbox.base import SandboxEnded, SandboxError
-from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.statements import Statement, Steps
 from antiphon.tools.containers import (
@@ -279,7 +279,7 @@ async def test_what_is_more_than_the_project_may_keep_is_not_kept(room: Room) ->
 async def test_what_does_not_fit_on_the_disk_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path / "antiphon.db")
     with mounted(tmp_path / "files", 8) as disk:
-        storage = ContainerStorage(store, Blobs(disk))
+        storage = ContainerStorage(store, FolderBlobs(disk))
         room = Room(storage, PlainDriver(tmp_path / "one"))
         async with room.running():
             container = await made(room)

@@ -12,8 +12,8 @@ from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder, EmbedderError
 from antiphon.retrieval.minilm import MiniLM
 from antiphon.searching.indexer import ATTEMPTS, BEGUN, Indexer
-from antiphon.store.blobs import Blobs
 from antiphon.store.file_storage import About, FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX, EntryRow, NewEntry
@@ -45,7 +45,7 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
-    files = FileStorage(store.files, Blobs(tmp_path / "files"))
+    files = FileStorage(store.files, FolderBlobs(tmp_path / "files"))
     async with files.incoming() as incoming:
         await incoming.write(b"An oak lives for a thousand years.")
         row = await files.add(P, incoming, About("oak.txt", "assistants"))

@@ -68,7 +68,7 @@ async def content(request: Request) -> HttpResponse:
     for _ in range(_ATTEMPTS):
         row = await _stored(request)
         with suppress(FileNotFoundError):
-            return await download(storage.path(row.blob), row.path.rpartition("/")[2])
+            return download(await storage.open(row.blob), row.path.rpartition("/")[2])
     raise _file_not_found(request.path_params["file_id"])
 
 

@@ -65,7 +65,7 @@ async def content(request: Request) -> HttpResponse:
     """GET /files/{id}/content: the bytes, for whatever purpose the file is here."""
     row = await _stored(request)
     try:
-        return await download(services(request).files.path(row), row.filename)
+        return download(await services(request).files.open(row), row.filename)
     except FileNotFoundError:
         raise _not_found(row.id) from None
 

@@ -32,9 +32,9 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
-from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
@@ -70,7 +70,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
     store = opened.keep(await open_store(config.store_url))
     await store.usage.bound(config.limits.stored_bytes)
-    blobs = Blobs(Path(config.data_dir) / "files")
+    blobs = FolderBlobs(Path(config.data_dir) / "files")
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))

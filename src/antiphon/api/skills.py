@@ -108,11 +108,11 @@ async def version(request: Request, which: Which) -> VersionRow:
 
 
 async def zip_of(request: Request, row: VersionRow) -> HttpResponse:
-    path = services(request).containers.storage.path(row.bundle.blob)
     try:
-        return await download(path, f"{row.name}.zip", "application/zip")
+        opened = await services(request).containers.storage.open(row.bundle.blob)
     except FileNotFoundError:
         raise version_not_found(row.skill_id, str(row.number)) from None
+    return download(opened, f"{row.name}.zip", "application/zip")
 
 
 async def _stored(request: Request) -> SkillRow:

@@ -19,9 +19,9 @@ from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
-from antiphon.store.blobs import Blobs
 from antiphon.store.errors import Expired, StoreError, TooManyFiles, TooMuchStored
 from antiphon.store.file_storage import FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
 from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
@@ -38,7 +38,7 @@ class Installation:
     def __init__(self, settings: config.Config, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.files = FileStorage(store.files, Blobs(Path(settings.data_dir) / "files"))
+        self.files = FileStorage(store.files, FolderBlobs(Path(settings.data_dir) / "files"))
         self.embedder: Embedder = embedder_of(settings.embeddings)
         self.reranking = reranking_of(settings.reranker)
         cache_bytes = settings.tools.file_search.cache_bytes

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from antiphon.containers import archive, names
 from antiphon.containers.content import once
@@ -126,16 +127,17 @@ class SkillShelf:
         """Put skills into a sandbox that begins. Raises SandboxError."""
         for skill in skills:
             folder = names.skill_folder(skill.folder)
-            files = _Unpacked(str(self._storage.path(skill.bundle.blob)))
-            while (file := await asyncio.to_thread(files.next)) is not None:
-                path, content = file
-                await sandbox.write(f"{folder}/{'/'.join(path)}", once(content))
+            async with self._storage.as_file(skill.bundle.blob) as zipped:
+                files = _Unpacked(zipped)
+                while (file := await asyncio.to_thread(files.next)) is not None:
+                    path, content = file
+                    await sandbox.write(f"{folder}/{'/'.join(path)}", once(content))
 
 
 class _Unpacked:
     """The files of a zip, each asked for in some thread."""
 
-    def __init__(self, zip_path: str) -> None:
+    def __init__(self, zip_path: Path) -> None:
         self._path = zip_path
         self._files: Iterator[tuple[archive.Path, bytes]] | None = None
 

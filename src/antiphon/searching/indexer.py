@@ -97,10 +97,10 @@ class Indexer:
     async def _indexed(self, job: ClaimedJob, entry: int, begun: Begun) -> None:
         if job.attempts > BEGUN:
             raise Unreadable("it was begun too often without an end")
-        path = self._files.path(begun)
-        size = (await asyncio.to_thread(path.stat)).st_size
-        async with self._room.hold(size):
-            await self._cut(job, entry, begun, path)
+        async with self._files.as_file(begun) as path:
+            size = (await asyncio.to_thread(path.stat)).st_size
+            async with self._room.hold(size):
+                await self._cut(job, entry, begun, path)
         await self._index.complete(job, entry)
 
     async def _cut(self, job: ClaimedJob, entry: int, begun: Begun, path: Path) -> None:

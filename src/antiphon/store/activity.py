@@ -189,6 +189,7 @@ def _entry(row: Row) -> ActivityEntry:
 def expire(before: float, limit: int) -> Steps[int]:
     sql = """
         DELETE FROM activity WHERE key IN (
-            SELECT key FROM activity WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
+            SELECT key FROM activity WHERE ended_at < $1 ORDER BY ended_at LIMIT $2
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))

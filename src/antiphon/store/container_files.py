@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from antiphon.store.database import Database
 from antiphon.store.errors import ExpiredContainer, TooManyContainerFiles, UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Statement, Steps, one
+from antiphon.store.statements import Insert, Statement, Steps, alone, one
 
 MOST_FILES = 1000
 """In one container."""
@@ -108,6 +108,7 @@ def insert(project: str, container: int, rows: Sequence[ContainerFileRow]) -> St
 
 
 def put(project: str, container_id: str, row: ContainerFileRow, now: float) -> Steps[Stored | None]:
+    yield from alone("containers", project)
     container = yield from _living(project, container_id, now)
     if container is None:
         return None
@@ -164,6 +165,7 @@ def list_files(
 
 
 def remove(project: str, container_id: str, file_id: str, now: float) -> Steps[str | None]:
+    yield from alone("containers", project)
     container = yield from _living(project, container_id, now)
     if container is None:
         return None

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from antiphon.protocol.ids import new_blob_name, new_container_file_id
-from antiphon.store.blobs import Blobs, IncomingBlob
+from antiphon.store.blobs import Blobs, IncomingBlob, OpenedBlob, pieces
 from antiphon.store.bundles import Bundle
 from antiphon.store.container_files import ContainerFileRow, Source
 from antiphon.store.containers import ContainerRow, NewContainerRow
@@ -89,13 +89,17 @@ class ContainerStorage:
         """Rows that no container has after all."""
         await self._blobs.remove(row.blob for row in rows)
 
-    def path(self, name: str) -> Path:
-        """Where a blob lies."""
-        return self._blobs.path(name)
+    async def open(self, name: str) -> OpenedBlob:
+        """A blob that is read. Raises FileNotFoundError."""
+        return await self._blobs.open(name)
+
+    def as_file(self, name: str) -> AbstractAsyncContextManager[Path]:
+        """A blob for who needs a path. Raises FileNotFoundError."""
+        return self._blobs.as_file(name)
 
     def pieces(self, name: str) -> AsyncIterator[bytes]:
         """A blob, a piece at a time. Raises FileNotFoundError."""
-        return self._blobs.pieces(name)
+        return pieces(self._blobs, name)
 
     # ---- skills ----
 

@@ -20,7 +20,7 @@ from antiphon.store.container_files import ContainerFileRow, Place
 from antiphon.store.database import Database
 from antiphon.store.errors import AlreadyExists, ContainerBusy, UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one, placeholders
 
 TOUCH_SECONDS = 5.0
 """A use is written down when the last one is so long ago."""
@@ -145,6 +145,7 @@ _LIVES = "last_active_at + 60.0 * minutes > "
 
 
 def create(project: str, new: NewContainerRow, now: float) -> Steps[ContainerRow]:
+    yield from alone("containers", project)
     if (yield Statement("SELECT 1 FROM containers WHERE id = $1", (new.id,))):
         raise AlreadyExists(new.id)
     into = f"containers (project_id, {_COLUMNS})"
@@ -215,6 +216,7 @@ def list_skills(project: str, container_id: str) -> Steps[list[ContainerSkill]]:
 
 
 def delete(project: str, container_id: str) -> Steps[list[str] | None]:
+    yield from alone("containers", project)
     place = yield from container_files.place(project, container_id)
     if place is None:
         return None
@@ -229,7 +231,7 @@ def delete(project: str, container_id: str) -> Steps[list[str] | None]:
 def claim(project: str, container_id: str, home: str, seconds: float, now: float) -> Steps[Claim | None]:
     sql = f"""
         SELECT key, home, home_until, {_COLUMNS}, {_LIVES} $3 FROM containers
-        WHERE project_id = $1 AND id = $2"""
+        WHERE project_id = $1 AND id = $2 /*! FOR NO KEY UPDATE */"""
     found = yield from one(Statement(sql, (project, container_id, now)))
     if found is None:
         return None
@@ -273,10 +275,11 @@ def at_home(keys: Sequence[int], home: str, now: float) -> Steps[list[int]]:
 
 
 def sweep(now: float) -> Steps[list[str] | None]:
-    sql = f"SELECT key FROM containers WHERE swept = 0 AND NOT ({_LIVES} $1) LIMIT {_SWEPT}"
+    sql = f"SELECT key, project_id FROM containers WHERE swept = 0 AND NOT ({_LIVES} $1) LIMIT {_SWEPT}"
     found = yield Statement(sql, (now,))
     gone: list[str] = []
-    for (key,) in found:
+    for key, project in found:
+        yield from alone("containers", project)
         gone += yield from _empty(Place(key, expired=True))
         yield Statement("UPDATE containers SET swept = 1 WHERE key = $1", (key,))
     return gone if found else None

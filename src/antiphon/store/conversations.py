@@ -14,7 +14,7 @@ from antiphon.store.database import Database
 from antiphon.store.errors import DuplicateItem
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
+from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, changed, one
 from antiphon.store.threads import HELD, Segment
 
 
@@ -106,6 +106,7 @@ def update(project: str, conversation_id: str, metadata: bytes) -> Steps[Convers
 
 
 def delete(project: str, conversation_id: str, now: float) -> Steps[bool]:
+    yield from threads.hold_conversation(project, conversation_id)
     end = yield from _end(project, conversation_id)
     if end is None:
         return False
@@ -117,6 +118,7 @@ def delete(project: str, conversation_id: str, now: float) -> Steps[bool]:
 
 
 def add_items(project: str, conversation_id: str, items: Sequence[ItemRow]) -> Steps[bool]:
+    yield from threads.hold_conversation(project, conversation_id)
     end = yield from _end(project, conversation_id)
     if end is None:
         return False
@@ -143,6 +145,7 @@ def item(project: str, conversation_id: str, item_id: str) -> Steps[bytes | None
 
 
 def delete_item(project: str, conversation_id: str, item_id: str) -> Steps[bool]:
+    yield from threads.hold_conversation(project, conversation_id)
     found = yield from _find(project, conversation_id, item_id)
     if found is None:
         return False
@@ -156,6 +159,8 @@ def delete_item(project: str, conversation_id: str, item_id: str) -> Steps[bool]
 
 
 def lock(project: str, conversation_id: str, holder: str, now: float, lease: float) -> Steps[bool]:
+    sql = "SELECT 1 FROM conversations WHERE project_id = $1 AND id = $2 FOR NO KEY UPDATE"
+    yield Lock(sql, (project, conversation_id))
     sql = """
         UPDATE conversations SET lock_holder = $3, locked_until = $4
         WHERE project_id = $1 AND id = $2
@@ -181,7 +186,9 @@ def unlock_all() -> Steps[None]:
 
 
 def expire_items(before: float, limit: int) -> Steps[int]:
-    sql = "SELECT id FROM threads WHERE left_at < $1 ORDER BY left_at LIMIT $2"
+    sql = """
+        SELECT id FROM threads WHERE left_at < $1 ORDER BY left_at LIMIT $2
+        /*! FOR NO KEY UPDATE SKIP LOCKED */"""
     over = yield Statement(sql, (before, limit))
     for (thread,) in over:
         yield Statement("UPDATE threads SET left_at = NULL WHERE id = $1", (thread,))

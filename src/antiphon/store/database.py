@@ -58,7 +58,8 @@ class Database(Protocol):
 
     async def count_bytes(self, wanted: bool) -> None:
         """Keep a table `stored_bytes (project_id, bytes)` from now on, which every write brings up to date in
-        its own transaction, whichever process makes it; or no longer."""
+        its own transaction, whichever process makes it; or no longer. A project may have several rows in it,
+        which are added up."""
         ...
 
     async def close(self) -> None:

@@ -9,6 +9,10 @@ class StoreError(Exception):
     """The store cannot do what it was asked for."""
 
 
+class Incompatible(Exception):
+    """What keeps the store does not fit this version of Antiphon."""
+
+
 class NotFound(StoreError):
     """Something that was named is not there."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from antiphon.protocol.ids import new_file_id, new_part_id, new_upload_id
-from antiphon.store.blobs import Blobs, IncomingBlob
+from antiphon.store.blobs import Blobs, IncomingBlob, OpenedBlob, pieces
 from antiphon.store.errors import BadPart, WrongChecksum, WrongSize
 from antiphon.store.files import FilePage, FileRow, Files, PartRow, UploadRow
 from antiphon.store.paging import PageQuery
@@ -77,9 +77,13 @@ class FileStorage:
         except FileNotFoundError:
             return None
 
-    def path(self, file: Found) -> Path:
-        """Where its bytes lie."""
-        return self._blobs.path(file.id)
+    async def open(self, file: Found) -> OpenedBlob:
+        """Raises FileNotFoundError when it was removed meanwhile."""
+        return await self._blobs.open(file.id)
+
+    def as_file(self, file: Found) -> AbstractAsyncContextManager[Path]:
+        """For who needs a path. Raises FileNotFoundError when it was removed meanwhile."""
+        return self._blobs.as_file(file.id)
 
     async def remove(self, project: str, file_id: str) -> bool:
         if not await self._rows.delete(project, file_id):
@@ -137,7 +141,7 @@ class FileStorage:
         about = About(upload.filename, upload.purpose, upload.file_seconds)
         async with self.incoming() as incoming:
             try:
-                await self._blobs.join(part_ids, incoming)
+                await self._join(part_ids, incoming)
             except FileNotFoundError:
                 return None
             if md5 is not None and md5.lower() != (await incoming.finish()).md5:
@@ -164,6 +168,12 @@ class FileStorage:
         await self._blobs.remove(await self._rows.sweep())
         old = await self._blobs.orphans(ORPHAN_SECONDS)
         await self._blobs.remove(set(old) - await self._rows.known(old))
+
+    async def _join(self, names: Sequence[str], into: IncomingBlob) -> None:
+        """Raises FileNotFoundError."""
+        for name in names:
+            async for piece in pieces(self._blobs, name):
+                await into.write(piece)
 
     async def _filed(self, incoming: IncomingBlob, about: About) -> FileRow:
         """The row of a file whose bytes have their place now."""

@@ -12,7 +12,7 @@ from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders
 
 
 class FileRow(Struct, frozen=True):
@@ -153,6 +153,7 @@ def _cursor(project: str, file_id: str) -> Steps[int]:
 
 def delete(project: str, file_id: str, now: float) -> Steps[bool]:
     """Also out of every vector store that it is in."""
+    yield from alone("files", project)
     sql = """
         DELETE FROM files
         WHERE project_id = $1 AND id = $2 AND (expires_at IS NULL OR expires_at > $3)
@@ -178,7 +179,7 @@ def load_upload(project: str, upload_id: str) -> Steps[UploadRow | None]:
 
 
 def add_part(project: str, upload_id: str, row: PartRow, now: float) -> Steps[bool]:
-    sql = f"SELECT key FROM uploads WHERE {_PENDING}"
+    sql = f"SELECT key FROM uploads WHERE {_PENDING} /*! FOR SHARE */"
     found = yield from one(Statement(sql, (project, upload_id, now)))
     if found is None:
         return False
@@ -229,6 +230,7 @@ def sweep(now: float) -> Steps[list[str]]:
     sql = "DELETE FROM files WHERE expires_at <= $1 RETURNING id, project_id, key"
     files = yield Statement(sql, (now,))
     for _, project, key in files:
+        yield from alone("files", project)
         yield from vector_files.remove_everywhere(project, key, now)
     return [name for name, *_ in (*gone, *files)]
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor, UnknownVersion
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Statement, Steps, changed, one
+from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one
 
 
 class PromptRow(Struct, frozen=True):
@@ -89,6 +89,7 @@ def load(project: str, prompt_id: str, version: int | None) -> Steps[PromptRow |
 
 
 def update(project: str, prompt_id: str, change: PromptChange) -> Steps[PromptRow | None]:
+    yield from alone("prompts", project)
     key = yield from _key(project, prompt_id)
     if key is None:
         return None
@@ -111,6 +112,7 @@ def update(project: str, prompt_id: str, change: PromptChange) -> Steps[PromptRo
 
 def delete(project: str, prompt_id: str) -> Steps[bool]:
     """The versions first: whose they are is known as long as the prompt is there (`usage`)."""
+    yield from alone("prompts", project)
     key = yield from _key(project, prompt_id)
     if key is None:
         return False

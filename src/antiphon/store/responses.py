@@ -11,7 +11,7 @@ from antiphon.store.activity import ActivityRow
 from antiphon.store.database import Database
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one
 from antiphon.store.threads import HELD, HIDDEN, LINKED, Segment
 
 
@@ -156,6 +156,7 @@ def _place(project: str, row: ResponseRow) -> Steps[Place]:
 
 def _end_of_conversation(project: str, conversation_id: str) -> Steps[Place | None]:
     """The conversation's thread; if the conversation is deleted, a fork of what is left of it."""
+    yield from threads.hold_conversation(project, conversation_id)
     sql = """
         SELECT t.id, t.next_position, c.id IS NOT NULL
         FROM threads AS t
@@ -176,7 +177,8 @@ def _end_of_response(project: str, response_id: str) -> Steps[Place | None]:
     sql = """
         SELECT r.thread, r.stop, t.next_position = r.stop AND t.conversation_id IS NULL
         FROM responses AS r JOIN threads AS t ON t.id = r.thread
-        WHERE r.project_id = $1 AND r.id = $2"""
+        WHERE r.project_id = $1 AND r.id = $2
+        /*! FOR KEY SHARE OF r FOR NO KEY UPDATE OF t */"""
     found = yield from one(Statement(sql, (project, response_id)))
     if found is None:
         return None
@@ -235,6 +237,12 @@ def extent(project: str, response_id: str) -> Steps[tuple[int, int, int] | None]
     return (found[0], found[1], found[2]) if found is not None else None
 
 
+def hold(project: str, response_id: str) -> Steps[None]:
+    """Nobody deletes the response before the rule ends."""
+    sql = "SELECT 1 FROM responses WHERE project_id = $1 AND id = $2 FOR KEY SHARE"
+    yield Lock(sql, (project, response_id))
+
+
 def exists(project: str, response_id: str) -> Steps[bool]:
     return (yield from extent(project, response_id)) is not None
 
@@ -284,6 +292,7 @@ def remove(project: str, response_id: str) -> Steps[bool]:
     if found is None:
         return False
     thread = found[0]
+    yield from threads.hold(thread)
     own = "thread = $1 AND position >= $2 AND position < $3"
     yield from threads.unlink(f"{own} AND state = 2", found)
     if not (yield from _is_alive(thread)):
@@ -298,7 +307,7 @@ def expire(before: float, limit: int) -> Steps[int]:
         SELECT project_id, id FROM responses AS r
         WHERE created_at < $1 AND NOT EXISTS (
             SELECT 1 FROM runs WHERE project_id = r.project_id AND id = r.id AND status <> 'ended')
-        ORDER BY created_at LIMIT $2"""
+        ORDER BY created_at LIMIT $2 /*! FOR UPDATE SKIP LOCKED */"""
     over = yield Statement(sql, (before, limit))
     for project, response_id in over:
         yield from delete(project, response_id)

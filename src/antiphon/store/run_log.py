@@ -167,7 +167,7 @@ def _advance(claim: Claim, more: Record, stands: int) -> Steps[bool]:
 def _known(claim: Claim, more: Record) -> Steps[int]:
     """How many of the events are in the log already. Raises LostRun when others are."""
     sql = "SELECT next FROM runs WHERE key = $1 AND owner = $2"
-    found = yield from one(Statement(sql, (claim.key, claim.owner)))
+    found = yield from one(Statement(f"{sql} /*! FOR NO KEY UPDATE */", (claim.key, claim.owner)))
     if found is None or not more.first < found[0] <= more.after:
         raise LostRun
     known = found[0] - more.first
@@ -204,6 +204,8 @@ def _replace(project: str, row: ResponseRow) -> Steps[None]:
     """Put the response where it belongs now. When what it continues was deleted meanwhile, it keeps all that
     it was made from."""
     previous, place = row.previous_response_id, None
+    if previous is not None:
+        yield from responses.hold(project, previous)
     if previous is not None and not (yield from responses.exists(project, previous)):
         place = yield from responses.fork_before(project, row.id)
     yield from responses.remove(project, row.id)

@@ -173,8 +173,9 @@ def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Cla
         UPDATE runs
         SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
             started_at = coalesce(started_at, $1), left_by = owner,
-            advanced = next - claimed_next > 1, claimed_next = next
-        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1)
+            advanced = CASE WHEN next - claimed_next > 1 THEN 1 ELSE 0 END, claimed_next = next
+        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
             claims, started_at, next, left_by, advanced, deaths"""
     found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
@@ -252,6 +253,6 @@ def running(project: str, response_id: str) -> Steps[bool]:
 def expire(before: float, limit: int) -> Steps[int]:
     sql = """
         DELETE FROM runs WHERE key IN (
-            SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)
+            SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))

@@ -11,7 +11,7 @@ from antiphon.store.bundles import Bundle
 from antiphon.store.database import Database
 from antiphon.store.errors import DefaultVersion, UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one
 
 Which: TypeAlias = int | Literal["latest", "default"]
 """A version: its number, or what it is to its skill."""
@@ -109,6 +109,7 @@ _VERSION = """
 
 
 def create(project: str, skill_id: str, first: NewVersion, now: float) -> Steps[SkillRow]:
+    yield from alone("containers", project)
     into = "skills (project_id, id, created_at, default_version, last_number)"
     ((key,),) = yield Insert(into, ((project, skill_id, int(now), 1, 1),), key="key")
     yield from _insert_version(project, key, 1, first, now)
@@ -136,6 +137,7 @@ def list_skills(project: str, query: PageQuery) -> Steps[SkillPage]:
 
 
 def set_default(project: str, skill_id: str, number: int) -> Steps[bool]:
+    yield from alone("containers", project)
     sql = """
         UPDATE skills SET default_version = $3
         WHERE project_id = $1 AND id = $2
@@ -145,6 +147,7 @@ def set_default(project: str, skill_id: str, number: int) -> Steps[bool]:
 
 
 def delete(project: str, skill_id: str) -> Steps[list[str] | None]:
+    yield from alone("containers", project)
     key = yield from _key(project, skill_id)
     if key is None:
         return None
@@ -157,6 +160,7 @@ def delete(project: str, skill_id: str) -> Steps[list[str] | None]:
 
 
 def add_version(project: str, skill_id: str, new: NewVersion, now: float) -> Steps[VersionRow | None]:
+    yield from alone("containers", project)
     sql = """
         UPDATE skills SET last_number = last_number + 1 WHERE project_id = $1 AND id = $2
         RETURNING key, last_number"""
@@ -197,6 +201,7 @@ def list_versions(project: str, skill_id: str, query: PageQuery) -> Steps[Versio
 
 
 def delete_version(project: str, skill_id: str, number: int) -> Steps[list[str] | None]:
+    yield from alone("containers", project)
     sql = """
         SELECT s.key, s.default_version FROM skills AS s JOIN skill_versions AS v ON v.skill = s.key
         WHERE s.project_id = $1 AND s.id = $2 AND v.number = $3"""

@@ -14,6 +14,13 @@ Texts are written for both SQLite and PostgreSQL:
 - `/*ordered*/ JOIN` is a hint: the left side is read first. A database with a planner of its own ignores it.
 - Many rows are inserted by `Insert`, which each database does in the way that is cheapest there.
 - What has no common text (full text search) is an `Own`, a rule that each home writes for itself.
+
+SQLite has one writer at a time. Elsewhere rules run side by side, each statement sees what was committed when
+it began, and a rule that decides by what it read has to hold on to that until it ends:
+
+- `/*! FOR KEY SHARE OF r */`: what stands in such a comment is read there, and by SQLite not.
+- A `Lock` is a statement that is carried out only there. `alone` makes a rule the only one of its kind.
+- A rule may have to be carried out again when two met, so what it holds need not be in an order.
 """
 
 from collections.abc import Generator, Sequence
@@ -55,7 +62,15 @@ class Own(Struct, frozen=True, gc=False):
     arguments: tuple[Any, ...]
 
 
-Step: TypeAlias = Statement | Insert | Own
+class Lock(Struct, frozen=True, gc=False):
+    """A statement that takes locks, where several write at once. What it waited for, the next statement
+    sees."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+Step: TypeAlias = Statement | Insert | Own | Lock
 Steps: TypeAlias = Generator[Step, Rows, T]
 """What a rule is when it is called: statements to carry out, and in the end its result."""
 
@@ -70,6 +85,12 @@ def changed(statement: Statement) -> Steps[bool]:
     """Whether the statement, which has a RETURNING, changed anything."""
     rows = yield statement
     return bool(rows)
+
+
+def alone(kind: str, project: str) -> Steps[None]:
+    """From here to the end of the rule no other of this kind and project runs beside it: for what is decided
+    by much that was read, and does not happen often."""
+    yield Lock("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (f"{kind} {project}",))
 
 
 def placeholders(first: int, count: int) -> str:

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import Order, PageQuery
-from antiphon.store.statements import Insert, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one
 
 LINKED, HELD, HIDDEN = 0, 1, 2
 
@@ -114,12 +114,14 @@ def _keep(owned: Sequence[tuple[str, ItemRow]]) -> Steps[list[int]]:
 
 def _find_or_add(project: str, item: ItemRow) -> Steps[int]:
     values = (project, item.id, item.json)
-    sql = "SELECT key FROM items WHERE project_id = $1 AND id = $2 AND json = $3"
+    sql = "SELECT 1 FROM items WHERE project_id = $1 AND id = $2 AND version = 0 FOR KEY SHARE"
+    yield Lock(sql, (project, item.id))
+    sql = "SELECT key FROM items WHERE project_id = $1 AND id = $2 AND json = $3 /*! FOR KEY SHARE */"
     found = yield Statement(sql, values)
     if not found:
         sql = """
             INSERT INTO items (project_id, id, json, version)
-            SELECT $1, $2, $3, max(version) + 1 FROM items WHERE project_id = $1 AND id = $2
+            SELECT $1, $2, $3, coalesce(max(version) + 1, 0) FROM items WHERE project_id = $1 AND id = $2
             RETURNING key"""
         found = yield Statement(sql, values)
     return int(found[0][0])
@@ -234,6 +236,12 @@ def _bounds(project: str, segments: Sequence[Segment], query: PageQuery, own: in
 # ---- pruning ----------------------------------------------------------------------------------------
 
 
+def hold(thread: int) -> Steps[None]:
+    """Nobody else appends to the thread, or takes away from it, before the rule ends. Who forks it does not
+    need this: he holds the response that he continues."""
+    yield Lock("SELECT 1 FROM threads WHERE id = $1 FOR NO KEY UPDATE", (thread,))
+
+
 def unlink(where: str, values: tuple[int, ...]) -> Steps[None]:
     """Delete links, and the items that had no other. `where` has its parameters as `values`."""
     gone = yield Statement(f"DELETE FROM links WHERE {where} RETURNING item", values)
@@ -255,9 +263,16 @@ def _forget(item: int) -> Steps[None]:
         yield Statement(promote, named)
 
 
+def hold_conversation(project: str, conversation_id: str) -> Steps[None]:
+    """Nobody else adds to the conversation, takes away from it or deletes it before the rule ends."""
+    sql = "SELECT 1 FROM threads WHERE project_id = $1 AND conversation_id = $2 FOR NO KEY UPDATE"
+    yield Lock(sql, (project, conversation_id))
+
+
 def prune(thread: int | None) -> Steps[None]:
     """Take away what no response, fork or conversation needs of a thread, and of those it came from."""
     while thread is not None:
+        yield from hold(thread)
         reach = yield from _reach(thread)
         yield from unlink("thread = $1 AND position >= $2 AND state = 0", (thread, reach))
         sql = "UPDATE threads SET next_position = $1 WHERE id = $2 AND conversation_id IS NULL"

@@ -12,7 +12,7 @@ way.
 
 from antiphon.store.database import Database
 from antiphon.store.errors import TooMuchStored
-from antiphon.store.statements import Statement, Steps, one
+from antiphon.store.statements import Statement, Steps
 
 
 class Usage:
@@ -42,6 +42,6 @@ class Usage:
 
 
 def stored_bytes(project: str) -> Steps[int]:
-    sql = "SELECT bytes FROM stored_bytes WHERE project_id = $1"
-    found = yield from one(Statement(sql, (project,)))
-    return int(found[0]) if found is not None else 0
+    sql = "SELECT coalesce(CAST(sum(bytes) AS BIGINT), 0) FROM stored_bytes WHERE project_id = $1"
+    ((found,),) = yield Statement(sql, (project,))
+    return int(found)

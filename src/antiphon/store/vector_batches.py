@@ -7,7 +7,7 @@ from msgspec import Struct
 from antiphon.store import vector_chunks, vector_files
 from antiphon.store.database import Database
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Statement, Steps, one
+from antiphon.store.statements import Insert, Statement, Steps, alone, one
 from antiphon.store.vector_files import EntryPage, NewEntry, Status
 
 
@@ -62,6 +62,7 @@ class VectorBatches:
 def create(
     project: str, store_id: str, batch_id: str, entries: Sequence[NewEntry], now: float
 ) -> Steps[BatchRow | None]:
+    yield from alone("files", project)
     store = yield from vector_files.place(project, store_id)
     if store is None:
         return None
@@ -83,6 +84,7 @@ def load(project: str, store_id: str, batch_id: str) -> Steps[BatchRow | None]:
 
 
 def cancel(project: str, store_id: str, batch_id: str, now: float) -> Steps[BatchRow | None]:
+    yield from alone("files", project)
     found = yield from one(_one(project, store_id, batch_id))
     if found is None:
         return None

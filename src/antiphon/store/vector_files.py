@@ -14,7 +14,7 @@ from antiphon.store import vector_chunks, work
 from antiphon.store.database import Database
 from antiphon.store.errors import Expired, TooManyFiles, UnknownCursor, UnknownFile
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one, placeholders
 from antiphon.store.work import Job
 
 INDEX = "index_file"
@@ -127,7 +127,7 @@ _FROM = "vector_store_files AS f JOIN files ON files.key = f.file"
 
 def place(project: str, store_id: str) -> Steps[Place | None]:
     sql = """
-        SELECT key, last_active_at + 86400.0 * expires_days FROM vector_stores
+        SELECT key, CAST(last_active_at + 86400.0 * expires_days AS DOUBLE PRECISION) FROM vector_stores
         WHERE project_id = $1 AND id = $2"""
     found = yield from one(Statement(sql, (project, store_id)))
     return Place(*found) if found is not None else None
@@ -139,6 +139,7 @@ def names(project: str, file_ids: Sequence[str]) -> Steps[dict[str, str]]:
 
 
 def add(project: str, store_id: str, entry: NewEntry, now: float) -> Steps[bool]:
+    yield from alone("files", project)
     store = yield from place(project, store_id)
     if store is None:
         return False
@@ -262,6 +263,7 @@ def load_text(project: str, store_id: str, file_id: str) -> Steps[list[str] | No
 
 
 def remove(project: str, store_id: str, file_id: str, now: float) -> Steps[bool]:
+    yield from alone("files", project)
     found = yield from one(_one("f.key", project, store_id, file_id))
     if found is None:
         return False

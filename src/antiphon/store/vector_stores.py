@@ -16,7 +16,7 @@ from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders
 from antiphon.store.vector_batches import FileCounts
 from antiphon.store.vector_files import NewEntry
 
@@ -137,6 +137,7 @@ _FIELDS = ("id", "created_at", "name", "description", "metadata", "expires_days"
 
 
 def create(project: str, new: NewStore, entries: Sequence[NewEntry], now: float) -> Steps[StoreRow]:
+    yield from alone("files", project)
     into = f"vector_stores (project_id, {_STORE}, embedder)"
     at = int(now)
     values = (
@@ -166,6 +167,7 @@ def load(project: str, store_id: str, now: float) -> Steps[StoreRow | None]:
 
 
 def update(project: str, store_id: str, change: StoreChange, now: float) -> Steps[StoreRow | None]:
+    yield from alone("files", project)
     found = yield from vector_files.place(project, store_id)
     if found is None:
         return None
@@ -199,6 +201,7 @@ def list_stores(project: str, query: PageQuery, now: float) -> Steps[StorePage]:
 
 
 def delete(project: str, store_id: str, now: float) -> Steps[bool]:
+    yield from alone("files", project)
     found = yield from vector_files.place(project, store_id)
     if found is None:
         return False
@@ -235,6 +238,7 @@ def sweep(now: float) -> Steps[bool]:
         LIMIT {_SWEPT}"""
     stores = yield Statement(sql, (now,))
     for key, project in stores:
+        yield from alone("files", project)
         yield from _empty(project, key, now)
         yield Statement("UPDATE vector_stores SET swept = 1 WHERE key = $1", (key,))
     return len(stores) == _SWEPT
@@ -285,7 +289,7 @@ def _with_counts(rows: Sequence[Row], now: float) -> Steps[list[StoreRow]]:
     counted: dict[int, dict[str, int]] = {key: {} for key, *_ in rows}
     used = dict.fromkeys(counted, 0)
     sql = f"""
-        SELECT store, status, count(*), sum(usage_bytes) FROM vector_store_files
+        SELECT store, status, count(*), CAST(sum(usage_bytes) AS BIGINT) FROM vector_store_files
         WHERE store IN ({placeholders(1, len(rows))}) GROUP BY store, status"""
     for store, status, count, size in (yield Statement(sql, tuple(counted))):
         counted[store][status] = count

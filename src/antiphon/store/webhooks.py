@@ -143,7 +143,8 @@ def take(endpoint: str, now: float, lease: float, limit: int) -> Steps[list[Take
     sql = f"""
         UPDATE webhook_deliveries SET attempts = attempts + 1, next_at = $1 WHERE key IN (
             SELECT key FROM webhook_deliveries
-            WHERE status = 'pending' AND endpoint = $2 AND next_at <= $3 ORDER BY next_at, key LIMIT $4)
+            WHERE status = 'pending' AND endpoint = $2 AND next_at <= $3 ORDER BY next_at, key LIMIT $4
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING attempts, {_DELIVERY}"""
     rows = yield Statement(sql, (now + lease, endpoint, now, limit))
     return [Taken(Delivery(**dict(zip(_MEMBERS, row[1:], strict=True))), row[0]) for row in rows]
@@ -181,7 +182,8 @@ def again(delivery_id: str, now: float) -> Steps[bool]:
 def expire(before: float, limit: int) -> Steps[int]:
     sql = """
         DELETE FROM webhook_deliveries WHERE key IN (
-            SELECT key FROM webhook_deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2)
+            SELECT key FROM webhook_deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))
 

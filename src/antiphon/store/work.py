@@ -209,15 +209,17 @@ def _first_due(wanted: Wanted, beyond: str, project: str) -> Steps[int | None]:
 def claim(wanted: Wanted, served: str, lease: float, limit: int) -> Steps[list[ClaimedJob]]:
     sql = """
         UPDATE work SET owner = $2, leased_until = $3, attempts = attempts + 1, fence = fence + 1
-        WHERE key = $1 RETURNING key, kind, project_id, payload, attempts, fence"""
+        WHERE key = $1 AND leased_until <= $4 AND failed_at IS NULL
+        RETURNING key, kind, project_id, payload, attempts, fence"""
     jobs: list[ClaimedJob] = []
     while len(jobs) < limit:
         key = yield from next_due(wanted, served)
         if key is None:
             break
-        [row] = yield Statement(sql, (key, wanted.owner, wanted.now + lease))
-        jobs.append(ClaimedJob(*row))
-        served = jobs[-1].project or ""
+        values = (key, wanted.owner, wanted.now + lease, wanted.now)
+        for row in (yield Statement(sql, values)):  # none: another process took it meanwhile
+            jobs.append(ClaimedJob(*row))
+            served = jobs[-1].project or ""
     return jobs
 
 
@@ -289,14 +291,16 @@ def list_failed(limit: int) -> Steps[list[FailedJob]]:
 def expire(before: float, limit: int) -> Steps[int]:
     sql = """
         DELETE FROM work WHERE key IN (
-            SELECT key FROM work WHERE failed_at < $1 ORDER BY failed_at LIMIT $2)
+            SELECT key FROM work WHERE failed_at < $1 ORDER BY failed_at LIMIT $2
+            /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))
 
 
 def holds(job: ClaimedJob) -> Steps[bool]:
     """Whether it is still ours: as a part of a rule that only its owner may carry out."""
-    return bool((yield Statement(f"SELECT 1 FROM work WHERE {_OURS}", _claim_of(job))))
+    sql = f"SELECT 1 FROM work WHERE {_OURS} /*! FOR NO KEY UPDATE */"
+    return bool((yield Statement(sql, _claim_of(job))))
 
 
 def withdraw(kind: str, names: Sequence[str]) -> Steps[None]:

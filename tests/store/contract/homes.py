@@ -1,9 +1,15 @@
 """The homes of the store. A new one is one more entry of `HOMES`: every test in this folder runs on it."""
 
+import asyncio
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from tests.postgres import shared_postgres
+
+from antiphon.store.postgres.database import open_postgres
+from antiphon.store.postgres.schema import migrate
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.store import Store
 
@@ -26,4 +32,22 @@ class SqliteHome:
         return await open_sqlite(self._file, clock=clock, poll=poll)
 
 
-HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
+class PostgresHome:
+    """A database of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = shared_postgres().url(shared_postgres().create(_template()))
+
+    async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
+        return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
+
+
+@functools.cache
+def _template() -> str:
+    """With all tables: to copy it costs less than to run the scripts."""
+    name = shared_postgres().create(name="antiphon")
+    asyncio.run(migrate(shared_postgres().url(name)))
+    return name
+
+
+HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome, "postgres": PostgresHome}

@@ -9,7 +9,6 @@ import pytest
 from tests.store.contract.kit import Clock, P, rows_of
 
 from antiphon.protocol.ids import new_container_id, new_skill_id, new_skill_version_id
-from antiphon.store.blobs import Blobs
 from antiphon.store.bundles import Bundle
 from antiphon.store.container_files import MOST_FILES, ContainerFileRow
 from antiphon.store.container_storage import ContainerStorage
@@ -24,6 +23,7 @@ from antiphon.store.errors import (
     UnknownCursor,
 )
 from antiphon.store.file_storage import ORPHAN_SECONDS, About, FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.paging import PageQuery
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.skills import NewVersion
@@ -34,12 +34,12 @@ MINUTE = 60
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(tmp_path / "files")
+def blobs(tmp_path: Path) -> FolderBlobs:
+    return FolderBlobs(tmp_path / "files")
 
 
 @pytest.fixture
-def storage(store: Store, blobs: Blobs, clock: Clock) -> ContainerStorage:
+def storage(store: Store, blobs: FolderBlobs, clock: Clock) -> ContainerStorage:
     return ContainerStorage(store, blobs, clock)
 
 
@@ -99,7 +99,7 @@ async def test_a_path_keeps_its_id_when_its_content_changes(
 
 
 async def test_a_copied_file_outlives_what_it_is_a_copy_of(
-    storage: ContainerStorage, store: Store, blobs: Blobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
 ) -> None:
     files = FileStorage(store.files, blobs)
     async with files.incoming() as incoming:
@@ -113,7 +113,8 @@ async def test_a_copied_file_outlives_what_it_is_a_copy_of(
     await files.remove(P, file.id)
 
     assert b"".join([piece async for piece in storage.pieces(copied.blob)]) == b"hello"
-    assert storage.path(copied.blob).stat().st_mode & 0o077 == 0
+    async with storage.as_file(copied.blob) as path:
+        assert path.stat().st_mode & 0o077 == 0
     assert await storage.copied(file, "/mnt/data/b") is None
     await storage.delete(P, container)
     assert on_disk(tmp_path) == 0
@@ -159,7 +160,7 @@ async def test_what_is_put_into_no_container_leaves_nothing(
 
 
 async def test_bytes_that_a_row_knows_are_no_orphans(
-    storage: ContainerStorage, store: Store, blobs: Blobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
 ) -> None:
     """The sweep of files looks through the same folder."""
     container = await made(storage)
@@ -175,7 +176,7 @@ async def test_bytes_that_a_row_knows_are_no_orphans(
 
 
 async def test_a_copy_is_as_young_as_what_has_just_arrived(
-    storage: ContainerStorage, store: Store, blobs: Blobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
 ) -> None:
     """A sweep may come between its bytes and its row."""
     files = FileStorage(store.files, blobs)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.store.contract.kit import Clock
 
-from antiphon.store.blobs import Blobs
 from antiphon.store.errors import BadPart, UnknownCursor, WrongChecksum, WrongSize
 from antiphon.store.file_storage import BATCH_SECONDS, ORPHAN_SECONDS, UPLOAD_SECONDS, About, FileStorage
 from antiphon.store.files import FileRow, UploadRow
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def storage(store: Store, folder: Path, clock: Clock) -> FileStorage:
-    return FileStorage(store.files, Blobs(folder), clock)
+    return FileStorage(store.files, FolderBlobs(folder), clock)
 
 
 async def file(storage: FileStorage, *chunks: bytes, about: About = NOTE, project: str = "p") -> FileRow:
@@ -76,7 +76,23 @@ async def test_an_empty_file_is_a_file(storage: FileStorage) -> None:
 async def test_only_the_owner_of_the_process_can_read_the_bytes(storage: FileStorage) -> None:
     row = await file(storage, b"secret")
 
-    assert storage.path(row).stat().st_mode & 0o077 == 0
+    async with storage.as_file(row) as path:
+        assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_file_that_is_removed_while_it_is_read_is_read_whole(storage: FileStorage) -> None:
+    row = await file(storage, b"x" * 3_000_000)
+
+    opened = await storage.open(row)
+    assert await storage.remove("p", row.id)
+
+    assert opened.size == 3_000_000
+    assert b"".join([piece async for piece in opened.pieces()]) == b"x" * 3_000_000
+    with pytest.raises(FileNotFoundError):
+        await storage.open(row)
+    with pytest.raises(FileNotFoundError):
+        async with storage.as_file(row):
+            pass
 
 
 async def test_a_deleted_file_is_gone_from_the_disk(storage: FileStorage, folder: Path) -> None:
@@ -229,10 +245,10 @@ async def test_two_that_complete_an_upload_at_once_make_one_file(storage: FileSt
     assert on_disk(folder) == {made[0].id}
 
 
-def test_a_name_that_is_not_ours_is_no_place(folder: Path) -> None:
+async def test_a_name_that_is_not_ours_is_no_place(folder: Path) -> None:
     for name in ("../x", "/etc/passwd", "file-../x", "file-a/b", "", "file-a.b", "x"):
         with pytest.raises(ValueError, match="not the name"):
-            Blobs(folder).path(name)
+            await FolderBlobs(folder).read(name)
 
 
 # ---- what an upload has to be -----------------------------------------------------------------------

@@ -7,10 +7,10 @@ import pytest
 from tests.store.contract.homes import Home
 from tests.store.contract.kit import DAY, Clock, P, begin, items, turn
 
-from antiphon.store.blobs import Blobs
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import AlreadyExists, TooMuchStored
 from antiphon.store.file_storage import UPLOAD_SECONDS, About, FileStorage
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.items import ItemRow
 from antiphon.store.prompts import PromptChange, PromptRow
 from antiphon.store.run_log import Record, RunEnd
@@ -29,7 +29,7 @@ async def bounded(store: Store) -> Store:
 
 @pytest.fixture
 def files(store: Store, tmp_path: Path, clock: Clock) -> FileStorage:
-    return FileStorage(store.files, Blobs(tmp_path / "files"), clock)
+    return FileStorage(store.files, FolderBlobs(tmp_path / "files"), clock)
 
 
 async def stored(store: Store, project: str = P) -> int:
@@ -241,13 +241,13 @@ async def test_who_has_a_bound_still_writes_when_another_ends_the_counting(
 
 async def test_what_is_counted_is_not_counted_again_at_every_start(bounded: Store, third: Store) -> None:
     await bounded.responses.save(P, turn("r"))
-    await bounded.write(_set, 5)
+    await bounded.write(_forget)
     await third.usage.bound(MOST)
-    assert await third.usage.stored(P) == 5
+    assert await third.usage.stored(P) == 0
 
 
-def _set(size: int) -> Steps[None]:
-    yield Statement("UPDATE stored_bytes SET bytes = $1", (size,))
+def _forget() -> Steps[None]:
+    yield Statement("DELETE FROM stored_bytes")
 
 
 def _conversation(metadata: bytes) -> ConversationRow:

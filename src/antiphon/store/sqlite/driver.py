@@ -35,6 +35,8 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
                 rows = _insert(db, step)
             elif type(step) is Own:
                 rows = drive(db, words.RULES[step.name](*step.arguments))
+            else:
+                rows = []  # nobody writes beside us
     except StopIteration as end:
         result: T = end.value
         return result

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from antiphon.store.errors import Incompatible
 from antiphon.store.sqlite.connection import BUSY_SECONDS, connect_writer, transaction
 
 # RETURNING came with 3.35, STRICT tables with 3.37.
 OLDEST_SQLITE = (3, 37)
-
-
-class Incompatible(Exception):
-    """The file, or this Python's SQLite, does not fit this version of Antiphon."""
 
 
 def prepare(path: Path) -> sqlite3.Connection:

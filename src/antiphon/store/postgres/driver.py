@@ -1,0 +1,88 @@
+"""Carries out rules on a connection to PostgreSQL."""
+
+import re
+from typing import Any, TypeVar
+
+from psycopg import AsyncCursor
+
+from antiphon.store.postgres import words
+from antiphon.store.postgres.connections import Connection
+from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
+
+T = TypeVar("T")
+
+_TEXTS = 1024
+"""Texts that are kept translated."""
+
+Cursor = AsyncCursor[tuple[Any, ...]]
+
+
+async def drive(connection: Connection, steps: Steps[T]) -> T:
+    """The result of a rule. Within a transaction, which the caller begins and ends.
+
+    Raises what the rule raises, and psycopg.Error.
+    """
+    send, cursor = steps.send, connection.cursor(binary=True)
+    rows: Rows = None  # type: ignore[assignment]  # a generator begins with None
+    try:
+        while True:
+            step = send(rows)
+            if type(step) is Insert:
+                rows = await _insert(cursor, step)
+            elif type(step) is Own:
+                rows = await drive(connection, words.RULES[step.name](*step.arguments))
+            elif type(step) is Statement or type(step) is Lock:
+                rows = await execute(cursor, _texts[step.text], step.parameters)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def execute(cursor: Cursor, text: str, parameters: tuple[Any, ...]) -> Rows:
+    await cursor.execute(text, parameters)
+    return await cursor.fetchall() if cursor.description is not None else []
+
+
+class _Texts(dict[str, str]):
+    """The texts of statements in PostgreSQL's own words. It plans the order of joins itself."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) > _TEXTS:
+            self.clear()
+        own = re.sub(r"/\*!(.*?)\*/", r"\1", text.replace("/*ordered*/", ""), flags=re.DOTALL)
+        return self.setdefault(text, own)
+
+
+_texts = _Texts()
+
+
+# ---- many rows --------------------------------------------------------------------------------------
+
+_columns: dict[str, str] = {}
+"""By the table and its columns: `$1::text[], $2::bigint[]`, as the database has them."""
+
+
+async def _insert(cursor: Cursor, step: Insert) -> Rows:
+    """One row as it is, several as one array for each column: one text, however many they are."""
+    returning = f"RETURNING {step.key}" if step.key else ""
+    if len(step.rows) == 1:
+        values = ", ".join(f"${n}" for n in range(1, len(step.rows[0]) + 1))
+        text = f"INSERT INTO {step.into} VALUES ({values}) {step.conflict} {returning}"
+        return await execute(cursor, text, step.rows[0])
+    if not step.rows:
+        return []
+    arrays = _columns.get(step.into) or await _look_up(cursor, step.into)
+    # The order of the rows is that of their keys.
+    text = f"INSERT INTO {step.into} SELECT * FROM unnest({arrays}) {step.conflict} {returning}"
+    return await execute(cursor, text, tuple(list(column) for column in zip(*step.rows, strict=True)))
+
+
+async def _look_up(cursor: Cursor, into: str) -> str:
+    table, _, names = into.partition("(")
+    sql = """
+        SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+        WHERE attrelid = CAST($1 AS regclass) AND attnum > 0"""
+    types: dict[str, str] = dict(await execute(cursor, sql, (table.strip(),)))
+    named = [name.strip() for name in names.rstrip(") \n").split(",")]
+    arrays = ", ".join(f"CAST(${n} AS {types[name]}[])" for n, name in enumerate(named, start=1))
+    return _columns.setdefault(into, arrays)
