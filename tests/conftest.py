@@ -12,14 +12,16 @@ import httpx2
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
+from tests.postgres import shared_postgres
 from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Config, Sandbox, Server
+from antiphon.config import BackendSettings, Config, Sandbox, Server, Store
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
@@ -68,10 +70,21 @@ def upstream(_upstream: Upstream) -> Upstream:
     return _upstream
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `ON_BOTH_HOMES = True` runs with a server on each home of the store."""
+    if "server" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_HOMES", False):
+        metafunc.parametrize("server", ["sqlite", "postgres"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(
+    request: pytest.FixtureRequest, _upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """One server for all tests: they share its store, as projects of users do."""
-    with Running(config_for(_upstream, tmp_path_factory.mktemp("data"))) as running:
+    config = config_for(_upstream, tmp_path_factory.mktemp("data"))
+    if getattr(request, "param", "sqlite") == "postgres":
+        config = replace(config, store=Store(url=shared_postgres().url(shared_postgres().create())))
+    with Running(config) as running:
         yield running
 
 

@@ -152,6 +152,6 @@ def _name(store: int) -> str:
 
 def _folded(text: str) -> str:
     """Letters and digits, without the accents of Latin letters, with a blank for anything else."""
-    apart = unicodedata.normalize("NFKD", lexical.indexed(text))
+    apart = unicodedata.normalize("NFD", lexical.indexed(text))
     plain = "".join(character for character in apart if not "\u0300" <= character <= "\u036f")
-    return _UNSAID.sub(" ", unicodedata.normalize("NFKC", plain))
+    return _UNSAID.sub(" ", unicodedata.normalize("NFC", plain))
