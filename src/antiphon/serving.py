@@ -33,10 +33,12 @@ def check_data(settings: config.Config) -> None:
     """Opens what the workers will open, and brings the database up to date. Raises ServeError."""
     import asyncio
 
-    from antiphon.context.seal import Seal
+    from antiphon.api.seal_setup import seal_of
     from antiphon.store.open import open_store
+    from antiphon.store.open_blobs import open_blobs
 
     async def opened() -> None:
+        await open_blobs(settings.blobs.url, Path(settings.data_dir)).check()
         store = await open_store(settings.store_url)
         try:
             await store.usage.bound(settings.limits.stored_bytes)
@@ -44,13 +46,15 @@ def check_data(settings: config.Config) -> None:
             await store.close()
 
     with data_in_words(settings):
+        seal_of(settings)
         asyncio.run(opened())
-        Seal.at(Path(settings.data_dir) / "sealing.key")
 
 
 @contextlib.contextmanager
 def data_in_words(settings: config.Config) -> Iterator[None]:
     """Raises ServeError where what is kept cannot be used."""
+    from antiphon.api.seal_setup import BadSealingKey
+    from antiphon.store.blobs import BlobsUnusable
     from antiphon.store.errors import Incompatible
     from antiphon.store.faults import Unreachable
     from antiphon.store.open import UnknownStore, without_secrets
@@ -58,7 +62,7 @@ def data_in_words(settings: config.Config) -> Iterator[None]:
     url = without_secrets(settings.store_url)
     try:
         yield
-    except UnknownStore as error:
+    except (UnknownStore, BadSealingKey, BlobsUnusable) as error:
         raise ServeError(str(error)) from error
     except Incompatible as error:
         raise ServeError(f"The store {url} cannot be used. {error}") from error

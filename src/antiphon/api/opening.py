@@ -11,6 +11,7 @@ from antiphon.api.backend_setup import MAKERS, backend_configs
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
+from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
@@ -21,7 +22,6 @@ from antiphon.config import Config, Limits, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
-from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
@@ -34,8 +34,8 @@ from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
+from antiphon.store.open_blobs import open_blobs
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
@@ -70,7 +70,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
     store = opened.keep(await open_store(config.store_url))
     await store.usage.bound(config.limits.stored_bytes)
-    blobs = FolderBlobs(Path(config.data_dir) / "files")
+    blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
@@ -131,7 +131,7 @@ def _engine(
     resources: ToolResources,
     moderator: Moderator | None,
 ) -> Engine:
-    seal = Seal.at(Path(config.data_dir) / "sealing.key")
+    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
     return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
 

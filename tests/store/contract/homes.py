@@ -67,5 +67,3 @@ def template() -> str:
 
 
 HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome, "postgres": PostgresHome}
-SEARCHED: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
-"""Those that can search words."""

@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
 
+from antiphon.store.postgres import words
 from antiphon.store.postgres.connections import Connection
-from antiphon.store.statements import Insert, Lock, Rows, Statement, Steps
+from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ async def drive(connection: Connection, steps: Steps[T]) -> T:
             step = send(rows)
             if type(step) is Insert:
                 rows = await _insert(cursor, step)
+            elif type(step) is Own:
+                rows = await drive(connection, words.RULES[step.name](*step.arguments))
             elif type(step) is Statement or type(step) is Lock:
                 rows = await execute(cursor, _texts[step.text], step.parameters)
     except StopIteration as end:

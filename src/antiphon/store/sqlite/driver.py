@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TypeVar
 
 from antiphon.store.errors import AlreadyExists
-from antiphon.store.statements import Insert, Rows, Statement, Steps
+from antiphon.store.sqlite import words
+from antiphon.store.statements import Insert, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
                 rows = execute(texts[step.text], step.parameters).fetchall()
             elif type(step) is Insert:
                 rows = _insert(db, step)
+            elif type(step) is Own:
+                rows = drive(db, words.RULES[step.name](*step.arguments))
             else:
                 rows = []  # nobody writes beside us
     except StopIteration as end:
