@@ -16,7 +16,7 @@ PATIENCE = 20.0
 
 
 class Killed:
-    """A server in a process of its own: `python -m MODULE serve`, with `options` besides, and `settings` in its
+    """A server in a process of its own: `python -m MODULE serve`, with `options`, and `settings` in its
     environment."""
 
     def __init__(

@@ -13,6 +13,7 @@ from openai.types.responses import Response
 from tests.api.test_background import ended
 from tests.conftest import checked_client
 from tests.killed import Killed
+from tests.pooler import needs_pooler, pooler
 from tests.postgres import Postgres, shared_postgres
 from tests.scripted import Answer, Gate, Upstream
 
@@ -24,10 +25,11 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 class Servers:
     """They have a database in common, and an upstream."""
 
-    def __init__(self, url: str, home: Path, upstream: Upstream) -> None:
+    def __init__(self, url: str, home: Path, upstream: Upstream, **more: str) -> None:
         self.url = url
         settings = {
             "ANTIPHON_STORE_URL": url,
+            **more,
             "ANTIPHON_STORE_SEALING_KEY_ENV": "SEALING_KEY",
             "SEALING_KEY": KEY,
         }
@@ -156,3 +158,19 @@ def test_without_notices_all_is_found_by_looking(servers: Servers, upstream: Ups
     read = servers.client(other).responses.retrieve(created.response.id, stream=True)
     assert [event.type for event in read][-1] == "response.completed"
     stream.close()
+
+
+@needs_pooler
+@pytest.mark.parametrize("around", [True, False], ids=["listen_url", "without"])
+def test_behind_a_pooler_of_connections_servers_share_as_well(
+    around: bool, tmp_path: Path, upstream: Upstream
+) -> None:
+    with shared_postgres().database() as url, pooler(url) as pooled:
+        more = {"ANTIPHON_STORE_LISTEN_URL": url} if around else {}
+        with Servers(pooled, tmp_path, upstream, **more) as servers, waiting_answer(upstream) as gate:
+            one, other = servers.start(), servers.start()
+            first, second = (begin(servers.client(each)) for each in (one, other))
+            gate.wait_reached()
+            gate.open()
+            assert {ended(servers.client(other), each.id).status for each in (first, second)} == {"completed"}
+            assert servers.jobs() == []
