@@ -27,6 +27,7 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
+from antiphon.engine.sweeping import Sweeping
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -36,7 +37,6 @@ from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
-from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.tools.context import Images, ToolResources
@@ -85,6 +85,10 @@ async def open_services(config: Config, opened: Opened) -> Services:
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     engine = _engine(config, backends, store, attachments, resources, moderator)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
+    indexer = Indexer(store, files, documents, embedder)
+    retention = _retention(store, config.retention)
+    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
+    sweeping = Sweeping(store.work, sweeps)
     rewriting = config.tools.file_search
     made = Services(
         config=config,
@@ -92,7 +96,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         background=Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response),
         store=store,
         files=files,
-        jobs=Jobs(store.work, Indexer(store, files, documents, embedder).handlers),
+        jobs=Jobs(store.work, {**indexer.handlers, **sweeping.handlers}),
         embedder=embedder,
         finder=finder,
         rewriter=QueryRewriter(backends, rewriting.rewrite_model, rewriting.rewrite_seconds),
@@ -101,6 +105,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         attachments=attachments,
         moderator=moderator,
     )
+    await sweeping.begin()
     await _run(made, opened, backends, webhooks, driver)
     return made
 
@@ -109,12 +114,10 @@ async def _run(
     made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
 ) -> None:
     """What goes on beside the requests."""
-    config, store, room = made.config, made.store, made.containers
-    retention = _retention(store, config.retention)
+    config = made.config
     for running in (
-        room.running(Path(config.data_dir) / "sockets"),
+        made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        periodic(made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
         webhooks.running(),
         made.background.running(),
         made.jobs.running(),
