@@ -52,7 +52,7 @@ class PostgresHome:
     async def be_silent(self, seconds: float) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute(
-                "UPDATE procrastinate.procrastinate_workers"
+                "UPDATE antiphon_queue.procrastinate_workers"
                 " SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
                 (seconds,),
             )
