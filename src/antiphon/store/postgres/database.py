@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.notices import Notices
-from antiphon.store.postgres import counting, transactions
+from antiphon.store.postgres import counting, hot, transactions
 from antiphon.store.postgres.connections import Connections
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.postgres.writer import Writer
@@ -54,10 +54,10 @@ class PostgresDatabase:
         self._writer.later(rule, argument)
 
     async def read(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, rule, *arguments)
+        return await transactions.read(self._connections, hot.READS.get(rule, rule), *arguments)
 
     async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, rule, *arguments)
+        return await self.read(rule, *arguments)
 
     async def count_bytes(self, wanted: bool) -> None:
         if not await self.read(counting.stands, wanted):
