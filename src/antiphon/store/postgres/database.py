@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.notices import QUEUE
-from antiphon.store.postgres import counting, queue, transactions
+from antiphon.store.postgres import counting, hot, queue, transactions
 from antiphon.store.postgres.connections import Connections
 from antiphon.store.postgres.notices import PostgresNotices
 from antiphon.store.postgres.schema import migrate
@@ -55,10 +55,11 @@ class PostgresDatabase:
         self._writer.later(rule, argument)
 
     async def read(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, queue.own(rule), *arguments)
+        own = hot.READS.get(rule, queue.own(rule))
+        return await transactions.read(self._connections, own, *arguments)
 
     async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, queue.own(rule), *arguments)
+        return await self.read(rule, *arguments)
 
     async def count_bytes(self, wanted: bool) -> None:
         if not await self.read(counting.stands, wanted):
