@@ -124,8 +124,9 @@ class Runs:
     async def events_after(self, project: str, response_id: str, after: int) -> LoggedEvents | None:
         """Events behind the number `after` (-1: from the first), some at a time. None: there is no log that
         clients may read."""
-        large = await self._database.read(run_log.is_large, project, response_id, after)
-        read = self._database.read_long if large else self._database.read
+        read = self._database.read
+        if self._database.reads_inline and await read(run_log.is_large, project, response_id, after):
+            read = self._database.read_long
         return await read(run_log.events_after, project, response_id, after)
 
     async def wait_for_events(self, response_id: str) -> None:

@@ -33,6 +33,8 @@ CONNECTIONS = 8
 class PostgresDatabase:
     """A `Database` on a server."""
 
+    reads_inline = False
+
     def __init__(
         self, connections: Connections, notices: PostgresNotices, clock: Callable[[], float] | None
     ) -> None:
