@@ -34,13 +34,15 @@ def check_data(settings: config.Config) -> None:
     import asyncio
 
     from antiphon.api.seal_setup import seal_of
-    from antiphon.store.open import open_store
+    from antiphon.store.copying import check_whole
+    from antiphon.store.open import open_store, without_secrets
     from antiphon.store.open_blobs import open_blobs
 
     async def opened() -> None:
         await open_blobs(settings.blobs.url, Path(settings.data_dir)).check()
         store = await open_store(settings.store_url)
         try:
+            await check_whole(store, f"The store {without_secrets(settings.store_url)}")
             await store.usage.bound(settings.limits.stored_bytes)
         finally:
             await store.close()
@@ -55,6 +57,7 @@ def data_in_words(settings: config.Config) -> Iterator[None]:
     """Raises ServeError where what is kept cannot be used."""
     from antiphon.api.seal_setup import BadSealingKey
     from antiphon.store.blobs import BlobsUnusable
+    from antiphon.store.copying import NotCopied
     from antiphon.store.errors import Incompatible
     from antiphon.store.faults import Unreachable
     from antiphon.store.open import UnknownStore, without_secrets
@@ -62,7 +65,7 @@ def data_in_words(settings: config.Config) -> Iterator[None]:
     url = without_secrets(settings.store_url)
     try:
         yield
-    except (UnknownStore, BadSealingKey, BlobsUnusable) as error:
+    except (UnknownStore, BadSealingKey, BlobsUnusable, NotCopied) as error:
         raise ServeError(str(error)) from error
     except Incompatible as error:
         raise ServeError(f"The store {url} cannot be used. {error}") from error

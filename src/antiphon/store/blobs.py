@@ -71,6 +71,8 @@ class Blobs(Protocol):
     async def open(self, name: str) -> OpenedBlob:
         """Raises FileNotFoundError."""
 
+    async def has(self, name: str) -> bool: ...
+
     async def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
 

@@ -36,6 +36,9 @@ class FolderBlobs:
     async def open(self, name: str) -> "OpenedFile":
         return await asyncio.to_thread(OpenedFile, self._path(name))
 
+    async def has(self, name: str) -> bool:
+        return await asyncio.to_thread(self._path(name).exists)
+
     async def read(self, name: str) -> bytes:
         return await asyncio.to_thread(self._path(name).read_bytes)
 

@@ -7,6 +7,8 @@ object.
 """
 
 import asyncio
+import atexit
+import functools
 import os
 import secrets
 import tempfile
@@ -40,6 +42,7 @@ _SILENCE = timedelta(seconds=30)
 _WHOLE = timedelta(days=1)
 """For a request with its body: clients may read slowly."""
 _CHECK_SECONDS = 15.0
+_MOMENT = 0.1
 
 
 class S3Blobs:
@@ -64,6 +67,16 @@ class S3Blobs:
 
     async def open(self, name: str) -> "OpenedObject":
         return OpenedObject(await self._get(name))
+
+    async def has(self, name: str) -> bool:
+        import obstore
+
+        try:
+            with _translated():
+                await obstore.head_async(self._store, checked(name))
+        except FileNotFoundError:
+            return False
+        return True
 
     async def read(self, name: str) -> bytes:
         found = await self._get(name)
@@ -189,12 +202,20 @@ class _Dropped(Exception):
     """What tells a writer that its object is not wanted."""
 
 
+@functools.cache
+def _end_in_peace() -> None:
+    """A thread of obstore that lets go of an answer while the interpreter ends aborts the process: at an end
+    that follows a call at once, one of ten. So they have a moment before."""
+    atexit.register(time.sleep, _MOMENT)
+
+
 def _opened(url: str) -> "S3Store":
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
     except ImportError:
         raise BlobsUnusable(f"{url} needs `pip install 'antiphon[s3]'`.") from None
+    _end_in_peace()
     try:
         return S3Store.from_url(
             url,

@@ -84,6 +84,10 @@ class Store:
         """
         return self._database.write(rule, *arguments)
 
+    async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
+        """What a rule finds that changes nothing, however much there is to read."""
+        return await self._database.read_long(rule, *arguments)
+
     async def close(self) -> None:
         """Finish what was asked for, then stop. A write that is asked for later raises RuntimeError."""
         await self._database.close()
