@@ -68,7 +68,7 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    store = opened.keep(await open_store(config.store_url))
+    store = opened.keep(await open_store(config.store_url, config.store.listen_url))
     await store.usage.bound(config.limits.stored_bytes)
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     files, documents = FileStorage(store.files, blobs), Documents()

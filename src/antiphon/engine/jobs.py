@@ -89,6 +89,9 @@ class JobQueue:
         self._claimed.clear()
         await self._work.release(self._owner)
 
+    async def wait(self, seconds: float) -> None:
+        await self._work.wait_for_queue(seconds)
+
     async def finish(self, name: str) -> None:
         """It is done."""
         if (job := self._claimed.pop(name, None)) is not None:

@@ -26,7 +26,8 @@ RENEWAL = 1.5
 WATCH = 0.25
 """Seconds in which a process finds out that work of its own was cancelled or lost through another one."""
 IDLE = 1.0
-"""Seconds in which it finds out that work waits that another process enqueued or left."""
+"""Seconds in which it finds out that work waits that another process enqueued or left. A notice may come
+sooner, of either."""
 
 Claim = TypeVar("Claim")
 Claim_co = TypeVar("Claim_co", covariant=True)
@@ -50,6 +51,10 @@ class Queue(Protocol[Claim_co]):
 
     async def release(self) -> None:
         """Let go of all that is ours: others may claim it at once."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when something in the queue may have changed, or after so many seconds."""
         ...
 
 
@@ -121,6 +126,7 @@ class Pool(Generic[Claim]):
         self._working: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._expected = 0
         self._awake = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._room = Room()
 
     def __contains__(self, name: str) -> bool:
@@ -157,7 +163,8 @@ class Pool(Generic[Claim]):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work is done while the block runs. When it is left, what is not done is left to others."""
-        tasks = [asyncio.create_task(self._claim_all()), asyncio.create_task(self._watch())]
+        goes_on = (self._listen(), self._claim_all(), self._watch())
+        tasks = [asyncio.create_task(each) for each in goes_on]
         try:
             yield
         finally:
@@ -169,6 +176,13 @@ class Pool(Generic[Claim]):
             await asyncio.gather(*tasks, *rest, return_exceptions=True)
             await self._queue.release()
 
+    async def _listen(self) -> None:
+        """Have a look whenever the queue may have changed."""
+        while True:
+            await self._queue.wait(IDLE)
+            self._awake.set()
+            self._stirred.set()
+
     async def _claim_all(self) -> None:
         """Claim what waits, as long as there is room."""
         while True:
@@ -178,9 +192,7 @@ class Pool(Generic[Claim]):
                     self.take(self._start(claim))
             except Exception:
                 log.exception("no work could be claimed")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
-                    await self._awake.wait()
+            await self._awake.wait()
 
     async def _do(self, worker: Worker) -> None:
         try:
@@ -198,7 +210,10 @@ class Pool(Generic[Claim]):
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
-            await asyncio.sleep(WATCH)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH):
+                    await self._stirred.wait()
+            self._stirred.clear()
             if not self._working:
                 continue
             try:
