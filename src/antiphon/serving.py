@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from antiphon.engines import Wanted
 
-_GRACE_SECONDS = 10
-"""How long answers that are under way may take when the server is asked to stop."""
 _KEEP_ALIVE_SECONDS = 75
 
 
@@ -154,7 +152,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is: a layer less for each message
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=settings.server.stop_seconds,
     )
 
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import msgspec
 import typer
@@ -78,11 +78,15 @@ def serve(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="server: no background work; worker: nothing else; both. [both]"),
+    ] = None,
 ) -> None:
     """Starts the server: on the embedded model, or on any Chat Completions server."""
     signal.signal(signal.SIGTERM, serving.stop)
     settings = config.load(config_file, data_dir=data_dir)
-    settings = _with_server(settings, host=host, port=port, workers=workers)
+    settings = _with_server(settings, host=host, port=port, workers=workers, role=_role(role))
     settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
     settings = _with_web_search(settings, web_search)
     _check_backends(settings)
@@ -215,6 +219,12 @@ async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
 
 
 # ---- from options to settings ---------------------------------------------------------------------------
+
+
+def _role(given: str | None) -> str | None:
+    if given is not None and given not in get_args(config.Role):
+        fail(f"--role is one of {', '.join(get_args(config.Role))}.")
+    return given
 
 
 def _with_server(settings: config.Config, **given: Any) -> config.Config:

@@ -92,7 +92,10 @@ class Blobs(Protocol):
         removed."""
 
     async def check(self) -> None:
-        """Raises BlobsUnusable, which says in words what is missing, when they cannot be reached."""
+        """For a start: reads and writes. Raises BlobsUnusable, which says in words what is missing."""
+
+    async def reach(self) -> None:
+        """Costs little. Raises whatever keeps us from them."""
 
 
 class GatheredBlob(ABC):

@@ -72,7 +72,9 @@ TABLES: Final = (
     Table("container_skills", ("container", "number")),
 )
 """Each behind those that it refers to."""
-MADE_ANEW: Final = frozenset({"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence"})
+MADE_ANEW: Final = frozenset(
+    {"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence", "queue_owners"}
+)
 """Tables that each home makes of the others, in a way of its own."""
 _OF_A_PROCESS: Final = frozenset(
     {"owner", "leased_until", "job", "lock_holder", "locked_until", "home", "home_until"}

@@ -65,6 +65,9 @@ class FolderBlobs:
         except OSError as error:
             raise BlobsUnusable(f"{self._folder} cannot be written: {error.strerror}.") from error
 
+    async def reach(self) -> None:
+        await asyncio.to_thread(self._check)
+
     def _check(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):

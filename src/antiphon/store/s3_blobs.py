@@ -43,6 +43,8 @@ _WHOLE = timedelta(days=1)
 """For a request with its body: clients may read slowly."""
 _CHECK_SECONDS = 15.0
 _MOMENT = 0.1
+_NOBODY = "check"
+"""What names of objects begin with that no row knows."""
 
 
 class S3Blobs:
@@ -135,13 +137,19 @@ class S3Blobs:
         except Unreachable as error:
             raise BlobsUnusable(_in_words(self.url, str(error))) from error
 
-    async def _try(self) -> None:
-        """As an object that nobody knows: who dies in the middle leaves an orphan."""
+    async def reach(self) -> None:
         import obstore
 
-        name = f"check-{secrets.token_hex(8)}"
         with _translated():
-            await obstore.list_with_delimiter_async(self._store, name)
+            await obstore.list_with_delimiter_async(self._store, _NOBODY)
+
+    async def _try(self) -> None:
+        """Who dies in the middle leaves an orphan."""
+        import obstore
+
+        await self.reach()
+        name = f"{_NOBODY}-{secrets.token_hex(8)}"
+        with _translated():
             await obstore.put_async(self._store, name, b"")
         await self.remove([name])
 
