@@ -30,6 +30,7 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
+from antiphon.engine.sweeping import Sweeping
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -40,7 +41,6 @@ from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
-from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
@@ -91,7 +91,9 @@ async def open_services(config: Config, opened: Opened) -> Services:
     engine = _engine(config, backends, store, attachments, resources, moderator)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
-    jobs = Jobs(store.work, Indexer(store, files, documents, embedder).handlers, at_once=_jobs(config))
+    sweeping = _sweeping(config, store, files, room)
+    handlers = {**Indexer(store, files, documents, embedder).handlers, **sweeping.handlers}
+    jobs = Jobs(store.work, handlers, at_once=_jobs(config))
     draining = Draining([background.leave, jobs.leave])
     made = Services(
         config=config,
@@ -110,6 +112,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         readiness=_readiness(store, blobs, draining),
         draining=draining,
     )
+    await sweeping.begin()
     await _run(made, opened, backends, webhooks, driver)
     return made
 
@@ -118,14 +121,11 @@ async def _run(
     made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
 ) -> None:
     """What goes on beside the requests."""
-    config, store, room = made.config, made.store, made.containers
-    retention = _retention(store, config.retention)
-    sweeps = (made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep)
-    left_to_workers = () if config.server.role == "server" else (periodic(*sweeps), webhooks.running())
+    config = made.config
     for running in (
-        room.running(Path(config.data_dir) / "sockets"),
+        made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        *left_to_workers,
+        nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
@@ -158,6 +158,12 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
     if reranking is not None:
         opened.keep(reranking.reranker)
     return StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
+
+
+def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
+    retention = _retention(store, config.retention)
+    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
+    return Sweeping(store.work, sweeps)
 
 
 def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:
