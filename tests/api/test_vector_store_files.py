@@ -16,6 +16,7 @@ from tests.scripted import Upstream
 
 from antiphon.config import FileSearchSettings, Tools
 
+ON_BOTH_HOMES = True
 BROKEN_PDF = b"%PDF-1.7\n1 0 obj << nothing >> endobj\ntrailer\n%%EOF"
 
 

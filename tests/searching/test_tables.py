@@ -1,25 +1,26 @@
 """The vectors that are held in memory are those of the store, and no more than there is room for."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.store.contract.homes import HOMES
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import add_file, chunk, claim, index, new_store
 
 from antiphon.searching.tables import StoreTable, Tables
-from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import NewEntry, index_with
 from antiphon.store.vector_index import Slice
 from antiphon.store.vector_stores import Searched
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+@pytest.fixture(params=HOMES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """With three files, and a store `vs` that has the first of them."""
-    store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
+    store = await HOMES[request.param](tmp_path).open(time.time)
     for name in ("one", "two", "three"):
         await add_file(store, name)
     await store.vector_stores.create(P, new_store(), [NewEntry("one")])
