@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.store.contract.homes import HOMES
+from tests.store.contract.homes import Home
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import new_store
 
@@ -43,9 +43,9 @@ class World:
         return row
 
 
-@pytest.fixture(params=HOMES)
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    store = await HOMES[request.param](tmp_path).open(time.time)
+@pytest.fixture
+async def world(home: Home, tmp_path: Path) -> AsyncIterator[World]:
+    store = await home.open(time.time)
     files = FileStorage(store.files, FolderBlobs(tmp_path / "files"))
     async with files.incoming() as incoming:
         await incoming.write(b"An oak lives for a thousand years.")
