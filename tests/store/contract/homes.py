@@ -36,14 +36,14 @@ class PostgresHome:
     """A database of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._url = shared_postgres().url(shared_postgres().create(_template()))
+        self._url = shared_postgres().url(shared_postgres().create(template()))
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
 
 
 @functools.cache
-def _template() -> str:
+def template() -> str:
     """With all tables: to copy it costs less than to run the scripts."""
     name = shared_postgres().create(name="antiphon")
     asyncio.run(migrate(shared_postgres().url(name)))
