@@ -126,7 +126,7 @@ class VectorTable:
 
 
 class SignTable(VectorTable):
-    """The same with the signs of the numbers alone, which is an eighth of the memory. Cosines are guessed by
+    """The same with the signs of the numbers alone, which take a sixth of the memory. Cosines are guessed by
     how many signs differ: good enough to choose the chunks whose vectors are worth looking at."""
 
     @classmethod

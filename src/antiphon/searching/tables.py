@@ -1,6 +1,6 @@
 """The vectors of stores that are searched, in memory: those used last, up to so many bytes.
 
-Of a store that would take more than that alone, the signs are held: an eighth of it.
+Of a store that would take more than that alone, the signs are held: a sixth of it.
 """
 
 import asyncio
