@@ -92,9 +92,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
     sweeping = _sweeping(config, store, files, room)
-    handlers = {**Indexer(store, files, documents, embedder).handlers, **sweeping.handlers}
-    jobs = Jobs(store.work, handlers, at_once=_jobs(config))
-    draining = Draining([background.leave, jobs.leave])
+    jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
         config=config,
         engine=engine,
@@ -109,8 +107,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
-        readiness=_readiness(store, blobs, draining),
-        draining=draining,
+        readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
     await _run(made, opened, backends, webhooks, driver)
@@ -129,7 +126,7 @@ async def _run(
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
-        made.draining.at_sigterm(config.server.drain_seconds),
+        made.readiness.draining.at_sigterm(config.server.drain_seconds),
     ):
         await opened.enter_async_context(running)
 
@@ -191,8 +188,9 @@ def _capacity(config: Config) -> Capacity:
     )
 
 
-def _jobs(config: Config) -> int:
-    return 0 if config.server.role == "server" else AT_ONCE
+def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) -> Jobs:
+    at_once = 0 if config.server.role == "server" else AT_ONCE
+    return Jobs(store.work, {**indexer.handlers, **sweeping.handlers}, at_once=at_once)
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:
