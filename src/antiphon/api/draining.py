@@ -48,7 +48,8 @@ class Draining:
         def begin() -> None:
             if not self.begun:
                 self.begin()
-                loop.call_later(seconds, end)
+                if seconds > 0:
+                    loop.call_later(seconds, end)
 
         def end() -> None:
             if callable(stop):
