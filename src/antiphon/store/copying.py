@@ -88,7 +88,7 @@ class NotCopied(StoreError):
 
 
 async def count_rows(store: Store) -> int:
-    return sum([await store.read_long(count, table.name) for table in TABLES])
+    return sum([await store.read_long(count, table) for table in TABLES])
 
 
 async def copy_rows(source: Store, target: Store, origin: str, progress: Progress) -> None:
@@ -97,12 +97,12 @@ async def copy_rows(source: Store, target: Store, origin: str, progress: Progres
     await target.write(_begin, origin)
     done = 0
     for table in TABLES:
-        done += await target.read_long(count, table.name)
+        done += await target.read_long(count, table)
         progress(done)
         async for some in _copy(source, target, table, await _common(source, target, table)):
             done += some
             progress(done)
-        await target.write(_count_on, table, await source.read_long(_counter, table))
+        await target.write(_count_on, table, await source.read_long(last_number, table))
     await _check_counts(source, target)
     await target.write(_finish)
 
@@ -138,8 +138,8 @@ async def _common(source: Store, target: Store, table: Table) -> Sequence[str]:
 
 async def _check_counts(source: Store, target: Store) -> None:
     for table in TABLES:
-        wanted = await source.read_long(count, table.name)
-        if await target.read_long(count, table.name) != wanted:
+        wanted = await source.read_long(count, table)
+        if await target.read_long(count, table) != wanted:
             raise NotCopied(
                 f"The table {table.name} changed while it was copied: a server writes to the old store. Stop "
                 "all servers, empty the new store, and give the command again."
@@ -177,8 +177,8 @@ def _columns(table: str) -> Steps[list[str]]:
     return [name for (name,) in (yield Own("columns", (table,))) if name not in _OF_A_PROCESS]
 
 
-def count(table: str) -> Steps[int]:
-    ((rows,),) = yield Statement(f"SELECT count(*) FROM {table}")
+def count(table: Table) -> Steps[int]:
+    ((rows,),) = yield Statement(f"SELECT count(*) FROM {table.name}")
     return int(rows)
 
 
@@ -210,7 +210,7 @@ def _add_words(columns: Sequence[str], rows: Rows) -> Steps[None]:
         yield from vector_words.insert(project, entry, words)
 
 
-def _counter(table: Table) -> Steps[int]:
+def last_number(table: Table) -> Steps[int]:
     """The last number that was given; 0 where rows have other keys."""
     key, *more = table.key
     largest = yield from one(Statement(f"SELECT max({key}) FROM {table.name}"))
