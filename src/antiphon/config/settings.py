@@ -15,6 +15,9 @@ from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+Role = Literal["both", "server", "worker"]
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """`[server]`: where we listen, and to whom."""
 
@@ -41,6 +44,15 @@ class Server(Struct, frozen=True, kw_only=True):
     take a longer silence for a dead connection, and comment lines do not count for them."""
     lenient: bool = False
     """Ignore request parameters that are not known, instead of refusing them."""
+    role: Role = "both"
+    """What this process does. `server`: it answers requests, and leaves what goes on in the background
+    (background responses, indexing, webhooks, expiry) to others; `worker`: it does that, and answers only
+    `/healthz`, `/readyz` and `/metrics`; `both`: both."""
+    drain_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds for which a server that is told to stop (SIGTERM) goes on answering, so that a balancer sees by
+    `/readyz` that it is to send nothing more."""
+    stop_seconds: Annotated[int, Meta(ge=0)] = 10
+    """Seconds that answers under way may take after that."""
     verify: bool = False
     """Check of every response that its event log, folded, is the answer that was given."""
 

@@ -130,13 +130,14 @@ class Pool(Generic[Claim]):
         self._awake = asyncio.Event()
         self._stirred = asyncio.Event()
         self._room = Room()
+        self._left = False
 
     def __contains__(self, name: str) -> bool:
         return name in self._working
 
     @property
     def has_room(self) -> bool:
-        return not self._room.wanted and len(self._working) + self._expected < self._size
+        return not (self._left or self._room.wanted) and len(self._working) + self._expected < self._size
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -162,6 +163,11 @@ class Pool(Generic[Claim]):
         """There may be something to claim."""
         self._awake.set()
 
+    async def leave(self) -> None:
+        """Leave what is done here to others, and claim nothing more."""
+        self._left = True
+        await self._release()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work is done while the block runs. When it is left, what is not done is left to others."""
@@ -172,11 +178,14 @@ class Pool(Generic[Claim]):
         finally:
             for task in tasks:
                 task.cancel()
-            for worker, working in self._working.values():
-                worker.release(working)
-            rest = [task for _, task in self._working.values()]
-            await asyncio.gather(*tasks, *rest, return_exceptions=True)
-            await self._queue.release()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._release()
+
+    async def _release(self) -> None:
+        for worker, working in self._working.values():
+            worker.release(working)
+        await asyncio.gather(*(task for _, task in self._working.values()), return_exceptions=True)
+        await self._queue.release()
 
     async def _listen(self) -> None:
         """Have a look whenever the queue may have changed."""

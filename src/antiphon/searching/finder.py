@@ -77,7 +77,8 @@ class StoreFinder:
     ) -> Ranked:
         from antiphon.retrieval.search import Search
 
-        table = await (await self._tables()).table(store)
+        tables = await self._tables()
+        table = await tables.table(store)
         allowed, entries = None, None
         if query.filters is not None:
             fitting = await self._chunks.fitting(store.key, query.filters)
@@ -86,7 +87,8 @@ class StoreFinder:
             allowed = await asyncio.to_thread(table.of, fitting)
             entries = sorted(fitting)
         said = partial(self._said, project, store.key, entries)
-        search = Search(embed, table.vectors, said)
+        exactly = partial(tables.exactly, store) if table.has_signs else None
+        search = Search(embed, table.vectors, said, exactly)
         return await search.ranked(query.texts, query.most, weights, allowed)
 
     async def _tables(self) -> "Tables":

@@ -71,6 +71,8 @@ class Blobs(Protocol):
     async def open(self, name: str) -> OpenedBlob:
         """Raises FileNotFoundError."""
 
+    async def has(self, name: str) -> bool: ...
+
     async def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
 
@@ -90,7 +92,10 @@ class Blobs(Protocol):
         removed."""
 
     async def check(self) -> None:
-        """Raises BlobsUnusable, which says in words what is missing, when they cannot be reached."""
+        """For a start: reads and writes. Raises BlobsUnusable, which says in words what is missing."""
+
+    async def reach(self) -> None:
+        """Costs little. Raises whatever keeps us from them."""
 
 
 class GatheredBlob(ABC):

@@ -36,6 +36,9 @@ class FolderBlobs:
     async def open(self, name: str) -> "OpenedFile":
         return await asyncio.to_thread(OpenedFile, self._path(name))
 
+    async def has(self, name: str) -> bool:
+        return await asyncio.to_thread(self._path(name).exists)
+
     async def read(self, name: str) -> bytes:
         return await asyncio.to_thread(self._path(name).read_bytes)
 
@@ -61,6 +64,9 @@ class FolderBlobs:
             await asyncio.to_thread(self._check)
         except OSError as error:
             raise BlobsUnusable(f"{self._folder} cannot be written: {error.strerror}.") from error
+
+    async def reach(self) -> None:
+        await asyncio.to_thread(self._check)
 
     def _check(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

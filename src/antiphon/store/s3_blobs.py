@@ -7,6 +7,8 @@ object.
 """
 
 import asyncio
+import atexit
+import functools
 import os
 import secrets
 import tempfile
@@ -40,6 +42,9 @@ _SILENCE = timedelta(seconds=30)
 _WHOLE = timedelta(days=1)
 """For a request with its body: clients may read slowly."""
 _CHECK_SECONDS = 15.0
+_MOMENT = 0.1
+_NOBODY = "check"
+"""What names of objects begin with that no row knows."""
 
 
 class S3Blobs:
@@ -64,6 +69,16 @@ class S3Blobs:
 
     async def open(self, name: str) -> "OpenedObject":
         return OpenedObject(await self._get(name))
+
+    async def has(self, name: str) -> bool:
+        import obstore
+
+        try:
+            with _translated():
+                await obstore.head_async(self._store, checked(name))
+        except FileNotFoundError:
+            return False
+        return True
 
     async def read(self, name: str) -> bytes:
         found = await self._get(name)
@@ -122,13 +137,19 @@ class S3Blobs:
         except Unreachable as error:
             raise BlobsUnusable(_in_words(self.url, str(error))) from error
 
-    async def _try(self) -> None:
-        """As an object that nobody knows: who dies in the middle leaves an orphan."""
+    async def reach(self) -> None:
         import obstore
 
-        name = f"check-{secrets.token_hex(8)}"
         with _translated():
-            await obstore.list_with_delimiter_async(self._store, name)
+            await obstore.list_with_delimiter_async(self._store, _NOBODY)
+
+    async def _try(self) -> None:
+        """Who dies in the middle leaves an orphan."""
+        import obstore
+
+        await self.reach()
+        name = f"{_NOBODY}-{secrets.token_hex(8)}"
+        with _translated():
             await obstore.put_async(self._store, name, b"")
         await self.remove([name])
 
@@ -189,12 +210,20 @@ class _Dropped(Exception):
     """What tells a writer that its object is not wanted."""
 
 
+@functools.cache
+def _end_in_peace() -> None:
+    """A thread of obstore that lets go of an answer while the interpreter ends aborts the process: at an end
+    that follows a call at once, one of ten. So they have a moment before."""
+    atexit.register(time.sleep, _MOMENT)
+
+
 def _opened(url: str) -> "S3Store":
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
     except ImportError:
         raise BlobsUnusable(f"{url} needs `pip install 'antiphon[s3]'`.") from None
+    _end_in_peace()
     try:
         return S3Store.from_url(
             url,

@@ -24,6 +24,8 @@ FORGET_SECONDS = 600.0
 """After so long the words of deleted texts are gone: many deletions have one rewriting of the index."""
 AT_ONCE = 32
 """Chunks, and files, in one transaction."""
+_ROWS = 500
+"""Rows that are read by one statement which names them."""
 _KEYS = 2**32
 """Keys for the chunks of each store."""
 
@@ -83,6 +85,10 @@ class VectorChunks:
     async def vectors_of(self, some: Sequence[int], after: int, limit: int) -> Sequence[ChunkVectors]:
         """Of some files: at most `AT_ONCE` entries."""
         return await self._database.read_long(load_vectors_of, some, after, limit)
+
+    async def vectors_at(self, keys: Sequence[int]) -> Sequence[ChunkVectors]:
+        """Of these chunks, as far as they are there."""
+        return await self._database.read_long(load_vectors_at, keys)
 
     async def fitting(self, store: int, wanted: Filter) -> set[int]:
         """The keys of the entries whose attributes fit. Raises FilterTooLarge."""
@@ -177,6 +183,18 @@ def load_vectors_of(some: Sequence[int], after: int, limit: int) -> Steps[list[C
         WHERE c.entry IN ({placeholders(3, len(some))}) AND c.key > $1 AND {_COMPLETED}
         ORDER BY c.key LIMIT $2"""
     return [ChunkVectors(*row) for row in (yield Statement(sql, (after, limit, *some)))]
+
+
+def load_vectors_at(keys: Sequence[int]) -> Steps[list[ChunkVectors]]:
+    found: list[ChunkVectors] = []
+    for begin in range(0, len(keys), _ROWS):
+        some = keys[begin : begin + _ROWS]
+        sql = f"""
+            SELECT c.key, c.entry, c.vectors
+            FROM vector_chunks AS c JOIN vector_store_files AS f ON f.key = c.entry
+            WHERE c.key IN ({placeholders(1, len(some))}) AND {_COMPLETED}"""
+        found += [ChunkVectors(*row) for row in (yield Statement(sql, tuple(some)))]
+    return found
 
 
 def load_fitting(store: int, wanted: Filter) -> Steps[set[int]]:
