@@ -52,6 +52,8 @@ TABLES: Final = (
     Table("prompt_versions", ("prompt", "version")),
     Table("runs", _NUMBER),
     Table("events", ("run", "last")),
+    Table("inline_data", _NUMBER),
+    Table("inline_data_uses", ("data", "COALESCE(item, 0)", "COALESCE(run, 0)")),
     Table("webhook_deliveries", _NUMBER),
     Table("activity", _NUMBER),
     Table("work", _NUMBER),
