@@ -133,7 +133,7 @@ def _fitting(rows: Rows) -> int:
 
 
 async def _common(source: Store, target: Store, table: Table) -> Sequence[str]:
-    """The columns that are copied. Raises NotCopied."""
+    """The columns that are copied: those of both homes."""
     there = await target.read_long(_columns, table.name)
     return [name for name in await source.read_long(_columns, table.name) if name in there]
 
