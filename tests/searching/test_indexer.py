@@ -1,9 +1,11 @@
 """What becomes of a file whose indexing goes wrong."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.store.contract.homes import Home
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import new_store
 
@@ -14,7 +16,6 @@ from antiphon.retrieval.minilm import MiniLM
 from antiphon.searching.indexer import ATTEMPTS, BEGUN, Indexer
 from antiphon.store.file_storage import About, FileStorage
 from antiphon.store.folder_blobs import FolderBlobs
-from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX, EntryRow, NewEntry
 from antiphon.store.work import ClaimedJob
@@ -43,8 +44,8 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
+async def world(home: Home, tmp_path: Path) -> AsyncIterator[World]:
+    store = await home.open(time.time)
     files = FileStorage(store.files, FolderBlobs(tmp_path / "files"))
     async with files.incoming() as incoming:
         await incoming.write(b"An oak lives for a thousand years.")

@@ -5,13 +5,12 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.postgres import FAST, Postgres, shared_postgres
-from tests.store.contract.homes import template
 from tests.store.contract.kit import P, begin, counts, item, items, said, talk, texts, turn
 
 from antiphon.store import responses
@@ -30,12 +29,6 @@ from antiphon.store.work import Job
 
 STORES = 3
 TOGETHER = 8
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with shared_postgres().database(template()) as url:
-        yield url
 
 
 @pytest.fixture
