@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.api.backend_setup import backend_configs
+from antiphon.api.backend_setup import backend_configs, named_models
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
@@ -155,7 +156,7 @@ async def _moderation(config: Config, deep: bool) -> Finding:
         return Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
     if settings.judge is not None and not deep:
         return Finding(subject, "ok", f"{settings.judge} judges")
-    router, children = build(_served(config)), Pool()
+    router, children = build(_served(config), named=[*named_models(config)]), Pool()
     moderator = moderator_of(settings, router, children)
     assert moderator is not None
     try:
@@ -224,14 +225,15 @@ async def _backend(
         return
     if settings.api_key_env and settings.api_key_env not in os.environ:
         yield Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
-    own = [each for each in backend_configs(config) if each.name == name]
-    router = build(own)
-    backend = router.backends[0]
-    try:
-        async for finding in _reached(subject, backend, settings, deep):
-            yield finding
-    finally:
-        await router.close()
+    (own,) = (each for each in backend_configs(config) if each.name == name)
+    for url in own.base_urls or (own.base_url,):
+        server = f"{subject} at {url}" if own.base_urls else subject
+        router = build([replace(own, base_url=url, base_urls=(), fallbacks=())])
+        try:
+            async for finding in _reached(server, router.backends[0], settings, deep):
+                yield finding
+        finally:
+            await router.close()
 
 
 def _embedded(subject: str, settings: BackendSettings, data_dir: Path) -> Finding:

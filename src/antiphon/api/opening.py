@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
-from antiphon.api.backend_setup import MAKERS, backend_configs
+from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
@@ -74,7 +74,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
-    backends = opened.keep(build(backend_configs(config), MAKERS))
+    backends = opened.keep(build(backend_configs(config), MAKERS, [*named_models(config)]))
     fetcher = opened.keep(_fetcher(config.outbound))
     attachments = Attachments(files, fetcher, documents)
     embedder = opened.keep(embedder_of(config.embeddings))

@@ -69,6 +69,7 @@ class Run:
         self.shows = plan.shows
         """How its output is shown: what it holds beside what was asked for is hidden."""
         self.machine.image_usage = checkpoint.images
+        self.machine.tier = plan.caller.tier
         self._hide: Callable[[Projection], None] | None = None
         self._call_ids = set(plan.context.call_ids)
         self._ask: Ask = plan.caller.stream
