@@ -13,6 +13,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 from openai import AsyncOpenAI, OpenAI
+from tests.kept_at import CHOSEN, store_at
 from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
@@ -44,11 +45,20 @@ class Running(Served):
         assert not self.thread.is_alive(), "the server did not stop"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=("sqlite", "postgres"), default="sqlite", help="where servers keep")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    CHOSEN["store"] = config.getoption("--store")
+
+
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:
     """The configuration that `antiphon serve --upstream URL` makes, with the self-check on. No code runs: a
     test that wants it says with what."""
     return Config(
         data_dir=str(data_dir),
+        store=store_at(data_dir),
         server=server or Server(verify=True),
         backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True, dialect="generic")},
         sandbox=Sandbox(driver="none"),
