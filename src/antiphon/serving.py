@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from antiphon.engines import Wanted
 
 _KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048
 
 
 class ServeError(Exception):
@@ -87,11 +89,12 @@ def listen(server: config.Server) -> socket.socket:
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _name, address = found[0]
-        listener = socket.socket(family, kind, protocol)
+        dealt = server.workers > 1 and sys.platform == "linux"  # elsewhere the kernel deals nothing out
+        listener = (_Port if dealt else socket.socket)(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
-            listener.listen(2048)
+            listener.listen(_BACKLOG)
         except OSError:
             listener.close()
             raise
@@ -101,6 +104,29 @@ def listen(server: config.Server) -> socket.socket:
             f"Cannot listen on {server.host} port {server.port}: {reason}. Choose another with --port."
         ) from error
     listener.set_inheritable(True)
+    return listener
+
+
+class _Port(socket.socket):
+    """A port for several workers. Each that it is handed to opens a socket of its own there, and the kernel
+    deals connections out among these. Of a socket for all, the worker that wakes first takes what comes, and
+    keeps it as long as its client does: one had all to do, the other nothing."""
+
+    def listen(self, _backlog: int = 0, /) -> None:
+        """Nobody is let in here, but the workers may open theirs, and no other server may."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _opened_at, (self.family, self.getsockname())
+
+
+def _opened_at(family: int, address: object) -> socket.socket:
+    """In a worker."""
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)  # type: ignore[arg-type]  # as the system says it
+    listener.listen(_BACKLOG)
     return listener
 
 
@@ -223,6 +249,14 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
             yield "model", f"{name}: {backend.base_url}"
     engines = ", ".join(settings.tools.web_search.engines)
     yield "web", f"searched by {engines}" if engines else "not searched (--web-search duckduckgo does)"
+    images, moderation = settings.images, settings.moderation
+    if images.base_url:
+        yield "images", f"made by {images.model} at {images.base_url}"
+    if judge := moderation.judge or moderation.base_url:
+        yield "judged", f"by {judge}, where requests ask for it"
+    missing = {"pictures": images.base_url, "moderation": judge}
+    if off := [name for name, place in missing.items() if not place]:
+        yield "off", f"{' and '.join(off)} (antiphon doctor says what turns them on)"
     yield "data", settings.data_dir
     yield (
         "keys",

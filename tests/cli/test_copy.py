@@ -20,6 +20,7 @@ from tests.api.storing import HARBOURS, TREES, filled
 from tests.commands import Run, one_sentence, run
 from tests.conftest import Running, checked_client, config_for
 from tests.kept_at import new_store
+from tests.papers import PNG
 from tests.postgres import shared_postgres
 from tests.s3 import shared_s3
 from tests.scripted import Answer, Upstream
@@ -37,6 +38,7 @@ __all__ = ["run"]
 Json = dict[str, Any]
 CONTAINERS = "/v1/containers"
 MANY = 30_000
+PICTURE = f"data:image/png;base64,{base64.b64encode(PNG + bytes(200_000)).decode()}"
 
 
 @pytest.fixture
@@ -85,7 +87,10 @@ class Kept:
 
     def make(self) -> None:
         client, post = self.client, self.http.post
-        first = client.responses.create(model="m", input="Hello", metadata={"a": "b"})
+        shown = [{"type": "input_image", "image_url": PICTURE}]
+        first = client.responses.create(
+            model="m", input=[{"role": "user", "content": shown}], metadata={"a": "b"}
+        )
         second = client.responses.create(model="m", input="More", previous_response_id=first.id)
         fork = client.responses.create(model="m", input="Other", previous_response_id=first.id)
         talk = client.conversations.create(items=[{"role": "user", "content": "Hi"}])

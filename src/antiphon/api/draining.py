@@ -60,3 +60,5 @@ class Draining:
             yield
         finally:
             signal.signal(signal.SIGTERM, stop)
+            if self._leaving is not None:
+                await self._leaving

@@ -39,6 +39,7 @@ from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
+from antiphon.store.inline_data import REMOVE
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
@@ -73,9 +74,9 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    store = opened.keep(await open_store(config.store_url, config.store.listen_url))
-    await store.usage.bound(config.limits.stored_bytes)
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
+    store = opened.keep(await open_store(config.store_url, blobs, config.store.listen_url))
+    await store.usage.bound(config.limits.stored_bytes)
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
@@ -190,7 +191,8 @@ def _capacity(config: Config) -> Capacity:
 
 def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) -> Jobs:
     at_once = 0 if config.server.role == "server" else AT_ONCE
-    return Jobs(store.work, {**indexer.handlers, **sweeping.handlers}, at_once=at_once)
+    handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
+    return Jobs(store.work, handlers, at_once=at_once)
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

@@ -32,6 +32,14 @@ _NO_MODEL = (
 """How servers say in a 400 that they do not have a model."""
 _MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
+POLICY = {
+    "image_content_policy_violation": "image_content_policy_violation",
+    "invalid_prompt": "invalid_prompt",
+    "moderation_blocked": "invalid_prompt",
+    "content_policy_violation": "invalid_prompt",
+    "content_filter": "invalid_prompt",  # Azure
+}
+"""Codes by which servers refuse what their policy forbids, and those that a response has for it."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
 _NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
@@ -69,16 +77,25 @@ def read(body: bytes) -> Fault:
 
 
 def refused(
-    status: int, body: bytes, headers: Mapping[str, str], *, where: str, model: str, phrases: tuple[str, ...]
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    where: str,
+    model: str,
+    phrases: tuple[str, ...],
+    speaks: str = "Chat Completions",
 ) -> ApiError:
-    """The error for an HTTP status that is no success."""
+    """The error for an HTTP status that is no success. `speaks`: the API that was expected there."""
     fault = read(body)
     if fault.speaks_of(phrases):
         return too_long()
+    if 400 <= status < 500 and fault.code in POLICY:
+        return _forbidden(fault)
     if status in (401, 403):
         return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
-        return _not_found(fault, where, model)
+        return _not_found(fault, where, model, speaks)
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
     message = fault.message or _excerpt(body)
@@ -103,6 +120,8 @@ def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     fault = read(event)
     if fault.speaks_of(phrases):
         return too_long()
+    if fault.code in POLICY:
+        return _forbidden(fault)
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
     if fault.status == 429 or "rate_limit" in fault.code:
         return _rate_limited(fault, message, {})
@@ -144,14 +163,19 @@ def _until(date: str) -> float | None:
         return None
 
 
+def _forbidden(fault: Fault) -> InvalidRequest:
+    message = fault.message or "The input was refused by the policy of the model's server."
+    return InvalidRequest(message, param="input", code=POLICY[fault.code])
+
+
 def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> RateLimited:
     code = "insufficient_quota" if fault.code == "insufficient_quota" else "rate_limit_exceeded"
     return RateLimited(message, code=code, retry_after=retry_after(headers))
 
 
-def _not_found(fault: Fault, where: str, model: str) -> ApiError:
+def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
     if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
-        return UpstreamRefusal(f"The upstream at {where} speaks no Chat Completions there (HTTP 404).")
+        return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).")
     return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
 
 

@@ -52,6 +52,8 @@ TABLES: Final = (
     Table("prompt_versions", ("prompt", "version")),
     Table("runs", _NUMBER),
     Table("events", ("run", "last")),
+    Table("inline_data", _NUMBER),
+    Table("inline_data_uses", ("data", "COALESCE(item, 0)", "COALESCE(run, 0)")),
     Table("webhook_deliveries", _NUMBER),
     Table("activity", _NUMBER),
     Table("work", _NUMBER),
@@ -131,7 +133,7 @@ def _fitting(rows: Rows) -> int:
 
 
 async def _common(source: Store, target: Store, table: Table) -> Sequence[str]:
-    """The columns that are copied. Raises NotCopied."""
+    """The columns that are copied: those of both homes."""
     there = await target.read_long(_columns, table.name)
     return [name for name in await source.read_long(_columns, table.name) if name in there]
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
+from antiphon.store.blobs import Blobs
 from antiphon.store.notices import QUEUE
 from antiphon.store.postgres import counting, hot, queue, transactions
 from antiphon.store.postgres.connections import Connections
@@ -75,6 +76,7 @@ class PostgresDatabase:
 
 async def open_postgres(
     url: str,
+    blobs: Blobs | None = None,
     *,
     listen_url: str | None = None,
     clock: Callable[[], float] | None = None,
@@ -83,10 +85,10 @@ async def open_postgres(
 ) -> Store:
     """Connect to the database, and bring its schema up to date.
 
-    `listen_url` reaches the same database where a pooler of connections stands before `url`. `clock` gives
-    the time that leases are measured by; None: the server's. `poll`: seconds after which whoever waits for
-    something looks for what another process wrote; None: that depends on whether notices arrive.
-    `connections`: that this process has at most. Raises Incompatible, Unreachable.
+    `blobs`: as `Store` has them. `listen_url` reaches the same database where a pooler of connections stands
+    before `url`. `clock` gives the time that leases are measured by; None: the server's. `poll`: seconds
+    after which whoever waits for something looks for what another process wrote; None: that depends on
+    whether notices arrive. `connections`: that this process has at most. Raises Incompatible, Unreachable.
     """
     await migrate(url)
     pool = Connections(url, connections)
@@ -95,4 +97,4 @@ async def open_postgres(
     pool.prepared = listen_url is None and notices.hearing
     database = PostgresDatabase(pool, notices, clock)
     await database.write(queue.adopt)
-    return Store(database)
+    return Store(database, blobs)

@@ -1,7 +1,7 @@
 """The queue on PostgreSQL: Procrastinate keeps whose turn it is, and who works.
 
 Each run, and each piece of work, has one of Procrastinate's jobs as long as it has not ended. The schema sees
-to that (`migrations/postgres/0002_queue.sql`): a job is deferred by the transaction that writes the row, put
+to that (`migrations/postgres/0003_queue.sql`): a job is deferred by the transaction that writes the row, put
 back by the one that lets go of it, and deleted by the one that ends it. So neither is there without the
 other, whatever becomes of the process; and as a row is ended only by who holds it (its owner and fence), a
 process that comes back from the dead ends nobody's job.
