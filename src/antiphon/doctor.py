@@ -150,7 +150,7 @@ async def _reranker(config: Config) -> Finding:
 async def _moderation(config: Config, deep: bool) -> Finding:
     settings, subject = config.moderation, "moderation"
     if settings.base_url is None and settings.judge is None:
-        hint = "base_url of [moderation] names a server that judges, or judge a model."
+        hint = 'base_url of [moderation] names a server that judges; or judge = "MODEL" has a model do it.'
         return Finding(subject, "ok", "nothing judges: requests that ask for it are refused", hint)
     if settings.api_key_env and settings.api_key_env not in os.environ:
         return Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
@@ -192,7 +192,7 @@ async def _images(config: Config) -> Finding:
     settings = config.images
     server = image_server_of(config)
     if server is None:
-        hint = "base_url and model of [images] turn it on."
+        hint = 'base_url = "http://HOST/v1" and model = "MODEL" of [images] turn it on.'
         return Finding("images", "ok", "no pictures are made: image_generation is not offered", hint)
     if settings.api_key_env and settings.api_key_env not in os.environ:
         return Finding("images", "failed", f"the key is read from {settings.api_key_env}, which is not set")

@@ -35,6 +35,7 @@ from antiphon.searching.indexer import Indexer
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.folder_blobs import FolderBlobs
+from antiphon.store.inline_data import REMOVE
 from antiphon.store.open import open_store
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
@@ -68,9 +69,9 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    store = opened.keep(await open_store(config.store_url))
-    await store.usage.bound(config.limits.stored_bytes)
     blobs = FolderBlobs(Path(config.data_dir) / "files")
+    store = opened.keep(await open_store(config.store_url, blobs))
+    await store.usage.bound(config.limits.stored_bytes)
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
@@ -84,6 +85,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     engine = _engine(config, backends, store, attachments, resources, moderator)
+    indexer = Indexer(store, files, documents, embedder)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     rewriting = config.tools.file_search
     made = Services(
@@ -92,7 +94,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         background=Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response),
         store=store,
         files=files,
-        jobs=Jobs(store.work, Indexer(store, files, documents, embedder).handlers),
+        jobs=Jobs(store.work, {**indexer.handlers, REMOVE: store.inline_data.remove}),
         embedder=embedder,
         finder=finder,
         rewriter=QueryRewriter(backends, rewriting.rewrite_model, rewriting.rewrite_seconds),

@@ -276,10 +276,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
     stored_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files,
-    files of containers, and skills. What would add more is refused with 507, before anything is begun;
-    reading, deleting and `store: false` go on. None: as many as the disk holds. All that is stored is counted
-    when the server first starts with a number here."""
+    """Bytes that each project may keep: items and their pictures, responses, conversations, prompts, files
+    and chunks of files, files of containers, and skills. What would add more is refused with 507, before
+    anything is begun; reading, deleting and `store: false` go on. None: as many as the disk holds. All that
+    is stored is counted when the server first starts with a number here."""
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""

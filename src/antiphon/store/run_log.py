@@ -7,10 +7,12 @@ events, the finished response, its activity, and the deliveries of webhooks.
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.store import activity, responses, webhooks
+from antiphon.store import activity, inline_data, responses, webhooks
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
+from antiphon.store.inline_data import DataRow, Marked
 from antiphon.store.items import ItemRow
 from antiphon.store.responses import ResponseRow
 from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
@@ -57,11 +59,19 @@ class Record(Struct, frozen=True):
     progress: bytes
     response: bytes | None = None
     """The response without output, when it changed."""
+    data: Sequence[DataRow] = ()
+    """What came in with the events."""
 
     @property
     def after(self) -> int:
         """The sequence number behind the last event."""
         return self.first + len(self.events)
+
+
+def with_events(record: Record, events: Sequence[Marked]) -> Record:
+    """The record as it is written."""
+    data = [row for event in events for row in event.data]
+    return replace(record, events=[event.json for event in events], data=data)
 
 
 class RunEnd(Struct, frozen=True):
@@ -157,6 +167,8 @@ def append(key: int, first: int, events: Sequence[bytes]) -> Steps[None]:
 
 def _append_record(claim: Claim, more: Record) -> Steps[None]:
     """Raises LostRun unless it is the owner who goes on, exactly where the log stands."""
+    yield from inline_data.arrive(claim.project, more.data)
+    yield from inline_data.use("run", claim.key, claim.project, more.events)
     if (yield from _advance(claim, more, more.first)):
         yield from append(claim.key, more.first, more.events)
         return
@@ -203,6 +215,8 @@ def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
         conversation_id=conversation if end.speaks else None,
     )
     yield from _replace(claim.project, row)
+    if not claim.streamed:
+        yield from inline_data.release("run", "$1", (claim.key,))
     yield from webhooks.enqueue(end.deliveries)
     yield from activity.record_all([end.activity] if end.activity is not None else [])
 

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from tests.postgres import shared_postgres
 
+from antiphon.store.blobs import Blobs
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.postgres.database import open_postgres
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.sqlite.database import open_sqlite
@@ -17,6 +19,9 @@ from antiphon.store.store import Store
 
 class Home(Protocol):
     """A place of its own for one test, empty at first."""
+
+    blobs: Blobs
+    """Where its data lies."""
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         """The store that lies here, as one process has it; again, and another process has it as well."""
@@ -28,19 +33,21 @@ class SqliteHome:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "antiphon.db"
+        self.blobs: Blobs = FolderBlobs(folder / "files")
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
-        return await open_sqlite(self._file, clock=clock, poll=poll)
+        return await open_sqlite(self._file, self.blobs, clock=clock, poll=poll)
 
 
 class PostgresHome:
     """A database of its own."""
 
     def __init__(self, folder: Path) -> None:
+        self.blobs: Blobs = FolderBlobs(folder / "files")
         self._url = shared_postgres().url(shared_postgres().create(template()))
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
-        return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
+        return await open_postgres(self._url, self.blobs, clock=clock, poll=poll, connections=4)
 
 
 @functools.cache

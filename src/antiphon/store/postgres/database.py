@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
+from antiphon.store.blobs import Blobs
 from antiphon.store.notices import Notices
 from antiphon.store.postgres import counting, hot, transactions
 from antiphon.store.postgres.connections import Connections
@@ -70,6 +71,7 @@ class PostgresDatabase:
 
 async def open_postgres(
     url: str,
+    blobs: Blobs | None = None,
     *,
     clock: Callable[[], float] | None = None,
     poll: float = POLL_SECONDS,
@@ -77,9 +79,9 @@ async def open_postgres(
 ) -> Store:
     """Connect to the database, and bring its schema up to date.
 
-    `clock` gives the time that leases are measured by; None: the server's. `poll`: seconds after which
-    whoever waits for something looks for what another process wrote. `connections`: that this process has at
-    most. Raises Incompatible, Unreachable.
+    `blobs`: as `Store` has them. `clock` gives the time that leases are measured by; None: the server's.
+    `poll`: seconds after which whoever waits for something looks for what another process wrote.
+    `connections`: that this process has at most. Raises Incompatible, Unreachable.
     """
     await migrate(url)
-    return Store(PostgresDatabase(Connections(url, connections), clock, poll))
+    return Store(PostgresDatabase(Connections(url, connections), clock, poll), blobs)
