@@ -28,10 +28,15 @@ def main() -> None:
         url = f"http://{server.HOST}:{upstream.port}/v1"
         server.compile_all()
         report = Report("server" if arguments.url else "antiphon")
-        with server.floor(url) as floor, _subject(arguments, url) as subject:
+        with (
+            server.floor(url) as floor,
+            server.haproxy(url) as haproxy,
+            _subject(arguments, url) as subject,
+        ):
             for workload in _chosen(arguments):
                 status.update(workload.name)
-                report.costs.append(measure.compare(workload, floor, subject, arguments.model_prefix))
+                prefix = arguments.model_prefix
+                report.costs.append(measure.compare(workload, floor, subject, haproxy, prefix))
             status.update("chains and reads")
             _add_reads(report, subject, arguments)
         if not arguments.url and not arguments.only:

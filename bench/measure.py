@@ -63,17 +63,26 @@ class Cost:
 
 @dataclass
 class Compared:
-    """A workload on the server and, where it can do the same, on the floor."""
+    """A workload on the server and, where they can do the same, on the floor and on a pure haproxy."""
 
     name: str
     server: dict[str, Any]
     floor: dict[str, Any] | None = None
     budget: Budget | None = None
+    haproxy: dict[str, Any] | None = None
 
     @property
     def ratio(self) -> float | None:
+        return self._to_floor(self.server)
+
+    @property
+    def limit(self) -> float | None:
+        """The ratio of haproxy."""
+        return self._to_floor(self.haproxy)
+
+    def _to_floor(self, told: dict[str, Any] | None) -> float | None:
         floor = self.floor["cpu_per_1000"] if self.floor else 0
-        return self.server["cpu_per_1000"] / floor if floor else None
+        return told["cpu_per_1000"] / floor if told and floor else None
 
 
 def percentile(values: Sequence[float], rank: int) -> float | None:
@@ -86,19 +95,23 @@ def percentile(values: Sequence[float], rank: int) -> float | None:
 # ---- workloads --------------------------------------------------------------------------------------
 
 
-def compare(workload: Workload, floor: Server, server: Server, prefix: str = "") -> Compared:
-    """Rounds of the floor and of the server in turn, so that whatever else goes on here meets both."""
+def compare(
+    workload: Workload, floor: Server, server: Server, haproxy: Server | None = None, prefix: str = ""
+) -> Compared:
+    """Rounds of the floor and of the others in turn, so that whatever else goes on here meets all."""
     contenders = [
         (floor, workload.floor_job(floor), Cost()),
         (server, workload.job(server, prefix), Cost()),
     ]
+    if haproxy is not None:
+        contenders.append((haproxy, workload.floor_job(haproxy), Cost()))
     for _server, wanted, _cost in contenders:
         load(_part(wanted))
     for _ in range(workload.rounds):
         for contender, wanted, cost in contenders:
             _count(contender, wanted, cost)
-    (_, _, below), (_, _, above) = contenders
-    return Compared(workload.name, above.summary(), below.summary(), workload.budget)
+    below, above, *limit = (cost.summary() for _, _, cost in contenders)
+    return Compared(workload.name, above, below, workload.budget, *limit)
 
 
 def _part(wanted: Job) -> Job:

@@ -4,6 +4,7 @@ import compileall
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import antiphon as antiphon_package
 import bench
@@ -135,10 +137,46 @@ def antiphon(url: str, *options: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def running(port: int, module: str, *arguments: str) -> Iterator[Server]:
-    """A server, from its first answer until the block is left."""
+def haproxy(url: str) -> Iterator[Server | None]:
+    """The physical limit: a proxy written in C that passes everything through, on one thread. None where it
+    is not installed."""
+    program = shutil.which("haproxy")
+    if program is None:
+        yield None
+        return
+    port = free_port()
+    with tempfile.NamedTemporaryFile("w", prefix="bench-", suffix=".cfg") as file:
+        file.write(_HAPROXY.format(port=port, upstream=urlsplit(url).netloc))
+        file.flush()
+        with _running(port, [program, "-db", "-f", file.name]) as server:
+            yield server
+
+
+_HAPROXY = f"""
+global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 600s
+    timeout server 600s
+frontend bench
+    bind {HOST}:{{port}}
+    default_backend upstream
+backend upstream
+    http-reuse always
+    server upstream {{upstream}}
+"""
+
+
+def running(port: int, module: str, *arguments: str) -> contextlib.AbstractContextManager[Server]:
+    """A server of ours, from its first answer until the block is left."""
+    return _running(port, [sys.executable, "-m", module, *arguments])
+
+
+@contextlib.contextmanager
+def _running(port: int, command: list[str]) -> Iterator[Server]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         _await_answer(port, process)

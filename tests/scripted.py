@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
+from tests import messages_rules
 from tests.chat_rules import complaint
 
 PATIENCE = 10.0
@@ -192,6 +193,8 @@ class Upstream:
         self.models: Sequence[str] = ("scripted",)
         self.listed: Mapping[str, Any] = {}
         """What the list says of each model besides."""
+        self.told: Mapping[str, Any] = {}
+        """What it says of single ones, by their names."""
         self.known_only = False
         """Refuses models that are not in `models`."""
         self.lenient = False
@@ -257,6 +260,9 @@ class Upstream:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._chat)
+        app.router.add_post("/v1/messages", self._chat)
+        app.router.add_post("/v1/messages/count_tokens", self._count)
+        app.router.add_post("/v1/responses", self._chat)
         app.router.add_get("/v1/models", self._list)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/apply-template", self._template)
@@ -307,7 +313,7 @@ class Upstream:
             received._ended.set()
 
     async def _answer(self, request: web.Request, body: Any) -> web.StreamResponse:
-        if request.path == "/v1/chat/completions" and (wrong := self._wrong(body)):
+        if (wrong := self._wrong(request.path, body)) is not None:
             return _error(wrong)
         answer = self._next(body)
         if answer.gate and answer.gate.after == 0:
@@ -318,8 +324,10 @@ class Upstream:
             return await _plain(request, answer, body)
         return await _stream(request, answer, _events(answer, body))
 
-    def _wrong(self, body: Any) -> Answer | None:
-        if self.lenient:
+    def _wrong(self, path: str, body: Any) -> Answer | None:
+        if path == "/v1/messages" and not self.lenient and (wrong := messages_rules.complaint(body)):
+            return refusal(400, wrong)
+        if self.lenient or path != "/v1/chat/completions":
             return None
         if wrong := complaint(body, self.extensions, self.strict_template):
             return refusal(400, wrong)
@@ -330,7 +338,7 @@ class Upstream:
     async def _list(self, request: web.Request) -> web.Response:
         await self._receive(request, self.others)
         entry = {"object": "model", "created": 1700000000, "owned_by": "tests", **self.listed}
-        data = [{"id": name, **entry} for name in self.models]
+        data = [{"id": name, **entry, **self.told.get(name, {})} for name in self.models]
         return web.json_response({"object": "list", "data": data})
 
     async def _tokenize(self, request: web.Request) -> web.Response:
@@ -341,6 +349,14 @@ class Upstream:
         if self.tokenizer == "template" and "content" in body:
             return web.json_response({"tokens": list(range(len(body["content"].split())))})
         return web.json_response({"detail": "Not Found"}, status=404)
+
+    async def _count(self, request: web.Request) -> web.Response:
+        """The same, as the Messages API tells it."""
+        body = (await self._receive(request, self.others)).body
+        wrong = messages_rules.complaint({**body, "max_tokens": 1})
+        if self.tokenizer != "messages" or wrong:
+            return web.json_response({"error": {"message": wrong or "Not Found"}}, status=404)
+        return web.json_response({"input_tokens": len(json.dumps(body["messages"]).split())})
 
     async def _template(self, request: web.Request) -> web.Response:
         body = (await self._receive(request, self.others)).body

@@ -1,6 +1,7 @@
 """The command line as a user meets it: in processes of its own."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -329,6 +330,36 @@ def test_several_workers_share_one_port(serve: Serve) -> None:
         server.process.send_signal(signal.SIGTERM)
 
         assert server.process.wait(30) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel deals out no connections")
+def test_connections_are_dealt_out_among_workers(serve: Serve) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
+        port = int(server.url.rpartition(":")[2])
+        open_ones = [http.client.HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(32)]
+        for path in ("/healthz", "/metrics"):
+            told = [_told(connection, path) for connection in open_ones]
+        for connection in open_ones:
+            connection.close()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(30)
+
+    line = re.compile(r'antiphon_http_requests_total\{.*"/healthz".*\} (\d+)')
+    served = {int(found[1]) for each in told if (found := line.search(each))}
+    assert max(served) < len(open_ones), "one worker had all of them"
+
+
+def _told(connection: http.client.HTTPConnection, path: str) -> str:
+    connection.request("GET", path)
+    return connection.getresponse().read().decode()
+
+
+def test_a_second_server_is_not_dealt_what_comes_to_the_workers_of_the_first(serve: Serve, run: Run) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
+        port = server.url.rpartition(":")[2]
+        done = run("serve", "--upstream", "http://127.0.0.1:9/v1", "--port", port, "--workers", "2")
+
+    assert "address already in use" in done.stderr
 
 
 def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:

@@ -170,6 +170,11 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             r"backends.*type in .* has a wrong value: invalid enum value 'magic'",
         ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
+        ('[backends.a]\ntype = "responses"', r"\[backends.a\] in .* needs a base_url"),
+        (
+            '[backends.a]\ntype = "anthropic"\ndialect = "vllm"',
+            r"dialect of \[backends.a\] in .* is for servers of Chat Completions",
+        ),
         ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
         ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is an embedded model: it has no base_url"),
         (
@@ -332,6 +337,12 @@ def test_an_mcp_server_of_the_file_is_changed_in_the_environment(write: Write) -
     assert settings.mcp_servers == {
         "My-Files": config.McpServer(command="uvx", args=["a"], env={"TOKEN": "t"})
     }
+
+
+def test_anthropic_is_where_it_is(write: Write) -> None:
+    backend = config.load(write('[backends.a]\ntype = "anthropic"'), environ={}).backends["a"]
+
+    assert (backend.type, backend.base_url) == ("anthropic", None)
 
 
 def test_what_models_can_do_is_set_for_each_backend() -> None:

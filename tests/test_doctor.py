@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.moderators import ServedModerator
 from tests.scripted import Answer, Called, Upstream, refusal
 from tests.tools.images_server import ImagesServer
@@ -125,6 +126,24 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     assert 'base_url = "http://HOST/v1" and model = "MODEL" of [images] turn it on.' in " ".join(
         done.stdout.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("anthropic", "which does not say what its models take"),
+        ("responses", "backend far: Responses API at http://127.0.0.1"),
+    ],
+)
+def test_a_backend_of_another_api_is_shown_too(
+    tmp_path: Path, upstream: Upstream, kind: str, words: str
+) -> None:
+    done = doctor(tmp_path, toml=f'[backends.far]\ntype = "{kind}"\nbase_url = "{upstream.base_url}"\n')
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert words in done.stdout
+    assert "backend far: models: scripted" in done.stdout
+    assert "can: functions" in done.stdout
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 10
 """How long answers that are under way may take when the server is asked to stop."""
 _KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048
 
 
 class ServeError(Exception):
@@ -82,11 +84,12 @@ def listen(server: config.Server) -> socket.socket:
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _name, address = found[0]
-        listener = socket.socket(family, kind, protocol)
+        dealt = server.workers > 1 and sys.platform == "linux"  # elsewhere the kernel deals nothing out
+        listener = (_Port if dealt else socket.socket)(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
-            listener.listen(2048)
+            listener.listen(_BACKLOG)
         except OSError:
             listener.close()
             raise
@@ -96,6 +99,29 @@ def listen(server: config.Server) -> socket.socket:
             f"Cannot listen on {server.host} port {server.port}: {reason}. Choose another with --port."
         ) from error
     listener.set_inheritable(True)
+    return listener
+
+
+class _Port(socket.socket):
+    """A port for several workers. Each that it is handed to opens a socket of its own there, and the kernel
+    deals connections out among these. Of a socket for all, the worker that wakes first takes what comes, and
+    keeps it as long as its client does: one had all to do, the other nothing."""
+
+    def listen(self, _backlog: int = 0, /) -> None:
+        """Nobody is let in here, but the workers may open theirs, and no other server may."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _opened_at, (self.family, self.getsockname())
+
+
+def _opened_at(family: int, address: object) -> socket.socket:
+    """In a worker."""
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)  # type: ignore[arg-type]  # as the system says it
+    listener.listen(_BACKLOG)
     return listener
 
 

@@ -1,7 +1,7 @@
-"""No parameter vanishes in silence: it is sent, or refused, or a warning says so, in every dialect.
+"""No parameter vanishes in silence: it is sent, refused, or a warning says so, in every dialect and API.
 
-The matrix is over all dialects and all parameters of a request, over HTTP: what the upstream is sent with a
-parameter is held against what it is sent without.
+The matrix is over all dialects, the two other APIs, and all parameters of a request, over HTTP: what the
+upstream is sent with a parameter is held against what it is sent without.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
+from tests import messages_script, responses_script
 from tests.conftest import Running
 from tests.scripted import Answer, Upstream
 
@@ -136,10 +137,16 @@ def test_the_matrix_has_every_parameter() -> None:
 
 @pytest.fixture(scope="module")
 def running(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with a backend for each dialect, which answers to its name."""
+    """A server with a backend for each dialect and API, which answers to its name."""
     backends = {
         name: BackendSettings(base_url=_upstream.base_url, dialect=name, models=[name]) for name in DIALECTS
     }
+    backends["anthropic"] = BackendSettings(
+        type="anthropic", base_url=_upstream.base_url, models=["anthropic"]
+    )
+    backends["responses"] = BackendSettings(
+        type="responses", base_url=_upstream.base_url, models=["responses"]
+    )
     config = Config(
         data_dir=str(tmp_path_factory.mktemp("data")), server=Server(verify=True), backends=backends
     )
@@ -176,11 +183,18 @@ def came_of(name: str, case: Case, without: Asked, asked: Asked) -> list[str]:
     return [what for what, was in done.items() if was]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+APIS = {
+    "anthropic": messages_script.answer(messages_script.text("{}")),
+    "responses": responses_script.answer(responses_script.text("{}")),
+}
+"""The other APIs, with an answer in each."""
+
+
+@pytest.mark.parametrize("dialect", [*DIALECTS, *APIS])
 def test_every_parameter_is_sent_or_refused_or_warned_of(
     dialect: str, running: Running, upstream: Upstream
 ) -> None:
-    upstream.lenient, upstream.default = True, Answer("{}")
+    upstream.lenient, upstream.default = True, APIS.get(dialect, Answer("{}"))
     wrong = {}
     with httpx2.Client(base_url=running.url, timeout=30) as http:
         for name, case in CASES.items():

@@ -1,15 +1,17 @@
 """How neutral messages become those of each dialect."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chat_rules import complaint
 
 from antiphon.backends.dialects import DIALECTS, GEMINI, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect
-from antiphon.backends.messages import render
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.backends.messages import render, render_turn
+from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, Said, TextPart, Turn
 from antiphon.protocol.errors import InvalidRequest
 
 PNG = "data:image/png;base64,AA=="
@@ -310,3 +312,34 @@ def test_every_conversation_is_one_that_the_server_takes(said: list[Message], na
     assert complaint(body, strict_template=strict) is None
     roles = [message["role"] for message in body["messages"]]
     assert dialect.late_system == "system" or "system" not in roles[1:]
+
+
+HEADS = st.lists(
+    st.builds(say, st.sampled_from(["system", "developer"]), st.text("xy", min_size=1)), max_size=2
+)
+EXCHANGES = st.lists(st.tuples(st.text('x"\\é'), st.text("y\n\u2028")), max_size=3)
+
+
+ROLES = ("user", "assistant")
+
+
+def written(messages: Iterable[object]) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(messages))
+
+
+@settings(deadline=None)
+@given(HEADS, EXCHANGES, conversations(), st.sampled_from(sorted(DIALECTS)), st.booleans())
+def test_what_was_said_by_turns_is_written_once_and_reads_the_same(
+    head: list[Message], exchanges: list[tuple[str, str]], tail: list[Message], name: str, cut: bool
+) -> None:
+    dialect = DIALECTS[name]
+    spoken = [say(role, text) for pair in exchanges for role, text in zip(ROLES, pair, strict=True)]
+    said = Said(tuple(spoken[:2]))
+    for end in range(2, len(spoken) + 1, 2):  # it grows with each turn
+        said = Said(tuple(spoken[:end]), said.written)
+        stays = spoken[1:end] if cut else spoken[:end]
+        turn = Turn("m", (*head, *stays, *tail), said=said)
+        rendered = render_turn(turn, dialect)
+        assert written(rendered) == written(render(turn.messages, dialect))
+        if not cut and tail[0].role == "user":
+            assert msgspec.Raw in map(type, rendered)

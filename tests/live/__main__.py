@@ -18,7 +18,7 @@ def main() -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="antiphon-live-") as folder:
         for outcome in run(arguments.servers, arguments.situations, model, Path(folder)):
-            print(f"{outcome.server:<14}{outcome.situation:<10}{outcome.words}", flush=True)
+            print(f"{outcome.server:<21}{outcome.situation:<10}{outcome.words}", flush=True)
             outcomes.append(outcome)
     print()
     for line in report.lines(outcomes):

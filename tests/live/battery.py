@@ -162,7 +162,7 @@ def logprobs(client: OpenAI, _: Live) -> str:
 
 def errors(client: OpenAI, live: Live) -> str:
     if live.knows_its_names:
-        _refused(lambda: ask(client, model="no-such-model"), 400, "model_not_found")
+        _refused(lambda: ask(client, model="no-such-model"), 404, "model_not_found")
     if live.knows_its_window:
         _refused(lambda: ask(client, "word " * 20_000), 400, "context_length_exceeded")
     picture = {"type": "input_image", "image_url": PIXEL}

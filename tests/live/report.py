@@ -10,10 +10,10 @@ _MARKS = {True: "ok", False: "WRONG", None: "-"}
 def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     servers = list(dict.fromkeys(outcome.server for outcome in outcomes))
     by_place = {(outcome.situation, outcome.server): outcome for outcome in outcomes}
-    yield "".join([f"{'':<10}", *(f"{server:<14}" for server in servers)]).rstrip()
+    yield "".join([f"{'':<10}", *(f"{server:<21}" for server in servers)]).rstrip()
     for situation in dict.fromkeys(outcome.situation for outcome in outcomes):
         cells = (_cell(by_place[situation, server]) for server in servers)
-        yield "".join([f"{situation:<10}", *(f"{cell:<14}" for cell in cells)]).rstrip()
+        yield "".join([f"{situation:<10}", *(f"{cell:<21}" for cell in cells)]).rstrip()
     for server in servers:
         yield from _remarks(server, [outcome for outcome in outcomes if outcome.server == server])
 

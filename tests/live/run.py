@@ -45,7 +45,9 @@ class Antiphon:
     """Antiphon over a server, and its client."""
 
     def __init__(self, live: Live, folder: Path) -> None:
-        backend = BackendSettings(base_url=live.url, default=True, models={"live": live.model})
+        backend = BackendSettings(
+            type=live.speaks, base_url=live.url, default=True, models={"live": live.model}
+        )
         config = Config(data_dir=str(folder), server=Server(verify=True), backends={"live": backend})
         folder.mkdir(exist_ok=True)
         self._running = Running(config)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _LOOK_EVERY = 0.2
 
@@ -36,6 +37,8 @@ class Live:
     """Refuses what is longer than the model's context; otherwise it works on it for a very long time."""
     counts: bool = True
     """Has a tokenizer that can be asked, so that counts are exact."""
+    speaks: Literal["chat_completions", "anthropic", "responses"] = "chat_completions"
+    """The API that it is asked by: the type of its backend."""
     enforces: bool = True
     """Holds the smallest model to schemas, calls and grammars. Otherwise it may fail, in words."""
 

@@ -9,9 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
-from typing import Final
+from typing import Final, Literal
 
 from tests.live.server import Absent, Live, free_port, get, process, says_nothing
 
@@ -98,9 +99,24 @@ def vllm(model: Path, folder: Path) -> Iterator[Live]:
         yield Live(f"{url}/v1", _NAME, says_nothing)
 
 
+def speaking(api: Literal["anthropic", "responses"], maker: Maker) -> Maker:
+    """The same server, asked by another of its APIs, in which it forces no calls and holds to no schema."""
+
+    @contextmanager
+    def made(model: Path, folder: Path) -> Iterator[Live]:
+        with maker(model, folder) as live:
+            yield replace(live, speaks=api, enforces=False)
+
+    return made
+
+
 SERVERS: Final[Mapping[str, Maker]] = {
     "llama.cpp": llama_cpp,
+    "llama.cpp, Messages": speaking("anthropic", llama_cpp),
+    "llama.cpp, Responses": speaking("responses", llama_cpp),
     "LiteLLM": litellm,
+    "LiteLLM, Messages": speaking("anthropic", litellm),
+    "LiteLLM, Responses": speaking("responses", litellm),
     "transformers": transformers,
     "vLLM": vllm,
 }

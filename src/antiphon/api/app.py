@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from antiphon.api import (
@@ -31,6 +31,7 @@ from antiphon.api import (
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.opening import Opened, open_services
+from antiphon.api.routing import Routes
 from antiphon.api.services import Services
 from antiphon.config import Config, Server
 from antiphon.guard.budget import Budget
@@ -39,10 +40,10 @@ from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
 
 def create_app(config: Config) -> ASGIApp:
     """The application. What it needs is opened when it starts and closed when it stops."""
-    router = Router(_routes(), lifespan=partial(_lifespan, config), redirect_slashes=False)
+    routes = Routes(_routes(), partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    return ApiMiddleware(router, server.projects(), _gate(server, origins), Cors(origins), budget)
+    return ApiMiddleware(routes, server.projects(), _gate(server, origins), Cors(origins), budget)
 
 
 @asynccontextmanager

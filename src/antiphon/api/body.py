@@ -17,6 +17,10 @@ from antiphon.protocol.wire import encode
 SECONDS = 600.0
 """In this time a body must have arrived."""
 _SMALL = 64 * 1024
+HEAD = "head"
+"""The member of a request's scope that has its headers by their names, those that are looked at."""
+SEEN = frozenset({b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"})
+"""Those that say something of a body."""
 
 _JSON = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.ASCII | re.IGNORECASE).match
 
@@ -31,11 +35,12 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def read_any_body(request: Request, limit: int) -> bytes:
     """The same, whatever it says that it is."""
-    declared = request.headers.get("content-length", "")
+    head = request.scope[HEAD]
+    declared = head.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     body = await _received(request, limit)
-    encoding = request.headers.get("content-encoding")
+    encoding = head.get(b"content-encoding", b"").decode("latin-1")
     return await _unpacked(request, body, encoding, limit) if encoding else body
 
 
@@ -86,9 +91,9 @@ async def _unpacked(request: Request, body: bytes, encoding: str, limit: int) ->
 def _check_type(request: Request) -> None:
     """A browser lets every web page send a body of another type anywhere without asking first. Raises
     InvalidRequest."""
-    headers = request.headers
-    given = headers.get("content-type", "")
-    if _JSON(given) or not ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
+    head = request.scope[HEAD]
+    given = head.get(b"content-type", b"").decode("latin-1")
+    if _JSON(given) or not (b"transfer-encoding" in head or head.get(b"content-length", b"0") != b"0"):
         return
     shown = brief(given)
     raise InvalidRequest(
@@ -103,8 +108,18 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes.", code="request_too_large")
 
 
+class _Json(HttpResponse):
+    """Its headers are written once, not put together for each answer."""
+
+    background = None
+
+    def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status_code = status
+        self.body = body
+        length = (b"content-length", b"%d" % len(body))
+        self.raw_headers = [length, (b"content-type", b"application/json"), *headers]
+
+
 def json(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> HttpResponse:
     """An answer in JSON."""
-    response = HttpResponse(encode(value), status, media_type="application/json")
-    response.raw_headers += headers
-    return response
+    return _Json(encode(value), status, headers)

@@ -1,5 +1,7 @@
 """What `/metrics` shows, in Prometheus' form."""
 
+from functools import cache
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
@@ -21,15 +23,25 @@ def count_request(scope: Scope, status: int) -> None:
     """Count an answered request, under the pattern of its route: ids would make a series each."""
     route = scope.get("route")
     path = getattr(route, "path", "unknown")
-    _requests.labels(scope["method"], path, str(status or "gone")).inc()
+    _requests_of(scope["method"], path, status).inc()
 
 
 def count_response(response: Response) -> None:
     """Count a response that has ended."""
-    _responses.labels(response.status).inc()
+    _responses_of(response.status).inc()
     if response.usage is not None:
         _input_tokens.inc(response.usage.input_tokens)
         _output_tokens.inc(response.usage.output_tokens)
+
+
+@cache  # the client looks its labels up under a lock, and keeps them all as well
+def _requests_of(method: str, path: str, status: int) -> Counter:
+    return _requests.labels(method, path, str(status or "gone"))
+
+
+@cache
+def _responses_of(status: str) -> Counter:
+    return _responses.labels(status)
 
 
 async def show(request: Request) -> HttpResponse:

@@ -17,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from antiphon.api import cors, metrics
+from antiphon.api import body, cors, metrics
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import STOPPING, unforeseen
@@ -39,7 +39,7 @@ from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
 
 DEFAULT_PROJECT = "default"
-_SEEN = {b"authorization"} | pages.SEEN | cors.SEEN
+_SEEN = {b"authorization"} | pages.SEEN | cors.SEEN | body.SEEN
 
 _OPEN = frozenset({"/healthz", "/health"})
 """What needs no key: it says nothing of anybody."""
@@ -76,7 +76,7 @@ class ApiMiddleware:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        head = _head(scope)
+        head = scope[body.HEAD] = _head(scope)
         answer = _Answer(send, self._cors.headers(head))
         scope["app"] = self  # makes the router raise what it cannot route
         try:
@@ -148,8 +148,8 @@ class ApiMiddleware:
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, fault: ApiError) -> None:
-    body = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
-    await WebSocket(scope, receive, send).send_denial_response(body)
+    denial = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
+    await WebSocket(scope, receive, send).send_denial_response(denial)
 
 
 def _head(scope: Scope) -> Head:

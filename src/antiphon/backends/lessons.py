@@ -77,7 +77,7 @@ def lesson(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
     if _REASONING in words and any(phrase in words for phrase in _MISSING):
         taught = replace(dialect, reasoning_sent=_REASONING, reasoning_of="all")
         return taught if taught != dialect else None
-    if not any(phrase in words for phrase in _REFUSING):
+    if not refuses(words):
         return None
     for name, change in _PARAMETERS.items():
         if name in words and _was_sent(name, body):
@@ -86,11 +86,16 @@ def lesson(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
     return None
 
 
+def refuses(words: str) -> bool:
+    """Whether a server says, in these small letters, that it does not take something."""
+    return any(phrase in words for phrase in _REFUSING)
+
+
 def refuses_media(words: str) -> bool:
     """Whether a server says, in whatever status, that its model reads text alone."""
     words = words.lower()
     about = any(kind in words for kind in ("image", "audio", "multimodal", "mmproj"))
-    return about and any(phrase in words for phrase in _REFUSING)
+    return about and refuses(words)
 
 
 def _was_sent(name: str, body: JsonObject) -> bool:
@@ -100,5 +105,5 @@ def _was_sent(name: str, body: JsonObject) -> bool:
     if name == "strict":
         return any(tool.get("function", {}).get("strict") for tool in body.get("tools") or ())
     if name == _REASONING:
-        return any(name in message for message in body["messages"])
+        return any(name in message for message in body["messages"] if isinstance(message, dict))
     return name in body

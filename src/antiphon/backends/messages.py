@@ -9,16 +9,41 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
+import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Opaque, Part, TextPart
+from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Opaque, Part, Said, TextPart, Turn
 from antiphon.model.json_text import is_object
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.wire import JsonObject
+from antiphon.protocol.wire import JsonObject, encode
 
 CONTINUE = "Continue."
 _SHORT_ID = 9
+
+
+def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
+    """The messages of a turn as this dialect wants them. What was said by turns every dialect takes as it is:
+    it is written once, and stands there as one piece."""
+    messages, said = turn.messages, turn.said
+    start = _leading(messages)
+    end = start + len(said.messages) if said else start
+    goes_on = end < len(messages) and messages[end].role == "user"
+    if said is None or not goes_on or messages[start:end] != said.messages:
+        return [*render(messages, dialect)]
+    rest = render((*messages[:start], *messages[end:]), dialect)
+    place = next(i for i, message in enumerate(rest) if message["role"] == "user")
+    return [*rest[:place], msgspec.Raw(_written(said)), *rest[place:]]
+
+
+def _written(said: Said) -> bytes:
+    """What was said, with commas between. Threads may do it at the same time: with the same outcome."""
+    count, written = said.written
+    if count < len(said.messages):
+        more = [encode({"role": m.role, "content": m.text}) for m in said.messages[count:]]
+        written = b",".join([written, *more] if written else more)
+        said.written = (len(said.messages), written)
+    return written
 
 
 def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
@@ -26,9 +51,9 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     said = _reasoning(list(messages), dialect)
     said = _roles(said, dialect)
     said = _systems(said, dialect)
-    said = _results_after_calls(said)
+    said = results_after_calls(said)
     if dialect.parses_arguments:
-        said = _readable(said)
+        said = readable(said)
     said = _images_of_results(said)
     said = _joined(said, dialect)
     said = _with_user(said, dialect)
@@ -62,9 +87,7 @@ def _roles(messages: list[Message], dialect: Dialect) -> list[Message]:
 
 
 def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
-    leading = next(
-        (i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages)
-    )
+    leading = _leading(messages)
     head, body = messages[:leading], messages[leading:]
     if dialect.late_system == "user":
         body = [replace(m, role="user") if m.role in ("system", "developer") else m for m in body]
@@ -77,7 +100,12 @@ def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
     return head + body
 
 
-def _results_after_calls(messages: list[Message]) -> list[Message]:
+def _leading(messages: Sequence[Message]) -> int:
+    """How many messages of the system lead."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
+
+
+def results_after_calls(messages: list[Message]) -> list[Message]:
     """Each result right after the message with its call; one without a call becomes the user's words."""
     messages = _one_answer(messages)
     waiting: dict[str, deque[int]] = {}
@@ -126,7 +154,7 @@ def _orphan(result: Message) -> Message:
     return Message("user", (label, *result.parts))
 
 
-def _readable(messages: list[Message]) -> list[Message]:
+def readable(messages: list[Message]) -> list[Message]:
     """Arguments that are no JSON object would be refused with each turn to come. What the model got wrong
     stands in the call's result instead."""
     found: list[Message] = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from antiphon.backends.dialects import Dialect, GrammarForm
-from antiphon.backends.messages import render
+from antiphon.backends.messages import render_turn
 from antiphon.backends.references import without_root
 from antiphon.model import (
     Capabilities,
@@ -47,7 +47,7 @@ def capabilities(dialect: Dialect) -> Capabilities:
 def payload(turn: Turn, dialect: Dialect) -> JsonObject:
     """The body. Raises InvalidRequest for what would change the answer and cannot be sent."""
     functions = _tools(turn, dialect)
-    body: JsonObject = {"model": turn.model, "messages": render(turn.messages, dialect)}
+    body: JsonObject = {"model": turn.model, "messages": render_turn(turn, dialect)}
     body |= _stream(turn, dialect)
     body |= functions
     body |= _format(turn, dialect)

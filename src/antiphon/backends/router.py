@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.backends.anthropic.backend import Anthropic
 from antiphon.backends.bounded import Bounded
 from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
@@ -19,6 +20,7 @@ from antiphon.backends.gate import Gate
 from antiphon.backends.named_models import NamedModel, Rated
 from antiphon.backends.payload import capabilities
 from antiphon.backends.replicas import Replicas
+from antiphon.backends.responses.backend import Responses
 from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
@@ -307,7 +309,37 @@ def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
     return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 
-MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}
+def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: BackendConfig) -> Backend:
+    """`usual`: where it is when nothing is said."""
+    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else usual)
+    if not base_url:
+        raise ValueError(f"backends.{config.name} needs a base_url")
+    backend: Backend = kind(
+        base_url,
+        api_key=config.api_key,
+        unix_socket=config.unix_socket,
+        timeout=config.timeout,
+        answer_bytes=config.answer_bytes,
+        text_calls=config.text_calls,
+        attempts=config.attempts,
+        configured=partial(_configured, config),
+    )
+    if config.max_output_tokens is not None:
+        backend = Bounded(backend, config.max_output_tokens)
+    return adapt(backend)
+
+
+def _configured(config: BackendConfig, can: Capabilities) -> Capabilities:
+    """What the configuration says of what a model can, over what is known of it."""
+    can = replace(can, context_window=config.context_window or can.context_window)
+    return can if config.structured_output else replace(can, json_schema=False, json_object=False)
+
+
+MAKERS: dict[str, Maker] = {
+    "chat_completions": _chat_completions,
+    "anthropic": partial(_streaming, Anthropic, "https://api.anthropic.com/v1"),
+    "responses": partial(_streaming, Responses, ""),
+}
 """What makes a backend of each type. Other modules add theirs."""
 
 

@@ -77,9 +77,16 @@ def read(body: bytes) -> Fault:
 
 
 def refused(
-    status: int, body: bytes, headers: Mapping[str, str], *, where: str, model: str, phrases: tuple[str, ...]
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    where: str,
+    model: str,
+    phrases: tuple[str, ...],
+    speaks: str = "Chat Completions",
 ) -> ApiError:
-    """The error for an HTTP status that is no success."""
+    """The error for an HTTP status that is no success. `speaks`: the API that was expected there."""
     fault = read(body)
     if fault.speaks_of(phrases):
         return too_long()
@@ -88,7 +95,7 @@ def refused(
     if status in (401, 403):
         return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
-        return _not_found(fault, where, model)
+        return _not_found(fault, where, model, speaks)
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
     message = fault.message or _excerpt(body)
@@ -166,9 +173,9 @@ def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> Rat
     return RateLimited(message, code=code, retry_after=retry_after(headers))
 
 
-def _not_found(fault: Fault, where: str, model: str) -> ApiError:
+def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
     if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
-        return UpstreamRefusal(f"The upstream at {where} speaks no Chat Completions there (HTTP 404).")
+        return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).")
     return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
 
 

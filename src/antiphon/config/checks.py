@@ -22,7 +22,8 @@ def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
         addresses = [url for url in (backend.base_url, *backend.base_urls) if url]
-        if backend.type == "chat_completions" and not (addresses or backend.unix_socket):
+        served = backend.type in ("chat_completions", "responses")
+        if served and not (addresses or backend.unix_socket):
             raise ConfigError(
                 f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
@@ -30,6 +31,8 @@ def check(config: Config, where: str) -> None:
             raise ConfigError(f"[backends.{name}] in {where} has a base_url and base_urls: give one of them.")
         for url in addresses:
             _check_url(url, "base_urls" if backend.base_urls else "base_url", f"[backends.{name}]", where)
+        if backend.dialect and backend.type != "chat_completions":
+            raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:

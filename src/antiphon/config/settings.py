@@ -59,13 +59,14 @@ class Store(Struct, frozen=True, kw_only=True):
 class BackendSettings(Struct, frozen=True, kw_only=True):
     """`[backends.NAME]`: something that answers."""
 
-    type: Literal["chat_completions", "llama"] = "chat_completions"
-    """A Chat Completions server, or a model that runs here."""
+    type: Literal["chat_completions", "anthropic", "responses", "llama"] = "chat_completions"
+    """What is spoken there: Chat Completions, Anthropic's Messages API, the Responses API; or a model that
+    runs here."""
     model: str | None = None
     """For `llama`, the model that runs: `hf:OWNER/REPO`, `hf:OWNER/REPO:Q4_K_M`, the path of a GGUF file, or
     the name of one that was pulled; none: SmolLM2-135M-Instruct. `antiphon serve` fetches what is missing."""
     base_url: str | None = None
-    """Of a Chat Completions server, with its `/v1`."""
+    """Of the server, with its `/v1`. For `anthropic`, none is Anthropic's own."""
     base_urls: list[str] = msgspec.field(default_factory=list)
     """Of several servers with the same models, instead of `base_url`. A turn goes where its beginning is in
     the cache already; what one server does not answer is another's."""
@@ -78,7 +79,7 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     default: bool | str = False
     """Answers names that nobody else does: under the name asked for (true), or always under this name."""
     dialect: str | None = None
-    """Whose Chat Completions it speaks; none: the plain one."""
+    """Whose Chat Completions it speaks; none: the plain one. Other types have no dialects."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds without a byte after which the upstream counts as gone."""
     first_byte_timeout: Annotated[float, Meta(gt=0)] | None = None

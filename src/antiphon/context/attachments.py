@@ -17,7 +17,14 @@ from antiphon.context.originals import Original, originals
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
-from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
+from antiphon.protocol.content import (
+    CacheBreakpoint,
+    ComputerScreenshot,
+    InputAudio,
+    InputFile,
+    InputImage,
+    InputText,
+)
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputMessage
@@ -52,13 +59,20 @@ class Attached:
 
     def _parts(self, parts: Sequence[Any]) -> Iterator[Any]:
         for part in parts:
-            yield from self.found.get(_key(part), (part,))
+            shown = self.found.get(_key(part), (part,))
+            given = getattr(part, "prompt_cache_breakpoint", None)
+            yield from shown if given is None else _ended(shown, given)
 
     def _screenshot(self, shot: ComputerScreenshot) -> ComputerScreenshot:
         for image in self.found.get(_key(shot), ()):
             if isinstance(image, InputImage):
                 return replace(shot, image_url=image.image_url)
         return shot
+
+
+def _ended(shown: Sequence[Any], given: CacheBreakpoint) -> Sequence[Any]:
+    """What is shown of a part behind which the prompt is worth caching."""
+    return [*shown[:-1], *(replace(last, prompt_cache_breakpoint=given) for last in shown[-1:])]
 
 
 class Attachments:
@@ -83,6 +97,8 @@ class Attachments:
         """What the items have attached; `given` are those of the request itself. `unseen`: what a model that
         reads no images reads in place of each. Raises InvalidRequest."""
         attached = Attached()
+        if not items:
+            return attached
         wanted = await offload(len(items), _wanted_once, items, given)
         if len(wanted) > MOST:
             raise InvalidRequest(

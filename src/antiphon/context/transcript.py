@@ -61,10 +61,9 @@ class Transcript:
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
-        read = (message for item in items for message in self._read(self._attached(item)))
-        messages = [_together(turn) for turn in _turns(read)]
+        messages = together(message for item in items for message in self._read(self._attached(item)))
         if self._of_calls:
-            messages = [self._with_opaque(message) for message in messages]
+            messages = tuple(self._with_opaque(message) for message in messages)
         return tuple(_with_reasoning(messages, reasoning))
 
     def _read(self, item: Item) -> Sequence[Message]:
@@ -94,12 +93,10 @@ class Transcript:
         sealed = item.encrypted_content
         thought = None if sealed is None else self._recollect(sealed)
         text = "".join(part.text for part in item.content or ())
-        if not text and sealed is not None:
-            if thought is None:
-                raise _not_ours("reasoning")
-            text = thought.text
-        elif not text:
-            text = "\n".join(part.text for part in item.summary)
+        if not text and sealed is not None and thought is None:
+            raise _not_ours("reasoning")
+        # Of reasoning that only its own server can read, the summary is what others can.
+        text = text or (thought.text if thought else "") or "\n".join(part.text for part in item.summary)
         opaque = thought.opaque_for(self._source) if thought else None
         return Message("assistant", reasoning=text, opaque=opaque)
 
@@ -121,6 +118,11 @@ def _not_ours(kind: str) -> InvalidRequest:
         param="input",
         code="invalid_encrypted_content",
     )
+
+
+def together(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The messages, of which those that the model wrote as one are one."""
+    return tuple([_together(turn) for turn in _turns(messages)])
 
 
 def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
@@ -155,7 +157,7 @@ def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
         yield from (TextPart(BLANK_LINE), *parts) if number else parts
 
 
-def _with_reasoning(messages: list[Message], context: ReasoningContext) -> list[Message]:
+def _with_reasoning(messages: Sequence[Message], context: ReasoningContext) -> Sequence[Message]:
     """With what the model is shown again of its reasoning: that behind the newest user message, which the
     turn goes on with; and on its own account that of calls, which some servers insist on. What servers want
     back goes back, unless it is reasoning that nobody wants any more."""
@@ -194,13 +196,19 @@ def _input_parts(item: InputMessage) -> tuple[Part, ...]:
 def input_part(part: InputText | InputImage | InputFile | InputAudio | Refusal) -> Part:
     """A content part of a message or of a tool's output, as a model reads it."""
     if isinstance(part, InputText):
-        return TextPart(part.text)
+        return TextPart(part.text, breakpoint_of(part))
     if isinstance(part, InputImage) and part.image_url:
-        return ImagePart(part.image_url, part.detail or "auto")
+        return ImagePart(part.image_url, part.detail or "auto", breakpoint_of(part))
     if isinstance(part, InputAudio):
         return AudioPart(part.input_audio.data, part.input_audio.format)
     if isinstance(part, InputFile) and part.file_data:
-        return FilePart(part.file_data, part.filename or "file")
+        return FilePart(part.file_data, part.filename or "file", breakpoint_of(part))
     raise InvalidRequest(
         "A part of the input was not made into what a model reads.", param="input", code="unsupported_value"
     )
+
+
+def breakpoint_of(part: InputText | InputImage | InputFile) -> str | None:
+    """Whether a prefix that is worth caching ends with a part."""
+    given = part.prompt_cache_breakpoint
+    return None if given is None else given.ttl or ""

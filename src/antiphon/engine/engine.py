@@ -14,6 +14,7 @@ from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.histories import Histories
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
@@ -55,7 +56,10 @@ class Engine:
         self.router = router
         self.store = store
         self.warnings = Warnings()
-        self._preparation = Preparation(router, store, seal, attachments, resources, deadline, moderator)
+        self._histories = Histories()
+        self._preparation = Preparation(
+            router, store, seal, attachments, self._histories, resources, deadline, moderator
+        )
         self._seal = seal
         self._verify = verify
 
@@ -76,7 +80,8 @@ class Engine:
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                await save(self.store, plan, response, activity(response, stored=True))
+                length = await save(self.store, plan, response, activity(response, stored=True))
+                await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint)
@@ -85,6 +90,15 @@ class Engine:
             finally:
                 if not run.kept:
                     self.store.activity.note(activity(run.machine.snapshot(), stored=False))
+
+    async def _remember(self, plan: Plan, response: Response, length: int) -> None:
+        """The history that ends with a response, for the next one of its chain. What begins a chain is read
+        from the store as fast."""
+        past, continues = plan.context.past, plan.request.previous_response_id is not None
+        if past.items and continues and response.status == "completed":
+            more = (*plan.context.input, *response.output)
+            history = await offload(plan.context.unread, past.followed_by, more, length)
+            self._histories.keep(plan.project, response.id, history)
 
     @asynccontextmanager
     async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:

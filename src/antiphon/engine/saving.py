@@ -15,8 +15,9 @@ from antiphon.store.responses import ResponseRow
 from antiphon.store.store import Store
 
 
-async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow) -> None:
-    """Keep the finished response of a plan, and its activity with it; durable when this returns."""
+async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow) -> int:
+    """Keep the finished response of a plan, and its activity with it; durable when this returns. Gives the
+    bytes of its items."""
     request, context = plan.request, plan.context
     kept = context.items if context.history_unsaved else context.input
     row = ResponseRow(
@@ -29,6 +30,7 @@ async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow)
         conversation_id=None if response.status == "failed" else request.conversation_id,
     )
     await store.responses.save(plan.project, row, ended)
+    return sum(len(item.json) for item in (*row.input, *row.output))
 
 
 def accepted_row(plan: Plan, response: Response) -> ResponseRow:

@@ -283,9 +283,15 @@ class TurnWriter:
         may mix the pieces of several: what comes behind it waits."""
         call = self._writing
         if call is None or (call.arguments and isinstance(decode(call.arguments), dict)):
-            self.close()
+            self._settle()
         else:
             self._hold()
+
+    def _settle(self) -> None:
+        """Close what is open before something that is no reasoning; what came of thoughts that are not shown
+        has an item of its own there."""
+        self.close()
+        self._reasoning.settle()
 
     def _on_opaque(self, delta: model.OpaqueDelta) -> None:
         if delta.call is None:
@@ -328,7 +334,7 @@ class TurnWriter:
 
     def _in_message(self) -> OpenMessage:
         if self._message is None:
-            self.close()
+            self._settle()
             if self._said:
                 self._said.append(BLANK_LINE)
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=())

@@ -6,6 +6,7 @@ client's: they become a header.
 """
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import structlog
@@ -82,6 +83,21 @@ _ROWS: Final = (
 )
 
 
+_asked = attrgetter(
+    "reasoning",
+    "include",
+    "top_logprobs",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+    "access_programs",
+)
+"""What the rows look at: most requests have none of it."""
+
+
 def unheeded(can: Capabilities) -> list[str]:
     """The parameters that a model's server does not take, of those that such servers take."""
     return [row.name for row in _ROWS if row.why in (UPSTREAM, NO_LOGPROBS) and not row.heeded(can)]
@@ -107,7 +123,7 @@ class Warnings:
 
 def _found(plan: Plan) -> Iterator[Warning]:
     request, can = plan.request, plan.caller.capabilities
-    for name, asked, heeded, why in _ROWS:
+    for name, asked, heeded, why in _ROWS if any(_asked(request)) else ():
         if asked(request) and not heeded(can):
             yield Warning(name, why)
     for kind in plan.toolbox.not_set_up:

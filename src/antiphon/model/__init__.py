@@ -7,6 +7,7 @@ speaks.
 from antiphon.model.backend import Backend, Capabilities, Model, Overrated
 from antiphon.model.delta import (
     AudioDelta,
+    CacheWrites,
     CallArguments,
     CallStarted,
     Delta,
@@ -34,6 +35,7 @@ from antiphon.model.turn import (
     Message,
     NamedFunction,
     Part,
+    Said,
     Sampling,
     TextPart,
     Turn,
@@ -43,6 +45,7 @@ __all__ = [
     "AudioDelta",
     "AudioPart",
     "Backend",
+    "CacheWrites",
     "Call",
     "CallArguments",
     "CallStarted",
@@ -69,6 +72,7 @@ __all__ = [
     "Passthrough",
     "ReasoningDelta",
     "RefusalDelta",
+    "Said",
     "Sampling",
     "SummaryDelta",
     "TextDelta",

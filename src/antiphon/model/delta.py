@@ -62,13 +62,26 @@ class OpaqueDelta(Struct, frozen=True, gc=False):
     call: int | None = None
 
 
+class CacheWrites(Struct, frozen=True, gc=False):
+    """Tokens that were written to the server's cache, by how long they stay there: the shorter of the times
+    that it has, and the longer."""
+
+    short: int = 0
+    long: int = 0
+
+
 class UsageDelta(Struct, frozen=True, gc=False):
     """Tokens of the turn, as totals. The last one counts."""
 
     input_tokens: int
+    """All of them: those read from a cache, and written to it, too."""
     output_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    written_tokens: int = 0
+    """Written to the cache."""
+    writes: CacheWrites | None = None
+    """The same by how long they stay; None: not told."""
 
     def plus(self, other: "UsageDelta") -> "UsageDelta":
         """The tokens of both."""
@@ -77,7 +90,15 @@ class UsageDelta(Struct, frozen=True, gc=False):
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.written_tokens + other.written_tokens,
+            _added(self.writes, other.writes),
         )
+
+
+def _added(first: CacheWrites | None, second: CacheWrites | None) -> CacheWrites | None:
+    if first is None or second is None:
+        return first or second
+    return CacheWrites(first.short + second.short, first.long + second.long)
 
 
 class Finished(Struct, frozen=True, gc=False):

@@ -13,6 +13,9 @@ from antiphon.protocol.wire import JsonObject
 
 class TextPart(Struct, frozen=True, gc=False, tag="text"):
     text: str
+    breakpoint: str | None = None
+    """Not None: a prefix of the context that is worth caching ends here. How long it should stay, as OpenAI
+    has it (30m, 12h); empty where that is not said."""
 
 
 class ImagePart(Struct, frozen=True, gc=False, tag="image"):
@@ -20,6 +23,7 @@ class ImagePart(Struct, frozen=True, gc=False, tag="image"):
 
     url: str
     detail: str = "auto"
+    breakpoint: str | None = None
 
 
 class AudioPart(Struct, frozen=True, gc=False, tag="audio"):
@@ -34,6 +38,7 @@ class FilePart(Struct, frozen=True, gc=False, tag="file"):
 
     data: str
     filename: str
+    breakpoint: str | None = None
 
 
 Part = TextPart | ImagePart | AudioPart | FilePart
@@ -61,6 +66,15 @@ class Message(Struct, frozen=True, gc=False):
     def text(self) -> str:
         """The text of all text parts."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+class Said(Struct, gc=False, eq=False):
+    """What user and model have said by turns, the user first: text alone. It comes again with each turn, so a
+    backend keeps here how it writes it."""
+
+    messages: tuple[Message, ...]
+    written: tuple[int, bytes] = (0, b"")
+    """How many of them are written, and how: each answer adds to what was written before."""
 
 
 class Function(Struct, frozen=True, gc=False):
@@ -128,6 +142,8 @@ class Turn(Struct, frozen=True, gc=False):
     """Upper bound on tokens of the answer, reasoning included."""
     effort: str | None = None
     """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
+    summary: str | None = None
+    """The summary of its reasoning that is asked for: auto, concise, detailed."""
     verbosity: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -139,12 +155,21 @@ class Turn(Struct, frozen=True, gc=False):
     service_tier: str | None = None
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
+    said: Said | None = None
+    """A run of the messages, behind those of the system. Who changes messages need not know of it: it counts
+    as far as they are still there."""
 
     @property
     def size(self) -> int:
-        """How much there is to look at: messages, with their parts and calls. A long part counts more."""
-        count = len(self.messages)
-        return count if count > SMALL else count + sum(map(_size, self.messages))
+        """How much there is to look at: messages, with their parts and calls. A long part counts more, and
+        what was said before not at all."""
+        count = len(self.unsaid)
+        return count if count > SMALL else count + sum(map(_size, self.unsaid))
+
+    @property
+    def unsaid(self) -> tuple[Message, ...]:
+        """The newest messages, without as many as were said before. Those and what leads them are text."""
+        return self.messages if self.said is None else self.messages[len(self.said.messages) :]
 
 
 def _size(message: Message) -> int:

@@ -1,8 +1,9 @@
 """What all items have in common."""
 
 from collections.abc import Callable
-from copy import copy
 from typing import ClassVar, Literal, Self, cast
+
+from msgspec.structs import replace
 
 from antiphon.protocol.wire import Wire
 
@@ -27,9 +28,7 @@ class Item(InputItem, kw_only=True):
 
     def stored(self, new_id: NewId) -> Self:
         """A copy in the form in which the API shows it."""
-        item = copy(self)
-        item.id = self.id or new_id(item_type(self))
-        return item
+        return replace(self, id=self.id or new_id(item_type(self)))
 
 
 class StatusItem(Item, kw_only=True):

@@ -34,9 +34,27 @@ class IncompleteDetails(Wire):
     reason: Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
 
 
+class CacheWriteTokensDetails(Wire):
+    """By how long they stay: of a server with other times than these, the shorter and the longer of them."""
+
+    ttl_30m_tokens: int = shown(0)
+    ttl_12h_tokens: int = shown(0)
+
+
 class InputTokensDetails(Wire):
     cached_tokens: int = shown(0)
     cache_write_tokens: int = shown(0)
+    cache_write_tokens_details: CacheWriteTokensDetails | None = None
+
+    def plus(self, other: "InputTokensDetails") -> "InputTokensDetails":
+        """The tokens of both."""
+        told = [each.cache_write_tokens_details for each in (self, other) if each.cache_write_tokens_details]
+        short, long = sum(each.ttl_30m_tokens for each in told), sum(each.ttl_12h_tokens for each in told)
+        return InputTokensDetails(
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cache_write_tokens_details=CacheWriteTokensDetails(short, long) if told else None,
+        )
 
 
 class OutputTokensDetails(Wire):
@@ -65,11 +83,10 @@ class Usage(Wire):
 
     def plus(self, other: "Usage") -> "Usage":
         """The tokens of both."""
-        cached = self.input_tokens_details.cached_tokens + other.input_tokens_details.cached_tokens
         reasoned = self.output_tokens_details.reasoning_tokens + other.output_tokens_details.reasoning_tokens
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
-            input_tokens_details=InputTokensDetails(cached_tokens=cached),
+            input_tokens_details=self.input_tokens_details.plus(other.input_tokens_details),
             output_tokens=self.output_tokens + other.output_tokens,
             output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoned),
             total_tokens=self.total_tokens + other.total_tokens,

@@ -91,6 +91,12 @@ class Responses:
         found = await self._database.read_long(history, project, response_id)
         return None if found is None else await self._data.filled(project, found)
 
+    async def settled(self, project: str, response_id: str) -> int | None:
+        """How many items the history of a response has, which can no longer change. None: there is no such
+        response, or it is still being made, or its history goes through a conversation, whose items come and
+        go."""
+        return await self._database.read(settled, project, response_id)
+
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
         """The input side of the response: inherited context and its own input (behaviours.md section 7.3). An
         id that is in it twice makes a cursor mean the first of them, in the order asked for.
@@ -248,6 +254,24 @@ def history(project: str, response_id: str) -> Steps[list[bytes] | None]:
     if found is None:
         return None
     return (yield from threads.history((yield from threads.path(Segment(*found)))))
+
+
+def settled(project: str, response_id: str) -> Steps[int | None]:
+    # Positions count along a history: where all that it has is seen, its end is their number.
+    sql = """
+        WITH RECURSIVE path (thread) AS (
+            SELECT thread FROM responses WHERE project_id = $1 AND id = $2
+            UNION ALL
+            SELECT t.parent FROM path JOIN threads AS t ON t.id = path.thread WHERE t.parent IS NOT NULL
+        )
+        SELECT stop FROM responses AS r
+        WHERE project_id = $1 AND id = $2 AND NOT EXISTS (
+            SELECT 1 FROM runs WHERE project_id = r.project_id AND id = r.id AND status <> 'ended')
+            AND NOT EXISTS (
+                SELECT 1 FROM path JOIN threads AS t ON t.id = path.thread
+                WHERE t.conversation_id IS NOT NULL)"""
+    found = yield from one(Statement(sql, (project, response_id)))
+    return int(found[0]) if found is not None else None
 
 
 def extent(project: str, response_id: str) -> Steps[tuple[int, int, int] | None]:

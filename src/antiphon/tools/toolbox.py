@@ -263,6 +263,11 @@ class Toolbox:
     def has_server(self, label: str) -> bool:
         return label in self._providers
 
+    @property
+    def takes_note(self) -> bool:
+        """Whether `remember` does anything."""
+        return bool(self._providers or self._ours)
+
     def remember(self, item: Item) -> None:
         """Take note of an item of the context."""
         for provider in self._providers.values():

@@ -19,6 +19,7 @@ from tests.store.contract.kit import (
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import Order, PageQuery
 from antiphon.store.responses import StoredResponse
+from antiphon.store.runs import AcceptedRun
 from antiphon.store.store import Store
 
 # ---- responses and chains ---------------------------------------------------------------------------
@@ -54,6 +55,27 @@ async def test_a_chain_remembers_everything_before(store: Store) -> None:
     await talk(store, "r1", "r2", "r3")
     assert await store.responses.history(P, "r3") == said("r1", "r2", "r3")
     assert await store.responses.history(P, "r2") == said("r1", "r2")
+
+
+async def test_a_history_that_can_no_longer_change_says_how_long_it_is(store: Store) -> None:
+    await talk(store, "r1", "r2", "r3")
+    await store.responses.save(P, turn("fork", "r1"))
+    for name in ("r1", "r2", "r3", "fork"):
+        assert await store.responses.settled(P, name) == len(await store.responses.history(P, name) or ())
+    await store.responses.delete(P, "r2")
+    assert await store.responses.settled(P, "r3") == len(said("r1", "r2", "r3"))
+    for unknown in ("r2", "x"):
+        assert await store.responses.settled(P, unknown) is None
+    assert await store.responses.settled("other", "r3") is None
+
+
+async def test_a_history_in_which_something_can_change_says_nothing_of_its_length(store: Store) -> None:
+    await begin(store, "c")
+    await store.responses.save(P, turn("said", conversation="c"))
+    await store.responses.save(P, turn("behind", "said"))
+    await store.runs.accept(P, AcceptedRun(turn("being made"), b"", [b"0"], streamed=True), queue=9)
+    for name in ("said", "behind", "being made"):
+        assert await store.responses.settled(P, name) is None
 
 
 async def test_a_fork_shares_what_was_before_it_and_nothing_else(store: Store) -> None:

@@ -11,6 +11,8 @@ from antiphon.tools.toolbox import Toolbox
 
 def load_tools(toolbox: Toolbox, context: RequestContext) -> None:
     """Offer them. Raises InvalidRequest."""
+    if context.words and not toolbox.takes_note:
+        return
     inline = iter(context.inline_tools)
     for item, place in _placed(context):
         if isinstance(item, AdditionalTools) and place == "input":

@@ -3,7 +3,7 @@ written."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from antiphon.context.thought import unseal
 from antiphon.context.transcript import Transcript
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.compaction import since_compaction
+from antiphon.engine.histories import Histories
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import Certificates, approved_in
@@ -45,6 +46,7 @@ from antiphon.protocol.response import Response, opening
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
 
@@ -61,6 +63,7 @@ class Preparation:
         store: Store,
         seal: Seal,
         attachments: Attachments,
+        histories: Histories,
         resources: ToolResources | None = None,
         seconds: float | None = None,
         moderator: Moderator | None = None,
@@ -69,6 +72,7 @@ class Preparation:
         self._store = store
         self._seal = seal
         self._attachments = attachments
+        self._histories = histories
         self._resources = resources or ToolResources()
         self._seconds = seconds
         self._moderator = moderator
@@ -91,10 +95,11 @@ class Preparation:
         await toolbox.compile()
         response_id = new_response_id()
         new_id = partial(new_item_id, owner=response_id)
-        context = await load_context(self._store, project, parsed, new_id, memory)
-        context = await with_results(self._store, project, context)
-        context = await with_pictures(self._store, project, context, parsed.items)
-        request = await offload(context.size, configured, request, context.items)
+        context = await load_context(self._store, project, parsed, new_id, memory, self._histories)
+        if not context.words:
+            context = await with_results(self._store, project, context)
+            context = await with_pictures(self._store, project, context, parsed.items)
+            request = await offload(context.size, configured, request, context.items)
         await check_format(request, self._schemas(project))
         await offload(context.size, load_tools, toolbox, context)
         await toolbox.compile()
@@ -135,9 +140,7 @@ class Preparation:
         context: RequestContext,
         response: Response,
     ) -> Plan:
-        certificates = Certificates(self._seal, project)
-        said = (*context.history, *context.output_so_far)
-        approved = await offload(context.size, approved_in, toolbox, certificates, said, context.input)
+        approved = await self._approved(project, toolbox, context)
         transcript = await self._transcript(project, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
@@ -146,8 +149,8 @@ class Preparation:
             request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)
         )
         turns = TurnBuilder(empty=empty, request=request, transcript=transcript, toolbox=toolbox)
-        turn = await offload(context.size, turns.build, context.whole)
-        await offload(context.size, check_capable, request, turn, route.capabilities)
+        turn = await offload(context.unread, turns.begin, context)
+        await offload(context.unread, check_capable, request, turn, route.capabilities)
         return Plan(
             project=project,
             request=request,
@@ -161,6 +164,16 @@ class Preparation:
             compacts=context.to_compact,
             moderation=moderation_of(request, self._moderator, turns, context),
         )
+
+    async def _approved(
+        self, project: str, toolbox: Toolbox, context: RequestContext
+    ) -> Sequence[ApprovedCall]:
+        """The calls that the input approves. Raises InvalidRequest."""
+        if context.words:
+            return ()
+        certificates = Certificates(self._seal, project)
+        said = (*context.history, *context.output_so_far)
+        return await offload(context.size, approved_in, toolbox, certificates, said, context.input)
 
     def _caller(
         self, project: str, request: CreateResponse, route: Route, response: Response, pinned: int
@@ -190,7 +203,7 @@ class Preparation:
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
-        whole = await offload(context.size, since_compaction, context.whole)
+        whole = () if context.words else await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
         unseen = _UNSEEN if toolbox.takes_pictures else None
         attached = await self._attachments.resolve(project, read, context.input, can, unseen)

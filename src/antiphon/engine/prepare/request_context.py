@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple, cast
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.context.words import are_messages, are_words
+from antiphon.engine.histories import Histories, History
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.approvals import check_approvals
 from antiphon.engine.prepare.call_outputs import check_pairs
@@ -34,12 +36,13 @@ _LOOKUPS = 200
 
 References = Mapping[str, Item]
 """Stored items by their ids."""
+_NOTHING = History()
 
 
 class RequestContext(Struct, frozen=True, kw_only=True):
     """The items that a response is made from."""
 
-    history: Sequence[Item]
+    past: History
     """What came before."""
     input: Sequence[Item]
     """The request's own, in the form in which they are stored."""
@@ -59,11 +62,23 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """How much there is to look at: items. Long ones count more."""
     call_ids: Set[str] = frozenset()
     """Those of all the items: a call that the model makes needs one of its own."""
+    words: bool = False
+    """Whether the items are words alone (`context.words`)."""
+
+    @property
+    def history(self) -> Sequence[Item]:
+        """The items that came before."""
+        return self.past.items
 
     @property
     def items(self) -> Sequence[Item]:
         """History and input."""
         return (*self.history, *self.input)
+
+    @property
+    def unread(self) -> int:
+        """How much of it there is to look at for the turn: not what was said before, which was read then."""
+        return len(self.input) if self.words and self.past.said is not None else self.size
 
     @property
     def compacted(self) -> int:
@@ -88,35 +103,49 @@ class RequestContext(Struct, frozen=True, kw_only=True):
 
 
 async def load_context(
-    store: Store, project: str, parsed: Parsed, new_id: NewId, memory: Memory | None
+    store: Store,
+    project: str,
+    parsed: Parsed,
+    new_id: NewId,
+    memory: Memory | None,
+    histories: Histories,
 ) -> RequestContext:
     """The context of a request. The lookups come in the API's order of checks. Raises InvalidRequest or
     NotFound."""
     request = parsed.request
     remembered = memory.find(request.previous_response_id or "") if memory else None
-    past = _Past(remembered) if remembered else await _conversation(store, project, request)
+    past = _past(remembered) if remembered else await _conversation(store, project, request)
     prompt = await prompt_messages(store, project, request)
     if remembered is None and not past.items:
-        past = await _previous(store, project, request)
+        past = await _previous(store, project, request, histories)
     references = await _references(store, project, parsed.items)
     size = len(past.items) + len(parsed.items) + in_bytes(past.length + parsed.length)
-    context = await offload(size, _checked, past.items, parsed.items, references, new_id)
+    context = await offload(len(parsed.items), _in_words, past, parsed.items, new_id)
+    if context is None:
+        context = await offload(size, _checked, past, parsed.items, references, new_id)
     return replace(context, prompt=prompt, history_unsaved=remembered is not None, size=size)
 
 
-class _Past(NamedTuple):
-    """What came before."""
+def _past(items: Sequence[Item], length: int = 0) -> History:
+    return History().followed_by(items, length)
 
-    items: Sequence[Item] = ()
-    length: int = 0
-    """Its bytes, where they are known."""
+
+def _in_words(past: History, items: Sequence[InputItem], new_id: NewId) -> RequestContext | None:
+    """The context of these items, if all are words: such fit together. Raises InvalidRequest."""
+    if not (past.words and are_messages(items)):
+        return None
+    own = [cast(Item, item).stored(new_id) for item in items]
+    if not are_words(own):
+        return None
+    _refuse_repeated(past.items, items)
+    return RequestContext(past=past, input=own, prompt=None, trigger=None, words=True)
 
 
 def _checked(
-    history: Sequence[Item], items: Sequence[InputItem], references: References, new_id: NewId
+    past: History, items: Sequence[InputItem], references: References, new_id: NewId
 ) -> RequestContext:
     """The context of these items, which fit together. Raises InvalidRequest."""
-    history = with_call_ids((), history, new_id)
+    history = with_call_ids((), past.items, new_id)
     plain = [item for item in items if not isinstance(item, CompactionTrigger)]
     compacts = len(plain) < len(items)  # all of it: a trigger stands last
     own = with_call_ids(history, [_kept(item, references, new_id) for item in plain], new_id)
@@ -128,7 +157,7 @@ def _checked(
     check_pairs(history, own)
     check_approvals(history, own)
     return RequestContext(
-        history=history,
+        past=replace(past, items=tuple(history)),
         input=own,
         prompt=None,
         trigger=len(history) + len(own) if compacts else None,
@@ -143,21 +172,24 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
     return {call_id for item in items if (call_id := getattr(item, "call_id", None)) is not None}
 
 
-async def _conversation(store: Store, project: str, request: CreateResponse) -> _Past:
+async def _conversation(store: Store, project: str, request: CreateResponse) -> History:
     """The items of the request's conversation; nothing without one."""
     if request.conversation_id is None:
-        return _Past()
+        return _NOTHING
     rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
     return await _decoded(rows)
 
 
-async def _previous(store: Store, project: str, request: CreateResponse) -> _Past:
+async def _previous(store: Store, project: str, request: CreateResponse, histories: Histories) -> History:
     """The items of the response that is continued, and of those before it; nothing without one."""
     if request.previous_response_id is None:
-        return _Past()
+        return _NOTHING
     previous = request.previous_response_id
+    known = histories.find(project, previous)
+    if known is not None and await store.responses.settled(project, previous) == len(known.items):
+        return known
     rows = await store.responses.history(project, previous)
     if rows is None:
         missing = "is not finished yet" if await store.runs.running(project, previous) else "not found"
@@ -169,10 +201,11 @@ async def _previous(store: Store, project: str, request: CreateResponse) -> _Pas
     return await _decoded(rows)
 
 
-async def _decoded(rows: Sequence[bytes]) -> _Past:
+async def _decoded(rows: Sequence[bytes]) -> History:
     length = sum(map(len, rows))
-    items = await offload(len(rows) + in_bytes(length), lambda: [decode_stored(row) for row in rows])
-    return _Past(items, length)
+    return await offload(
+        len(rows) + in_bytes(length), lambda: _past([decode_stored(row) for row in rows], length)
+    )
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
@@ -202,6 +235,8 @@ def _kept(item: InputItem, references: References, new_id: NewId) -> Item:
 
 def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:
     """The model must not read an item twice: what came before is not sent again."""
+    if all(getattr(item, "id", None) is None for item in sent):
+        return
     known = {item.id for item in history}
     for item in sent:
         item_id: str | None = getattr(item, "id", None)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from antiphon.engine.histories import History
 from antiphon.engine.prepare.interrupted import finished
 from antiphon.engine.prepare.request_context import RequestContext, call_ids
 from antiphon.engine.prepare.run_request import RunRequest
@@ -22,7 +23,7 @@ def resumed_context(accepted: RunRequest, stored: Stored, response: Response) ->
     own = [decode_stored(row) for row in stored.input]
     said = finished(response.output)
     return RequestContext(
-        history=history,
+        past=History(tuple(history), words=False),
         input=own,
         prompt=_prompt_of(accepted.request, response),
         trigger=accepted.trigger,

@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from antiphon.backends.router import Route
 from antiphon.context.transcript import ReasoningContext, Transcript
+from antiphon.context.words import read_words
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.prepare.approvals import decided
 from antiphon.engine.prepare.interrupted import without_interrupted
+from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.response_format import response_format
 from antiphon.engine.prepare.system_messages import system_messages
 from antiphon.engine.prepare.tool_choice import resolve_choice
@@ -17,6 +19,7 @@ from antiphon.engine.prepare.unsupported import wants_logprobs
 from antiphon.model import Sampling, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
+from antiphon.protocol.items import InputMessage
 from antiphon.protocol.request import CreateResponse, PromptCacheOptions
 from antiphon.protocol.response import cache_retention
 from antiphon.tools.toolbox import Toolbox
@@ -36,6 +39,22 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
         messages = self.transcript.read(read, self._reasoning)
         return replace(
             self.empty, messages=(*self.empty.messages, *messages), functions=self.toolbox.functions
+        )
+
+    def begin(self, context: RequestContext) -> Turn:
+        """The turn in which the model reads all of the context. Raises InvalidRequest."""
+        if not context.words:
+            return self.build(context.whole)
+        said = context.past.said
+        if said is None or not context.input or not isinstance(context.input[0], InputMessage):
+            said, messages = None, read_words(context.items)
+        else:
+            messages = (*said.messages, *read_words(context.input))
+        return replace(
+            self.empty,
+            messages=(*self.empty.messages, *messages),
+            functions=self.toolbox.functions,
+            said=said,
         )
 
     def with_listed_tools(self, turn: Turn) -> Turn:
@@ -79,6 +98,7 @@ def empty_turn(
         sampling=_sampling(request),
         max_tokens=request.max_output_tokens,
         effort=request.reasoning.effort if request.reasoning else None,
+        summary=request.reasoning.summary if request.reasoning else None,
         verbosity=request.text.verbosity if request.text else None,
         user=request.user,
         safety_identifier=request.safety_identifier,

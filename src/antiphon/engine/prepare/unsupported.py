@@ -1,6 +1,8 @@
 """What this server does not do yet: a request that asks for it is refused, never trimmed."""
 
 from collections.abc import Callable
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from antiphon.model import AudioPart, Capabilities, FilePart, ImagePart, Turn
@@ -51,7 +53,7 @@ def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> Non
     """What the model cannot do is reported last. Raises InvalidRequest."""
     if turn.sampling.top_logprobs is not None and not can.logprobs:
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
-    kinds = {type(part) for message in turn.messages for part in message.parts}
+    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.unsaid))))
     for kind, able, what in (
         (ImagePart, can.images, "images"),
         (AudioPart, can.audio, "audio"),

@@ -9,6 +9,7 @@ after all: to delete, and to write where something was deleted.
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ _SCARCE = 2**30
 """With more than this there is no need for a reserve."""
 _REST = 4 * 2**20
 """What a reserve leaves free when it is made."""
+_LOOK_SECONDS = 0.5
+"""How often it is looked whether room is scarce: no disk writes all that `_SCARCE` leaves in this time."""
 
 
 class Job(Protocol):
@@ -42,9 +45,14 @@ class Reserve:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._path = Path(f"{db.execute('PRAGMA database_list').fetchone()[2]}-reserve")
+        self._looked = float("-inf")
 
     def keep(self) -> None:
         """Makes it, if room is scarce and it is not there."""
+        now = time.monotonic()
+        if now < self._looked + _LOOK_SECONDS:
+            return
+        self._looked = now
         if not self._path.exists() and SIZE + _REST <= self._free() < _SCARCE:
             self._make(SIZE)
 

@@ -36,7 +36,8 @@ LATER_SECONDS = 1.0
 COMPANY_SECONDS = 0.002
 """How long the first job of a transaction waits for company, when the last one had some. Who writes alone
 does not wait. Where many write one commit serves more of them: pages and commits were a third of what a plain
-response costs."""
+response costs. Where other processes write to the file too it waits twice as long: each of them has only a
+part of the company, and finds what it knew of the file out of date after each commit of another."""
 
 
 class _Job(Generic[T]):
@@ -94,6 +95,9 @@ class Writer:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._in_company = False
+        self._version = 0
+        """Changes when another process has written to the file."""
+        self._is_shared = False
         self._thread = threading.Thread(target=self._serve, name="antiphon-sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -156,7 +160,7 @@ class Writer:
         """What waits, at least one put; and whether there may be more to come."""
         some = self._queue.get()
         if self._in_company and not self._closed:
-            time.sleep(COMPANY_SECONDS)
+            time.sleep(COMPANY_SECONDS * (2 if self._is_shared else 1))
         jobs: list[_Job[Any]] = []
         puts = 0
         while some is not None:
@@ -174,10 +178,16 @@ class Writer:
     def _write(self, jobs: Jobs) -> None:
         try:
             with transaction(self._db):
+                self._look_for_others()
                 for batched, group in groupby(jobs, attrgetter("batched")):
                     self._run(batched, group)
         except Exception:  # noqa: BLE001 (found again, by the one it belongs to)
             self._write_apart(jobs)
+
+    def _look_for_others(self) -> None:
+        """Whether another process wrote to the file since our last transaction."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        self._is_shared, self._version = version != self._version, version
 
     def _run(self, batched: Rule[None] | None, group: Iterable[_Job[Any]]) -> None:
         if batched is not None:

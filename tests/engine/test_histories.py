@@ -1,0 +1,212 @@
+"""A chain goes on in the same way whether its history was remembered or read: the upstream is sent the same
+by a server that made all turns, and by another one with the same store that made none."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from tests.api.asking import ADD, refused
+from tests.conftest import Running, checked_client, config_for
+from tests.scripted import Answer, Called, Gate, Upstream
+
+from antiphon.config import Server, hash_key
+from antiphon.engine.histories import Histories, History
+from antiphon.protocol.content import InputText, OutputText
+from antiphon.protocol.item import Item
+from antiphon.protocol.items import AssistantMessage, InputMessage
+
+TURNS = 4
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+
+
+@pytest.fixture
+def servers(upstream: Upstream, tmp_path: Path) -> Iterator[tuple[OpenAI, OpenAI]]:
+    """Two that share a store."""
+    upstream.default = Answer("I see.")
+    config = config_for(upstream, tmp_path)
+    with (
+        Running(config) as one,
+        Running(config) as other,
+        checked_client(one.url) as a,
+        checked_client(other.url) as b,
+    ):
+        yield a, b
+
+
+def ask(client: OpenAI, given: Any, previous: str | None, **members: Any) -> Any:
+    return client.responses.create(model="m", input=given, previous_response_id=previous, **members)
+
+
+def chain(client: OpenAI, turns: int = TURNS, **members: Any) -> list[str]:
+    ids: list[str] = []
+    for n in range(turns):
+        ids.append(ask(client, f"Thing {n}", ids[-1] if ids else None, **members).id)
+    return ids
+
+
+def read(client: OpenAI, upstream: Upstream, given: Any, previous: str, **members: Any) -> Any:
+    """The messages that a model reads of a turn."""
+    ask(client, given, previous, **members)
+    return upstream.last.body["messages"]
+
+
+def user(text: str) -> Any:
+    return {"role": "user", "content": text}
+
+
+CALL = [
+    {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": "3"},
+]
+GIVEN: dict[str, Any] = {
+    "a text": "And now?",
+    "two messages": [user("One more."), user("And now?")],
+    "an assistant's words first": [{"role": "assistant", "content": "Also:"}, user("And now?")],
+    "a developer's words": [{"role": "developer", "content": "Be brief."}, user("And now?")],
+    "a picture": [
+        {
+            "role": "user",
+            "content": [{"type": "input_image", "image_url": PIXEL}],
+        }
+    ],
+    "a call and its output": CALL,
+    "other words in quotes": 'He said: "\\ \u2028 é".',
+}
+
+
+@pytest.mark.parametrize("first", GIVEN.values(), ids=GIVEN)
+def test_the_model_reads_the_same_of_what_was_remembered_as_of_what_was_read(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream, first: Any
+) -> None:
+    remembers, reads = servers
+    last = ask(remembers, first, chain(remembers, 2)[-1]).id
+    last = ask(remembers, "Go on.", last).id
+    for given in GIVEN.values():
+        if given == first == CALL:
+            continue  # a call comes once
+        told = read(remembers, upstream, given, last, instructions="Answer.")
+        assert told == read(reads, upstream, given, last, instructions="Answer.")
+        assert [message["content"] for message in told[1:4]] == ["Thing 0", "I see.", "Thing 1"]
+
+
+def test_calls_in_a_chain_are_remembered_too(servers: tuple[OpenAI, OpenAI], upstream: Upstream) -> None:
+    remembers, reads = servers
+    upstream.script(Answer("Hm."), Answer(calls=[Called("add", '{"a":1,"b":2}')]))
+    called = ask(remembers, "Add", chain(remembers, 1)[-1], tools=[ADD]).model_dump()
+    (call,) = called["output"]
+    answered = [{"type": "function_call_output", "call_id": call["call_id"], "output": "3"}]
+    last = ask(remembers, answered, called["id"]).id
+    assert read(remembers, upstream, "So?", last) == read(reads, upstream, "So?", last)
+
+
+def test_two_may_go_on_from_one_response(servers: tuple[OpenAI, OpenAI], upstream: Upstream) -> None:
+    remembers, reads = servers
+    last = chain(remembers)[-1]
+    for given in ("One way", "Another way"):
+        assert read(remembers, upstream, given, last) == read(reads, upstream, given, last)
+
+
+def test_what_another_process_deleted_is_not_continued(servers: tuple[OpenAI, OpenAI]) -> None:
+    remembers, deletes = servers
+    last = chain(remembers)[-1]
+    deletes.responses.delete(last)
+    with refused(400, "previous_response_not_found", "previous_response_id"):
+        ask(remembers, "And now?", last)
+
+
+def test_what_is_in_the_middle_may_be_deleted(servers: tuple[OpenAI, OpenAI], upstream: Upstream) -> None:
+    remembers, deletes = servers
+    ids = chain(remembers)
+    deletes.responses.delete(ids[1])
+    told = read(remembers, upstream, "And now?", ids[-1])
+    assert told == read(deletes, upstream, "And now?", ids[-1])
+
+
+def test_what_was_deleted_while_its_successor_was_made_is_not_read_again(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream
+) -> None:
+    remembers, deletes = servers
+    ids = chain(remembers)
+    gate = Gate(after=0)
+    upstream.script(Answer("Done.", gate=gate))
+    made: list[str] = []
+    asking = threading.Thread(target=lambda: made.append(ask(remembers, "Wait", ids[-1]).id))
+    asking.start()
+    gate.wait_reached()
+    for each in ids:
+        deletes.responses.delete(each)
+    gate.open()
+    asking.join()
+    told = read(remembers, upstream, "And now?", made[0])
+    assert [message["content"] for message in told] == ["Wait", "Done.", "And now?"]
+
+
+def test_an_item_that_was_taken_out_of_a_conversation_is_not_read_by_what_goes_on_from_it(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream
+) -> None:
+    remembers, deletes = servers
+    conversation = remembers.conversations.create(items=[user("A secret")]).id
+    said = remembers.responses.create(model="m", input="Hello", conversation=conversation).id
+    last = ask(remembers, "And now?", ask(remembers, "Go on.", said).id).id
+    secret = remembers.conversations.items.list(conversation, order="asc").data[0]
+    deletes.conversations.items.delete(secret.id or "", conversation_id=conversation)
+    told = read(remembers, upstream, "What was it?", last)
+    assert told == read(deletes, upstream, "What was it?", last)
+    assert "A secret" not in [message["content"] for message in told]
+
+
+def test_no_project_goes_on_from_what_another_one_said(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.default = Answer("I see.")
+    keys = Server(verify=True, keys={"one": hash_key("k1"), "two": hash_key("k2")})
+    with (
+        Running(config_for(upstream, tmp_path, keys)) as running,
+        checked_client(running.url, "k1") as one,
+        checked_client(running.url, "k2") as two,
+    ):
+        last = chain(one)[-1]
+        with refused(400, "previous_response_not_found", "previous_response_id"):
+            ask(two, "And now?", last)
+
+
+# ---- what is kept ------------------------------------------------------------------------------------
+
+
+def exchange(text: str) -> list[Item]:
+    return [
+        InputMessage(id="a", role="user", content=(InputText(text=text),), status="completed"),
+        AssistantMessage(id="b", content=(OutputText(text=text),), status="completed"),
+    ]
+
+
+def test_the_history_that_was_used_last_is_kept() -> None:
+    history = History().followed_by(exchange("x" * 1000), 2000)
+    kept = Histories(most=2 * history.size)
+    for name in ("first", "second"):
+        kept.keep("p", name, history)
+    assert kept.find("p", "first") is history
+    kept.keep("p", "third", history)
+    assert kept.find("p", "second") is None
+    assert kept.find("p", "first") is kept.find("p", "third") is history
+    assert kept.find("q", "first") is None
+
+
+def test_a_history_that_is_too_large_is_not_kept() -> None:
+    history = History().followed_by(exchange("x" * 1000), 2000)
+    kept = Histories(most=history.size - 1)
+    kept.keep("p", "r", history)
+    assert kept.find("p", "r") is None
+    small = History().followed_by(exchange("x"), 2)
+    kept.keep("p", "s", small)
+    assert kept.find("p", "s") is small
+
+
+def test_a_history_of_words_grows_by_turns() -> None:
+    history = History().followed_by(exchange("x"), 2).followed_by(exchange("y"), 2)
+    assert history.words
+    assert history.said is not None
+    assert [message.text for message in history.said.messages] == ["x", "x", "y", "y"]
+    assert history.followed_by(exchange("z")[:1], 1).said is None
+    assert history.followed_by(exchange("z")[:1], 1).followed_by(exchange("z")[1:], 1).said is None
