@@ -4,9 +4,7 @@ The server is uvicorn in a thread, with SQLite in a temporary directory, and fol
 writes (`verify`). Its upstream is scripted; the clients' transport checks every answer (`wire.py`).
 """
 
-import base64
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import uvloop
 from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
-from tests.postgres import shared_postgres
+from tests.kept_at import CHOSEN, new_store, store_at
 from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
@@ -24,13 +22,11 @@ from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server, Store
+from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
-
-_SEALING_KEY_ENV = "ANTIPHON_TEST_SEALING_KEY"
 
 
 class Running(Served):
@@ -51,11 +47,20 @@ class Running(Served):
         assert not self.thread.is_alive(), "the server did not stop"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=("sqlite", "postgres"), default="sqlite", help="where servers keep")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    CHOSEN["store"] = config.getoption("--store")
+
+
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:
     """The configuration that `antiphon serve --upstream URL` makes, with the self-check on. No code runs: a
     test that wants it says with what."""
     return Config(
         data_dir=str(data_dir),
+        store=store_at(data_dir),
         server=server or Server(verify=True),
         backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True, dialect="generic")},
         sandbox=Sandbox(driver="none"),
@@ -102,14 +107,6 @@ def blobs(blob_home: str) -> Blobs:
     return new_blobs(blob_home)
 
 
-def new_store(home: str) -> Store:
-    """A home of the store with nothing in it yet."""
-    if home == "sqlite":
-        return Store()
-    os.environ.setdefault(_SEALING_KEY_ENV, base64.b64encode(bytes(32)).decode())
-    return Store(url=shared_postgres().url(shared_postgres().create()), sealing_key_env=_SEALING_KEY_ENV)
-
-
 @pytest.fixture(scope="session")
 def server(
     request: pytest.FixtureRequest,
@@ -119,7 +116,7 @@ def server(
 ) -> Iterator[Running]:
     """One server for all tests: they share its store, as projects of users do."""
     config = config_for(_upstream, tmp_path_factory.mktemp("data"))
-    store = new_store(getattr(request, "param", "sqlite"))
+    store = new_store(request.param) if hasattr(request, "param") else config.store
     with Running(replace(config, store=store, blobs=new_blobs(blob_home))) as running:
         yield running
 

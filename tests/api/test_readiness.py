@@ -14,7 +14,8 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 from openai import OpenAI
-from tests.conftest import Running, config_for, new_store
+from tests.conftest import Running, config_for
+from tests.kept_at import new_store
 from tests.postgres import FAST, Postgres
 from tests.s3 import S3
 from tests.scripted import Answer, Gate, Upstream

@@ -18,7 +18,8 @@ from openai import OpenAI
 from tests.api.skilling import folder, zipped
 from tests.api.storing import HARBOURS, TREES, filled
 from tests.commands import Run, one_sentence, run
-from tests.conftest import Running, checked_client, config_for, new_store
+from tests.conftest import Running, checked_client, config_for
+from tests.kept_at import new_store
 from tests.papers import PNG
 from tests.postgres import shared_postgres
 from tests.s3 import shared_s3

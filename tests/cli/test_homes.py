@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands import Run, one_sentence, run
-from tests.conftest import new_store
+from tests.kept_at import new_store
 from tests.s3 import shared_s3
 
 __all__ = ["run"]

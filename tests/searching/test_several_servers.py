@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.storing import HARBOURS, TREES, filled, upload
-from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
+from tests.conftest import Running, checked_client, config_for, new_blobs
+from tests.kept_at import new_store
 from tests.scripted import Upstream
 
 from antiphon.config import Config

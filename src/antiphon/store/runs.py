@@ -20,7 +20,7 @@ from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
-from antiphon.store.statements import Insert, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
 from antiphon.store.threads import Segment
 
 Place: TypeAlias = tuple[str, str]
@@ -171,6 +171,8 @@ class Runs:
 
 _RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next)"
 _FREE = "status <> 'ended' AND leased_until < $1"
+_AT_ONE_MOMENT = 250
+"""Runs that servers accept at the same moment, at most: each has a few connections to the database."""
 _WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
 
 
@@ -185,7 +187,7 @@ def accept(
 
 def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     """Gives how many wait already. Raises QueueFull."""
-    ((waiting,),) = yield Statement(_WAITING)
+    waiting = yield from _waiting(queue)
     if waiting >= queue:
         raise QueueFull
     row = run.response
@@ -203,6 +205,16 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
     yield from inline_data.use("run", key, project, [item.json for item in row.input])
+    return waiting
+
+
+def _waiting(queue: int) -> Steps[int]:
+    """How many wait. Where as many more as may come at the same moment would be too many, they come one
+    behind another."""
+    ((waiting,),) = yield Statement(_WAITING)
+    if waiting < queue <= waiting + _AT_ONE_MOMENT:
+        yield from alone("queue", "")
+        ((waiting,),) = yield Statement(_WAITING)
     return int(waiting)
 
 

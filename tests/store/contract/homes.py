@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +70,8 @@ class PostgresHome:
 def template() -> str:
     """With all tables: to copy it costs less than to run the scripts."""
     name = shared_postgres().create(name="antiphon")
-    asyncio.run(migrate(shared_postgres().url(name)))
+    with ThreadPoolExecutor(1) as thread:  # whoever asks may be in an event loop
+        thread.submit(asyncio.run, migrate(shared_postgres().url(name))).result()
     return name
 
 

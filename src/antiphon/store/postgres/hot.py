@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from antiphon.store import activity, responses, run_log
+from antiphon.store import activity, inline_data, responses, run_log
 from antiphon.store.activity import ActivityRow
 from antiphon.store.responses import ResponseRow, Saved, StoredResponse
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd
@@ -32,19 +32,28 @@ class Form(Struct, frozen=True):
 
 
 def form_of(rule: Callable[..., Steps[Any]], arguments: tuple[Any, ...]) -> tuple[Form, Any] | None:
-    """The form of what is asked for, and its argument. None: it has no form."""
+    """The form of what is asked for, and its argument. None: it has no form, as has nothing with data in it
+    that lies beside the rows."""
     if rule is run_log.record:
-        return RECORD, arguments
-    if rule is run_log.finish and not arguments[1].deliveries:
-        return FINISH, arguments
+        return None if inline_data.marked_in(arguments[1].events) else (RECORD, arguments)
+    if rule is run_log.finish:
+        return _form_of_end(*arguments)
     if rule is responses.save_all:
         return _form_of_save(arguments[0])
     return None
 
 
+def _form_of_end(claim: Claim, end: RunEnd, now: float) -> tuple[Form, Any] | None:
+    jsons = (*end.record.events, *(item.json for item in end.output))
+    if end.deliveries or inline_data.marked_in(jsons):
+        return None
+    return FINISH, (claim, end, now)
+
+
 def _form_of_save(saved: Saved) -> tuple[Form, Any] | None:
     row = saved[1]
-    if row.conversation_id is not None:
+    jsons = (item.json for item in (*row.input, *row.output))
+    if row.conversation_id is not None or inline_data.marked_in(jsons):
         return None
     return (SAVE if row.previous_response_id is None else APPEND), saved
 
@@ -210,6 +219,7 @@ _FINISH = f"""
         UPDATE runs
         SET status = 'ended', next = $6, ended_at = $7, owner = NULL, request = NULL, progress = NULL
         WHERE key = $8 AND owner = $9 AND next = $10 AND conversation_id IS NULL
+            AND ($15 = 1 OR NOT EXISTS (SELECT 1 FROM inline_data_uses WHERE run = runs.key))
         RETURNING key),
     r AS MATERIALIZED (
         SELECT 0 AS number, project_id AS project, id, thread, stop AS start FROM responses
