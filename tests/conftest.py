@@ -4,7 +4,9 @@ The server is uvicorn in a thread, with SQLite in a temporary directory, and fol
 writes (`verify`). Its upstream is scripted; the clients' transport checks every answer (`wire.py`).
 """
 
+import base64
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,17 +17,20 @@ from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
 from tests.postgres import shared_postgres
+from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Config, Sandbox, Server, Store
+from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server, Store
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
+
+_SEALING_KEY_ENV = "ANTIPHON_TEST_SEALING_KEY"
 
 
 class Running(Served):
@@ -71,20 +76,51 @@ def upstream(_upstream: Upstream) -> Upstream:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A module that says `ON_BOTH_HOMES = True` runs with a server on each home of the store."""
+    """A module that says `ON_BOTH_HOMES = True` runs with a server on each home of the store. Tests that are
+    marked `all_blobs` run with each home of blobs."""
     if "server" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_HOMES", False):
         metafunc.parametrize("server", ["sqlite", "postgres"], indirect=True, scope="session")
+    if "blob_home" in metafunc.fixturenames and metafunc.definition.get_closest_marker("all_blobs"):
+        metafunc.parametrize("blob_home", ["folder", "s3"], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def blob_home(request: pytest.FixtureRequest) -> str:
+    """What the servers of a test keep their blobs in."""
+    home: str = getattr(request, "param", "folder")
+    return home
+
+
+def new_blobs(home: str) -> Blobs:
+    """A home of blobs with nothing in it yet."""
+    return Blobs(url=shared_s3().bucket()) if home == "s3" else Blobs()
+
+
+@pytest.fixture
+def blobs(blob_home: str) -> Blobs:
+    """The same for a server of one test alone."""
+    return new_blobs(blob_home)
+
+
+def new_store(home: str) -> Store:
+    """A home of the store with nothing in it yet."""
+    if home == "sqlite":
+        return Store()
+    os.environ.setdefault(_SEALING_KEY_ENV, base64.b64encode(bytes(32)).decode())
+    return Store(url=shared_postgres().url(shared_postgres().create()), sealing_key_env=_SEALING_KEY_ENV)
 
 
 @pytest.fixture(scope="session")
 def server(
-    request: pytest.FixtureRequest, _upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    blob_home: str,
+    _upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
     """One server for all tests: they share its store, as projects of users do."""
     config = config_for(_upstream, tmp_path_factory.mktemp("data"))
-    if getattr(request, "param", "sqlite") == "postgres":
-        config = replace(config, store=Store(url=shared_postgres().url(shared_postgres().create())))
-    with Running(config) as running:
+    store = new_store(getattr(request, "param", "sqlite"))
+    with Running(replace(config, store=store, blobs=new_blobs(blob_home))) as running:
         yield running
 
 

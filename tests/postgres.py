@@ -136,7 +136,7 @@ class Postgres:
 
     def _run(self, text: str, *names: sql.Composable) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            cursor = connection.execute(sql.SQL(text).format(*names))  # type: ignore[arg-type]
+            cursor = connection.execute(sql.SQL(text).format(*names))
             return cursor.fetchall() if cursor.description else []
 
     # ---- its programs ----

@@ -3,28 +3,31 @@
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
 from antiphon.api.backend_setup import MAKERS, backend_configs
+from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.readiness import Readiness
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
+from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
-from antiphon.config import Config, Limits, Outbound
+from antiphon.config import Config, FileSearchSettings, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
-from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
-from antiphon.engine.jobs import Jobs
+from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.retrieval.documents import Documents
@@ -32,13 +35,15 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
+from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
+from antiphon.store.open_blobs import open_blobs
 from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
+from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -68,9 +73,9 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    store = opened.keep(await open_store(config.store_url))
+    store = opened.keep(await open_store(config.store_url, config.store.listen_url))
     await store.usage.bound(config.limits.stored_bytes)
-    blobs = FolderBlobs(Path(config.data_dir) / "files")
+    blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
@@ -85,21 +90,25 @@ async def open_services(config: Config, opened: Opened) -> Services:
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     engine = _engine(config, backends, store, attachments, resources, moderator)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-    rewriting = config.tools.file_search
+    background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
+    jobs = Jobs(store.work, Indexer(store, files, documents, embedder).handlers, at_once=_jobs(config))
+    draining = Draining([background.leave, jobs.leave])
     made = Services(
         config=config,
         engine=engine,
-        background=Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response),
+        background=background,
         store=store,
         files=files,
-        jobs=Jobs(store.work, Indexer(store, files, documents, embedder).handlers),
+        jobs=jobs,
         embedder=embedder,
         finder=finder,
-        rewriter=QueryRewriter(backends, rewriting.rewrite_model, rewriting.rewrite_seconds),
+        rewriter=_rewriter(config.tools.file_search, backends),
         containers=room,
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
+        readiness=_readiness(store, blobs, draining),
+        draining=draining,
     )
     await _run(made, opened, backends, webhooks, driver)
     return made
@@ -111,16 +120,24 @@ async def _run(
     """What goes on beside the requests."""
     config, store, room = made.config, made.store, made.containers
     retention = _retention(store, config.retention)
+    sweeps = (made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep)
+    left_to_workers = () if config.server.role == "server" else (periodic(*sweeps), webhooks.running())
     for running in (
         room.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        periodic(made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
-        webhooks.running(),
+        *left_to_workers,
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
+        made.draining.at_sigterm(config.server.drain_seconds),
     ):
         await opened.enter_async_context(running)
+
+
+def _readiness(store: Store, blobs: Blobs, draining: Draining) -> Readiness:
+    return Readiness(
+        {"store": store.reach, "queue": partial(store.work.due, [INDEX]), "blobs": blobs.reach}, draining
+    )
 
 
 def _engine(
@@ -131,7 +148,7 @@ def _engine(
     resources: ToolResources,
     moderator: Moderator | None,
 ) -> Engine:
-    seal = Seal.at(Path(config.data_dir) / "sealing.key")
+    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
     return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
 
@@ -141,6 +158,10 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
     if reranking is not None:
         opened.keep(reranking.reranker)
     return StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
+
+
+def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:
+    return QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
 
 
 def _fetcher(settings: Outbound) -> Fetcher:
@@ -155,10 +176,17 @@ def _retention(store: Store, kept: Kept) -> Retention:
     )
 
 
-def _capacity(limits: Limits) -> Capacity:
+def _capacity(config: Config) -> Capacity:
+    limits, carries = config.limits, config.server.role != "server"
     return Capacity(
-        runs=limits.background_runs, queue=limits.background_queue, seconds=limits.background_seconds
+        runs=limits.background_runs if carries else 0,
+        queue=limits.background_queue,
+        seconds=limits.background_seconds,
     )
+
+
+def _jobs(config: Config) -> int:
+    return 0 if config.server.role == "server" else AT_ONCE
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

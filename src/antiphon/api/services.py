@@ -5,6 +5,8 @@ from typing import cast
 
 from starlette.requests import Request
 
+from antiphon.api.draining import Draining
+from antiphon.api.readiness import Readiness
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
 from antiphon.containers.room import Room
@@ -34,6 +36,8 @@ class Services:
     containers: Room
     image_server: RemoteImageServer | None
     attachments: Attachments
+    readiness: Readiness
+    draining: Draining
     moderator: Moderator | None
     """None: nothing is set up that judges."""
 

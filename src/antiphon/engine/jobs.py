@@ -49,6 +49,10 @@ class Jobs:
         """Have a look at once: a job was enqueued here."""
         self._pool.wake()
 
+    async def leave(self) -> None:
+        """Hand over what is done here, and begin nothing more."""
+        await self._pool.leave()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Jobs are done while the block runs. When it is left, those under way are left to others."""
@@ -88,6 +92,9 @@ class JobQueue:
     async def release(self) -> None:
         self._claimed.clear()
         await self._work.release(self._owner)
+
+    async def wait(self, seconds: float) -> None:
+        await self._work.wait_for_queue(seconds)
 
     async def finish(self, name: str) -> None:
         """It is done."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from antiphon.store import responses, run_log, threads
 from antiphon.store.database import Database
 from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.notices import QUEUE
 from antiphon.store.responses import ResponseRow
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd
 from antiphon.store.statements import Insert, Statement, Steps, changed, one, placeholders
@@ -63,7 +64,7 @@ class Runs:
         """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
         this process. It may be given what it carries already, when it renewed too late."""
         now = self._database.clock()
-        if only is None and not await self._database.read(waits, now):
+        if only is None and not await self._database.read(waits, now, lease):
             return None  # to look costs little, to write does not
         return await self._database.write(claim, owner, now, lease, only)
 
@@ -74,6 +75,7 @@ class Runs:
     async def release(self, owner: str) -> None:
         """Let go of all that the owner carries: others may claim it at once."""
         await self._database.write(release, owner)
+        self._database.notices.report(QUEUE)
 
     async def note_deaths(self, claim: Claim, deaths: int) -> None:
         """Keep how many processes died under the run since it last got on; durable when this returns."""
@@ -107,7 +109,13 @@ class Runs:
 
     async def cancel(self, project: str, response_id: str) -> bool:
         """Ask whoever carries the run to cancel it. False: there is no such run, or it has ended."""
-        return await self._database.write(cancel, project, response_id)
+        asked = await self._database.write(cancel, project, response_id)
+        self._database.notices.report(QUEUE)
+        return asked
+
+    async def wait_for_queue(self, seconds: float) -> None:
+        """Returns when there may be a run to claim or to cancel, or after so many seconds."""
+        await self._database.notices.wait(QUEUE, seconds)
 
     async def running(self, project: str, response_id: str) -> bool:
         """Whether the response has a run that has not ended."""
@@ -141,6 +149,14 @@ _WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
 def accept(
     project: str, run: AcceptedRun, queue: int, owner: str | None, now: float, lease: float
 ) -> Steps[Claim | None]:
+    waiting = yield from keep(project, run, queue)
+    if owner is None or waiting:
+        return None
+    return (yield from claim(owner, now, lease, (project, run.response.id)))
+
+
+def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
+    """Gives how many wait already. Raises QueueFull."""
     ((waiting,),) = yield Statement(_WAITING)
     if waiting >= queue:
         raise QueueFull
@@ -158,12 +174,10 @@ def accept(
     )
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
-    if owner is None or waiting:
-        return None
-    return (yield from claim(owner, now, lease, (project, row.id)))
+    return int(waiting)
 
 
-def waits(now: float) -> Steps[bool]:
+def waits(now: float, lease: float) -> Steps[bool]:
     return bool((yield Statement(f"SELECT 1 FROM runs WHERE {_FREE} LIMIT 1", (now,))))
 
 

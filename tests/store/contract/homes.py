@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import psycopg
 from tests.postgres import shared_postgres
 
 from antiphon.store.postgres.database import open_postgres
@@ -21,6 +22,10 @@ class Home(Protocol):
         """The store that lies here, as one process has it; again, and another process has it as well."""
         ...
 
+    async def be_silent(self, seconds: float) -> None:
+        """All who do work were last heard of so much earlier: where that is not told by the clock."""
+        ...
+
 
 class SqliteHome:
     """A file."""
@@ -31,6 +36,9 @@ class SqliteHome:
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_sqlite(self._file, clock=clock, poll=poll)
 
+    async def be_silent(self, seconds: float) -> None:
+        pass
+
 
 class PostgresHome:
     """A database of its own."""
@@ -40,6 +48,14 @@ class PostgresHome:
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
+
+    async def be_silent(self, seconds: float) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.execute(
+                "UPDATE procrastinate.procrastinate_workers"
+                " SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
+                (seconds,),
+            )
 
 
 @functools.cache

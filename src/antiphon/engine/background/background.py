@@ -65,6 +65,10 @@ class Background:
         """Runs are done while the block runs. When it is left they are handed over as they are."""
         return self._pool.running()
 
+    async def leave(self) -> None:
+        """Hand over what is done here. What is accepted from now on is left to others."""
+        await self._pool.leave()
+
     async def accept(self, project: str, parsed: Parsed) -> tuple[Response, Plan]:
         """Write a request down; durable when this returns the response, queued, with its plan. Raises
         ApiError."""

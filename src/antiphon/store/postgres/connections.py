@@ -65,6 +65,9 @@ class Connections:
         self._url = url
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
+        self.prepared = True
+        """Whether statements may be prepared. Behind a pooler that gives each transaction another connection
+        they may not."""
         self.ahead = 0.0
         """Seconds by which the server's clock is before ours."""
 
@@ -101,7 +104,7 @@ class Connections:
 
     async def _connect(self) -> Connection:
         try:
-            connection = await connect(self._url)
+            connection = await connect(self._url, self.prepared)
             with suppress(psycopg.Error):
                 await self._compare_clocks(connection)
         except (psycopg.OperationalError, OSError) as error:
@@ -116,15 +119,16 @@ class Connections:
         self.ahead = row[0] - (before + time.time()) / 2
 
 
-async def connect(url: str) -> Connection:
-    """A connection in autocommit mode: transactions are begun in words. Raises psycopg.OperationalError."""
+async def connect(url: str, prepared: bool = False) -> Connection:
+    """A connection in autocommit mode: transactions are begun in words. `prepared`: what is said often is
+    prepared. Raises psycopg.OperationalError."""
     given = conninfo_to_dict(url)
     connection = await AsyncConnection.connect(
         url,
         autocommit=True,
         cursor_factory=AsyncRawCursor,
         context=_ADAPTERS,
-        prepare_threshold=2,
+        prepare_threshold=2 if prepared else None,
         **{name: value for name, value in _NETWORK.items() if name not in given},
     )
     connection.prepared_max = _PREPARED

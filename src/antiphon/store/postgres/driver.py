@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
 
-from antiphon.store.postgres import words
+from antiphon.store.postgres import tables, words
 from antiphon.store.postgres.connections import Connection
 from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
+_OWN = {**words.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 
@@ -30,7 +31,7 @@ async def drive(connection: Connection, steps: Steps[T]) -> T:
             if type(step) is Insert:
                 rows = await _insert(cursor, step)
             elif type(step) is Own:
-                rows = await drive(connection, words.RULES[step.name](*step.arguments))
+                rows = await drive(connection, _OWN[step.name](*step.arguments))
             elif type(step) is Statement or type(step) is Lock:
                 rows = await execute(cursor, _texts[step.text], step.parameters)
     except StopIteration as end:

@@ -7,13 +7,14 @@ from itertools import chain
 from typing import TypeVar
 
 from antiphon.store.errors import AlreadyExists
-from antiphon.store.sqlite import words
+from antiphon.store.sqlite import tables, words
 from antiphon.store.statements import Insert, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
 _ROWS = 32
 """Rows in one statement: SQLite compiles one for each number of rows."""
+_OWN = {**words.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -34,7 +35,7 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
             elif type(step) is Insert:
                 rows = _insert(db, step)
             elif type(step) is Own:
-                rows = drive(db, words.RULES[step.name](*step.arguments))
+                rows = drive(db, _OWN[step.name](*step.arguments))
             else:
                 rows = []  # nobody writes beside us
     except StopIteration as end:
