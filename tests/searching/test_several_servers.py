@@ -8,24 +8,18 @@ import pytest
 from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.storing import HARBOURS, TREES, filled, upload
-from tests.conftest import Running, checked_client, config_for
-from tests.postgres import shared_postgres
+from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
 from tests.scripted import Upstream
 
-from antiphon.config import Config, Store
+from antiphon.config import Config
 
 
 @pytest.fixture
 def configs(upstream: Upstream, tmp_path: Path) -> list[Config]:
-    """Of two machines that share a folder for what files hold."""
-    (tmp_path / "files").mkdir()
-    url = shared_postgres().url(shared_postgres().create())
-    made = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "files").symlink_to(tmp_path / "files")
-        made.append(replace(config_for(upstream, tmp_path / name), store=Store(url=url)))
-    return made
+    """Of two machines."""
+    store, blobs = new_store("postgres"), new_blobs("s3")
+    machines = [config_for(upstream, tmp_path / name) for name in ("one", "two")]
+    return [replace(machine, store=store, blobs=blobs) for machine in machines]
 
 
 @pytest.fixture
