@@ -175,7 +175,15 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
     console.print(f"\n[bold]Antiphon {__version__}[/] listens on [bold]{url}[/]", end="\n\n")
     for label, text in _facts(settings, models):
         console.print(f"  {label:<7}", text, markup=False)
-    console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
+    if settings.server.role == "worker":
+        console.print("\nIt carries work of the background, and answers /healthz, /readyz and /metrics.")
+    else:
+        console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
+    if settings.store.is_shared and not (settings.blobs.url or "").startswith("s3://"):
+        console.print(
+            "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
+            "or with a disk that all of them share.",
+        )
     if not settings.server.keys and not _is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "

@@ -17,7 +17,6 @@ from tests.scripted import Upstream
 from antiphon.config import Blobs, FileSearchSettings, Tools
 
 pytestmark = pytest.mark.all_blobs
-
 ON_BOTH_HOMES = True
 BROKEN_PDF = b"%PDF-1.7\n1 0 obj << nothing >> endobj\ntrailer\n%%EOF"
 

@@ -1,10 +1,14 @@
 """Where things are kept, as a start finds it: what is missing is one sentence."""
 
 import base64
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.commands import Run, one_sentence, run
+from tests.conftest import new_store
 from tests.s3 import shared_s3
 
 __all__ = ["run"]
@@ -47,6 +51,42 @@ def test_an_extra_that_is_not_installed_is_one_sentence(run: Run, tmp_path: Path
     said = served(run, ANTIPHON_BLOBS_URL="s3://bucket/x", PYTHONPATH=str(tmp_path))
 
     assert said == "antiphon: s3://bucket/x needs `pip install 'antiphon[s3]'`.\n"
+
+
+def test_doctor_says_what_several_servers_lack(run: Run) -> None:
+    shared = {"ANTIPHON_STORE_URL": "postgresql://127.0.0.1:9/antiphon", **shared_s3().variables}
+    key = {"ANTIPHON_STORE_SEALING_KEY_ENV": "SEAL", "SEAL": KEY}
+
+    assert "FAILED  homes: With PostgreSQL, sealing_key_env" in run("doctor", **shared).stdout
+    no_bucket = run("doctor", ANTIPHON_BLOBS_URL="s3://no-such-bucket", **shared, **key).stdout
+    assert "FAILED  homes: There is no bucket 'no-such-bucket'" in no_bucket
+    bucket = shared_s3().bucket()
+    said = run("doctor", ANTIPHON_BLOBS_URL=bucket, **shared, **key).stdout
+    assert f"ok      homes: blobs can be read and written: {bucket}" in said
+
+
+def test_postgresql_with_a_folder_of_files_is_warned_of(tmp_path: Path) -> None:
+    store = new_store("postgres")
+    assert store.url
+    given = {
+        "ANTIPHON_DATA_DIR": str(tmp_path),
+        "ANTIPHON_STORE_URL": store.url,
+        "ANTIPHON_STORE_SEALING_KEY_ENV": str(store.sealing_key_env),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "antiphon",
+        "serve",
+        "--port",
+        "0",
+        "--upstream",
+        "http://127.0.0.1:9/v1",
+    ]
+    with subprocess.Popen(command, env={**os.environ, **given}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("Files are in a folder" in line for line in process.stdout)
+        process.kill()
 
 
 @pytest.mark.parametrize(

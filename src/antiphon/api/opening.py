@@ -30,6 +30,7 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
+from antiphon.engine.sweeping import Sweeping
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -40,7 +41,6 @@ from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
-from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
@@ -91,8 +91,8 @@ async def open_services(config: Config, opened: Opened) -> Services:
     engine = _engine(config, backends, store, attachments, resources, moderator)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
     background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
-    jobs = Jobs(store.work, Indexer(store, files, documents, embedder).handlers, at_once=_jobs(config))
-    draining = Draining([background.leave, jobs.leave])
+    sweeping = _sweeping(config, store, files, room)
+    jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
         config=config,
         engine=engine,
@@ -107,9 +107,9 @@ async def open_services(config: Config, opened: Opened) -> Services:
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
-        readiness=_readiness(store, blobs, draining),
-        draining=draining,
+        readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
+    await sweeping.begin()
     await _run(made, opened, backends, webhooks, driver)
     return made
 
@@ -118,18 +118,15 @@ async def _run(
     made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
 ) -> None:
     """What goes on beside the requests."""
-    config, store, room = made.config, made.store, made.containers
-    retention = _retention(store, config.retention)
-    sweeps = (made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep)
-    left_to_workers = () if config.server.role == "server" else (periodic(*sweeps), webhooks.running())
+    config = made.config
     for running in (
-        room.running(Path(config.data_dir) / "sockets"),
+        made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        *left_to_workers,
+        nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
-        made.draining.at_sigterm(config.server.drain_seconds),
+        made.readiness.draining.at_sigterm(config.server.drain_seconds),
     ):
         await opened.enter_async_context(running)
 
@@ -160,6 +157,12 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
     return StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
 
 
+def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
+    retention = _retention(store, config.retention)
+    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
+    return Sweeping(store.work, sweeps)
+
+
 def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:
     return QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
 
@@ -185,8 +188,9 @@ def _capacity(config: Config) -> Capacity:
     )
 
 
-def _jobs(config: Config) -> int:
-    return 0 if config.server.role == "server" else AT_ONCE
+def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) -> Jobs:
+    at_once = 0 if config.server.role == "server" else AT_ONCE
+    return Jobs(store.work, {**indexer.handlers, **sweeping.handlers}, at_once=at_once)
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

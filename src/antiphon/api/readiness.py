@@ -26,7 +26,7 @@ class Readiness:
     def __init__(self, probes: Mapping[str, Probe], draining: Draining) -> None:
         """`probes`: raise where something cannot be reached."""
         self._probes = probes
-        self._draining = draining
+        self.draining = draining
         self._seen: dict[str, str] = {}
         self._seen_at = float("-inf")
         self._one_at_a_time = asyncio.Lock()
@@ -38,7 +38,7 @@ class Readiness:
                 states = await asyncio.gather(*map(self._state, self._probes))
                 self._seen, self._seen_at = dict(zip(self._probes, states, strict=True)), time.monotonic()
         is_whole = set(self._seen.values()) <= {"reachable"}
-        status = "draining" if self._draining.begun else "ready" if is_whole else "not ready"
+        status = "draining" if self.draining.begun else "ready" if is_whole else "not ready"
         return status == "ready", {"status": status, **self._seen}
 
     async def _state(self, name: str) -> str:

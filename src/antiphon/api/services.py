@@ -5,7 +5,6 @@ from typing import cast
 
 from starlette.requests import Request
 
-from antiphon.api.draining import Draining
 from antiphon.api.readiness import Readiness
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
@@ -37,7 +36,6 @@ class Services:
     image_server: RemoteImageServer | None
     attachments: Attachments
     readiness: Readiness
-    draining: Draining
     moderator: Moderator | None
     """None: nothing is set up that judges."""
 

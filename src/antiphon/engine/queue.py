@@ -18,6 +18,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from antiphon.store.faults import Unreachable
+
 log = structlog.get_logger()
 
 LEASE = 5.0
@@ -199,6 +201,8 @@ class Pool(Generic[Claim]):
             try:
                 while self.has_room and (claim := await self._queue.claim(LEASE)) is not None:
                     self.take(self._start(claim))
+            except Unreachable as error:  # it is asked again and again
+                log.warning("no work could be claimed", error=str(error))
             except Exception:
                 log.exception("no work could be claimed")
             await self._awake.wait()
@@ -230,6 +234,8 @@ class Pool(Generic[Claim]):
                     await self._queue.renew(list(self._working), LEASE)
                     renewed = loop.time()
                 await self._check()
+            except Unreachable as error:
+                log.warning("leases could not be renewed", error=str(error))
             except Exception:
                 log.exception("leases could not be renewed")
 

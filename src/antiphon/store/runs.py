@@ -220,7 +220,10 @@ def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
     for first in range(0, len(ids), _AT_ONCE):
         some = ids[first : first + _AT_ONCE]
         named = placeholders(3, len(some))
-        sql = f"UPDATE runs SET leased_until = $1 WHERE owner = $2 AND id IN ({named})"
+        sql = f"""
+            UPDATE runs SET leased_until = $1 WHERE key IN (
+                SELECT key FROM runs WHERE owner = $2 AND id IN ({named}) ORDER BY key
+                /*! FOR NO KEY UPDATE */)"""
         yield Statement(sql, (until, owner, *some))
 
 

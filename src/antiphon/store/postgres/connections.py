@@ -80,13 +80,24 @@ class Connections:
         except TimeoutError:
             raise Unreachable("all connections to the database are in use") from None
         try:
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = await self._idle_one() or await self._connect()
             try:
                 yield connection
             finally:
                 await self._put_back(connection)
         finally:
             self._places.release()
+
+    async def _idle_one(self) -> Connection | None:
+        """One that has not been closed by the other side meanwhile, as far as that is known here."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(psycopg.OperationalError):
+                connection.pgconn.consume_input()
+                if not connection.closed:
+                    return connection
+            await connection.close()
+        return None
 
     async def forget(self) -> None:
         """A connection was lost: those that lie idle are as old."""

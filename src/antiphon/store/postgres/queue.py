@@ -47,6 +47,9 @@ _STALLED = f"""
     WHERE j.status = 'doing' AND j.queue_name = $1
         AND (w.id IS NULL OR w.last_heartbeat < now() - make_interval(secs => $2))"""
 _TAKE = f"UPDATE {_JOBS} SET status = 'doing', worker_id = $2 WHERE id = $1 AND status = 'todo' RETURNING 1"
+_ADOPT = f"""
+    UPDATE {{0}} SET job = queue_defer_{{1}}({{0}}), leased_until = 0 WHERE {{2}} AND NOT EXISTS (
+        SELECT 1 FROM {_JOBS} AS j WHERE j.id = {{0}}.job AND j.status IN ('todo', 'doing'))"""
 
 
 class _Worker(Struct, frozen=True):
@@ -104,19 +107,10 @@ def _sweep(worker: _Worker, queue: str, lease: float) -> Steps[None]:
         yield Statement("SELECT procrastinate.procrastinate_prune_stalled_workers_v1($1)", (_FORGET_SECONDS,))
 
 
-def adopt() -> Steps[int]:
-    """A job for all that has none and has not ended: people can delete jobs, too. Gives how many."""
-    adopted = 0
-    for table, defer, waits in (
-        ("runs", "queue_defer_run(runs)", "status <> 'ended'"),
-        ("work", "queue_defer_work(work)", "failed_at IS NULL"),
-    ):
-        sql = f"""
-            UPDATE {table} SET job = {defer}, leased_until = 0 WHERE {waits} AND NOT EXISTS (
-                SELECT 1 FROM {_JOBS} AS j WHERE j.id = {table}.job AND j.status IN ('todo', 'doing'))
-            RETURNING key"""
-        adopted += len((yield Statement(sql)))
-    return adopted
+def adopt() -> Steps[None]:
+    """A job for all that has none and has not ended: people can delete jobs, too."""
+    yield Statement(_ADOPT.format("runs", "run", "status <> 'ended'"))
+    yield Statement(_ADOPT.format("work", "work", "failed_at IS NULL"))
 
 
 def _any_stalled(queue: str, lease: float) -> Steps[bool]:
@@ -208,7 +202,7 @@ def claim_work(wanted: Wanted, served: str, limit: int) -> Steps[list[ClaimedJob
         job = yield from _taken(worker, key, wanted)
         if job is None:
             meetings += 1
-            yield from adopt()
+            yield Statement(f"{_ADOPT.format('work', 'work', 'failed_at IS NULL')} AND key = $1", (key,))
         else:
             claimed.append(job)
             served = job.project or ""

@@ -27,13 +27,19 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 import psycopg
-from psycopg.errors import DeadlockDetected, ForeignKeyViolation, SerializationFailure, UniqueViolation
+from psycopg.errors import (
+    AdminShutdown,
+    DeadlockDetected,
+    ForeignKeyViolation,
+    SerializationFailure,
+    UniqueViolation,
+)
 
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.faults import Unreachable
 from antiphon.store.postgres.connections import Connection, Connections
-from antiphon.store.postgres.driver import drive
-from antiphon.store.statements import Steps
+from antiphon.store.postgres.driver import drive, execute
+from antiphon.store.statements import Rows, Statement, Steps
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -83,6 +89,26 @@ async def read(connections: Connections, rule: Callable[[*Ts], Steps[T]], *argum
             return await drive(connection, rule(*arguments))
     except _Lost as error:
         raise Unreachable(str(error)) from error.__cause__
+
+
+async def single(connections: Connections, statement: Statement) -> Rows:
+    """A statement that is a transaction. Raises Unreachable and psycopg.Error."""
+    with suppress(AdminShutdown):  # is told instead of a result: nothing was committed
+        return await _single(connections, statement)
+    await connections.forget()
+    return await _single(connections, statement)
+
+
+async def _single(connections: Connections, statement: Statement) -> Rows:
+    async with connections.taken() as connection:
+        try:
+            return await execute(connection.cursor(binary=True), statement.text, statement.parameters)
+        except AdminShutdown:
+            raise
+        except psycopg.Error as error:
+            if _is_lost(connection, error):
+                raise Unreachable(str(error)) from error
+            raise
 
 
 @asynccontextmanager
