@@ -1,5 +1,6 @@
 """Several servers on one PostgreSQL share its queue, whatever becomes of one of them."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from openai import OpenAI
 from openai.types.responses import Response
 from tests.api.test_background import ended
 from tests.conftest import checked_client
+from tests.engine.test_deaths import Deadly, revive
 from tests.killed import Killed
 from tests.pooler import needs_pooler, pooler
 from tests.postgres import Postgres, shared_postgres
@@ -158,6 +160,19 @@ def test_without_notices_all_is_found_by_looking(servers: Servers, upstream: Ups
     read = servers.client(other).responses.retrieve(created.response.id, stream=True)
     assert [event.type for event in read][-1] == "response.completed"
     stream.close()
+
+
+def test_a_run_that_kills_three_servers_fails(servers: Servers, upstream: Upstream) -> None:
+    server = servers.start()
+    deadly = Deadly(server, upstream)
+    with contextlib.suppress(Exception):
+        begin(servers.client(server), "poison")
+    for _ in range(3):
+        revive(server, deadly)
+    ((response_id,),) = servers.rows("SELECT id FROM runs")
+    done = ended(servers.client(server), str(response_id))
+    assert (done.status, deadly.deaths) == ("failed", 3)
+    assert servers.jobs() == []
 
 
 @needs_pooler
