@@ -297,6 +297,31 @@ def test_it_says_where_it_listens_and_stops_when_it_is_asked_to(serve: Serve, ho
         assert server.process.wait(30) == 0
 
 
+HOSTED = """
+[images]
+base_url = "http://127.0.0.1:9/v1"
+model = "flux"
+[moderation]
+judge = "llama-guard"
+"""
+
+
+def test_it_says_what_is_set_up_and_in_one_line_what_is_not(serve: Serve, tmp_path: Path) -> None:
+    upstream = ("--upstream", "http://127.0.0.1:9/v1")
+    with serve(*upstream) as server:
+        bare = server.told
+    (tmp_path / "antiphon.toml").write_text(HOSTED, encoding="utf-8")
+    with serve(*upstream, "--web-search", "duckduckgo") as server:
+        whole = server.told
+
+    assert "  web     not searched (--web-search duckduckgo does)" in bare
+    assert "  off     pictures and moderation (antiphon doctor says what turns them on)" in bare
+    assert "  web     searched by duckduckgo" in whole
+    assert "  images  made by flux at http://127.0.0.1:9/v1" in whole
+    assert "  judged  by llama-guard, where requests ask for it" in whole
+    assert "  off  " not in whole
+
+
 def test_several_workers_share_one_port(serve: Serve) -> None:
     with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
         assert server.ask("/healthz") == b"ok\n"

@@ -122,6 +122,9 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
         "not sent, and named in x-antiphon-warnings: user, safety_identifier, prompt_cache_key" in done.stdout
     )
     assert "images: no pictures are made: image_generation is not offered" in done.stdout
+    assert 'base_url = "http://HOST/v1" and model = "MODEL" of [images] turn it on.' in " ".join(
+        done.stdout.split()
+    )
 
 
 def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:

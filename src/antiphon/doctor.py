@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.api.backend_setup import backend_configs
+from antiphon.api.backend_setup import backend_configs, named_models
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
@@ -164,13 +165,13 @@ async def _reranker(config: Config) -> Finding:
 async def _moderation(config: Config, deep: bool) -> Finding:
     settings, subject = config.moderation, "moderation"
     if settings.base_url is None and settings.judge is None:
-        hint = "base_url of [moderation] names a server that judges, or judge a model."
+        hint = 'base_url of [moderation] names a server that judges; or judge = "MODEL" has a model do it.'
         return Finding(subject, "ok", "nothing judges: requests that ask for it are refused", hint)
     if settings.api_key_env and settings.api_key_env not in os.environ:
         return Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
     if settings.judge is not None and not deep:
         return Finding(subject, "ok", f"{settings.judge} judges")
-    router, children = build(_served(config)), Pool()
+    router, children = build(_served(config), named=[*named_models(config)]), Pool()
     moderator = moderator_of(settings, router, children)
     assert moderator is not None
     try:
@@ -206,7 +207,7 @@ async def _images(config: Config) -> Finding:
     settings = config.images
     server = image_server_of(config)
     if server is None:
-        hint = "base_url and model of [images] turn it on."
+        hint = 'base_url = "http://HOST/v1" and model = "MODEL" of [images] turn it on.'
         return Finding("images", "ok", "no pictures are made: image_generation is not offered", hint)
     if settings.api_key_env and settings.api_key_env not in os.environ:
         return Finding("images", "failed", f"the key is read from {settings.api_key_env}, which is not set")
@@ -239,14 +240,15 @@ async def _backend(
         return
     if settings.api_key_env and settings.api_key_env not in os.environ:
         yield Finding(subject, "failed", f"its key is read from {settings.api_key_env}, which is not set")
-    own = [each for each in backend_configs(config) if each.name == name]
-    router = build(own)
-    backend = router.backends[0]
-    try:
-        async for finding in _reached(subject, backend, settings, deep):
-            yield finding
-    finally:
-        await router.close()
+    (own,) = (each for each in backend_configs(config) if each.name == name)
+    for url in own.base_urls or (own.base_url,):
+        server = f"{subject} at {url}" if own.base_urls else subject
+        router = build([replace(own, base_url=url, base_urls=(), fallbacks=())])
+        try:
+            async for finding in _reached(server, router.backends[0], settings, deep):
+                yield finding
+        finally:
+            await router.close()
 
 
 def _embedded(subject: str, settings: BackendSettings, data_dir: Path) -> Finding:

@@ -223,6 +223,14 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
             yield "model", f"{name}: {backend.base_url}"
     engines = ", ".join(settings.tools.web_search.engines)
     yield "web", f"searched by {engines}" if engines else "not searched (--web-search duckduckgo does)"
+    images, moderation = settings.images, settings.moderation
+    if images.base_url:
+        yield "images", f"made by {images.model} at {images.base_url}"
+    if judge := moderation.judge or moderation.base_url:
+        yield "judged", f"by {judge}, where requests ask for it"
+    missing = {"pictures": images.base_url, "moderation": judge}
+    if off := [name for name, place in missing.items() if not place]:
+        yield "off", f"{' and '.join(off)} (antiphon doctor says what turns them on)"
     yield "data", settings.data_dir
     yield (
         "keys",

@@ -341,6 +341,20 @@ REFUSALS: dict[str, tuple[Answer, int, str, str | None, str | None]] = {
         "context_length_exceeded",
         "input",
     ),
+    "its policy forbids it": (
+        refusal(400, "The response was filtered.", "content_filter"),
+        400,
+        "invalid_request_error",
+        "invalid_prompt",
+        "input",
+    ),
+    "its policy forbids a picture": (
+        refusal(403, "The image is not allowed.", "image_content_policy_violation"),
+        400,
+        "invalid_request_error",
+        "image_content_policy_violation",
+        "input",
+    ),
     "it talks nonsense": (Answer(raw=[b"data: nonsense\n\n"]), 502, "server_error", None, None),
     "it talks of nothing": (Answer(raw=[b"data: {}\n\n"]), 502, "server_error", None, None),
     "it says nothing": (Answer(raw=[]), 502, "server_error", None, None),
@@ -394,6 +408,8 @@ LATE = {
     "it is too much": "rate_limit_exceeded",
     "it has crashed": "server_error",
     "it is too long": "context_length_exceeded",
+    "its policy forbids it": "invalid_prompt",
+    "its policy forbids a picture": "image_content_policy_violation",
     "it talks nonsense": "server_error",
     "it says nothing": "server_error",
     "it hangs up": "server_error",
@@ -404,6 +420,8 @@ LATE = {
     "failure.rate_limit_exceeded",
     "failure.server_error",
     "failure.context_length_exceeded",
+    "failure.invalid_prompt",
+    "failure.image_content_policy_violation",
     "status.failed",
 )
 @pytest.mark.parametrize("name", LATE)

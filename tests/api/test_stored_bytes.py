@@ -22,7 +22,7 @@ from antiphon.config import Limits, Server, hash_key
 
 FULL = (507, "server_error", "storage_quota_exceeded", None)
 MOST = 20_000
-LONG = "x" * MOST
+LONG = "x " * (MOST // 2)
 KEYS = {"ours": "sk-ours", "theirs": "sk-theirs"}
 
 

@@ -174,6 +174,12 @@ FAILURES = [
         broken("The prompt is too long.", "context_length_exceeded"),
         "context_length_exceeded",
     ),
+    case("failure.invalid_prompt", broken("Not this.", "content_filter"), "invalid_prompt"),
+    case(
+        "failure.image_content_policy_violation",
+        broken("Not this picture.", "image_content_policy_violation"),
+        "image_content_policy_violation",
+    ),
 ]
 
 

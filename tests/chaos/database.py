@@ -42,9 +42,9 @@ class Database:
 
 _LEFT = {
     "runs that never ended": "SELECT count(*) FROM runs WHERE status <> 'ended'",
-    "jobs of runs": "SELECT count(*) FROM procrastinate.procrastinate_jobs WHERE queue_name = 'runs'",
+    "jobs of runs": "SELECT count(*) FROM antiphon_queue.procrastinate_jobs WHERE queue_name = 'runs'",
     "jobs without work": """
-        SELECT count(*) FROM procrastinate.procrastinate_jobs AS j
+        SELECT count(*) FROM antiphon_queue.procrastinate_jobs AS j
         WHERE queue_name = 'work' AND NOT EXISTS (SELECT 1 FROM work WHERE work.job = j.id)""",
 }
 

@@ -19,13 +19,14 @@ from tests.api.skilling import folder, zipped
 from tests.api.storing import HARBOURS, TREES, filled
 from tests.commands import Run, one_sentence, run
 from tests.conftest import Running, checked_client, config_for, new_store
+from tests.papers import PNG
 from tests.postgres import shared_postgres
 from tests.s3 import shared_s3
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import Blobs, Config, Store
 from antiphon.store import copying
-from antiphon.store.copying import MADE_ANEW, TABLES
+from antiphon.store.copying import MADE_ANEW, TABLES, Table
 from antiphon.store.open import open_store
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
@@ -36,6 +37,7 @@ __all__ = ["run"]
 Json = dict[str, Any]
 CONTAINERS = "/v1/containers"
 MANY = 30_000
+PICTURE = f"data:image/png;base64,{base64.b64encode(PNG + bytes(200_000)).decode()}"
 
 
 @pytest.fixture
@@ -84,7 +86,10 @@ class Kept:
 
     def make(self) -> None:
         client, post = self.client, self.http.post
-        first = client.responses.create(model="m", input="Hello", metadata={"a": "b"})
+        shown = [{"type": "input_image", "image_url": PICTURE}]
+        first = client.responses.create(
+            model="m", input=[{"role": "user", "content": shown}], metadata={"a": "b"}
+        )
         second = client.responses.create(model="m", input="More", previous_response_id=first.id)
         fork = client.responses.create(model="m", input="Other", previous_response_id=first.id)
         talk = client.conversations.create(items=[{"role": "user", "content": "Hi"}])
@@ -172,10 +177,10 @@ async def wait(url: str) -> None:
     await store.close()
 
 
-async def counted(url: str) -> dict[str, int]:
+async def counted(url: str, rule: Callable[[Table], Steps[int]] = copying.count) -> dict[str, int]:
     store = await open_store(url)
     try:
-        return {table.name: await store.read_long(copying.count, table.name) for table in TABLES}
+        return {table.name: await store.read_long(rule, table) for table in TABLES}
     finally:
         await store.close()
 
@@ -187,7 +192,9 @@ def test_everything_is_read_in_the_new_home_as_in_the_old_one_and_goes_on(
         kept = Kept(client, http)
         kept.make()
         before = kept.read()
+        client.vector_stores.delete(client.vector_stores.create().id)  # its number is not given again
     asyncio.run(wait(config.store_url))
+    numbers = asyncio.run(counted(config.store_url, copying.last_number))
     counts = asyncio.run(counted(config.store_url))
     assert [name for name, rows in counts.items() if rows == 0] == []
     new = moved()
@@ -198,6 +205,7 @@ def test_everything_is_read_in_the_new_home_as_in_the_old_one_and_goes_on(
     assert f"{sum(counts.values())} rows are in postgresql://" in done.stdout
     assert f"`base64 {config.data_dir}/sealing.key`" in done.stdout
     assert asyncio.run(counted(new.store_url)) == counts
+    assert asyncio.run(counted(new.store_url, copying.last_number)) == numbers
     with Running(new) as running, checked_client(running.url) as client, http_of(running) as http:
         kept.client, kept.http = client, http
         assert kept.read() == before

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from tests.containers.plain_driver import PlainDriver
+from tests.store.contract.blob_homes import BLOB_HOMES, BlobHome
 from tests.store.contract.homes import Home, SqliteHome
 
 from antiphon.containers.room import Room
 from antiphon.containers.rules import Rules
 from antiphon.store.container_storage import ContainerStorage
-from antiphon.store.folder_blobs import FolderBlobs
 
 OpenRoom = Callable[..., AbstractAsyncContextManager[Room]]
 
@@ -24,8 +24,14 @@ def home(tmp_path: Path) -> Home:
     return SqliteHome(tmp_path)
 
 
+@pytest.fixture(params=BLOB_HOMES)
+def blob_home(request: pytest.FixtureRequest, tmp_path: Path) -> BlobHome:
+    """Where the blobs are."""
+    return BLOB_HOMES[request.param](tmp_path)
+
+
 @pytest.fixture
-def open_room(home: Home, tmp_path: Path) -> OpenRoom:
+def open_room(home: Home, blob_home: BlobHome, tmp_path: Path) -> OpenRoom:
     """A room as one server process has it, all over one store; `rules` are its own. With
     `sockets` they find each other."""
 
@@ -34,7 +40,7 @@ def open_room(home: Home, tmp_path: Path) -> OpenRoom:
         store = await home.open(time.time)
         await store.usage.bound(50_000_000)
         driver = PlainDriver(tmp_path / name)
-        room = Room(ContainerStorage(store, FolderBlobs(tmp_path / "files")), driver, Rules(**rules))
+        room = Room(ContainerStorage(store, blob_home.open()), driver, Rules(**rules))
         try:
             async with room.running(sockets):
                 yield room

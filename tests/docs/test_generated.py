@@ -75,6 +75,7 @@ SAMPLES = {
     "ANTIPHON_RERANKER_API": "tei",
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
+    "ANTIPHON_MODELS_NAME_REASONING_EFFORT": "low",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
@@ -100,7 +101,11 @@ def sample(setting: Setting) -> str:
         return json.dumps(not setting.field.default)
     if isinstance(setting.field.default, int | float):
         return str(setting.field.default * 2)
-    return "4096" if setting.type.startswith(("integer", "number")) else "http://b.example/v1"
+    if setting.type == "boolean":
+        return "false"
+    if setting.type.startswith("number"):
+        return "0.5"
+    return "4096" if setting.type.startswith("integer") else "http://b.example/v1"
 
 
 KIND = {
@@ -112,6 +117,7 @@ KIND = {
 }
 """What a key needs besides: it is there for one kind of its section."""
 OTHER_KIND: dict[str, dict[str, Any]] = {
+    "ANTIPHON_BACKENDS_NAME_BASE_URLS": {"unix_socket": "/run/model.sock"},
     "ANTIPHON_EMBEDDINGS_THREADS": {},
     "ANTIPHON_MODERATION_JUDGE": {},
     "ANTIPHON_MODERATION_FORM": {"judge": "a"},

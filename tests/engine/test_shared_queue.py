@@ -56,7 +56,7 @@ class Servers:
 
     def jobs(self) -> list[tuple[object, ...]]:
         return self.rows(
-            "SELECT queue_name, status FROM procrastinate.procrastinate_jobs WHERE queue_name = 'runs'"
+            "SELECT queue_name, status FROM antiphon_queue.procrastinate_jobs WHERE queue_name = 'runs'"
         )
 
 

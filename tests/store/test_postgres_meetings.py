@@ -15,6 +15,7 @@ from antiphon.store import conversations, responses, run_log
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import LostRun
 from antiphon.store.postgres.database import open_postgres
+from antiphon.store.responses import ResponseRow
 from antiphon.store.run_log import Claim, Record, RunEnd
 from antiphon.store.runs import AcceptedRun, accept
 from antiphon.store.statements import Lock, Rows, Statement, Steps
@@ -36,9 +37,18 @@ class Meeting(Struct, frozen=True):
     """What each response may be read as in the end; None: it is not there."""
 
 
+class Save:
+    """A turn that is saved: by the rule, or as it is when it is asked for, which may be another way."""
+
+    def __init__(self, row: ResponseRow) -> None:
+        self.row = row
+
+    def __call__(self, project: str) -> Steps[None]:
+        return responses.save_all([(project, self.row, None)])
+
+
 def save(name: str, after: str | None = None, conversation: str | None = None, *asks: str) -> Rule:
-    row = turn(name, after, conversation=conversation, asks=items(*asks) if asks else None)
-    return lambda project: responses.save_all([(project, row, None)])
+    return Save(turn(name, after, conversation=conversation, asks=items(*asks) if asks else None))
 
 
 def delete(name: str) -> Rule:
@@ -188,7 +198,7 @@ async def meet(
     first = asyncio.ensure_future(outcome(one, standing(waits, project, place)))
     await until_waiting(gate, 1, first)
     met = not first.done()
-    second = asyncio.ensure_future(outcome(other, lambda: comes(project)))
+    second = asyncio.ensure_future(arrive(other, comes, project))
     await until_waiting(gate, 2, second)
     await gate.execute("SELECT pg_advisory_unlock(%s)", (_GATE,))
     await asyncio.gather(first, second)
@@ -198,6 +208,13 @@ async def meet(
 async def outcome(store: Store, rule: Callable[[], Steps[Any]]) -> None:
     with contextlib.suppress(LostRun):
         await store.write(rule)
+
+
+async def arrive(store: Store, rule: Rule, project: str) -> None:
+    if isinstance(rule, Save):
+        await store.responses.save(project, rule.row)
+    else:
+        await outcome(store, lambda: rule(project))
 
 
 def standing(rule: Rule, project: str, place: int) -> Callable[[], Steps[Any]]:

@@ -11,6 +11,7 @@ refuses the rest in the words and the form of its kind.
 import asyncio
 import base64
 import json
+import random
 import struct
 import threading
 import zlib
@@ -46,8 +47,8 @@ USAGE = {
 }
 
 
-def png(width: int = 16, height: int = 16, color: int = 0) -> bytes:
-    """A picture of one colour."""
+def png(width: int = 16, height: int = 16, color: int = 0, weight: int = 0) -> bytes:
+    """A picture of one colour. `weight`: bytes that it has beside it."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -55,7 +56,8 @@ def png(width: int = 16, height: int = 16, color: int = 0) -> bytes:
     line = b"\0" + bytes((color, 255 - color, 128)) * width
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(line * height, 1)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    rest = chunk(b"noIs", random.Random(color).randbytes(weight)) if weight else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + rest + chunk(b"IEND", b"")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class ImagesServer:
         self.answer: Callable[[Asked], web.StreamResponse] | None = None
         self.partials: int | None = None
         """How many are streamed; None: as many as were asked for."""
+        self.weight = 0
+        """Bytes that each picture has beside its colour."""
         self.gate: threading.Event | None = None
         """Pictures wait until it is set."""
         self.reached = threading.Event()
@@ -112,6 +116,7 @@ class ImagesServer:
     def reset(self) -> None:
         self.requests.clear()
         self.answer = self.partials = self.gate = None
+        self.weight = 0
         self.reached.clear()
 
     async def _start(self) -> None:
@@ -182,7 +187,7 @@ class ImagesServer:
         """What is drawn, in base64."""
         size = str(asked.fields.get("size") or "64x32")
         width, height = map(int, size.split("x"))
-        return base64.b64encode(png(width, height, len(self.requests) * 16 + number)).decode()
+        return base64.b64encode(png(width, height, len(self.requests) * 16 + number, self.weight)).decode()
 
     def _pictures(self, asked: Asked) -> Json:
         made = [self.picture(asked, number) for number in range(int(asked.fields.get("n") or 1))]

@@ -548,6 +548,23 @@ def test_what_the_server_blocks_is_a_failed_item_with_its_reasons(
     assert events[-1]["response"]["status"] == "completed"
 
 
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(
+    "code", ["content_policy_violation", "content_filter", "image_content_policy_violation"]
+)
+def test_a_picture_that_a_policy_forbids_has_one_code_whatever_the_server_calls_it(
+    client: OpenAI, upstream: Upstream, images: ImagesServer, code: str, status: int
+) -> None:
+    images.answer = answers({"error": {"message": "Not this.", "code": code, "type": "invalid"}}, status)
+    upstream.script(DRAW, Answer("I may not."))
+
+    call, _ = ask(client, TOOL)["output"]
+
+    assert call["status"] == "failed"
+    error = {"type": "image_generation_user_error", "code": "moderation_blocked", "message": "Not this."}
+    assert error.items() <= call["error"].items()
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -117,6 +117,7 @@ def test_the_model_is_shown_two_small_functions_and_reads_fenced_numbered_result
         "web_search": ["query"],
         "open_page": ["url", "find", "part"],
     }
+    assert functions["web_search"]["parameters"]["properties"]["query"]["maxLength"] == 120
     text = given(upstream)
     fence = text.splitlines()[1]
     assert fence.startswith("<web-")

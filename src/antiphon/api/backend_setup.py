@@ -6,10 +6,12 @@ from pathlib import Path
 from antiphon.api.surroundings import secret
 from antiphon.backends.embedded import SMOLLM2, described
 from antiphon.backends.llama import embedded
+from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import MAKERS as ROUTED
 from antiphon.backends.router import BackendConfig, Maker
 from antiphon.config import Config
-from antiphon.model import Backend
+from antiphon.config.settings import ModelSettings
+from antiphon.model import Backend, Capabilities
 from antiphon.weights import gguf
 
 
@@ -28,6 +30,8 @@ def _embedded(config: BackendConfig) -> Backend:
 MAKERS: dict[str, Maker] = {**ROUTED, "llama": _embedded}
 """Of each `type` of a backend."""
 
+_CAPABILITIES = frozenset(Capabilities.__struct_fields__) & frozenset(ModelSettings.__struct_fields__)
+
 
 def backend_configs(config: Config) -> Iterator[BackendConfig]:
     """The configured backends, with their keys read from the environment."""
@@ -35,7 +39,8 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
         yield BackendConfig(
             name=name,
             type=settings.type,
-            base_url=settings.base_url,
+            base_url=settings.base_url or next(iter(settings.base_urls), None),
+            base_urls=settings.base_urls,
             model=settings.model,
             unix_socket=settings.unix_socket,
             api_key=secret(settings.api_key_env),
@@ -43,9 +48,29 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             default=settings.default,
             dialect=settings.dialect,
             timeout=settings.timeout,
+            first_byte_timeout=settings.first_byte_timeout,
+            max_concurrency=settings.max_concurrency,
+            fallbacks=settings.fallbacks,
             context_window=settings.context_window,
             structured_output=settings.structured_output,
             text_calls=settings.text_calls,
             answer_bytes=config.limits.answer_bytes,
             max_output_tokens=settings.max_output_tokens,
+        )
+
+
+def named_models(config: Config) -> Iterator[NamedModel]:
+    """What the configuration says of models."""
+    for name, settings in config.models.items():
+        said = {member: getattr(settings, member) for member in _CAPABILITIES}
+        yield NamedModel(
+            name=name,
+            aliases=settings.aliases,
+            fallbacks=settings.fallbacks,
+            instructions=settings.instructions,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_output_tokens=settings.max_output_tokens,
+            reasoning_effort=settings.reasoning_effort,
+            capabilities={member: value for member, value in said.items() if value is not None},
         )

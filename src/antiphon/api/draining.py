@@ -48,7 +48,8 @@ class Draining:
         def begin() -> None:
             if not self.begun:
                 self.begin()
-                loop.call_later(seconds, end)
+                if seconds > 0:
+                    loop.call_later(seconds, end)
 
         def end() -> None:
             if callable(stop):
@@ -59,3 +60,5 @@ class Draining:
             yield
         finally:
             signal.signal(signal.SIGTERM, stop)
+            if self._leaving is not None:
+                await self._leaving

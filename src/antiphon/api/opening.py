@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
-from antiphon.api.backend_setup import MAKERS, backend_configs
+from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
@@ -39,6 +39,7 @@ from antiphon.searching.indexer import Indexer
 from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
+from antiphon.store.inline_data import REMOVE
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
@@ -73,13 +74,13 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    store = opened.keep(await open_store(config.store_url, config.store.listen_url))
-    await store.usage.bound(config.limits.stored_bytes)
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
+    store = opened.keep(await open_store(config.store_url, blobs, config.store.listen_url))
+    await store.usage.bound(config.limits.stored_bytes)
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
-    backends = opened.keep(build(backend_configs(config), MAKERS))
+    backends = opened.keep(build(backend_configs(config), MAKERS, [*named_models(config)]))
     fetcher = opened.keep(_fetcher(config.outbound))
     attachments = Attachments(files, fetcher, documents)
     embedder = opened.keep(embedder_of(config.embeddings))
@@ -190,7 +191,8 @@ def _capacity(config: Config) -> Capacity:
 
 def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) -> Jobs:
     at_once = 0 if config.server.role == "server" else AT_ONCE
-    return Jobs(store.work, {**indexer.handlers, **sweeping.handlers}, at_once=at_once)
+    handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
+    return Jobs(store.work, handlers, at_once=at_once)
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

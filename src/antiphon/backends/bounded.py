@@ -19,7 +19,7 @@ _STRIDE = 256
 """New characters after which the text is looked at again."""
 
 
-class _Around(Backend):
+class Around(Backend):
     """A backend around another one."""
 
     def __init__(self, inner: Backend) -> None:
@@ -34,6 +34,9 @@ class _Around(Backend):
     async def count_tokens(self, turn: Turn) -> int | None:
         return await self.inner.count_tokens(turn)
 
+    async def check(self) -> None:
+        await self.inner.check()
+
     async def probe(self) -> str | None:
         return await self.inner.probe()
 
@@ -44,7 +47,7 @@ class _Around(Backend):
         await self.inner.close()
 
 
-class Bounded(_Around):
+class Bounded(Around):
     """Answers have `most` tokens when their turn does not say how many: what is longer is cut short."""
 
     def __init__(self, inner: Backend, most: int) -> None:
@@ -59,7 +62,7 @@ class Bounded(_Around):
         return inner and inner.bounded(self._most)
 
 
-class WithoutLoops(_Around):
+class WithoutLoops(Around):
     """Answers that have come to repeat themselves are cut short when their turn does not say how long they
     may be."""
 

@@ -71,13 +71,15 @@ class ChatCompletions(Backend):
         max_connections: int = 0,
         text_calls: bool = True,
         answer_bytes: int = ANSWER_BYTES,
+        attempts: int = 2,
         check_passed: Check = lambda _: None,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between two reads;
         `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read;
-        `check_passed` refuses what is not passed through."""
+        `attempts`: how often a server that cannot just now is asked; `check_passed` refuses what is not
+        passed through."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
         found = dialect or known(base_url)
@@ -99,6 +101,7 @@ class ChatCompletions(Backend):
         self._max_connections = max_connections
         self._text_calls = text_calls
         self._answer_bytes = answer_bytes
+        self._attempts = attempts
         self._check_passed = check_passed
         self._client: Client | None = None
 
@@ -141,14 +144,15 @@ class ChatCompletions(Backend):
                 response.close()
 
     async def _taken_up(self, turn: Turn) -> HttpAnswer:
-        """The answer, as it begins. A server that cannot just now is asked once more. Raises ApiError."""
-        try:
-            return await self._accepted(turn)
-        except ApiError as fault:
-            pause = pause_before_retry(fault)
-            if pause is None:
-                raise
-        await asyncio.sleep(pause)
+        """The answer, as it begins. A server that cannot just now is asked again. Raises ApiError."""
+        for _ in range(self._attempts - 1):
+            try:
+                return await self._accepted(turn)
+            except ApiError as fault:
+                pause = pause_before_retry(fault)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
         return await self._accepted(turn)
 
     async def _accepted(self, turn: Turn) -> HttpAnswer:
@@ -252,6 +256,9 @@ class ChatCompletions(Backend):
             raise UpstreamError(f"The upstream at {self._where} lists no models.")
         can = self._capabilities(self.dialect)
         return listed(body, configured=can.context_window, probed=self._window)
+
+    async def check(self) -> None:
+        await self._ask("GET", self._url("models"))
 
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:

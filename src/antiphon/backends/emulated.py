@@ -68,6 +68,9 @@ class EmulatedTools(Backend):
     async def close(self) -> None:
         await self.inner.close()
 
+    async def check(self) -> None:
+        await self.inner.check()
+
     async def probe(self) -> str | None:
         return await self.inner.probe()
 

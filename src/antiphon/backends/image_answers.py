@@ -36,10 +36,12 @@ def refusal(status: int, body: bytes) -> ImageFault:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = None
+    found = fault_in(answer) if isinstance(answer, dict) else None
+    if found is not None and found.code == _BLOCKED:
+        return found
     if status in (401, 403):
         return ImageFault(f"The image server refuses the key that it is sent (HTTP {status}).")
-    found = fault_in(answer) if isinstance(answer, dict) else None
-    kind = "image_generation_user_error" if status in (400, 413, 422) else "image_generation_server_error"
+    kind = _USER_ERROR if status in (400, 413, 422) else "image_generation_server_error"
     if found is None:
         return ImageFault(f"The image server answered with HTTP {status}.", type=kind)
     found.type = kind if found.type == _UNTYPED else found.type
@@ -47,6 +49,9 @@ def refusal(status: int, body: bytes) -> ImageFault:
 
 
 _UNTYPED = "error"
+_USER_ERROR = "image_generation_user_error"
+_BLOCKED = "moderation_blocked"
+"""The code of what a policy forbids, as items have it."""
 
 
 def fault_in(answer: Json) -> ImageFault | None:
@@ -58,10 +63,12 @@ def fault_in(answer: Json) -> ImageFault | None:
     words = told.get("message") or upstream_errors.words_in(msgspec.json.encode({"error": error}))
     found = told.get("moderation_details")
     details = found if isinstance(found, dict) else {}
+    code = _text(told, "code")
+    is_policy = code in upstream_errors.POLICY
     return ImageFault(
         str(words)[:_EXCERPT] or "The image server failed.",
-        type=_text(told, "type") or _UNTYPED,
-        code=_text(told, "code"),
+        type=_USER_ERROR if is_policy else _text(told, "type") or _UNTYPED,
+        code=_BLOCKED if is_policy else code,
         param=_text(told, "param"),
         categories=list(map(str, details.get("categories") or ())) if details else None,
         stage=str(details.get("moderation_stage") or "unknown"),
@@ -168,7 +175,7 @@ def of_chat(answer: Json) -> Iterator[str]:
         words = content if isinstance(content, str) else ""
         raise ImageFault(
             f"The model answered without a picture: {words[:_EXCERPT]}",
-            type="image_generation_user_error",
+            type=_USER_ERROR,
         )
     yield from found
 

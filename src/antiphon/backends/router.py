@@ -1,7 +1,8 @@
-"""Which backend answers to a model's name: by exact name, then by pattern, then the default."""
+"""Which backend answers to a model's name: by alias, by exact name, by pattern, then the default; and which
+models answer in its place when it cannot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from functools import partial
@@ -14,7 +15,10 @@ from antiphon.backends.bounded import Bounded
 from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
 from antiphon.backends.emulated import adapt
+from antiphon.backends.gate import Gate
+from antiphon.backends.named_models import NamedModel, Rated
 from antiphon.backends.payload import capabilities
+from antiphon.backends.replicas import Replicas
 from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 
@@ -34,6 +38,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     name: str
     type: str = "chat_completions"
     base_url: str | None = None
+    base_urls: Sequence[str] = ()
+    """Of several servers with the same models."""
     model: str | None = None
     """Of an embedded model, the path of its file; None: the default one."""
     unix_socket: str | None = None
@@ -45,6 +51,14 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     dialect: str | None = None
     """None: the one that is known for the address."""
     timeout: float = 600.0
+    first_byte_timeout: float | None = None
+    """Seconds for the first byte of an answer; None: as long as `timeout`."""
+    attempts: int = 2
+    """How often a server that cannot just now is asked."""
+    max_concurrency: int | None = None
+    """Turns at once; None: any number."""
+    fallbacks: Sequence[str] = ()
+    """Models or backends that answer in its place."""
     context_window: int | None = None
     """Tokens of the models' context; None: not known."""
     answer_bytes: int = ANSWER_BYTES
@@ -65,6 +79,10 @@ class Route(Struct, frozen=True):
     capabilities: Capabilities
     name: str | None = None
     """Under which the backend is configured."""
+    gate: Gate | None = None
+    """What bounds how much it is asked at once."""
+    settings: NamedModel | None = None
+    """What the configuration says of the model."""
 
 
 class Offer(Struct, frozen=True):
@@ -76,13 +94,18 @@ class Offer(Struct, frozen=True):
     default: bool | str = False
     name: str | None = None
     """Under which it is configured."""
+    gate: Gate | None = None
+    fallbacks: Sequence[str] = ()
+    """Models or backends that answer in its place."""
 
 
 class Router:
     """Finds the backend for a name. It owns the backends."""
 
-    def __init__(self, offers: Iterable[Offer]) -> None:
+    def __init__(self, offers: Iterable[Offer], named: Iterable[NamedModel] = ()) -> None:
+        """Raises ValueError for fallbacks that nobody answers to."""
         self._offers = tuple(offers)
+        self._by_backend = {id(offer.backend): offer for offer in self._offers}
         names = [(name, upstream, o.backend) for o in self._offers for name, upstream in o.models.items()]
         self._patterns = [entry for entry in names if _is_pattern(entry[0])]
         self._exact: dict[str, tuple[str, Backend]] = {}
@@ -91,15 +114,33 @@ class Router:
                 # The first backend that names a model has it.
                 self._exact.setdefault(name, (upstream or name, backend))
         self._default = _default(self._offers)
+        self._named = {model.name: model for model in named}
+        aliases = [(alias, model.name) for model in self._named.values() for alias in model.aliases]
+        self._aliases = {alias: name for alias, name in aliases if not _is_pattern(alias)}
+        self._alias_patterns = [(alias, name) for alias, name in aliases if _is_pattern(alias)]
+        for fallback in self._all_fallbacks():
+            if self._in_place(fallback, "") is None:
+                raise ValueError(f"fallbacks: '{fallback}' is neither a model nor a backend of this server")
 
     def resolve(self, name: str) -> Route:
         """Raises InvalidRequest for a name that nobody answers to."""
-        found = self._find(name)
+        known = self._known_as(name)
+        found = self._find(known)
         if found is None:
             message = f"The requested model '{name}' does not exist."
             raise InvalidRequest(message, param="model", code="model_not_found")
-        model, backend = found
-        return Route(backend, model, backend.capabilities(model), self._name_of(backend))
+        return self._route(*found, self._named.get(known))
+
+    def candidates(self, route: Route, name: str) -> list[Route]:
+        """The route of a name, and those in its place, in the order in which they are asked."""
+        said = route.settings.fallbacks if route.settings is not None else ()
+        fallbacks = (*said, *self._by_backend[id(route.backend)].fallbacks)
+        routes = [route]
+        for fallback in fallbacks:
+            other = self._in_place(fallback, name)
+            if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
+                routes.append(other)
+        return routes
 
     @property
     def backends(self) -> Sequence[Backend]:
@@ -139,17 +180,39 @@ class Router:
         """While the block runs, the backends learn which servers answer; nearly always before it begins. A
         server that is away is asked again later."""
         asked = [asyncio.create_task(_probe(offer)) for offer in self._offers]
+        watching = [asyncio.create_task(offer.backend.watch()) for offer in self._offers]
         try:
             if asked:
                 await asyncio.wait(asked, timeout=_PROBE_GRACE)
             yield
         finally:
-            for task in asked:
+            for task in (*asked, *watching):
                 task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*asked, *watching, return_exceptions=True)
 
-    def _name_of(self, backend: Backend) -> str | None:
-        return next((offer.name for offer in self._offers if offer.backend is backend), None)
+    def _route(self, model: str, backend: Backend, settings: NamedModel | None) -> Route:
+        offer = self._by_backend[id(backend)]
+        return Route(backend, model, backend.capabilities(model), offer.name, offer.gate, settings)
+
+    def _known_as(self, name: str) -> str:
+        """The name of the model of which this is an alias; else the name itself."""
+        if name in self._aliases:
+            return self._aliases[name]
+        return next((own for pattern, own in self._alias_patterns if fnmatchcase(name, pattern)), name)
+
+    def _in_place(self, fallback: str, name: str) -> Route | None:
+        """A backend, with its model of the name that was asked for; or a model."""
+        offer = next((offer for offer in self._offers if offer.name == fallback), None)
+        if offer is not None:
+            return self._route(_own_name(offer, name), offer.backend, None)
+        found = self._find(self._known_as(fallback))
+        return found and self._route(*found, None)
+
+    def _all_fallbacks(self) -> Iterator[str]:
+        for offer in self._offers:
+            yield from offer.fallbacks
+        for model in self._named.values():
+            yield from model.fallbacks
 
     async def close(self) -> None:
         await asyncio.gather(*(offer.backend.close() for offer in self._offers))
@@ -176,6 +239,14 @@ def _default(offers: Sequence[Offer]) -> Offer | None:
     """The backend that says so; else the first that names no models, which is there for all of them."""
     said = next((offer for offer in offers if offer.default), None)
     return said or next((offer for offer in offers if not offer.models), None)
+
+
+def _own_name(offer: Offer, name: str) -> str:
+    """What a backend calls the model that is asked for by a name."""
+    for known, upstream in offer.models.items():
+        if known == name or (_is_pattern(known) and fnmatchcase(name, known)):
+            return upstream or name
+    return offer.default if isinstance(offer.default, str) else name
 
 
 def _unlisted(backend: Backend, name: str) -> Model:
@@ -224,6 +295,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
         read_timeout=config.timeout,
         text_calls=config.text_calls,
         answer_bytes=config.answer_bytes,
+        attempts=config.attempts,
     )
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)
@@ -239,14 +311,38 @@ MAKERS: dict[str, Maker] = {"chat_completions": _chat_completions}
 """What makes a backend of each type. Other modules add theirs."""
 
 
-def build(configs: Iterable[BackendConfig], makers: Mapping[str, Maker] = MAKERS) -> Router:
+def build(
+    configs: Iterable[BackendConfig],
+    makers: Mapping[str, Maker] = MAKERS,
+    named: Sequence[NamedModel] = (),
+) -> Router:
     """The router for a configuration. Raises ValueError for one that makes no sense."""
-    offers = []
-    for config in configs:
-        if config.type not in makers:
-            raise ValueError(
-                f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}"
-            )
-        models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
-        offers.append(Offer(makers[config.type](config), models, config.default, config.name))
-    return Router(offers)
+    return Router([_offer(config, makers, named) for config in configs], named)
+
+
+def _offer(config: BackendConfig, makers: Mapping[str, Maker], named: Sequence[NamedModel]) -> Offer:
+    if config.type not in makers:
+        raise ValueError(f"backends.{config.name}.type: {config.type!r} is none of {one_of(tuple(makers))}")
+    models = config.models if isinstance(config.models, Mapping) else dict.fromkeys(config.models, "")
+    offer = Offer(
+        _made(config, makers[config.type]),
+        models,
+        config.default,
+        config.name,
+        Gate(config.max_concurrency) if config.max_concurrency else None,
+        config.fallbacks,
+    )
+    known = {_own_name(offer, model.name): model.capabilities for model in named if model.capabilities}
+    return replace(offer, backend=Rated(offer.backend, known)) if known else offer
+
+
+def _made(config: BackendConfig, make: Maker) -> Backend:
+    """Several servers, or one whose first byte is waited for by itself, stand behind one backend. What one of
+    several does not answer is another's at once."""
+    if len(config.base_urls) > 1:
+        servers = [replace(config, base_url=url, attempts=1) for url in config.base_urls]
+    elif config.first_byte_timeout is not None:
+        servers = [config]
+    else:
+        return make(config)
+    return Replicas([(str(each.base_url), make(each)) for each in servers], config.first_byte_timeout)

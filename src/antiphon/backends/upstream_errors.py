@@ -32,6 +32,14 @@ _NO_MODEL = (
 """How servers say in a 400 that they do not have a model."""
 _MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
+POLICY = {
+    "image_content_policy_violation": "image_content_policy_violation",
+    "invalid_prompt": "invalid_prompt",
+    "moderation_blocked": "invalid_prompt",
+    "content_policy_violation": "invalid_prompt",
+    "content_filter": "invalid_prompt",  # Azure
+}
+"""Codes by which servers refuse what their policy forbids, and those that a response has for it."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
 _NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
@@ -75,6 +83,8 @@ def refused(
     fault = read(body)
     if fault.speaks_of(phrases):
         return too_long()
+    if 400 <= status < 500 and fault.code in POLICY:
+        return _forbidden(fault)
     if status in (401, 403):
         return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
@@ -103,6 +113,8 @@ def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     fault = read(event)
     if fault.speaks_of(phrases):
         return too_long()
+    if fault.code in POLICY:
+        return _forbidden(fault)
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
     if fault.status == 429 or "rate_limit" in fault.code:
         return _rate_limited(fault, message, {})
@@ -142,6 +154,11 @@ def _until(date: str) -> float | None:
         return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def _forbidden(fault: Fault) -> InvalidRequest:
+    message = fault.message or "The input was refused by the policy of the model's server."
+    return InvalidRequest(message, param="input", code=POLICY[fault.code])
 
 
 def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> RateLimited:

@@ -21,12 +21,15 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\
 def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
-        if backend.type == "chat_completions" and not (backend.base_url or backend.unix_socket):
+        addresses = [url for url in (backend.base_url, *backend.base_urls) if url]
+        if backend.type == "chat_completions" and not (addresses or backend.unix_socket):
             raise ConfigError(
                 f"[backends.{name}] in {where} needs a base_url, for example http://127.0.0.1:11434/v1."
             )
-        if backend.base_url:
-            _check_url(backend.base_url, "base_url", f"[backends.{name}]", where)
+        if backend.base_url and backend.base_urls:
+            raise ConfigError(f"[backends.{name}] in {where} has a base_url and base_urls: give one of them.")
+        for url in addresses:
+            _check_url(url, "base_urls" if backend.base_urls else "base_url", f"[backends.{name}]", where)
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:
@@ -48,7 +51,7 @@ def check(config: Config, where: str) -> None:
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
-    if backend.base_url:
+    if backend.base_url or backend.base_urls:
         raise ConfigError(f"[backends.{name}] in {where} is an embedded model: it has no base_url.")
     if not (backend.structured_output and backend.text_calls):
         raise ConfigError(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.inspect import ListType, type_info
 
 from antiphon.config.errors import ConfigError, check_known
 from antiphon.config.settings import ALL, NAMED, NESTED, SECTIONS
@@ -82,11 +83,11 @@ def _value(text: str, place: tuple[str, ...], variable: str) -> Any:
     kind = NESTED[place[0]][place[1]] if place[0] in NESTED else (SECTIONS | NAMED)[place[0]]
     key = place[-1] if place[-1] in kind.__struct_fields__ else ""
     wanted = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(key, str)
-    if key in ("models", "args", "events", "allowed_hosts", "allowed_origins", "engine"):
+    if key in ("models", "engine") or isinstance(type_info(wanted), ListType):
         return _names(text, variable)
     if key in ("keys", "headers", "env"):
         return _json(text, variable)
-    if wanted in (bool, bool | str) and text.lower() in _TRUE | _FALSE:
+    if wanted in (bool, bool | str, bool | None) and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     try:
         return msgspec.convert(text, wanted, strict=False)

@@ -98,6 +98,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     the name of one that was pulled; none: SmolLM2-135M-Instruct. `antiphon serve` fetches what is missing."""
     base_url: str | None = None
     """Of a Chat Completions server, with its `/v1`."""
+    base_urls: list[str] = msgspec.field(default_factory=list)
+    """Of several servers with the same models, instead of `base_url`. A turn goes where its beginning is in
+    the cache already; what one server does not answer is another's."""
     unix_socket: str | None = None
     """Reach the server through this socket. For `llama`, `antiphon serve` sets it."""
     api_key_env: str | None = None
@@ -110,6 +113,14 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """Whose Chat Completions it speaks; none: the plain one."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds without a byte after which the upstream counts as gone."""
+    first_byte_timeout: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds for the first byte of an answer, which comes when the model has read the request. None: as
+    long as `timeout`."""
+    max_concurrency: Annotated[int, Meta(ge=1)] | None = None
+    """Turns that the upstream is asked for at once, by each server process; what is beyond that waits. None:
+    any number."""
+    fallbacks: list[str] = msgspec.field(default_factory=list)
+    """Names of models or backends that answer in its place when it cannot, in their order."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request.
     For `llama`, how many are kept in memory for each answer; none: as many as it was trained for, up to
@@ -123,6 +134,46 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     text_calls: bool = True
     """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
     function is on offer."""
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """`[models.NAME]`: a model that some backend has, by the name under which it is asked for."""
+
+    aliases: list[str] = msgspec.field(default_factory=list)
+    """Other names (or patterns, `gpt-*`) for it."""
+    fallbacks: list[str] = msgspec.field(default_factory=list)
+    """Names of models or backends that answer in its place when it cannot; they come before those of its
+    backend."""
+    instructions: str | None = None
+    """What it is told before all else, in every response."""
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    """Where the request does not say."""
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Where the request does not say."""
+    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
+    """Where the request does not say."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """Where the request does not say."""
+    context_window: Annotated[int, Meta(ge=256)] | None = None
+    """Tokens of its context; none: what its backend says."""
+    images: bool | None = None
+    """Whether it reads images; none, as for all that follow: what its server's dialect says."""
+    audio: bool | None = None
+    """Whether it hears."""
+    files: bool | None = None
+    """Whether it reads files itself. Others are given their text."""
+    tools: bool | None = None
+    """Whether it knows functions by itself. For others they are emulated."""
+    parallel_tools: bool | None = None
+    """Whether it can make several calls at once."""
+    json_schema: bool | None = None
+    """Whether it can be held to a JSON schema."""
+    json_object: bool | None = None
+    """Whether it can be held to JSON."""
+    reasoning: bool | None = None
+    """Whether it understands a reasoning effort."""
+    logprobs: bool | None = None
+    """Whether its server gives logprobs."""
 
 
 class Embeddings(Struct, frozen=True, kw_only=True):
@@ -257,10 +308,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
     """The largest file that POST /v1/files takes."""
     stored_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    """Bytes that each project may keep: items, responses, conversations, prompts, files and chunks of files,
-    files of containers, and skills. What would add more is refused with 507, before anything is begun;
-    reading, deleting and `store: false` go on. None: as many as the disk holds. All that is stored is counted
-    when the server first starts with a number here."""
+    """Bytes that each project may keep: items and their pictures, responses, conversations, prompts, files
+    and chunks of files, files of containers, and skills. What would add more is refused with 507, before
+    anything is begun; reading, deleting and `store: false` go on. None: as many as the disk holds. All that
+    is stored is counted when the server first starts with a number here."""
     held_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024 * 1024
     """Bytes of all request bodies that each server process holds at once, from their arrival until they are
     answered. What comes on top is refused with 503 and Retry-After."""
@@ -351,6 +402,7 @@ class Config(Struct, frozen=True, kw_only=True):
     store: Store = Store()
     blobs: Blobs = Blobs()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
+    models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
     embeddings: Embeddings = Embeddings()
     sandbox: Sandbox = Sandbox()
     reranker: Reranker = Reranker()
@@ -384,6 +436,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
 }
 NAMED: Final[dict[str, type[Struct]]] = {
     "backends": BackendSettings,
+    "models": ModelSettings,
     "connectors": Connector,
     "mcp_servers": McpServer,
     "webhooks": Webhook,

@@ -30,6 +30,7 @@ from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
+from antiphon.store.activity import ActivityRow
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
@@ -67,12 +68,15 @@ class Engine:
         started_at = time.time()
         async with locked(self.store, project, parsed.request.conversation_id):
             plan = await self._plan(project, parsed, memory)
-            origin = Origin(project, started_at, plan.caller.backend_name)
             checkpoint = Checkpoint()
+
+            def activity(response: Response, stored: bool) -> ActivityRow:
+                origin = Origin(project, started_at, plan.caller.backend_name)
+                return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                await save(self.store, plan, response, activity_of(origin, response, checkpoint.first_at))
+                await save(self.store, plan, response, activity(response, stored=True))
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint)
@@ -80,8 +84,7 @@ class Engine:
                 yield run
             finally:
                 if not run.kept:
-                    response = run.machine.snapshot()
-                    self.store.activity.note(activity_of(origin, response, checkpoint.first_at, stored=False))
+                    self.store.activity.note(activity(run.machine.snapshot(), stored=False))
 
     @asynccontextmanager
     async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:

@@ -46,6 +46,8 @@ TURNS = 100
 
 _FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
 """The codes of failed responses."""
+_TOLD = ("context_length_exceeded", "invalid_prompt", "image_content_policy_violation")
+"""Codes of faults that are also those of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]
 """Makes a finished response durable, before the last of its events are handed over."""
@@ -69,6 +71,7 @@ class Run:
         self.shows = plan.shows
         """How its output is shown: what it holds beside what was asked for is hidden."""
         self.machine.image_usage = checkpoint.images
+        self.machine.tier = plan.caller.tier
         self._hide: Callable[[Projection], None] | None = None
         self._call_ids = set(plan.context.call_ids)
         self._ask: Ask = plan.caller.stream
@@ -291,7 +294,7 @@ class Run:
 def failure(fault: ApiError) -> ResponseError:
     """A fault, as a response shows it."""
     code = next((code for kind, code in _FAILURES.items() if isinstance(fault, kind)), "server_error")
-    if fault.code == "context_length_exceeded":
+    if fault.code in _TOLD:
         code = fault.code
     return ResponseError(code=code, message=fault.message)
 

@@ -17,6 +17,7 @@ from antiphon.model.delta import (
     SummaryDelta,
     TextDelta,
     UsageDelta,
+    has_output,
 )
 from antiphon.model.opaque import Opaque
 from antiphon.model.passthrough import Endpoint, Members, Passed, Passthrough
@@ -74,4 +75,5 @@ __all__ = [
     "TextPart",
     "Turn",
     "UsageDelta",
+    "has_output",
 ]

@@ -88,6 +88,14 @@ class Backend(Protocol):
         Raises `errors.UpstreamError` when the server is away."""
         return None
 
+    async def check(self) -> None:
+        """Raises `errors.UpstreamError` when the server is away, or cannot answer now."""
+        await self.models()
+
+    async def watch(self) -> None:
+        """Goes on while the server runs: whatever has to be looked at again and again."""
+        return
+
     def passthrough(self) -> Passthrough | None:
         """The server behind it, where it speaks OpenAI's API itself."""
         return None

@@ -1,5 +1,6 @@
 """What a model says, piece by piece."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -97,3 +98,19 @@ Delta = (
     | UsageDelta
     | Finished
 )
+
+_TEXTS = (TextDelta, RefusalDelta, ReasoningDelta, SummaryDelta)
+
+
+def has_output(batch: Sequence[Delta]) -> bool:
+    """Whether a batch holds anything of the answer itself: until then a turn may be asked anew, and nobody
+    sees it. Neither the word that the turn was accepted (an empty batch) nor a count of tokens does."""
+    return any(map(_is_output, batch))
+
+
+def _is_output(delta: Delta) -> bool:
+    if isinstance(delta, _TEXTS):
+        return bool(delta.text)
+    if isinstance(delta, AudioDelta):
+        return bool(delta.data or delta.transcript)
+    return not isinstance(delta, UsageDelta)

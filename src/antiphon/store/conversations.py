@@ -12,7 +12,8 @@ from msgspec import Struct
 from antiphon.store import threads
 from antiphon.store.database import Database
 from antiphon.store.errors import DuplicateItem
-from antiphon.store.items import ItemRow, Page
+from antiphon.store.inline_data import InlineData, Marked
+from antiphon.store.items import ItemRow, Page, filled, marked
 from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, changed, one
 from antiphon.store.threads import HELD, Segment
@@ -28,12 +29,17 @@ class ConversationRow(Struct, frozen=True):
 class Conversations:
     """The conversations of all projects. What is not there is None, or False."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data: InlineData) -> None:
         self._database = database
+        self._data = data
 
     async def create(self, project: str, row: ConversationRow, items: Sequence[ItemRow]) -> None:
         """Raises DuplicateItem when an id is twice in `items`."""
-        await self._database.write(create, project, row, items)
+
+        async def write(jsons: Sequence[Marked]) -> None:
+            await self._database.write(create, project, row, marked(items, jsons))
+
+        await self._data.storing(project, [item.json for item in items], write)
 
     async def get(self, project: str, conversation_id: str) -> ConversationRow | None:
         return await self._database.read(load, project, conversation_id)
@@ -51,18 +57,25 @@ class Conversations:
 
         Raises DuplicateItem when an id is already in the conversation or twice in `items`.
         """
-        return await self._database.write(add_items, project, conversation_id, items)
+
+        async def write(jsons: Sequence[Marked]) -> bool:
+            return await self._database.write(add_items, project, conversation_id, marked(items, jsons))
+
+        return await self._data.storing(project, [item.json for item in items], write)
 
     async def items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
         """Raises UnknownCursor when `query.after` is not in the conversation."""
-        return await self._database.read_long(list_items, project, conversation_id, query)
+        found = await self._database.read_long(list_items, project, conversation_id, query)
+        return await filled(self._data, project, found)
 
     async def history(self, project: str, conversation_id: str) -> Sequence[bytes] | None:
         """All items of the conversation, oldest first."""
-        return await self._database.read_long(history, project, conversation_id)
+        found = await self._database.read_long(history, project, conversation_id)
+        return None if found is None else await self._data.filled(project, found)
 
     async def item(self, project: str, conversation_id: str, item_id: str) -> bytes | None:
-        return await self._database.read(item, project, conversation_id, item_id)
+        found = await self._database.read(item, project, conversation_id, item_id)
+        return None if found is None else (await self._data.filled(project, [found]))[0]
 
     async def delete_item(self, project: str, conversation_id: str, item_id: str) -> bool:
         """Remove an item from the conversation; a response that consists of it keeps it, hidden."""

@@ -35,12 +35,7 @@ class Table(Struct, frozen=True):
 
     name: str
     key: tuple[str, ...]
-    """The columns by which its rows are read in order."""
-
-    @property
-    def is_numbered(self) -> bool:
-        """Whether the database numbers new rows."""
-        return self.key in (("key",), ("id",)) and self.name not in ("upload_parts", "vector_chunks")
+    """Columns, or terms of them, by which its rows are read in order."""
 
 
 _NUMBER = ("key",)
@@ -57,6 +52,8 @@ TABLES: Final = (
     Table("prompt_versions", ("prompt", "version")),
     Table("runs", _NUMBER),
     Table("events", ("run", "last")),
+    Table("inline_data", _NUMBER),
+    Table("inline_data_uses", ("data", "COALESCE(item, 0)", "COALESCE(run, 0)")),
     Table("webhook_deliveries", _NUMBER),
     Table("activity", _NUMBER),
     Table("work", _NUMBER),
@@ -93,7 +90,7 @@ class NotCopied(StoreError):
 
 
 async def count_rows(store: Store) -> int:
-    return sum([await store.read_long(count, table.name) for table in TABLES])
+    return sum([await store.read_long(count, table) for table in TABLES])
 
 
 async def copy_rows(source: Store, target: Store, origin: str, progress: Progress) -> None:
@@ -102,13 +99,12 @@ async def copy_rows(source: Store, target: Store, origin: str, progress: Progres
     await target.write(_begin, origin)
     done = 0
     for table in TABLES:
-        done += await target.read_long(count, table.name)
+        done += await target.read_long(count, table)
         progress(done)
-        async for some in _Copier(source, target, table, await _common(source, target, table)):
+        async for some in _copy(source, target, table, await _common(source, target, table)):
             done += some
             progress(done)
-        if table.is_numbered:
-            await target.write(_count_on, table, await source.read_long(_counter, table))
+        await target.write(_count_on, table, await source.read_long(last_number, table))
     await _check_counts(source, target)
     await target.write(_finish)
 
@@ -120,23 +116,14 @@ async def check_whole(store: Store, what: str) -> None:
         raise NotCopied(f"{what} is a copy of {origin} that is not whole. Give `antiphon copy` again.")
 
 
-class _Copier:
-    """The rows of a table on their way, a few at a time."""
-
-    def __init__(self, source: Store, target: Store, table: Table, columns: Sequence[str]) -> None:
-        self._source, self._target = source, target
-        self._table, self._columns = table, columns
-        self._rows = 50
-
-    async def __aiter__(self) -> AsyncIterator[int]:
-        """Gives how many rows were copied, each time."""
-        places = [self._columns.index(column) for column in self._table.key]
-        after = await self._target.read_long(_last, self._table)
-        while rows := await self._source.read_long(_behind, self._table, self._columns, after, self._rows):
-            await self._target.write(_add, self._table, self._columns, rows)
-            after = tuple(rows[-1][place] for place in places)
-            self._rows = _fitting(rows)
-            yield len(rows)
+async def _copy(source: Store, target: Store, table: Table, columns: Sequence[str]) -> AsyncIterator[int]:
+    """What the target has not yet. Gives how many rows were copied, each time."""
+    width, limit = len(columns), 50
+    after = await target.read_long(_last, table)
+    while rows := await source.read_long(_behind, table, columns, after, limit):
+        await target.write(_add, table, columns, [row[:width] for row in rows])
+        after, limit = rows[-1][width:], _fitting(rows)
+        yield len(rows)
 
 
 def _fitting(rows: Rows) -> int:
@@ -146,15 +133,15 @@ def _fitting(rows: Rows) -> int:
 
 
 async def _common(source: Store, target: Store, table: Table) -> Sequence[str]:
-    """The columns that are copied. Raises NotCopied."""
+    """The columns that are copied: those of both homes."""
     there = await target.read_long(_columns, table.name)
     return [name for name in await source.read_long(_columns, table.name) if name in there]
 
 
 async def _check_counts(source: Store, target: Store) -> None:
     for table in TABLES:
-        wanted = await source.read_long(count, table.name)
-        if await target.read_long(count, table.name) != wanted:
+        wanted = await source.read_long(count, table)
+        if await target.read_long(count, table) != wanted:
             raise NotCopied(
                 f"The table {table.name} changed while it was copied: a server writes to the old store. Stop "
                 "all servers, empty the new store, and give the command again."
@@ -192,8 +179,8 @@ def _columns(table: str) -> Steps[list[str]]:
     return [name for (name,) in (yield Own("columns", (table,))) if name not in _OF_A_PROCESS]
 
 
-def count(table: str) -> Steps[int]:
-    ((rows,),) = yield Statement(f"SELECT count(*) FROM {table}")
+def count(table: Table) -> Steps[int]:
+    ((rows,),) = yield Statement(f"SELECT count(*) FROM {table.name}")
     return int(rows)
 
 
@@ -205,9 +192,10 @@ def _last(table: Table) -> Steps[Row | None]:
 
 
 def _behind(table: Table, columns: Sequence[str], after: Row | None, limit: int) -> Steps[Rows]:
+    """Each with its key behind it."""
     key, values = ", ".join(table.key), after or ()
     where = f"WHERE ({key}) > ({placeholders(2, len(values))})" if values else ""
-    sql = f"SELECT {', '.join(columns)} FROM {table.name} {where} ORDER BY {key} LIMIT $1"
+    sql = f"SELECT {', '.join(columns)}, {key} FROM {table.name} {where} ORDER BY {key} LIMIT $1"
     return (yield Statement(sql, (limit, *values)))
 
 
@@ -224,15 +212,18 @@ def _add_words(columns: Sequence[str], rows: Rows) -> Steps[None]:
         yield from vector_words.insert(project, entry, words)
 
 
-def _counter(table: Table) -> Steps[int]:
-    """The last number that was given."""
-    (key,) = table.key
-    found = yield from one(Own("counter", (table.name, key)))  # type: ignore[arg-type]
+def last_number(table: Table) -> Steps[int]:
+    """The last number that was given; 0 where rows have other keys."""
+    key, *more = table.key
     largest = yield from one(Statement(f"SELECT max({key}) FROM {table.name}"))
-    return max(found[0] if found else 0, (largest and largest[0]) or 0)
+    if more or largest is None or not isinstance(largest[0], int | None):
+        return 0
+    given = yield Own("counter", (table.name, key))
+    return int(max([largest[0] or 0, *(number for (number,) in given)]))
 
 
 def _count_on(table: Table, last: int) -> Steps[None]:
+    """The next row has the next number."""
     if last:
         yield Own("count_on", (table.name, *table.key, last))
 

@@ -21,6 +21,10 @@ class Conflict(StoreError):
     """What is there stands against it. Nothing was written."""
 
 
+class LostData(Conflict):
+    """Data that was to be used is not there any more: what used it last was deleted just now."""
+
+
 class Invalid(StoreError):
     """It makes no sense as it stands."""
 

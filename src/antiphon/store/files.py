@@ -119,7 +119,13 @@ _UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_
 _PENDING = "project_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3"
 _AT_ONCE = 32
 """Ids in one statement."""
-_NAMING = (("files", "id"), ("upload_parts", "id"), ("container_files", "blob"), ("skill_bundles", "blob"))
+_NAMING = (
+    ("files", "id"),
+    ("upload_parts", "id"),
+    ("container_files", "blob"),
+    ("skill_bundles", "blob"),
+    ("inline_data", "blob"),
+)
 """Where the names of blobs are kept."""
 
 

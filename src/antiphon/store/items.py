@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from antiphon.store.database import Database
+from antiphon.store.inline_data import DataRow, InlineData, Marked
 from antiphon.store.statements import Statement, Steps, one
 
 
@@ -13,6 +14,8 @@ class ItemRow(Struct, frozen=True):
 
     id: str
     json: bytes
+    data: Sequence[DataRow] = ()
+    """What came in with it."""
 
 
 class Page(Struct, frozen=True):
@@ -22,19 +25,35 @@ class Page(Struct, frozen=True):
     more: bool
 
 
+def marked(rows: Sequence[ItemRow], jsons: Sequence[Marked]) -> Sequence[ItemRow]:
+    """The rows as they are written."""
+    return [ItemRow(row.id, each.json, each.data) for row, each in zip(rows, jsons, strict=True)]
+
+
+async def filled(data: InlineData, project: str, page: Page | None) -> Page | None:
+    """The page as it is shown."""
+    if page is None:
+        return None
+    jsons = await data.filled(project, [row.json for row in page.items])
+    return Page([ItemRow(row.id, json) for row, json in zip(page.items, jsons, strict=True)], page.more)
+
+
 class Items:
     """The items of all responses and conversations."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data: InlineData) -> None:
         self._database = database
+        self._data = data
 
     async def get(self, project: str, item_id: str) -> bytes | None:
         """An item by id, for an `item_reference`; the newest, when clients gave the id to several."""
-        return await self._database.read(newest, project, item_id)
+        found = await self._database.read(newest, project, item_id)
+        return None if found is None else (await self._data.filled(project, [found]))[0]
 
     async def before(self, project: str, item_id: str, most: int) -> Sequence[bytes]:
         """The items right before one, where it was first linked, the nearest first; at most so many."""
-        return await self._database.read(right_before, project, item_id, most)
+        found = await self._database.read(right_before, project, item_id, most)
+        return await self._data.filled(project, found)
 
 
 def right_before(project: str, item_id: str, most: int) -> Steps[list[bytes]]:

@@ -5,11 +5,13 @@ from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.store import activity, threads
+from antiphon.store import activity, inline_data, threads
 from antiphon.store.activity import ActivityRow
 from antiphon.store.database import Database
-from antiphon.store.items import ItemRow, Page
+from antiphon.store.inline_data import InlineData, Marked
+from antiphon.store.items import ItemRow, Page, filled, marked
 from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one
 from antiphon.store.threads import HELD, HIDDEN, LINKED, Segment
@@ -34,6 +36,12 @@ class StoredResponse(Struct, frozen=True):
     output: Sequence[bytes]
 
 
+def with_items(row: ResponseRow, items: Sequence[ItemRow]) -> ResponseRow:
+    """The row with its items as they are written: those of the input, then those of the output."""
+    middle = len(row.input)
+    return replace(row, input=items[:middle], output=items[middle:])
+
+
 Saved: TypeAlias = tuple[str, ResponseRow, ActivityRow | None]
 """A response to be saved: its project, the row, and its activity."""
 
@@ -41,8 +49,9 @@ Saved: TypeAlias = tuple[str, ResponseRow, ActivityRow | None]
 class Responses:
     """The responses of all projects. What is not there is None, or False from a delete."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data: InlineData) -> None:
         self._database = database
+        self._data = data
 
     async def save(self, project: str, row: ResponseRow, ended: ActivityRow | None = None) -> None:
         """Keep a finished response with its items, and its activity with it.
@@ -55,11 +64,20 @@ class Responses:
 
         Raises AlreadyExists for an id that the project has already.
         """
-        await self._database.batch(save_all, (project, row, ended))
+        items = [*row.input, *row.output]
+
+        async def write(jsons: Sequence[Marked]) -> None:
+            whole = with_items(row, marked(items, jsons))
+            await self._database.batch(save_all, (project, whole, ended))
+
+        await self._data.storing(project, [item.json for item in items], write)
 
     async def get(self, project: str, response_id: str) -> StoredResponse | None:
         """The response, also one that is still being made."""
-        return await self._database.read(load, project, response_id)
+        found = await self._database.read(load, project, response_id)
+        if found is None:
+            return None
+        return StoredResponse(found.json, await self._data.filled(project, found.output))
 
     async def delete(self, project: str, response_id: str) -> bool:
         """Forget a response, and every item that nothing else needs. Later responses of a chain that has it
@@ -70,7 +88,8 @@ class Responses:
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
         """All items up to and including the response's output, oldest first. None also for a response that
         is still being made."""
-        return await self._database.read_long(history, project, response_id)
+        found = await self._database.read_long(history, project, response_id)
+        return None if found is None else await self._data.filled(project, found)
 
     async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
         """The input side of the response: inherited context and its own input (behaviours.md section 7.3). An
@@ -78,7 +97,8 @@ class Responses:
 
         Raises UnknownCursor when `query.after` is not among them.
         """
-        return await self._database.read_long(input_items, project, response_id, query)
+        found = await self._database.read_long(input_items, project, response_id, query)
+        return await filled(self._data, project, found)
 
     async def expire(self, before: float, limit: int) -> int:
         """Delete, in every project, responses that were created before (seconds since the epoch) and are no
@@ -281,7 +301,9 @@ def input_items(project: str, response_id: str, query: PageQuery) -> Steps[Page 
 
 
 def delete(project: str, response_id: str) -> Steps[bool]:
-    yield Statement("DELETE FROM runs WHERE project_id = $1 AND id = $2", (project, response_id))
+    run = "FROM runs WHERE project_id = $1 AND id = $2"
+    yield from inline_data.release("run", f"SELECT key {run}", (project, response_id))
+    yield Statement(f"DELETE {run}", (project, response_id))
     return (yield from remove(project, response_id))
 
 

@@ -7,16 +7,18 @@ events, the finished response, its activity, and the deliveries of webhooks.
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.store import activity, responses, webhooks
+from antiphon.store import activity, inline_data, responses, webhooks
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
+from antiphon.store.inline_data import DataRow, Marked
 from antiphon.store.items import ItemRow
 from antiphon.store.responses import ResponseRow
-from antiphon.store.statements import Insert, Statement, Steps, changed, one
+from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
 from antiphon.store.webhooks import Delivery
 
-_ROWS = 32
+ROWS = 32
 """Rows of events that are read at a time."""
 _LARGE = 1 << 20
 """Bytes of events that are not read while others wait."""
@@ -57,11 +59,19 @@ class Record(Struct, frozen=True):
     progress: bytes
     response: bytes | None = None
     """The response without output, when it changed."""
+    data: Sequence[DataRow] = ()
+    """What came in with the events."""
 
     @property
     def after(self) -> int:
         """The sequence number behind the last event."""
         return self.first + len(self.events)
+
+
+def with_events(record: Record, events: Sequence[Marked]) -> Record:
+    """The record as it is written."""
+    data = [row for event in events for row in event.data]
+    return replace(record, events=[event.json for event in events], data=data)
 
 
 class RunEnd(Struct, frozen=True):
@@ -100,7 +110,7 @@ def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
     """Whether what `events_after` gives is: pictures and tables that code displayed may be in it."""
     sql = f"""
         SELECT length(e.json) FROM runs AS r /*ordered*/ JOIN events AS e ON e.run = r.key
-        WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {_ROWS}"""
+        WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {ROWS}"""
     rows = yield Statement(sql, (project, response_id, after))
     return bool(sum(size for (size,) in rows) > _LARGE)
 
@@ -111,13 +121,20 @@ def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEven
     if found is None:
         return None
     key, ended = found
-    sql = f"SELECT last, json FROM events WHERE run = $1 AND last > $2 ORDER BY last LIMIT {_ROWS}"
+    sql = f"SELECT last, json FROM events WHERE run = $1 AND last > $2 ORDER BY last LIMIT {ROWS}"
+    lines = lines_behind(after, (yield Statement(sql, (key, after))))
+    return LoggedEvents(lines, bool(ended))
+
+
+def lines_behind(after: int, stretches: Sequence[Row]) -> list[bytes]:
+    """The events behind a number, from stretches that follow each other: the number of each's last event, and
+    its events."""
     lines: list[bytes] = []
-    for last, json in (yield Statement(sql, (key, after))):
+    for last, json in stretches:
         some = json.split(b"\n")
         lines += some[max(0, after - (last - len(some))) :]
         after = last
-    return LoggedEvents(lines, bool(ended))
+    return lines
 
 
 def _from(key: int, first: int) -> Steps[list[bytes]]:
@@ -150,6 +167,8 @@ def append(key: int, first: int, events: Sequence[bytes]) -> Steps[None]:
 
 def _append_record(claim: Claim, more: Record) -> Steps[None]:
     """Raises LostRun unless it is the owner who goes on, exactly where the log stands."""
+    yield from inline_data.arrive(claim.project, more.data)
+    yield from inline_data.use("run", claim.key, claim.project, more.events)
     if (yield from _advance(claim, more, more.first)):
         yield from append(claim.key, more.first, more.events)
         return
@@ -196,6 +215,8 @@ def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
         conversation_id=conversation if end.speaks else None,
     )
     yield from _replace(claim.project, row)
+    if not claim.streamed:
+        yield from inline_data.release("run", "$1", (claim.key,))
     yield from webhooks.enqueue(end.deliveries)
     yield from activity.record_all([end.activity] if end.activity is not None else [])
 

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from antiphon.store import responses, run_log, threads
+from antiphon.store import inline_data, responses, run_log, threads
 from antiphon.store.database import Database
 from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.inline_data import InlineData, Marked
+from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
-from antiphon.store.responses import ResponseRow
-from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd
+from antiphon.store.responses import ResponseRow, with_items
+from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
 from antiphon.store.statements import Insert, Statement, Steps, changed, one, placeholders
 from antiphon.store.threads import Segment
 
@@ -49,16 +52,23 @@ class Context(Struct, frozen=True):
 class Runs:
     """The background runs of an installation. What is not there is None."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data: InlineData) -> None:
         self._database = database
+        self._data = data
 
     async def accept(
         self, project: str, run: AcceptedRun, queue: int, owner: str | None = None, lease: float = 0
     ) -> Claim | None:
         """Keep a run; durable when this returns. With an `owner`, and if nothing else waits, it is claimed
         at once. Raises QueueFull when `queue` runs wait already."""
-        now = self._database.clock()
-        return await self._database.write(accept, project, run, queue, owner, now, lease)
+        items = [*run.response.input, *run.response.output]
+
+        async def write(jsons: Sequence[Marked]) -> Claim | None:
+            whole = replace(run, response=with_items(run.response, marked(items, jsons)))
+            now = self._database.clock()
+            return await self._database.write(accept, project, whole, queue, owner, now, lease)
+
+        return await self._data.storing(project, [item.json for item in items], write)
 
     async def claim(self, owner: str, lease: float, only: Place | None = None) -> Claim | None:
         """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
@@ -87,11 +97,15 @@ class Runs:
 
     async def context(self, claim: Claim) -> Context:
         """What the run's model reads. Raises LostRun when the response was deleted."""
-        return await self._database.read_long(context, claim)
+        found = await self._database.read_long(context, claim)
+        jsons = await self._data.filled(claim.project, [*found.history, *found.input])
+        middle = len(found.history)
+        return Context(jsons[:middle], jsons[middle:])
 
     async def log(self, claim: Claim) -> Sequence[bytes]:
         """All events so far. Raises LostRun."""
-        return await self._database.read_long(run_log.whole, claim)
+        found = await self._database.read_long(run_log.whole, claim)
+        return await self._data.filled(claim.project, found)
 
     async def record(self, claim: Claim, record: Record) -> None:
         """Append to the log; durable when this returns. Whoever does not know whether a record was written
@@ -99,12 +113,24 @@ class Runs:
 
         Raises LostRun when the run is somebody else's, or when the log has other events at these numbers.
         """
-        await self._database.write(run_log.record, claim, record)
+
+        async def write(events: Sequence[Marked]) -> None:
+            await self._database.write(run_log.record, claim, with_events(record, events))
+
+        await self._data.storing(claim.project, record.events, write)
         self._database.notices.report(claim.id)
 
     async def finish(self, claim: Claim, end: RunEnd) -> None:
         """End the run. Raises LostRun, also when it has ended already."""
-        await self._database.write(run_log.finish, claim, end, self._database.clock())
+        items, middle = end.output, len(end.record.events)
+
+        async def write(jsons: Sequence[Marked]) -> None:
+            record = with_events(end.record, jsons[:middle])
+            whole = replace(end, record=record, output=marked(items, jsons[middle:]))
+            await self._database.write(run_log.finish, claim, whole, self._database.clock())
+
+        jsons = [*end.record.events, *(item.json for item in items)]
+        await self._data.storing(claim.project, jsons, write)
         self._database.notices.report(claim.id)
 
     async def cancel(self, project: str, response_id: str) -> bool:
@@ -124,9 +150,11 @@ class Runs:
     async def events_after(self, project: str, response_id: str, after: int) -> LoggedEvents | None:
         """Events behind the number `after` (-1: from the first), some at a time. None: there is no log that
         clients may read."""
-        large = await self._database.read(run_log.is_large, project, response_id, after)
-        read = self._database.read_long if large else self._database.read
-        return await read(run_log.events_after, project, response_id, after)
+        read = self._database.read
+        if self._database.reads_inline and await read(run_log.is_large, project, response_id, after):
+            read = self._database.read_long
+        found = await read(run_log.events_after, project, response_id, after)
+        return found and LoggedEvents(await self._data.filled(project, found.events), found.ended)
 
     async def wait_for_events(self, response_id: str) -> None:
         """Returns when there may be more of a run's log, or after a moment: look again in either case. All
@@ -174,6 +202,7 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     )
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
+    yield from inline_data.use("run", key, project, [item.json for item in row.input])
     return int(waiting)
 
 
@@ -268,8 +297,9 @@ def running(project: str, response_id: str) -> Steps[bool]:
 
 
 def expire(before: float, limit: int) -> Steps[int]:
-    sql = """
-        DELETE FROM runs WHERE key IN (
-            SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 /*! FOR UPDATE SKIP LOCKED */)
-        RETURNING key"""
-    return len((yield Statement(sql, (before, limit))))
+    sql = "SELECT key FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 /*! FOR UPDATE SKIP LOCKED */"
+    over = yield Statement(sql, (before, limit))
+    for key in over:
+        yield from inline_data.release("run", "$1", key)
+        yield Statement("DELETE FROM runs WHERE key = $1", key)
+    return len(over)

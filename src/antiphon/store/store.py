@@ -23,12 +23,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.activity import Activity
+from antiphon.store.blobs import Blobs
 from antiphon.store.bundles import Bundles
 from antiphon.store.container_files import ContainerFiles
 from antiphon.store.containers import Containers
 from antiphon.store.conversations import Conversations
 from antiphon.store.database import Database
 from antiphon.store.files import Files
+from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
 from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
@@ -51,12 +53,14 @@ Ts = TypeVarTuple("Ts")
 class Store:
     """Everything that is kept."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, blobs: Blobs | None = None) -> None:
+        """`blobs`: where pictures and other data of items are kept; None: they stay in the rows."""
         self._database = database
-        self.items = Items(database)
-        self.responses = Responses(database)
-        self.conversations = Conversations(database)
-        self.runs = Runs(database)
+        self.inline_data = InlineData(database, blobs)
+        self.items = Items(database, self.inline_data)
+        self.responses = Responses(database, self.inline_data)
+        self.conversations = Conversations(database, self.inline_data)
+        self.runs = Runs(database, self.inline_data)
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)

@@ -28,6 +28,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from antiphon.store import inline_data
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import Order, PageQuery
@@ -105,10 +106,14 @@ def _keep(owned: Sequence[tuple[str, ItemRow]]) -> Steps[list[int]]:
     rows = [(project, item.id, item.json) for project, item in owned]
     added = yield Insert(_ITEM, rows, key="key", conflict="ON CONFLICT DO NOTHING")
     if len(added) == len(owned):
-        return [key for (key,) in added]
-    keys = []
-    for project, item in owned:
-        keys.append((yield from _find_or_add(project, item)))
+        keys = [key for (key,) in added]
+    else:
+        keys = []
+        for project, item in owned:
+            keys.append((yield from _find_or_add(project, item)))
+    for (project, item), key in zip(owned, keys, strict=True):
+        yield from inline_data.arrive(project, item.data)
+        yield from inline_data.use("item", key, project, [item.json])
     return keys
 
 
@@ -261,6 +266,7 @@ def _forget(item: int) -> Steps[None]:
             AND version > 0"""
     for named in (yield Statement(sql, (item,))):
         yield Statement(promote, named)
+        yield from inline_data.release("item", "$1", (item,))
 
 
 def hold_conversation(project: str, conversation_id: str) -> Steps[None]:

@@ -45,7 +45,7 @@ from antiphon.stream.tool_usage import tool_usage
 IncompleteReason = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
 
 TIER = "default"
-"""The service tier that every response ends with: there is only one (behaviours.md section 1.7)."""
+"""The service tier with which responses end, unless another one acts (behaviours.md section 1.7)."""
 
 _ENDED = "The response ended"
 """Why an item that was open at an early end is not finished."""
@@ -63,6 +63,8 @@ class Machine:
     def __init__(self, response: Response, new_id: Callable[[str], str]) -> None:
         self.new_id = new_id
         self.image_usage: ImageUsage | None = None
+        self.tier = TIER
+        """The service tier that the response ends with."""
         """What the pictures took that were made, as their server counts."""
         self._response = response
         self._state: State = table.NEW
@@ -227,7 +229,7 @@ class Machine:
             self._step("response.audio.transcript.done")
             self._append(events.TranscriptDone())
         counted = {"usage": usage, "tool_usage": tool_usage(self._slots, self.image_usage)}
-        ending = {**members, **counted, "status": status, "service_tier": TIER}
+        ending = {**members, **counted, "status": status, "service_tier": self.tier}
         self._response = replace(self._response, **ending, output=list(self._slots))
         self._announce(kind)
 

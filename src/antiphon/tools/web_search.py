@@ -33,6 +33,9 @@ RESULTS = {"low": 3, "medium": 5, "high": 10}
 IMAGES = 5
 """Of a search for pictures, where the request does not say."""
 
+_LONGEST = 120
+"""Characters of a query, as the model is told. A small one that is held to it ends, and does not go on until
+its answer is full."""
 _ROOM = 60_000
 """Characters of one answer for a model whose window is not known, or is large."""
 _SMALL = 12_000
@@ -62,7 +65,8 @@ class WebSearch(Tool):
     def functions(self) -> Sequence[Function]:
         text = {"type": "string"}
         about = f"Searches the web.{_where(self._browsing.scope.location)}"
-        asked = {"type": "object", "properties": {"query": text}, "required": ["query"]}
+        query = text | {"maxLength": _LONGEST}
+        asked = {"type": "object", "properties": {"query": query}, "required": ["query"]}
         search = Function(SEARCH, about, asked)
         if not self._opens:
             return (search,)

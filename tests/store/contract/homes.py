@@ -9,6 +9,8 @@ from typing import Protocol
 import psycopg
 from tests.postgres import shared_postgres
 
+from antiphon.store.blobs import Blobs
+from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.postgres.database import open_postgres
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.sqlite.database import open_sqlite
@@ -17,6 +19,9 @@ from antiphon.store.store import Store
 
 class Home(Protocol):
     """A place of its own for one test, empty at first."""
+
+    blobs: Blobs
+    """Where its data lies."""
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         """The store that lies here, as one process has it; again, and another process has it as well."""
@@ -32,9 +37,10 @@ class SqliteHome:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "antiphon.db"
+        self.blobs: Blobs = FolderBlobs(folder / "files")
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
-        return await open_sqlite(self._file, clock=clock, poll=poll)
+        return await open_sqlite(self._file, self.blobs, clock=clock, poll=poll)
 
     async def be_silent(self, seconds: float) -> None:
         pass
@@ -44,15 +50,16 @@ class PostgresHome:
     """A database of its own."""
 
     def __init__(self, folder: Path) -> None:
+        self.blobs: Blobs = FolderBlobs(folder / "files")
         self._url = shared_postgres().url(shared_postgres().create(template()))
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
-        return await open_postgres(self._url, clock=clock, poll=poll, connections=4)
+        return await open_postgres(self._url, self.blobs, clock=clock, poll=poll, connections=4)
 
     async def be_silent(self, seconds: float) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute(
-                "UPDATE procrastinate.procrastinate_workers"
+                "UPDATE antiphon_queue.procrastinate_workers"
                 " SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
                 (seconds,),
             )

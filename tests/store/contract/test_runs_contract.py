@@ -44,7 +44,7 @@ async def log(store: Store, name: str, after: int = -1) -> Sequence[bytes]:
 
 async def test_a_look_for_more_of_a_log_does_not_read_what_is_in_it(store: Store) -> None:
     await accept(store, "a")
-    await store.runs.record(await claim(store), Record(2, [b'"%b"' % (b"x" * (64 << 20))], b""))
+    await store.runs.record(await claim(store), Record(2, [b'"%b"' % (b"x " * (32 << 20))], b""))
     assert len((await log(store, "a"))[-1]) == (64 << 20) + 2
 
     began = time.monotonic()

@@ -44,6 +44,7 @@ def _sum(project: str) -> Steps[int]:
     total = 0
     for sql in (
         "SELECT length(json) FROM items WHERE project_id = $1",
+        "SELECT size FROM inline_data WHERE project_id = $1",
         "SELECT length(json) FROM responses WHERE project_id = $1",
         "SELECT length(metadata) FROM conversations WHERE project_id = $1",
         "SELECT length(template) FROM prompt_versions JOIN prompts ON key = prompt WHERE project_id = $1",

@@ -39,7 +39,7 @@ async def store(url: str) -> AsyncIterator[Store]:
 def jobs(url: str) -> list[tuple[str, str, str]]:
     """The queue, the task and the status of each."""
     return asked(
-        url, "SELECT queue_name, task_name, status FROM procrastinate.procrastinate_jobs ORDER BY id"
+        url, "SELECT queue_name, task_name, status FROM antiphon_queue.procrastinate_jobs ORDER BY id"
     )
 
 
@@ -50,13 +50,13 @@ def asked(url: str, sql: str) -> list[tuple[str, str, str]]:
 
 
 def delete_jobs(url: str) -> None:
-    asked(url, "DELETE FROM procrastinate.procrastinate_jobs")
+    asked(url, "DELETE FROM antiphon_queue.procrastinate_jobs")
 
 
 def be_silent(url: str, seconds: float) -> None:
     asked(
         url,
-        "UPDATE procrastinate.procrastinate_workers"
+        "UPDATE antiphon_queue.procrastinate_workers"
         f" SET last_heartbeat = last_heartbeat - interval '{seconds} seconds'",
     )
 

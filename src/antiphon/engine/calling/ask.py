@@ -8,14 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-from antiphon.model import Delta, RefusalDelta, SummaryDelta, TextDelta, Turn, UsageDelta
-from antiphon.model.delta import AudioDelta, ReasoningDelta
+from antiphon.model import Delta, TextDelta, Turn, UsageDelta
 
 Deltas = AsyncGenerator[Sequence[Delta], None]
 Ask = Callable[[Turn], Deltas]
 """Has a turn answered. Closing the generator stops the work on it. Raises ApiError."""
-
-_TEXTS = (TextDelta, RefusalDelta, ReasoningDelta, SummaryDelta)
 
 
 class Completion(NamedTuple):
@@ -23,20 +20,6 @@ class Completion(NamedTuple):
 
     text: str
     usage: UsageDelta | None
-
-
-def has_output(batch: Sequence[Delta]) -> bool:
-    """Whether a batch holds anything of the answer itself: until then a turn may be asked anew, and nobody
-    sees it. Neither the word that the turn was accepted (an empty batch) nor a count of tokens does."""
-    return any(map(_is_output, batch))
-
-
-def _is_output(delta: Delta) -> bool:
-    if isinstance(delta, _TEXTS):
-        return bool(delta.text)
-    if isinstance(delta, AudioDelta):
-        return bool(delta.data or delta.transcript)
-    return not isinstance(delta, UsageDelta)
 
 
 async def complete(ask: Ask, turn: Turn) -> Completion:

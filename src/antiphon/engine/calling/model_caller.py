@@ -1,14 +1,22 @@
 """How the model of a response is asked: all that stands between a turn and its backend.
 
 The layers, from the writer of events down to the backend: how long the response may take, how often a busy
-model is asked again (in the background), the summary of its reasoning, the fit into its window, and the form
-of its answer. What we ask for ourselves, and nobody else reads, takes the first two.
+model is asked again (in the background), the summary of its reasoning, other models in its place, the fit
+into its window, the form of its answer, and the wait until it may be asked. What we ask for ourselves, and
+nobody else reads, takes those that are not about the answer. A layer that has nothing to do is left out.
 """
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from antiphon.backends.gate import Place
 from antiphon.backends.router import Route
 from antiphon.context.thought import Source
+from antiphon.engine.calling.admission import Admission
 from antiphon.engine.calling.ask import Ask, Completion, Deltas, complete
 from antiphon.engine.calling.deadline import Deadline
+from antiphon.engine.calling.fallbacks import Candidate, Fallbacks
 from antiphon.engine.calling.retry import Retries
 from antiphon.engine.calling.structured import StructuredOutput
 from antiphon.engine.calling.summary import Summaries
@@ -19,54 +27,57 @@ from antiphon.tools.schema import SchemaMaker
 
 
 class ModelCaller:
-    """The model of one response."""
+    """The model of one response, and those that answer in its place."""
 
     def __init__(
         self,
-        route: Route,
+        routes: Sequence[Route],
         response: Response,
         schema: SchemaMaker,
+        place: Place,
         *,
         pinned: int,
         end: float | None = None,
     ) -> None:
-        """`response` as it opens; its context's first `pinned` messages are its instructions. `end`: until
-        when answers are waited for, in the loop's time."""
-        backend, can = route.backend, route.capabilities
-        self.backend_name = route.name
-        """Under which the backend is configured."""
-        self._backend = backend
-        self._model = route.model
-        self._truncation = Truncation(
-            StructuredOutput(backend.stream, backend.capabilities, schema).stream,
-            backend,
-            window=can.context_window,
-            truncates=response.truncation == "auto",
-            pinned=pinned,
-        )
-        ask: Ask = self._truncation.stream
+        """`routes`: in their order. `response` as it opens; its context's first `pinned` messages are its
+        instructions. `end`: until when answers are waited for, in the loop's time."""
+        truncates = response.truncation == "auto"
+        candidates = [_candidate(route, schema, place, truncates, pinned) for route in routes]
+        self._fallbacks = found = Fallbacks(candidates)
+        alone = candidates[0] if len(candidates) == 1 else None
+        ask = found.stream if alone is None else alone.window.stream
         if response.reasoning.summary == "concise":
-            ask = Summaries(ask, backend.stream, effort="low" if can.reasoning else None).stream
+            effort = "low" if routes[0].capabilities.reasoning else None
+            ask = Summaries(ask, found.beside, effort=effort).stream
         self._ask = _lasting(ask, response, end)
-        self._plain = _lasting(backend.stream, response, end)
+        self._plain = _lasting(found.plain if alone is None else alone.plain, response, end)
+        self.tier = place.tier if routes[0].gate is not None else "default"
+        """The service tier that acts."""
+
+    @property
+    def backend_name(self) -> str | None:
+        """Under which the backend that answers is configured."""
+        return self._fallbacks.answering.name
 
     @property
     def source(self) -> Source:
         """Who answers."""
-        return self.backend_name or "", self._model
+        return self.backend_name or "", self._fallbacks.answering.model
 
     @property
     def capabilities(self) -> Capabilities:
         """What the model can, as far as is known by now."""
-        return self._backend.capabilities(self._model)
+        route = self._fallbacks.answering
+        can = route.backend.capabilities(route.model)
+        return can if route.gate is None else replace(can, hints=can.hints | {"service_tier"})
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, within the model's window. Raises InvalidRequest when it cannot be."""
-        return await self._truncation.fit(turn)
+        return await self._fallbacks.fit(turn)
 
     async def count(self, turn: Turn) -> int:
         """The tokens of its context."""
-        return await count(self._backend, turn)
+        return await count(self._fallbacks.answering.backend, turn)
 
     def stream(self, turn: Turn) -> Deltas:
         """The model's answer to a turn that was fitted. Raises ApiError."""
@@ -75,6 +86,19 @@ class ModelCaller:
     async def complete(self, turn: Turn) -> Completion:
         """The text with which the model answers a question of our own. Raises ApiError."""
         return await complete(self._plain, turn)
+
+
+def _candidate(route: Route, schema: SchemaMaker, place: Place, truncates: bool, pinned: int) -> Candidate:
+    backend = route.backend
+    plain = backend.stream if route.gate is None else Admission(backend.stream, route.gate, place).stream
+    window = Truncation(
+        StructuredOutput(plain, backend.capabilities, schema).stream,
+        backend,
+        window=route.capabilities.context_window,
+        truncates=truncates,
+        pinned=pinned,
+    )
+    return Candidate(route, plain, window)
 
 
 def _lasting(ask: Ask, response: Response, end: float | None) -> Ask:

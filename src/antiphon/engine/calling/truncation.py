@@ -10,9 +10,9 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from antiphon.context.budget import estimate, shortened
-from antiphon.engine.calling.ask import Ask, Deltas, has_output
+from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Turn
+from antiphon.model import Backend, Turn, has_output
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
 COUNTS = 4
@@ -23,7 +23,7 @@ _LESS = 0.7
 """What is left of a turn that was refused, each time."""
 _ANSWER = 1024
 """Tokens left for an answer whose length nobody limits."""
-_TOO_LONG = "context_length_exceeded"
+TOO_LONG = "context_length_exceeded"
 
 
 class Truncation:
@@ -85,7 +85,7 @@ class Truncation:
                 return
             except InvalidRequest as fault:
                 refusals += 1
-                if answered or fault.code != _TOO_LONG or refusals > REFUSALS:
+                if answered or fault.code != TOO_LONG or refusals > REFUSALS:
                     raise
                 excess = int(await _estimate(turn) * (1 - _LESS)) + 1
                 shorter = await self._shorter(turn, excess)
@@ -124,5 +124,5 @@ def _too_long() -> InvalidRequest:
     return InvalidRequest(
         "Your input exceeds the context window of this model. Please adjust your input and try again.",
         param="input",
-        code=_TOO_LONG,
+        code=TOO_LONG,
     )

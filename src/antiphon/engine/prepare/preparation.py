@@ -8,6 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from antiphon.backends.gate import WAIT_SECONDS, Place, tier_of
 from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
@@ -23,6 +24,7 @@ from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
 from antiphon.engine.prepare.hidden_results import with_results
+from antiphon.engine.prepare.model_defaults import with_defaults
 from antiphon.engine.prepare.moderated import check_moderation, moderation_of
 from antiphon.engine.prepare.plan import Plan, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
@@ -82,6 +84,7 @@ class Preparation:
         not carried out, so that nothing is made for it. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
+        request = with_defaults(request, route.settings)
         check_supported(request)
         check_moderation(request, self._moderator)
         toolbox = self._toolbox(project, request, route)
@@ -116,7 +119,8 @@ class Preparation:
         toolbox = self._toolbox(project, accepted.request, route)
         size = len(stored.history) + len(stored.input)
         context = await offload(size, resumed_context, accepted, stored, response)
-        request = await offload(size, configured, accepted.request, context.items)
+        request = with_defaults(accepted.request, route.settings)
+        request = await offload(size, configured, request, context.items)
         await offload(size, load_tools, toolbox, context)
         await toolbox.compile()
         await toolbox.ready()
@@ -149,9 +153,7 @@ class Preparation:
             request=request,
             response=response,
             context=context,
-            caller=ModelCaller(
-                route, response, self._schemas(project), pinned=turns.pinned, end=self._end(request)
-            ),
+            caller=self._caller(project, request, route, response, turns.pinned),
             toolbox=toolbox,
             turns=turns,
             turn=turn,
@@ -159,6 +161,14 @@ class Preparation:
             compacts=context.to_compact,
             moderation=moderation_of(request, self._moderator, turns, context),
         )
+
+    def _caller(
+        self, project: str, request: CreateResponse, route: Route, response: Response, pinned: int
+    ) -> ModelCaller:
+        routes = self._router.candidates(route, request.model or "")
+        place = Place(project, tier_of(request.service_tier), None if request.background else WAIT_SECONDS)
+        end, schemas = self._end(request), self._schemas(project)
+        return ModelCaller(routes, response, schemas, place, pinned=pinned, end=end)
 
     def _schemas(self, project: str) -> SchemaMaker:
         return partial(Schema, pool=self._resources.children, owner=project)

@@ -1,8 +1,10 @@
-"""What leads a context: instructions, or a prompt template's messages, and how long the answer should be."""
+"""What leads a context: what the configuration tells the model, how long the answer should be, and
+instructions or a prompt template's messages."""
 
 from collections.abc import Callable, Iterable, Sequence
 
-from antiphon.model import Capabilities, Message, TextPart
+from antiphon.backends.router import Route
+from antiphon.model import Message, TextPart
 from antiphon.protocol.item import Item
 from antiphon.protocol.request import CreateResponse
 
@@ -16,14 +18,15 @@ _IN_WORDS = {
 def system_messages(
     request: CreateResponse,
     prompted: Sequence[Item] | None,
-    can: Capabilities,
+    route: Route,
     read: Callable[[Iterable[Item]], Sequence[Message]],
 ) -> tuple[Message, ...]:
     """The messages before all others. `prompted` is what the request's prompt template says."""
     leading = read(prompted) if prompted is not None else _instructions(request)
     verbosity = request.text.verbosity if request.text else None
-    words = None if can.verbosity or verbosity is None else _IN_WORDS.get(verbosity)
-    return (*([_system(words)] if words else ()), *leading)
+    words = None if route.capabilities.verbosity or verbosity is None else _IN_WORDS.get(verbosity)
+    told = route.settings.instructions if route.settings is not None else None
+    return (*(_system(text) for text in (told, words) if text), *leading)
 
 
 def _instructions(request: CreateResponse) -> Sequence[Message]:

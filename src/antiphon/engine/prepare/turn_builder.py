@@ -72,7 +72,7 @@ def empty_turn(
     """The settings of a request as a turn, with the messages that lead it. Raises InvalidRequest."""
     return Turn(
         model=route.model,
-        messages=system_messages(request, prompt, route.capabilities, transcript.read),
+        messages=system_messages(request, prompt, route, transcript.read),
         choice="auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox),
         parallel=request.parallel_tool_calls is not False,
         format=response_format(request),

@@ -27,6 +27,7 @@ class _Counted(Struct, frozen=True):
 
 _COUNTED = (
     _Counted("items", "length(t.json)"),
+    _Counted("inline_data", "t.size"),
     _Counted("responses", "length(t.json)", changes=True),
     _Counted("conversations", "length(t.metadata)", changes=True),
     _Counted(

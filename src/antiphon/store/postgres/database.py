@@ -13,8 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
+from antiphon.store.blobs import Blobs
 from antiphon.store.notices import QUEUE
-from antiphon.store.postgres import counting, queue, transactions
+from antiphon.store.postgres import counting, hot, queue, transactions
 from antiphon.store.postgres.connections import Connections
 from antiphon.store.postgres.notices import PostgresNotices
 from antiphon.store.postgres.schema import migrate
@@ -32,6 +33,8 @@ CONNECTIONS = 8
 
 class PostgresDatabase:
     """A `Database` on a server."""
+
+    reads_inline = False
 
     def __init__(
         self, connections: Connections, notices: PostgresNotices, clock: Callable[[], float] | None
@@ -55,10 +58,11 @@ class PostgresDatabase:
         self._writer.later(rule, argument)
 
     async def read(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, queue.own(rule), *arguments)
+        own = hot.READS.get(rule, queue.own(rule))
+        return await transactions.read(self._connections, own, *arguments)
 
     async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, queue.own(rule), *arguments)
+        return await self.read(rule, *arguments)
 
     async def count_bytes(self, wanted: bool) -> None:
         if not await self.read(counting.stands, wanted):
@@ -72,6 +76,7 @@ class PostgresDatabase:
 
 async def open_postgres(
     url: str,
+    blobs: Blobs | None = None,
     *,
     listen_url: str | None = None,
     clock: Callable[[], float] | None = None,
@@ -80,10 +85,10 @@ async def open_postgres(
 ) -> Store:
     """Connect to the database, and bring its schema up to date.
 
-    `listen_url` reaches the same database where a pooler of connections stands before `url`. `clock` gives
-    the time that leases are measured by; None: the server's. `poll`: seconds after which whoever waits for
-    something looks for what another process wrote; None: that depends on whether notices arrive.
-    `connections`: that this process has at most. Raises Incompatible, Unreachable.
+    `blobs`: as `Store` has them. `listen_url` reaches the same database where a pooler of connections stands
+    before `url`. `clock` gives the time that leases are measured by; None: the server's. `poll`: seconds
+    after which whoever waits for something looks for what another process wrote; None: that depends on
+    whether notices arrive. `connections`: that this process has at most. Raises Incompatible, Unreachable.
     """
     await migrate(url)
     pool = Connections(url, connections)
@@ -92,4 +97,4 @@ async def open_postgres(
     pool.prepared = listen_url is None and notices.hearing
     database = PostgresDatabase(pool, notices, clock)
     await database.write(queue.adopt)
-    return Store(database)
+    return Store(database, blobs)

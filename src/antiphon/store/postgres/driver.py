@@ -39,6 +39,26 @@ async def drive(connection: Connection, steps: Steps[T]) -> T:
         return result
 
 
+class Several(Exception):
+    """A rule has more than one statement."""
+
+
+async def drive_one(connection: Connection, steps: Steps[T]) -> T:
+    """The result of a rule that has one statement, which is a transaction. Raises Several."""
+    rows: Rows = None  # type: ignore[assignment]  # a generator begins with None
+    try:
+        step = steps.send(rows)
+        if type(step) is not Statement:
+            raise Several
+        rows = await execute(connection.cursor(binary=True), _texts[step.text], step.parameters)
+        steps.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    steps.close()
+    raise Several
+
+
 async def execute(cursor: Cursor, text: str, parameters: tuple[Any, ...]) -> Rows:
     await cursor.execute(text, parameters)
     return await cursor.fetchall() if cursor.description is not None else []

@@ -8,7 +8,7 @@ thread is appended to by a guarded statement, and a log by who owns the run. An 
 linked; where another one has its id, a link would have no item, which the schema refuses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from antiphon.store import activity, responses, run_log
 from antiphon.store.activity import ActivityRow
-from antiphon.store.responses import Saved
-from antiphon.store.run_log import Claim, Record
+from antiphon.store.responses import ResponseRow, Saved, StoredResponse
+from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd
 from antiphon.store.statements import Statement, Steps
 
 
@@ -35,6 +35,8 @@ def form_of(rule: Callable[..., Steps[Any]], arguments: tuple[Any, ...]) -> tupl
     """The form of what is asked for, and its argument. None: it has no form."""
     if rule is run_log.record:
         return RECORD, arguments
+    if rule is run_log.finish and not arguments[1].deliveries:
+        return FINISH, arguments
     if rule is responses.save_all:
         return _form_of_save(arguments[0])
     return None
@@ -57,9 +59,8 @@ _ACTIVITY = ", ".join(
     f"{name} {kind}" for name, kind in zip(activity.COLUMNS.split(", "), _TYPES.split(), strict=True)
 )
 
-# `r` is what is to be saved: number, project, id, created_at, thread, start, middle, stop, json. The items
-# and the activity come as $1 to $5.
-_SAVE = f"""
+# The items and the activity come as $1 to $5. `r` says where items go: number, project, thread, start.
+_KEEP = f"""
     i AS MATERIALIZED (
         SELECT nextval('items_key_seq') AS key, r.project, r.thread, r.start + i.position AS position,
             i.id, i.json
@@ -79,7 +80,11 @@ _SAVE = f"""
     noted AS (
         INSERT INTO activity ({activity.COLUMNS})
         SELECT * FROM json_to_recordset(CAST($5 AS json)) AS a ({_ACTIVITY})
-        WHERE EXISTS (SELECT 1 FROM r)),
+        WHERE EXISTS (SELECT 1 FROM r))"""
+
+# Here `r` has also what else is to be kept of a response.
+_SAVE = f"""
+    {_KEEP},
     stored AS (
         INSERT INTO responses (project_id, id, created_at, thread, start, middle, stop, json)
         SELECT project, id, created_at, thread, start, middle, stop, json FROM r)
@@ -125,7 +130,7 @@ def _append(some: Sequence[Saved]) -> Statement:
     return Statement(_APPEND, (*_contents(some), project, *_places(row), row.previous_response_id))
 
 
-def _places(row: responses.ResponseRow) -> tuple[str, int, int, int, bytes]:
+def _places(row: ResponseRow) -> tuple[str, int, int, int, bytes]:
     """Id, created_at, and where the output begins and ends when the input begins at 0."""
     middle = len(row.input)
     return row.id, row.created_at, middle, middle + len(row.output), row.json
@@ -198,6 +203,115 @@ def _record(some: Sequence[tuple[Claim, Record]]) -> Statement:
     return Statement(_RECORD, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
+# The response stands where it was accepted, with nothing behind it as a rule, and grows by its output. If it
+# does not, its end would be NULL, which the schema refuses.
+_FINISH = f"""
+    WITH ended AS (
+        UPDATE runs
+        SET status = 'ended', next = $6, ended_at = $7, owner = NULL, request = NULL, progress = NULL
+        WHERE key = $8 AND owner = $9 AND next = $10 AND conversation_id IS NULL
+        RETURNING key),
+    r AS MATERIALIZED (
+        SELECT 0 AS number, project_id AS project, id, thread, stop AS start FROM responses
+        WHERE project_id = $11 AND id = $12 AND EXISTS (SELECT 1 FROM ended)),
+    grown AS (
+        UPDATE threads AS t SET next_position = r.start + $13 FROM r
+        WHERE t.id = r.thread AND t.next_position = r.start AND t.conversation_id IS NULL
+        RETURNING r.start + $13 AS stop),
+    {_KEEP},
+    logged AS (
+        INSERT INTO events (run, last, json)
+        SELECT key, $6 - 1, CAST($14 AS bytea) FROM ended WHERE $15 = 1 AND $14 IS NOT NULL),
+    unlogged AS (
+        DELETE FROM events USING ended WHERE run = ended.key AND $15 = 0),
+    stored AS (
+        UPDATE responses SET json = $16, stop = (SELECT stop FROM grown) FROM r
+        WHERE responses.project_id = r.project AND responses.id = r.id)
+    SELECT number FROM r"""
+
+
+def _finish(some: Sequence[tuple[Claim, RunEnd, float]]) -> Statement:
+    ((claim, end, now),) = some
+    more = end.record
+    output = ResponseRow(claim.id, 0, end.response, (), end.output)
+    values = (
+        more.after,
+        now,
+        claim.key,
+        claim.owner,
+        more.first,
+        claim.project,
+        claim.id,
+        len(end.output),
+        b"\n".join(more.events) if more.events else None,
+        int(claim.streamed),
+        end.response,
+    )
+    return Statement(_FINISH, (*_contents([(claim.project, output, end.activity)]), *values))
+
+
+FINISH = Form(_finish, lambda ended: run_log.finish(*ended), most=1)
 SAVE = Form(_fresh, lambda saved: responses.save_all((saved,)))
 APPEND = Form(_append, lambda saved: responses.save_all((saved,)), most=1)
 RECORD = Form(_record, lambda recorded: run_log.record(*recorded))
+
+
+# ---- reading ----------------------------------------------------------------------------------------
+
+_LOAD = """
+    SELECT CASE WHEN l.position IS NULL OR l.position = r.middle THEN r.json END, i.json
+    FROM responses AS r
+    LEFT JOIN links AS l ON l.thread = r.thread AND l.position >= r.middle AND l.position < r.stop
+    LEFT JOIN items AS i ON i.key = l.item
+    WHERE r.project_id = $1 AND r.id = $2 ORDER BY l.position"""
+
+# The first row says that there is such a response.
+_HISTORY = """
+    WITH RECURSIVE path (thread, below) AS (
+        SELECT thread, stop FROM responses AS r
+        WHERE project_id = $1 AND id = $2 AND NOT EXISTS (
+            SELECT 1 FROM runs WHERE project_id = r.project_id AND id = r.id AND status <> 'ended')
+        UNION ALL
+        SELECT t.parent, t.parent_position FROM path JOIN threads AS t ON t.id = path.thread
+        WHERE t.parent IS NOT NULL)
+    SELECT -1 AS position, NULL AS json WHERE EXISTS (SELECT 1 FROM path)
+    UNION ALL
+    SELECT l.position, i.json
+    FROM path JOIN links AS l ON l.thread = path.thread AND l.position < path.below AND l.state <> 2
+    JOIN items AS i ON i.key = l.item
+    ORDER BY position"""
+
+_EVENTS = f"""
+    SELECT r.status = 'ended', e.last, e.json
+    FROM runs AS r LEFT JOIN LATERAL (
+        SELECT last, json FROM events WHERE run = r.key AND last > $3 ORDER BY last LIMIT {run_log.ROWS}
+    ) AS e ON true
+    WHERE r.project_id = $1 AND r.id = $2 AND r.streamed = 1 ORDER BY e.last"""
+
+
+def _load(project: str, response_id: str) -> Steps[StoredResponse | None]:
+    rows = yield Statement(_LOAD, (project, response_id))
+    if not rows:
+        return None
+    return StoredResponse(json=rows[0][0], output=[item for _, item in rows if item is not None])
+
+
+def _history(project: str, response_id: str) -> Steps[list[bytes] | None]:
+    rows = yield Statement(_HISTORY, (project, response_id))
+    return [json for _, json in rows[1:]] if rows else None
+
+
+def _events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
+    rows = yield Statement(_EVENTS, (project, response_id, after))
+    if not rows:
+        return None
+    stretches = [(last, json) for _, last, json in rows if json is not None]
+    return LoggedEvents(run_log.lines_behind(after, stretches), bool(rows[0][0]))
+
+
+READS: Mapping[Callable[..., Steps[Any]], Callable[..., Steps[Any]]] = {
+    responses.load: _load,
+    responses.history: _history,
+    run_log.events_after: _events_after,
+}
+"""Rules that only read, as one statement each."""

@@ -1,7 +1,7 @@
 """The queue on PostgreSQL: Procrastinate keeps whose turn it is, and who works.
 
 Each run, and each piece of work, has one of Procrastinate's jobs as long as it has not ended. The schema sees
-to that (`migrations/postgres/0002_queue.sql`): a job is deferred by the transaction that writes the row, put
+to that (`migrations/postgres/0003_queue.sql`): a job is deferred by the transaction that writes the row, put
 back by the one that lets go of it, and deleted by the one that ends it. So neither is there without the
 other, whatever becomes of the process; and as a row is ended only by who holds it (its owner and fence), a
 process that comes back from the dead ends nobody's job.
@@ -32,7 +32,7 @@ Ts = TypeVarTuple("Ts")
 CHANNEL = "procrastinate_any_queue_v1"
 """Where Procrastinate says that a job was deferred."""
 
-_JOBS, _WORKERS = "procrastinate.procrastinate_jobs", "procrastinate.procrastinate_workers"
+_JOBS, _WORKERS = "antiphon_queue.procrastinate_jobs", "antiphon_queue.procrastinate_workers"
 _HELD = 1e12
 """Seconds: until it is let go of."""
 _BEAT = 1.0
@@ -73,7 +73,7 @@ def _worker(owner: str) -> Steps[_Worker]:
         return (yield from _new_worker(owner))
     worker = _Worker(*found)
     if worker.silent > _BEAT:
-        yield Statement("SELECT procrastinate.procrastinate_update_heartbeat_v1($1)", (worker.id,))
+        yield Statement("SELECT antiphon_queue.procrastinate_update_heartbeat_v1($1)", (worker.id,))
     return worker
 
 
@@ -81,14 +81,16 @@ def _new_worker(owner: str) -> Steps[_Worker]:
     """Of two who make one for the same owner at once, both get that of the first."""
     sql = """
         INSERT INTO queue_owners (owner, worker)
-        SELECT $1, worker_id FROM procrastinate.procrastinate_register_worker_v1()
+        SELECT $1, worker_id FROM antiphon_queue.procrastinate_register_worker_v1()
         ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner RETURNING worker"""
     ((worker,),) = yield Statement(sql, (owner,))
     return _Worker(worker, 0.0)
 
 
 def _unregister(owner: str) -> Steps[None]:
-    sql = "SELECT procrastinate.procrastinate_unregister_worker_v1(worker) FROM queue_owners WHERE owner = $1"
+    sql = """
+        SELECT antiphon_queue.procrastinate_unregister_worker_v1(worker)
+        FROM queue_owners WHERE owner = $1"""
     yield Statement(sql, (owner,))
 
 
@@ -104,7 +106,8 @@ def _sweep(worker: _Worker, queue: str, lease: float) -> Steps[None]:
         yield Statement(f"UPDATE {queue} SET leased_until = 0 WHERE key = $1", (key,))
     if stalled:
         yield from adopt()
-        yield Statement("SELECT procrastinate.procrastinate_prune_stalled_workers_v1($1)", (_FORGET_SECONDS,))
+        sql = "SELECT antiphon_queue.procrastinate_prune_stalled_workers_v1($1)"
+        yield Statement(sql, (_FORGET_SECONDS,))
 
 
 def adopt() -> Steps[None]:
@@ -158,7 +161,7 @@ def _next_run(worker: _Worker, only: Place | None) -> Steps[Place | None]:
 def _fetched(worker: _Worker) -> Steps[Place | None]:
     sql = """
         SELECT id, CAST(args ->> 'key' AS BIGINT)
-        FROM procrastinate.procrastinate_fetch_job_v2(CAST(ARRAY['runs'] AS VARCHAR[]), $1)"""
+        FROM antiphon_queue.procrastinate_fetch_job_v2(CAST(ARRAY['runs'] AS VARCHAR[]), $1)"""
     ((job, key),) = yield Statement(sql, (worker.id,))
     if job is None:
         return None

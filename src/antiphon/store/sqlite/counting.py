@@ -24,6 +24,7 @@ class _Counted(Struct, frozen=True):
 
 _COUNTED = (
     _Counted("items", "length({}.json)"),
+    _Counted("inline_data", "{}.size"),
     _Counted("responses", "length({}.json)", changes="json"),
     _Counted("conversations", "length({}.metadata)", changes="metadata"),
     _Counted(

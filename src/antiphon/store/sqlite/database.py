@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store import conversations, runs, work
+from antiphon.store.blobs import Blobs
 from antiphon.store.notices import Notices
 from antiphon.store.sqlite import counting
 from antiphon.store.sqlite.connection import transaction
@@ -29,6 +30,8 @@ POLL_SECONDS = 0.1
 
 class SqliteDatabase:
     """A `Database` in a file."""
+
+    reads_inline = True
 
     def __init__(
         self, writer: Writer, readers: Readers, lock: ProcessLock, clock: Callable[[], float], poll: float
@@ -65,15 +68,20 @@ class SqliteDatabase:
 
 
 async def open_sqlite(
-    path: str | Path, *, clock: Callable[[], float] = time.time, poll: float = POLL_SECONDS
+    path: str | Path,
+    blobs: Blobs | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    poll: float = POLL_SECONDS,
 ) -> Store:
     """Open the file, create it if there is none, and bring its schema up to date.
 
-    `clock` gives the time that leases are measured by, the same for all processes; `poll`: seconds after
-    which whoever waits for something looks for what another process wrote. Raises Incompatible.
+    `blobs`: as `Store` has them. `clock` gives the time that leases are measured by, the same for all
+    processes; `poll`: seconds after which whoever waits for something looks for what another process wrote.
+    Raises Incompatible.
     """
     db, readers, lock = await asyncio.to_thread(_opened, Path(path))
-    return Store(SqliteDatabase(Writer(db), readers, lock, clock, poll))
+    return Store(SqliteDatabase(Writer(db), readers, lock, clock, poll), blobs)
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, Readers, ProcessLock]:

@@ -8,15 +8,15 @@ ALTER TABLE work ADD COLUMN job BIGINT;
 -- Who does work, and the worker that he is to Procrastinate.
 CREATE TABLE queue_owners (
     owner  TEXT PRIMARY KEY,
-    worker BIGINT NOT NULL UNIQUE REFERENCES procrastinate.procrastinate_workers (id) ON DELETE CASCADE
+    worker BIGINT NOT NULL UNIQUE REFERENCES antiphon_queue.procrastinate_workers (id) ON DELETE CASCADE
 );
 
 -- A new job: its id. `run_at`: seconds since the epoch; 0 is at once.
 CREATE FUNCTION queue_defer(queue TEXT, task TEXT, args JSONB, run_at DOUBLE PRECISION) RETURNS BIGINT
 LANGUAGE sql AS $$
-    SELECT (procrastinate.procrastinate_defer_jobs_v1(ARRAY[
+    SELECT (antiphon_queue.procrastinate_defer_jobs_v1(ARRAY[
         ROW(queue, left(task, 128), 0, NULL, NULL, args, CASE WHEN run_at > 0 THEN to_timestamp(run_at) END)
-            ::procrastinate.procrastinate_job_to_defer_v1
+            ::antiphon_queue.procrastinate_job_to_defer_v1
     ]))[1]
 $$;
 
@@ -45,8 +45,8 @@ END $$;
 
 CREATE FUNCTION queue_again(job BIGINT, run_at DOUBLE PRECISION) RETURNS void
 LANGUAGE sql AS $$
-    SELECT procrastinate.procrastinate_retry_job_v2(id, greatest(now(), to_timestamp(run_at)), NULL, NULL, NULL)
-    FROM procrastinate.procrastinate_jobs WHERE id = job AND status = 'doing'
+    SELECT antiphon_queue.procrastinate_retry_job_v2(id, greatest(now(), to_timestamp(run_at)), NULL, NULL, NULL)
+    FROM antiphon_queue.procrastinate_jobs WHERE id = job AND status = 'doing'
 $$;
 
 CREATE FUNCTION queue_left_run() RETURNS trigger
@@ -63,7 +63,7 @@ END $$;
 
 CREATE FUNCTION queue_done() RETURNS trigger
 LANGUAGE plpgsql AS $$ BEGIN
-    DELETE FROM procrastinate.procrastinate_jobs WHERE id = OLD.job;
+    DELETE FROM antiphon_queue.procrastinate_jobs WHERE id = OLD.job;
     RETURN NULL;
 END $$;
 

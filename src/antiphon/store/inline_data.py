@@ -1,0 +1,230 @@
+"""Pictures, and other data that stands as base64 in items and events, kept as blobs.
+
+Rows have a *mark* in place of the base64: a control character, which JSON has nowhere as it is, and the
+SHA-256 of the data. So nobody can send a mark, the same content looks the same (an item that a client sends
+back is the item that is there), and when marks are filled again every byte is as it was.
+
+    "result":"iVBORw0KGgoAAAANSUhEUgAA…"    "result":"␚9f86d081884c7d659a2feaa0c55ad015…"
+
+A project keeps each content once. It comes in whole as a blob before anything names it; then one transaction
+writes its row together with the items or events that have the mark, each of which *uses* it. With the last
+use goes the row, and a job that removes the blob is enqueued in that transaction. A crash leaves at most
+blobs that no row knows, which the sweep of files finds.
+"""
+
+import hashlib
+import re
+from binascii import Error, a2b_base64, b2a_base64
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from antiphon.guard.offload import offload
+from antiphon.protocol.ids import new_blob_name
+from antiphon.store import work
+from antiphon.store.blobs import Blobs
+from antiphon.store.database import Database
+from antiphon.store.errors import LostData
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one
+from antiphon.store.work import ClaimedJob, Job
+
+LEAST = 4096
+"""Characters of base64 that are worth a blob: a file takes as much room however small it is."""
+REMOVE = "remove_blob"
+"""The kind of the jobs that remove a blob."""
+_MARK = b"\x1a"
+_marks = re.compile(rb"\x1a([0-9a-f]{64})")
+_PIECE = 2**20
+"""Characters of base64 that are coded at a time: other threads have their turn in between."""
+_THING = 512
+"""Bytes that take as long to look through and to code as one of the things that `offload` counts."""
+
+T = TypeVar("T")
+User = Literal["item", "run"]
+"""What uses data: an item, or the log and the input of a background run."""
+
+log = structlog.get_logger()
+
+
+class DataRow(Struct, frozen=True):
+    """Data that came in; `blob` is where its bytes are."""
+
+    sha256: bytes
+    size: int
+    blob: str
+
+
+class Marked(Struct, frozen=True):
+    """JSON with marks, and what came in with it."""
+
+    json: bytes
+    data: Sequence[DataRow] = ()
+
+
+# ---- marks ------------------------------------------------------------------------------------------
+
+
+def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
+    """JSON with marks in place of long base64, and the data by SHA-256. It may stand in a data URL."""
+    data: dict[bytes, bytes] = {}
+    if len(json) < LEAST:
+        return json, data
+    texts = json.split(b'"')
+    for number, text in enumerate(texts):
+        before, comma, base64 = text.rpartition(b",")
+        if len(base64) >= LEAST and (found := _decoded(base64)) is not None:
+            digest = hashlib.sha256(found).digest()
+            data[digest] = found
+            texts[number] = before + comma + _MARK + digest.hex().encode()
+    return b'"'.join(texts), data
+
+
+def fill(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
+    """JSON with data by SHA-256 in place of its marks: what `cut` has taken out."""
+    texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
+    return [_marks.sub(lambda mark: texts[mark[1]], json) if _MARK in json else json for json in jsons]
+
+
+def marked_in(jsons: Iterable[bytes]) -> set[bytes]:
+    """The SHA-256 of the data that belongs in there."""
+    return {bytes.fromhex(mark.decode()) for json in jsons if _MARK in json for mark in _marks.findall(json)}
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """None, unless it is exactly what the data is as base64."""
+    if text.find(b"=", 0, -2) >= 0:
+        return None
+    pieces: list[bytes] = []
+    try:
+        for first in range(0, len(text), _PIECE):
+            piece = text[first : first + _PIECE]
+            pieces.append(a2b_base64(piece, strict_mode=True))
+            if b2a_base64(pieces[-1], newline=False) != piece:
+                return None
+    except Error:
+        return None
+    return b"".join(pieces)
+
+
+def _encoded(data: bytes) -> bytes:
+    step = _PIECE // 4 * 3
+    pieces = (data[first : first + step] for first in range(0, len(data), step))
+    return b"".join(b2a_base64(piece, newline=False) for piece in pieces)
+
+
+# ---- rules ------------------------------------------------------------------------------------------
+
+
+def arrive(project: str, data: Sequence[DataRow]) -> Steps[None]:
+    """Rows of data. What the project has already stays as it is, and the blob that came again is swept."""
+    if data:
+        rows = [(project, row.sha256, row.size, row.blob) for row in data]
+        yield Insert("inline_data (project_id, sha256, size, blob)", rows, conflict="ON CONFLICT DO NOTHING")
+
+
+def use(user: User, key: int, project: str, jsons: Iterable[bytes]) -> Steps[None]:
+    """An item or a run uses the data that is marked in there. Raises LostData when it is not there."""
+    for sha256 in marked_in(jsons):
+        sql = "SELECT key FROM inline_data WHERE project_id = $1 AND sha256 = $2"
+        found = yield from one(Statement(sql, (project, sha256)))
+        if found is None:
+            raise LostData(sha256.hex())
+        into = f"inline_data_uses (data, {user})"
+        yield Insert(into, ((found[0], key),), conflict="ON CONFLICT DO NOTHING")
+
+
+def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
+    """Items or runs use nothing any more, in the transaction that deletes them. `keys`: theirs, as SQL. Data
+    that nothing uses goes."""
+    sql = f"DELETE FROM inline_data_uses WHERE {user} IN ({keys}) RETURNING data"
+    for (data,) in (yield Statement(sql, values)):
+        yield Lock("SELECT 1 FROM inline_data WHERE key = $1 FOR UPDATE", (data,))
+        sql = """
+            DELETE FROM inline_data
+            WHERE key = $1 AND NOT EXISTS (SELECT 1 FROM inline_data_uses WHERE data = $1)
+            RETURNING project_id, blob"""
+        gone = yield Statement(sql, (data,))
+        yield from work.enqueue([Job(kind=REMOVE, payload=blob.encode(), project=of) for of, blob in gone])
+
+
+def find(project: str, wanted: Collection[bytes]) -> Steps[dict[bytes, str]]:
+    """Where data lies, as far as it is there, by SHA-256."""
+    sql = "SELECT blob FROM inline_data WHERE project_id = $1 AND sha256 = $2"
+    found: dict[bytes, str] = {}
+    for sha256 in wanted:
+        for (blob,) in (yield Statement(sql, (project, sha256))):
+            found[sha256] = blob
+    return found
+
+
+# ---- the way in and out -----------------------------------------------------------------------------
+
+
+class InlineData:
+    """Where items and events enter and leave the store."""
+
+    def __init__(self, database: Database, blobs: Blobs | None) -> None:
+        """Without `blobs` data stays in the rows."""
+        self._database = database
+        self._blobs = blobs
+
+    async def storing(
+        self, project: str, jsons: Sequence[bytes], write: Callable[[Sequence[Marked]], Awaitable[T]]
+    ) -> T:
+        """Do a write that has this JSON in it. What is small is asked for at once, as any other."""
+        if self._blobs is None or max(map(len, jsons), default=0) < LEAST:
+            return await write([Marked(json) for json in jsons])
+        size = sum(map(len, jsons))
+        cuts = await offload(size // _THING, lambda: [cut(json) for json in jsons])
+        wanted = {sha256 for _, data in cuts for sha256 in data}
+        known = await self._database.read(find, project, wanted)
+        try:
+            return await write(await _kept(self._blobs, cuts, known))
+        except LostData:  # it went in that moment
+            return await write(await _kept(self._blobs, cuts, ()))
+
+    async def filled(self, project: str, jsons: Sequence[bytes]) -> Sequence[bytes]:
+        """JSON as it came, with its data."""
+        wanted = marked_in(jsons)
+        if not wanted:
+            return jsons
+        found = await self._database.read(find, project, wanted)
+        data = {sha256: await self._read(found.get(sha256)) for sha256 in wanted}
+        size = sum(map(len, data.values()))
+        return await offload(size // _THING, fill, jsons, data)
+
+    async def remove(self, job: ClaimedJob) -> None:
+        """Handles a job of the kind REMOVE."""
+        if self._blobs is not None:
+            await self._blobs.remove([job.payload.decode()])
+
+    async def _read(self, blob: str | None) -> bytes:
+        """Nothing, when it is gone: then so is what had it, unless the disk has lost it."""
+        try:
+            return await self._blobs.read(blob) if self._blobs and blob else b""
+        except FileNotFoundError:
+            log.warning("data of an item is gone", blob=blob)
+            return b""
+
+
+async def _kept(
+    blobs: Blobs, cuts: Sequence[tuple[bytes, Mapping[bytes, bytes]]], known: Collection[bytes]
+) -> Sequence[Marked]:
+    """JSON whose data has its place, but for what is known."""
+    seen = set(known)
+    kept = []
+    for json, data in cuts:
+        new = [await _keep(blobs, found) for sha256, found in data.items() if sha256 not in seen]
+        seen |= data.keys()
+        kept.append(Marked(json, new))
+    return kept
+
+
+async def _keep(blobs: Blobs, data: bytes) -> DataRow:
+    async with blobs.incoming(new_blob_name()) as incoming:
+        await incoming.write(data)
+        blob = await incoming.finish()
+        await incoming.keep()
+    return DataRow(blob.sha256, blob.size, incoming.name)
