@@ -16,7 +16,7 @@ from psycopg import RawCursor
 
 from antiphon.retrieval import lexical
 from antiphon.retrieval.ranking import DEPTH
-from antiphon.store.postgres import words
+from antiphon.store.postgres import searches
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.statements import Rows, Statement, Steps
 
@@ -47,7 +47,7 @@ class PostgresWords:
         """Key, what it stands under, and its own part."""
         waiting = iter(rows)
         while some := [(self._first + key, about, own) for key, about, own in islice(waiting, _AT_ONCE)]:
-            self._drive(words.insert(_P, self._entry, some))
+            self._drive(searches.insert(_P, self._entry, some))
             sql = "UPDATE vector_store_files SET chunks = chunks + $1 WHERE key = $2"
             self._rows(sql, (len(some), self._entry))
 
@@ -56,7 +56,7 @@ class PostgresWords:
         self._rows("VACUUM ANALYZE")
 
     def found(self, expression: lexical.Expression, count: int) -> dict[int, float]:
-        rows = self._drive(words.find(_P, self._store, expression, count, None))
+        rows = self._drive(searches.find(_P, self._store, expression, count, None))
         return {key - self._first: score for key, score in rows}
 
     def asked(self, question: str) -> dict[int, float]:

@@ -44,6 +44,7 @@ HOSTILE = [
     '"',
     "a" * 100_000,
     "word " * 10_000,
+    "a_" * 8_000,
 ]
 """Questions with which something else could be meant."""
 

@@ -28,13 +28,15 @@ class World:
         self.store = store
         self.files = files
         self.file_id = file_id
+        self.workers = 0
 
     def indexer(self, embedder: Embedder) -> Indexer:
         return Indexer(self.store, self.files, Documents(), embedder)
 
     async def claim(self) -> ClaimedJob:
-        """The job, for a moment: it can be claimed again."""
-        (job,) = await self.store.work.claim([INDEX], "worker", 0, 1)
+        """The job, for a moment: another worker can claim it."""
+        self.workers += 1
+        (job,) = await self.store.work.claim([INDEX], f"worker {self.workers}", 0, 1)
         return job
 
     async def entry(self) -> EntryRow:

@@ -1,5 +1,5 @@
 """The words of what is searched in vector stores. No two databases search texts alike: each home has these
-rules in a way of its own (`sqlite/words.py`, `postgres/words.py`).
+rules in a way of its own (`sqlite/searches.py`, `postgres/searches.py`).
 
 Whatever the home, scores are bm25 as FTS5 has it: over the project's chunks or over the store's, with what a
 chunk stands under counted twice. So a score means the same everywhere.

@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from tests.store.contract.kit import Clock, P, rows_of
+from tests.store.contract.homes import Home
+from tests.store.contract.kit import Clock, P, pass_seconds, rows_of
 from tests.store.contract.vectors import LEASE, add_file, chunk, claim, index, new_store
 
 from antiphon.retrieval.filters import Compare
@@ -147,14 +148,14 @@ async def test_attributes_decide_what_is_found(filed: Store) -> None:
     assert await filed.vector_chunks.fitting(key, later) == set()
 
 
-async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, clock: Clock) -> None:
+async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, home: Home, clock: Clock) -> None:
     await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
     lost = await claim(filed)
     entry = int(lost.payload)
     await filed.vector_index.begin(lost, entry, "mini")
     await filed.vector_index.write(lost, entry, Slice([chunk(0), chunk(1)], 2))
-    clock.now += LEASE + 1
-    taken = await claim(filed)
+    await pass_seconds(home, clock, LEASE + 1)
+    taken = await claim(filed, owner="another")
 
     begun = await filed.vector_index.begin(taken, entry, "mini")
 

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
 
-from antiphon.store.postgres import tables, words
+from antiphon.store.postgres import searches, tables
 from antiphon.store.postgres.connections import Connection
 from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
-_OWN = {**words.RULES, **tables.RULES}
+_OWN = {**searches.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 

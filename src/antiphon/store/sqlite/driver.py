@@ -7,14 +7,14 @@ from itertools import chain
 from typing import TypeVar
 
 from antiphon.store.errors import AlreadyExists
-from antiphon.store.sqlite import tables, words
+from antiphon.store.sqlite import searches, tables
 from antiphon.store.statements import Insert, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
 _ROWS = 32
 """Rows in one statement: SQLite compiles one for each number of rows."""
-_OWN = {**words.RULES, **tables.RULES}
+_OWN = {**searches.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)

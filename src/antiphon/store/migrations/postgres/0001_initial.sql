@@ -301,7 +301,7 @@ CREATE TABLE vector_chunks (
     UNIQUE (entry, number)
 );
 
--- How words are read and ranked is told in src/antiphon/store/postgres/words.py.
+-- How words are read and ranked is told in src/antiphon/store/postgres/searches.py.
 CREATE TEXT SEARCH DICTIONARY antiphon_stem (TEMPLATE = snowball, LANGUAGE = porter);
 CREATE TEXT SEARCH CONFIGURATION antiphon_words (COPY = simple);
 ALTER TEXT SEARCH CONFIGURATION antiphon_words

@@ -1,4 +1,4 @@
-"""The words of what is searched in vector stores: an FTS5 table for each project.
+"""Searches in vector stores as SQLite does them: words in an FTS5 table for each project, and attributes.
 
 How common a word is counts in a search. A table for all projects would show it of theirs too; one for each
 store would make a database with many stores slow to open. In a project's table the chunks of a store are

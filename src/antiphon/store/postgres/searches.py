@@ -1,4 +1,4 @@
-"""The words of what is searched in vector stores: a `tsvector` for each chunk, ranked by bm25.
+"""Searches in vector stores as PostgreSQL does them: words in a `tsvector` for each chunk, and attributes.
 
 PostgreSQL's own ranks do not know how common a word is, and are of little use beside meanings (retrieval.md
 section 3 has the figures). But all that bm25 needs is there: how many chunks have a word is counted by the
@@ -34,8 +34,8 @@ _K1, _B = 1.2, 0.75
 """What FTS5 has in its bm25."""
 _LEAST = 1e-6
 """What a word counts that most chunks have."""
-# ts_rank adds 1/n² for the n-th time that a word is there, and divides by what that adds up to: by how much
-# is missing from 1 it can be told how often that was. What is asked as a phrase counts once.
+# ts_rank adds 1/n² for the n-th time that a word is there, and divides by what all of them add up to. What is
+# missing from 1 tells how often that was. What is asked as a phrase counts once.
 _TIMES = """
     CASE WHEN numnode(q.words) > 1 THEN 1
     ELSE 1 / (1.64493406685 * (1 - least(ts_rank('{1, 1, 1, 1}', found.words, q.words), 0.998))) - 0.5 END"""
