@@ -48,6 +48,7 @@ check: lint
 
 test: lint
 	@scripts/browser
+	@scripts/pooler
 	@scripts/sandbox
 	@$(PYTEST) $(ARGS)
 

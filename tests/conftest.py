@@ -12,14 +12,17 @@ import httpx2
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
+from tests.kept_at import CHOSEN, new_store, store_at
+from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
-from antiphon.config import BackendSettings, Config, Sandbox, Server
+from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
@@ -44,11 +47,20 @@ class Running(Served):
         assert not self.thread.is_alive(), "the server did not stop"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=("sqlite", "postgres"), default="sqlite", help="where servers keep")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    CHOSEN["store"] = config.getoption("--store")
+
+
 def config_for(upstream: Upstream, data_dir: Path, server: Server | None = None) -> Config:
     """The configuration that `antiphon serve --upstream URL` makes, with the self-check on. No code runs: a
     test that wants it says with what."""
     return Config(
         data_dir=str(data_dir),
+        store=store_at(data_dir),
         server=server or Server(verify=True),
         backends={"upstream": BackendSettings(base_url=upstream.base_url, default=True, dialect="generic")},
         sandbox=Sandbox(driver="none"),
@@ -68,10 +80,44 @@ def upstream(_upstream: Upstream) -> Upstream:
     return _upstream
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `ON_BOTH_HOMES = True` runs with a server on each home of the store. Tests that are
+    marked `all_blobs` run with each home of blobs."""
+    if "server" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_HOMES", False):
+        metafunc.parametrize("server", ["sqlite", "postgres"], indirect=True, scope="session")
+    if "blob_home" in metafunc.fixturenames and metafunc.definition.get_closest_marker("all_blobs"):
+        metafunc.parametrize("blob_home", ["folder", "s3"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def blob_home(request: pytest.FixtureRequest) -> str:
+    """What the servers of a test keep their blobs in."""
+    home: str = getattr(request, "param", "folder")
+    return home
+
+
+def new_blobs(home: str) -> Blobs:
+    """A home of blobs with nothing in it yet."""
+    return Blobs(url=shared_s3().bucket()) if home == "s3" else Blobs()
+
+
+@pytest.fixture
+def blobs(blob_home: str) -> Blobs:
+    """The same for a server of one test alone."""
+    return new_blobs(blob_home)
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest,
+    blob_home: str,
+    _upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
     """One server for all tests: they share its store, as projects of users do."""
-    with Running(config_for(_upstream, tmp_path_factory.mktemp("data"))) as running:
+    config = config_for(_upstream, tmp_path_factory.mktemp("data"))
+    store = new_store(request.param) if hasattr(request, "param") else config.store
+    with Running(replace(config, store=store, blobs=new_blobs(blob_home))) as running:
         yield running
 
 

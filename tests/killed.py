@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,14 +16,21 @@ PATIENCE = 20.0
 
 
 class Killed:
-    """A server in a process of its own: `python -m MODULE serve`, with `options` besides."""
+    """A server in a process of its own: `python -m MODULE serve`, with `options`, and `settings` in its
+    environment."""
 
     def __init__(
-        self, home: Path, upstream: Upstream, module: str = "antiphon", options: Sequence[str] = ()
+        self,
+        home: Path,
+        upstream: Upstream,
+        module: str = "antiphon",
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._home = home
         self._module = module
         self._options = options
+        self._settings = settings or {}
         self._upstream = upstream
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
@@ -45,6 +52,7 @@ class Killed:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env={**os.environ, **self._settings},
         )
         assert self.process.stdout is not None
         assert any("listens on" in line for line in self.process.stdout), "it ended instead"
@@ -62,6 +70,10 @@ class Killed:
     @property
     def database(self) -> Path:
         return self._home / "data" / "antiphon.db"
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
         """As an operator stops it."""

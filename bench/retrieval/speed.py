@@ -16,8 +16,9 @@ from antiphon.retrieval.packing import packed
 from antiphon.retrieval.search import Search
 from antiphon.retrieval.vectors import VectorTable
 from bench.retrieval.index import Index, Words
+from bench.retrieval.postgres import PostgresWords
 
-SIZES = (1_000, 10_000, 100_000)
+SIZES = (1_000, 10_000, 20_000, 100_000)
 """Chunks."""
 _WARM = 30
 """Searches."""
@@ -37,21 +38,31 @@ class Cost(Struct, frozen=True):
     worst: float
     cpu: float
     """Seconds of a warm search, of all threads."""
+    database: float
+    """The same of the database's process, for words."""
     vectors_alone: float
     words_alone: float
     """Seconds of a warm look-up, without the embedding."""
 
 
-def cost(index: Index, vectors: Vectors, questions: Sequence[str], size: int, embedder: Embedder) -> Cost:
+def cost(
+    index: Index,
+    vectors: Vectors,
+    questions: Sequence[str],
+    size: int,
+    embedder: Embedder,
+    postgres: str | None,
+) -> Cost:
     """A store of `size` chunks is made of ours, again and again: their vectors are moved a little, and the
     words of each copy are in another order, so that lists of words are as long as they would be."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        _write(path, index, vectors, size)
-        return asyncio.run(_searched(path, questions, embedder, size))
+        words = PostgresWords(postgres) if postgres else Words(path / "words.db")
+        _write(path, words, index, vectors, size)
+        return asyncio.run(_searched(path, words, questions, embedder, size))
 
 
-def _write(folder: Path, index: Index, vectors: Vectors, size: int) -> None:
+def _write(folder: Path, words: Words | PostgresWords, index: Index, vectors: Vectors, size: int) -> None:
     random = np.random.default_rng(7)
     owners = np.asarray(index.owners)
     copies = -(-size // len(index.chunks))
@@ -63,24 +74,27 @@ def _write(folder: Path, index: Index, vectors: Vectors, size: int) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(folder / "rows.npy", packed(rows[kept]))
     np.save(folder / "keys.npy", keys[kept])
-    words = Words(folder / "words.db")
     words.add(
         (key, "", " ".join(random.permutation(index.chunks[key % len(index.chunks)].own.split())))
         for key in range(size)
     )
+    words.settle()
 
 
-async def _searched(folder: Path, questions: Sequence[str], embedder: Embedder, size: int) -> Cost:
+async def _searched(
+    folder: Path, words: Words | PostgresWords, questions: Sequence[str], embedder: Embedder, size: int
+) -> Cost:
     await embedder.embed(["so that it is loaded"])
     begun = time.perf_counter()
     table = VectorTable.holding(np.load(folder / "keys.npy"), np.load(folder / "rows.npy"))
-    words = Words(folder / "words.db")
     search = Search(embedder.embed, table, words)
     await search.ranked(questions[:1], 10)
     opened = time.perf_counter() - begun
     asked = questions[1 : _WARM + 1]
     vectors = await embedder.embed(asked)
+    before = words.cpu()
     times, cpu = await _timed(lambda place: search.ranked([asked[place]], 10), len(asked))
+    database = (words.cpu() - before) / len(asked)
     return Cost(
         chunks=size,
         vectors=len(table),
@@ -89,6 +103,7 @@ async def _searched(folder: Path, questions: Sequence[str], embedder: Embedder, 
         latency=median(times),
         worst=max(times),
         cpu=cpu,
+        database=database,
         vectors_alone=median(_each(lambda place: table.nearest(vectors[place], 100), len(asked))),
         words_alone=median(_each(lambda place: words.asked(asked[place]), len(asked))),
     )

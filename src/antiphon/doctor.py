@@ -14,6 +14,7 @@ from antiphon.api.backend_setup import backend_configs, routed
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
+from antiphon.api.seal_setup import BadSealingKey, seal_of
 from antiphon.api.search_setup import can_embed, reranking_of
 from antiphon.api.web_setup import key_variables, missing
 from antiphon.backends.router import build
@@ -38,6 +39,8 @@ from antiphon.retrieval.reranker import RerankerError
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
 from antiphon.sandbox.open import Options, driver_of
+from antiphon.store.blobs import BlobsUnusable
+from antiphon.store.open_blobs import open_blobs
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
 from antiphon.weights.gguf import read
@@ -73,6 +76,8 @@ class Finding(Struct, frozen=True):
 async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     """All findings, as they come. With `deep`, each backend is sent a few tiny requests."""
     yield _data_dir(Path(config.data_dir))
+    if config.store.is_shared or config.blobs.url is not None:
+        yield await _homes(config)
     yield _keys(config)
     yield _search(config)
     yield await _sandbox(config)
@@ -96,6 +101,16 @@ def _data_dir(path: Path) -> Finding:
     if os.access(path, os.W_OK | os.X_OK):
         return Finding("data", "ok", f"{path} can be written")
     return Finding("data", "failed", f"{path} cannot be written", "Use --data-dir, or make it writable.")
+
+
+async def _homes(config: Config) -> Finding:
+    """What several servers share, but for the database: that is not touched here."""
+    try:
+        seal_of(config)
+        await open_blobs(config.blobs.url, Path(config.data_dir)).check()
+    except (BadSealingKey, BlobsUnusable) as error:
+        return Finding("homes", "failed", str(error))
+    return Finding("homes", "ok", f"blobs can be read and written: {config.blobs.url or 'in a folder'}")
 
 
 def _search(config: Config) -> Finding:

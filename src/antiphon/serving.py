@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from antiphon.engines import Wanted
 
-_GRACE_SECONDS = 10
-"""How long answers that are under way may take when the server is asked to stop."""
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
 
@@ -35,24 +33,31 @@ def check_data(settings: config.Config) -> None:
     """Opens what the workers will open, and brings the database up to date. Raises ServeError."""
     import asyncio
 
-    from antiphon.context.seal import Seal
-    from antiphon.store.open import open_store
+    from antiphon.api.seal_setup import seal_of
+    from antiphon.store.copying import check_whole
+    from antiphon.store.open import open_store, without_secrets
+    from antiphon.store.open_blobs import open_blobs
 
     async def opened() -> None:
+        await open_blobs(settings.blobs.url, Path(settings.data_dir)).check()
         store = await open_store(settings.store_url)
         try:
+            await check_whole(store, f"The store {without_secrets(settings.store_url)}")
             await store.usage.bound(settings.limits.stored_bytes)
         finally:
             await store.close()
 
     with data_in_words(settings):
+        seal_of(settings)
         asyncio.run(opened())
-        Seal.at(Path(settings.data_dir) / "sealing.key")
 
 
 @contextlib.contextmanager
 def data_in_words(settings: config.Config) -> Iterator[None]:
     """Raises ServeError where what is kept cannot be used."""
+    from antiphon.api.seal_setup import BadSealingKey
+    from antiphon.store.blobs import BlobsUnusable
+    from antiphon.store.copying import NotCopied
     from antiphon.store.errors import Incompatible
     from antiphon.store.faults import Unreachable
     from antiphon.store.open import UnknownStore, without_secrets
@@ -60,7 +65,7 @@ def data_in_words(settings: config.Config) -> Iterator[None]:
     url = without_secrets(settings.store_url)
     try:
         yield
-    except UnknownStore as error:
+    except (UnknownStore, BadSealingKey, BlobsUnusable, NotCopied) as error:
         raise ServeError(str(error)) from error
     except Incompatible as error:
         raise ServeError(f"The store {url} cannot be used. {error}") from error
@@ -173,7 +178,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is: a layer less for each message
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=settings.server.stop_seconds,
     )
 
 
@@ -196,7 +201,15 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
     console.print(f"\n[bold]Antiphon {__version__}[/] listens on [bold]{url}[/]", end="\n\n")
     for label, text in _facts(settings, models):
         console.print(f"  {label:<7}", text, markup=False)
-    console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
+    if settings.server.role == "worker":
+        console.print("\nIt carries work of the background, and answers /healthz, /readyz and /metrics.")
+    else:
+        console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
+    if settings.store.is_shared and not (settings.blobs.url or "").startswith("s3://"):
+        console.print(
+            "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
+            "or with a disk that all of them share.",
+        )
     if not settings.server.keys and not _is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "

@@ -11,10 +11,12 @@ import httpx2
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from tests.api.asking import Json, Like
-from tests.api.filing import alone, left_on_disk, one, two  # noqa: F401
+from tests.api.filing import Left, alone, left, one, two  # noqa: F401
 from tests.api.skilling import container, container_file, folder, zipped
 from tests.api.storing import ids, upload
 from tests.ledger import case, covers, ids_of
+
+pytestmark = pytest.mark.all_blobs
 
 CONTAINERS = "/v1/containers"
 EXPIRED = r"Container is expired\."
@@ -94,14 +96,14 @@ def test_containers_are_listed_both_ways_and_by_name(one: OpenAI) -> None:  # no
 
 
 @covers("endpoint.DELETE /containers/{container_id}")
-def test_a_deleted_container_is_gone_with_its_files(one: OpenAI, tmp_path: Path) -> None:  # noqa: F811
+def test_a_deleted_container_is_gone_with_its_files(one: OpenAI, left: Left) -> None:  # noqa: F811
     new = one.containers.create(name="work")
     one.containers.files.create(new.id, file=("a.txt", b"hello"))
-    assert len(left_on_disk(tmp_path)) == 1
+    assert len(left()) == 1
 
     one.containers.delete(new.id)
 
-    assert left_on_disk(tmp_path) == set()
+    assert left() == set()
     with pytest.raises(NotFoundError, match="Container not found"):
         one.containers.retrieve(new.id)
     with pytest.raises(NotFoundError, match="Container not found"):

@@ -1,6 +1,5 @@
 """/v1/files: what the official client puts there, and what it gets back."""
 
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -8,12 +7,14 @@ import pytest
 from openai import OpenAI
 from openai.types import FileObject
 from tests.api.asking import Json, fault, refused, whole
-from tests.api.filing import alone, filed, left_on_disk, one, two
+from tests.api.filing import Left, alone, filed, left, one, two
 from tests.conftest import Running
 from tests.ledger import covers
 from tests.sdk_types import check
 
-__all__ = ["alone", "one", "two"]
+__all__ = ["alone", "left", "one", "two"]
+
+pytestmark = pytest.mark.all_blobs
 
 PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data"]
 
@@ -276,23 +277,23 @@ FILE = {"file": ("a.txt", b"Hello")}
     ],
 )
 def test_a_wrong_form_is_refused_and_leaves_nothing(
-    alone: Running, members: Json, code: str, param: str | None, tmp_path: Path
+    alone: Running, members: Json, code: str, param: str | None, left: Left
 ) -> None:
     headers = {"authorization": "Bearer sk-one"} | members.pop("headers", {})
     with httpx2.Client(base_url=alone.url) as http:
         told = form(http, headers=headers, **members)
 
     assert fault(told) == (400, "invalid_request_error", code, param), told.text
-    assert left_on_disk(tmp_path) == set()
+    assert left() == set()
 
 
-def test_a_file_that_is_too_large_is_refused(one: OpenAI, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_refused(one: OpenAI, left: Left) -> None:
     one.files.create(file=("a", b"x" * 100_000), purpose="user_data")
 
     with refused(413, "file_too_large", "file"):
         one.files.create(file=("a", b"x" * 100_001), purpose="user_data")
 
-    assert len(left_on_disk(tmp_path)) == 1
+    assert len(left()) == 1
 
 
 @pytest.mark.parametrize("file_id", ["file-unknown", "..", "x" * 5000, "file-%00", "%2e%2e%2fantiphon.db"])

@@ -7,17 +7,18 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from tests.api.asking import Json
-from tests.api.filing import alone, left_on_disk, one, two  # noqa: F401
+from tests.api.filing import Left, alone, left, one, two  # noqa: F401
 from tests.api.skilling import folder, skill, skill_md, skill_version, unzipped, zipped
 from tests.api.storing import ids
 from tests.ledger import covers, ids_of
+
+pytestmark = pytest.mark.all_blobs
 
 SKILLS = "/v1/skills"
 
@@ -131,7 +132,7 @@ def test_a_version_that_is_not_the_default_can_be_deleted(client: OpenAI, http: 
 
 
 @covers("endpoint.DELETE /skills/{skill_id}")
-def test_a_deleted_skill_leaves_what_containers_have_of_it(one: OpenAI, tmp_path: Path) -> None:  # noqa: F811
+def test_a_deleted_skill_leaves_what_containers_have_of_it(one: OpenAI, left: Left) -> None:  # noqa: F811
     skill_id = made(one)
     one.skills.versions.create(skill_id, files=list(folder(description="Two").items()))
     asked: Any = [{"type": "skill_reference", "skill_id": skill_id}]
@@ -140,9 +141,9 @@ def test_a_deleted_skill_leaves_what_containers_have_of_it(one: OpenAI, tmp_path
     deleted = one.skills.delete(skill_id)
 
     assert deleted.to_dict() == {"id": skill_id, "object": "skill.deleted", "deleted": True}
-    assert len(left_on_disk(tmp_path)) == 1
+    assert len(left()) == 1
     one.containers.delete(container.id)
-    assert left_on_disk(tmp_path) == set()
+    assert left() == set()
     for asks in (
         lambda: one.skills.retrieve(skill_id),
         lambda: one.skills.delete(skill_id),

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,12 +10,14 @@ from openai import OpenAI
 from openai.types import Upload
 from openai.types.uploads import UploadPart
 from tests.api.asking import Json, Like, Now, fault, refused
-from tests.api.filing import alone, filed, left_on_disk, one, two
+from tests.api.filing import Left, alone, filed, left, one, two
 from tests.conftest import Running
 from tests.ledger import covers, ids_of
 from tests.sdk_types import check
 
-__all__ = ["alone", "one", "two"]
+__all__ = ["alone", "left", "one", "two"]
+
+pytestmark = pytest.mark.all_blobs
 
 TEXT = b"Hello, world"
 
@@ -135,7 +136,7 @@ def test_the_file_can_expire(client: OpenAI) -> None:
 
 
 @covers("endpoint.POST /uploads/{upload_id}/cancel")
-def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(one: OpenAI, tmp_path: Path) -> None:
+def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(one: OpenAI, left: Left) -> None:
     upload = begin(one)
     (part,) = parts(one, upload, TEXT)
 
@@ -149,17 +150,17 @@ def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(one: OpenAI, t
     ):
         with refused(400, "upload_not_pending", "id"):
             attempt()
-    assert left_on_disk(tmp_path) == set()
+    assert left() == set()
 
 
-def test_a_completed_upload_is_closed_and_its_parts_are_gone(one: OpenAI, tmp_path: Path) -> None:
+def test_a_completed_upload_is_closed_and_its_parts_are_gone(one: OpenAI, left: Left) -> None:
     upload = begin(one)
     done = one.uploads.complete(upload.id, part_ids=parts(one, upload, TEXT))
 
     with refused(400, "upload_not_pending", "id"):
         one.uploads.complete(upload.id, part_ids=["part_1"])
     assert done.file is not None
-    assert left_on_disk(tmp_path) == {done.file.id}
+    assert left() == {done.file.id}
 
 
 def test_an_upload_is_its_projects_own(one: OpenAI, two: OpenAI) -> None:

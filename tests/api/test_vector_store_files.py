@@ -14,8 +14,10 @@ from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Upstream
 
-from antiphon.config import FileSearchSettings, Tools
+from antiphon.config import Blobs, FileSearchSettings, Tools
 
+pytestmark = pytest.mark.all_blobs
+ON_BOTH_HOMES = True
 BROKEN_PDF = b"%PDF-1.7\n1 0 obj << nothing >> endobj\ntrailer\n%%EOF"
 
 
@@ -165,10 +167,10 @@ def test_what_has_no_text_is_refused_at_once(client: OpenAI, http: httpx2.Client
 
 
 @pytest.fixture
-def strict(upstream: Upstream, tmp_path: Path) -> Iterator[OpenAI]:
+def strict(upstream: Upstream, tmp_path: Path, blobs: Blobs) -> Iterator[OpenAI]:
     """A server that takes what the real API takes."""
     tools = Tools(file_search=FileSearchSettings(all_files=False))
-    config = replace(config_for(upstream, tmp_path), tools=tools)
+    config = replace(config_for(upstream, tmp_path), tools=tools, blobs=blobs)
     with Running(config) as running, checked_client(running.url) as client:
         yield client
 

@@ -12,6 +12,7 @@ from tests.api.filing import alone, one, two  # noqa: F401
 from tests.api.storing import HARBOURS, STORE_ID, TREES, counted, filled, ids, stored, upload
 from tests.ledger import covers
 
+ON_BOTH_HOMES = True
 STORES = "/v1/vector_stores"
 DAY = 86_400
 

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.backends.reading import read
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
@@ -40,6 +41,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import (
@@ -82,7 +84,7 @@ async def connect(upstream: Upstream) -> AsyncIterator[Connect]:
 
 
 async def collect(backend: ChatCompletions, asked: Turn) -> list[Delta]:
-    return [delta async for batch in backend.stream(asked) for delta in batch]
+    return [delta async for batch in backend.stream(asked) for delta in single(batch)]
 
 
 def merged(deltas: Sequence[Delta]) -> list[Delta]:
@@ -184,9 +186,9 @@ async def test_what_arrives_in_one_read_leaves_in_one_batch(upstream: Upstream, 
     upstream.script(Answer(raw=[body, body + b"data: [DONE]\n\n"], gate=gate))
     batches = connect().stream(turn())
     assert await anext(batches) == ()
-    assert await anext(batches) == [TextDelta("a"), TextDelta("b"), TextDelta("c")]
+    assert single(await anext(batches)) == [TextDelta("a"), TextDelta("b"), TextDelta("c")]
     gate.open()
-    rest = [batch async for batch in batches]
+    rest = [single(batch) async for batch in batches]
     assert rest == [[TextDelta("a"), TextDelta("b"), TextDelta("c"), Finished("stop")]]
 
 
@@ -209,7 +211,7 @@ async def test_logprobs_of_reasoning_in_the_text_are_left_out(upstream: Upstream
 async def test_a_token_without_bytes_has_those_of_its_text() -> None:
     logprobs = {"content": [{"token": "é", "logprob": None, "bytes": None}]}
     event = json.dumps({"choices": [{"delta": {"content": "é"}, "logprobs": logprobs}]}).encode()
-    [delta] = Reader(top=0).read([event])
+    [delta] = Reader(top=0).read(b"data: %b\n\n" % event)
     token = Logprob(token="é", bytes=[195, 169], logprob=-9999.0, top_logprobs=[])
     assert delta == TextDelta("é", (token,))
 
@@ -220,7 +222,7 @@ async def test_content_sent_as_parts_is_understood() -> None:
         {"type": "text", "text": "Hello"},
     ]
     event = json.dumps({"choices": [{"delta": {"content": parts}}]}).encode()
-    assert Reader().read([event]) == [ReasoningDelta("Hm"), TextDelta("Hello")]
+    assert Reader().read(b"data: %b\n\n" % event) == [ReasoningDelta("Hm"), TextDelta("Hello")]
 
 
 # ---- calls ------------------------------------------------------------------------------------------
@@ -355,12 +357,7 @@ DELTAS = [
 )
 def test_any_chunking_of_the_bytes_gives_the_same_deltas(cuts: list[int], ending: bytes) -> None:
     stream = STREAM.replace(b"\n", ending)
-    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    events, reader, found = Events(), Reader(think_tags=True), []
-    for start, end in pairwise(edges):
-        found += reader.read(events.feed(stream[start:end]))
-    if not reader.ended:  # A CR at the very end may be half of a CRLF.
-        found += reader.cut(events.rest())
+    found = read(stream, cuts, think_tags=True)
     assert merged(found) == DELTAS
 
 

@@ -23,6 +23,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.protocol.errors import InvalidRequest
 
@@ -50,7 +51,7 @@ def turn(**more: Any) -> Turn:
 
 
 async def collect(backend: Backend, asked: Turn) -> list[Delta]:
-    return [delta async for batch in backend.stream(asked) for delta in batch]
+    return [delta async for batch in backend.stream(asked) for delta in single(batch)]
 
 
 # What is refused, in the words of servers; the dialect that sends it, the turn, and the member that goes.

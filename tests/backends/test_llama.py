@@ -30,6 +30,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.protocol import errors
 from antiphon.weights.reference import DEFAULT_NAME
@@ -54,7 +55,7 @@ def say(text: str, **rest: object) -> Turn:
 
 
 async def answer(backend: Backend, turn: Turn) -> list[Delta]:
-    return [delta async for batch in backend.stream(turn) for delta in batch]
+    return [delta async for batch in backend.stream(turn) for delta in single(batch)]
 
 
 def text_of(deltas: list[Delta]) -> str:

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai import OpenAI
+from tests.backends.reading import read
 from tests.scripted import Answer, Upstream
 
 from antiphon.backends.chat_stream import ChatStreamParser
-from antiphon.backends.sse import Events
 from antiphon.model import CallArguments, CallStarted, Delta, Finished, ReasoningDelta, TextDelta, UsageDelta
 from antiphon.protocol.errors import ApiError, UpstreamError
 
@@ -218,20 +217,14 @@ def _add(found: list[Any], kind: str, text: str) -> None:
         found.append(text)
 
 
-def read(stream: bytes, cuts: Sequence[int] = ()) -> list[Delta]:
-    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    events, parser, found = Events(), ChatStreamParser(think_tags=True, names=NAMES), list[Delta]()
-    for start, end in pairwise(edges):
-        found += parser.read(events.feed(stream[start:end]))
-        if parser.fault is not None:
-            raise parser.fault
-    return found if parser.ended else [*found, *parser.cut(events.rest())]
+def deltas_of(stream: bytes, cuts: Sequence[int] = ()) -> list[Delta]:
+    return read(stream, cuts, think_tags=True, names=NAMES)
 
 
 @pytest.mark.parametrize("case", ANSWERS)
 def test_an_odd_answer_is_read(case: str) -> None:
     stream, items = ANSWERS[case]
-    assert merged(read(stream)) == items
+    assert merged(deltas_of(stream)) == items
 
 
 @pytest.mark.parametrize("case", ANSWERS)
@@ -239,7 +232,7 @@ def test_an_odd_answer_is_read(case: str) -> None:
 @given(cuts=st.lists(st.integers(0, 400), max_size=12))
 def test_any_chunking_of_an_odd_answer_says_the_same(case: str, cuts: list[int]) -> None:
     stream, items = ANSWERS[case]
-    assert merged(read(stream, cuts)) == items
+    assert merged(deltas_of(stream, cuts)) == items
 
 
 @pytest.mark.parametrize("case", ANSWERS)
@@ -316,7 +309,7 @@ def test_usage_is_merged_from_what_is_said_of_it(case: str) -> None:
     stream = chunk({"content": "a"}, "stop") + b"".join(
         raw({"choices": [], "usage": usage}) for usage in said
     )
-    assert read(stream + DONE)[-2:] == [expected, Finished("stop")]
+    assert deltas_of(stream + DONE)[-2:] == [expected, Finished("stop")]
 
 
 # ---- answers that say nothing ----
@@ -352,7 +345,7 @@ EMPTY: dict[str, tuple[bytes, str]] = {
 def test_an_answer_that_says_nothing_is_a_failure(case: str) -> None:
     stream, words = EMPTY[case]
     with pytest.raises(ApiError, match=words):
-        read(stream)
+        deltas_of(stream)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ from antiphon.model import (
     NamedFunction,
     ReasoningDelta,
     TextDelta,
+    TextRun,
+    single,
 )
 
 # ---- each syntax, and its neighbours ----------------------------------------------------------------
@@ -472,6 +475,27 @@ async def test_what_surely_never_comes_is_not_looked_for(
 ) -> None:
     upstream.script(Answer(HERMES([("f", {})])))
     backend = ChatCompletions(upstream.base_url, dialect=dialect)
-    found = [delta async for batch in backend.stream(turn()) for delta in batch]
+    found = [delta async for batch in backend.stream(turn()) for delta in single(batch)]
     await backend.close()
     assert bool(indexes(found)) is calls
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(st.text("ab <[T\n", min_size=1, max_size=4), min_size=1, max_size=6), fresh=st.booleans()
+)
+def test_a_run_of_text_says_what_its_deltas_say(texts: list[str], fresh: bool) -> None:
+    def said(batch: list[Delta]) -> list[Delta]:
+        calls = TextCalls(turn())
+        begun = [] if fresh else calls.feed([TextDelta("Hello")])
+        return [*begun, *single(calls.feed(batch)), *calls.feed([Finished("stop")])]
+
+    run = TextRun("".join(texts), pieces=[msgspec.json.encode(text)[1:-1] for text in texts])
+    assert said([run]) == said([TextDelta(text) for text in texts])
+
+
+def test_a_run_without_marks_passes_as_it_came() -> None:
+    calls = TextCalls(turn())
+    calls.feed([TextDelta("Hello")])
+    batch: list[Delta] = [TextRun(" there, you", pieces=[b" there", b", you"])]
+    assert calls.feed(batch) is batch

@@ -32,6 +32,7 @@ def main() -> int:
         settle=arguments.settle,
         keep_alive=arguments.keep_alive,
         kinds=tuple(arguments.kinds),
+        store=arguments.store,
     )
     right = asyncio.run(chaos.run())
     if right and not arguments.keep:
@@ -61,6 +62,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="how long the chaos lasts [60]")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000), help="of all chance")
     parser.add_argument("--workers", type=int, default=2, help="server processes [2]")
+    stores = ("sqlite", "postgres")
+    parser.add_argument("--store", choices=stores, default="sqlite", help="where all is kept [sqlite]")
     parser.add_argument("--clients", type=int, default=30, help="at the same time [30]")
     parser.add_argument("--every", type=float, default=3, help="seconds between kills, in the mean [3]")
     parser.add_argument("--settle", type=float, default=60, help="seconds until all must have ended [60]")

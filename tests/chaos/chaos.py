@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import httpx2
 import openai
@@ -14,6 +15,7 @@ from openai import AsyncOpenAI
 from tests.chaos import recorder, report, upstream
 from tests.chaos.case import Case, NotAFrame
 from tests.chaos.clients import KINDS
+from tests.chaos.database import database
 from tests.chaos.reading import whole
 from tests.chaos.server import Server, ServerError
 from tests.chaos.verdict import judge
@@ -23,6 +25,8 @@ _SILENCE = 25.0
 """Seconds without a byte after which a client takes a connection for dead."""
 _WAYS = ("worker", "worker", "worker", "whole", "whole", "graceful")
 """How the server is killed: each of these once, in any order, then again."""
+_DATABASE_WAYS = ("freeze", "database", "cut")
+"""What is done besides where servers share a database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +40,15 @@ class Chaos:
     settle: float
     keep_alive: float
     kinds: tuple[str, ...] = tuple(KINDS)
+    store: Literal["sqlite", "postgres"] = "sqlite"
 
     async def run(self) -> bool:
         """Whether everything was right in the end; the report is printed."""
         with ExitStack() as stack:
             tool = stack.enter_context(recorder.running())
-            server = Server(self.home, stack.enter_context(upstream.running()), self.workers, self.keep_alive)
+            shared = stack.enter_context(database()) if self.store == "postgres" else None
+            said = stack.enter_context(upstream.running())
+            server = Server(self.home, said, self.workers, self.keep_alive, shared)
             stack.callback(server.stop_for_good)
             await server.start()
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
@@ -51,6 +58,8 @@ class Chaos:
                 world = World(server, http, sdk, Random(self.seed), tool.url, self.seed)
                 await self._live(world)
                 await _fetch_all(world)
+            if shared is not None:
+                world.faults += shared.left()
             return self._judge(world, tool.recorded)
 
     async def _live(self, world: World) -> None:
@@ -80,7 +89,7 @@ class Chaos:
         end = time.monotonic() + self.seconds
         # Chance of its own: what the clients draw must not shift the kills.
         random = Random(f"{self.seed} kills")
-        ways = _drawn(random)
+        ways = _drawn(random, _WAYS if self.store == "sqlite" else _WAYS + _DATABASE_WAYS)
         while (wait := random.uniform(0.4, 1.6) * self.every) < end - time.monotonic():
             await asyncio.sleep(wait)
             await _kill(world, next(ways), random)
@@ -96,9 +105,9 @@ class Chaos:
 # ---- the killer -------------------------------------------------------------------------------------
 
 
-def _drawn(random: Random) -> Iterator[str]:
+def _drawn(random: Random, ways: Sequence[str]) -> Iterator[str]:
     while True:
-        yield from random.sample(_WAYS, len(_WAYS))
+        yield from random.sample(ways, len(ways))
 
 
 async def _kill(world: World, way: str, random: Random) -> None:
@@ -109,6 +118,12 @@ async def _kill(world: World, way: str, random: Random) -> None:
             await world.server.kill_whole()
         elif way == "graceful":
             world.seen.stops.append(await world.server.stop_gracefully())
+        elif way == "freeze":
+            await world.server.freeze_worker(random)
+        elif way == "database":
+            await world.server.restart_database()
+        elif way == "cut":
+            await world.server.cut_database()
     except ServerError as error:
         world.faults.append(str(error))
     world.seen.kills[way] += 1

@@ -13,6 +13,7 @@ from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
+from antiphon.protocol.text_deltas import single
 from antiphon.protocol.wire import encode
 from antiphon.stream.items import OpenMessage, OpenText
 from antiphon.stream.machine import Machine
@@ -36,14 +37,14 @@ def log(plan: Plan = PLAN, response_id: str = "resp_1") -> list[Frame]:
     machine.start()
     _said(machine, said, cut=False)
     machine.complete(None, 2)
-    return [Frame(sse.frame(event)[:-2]) for event in machine.drain()]
+    return [Frame(sse.frame(event)[:-2]) for event in single(machine.drain())]
 
 
 def cancelled() -> list[Frame]:
     machine = _machine("resp_1")
     machine.create()
     machine.cancel()
-    return [Frame(sse.frame(event)[:-2]) for event in machine.drain()]
+    return [Frame(sse.frame(event)[:-2]) for event in single(machine.drain())]
 
 
 def _machine(response_id: str) -> Machine:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from tests.chaos.database import Database
 from tests.chaos.processes import alive_in, workers_of
 
 PATIENCE = 30.0
@@ -30,6 +31,13 @@ allow_private = true
 base_url = "{upstream}"
 default = true
 """
+_STORE = """
+[store]
+url = "{url}"
+sealing_key_env = "SEALING_KEY"
+"""
+FROZEN = 8.0
+"""Seconds for which a worker stands still: longer than it may be silent."""
 
 
 class ServerError(Exception):
@@ -39,7 +47,9 @@ class ServerError(Exception):
 class Server:
     """One server at a time, always on the same port and the same data."""
 
-    def __init__(self, home: Path, upstream: str, workers: int, keep_alive: float) -> None:
+    def __init__(
+        self, home: Path, upstream: str, workers: int, keep_alive: float, database: Database | None = None
+    ) -> None:
         self.up = asyncio.Event()
         """Set as long as requests are answered, as far as we know."""
         self.launched = 0.0
@@ -47,10 +57,14 @@ class Server:
         self.disturbed = 0
         """How often it was killed or stopped, counted before it happens."""
         self.disturbed_at = 0.0
+        self.database = database
+        """Where it keeps everything; None: in a file."""
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
         config = _CONFIG.format(workers=workers, keep_alive=keep_alive, upstream=upstream)
+        if database is not None:
+            config += _STORE.format(url=database.url)
         (home / "antiphon.toml").write_text(config)
 
     @property
@@ -71,6 +85,8 @@ class Server:
         command = [sys.executable, "-m", "antiphon", "serve", "--port", str(self._port)]
         places = ["--config", str(self._home / "antiphon.toml"), "--data-dir", str(self._home / "data")]
         env = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
+        if self.database is not None:
+            env["SEALING_KEY"] = self.database.sealing_key
         with self.log.open("ab") as log:
             # A group of its own: so all of it can be killed at once, and nothing else.
             self._process = subprocess.Popen(
@@ -109,6 +125,33 @@ class Server:
         self._disturb()
         os.kill(random.choice(workers), signal.SIGKILL)
         return True
+
+    async def freeze_worker(self, random: Random) -> None:
+        """A worker stands still for so long that others take over what it does, and goes on. Its supervisor
+        does too, since it would replace it."""
+        assert self._process is not None
+        workers = workers_of(self._process.pid)
+        if not workers:
+            return
+        self._disturb()
+        stopped = [self._process.pid, random.choice(workers)]
+        for each in stopped:
+            os.kill(each, signal.SIGSTOP)
+        await asyncio.sleep(FROZEN)
+        for each in reversed(stopped):
+            os.kill(each, signal.SIGCONT)
+        self._disturb()
+
+    async def restart_database(self) -> None:
+        assert self.database is not None
+        self._disturb()
+        await self.database.restart()
+        self._disturb()
+
+    async def cut_database(self) -> None:
+        assert self.database is not None
+        self._disturb()
+        await self.database.cut()
 
     async def kill_whole(self) -> None:
         """Kill the supervisor and all workers in one moment, and start again."""

@@ -12,7 +12,6 @@ from antiphon.containers.room import Room
 from antiphon.protocol.tools import InlineSkill, SkillSource
 from antiphon.sandbox.base import Logs
 from antiphon.store.file_storage import About, FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.tools.containers import NewContainer, Ran
 
 P = "project"
@@ -31,7 +30,7 @@ async def made(room: Room, project: str = P, **members: object) -> str:
 
 async def filed(room: Room, tmp_path: Path, content: bytes, name: str = "a.csv") -> str:
     """The id of a file of the Files API."""
-    files = FileStorage(room.storage.store.files, FolderBlobs(tmp_path / "files"))
+    files = FileStorage(room.storage.store.files, room.storage.blobs)
     async with files.incoming() as incoming:
         await incoming.write(content)
         return (await files.add(P, incoming, About(name, "user_data"))).id

@@ -9,6 +9,7 @@ from tests.containers.conftest import OpenRoom
 from tests.containers.making import P, content, driver_of, filed, inline, made, printed
 from tests.containers.plain_driver import PlainDriver
 from tests.small_disk import mounted
+from tests.store.contract.blob_homes import BlobHome
 
 from antiphon.containers.room import Room
 from antiphon.protocol.errors import InvalidRequest, NotFound
@@ -148,11 +149,11 @@ async def test_skills_are_in_the_sandbox_each_in_a_folder_of_its_own(room: Room)
     assert await room.files(P, container) == []
 
 
-async def test_a_skill_that_is_sent_again_is_kept_once(room: Room, tmp_path: Path) -> None:
+async def test_a_skill_that_is_sent_again_is_kept_once(room: Room, blob_home: BlobHome) -> None:
     for _ in range(3):
         await made(room, skills=[inline()])
 
-    assert len([path for path in (tmp_path / "files").rglob("blob_*") if path.is_file()]) == 1
+    assert len(blob_home.there()) == 1
 
 
 @pytest.mark.parametrize(
@@ -377,7 +378,7 @@ async def test_who_goes_away_at_any_moment_holds_nothing(open_room: OpenRoom) ->
 # ---- what is over -----------------------------------------------------------------------------------
 
 
-async def test_an_expired_container_runs_nothing_and_its_files_go(room: Room, tmp_path: Path) -> None:
+async def test_an_expired_container_runs_nothing_and_its_files_go(room: Room, blob_home: BlobHome) -> None:
     container = await made(room, skills=[inline()])
     await room.execute(P, container, "open('/mnt/data/a', 'w').write('a')")
     await room.storage.store.write(_age, container)
@@ -392,7 +393,7 @@ async def test_an_expired_container_runs_nothing_and_its_files_go(room: Room, tm
             await asked
     await room.storage.sweep()
 
-    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+    assert blob_home.there() == set()
     row = await room.storage.store.containers.use(P, container)
     assert row is not None
     assert row.expired
@@ -409,7 +410,7 @@ async def test_a_deleted_container_takes_its_sandbox_along(room: Room) -> None:
         await room.execute(P, container, "1")
 
 
-async def test_a_container_that_is_deleted_while_code_runs_ends_it(room: Room, tmp_path: Path) -> None:
+async def test_a_container_that_is_deleted_while_code_runs_ends_it(room: Room, blob_home: BlobHome) -> None:
     container = await made(room)
     await room.execute(P, container, "pass")
     (sandbox,) = driver_of(room).started
@@ -421,7 +422,7 @@ async def test_a_container_that_is_deleted_while_code_runs_ends_it(room: Room, t
 
     with pytest.raises(SandboxEnded):
         await runs
-    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+    assert blob_home.there() == set()
 
 
 # ---- several processes that do not find each other --------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from msgspec.structs import replace
-from tests.conftest import Running, checked_client, config_for
+from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
 from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
 from tests.scripted import Answer, Called, Upstream
@@ -88,6 +88,18 @@ def _mcp(upstream: Upstream, running: Running, _: Path) -> None:
 
     assert lines == ["Three.", "Three, with your consent."]
     assert things.called == ["add", "add"]
+
+
+def _scaling(upstream: Upstream, running: Running, tmp_path: Path) -> None:
+    """A server and a worker, on a PostgreSQL and a bucket that they share."""
+    upstream.default = Answer("Once upon a time.")
+    shared = replace(config_for(upstream, tmp_path), store=new_store("postgres"), blobs=new_blobs("s3"))
+    roles = (config.Server(role=role, verify=True) for role in ("server", "both"))
+    one, other = (replace(shared, server=server) for server in roles)
+    with Running(one) as first, Running(other) as second:
+        lines = printed("docs/scaling.md", first, {"http://127.0.0.1:8001": second.url})
+
+    assert lines == ["Once upon a time."]
 
 
 def _prompts(upstream: Upstream, running: Running, tmp_path: Path) -> None:
@@ -271,6 +283,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/moderation.md": _moderation,
     "docs/neighbours.md": _neighbours,
     "docs/tools.md": _tools,
+    "docs/scaling.md": _scaling,
     "docs/shell.md": _shell,
     "docs/skills.md": _skills,
     "docs/structured-output.md": _structured_output,
@@ -289,6 +302,33 @@ def test_every_page_with_python_is_run() -> None:
 def test_the_python_of_a_page_runs(page: str, upstream: Upstream, tmp_path: Path) -> None:
     with reachable(config_for(upstream, tmp_path)) as running:
         PAGES[page](upstream, running, tmp_path)
+
+
+def test_the_copy_of_the_page_moves_a_server_to_its_new_homes(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.default = Answer("Hello")
+    old = config_for(upstream, tmp_path / "data")
+    new = replace(old, data_dir=str(tmp_path / "new"), store=new_store("postgres"), blobs=new_blobs("s3"))
+    with Running(old) as running, checked_client(running.url) as client:
+        response = client.responses.create(model="m", input="Hi")
+        file = client.files.create(file=("a.txt", b"On rivers."), purpose="user_data")
+    (block,) = (block for block in blocks("docs/scaling.md", "sh") if "antiphon copy" in block.text)
+    command = block.text
+    for said, here in {
+        "sqlite:////var/lib/antiphon/antiphon.db": old.store_url,
+        "postgresql://antiphon:…@db.internal/antiphon": new.store_url,
+        "file:///var/lib/antiphon/files": f"file://{tmp_path}/data/files",
+        "s3://antiphon-files/production": str(new.blobs.url),
+    }.items():
+        assert said in command
+        command = command.replace(said, here)
+
+    words = [sys.executable, "-m", *shlex.split(command), "--data-dir", str(tmp_path / "data")]
+    assert (
+        "sealing.key" in subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    )
+    with Running(new) as running, checked_client(running.url) as client:
+        assert client.responses.retrieve(response.id) == response
+        assert client.files.content(file.id).read() == b"On rivers."
 
 
 # ---- programs beside the server ----------------------------------------------------------------------

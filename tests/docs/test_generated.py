@@ -85,6 +85,8 @@ SAMPLES = {
     "ANTIPHON_SANDBOX_DRIVER": "none",
     "ANTIPHON_SANDBOX_URL": "http://b.example:8888",
     "ANTIPHON_SANDBOX_SETUP": "start",
+    "ANTIPHON_SERVER_DRAIN_SECONDS": "5",
+    "ANTIPHON_SERVER_ROLE": "worker",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",

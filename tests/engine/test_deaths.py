@@ -126,6 +126,10 @@ def test_a_process_that_ended_is_dead() -> None:
     assert is_dead(done.stdout.strip())
 
 
+def test_a_process_of_another_machine_that_is_silent_is_taken_for_dead() -> None:
+    assert is_dead(f"{owner_name().partition('@')[0]}@elsewhere")
+
+
 @pytest.mark.parametrize("name", ["", "req_1", "abc.def.ghi"])
 def test_of_a_name_that_says_nothing_nothing_is_assumed(name: str) -> None:
     assert not is_dead(name)

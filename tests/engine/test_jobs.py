@@ -1,21 +1,27 @@
 """Jobs are done: once if nothing goes wrong, again if something does, and by another process if one stops."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.store.contract.homes import HOMES, Home
 
 from antiphon.engine.jobs import JobQueue, Jobs, JobWorker
 from antiphon.engine.queue import Pool
-from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.work import ClaimedJob, Job
 
 
+@pytest.fixture(params=HOMES)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    return HOMES[request.param](tmp_path)
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
+async def store(home: Home) -> AsyncIterator[Store]:
+    store = await home.open(time.time)
     yield store
     await store.close()
 

@@ -19,15 +19,20 @@ from antiphon.model import (
     ReasoningDelta,
     SummaryDelta,
     TextDelta,
+    TextRun,
 )
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
+from antiphon.protocol.text_deltas import single
 from antiphon.protocol.tools import CustomTool, FunctionTool
 from antiphon.protocol.wire import encode
+from antiphon.stream.filters import TextFilter
 from antiphon.stream.fold import fold
 from antiphon.stream.machine import Machine
+from antiphon.tools.citations import Citations, Sources
 from antiphon.tools.toolbox import Toolbox
+from antiphon.tools.web_links import Link
 
 Json = dict[str, Any]
 TOOLS = (FunctionTool(name="f"), FunctionTool(name="g"), CustomTool(name="free"))
@@ -36,13 +41,13 @@ TOOLS = (FunctionTool(name="f"), FunctionTool(name="g"), CustomTool(name="free")
 class Turn:
     """A turn that is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, toolbox: Toolbox | None = None) -> None:
         numbers = count()
         request = CreateResponse(model="m", input="hi")
         self.machine = Machine(opening(request, "resp_1", 1), lambda kind: f"{kind}_{next(numbers)}")
         self.machine.create()
         self.machine.start()
-        toolbox = Toolbox(TOOLS)
+        toolbox = toolbox or Toolbox(TOOLS)
         offered = [function.name for function in toolbox.functions]
         self.writer = TurnWriter(self.machine, toolbox, offered)
 
@@ -157,3 +162,30 @@ def test_the_parts_of_each_summary_are_counted_anew() -> None:
         ["One.", "Two."],
         ["Three."],
     ]
+
+
+class Cited(Toolbox):
+    """One with a tool whose results can be cited."""
+
+    def filters(self) -> TextFilter:
+        sources = Sources()
+        sources.add([Link("https://boats.test", "Boats")])
+        return Citations(sources)
+
+
+@pytest.mark.parametrize("toolbox", [Toolbox, Cited])
+@pytest.mark.parametrize(
+    "before", [[], [CallStarted(0, "free"), CallArguments(0, "{}")]], ids=["first", "behind a call"]
+)
+def test_a_run_is_written_as_its_deltas_are(toolbox: type[Toolbox], before: list[Delta]) -> None:
+    texts = ["Boats", " float【", "1", "】", " \n", "."]
+    run = TextRun("".join(texts), pieces=[encode(text)[1:-1] for text in texts])
+
+    def log(*deltas: Delta) -> list[bytes]:
+        turn = Turn(toolbox(TOOLS))
+        turn.writer.write([*before, *deltas, Finished("stop")])
+        asyncio.run(turn.writer.run_calls(_nobody))
+        assert turn.writer.spoken().text == run.text
+        return [encode(event) for event in single(turn.machine.drain())]
+
+    assert log(run) == log(*(TextDelta(text) for text in texts))

@@ -57,7 +57,8 @@ def test_sql_and_predicate_agree(wanted: Filter, attributes: dict[str, object]) 
     assert found(wanted, attributes) == fits(wanted, attributes)
 
 
-CASES = [
+ATTRIBUTES: dict[str, object] = {"year": 2024, "draft": True, "name": "alpha"}
+CASES: list[tuple[Filter, bool]] = [
     (Compare("eq", "year", [2024]), True),
     (Compare("eq", "year", [2024.0]), True),
     (Compare("eq", "year", ["2024"]), False),
@@ -87,9 +88,8 @@ CASES = [
 
 @pytest.mark.parametrize(("wanted", "expected"), CASES)
 def test_each_operator_means_what_is_documented(wanted: Filter, expected: bool) -> None:
-    attributes = {"year": 2024, "draft": True, "name": "alpha"}
-    assert fits(wanted, attributes) is expected
-    assert found(wanted, attributes) is expected
+    assert fits(wanted, ATTRIBUTES) is expected
+    assert found(wanted, ATTRIBUTES) is expected
 
 
 def test_a_filter_as_large_as_allowed_is_understood_by_sqlite() -> None:

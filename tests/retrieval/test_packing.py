@@ -7,11 +7,14 @@ import pytest
 
 from antiphon.retrieval.embedder import Vectors
 from antiphon.retrieval.packing import (
+    differing,
+    differing_in_numpy,
     from_bytes,
     inverse_lengths,
     packed,
     products,
     products_in_numpy,
+    signs,
 )
 
 RANDOM = np.random.default_rng(5)
@@ -60,3 +63,14 @@ def test_a_vector_of_zeros_is_near_to_nothing() -> None:
 def test_rows_come_back_from_their_bytes() -> None:
     kept = packed(even(7))
     assert np.array_equal(from_bytes(kept.tobytes(), 384), kept)
+
+
+def test_signs_differ_where_numbers_are_on_other_sides_of_zero() -> None:
+    rows = np.random.default_rng(3).integers(-127, 128, (1500, 100), np.int8)
+    slowly = ((rows > 0) != (rows[3] > 0)).sum(axis=1)
+
+    bits = signs(rows)
+
+    assert bits.nbytes == 1500 * 13
+    assert np.array_equal(differing(bits, bits[3]), slowly)
+    assert np.array_equal(differing_in_numpy(bits, bits[3]), slowly)

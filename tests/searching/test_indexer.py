@@ -1,9 +1,11 @@
 """What becomes of a file whose indexing goes wrong."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.store.contract.homes import Home
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import new_store
 
@@ -14,7 +16,6 @@ from antiphon.retrieval.minilm import MiniLM
 from antiphon.searching.indexer import ATTEMPTS, BEGUN, Indexer
 from antiphon.store.file_storage import About, FileStorage
 from antiphon.store.folder_blobs import FolderBlobs
-from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX, EntryRow, NewEntry
 from antiphon.store.work import ClaimedJob
@@ -27,13 +28,15 @@ class World:
         self.store = store
         self.files = files
         self.file_id = file_id
+        self.workers = 0
 
     def indexer(self, embedder: Embedder) -> Indexer:
         return Indexer(self.store, self.files, Documents(), embedder)
 
     async def claim(self) -> ClaimedJob:
-        """The job, for a moment: it can be claimed again."""
-        (job,) = await self.store.work.claim([INDEX], "worker", 0, 1)
+        """The job, for a moment: another worker can claim it."""
+        self.workers += 1
+        (job,) = await self.store.work.claim([INDEX], f"worker {self.workers}", 0, 1)
         return job
 
     async def entry(self) -> EntryRow:
@@ -43,8 +46,8 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
+async def world(home: Home, tmp_path: Path) -> AsyncIterator[World]:
+    store = await home.open(time.time)
     files = FileStorage(store.files, FolderBlobs(tmp_path / "files"))
     async with files.incoming() as incoming:
         await incoming.write(b"An oak lives for a thousand years.")

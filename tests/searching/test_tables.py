@@ -1,15 +1,15 @@
 """The vectors that are held in memory are those of the store, and no more than there is room for."""
 
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.store.contract.homes import Home
 from tests.store.contract.kit import P
 from tests.store.contract.vectors import add_file, chunk, claim, index, new_store
 
 from antiphon.searching.tables import StoreTable, Tables
-from antiphon.store.open import open_store
 from antiphon.store.store import Store
 from antiphon.store.vector_files import NewEntry, index_with
 from antiphon.store.vector_index import Slice
@@ -17,9 +17,9 @@ from antiphon.store.vector_stores import Searched
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(home: Home) -> AsyncIterator[Store]:
     """With three files, and a store `vs` that has the first of them."""
-    store = await open_store(f"sqlite:///{tmp_path / 'antiphon.db'}")
+    store = await home.open(time.time)
     for name in ("one", "two", "three"):
         await add_file(store, name)
     await store.vector_stores.create(P, new_store(), [NewEntry("one")])
@@ -108,3 +108,35 @@ async def test_a_table_knows_whose_its_chunks_are(store: Store) -> None:
     assert chunks_of(table, {second}) == [keys(table)[2]]
     assert table.of(set(table.keys) | {99}) is None
     assert chunks_of(table, set()) == []
+
+
+async def test_a_store_that_is_larger_than_its_room_is_held_by_signs_and_found_by_vectors(
+    store: Store,
+) -> None:
+    random = np.random.default_rng(5)
+    vectors = random.normal(size=(600, 64)).astype(np.float32)
+    vectors[:5] = vectors[7] + random.normal(0, 0.4, (5, 64))
+    await store.vector_stores.create(P, new_store("large"), [NewEntry("two")])
+    job = await claim(store)
+    entry = int(job.payload)
+    await store.vector_index.begin(job, entry, "mini")
+    for begin in range(0, 600, 100):
+        some = [
+            chunk(begin + n, "x", vector.tolist()) for n, vector in enumerate(vectors[begin : begin + 100])
+        ]
+        assert await store.vector_index.write(job, entry, Slice(some, 64))
+    await store.vector_index.complete(job, entry)
+    large = await searched(store, "large")
+    whole, tables = Tables(store.vector_chunks, 2**20), Tables(store.vector_chunks, 2**14)
+
+    exact, held = await whole.table(large), await tables.table(large)
+
+    assert (exact.has_signs, held.has_signs) == (False, True)
+    question = vectors[7] + random.normal(0, 0.3, 64).astype(np.float32)
+    near = held.vectors.nearest(question, 100)
+    looked_at = await tables.exactly(large, [each.key for each in near])
+    assert looked_at.nearest(question, 5) == exact.vectors.nearest(question, 5)
+    assert near[0].key == exact.vectors.nearest(question, 1)[0].key
+
+    await store.vector_files.remove(P, "large", "two")
+    assert (await tables.table(await searched(store, "large"))).vectors.nearest(question, 5) == []

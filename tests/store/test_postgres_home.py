@@ -5,18 +5,17 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.postgres import FAST, Postgres, shared_postgres
-from tests.store.contract.homes import template
 from tests.store.contract.kit import P, begin, counts, item, items, said, talk, texts, turn
 
 from antiphon.store import responses
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.errors import AlreadyExists, Incompatible
+from antiphon.store.errors import AlreadyExists, Incompatible, QueueFull
 from antiphon.store.faults import StorageFault, Unreachable, storage_fault
 from antiphon.store.items import ItemRow
 from antiphon.store.open import open_store, without_secrets
@@ -30,12 +29,6 @@ from antiphon.store.work import Job
 
 STORES = 3
 TOGETHER = 8
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with shared_postgres().database(template()) as url:
-        yield url
 
 
 @pytest.fixture
@@ -139,6 +132,15 @@ async def test_each_run_and_job_and_delivery_is_taken_by_one(stores: list[Store]
 
     assert sorted(run.id for run in runs if run is not None) == sorted(f"r{n}" for n in range(10))
     assert sorted(job.payload for some in jobs for job in some) == [b"%d" % n for n in range(10)]
+
+
+async def test_no_more_runs_wait_than_may_however_many_servers_accept_them(stores: list[Store]) -> None:
+    runs = [AcceptedRun(turn(f"r{n}", says=()), b"", [b"0"], streamed=True) for n in range(20)]
+    outcomes = await asyncio.gather(
+        *(stores[n % STORES].runs.accept(P, run, 6) for n, run in enumerate(runs)), return_exceptions=True
+    )
+    assert sum(outcome is None for outcome in outcomes) == 6
+    assert sum(isinstance(outcome, QueueFull) for outcome in outcomes) == 14
 
 
 async def test_a_rule_that_is_alone_meets_no_other_of_its_kind(stores: list[Store]) -> None:

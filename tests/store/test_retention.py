@@ -1,6 +1,5 @@
-"""Sweeping in batches, again and again; and what was deleted before there was a retention."""
+"""Sweeping in batches; and what was deleted before there was a retention."""
 
-import asyncio
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from tests.store.contract.kit import Clock
 
-from antiphon.store.periodic import periodic
 from antiphon.store.retention import Retention, RetentionRule
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
@@ -40,22 +38,6 @@ async def test_a_sweep_goes_on_in_batches_until_one_is_not_full(clock: Clock) ->
     await Retention([limited(asked, 2, 2, 1)], clock, pause=0).sweep()
 
     assert asked == [(clock.now - 100, 2)] * 3
-
-
-async def test_it_sweeps_by_itself_and_survives_a_fault(clock: Clock) -> None:
-    done = asyncio.Event()
-
-    async def expire(_before: float, _limit: int) -> int:
-        raise OSError("the disk is full")
-
-    async def other() -> None:
-        done.set()
-
-    async with (
-        periodic(Retention([RetentionRule("things", 1, expire)], clock).sweep, other),
-        asyncio.timeout(10),
-    ):
-        await done.wait()
 
 
 async def test_conversations_deleted_before_there_was_a_retention_count_from_now(file: Path) -> None:

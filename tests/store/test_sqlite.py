@@ -251,7 +251,7 @@ async def test_a_claim_costs_the_same_among_very_many_jobs(file: Path) -> None:
             counted += 1
 
         db.set_progress_handler(count, 1)
-        key = drive(db, next_due(Wanted(("index", "purge"), 1e12, "me", MANY), "b"))
+        key = drive(db, next_due(Wanted(("index", "purge"), 1e12, "me", 5.0, MANY), "b"))
         db.set_progress_handler(None, 0)
         assert key is not None
         return counted
@@ -265,4 +265,13 @@ async def test_a_claim_costs_the_same_among_very_many_jobs(file: Path) -> None:
 
     assert found[1] < 2 * found[0], found
     db.close()
+    await store.close()
+
+
+async def test_a_job_that_is_under_way_is_due_again_when_its_lease_ends(tmp_path: Path) -> None:
+    now = 1_700_000_000.0
+    store = await open_sqlite(tmp_path / "antiphon.db", clock=lambda: now)
+    await store.work.enqueue([Job(kind="index", payload=b"")])
+    assert await store.work.claim(["index"], "me", 5.0, 1)
+    assert await store.work.due(["index"]) == now + 5
     await store.close()

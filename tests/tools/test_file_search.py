@@ -17,6 +17,7 @@ from tests.tools.using import ask, calls, emitted, offered, read, stream
 
 from antiphon.config import Server, hash_key
 
+ON_BOTH_HOMES = True
 RESULTS = "file_search_call.results"
 QUESTION = "Why do boats and ducks float on water?"
 LOOK = calls("file_search", json.dumps({"queries": [QUESTION]}), 5)

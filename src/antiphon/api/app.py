@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
@@ -32,7 +32,7 @@ from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.opening import Opened, open_services
 from antiphon.api.routing import Routes
-from antiphon.api.services import Services
+from antiphon.api.services import Services, services
 from antiphon.config import Config, Server
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
@@ -40,7 +40,8 @@ from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
 
 def create_app(config: Config) -> ASGIApp:
     """The application. What it needs is opened when it starts and closed when it stops."""
-    routes = Routes(_routes(), partial(_lifespan, config))
+    found = _routes_of_worker() if config.server.role == "worker" else _routes()
+    routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
     return ApiMiddleware(routes, server.projects(), _gate(server, origins), Cors(origins), budget)
@@ -64,6 +65,12 @@ async def health(_: Request) -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
+async def ready(request: Request) -> JSONResponse:
+    """GET /readyz: 503 when nothing should be sent here."""
+    is_ready, words = await services(request).readiness.said()
+    return JSONResponse(words, 200 if is_ready else 503)
+
+
 def _routes() -> list[BaseRoute]:
     return [
         *responses.routes,
@@ -81,7 +88,14 @@ def _routes() -> list[BaseRoute]:
         *container_files.routes,
         *skills.routes,
         *skill_versions.routes,
+        *_routes_of_worker(),
+    ]
+
+
+def _routes_of_worker() -> list[BaseRoute]:
+    return [
         Route("/healthz", health, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics.show, methods=["GET"]),
+        Route("/readyz", ready, methods=["GET"]),
     ]

@@ -27,6 +27,7 @@ def _embedded(config: BackendConfig) -> Backend:
         model.within(config.context_window) if config.context_window else model,
         timeout=config.timeout,
         max_output_tokens=config.max_output_tokens,
+        text_runs=config.text_runs,
     )
 
 
@@ -57,6 +58,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             context_window=settings.context_window,
             structured_output=settings.structured_output,
             text_calls=settings.text_calls,
+            text_runs=settings.text_runs,
             answer_bytes=config.limits.answer_bytes,
             max_output_tokens=settings.max_output_tokens,
         )

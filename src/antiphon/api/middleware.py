@@ -41,7 +41,7 @@ from antiphon.protocol.wire import encode
 DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN | body.SEEN
 
-_OPEN = frozenset({"/healthz", "/health"})
+_OPEN = frozenset({"/healthz", "/health", "/readyz"})
 """What needs no key: it says nothing of anybody."""
 
 _SERVED = (

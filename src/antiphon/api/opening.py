@@ -3,43 +3,48 @@
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
+from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.readiness import Readiness
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
+from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
-from antiphon.config import Config, Limits, Outbound
+from antiphon.config import Config, FileSearchSettings, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
-from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
-from antiphon.engine.jobs import Jobs
+from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
+from antiphon.engine.sweeping import Sweeping
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
+from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.inline_data import REMOVE
 from antiphon.store.open import open_store
-from antiphon.store.periodic import periodic
+from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
+from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -69,8 +74,8 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    blobs = FolderBlobs(Path(config.data_dir) / "files")
-    store = opened.keep(await open_store(config.store_url, blobs))
+    blobs = open_blobs(config.blobs.url, Path(config.data_dir))
+    store = opened.keep(await open_store(config.store_url, blobs, config.store.listen_url))
     await store.usage.bound(config.limits.stored_bytes)
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))
@@ -85,24 +90,27 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     engine = _engine(config, backends, store, attachments, resources, moderator)
-    indexer = Indexer(store, files, documents, embedder)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-    rewriting = config.tools.file_search
+    background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
+    sweeping = _sweeping(config, store, files, room)
+    jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
         config=config,
         engine=engine,
-        background=Background(engine, webhooks, _capacity(config.limits), ended=metrics.count_response),
+        background=background,
         store=store,
         files=files,
-        jobs=Jobs(store.work, {**indexer.handlers, REMOVE: store.inline_data.remove}),
+        jobs=jobs,
         embedder=embedder,
         finder=finder,
-        rewriter=QueryRewriter(backends, rewriting.rewrite_model, rewriting.rewrite_seconds),
+        rewriter=_rewriter(config.tools.file_search, backends),
         containers=room,
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
+        readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
+    await sweeping.begin()
     await _run(made, opened, backends, webhooks, driver)
     return made
 
@@ -111,18 +119,23 @@ async def _run(
     made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
 ) -> None:
     """What goes on beside the requests."""
-    config, store, room = made.config, made.store, made.containers
-    retention = _retention(store, config.retention)
+    config = made.config
     for running in (
-        room.running(Path(config.data_dir) / "sockets"),
+        made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        periodic(made.files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep),
-        webhooks.running(),
+        nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
+        made.readiness.draining.at_sigterm(config.server.drain_seconds),
     ):
         await opened.enter_async_context(running)
+
+
+def _readiness(store: Store, blobs: Blobs, draining: Draining) -> Readiness:
+    return Readiness(
+        {"store": store.reach, "queue": partial(store.work.due, [INDEX]), "blobs": blobs.reach}, draining
+    )
 
 
 def _engine(
@@ -133,7 +146,7 @@ def _engine(
     resources: ToolResources,
     moderator: Moderator | None,
 ) -> Engine:
-    seal = Seal.at(Path(config.data_dir) / "sealing.key")
+    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
     return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
 
@@ -143,6 +156,16 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
     if reranking is not None:
         opened.keep(reranking.reranker)
     return StoreFinder(store, embedder, config.tools.file_search.cache_bytes, reranking)
+
+
+def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
+    retention = _retention(store, config.retention)
+    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
+    return Sweeping(store.work, sweeps)
+
+
+def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:
+    return QueryRewriter(backends, settings.rewrite_model, settings.rewrite_seconds)
 
 
 def _fetcher(settings: Outbound) -> Fetcher:
@@ -157,10 +180,19 @@ def _retention(store: Store, kept: Kept) -> Retention:
     )
 
 
-def _capacity(limits: Limits) -> Capacity:
+def _capacity(config: Config) -> Capacity:
+    limits, carries = config.limits, config.server.role != "server"
     return Capacity(
-        runs=limits.background_runs, queue=limits.background_queue, seconds=limits.background_seconds
+        runs=limits.background_runs if carries else 0,
+        queue=limits.background_queue,
+        seconds=limits.background_seconds,
     )
+
+
+def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) -> Jobs:
+    at_once = 0 if config.server.role == "server" else AT_ONCE
+    handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
+    return Jobs(store.work, handlers, at_once=at_once)
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

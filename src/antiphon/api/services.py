@@ -5,6 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from antiphon.api.readiness import Readiness
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
 from antiphon.containers.room import Room
@@ -34,6 +35,7 @@ class Services:
     containers: Room
     image_server: RemoteImageServer | None
     attachments: Attachments
+    readiness: Readiness
     moderator: Moderator | None
     """None: nothing is set up that judges."""
 

@@ -5,20 +5,21 @@ one write, no `[DONE]`. Several events that arrive together leave together.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from random import getrandbits
 
 from starlette.types import Receive, Scope, Send
 
+from antiphon.api import text_frames
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING, unforeseen
+from antiphon.api.padding import padding_for
 from antiphon.engine.emission import Emit
 from antiphon.protocol import events
 from antiphon.protocol.errors import ApiError, Unavailable
 from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.text_deltas import Emitted, TextDeltas
 from antiphon.protocol.wire import encode
 
 HEADERS = [
@@ -31,7 +32,7 @@ _END = {"type": "http.response.body", "body": b""}
 _PARTING_SECONDS = 0.5
 """How long a client that reads slowly is waited for when its stream breaks off."""
 
-Frames = Callable[[Sequence[Event]], bytes]
+Frames = Callable[[Sequence[Emitted]], bytes]
 """How a batch of events goes over the wire."""
 
 
@@ -51,39 +52,27 @@ def frame(event: Event) -> bytes:
     return b"%b%b\n\n" % (_heads[type(event)], encode(event))
 
 
-def plain(events: Sequence[Event]) -> bytes:
+def plain(emitted: Sequence[Emitted]) -> bytes:
     """A batch of events."""
-    return b"".join(map(frame, events))
+    return b"".join(
+        text_frames.plain(each) if isinstance(each, TextDeltas) else frame(each) for each in emitted
+    )
 
 
-def obfuscated(events: Sequence[Event]) -> bytes:
+def obfuscated(emitted: Sequence[Emitted]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
     pieces: list[bytes] = []
-    for event in events:
+    for event in emitted:
+        if isinstance(event, TextDeltas):
+            pieces.append(text_frames.obfuscated(event))
+            continue
         data = encode(event)
         if event.obfuscated:
-            padding = _padding(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
+            padding = padding_for(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
             pieces += (_heads[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
         else:
             pieces += (_heads[type(event)], data, b"\n\n")
     return b"".join(pieces)
-
-
-_BLOCK = 16
-_OFFSETS = 12
-_POOL = secrets.token_urlsafe(3 << _OFFSETS).encode()
-"""Random characters to cut paddings from, four times as many as there are places to begin at."""
-
-
-def _padding(size: int) -> bytes:
-    """As many characters as are missing to a power of two, at least a block: lengths that differ within
-    a token's usual range look alike. Which characters they are matters to nobody: the wire is encrypted."""
-    start = getrandbits(_OFFSETS)
-    if size <= _BLOCK:
-        return _POOL[start : start + _BLOCK - size]
-    missing = (1 << (size - 1).bit_length()) - size
-    padding = _POOL[start : start + missing]
-    return padding if len(padding) == missing else (_POOL * (missing // len(_POOL) + 1))[:missing]
 
 
 Headers = list[tuple[bytes, bytes]]
@@ -128,11 +117,12 @@ class EventStream:
     def _begin(self, more: Callable[[], Headers]) -> None:
         self._more = more
 
-    async def _emit(self, send: Send, events: Sequence[Event]) -> None:
+    async def _emit(self, send: Send, events: Sequence[Emitted]) -> None:
         if self._next is None:
             headers = [*HEADERS, *self._more()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-        self._next = events[-1].sequence_number + 1
+        last = events[-1]
+        self._next = last.next_number if isinstance(last, TextDeltas) else last.sequence_number + 1
         await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 
 

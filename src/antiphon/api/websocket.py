@@ -23,6 +23,7 @@ from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
 from antiphon.protocol.events import Event
 from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
 from antiphon.protocol.parse import Parsed, parse_create
+from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 
 LANES = 16
@@ -161,8 +162,8 @@ class Connection:
         metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 
-    async def _emit(self, lane: str | None, events: Sequence[Event]) -> None:
-        for event in events:
+    async def _emit(self, lane: str | None, events: Sequence[Emitted]) -> None:
+        for event in single(events):
             await self._socket.send_text(_text(event, lane))
 
     def _remember(self, lane: str | None, run: Run) -> None:

@@ -27,6 +27,7 @@ from antiphon.backends.passthrough import Check, HttpPassthrough, Server
 from antiphon.backends.payload import capabilities, encode, payload, streams
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
+from antiphon.backends.splice import Splicer
 from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
@@ -70,6 +71,7 @@ class ChatCompletions(Backend):
         read_timeout: float = 600.0,
         max_connections: int = 0,
         text_calls: bool = True,
+        text_runs: bool = True,
         answer_bytes: int = ANSWER_BYTES,
         attempts: int = 2,
         check_passed: Check = lambda _: None,
@@ -78,8 +80,8 @@ class ChatCompletions(Backend):
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between two reads;
         `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read;
-        `attempts`: how often a server that cannot just now is asked; `check_passed` refuses what is not
-        passed through."""
+        `text_runs`: texts are taken in runs (`splice`); `attempts`: how often a server that cannot just now
+        is asked; `check_passed` refuses what is not passed through."""
         self._base = URL(base_url.rstrip("/"))
         self._where = str(self._base.with_user(None).with_query(None))
         found = dialect or known(base_url)
@@ -100,6 +102,7 @@ class ChatCompletions(Backend):
         self._long_timeout = Patience(connect_timeout, read_timeout * _WHOLE)
         self._max_connections = max_connections
         self._text_calls = text_calls
+        self._text_runs = text_runs
         self._answer_bytes = answer_bytes
         self._attempts = attempts
         self._check_passed = check_passed
@@ -237,7 +240,7 @@ class ChatCompletions(Backend):
                 left -= len(data)
                 if left < 0:
                     raise upstream_errors.endless(self._where, self._answer_bytes)
-                yield answer.read(events.feed(data))
+                yield answer.read(events.whole(data))
                 if answer.fault is not None:
                     raise answer.fault
                 if answer.ended:
@@ -368,6 +371,7 @@ class ChatCompletions(Backend):
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
             names=frozenset(function.name for function in turn.functions),
+            splicer=Splicer() if self._text_runs else None,
         )
 
     def _text_calls_of(self, turn: Turn) -> TextCalls | None:

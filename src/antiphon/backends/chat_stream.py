@@ -19,7 +19,8 @@ from antiphon.backends.chat_chunk import (
     decode,
     decode_leniently,
 )
-from antiphon.backends.sse import all_events
+from antiphon.backends.splice import Splicer
+from antiphon.backends.sse import all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
 from antiphon.backends.upstream_errors import from_stream, words_in
@@ -46,6 +47,8 @@ _REASONS: dict[str, Any] = {
     "model_length": "length",
     "content_filter": "content_filter",
 }
+_RUNS = 8
+"""Runs that are cut out of one read, or chunks that stand between them. What has more is mixed too finely."""
 _FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 
 # ---- the reader -------------------------------------------------------------------------------------
@@ -53,7 +56,8 @@ _FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_
 
 class ChatStreamParser:
     """Reads one answer. `ended` is true once Finished was said. `think_opened`: the model's template opens
-    the reasoning; `names`: the functions on offer."""
+    the reasoning; `names`: the functions on offer. `splicer` cuts out runs of text; None: each chunk is
+    decoded."""
 
     __slots__ = (
         "_calls",
@@ -65,6 +69,7 @@ class ChatStreamParser:
         "_reason",
         "_said",
         "_scored",
+        "_splicer",
         "_think",
         "_top",
         "_usage",
@@ -82,6 +87,7 @@ class ChatStreamParser:
         top: int | None = None,
         phrases: tuple[str, ...] = (),
         names: frozenset[str] = frozenset(),
+        splicer: Splicer | None = None,
     ) -> None:
         self._calls = Calls(names)
         self._decode: Callable[[bytes], Chunk] = decode
@@ -95,6 +101,7 @@ class ChatStreamParser:
         """Whether there was anything in the answer."""
         self._scored = False
         """Whether logprobs came."""
+        self._splicer = splicer
         self._think: ThinkSplitter | None = ThinkSplitter(think_opened) if think_tags else None
         self._top = top
         self._usage: Usage | None = None
@@ -118,17 +125,37 @@ class ChatStreamParser:
         """Whether something came that goes back as it came."""
         return self._gave_opaque or self._calls.opaque
 
-    def read(self, events: list[bytes]) -> list[Delta]:
-        """The deltas of the events of one network read. What is wrong with them is left in `fault`, to be
-        raised behind the deltas that came before it."""
+    def read(self, events: bytes) -> list[Delta]:
+        """The deltas of the whole events of one network read. What is wrong with them is left in `fault`, to
+        be raised behind the deltas that came before it."""
         out: list[Delta] = []
         try:
-            self._read(events, out)
+            splicer = self._splicer
+            at = self._spliced(splicer, events, out) if splicer and splicer.pays(events) else 0
+            if at < len(events):
+                self._read(data_of(events[at:] if at else events), out)
         except ApiError as fault:
             self.fault = fault
         if out:
             self._said = True
         return out
+
+    def _spliced(self, splicer: Splicer, events: bytes, out: list[Delta]) -> int:
+        """Takes runs of text, and what stands between them, as far as it pays. Returns how far that is."""
+        at = 0
+        for _ in range(_RUNS):
+            if at == len(events) or self.ended:
+                break
+            if self._plain and self._decode is decode:
+                run, end = splicer.take(events, at)
+            else:
+                run, end = None, splicer.first_text(events, at)
+            if run is not None:
+                out.append(run)
+            else:
+                self._read(data_of(events[at:end]), out)
+            at = end
+        return at
 
     def _read(self, events: list[bytes], out: list[Delta]) -> None:
         for event in events:

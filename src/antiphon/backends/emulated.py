@@ -35,6 +35,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ModelFault
@@ -299,7 +300,7 @@ class _Form:
 
     def feed(self, batch: Sequence[Delta]) -> Sequence[Delta]:
         out: list[Delta] = []
-        for delta in batch:
+        for delta in single(batch):
             if isinstance(delta, TextDelta):
                 self._splitter.feed(delta.text, delta.logprobs, out)
             elif isinstance(delta, UsageDelta):

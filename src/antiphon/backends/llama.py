@@ -41,6 +41,7 @@ def embedded(
     patience: float = _PATIENCE,
     timeout: float = 600.0,
     max_output_tokens: int | None = None,
+    text_runs: bool = True,
 ) -> Backend:
     """The model behind the socket of a `LlamaProcess`, which may live in another process. Its answers have at
     most `max_output_tokens` when nothing else is said."""
@@ -53,6 +54,7 @@ def embedded(
         # After a streamed answer llama.cpp hangs up without saying so; a unix socket is opened in no time.
         headers={"Connection": "close"},
         read_timeout=timeout,
+        text_runs=text_runs,
         check_passed=refuse_forms,
     )
     if most := max_output_tokens or model.max_output_tokens:

@@ -71,6 +71,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Its models can be held to a JSON schema."""
     text_calls: bool = True
     """Calls that its models write in their text are read."""
+    text_runs: bool = True
+    """Texts of streams are taken in runs (`splice`)."""
 
 
 class Route(Struct, frozen=True):
@@ -303,6 +305,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
         can=partial(_capabilities, config),
         read_timeout=config.timeout,
         text_calls=config.text_calls,
+        text_runs=config.text_runs,
         answer_bytes=config.answer_bytes,
         attempts=config.attempts,
     )

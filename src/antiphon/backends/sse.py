@@ -20,6 +20,10 @@ class Events:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that these bytes complete."""
+        return data_of(self.whole(data))
+
+    def whole(self, data: bytes) -> bytes:
+        """The events that these bytes complete, with LF line ends, each with its blank line."""
         if self._cr or b"\r" in data:
             data = self._unix(data)
         tail = self._tail
@@ -27,12 +31,16 @@ class Events:
             tail += data
             if b"\n" not in data:
                 self._check(len(tail))
-                return []
+                return b""
             data = bytes(tail)
-        blocks, blank, rest = data.rpartition(b"\n\n")
-        events = _events(blocks) if blank else []
-        if b"}\ndata:" in rest:
-            rest = _lines(rest, events)
+        end = data.rfind(b"\n\n") + 2
+        if end == len(data) > 1:
+            events, rest = data, b""  # nearly always
+        else:
+            events, rest = (data[:end], data[end:]) if end > 1 else (b"", data)
+            if b"}\ndata:" in rest:
+                lines, rest = _lines(rest)
+                events += lines
         if rest or tail:
             self._check(len(rest))
             self._tail = bytearray(rest)
@@ -64,23 +72,23 @@ def all_events(body: bytes) -> list[bytes]:
     return found if rest is None else [*found, rest]
 
 
-def _events(blocks: bytes) -> list[bytes]:
+def data_of(events: bytes) -> list[bytes]:
     """The data of whole events."""
-    if blocks.startswith(b"data: "):
-        found = blocks[6:].split(b"\n\ndata: ")
-        if blocks.count(b"\n") == 2 * len(found) - 2:
+    if events.startswith(b"data: "):
+        found = events[6:-2].split(b"\n\ndata: ")
+        if events.count(b"\n") == 2 * len(found):
             # Nearly always: each of them is one line.
             return found
-    return [data for block in blocks.split(b"\n\n") if (data := _data(block)) is not None]
+    return [data for event in events.split(b"\n\n") if (data := _data(event)) is not None]
 
 
-def _lines(rest: bytes, events: list[bytes]) -> bytes:
-    """Some servers put a single line break between events: then each line with an object is one. Takes those
-    that are whole, and gives what is left."""
-    lines = rest.split(b"\n")
+def _lines(rest: bytes) -> tuple[bytes, bytes]:
+    """Some servers put a single line break between events: then each line with an object is one. Those that
+    are whole, and what is left."""
+    lines, events = rest.split(b"\n"), b""
     while len(lines) > 1 and lines[0].startswith(b"data:") and lines[0].rstrip().endswith(b"}"):
-        events.append(lines.pop(0)[5:].strip())
-    return b"\n".join(lines)
+        events += b"data: %b\n\n" % lines.pop(0)[5:].strip()
+    return events, b"\n".join(lines)
 
 
 def _data(block: bytes) -> bytes | None:

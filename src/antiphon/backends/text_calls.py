@@ -31,8 +31,10 @@ from antiphon.model import (
     OpaqueDelta,
     ReasoningDelta,
     TextDelta,
+    TextRun,
     Turn,
     UsageDelta,
+    single,
 )
 
 _BLANKS: Final = 64
@@ -102,10 +104,11 @@ class TextCalls:
                     text = delta.text  # type: ignore[union-attr]
                     if "<" in text or "[T" in text or text[-1:] in _PENDING:
                         break
-                elif kind is not ReasoningDelta:
+                elif not (kind is ReasoningDelta or (isinstance(delta, TextRun) and _has_no_mark(delta))):
                     break
             else:
                 return batch
+        batch = single(batch)
         if self._free and len(batch) == 1 and batch[0].__class__ is TextDelta:
             passed = self._pass_on(batch[0])
             if passed is not None:
@@ -312,6 +315,12 @@ class TextCalls:
         self._order.settle(out)
         reason = "calls" if self._order.found and finished.reason == "stop" else finished.reason
         out += (*self._usage, Finished(reason))
+
+
+def _has_no_mark(run: TextRun) -> bool:
+    """Whether none of its deltas may begin a call, as `feed` sees of each."""
+    text = run.text
+    return not ("<" in text or "[T" in text or any(each[-1:] in _PENDING for each in run.texts))
 
 
 def _before_blanks(text: str, at: int) -> int:

@@ -13,10 +13,11 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"antiphon {__version__}")
         return
-    from antiphon import config, serving
+    from antiphon import config, logs, serving
     from antiphon.cli import commands
     from antiphon.cli.options import fail
 
+    logs.configure("warning")
     try:
         commands.app()
     except (config.ConfigError, serving.ServeError) as error:

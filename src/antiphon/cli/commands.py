@@ -1,6 +1,6 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
-`antiphon search` in `searches`."""
+`antiphon search` in `searches`, `antiphon migrate` and `antiphon copy` in `homes`."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import msgspec
 import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, sandbox, searches, webhooks
+from antiphon.cli import files, homes, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
+app.command()(homes.migrate)
+app.command()(homes.copy)
 
 
 def _version(wanted: bool) -> None:
@@ -76,11 +78,15 @@ def serve(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="ROLE", help="server: no background work; worker: nothing else; both. [both]"),
+    ] = None,
 ) -> None:
     """Starts the server: on the embedded model, or on any Chat Completions server."""
     signal.signal(signal.SIGTERM, serving.stop)
     settings = config.load(config_file, data_dir=data_dir)
-    settings = _with_server(settings, host=host, port=port, workers=workers)
+    settings = _with_server(settings, host=host, port=port, workers=workers, role=_role(role))
     settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
     settings = _with_web_search(settings, web_search)
     _check_backends(settings)
@@ -213,6 +219,12 @@ async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
 
 
 # ---- from options to settings ---------------------------------------------------------------------------
+
+
+def _role(given: str | None) -> str | None:
+    if given is not None and given not in get_args(config.Role):
+        fail(f"--role is one of {', '.join(get_args(config.Role))}.")
+    return given
 
 
 def _with_server(settings: config.Config, **given: Any) -> config.Config:

@@ -19,10 +19,12 @@ from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
+from antiphon.store.blobs import Blobs
 from antiphon.store.errors import Expired, StoreError, TooManyFiles, TooMuchStored
+from antiphon.store.faults import Unreachable
 from antiphon.store.file_storage import FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
+from antiphon.store.open_blobs import open_blobs
 from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
 from antiphon.store.vector_stores import StoreRow
@@ -35,10 +37,10 @@ _PAGE = 100
 class Installation:
     """What is kept, and what works on it."""
 
-    def __init__(self, settings: config.Config, store: Store) -> None:
+    def __init__(self, settings: config.Config, store: Store, blobs: Blobs) -> None:
         self.settings = settings
         self.store = store
-        self.files = FileStorage(store.files, FolderBlobs(Path(settings.data_dir) / "files"))
+        self.files = FileStorage(store.files, blobs)
         self.embedder: Embedder = embedder_of(settings.embeddings)
         self.reranking = reranking_of(settings.reranker)
         cache_bytes = settings.tools.file_search.cache_bytes
@@ -102,8 +104,9 @@ def projects_of(settings: config.Config) -> Sequence[str]:
 @contextlib.asynccontextmanager
 async def _opened(settings: config.Config) -> AsyncIterator[Installation]:
     with serving.data_in_words(settings):
+        blobs = open_blobs(settings.blobs.url, Path(settings.data_dir))
         store = await open_store(settings.store_url)
-    installation = Installation(settings, store)
+    installation = Installation(settings, store, blobs)
     try:
         if settings.limits.stored_bytes is not None:  # a server may run that has a bound: it counts on
             await store.usage.bound(settings.limits.stored_bytes)
@@ -121,7 +124,7 @@ def _in_words(settings: config.Config) -> Iterator[None]:
         yield
     except StoreError as error:
         fail(_said(error))
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, Unreachable) as error:
         reason = getattr(error, "strerror", None) or str(error)
         fail(f"It could not be done: {reason}. The data is in {settings.data_dir}.")
 

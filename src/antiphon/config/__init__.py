@@ -12,6 +12,7 @@ from antiphon.config.errors import ConfigError
 from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
 from antiphon.config.settings import (
     BackendSettings,
+    Blobs,
     Config,
     Connector,
     Embeddings,
@@ -23,6 +24,7 @@ from antiphon.config.settings import (
     Outbound,
     Reranker,
     Retention,
+    Role,
     Sandbox,
     Server,
     Store,
@@ -43,6 +45,7 @@ __all__ = [
     "RESOLVED",
     "SEARCH_ENGINES",
     "BackendSettings",
+    "Blobs",
     "Config",
     "ConfigError",
     "Connector",
@@ -57,6 +60,7 @@ __all__ = [
     "Outbound",
     "Reranker",
     "Retention",
+    "Role",
     "Sandbox",
     "Server",
     "Store",

@@ -15,6 +15,9 @@ from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+Role = Literal["both", "server", "worker"]
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """`[server]`: where we listen, and to whom."""
 
@@ -41,6 +44,15 @@ class Server(Struct, frozen=True, kw_only=True):
     take a longer silence for a dead connection, and comment lines do not count for them."""
     lenient: bool = False
     """Ignore request parameters that are not known, instead of refusing them."""
+    role: Role = "both"
+    """What this process does. `server`: it answers requests, and leaves what goes on in the background
+    (background responses, indexing, webhooks, expiry) to others; `worker`: it does that, and answers only
+    `/healthz`, `/readyz` and `/metrics`; `both`: both."""
+    drain_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds for which a server that is told to stop (SIGTERM) goes on answering, so that a balancer sees by
+    `/readyz` that it is to send nothing more."""
+    stop_seconds: Annotated[int, Meta(ge=0)] = 10
+    """Seconds that answers under way may take after that."""
     verify: bool = False
     """Check of every response that its event log, folded, is the answer that was given."""
 
@@ -53,7 +65,27 @@ class Store(Struct, frozen=True, kw_only=True):
     """`[store]`: where responses and conversations are kept."""
 
     url: str | None = None
-    """`sqlite:///PATH`; none: a file in the data directory."""
+    """`sqlite:///PATH`, or `postgresql://…` for several servers; none: a file in the data directory."""
+    listen_url: str | None = None
+    """Where `url` leads to a pooler (pgbouncer): PostgreSQL's own address, since who listens to its notices
+    needs a session."""
+    sealing_key_env: str | None = None
+    """The environment variable that holds the key with which what clients carry for us, and secrets that
+    wait in the store, are sealed: 32 bytes in base64. All servers of a store need the same one. None: a file
+    in the data directory, which is right for one server."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether servers on several machines can use it."""
+        return (self.url or "").startswith(("postgresql://", "postgres://"))
+
+
+class Blobs(Struct, frozen=True, kw_only=True):
+    """`[blobs]`: where the bytes of files, of containers and of skills are kept."""
+
+    url: str | None = None
+    """`s3://BUCKET/PREFIX`, with credentials, region and endpoint from the usual `AWS_*` variables, or
+    `file:///PATH` for a folder; none: a folder in the data directory."""
 
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
@@ -103,6 +135,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     text_calls: bool = True
     """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
     function is on offer."""
+    text_runs: bool = True
+    """Whether the chunks of a streamed text are told apart by comparison with those before, as far as they
+    are alike, and handed on together. It is faster, and clients get the same either way."""
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
@@ -369,6 +404,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Where the database, files, the embedded model and logs are kept."""
     server: Server = Server()
     store: Store = Store()
+    blobs: Blobs = Blobs()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
     embeddings: Embeddings = Embeddings()
@@ -392,6 +428,7 @@ class Config(Struct, frozen=True, kw_only=True):
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "server": Server,
     "store": Store,
+    "blobs": Blobs,
     "embeddings": Embeddings,
     "sandbox": Sandbox,
     "reranker": Reranker,

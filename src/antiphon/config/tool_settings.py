@@ -37,7 +37,8 @@ class FileSearchSettings(Struct, frozen=True, kw_only=True):
     only those that the real API takes; others are refused at once."""
     cache_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024 * 1024
     """Memory of each server process for vectors of stores that are searched: those used last. A store of
-    100,000 chunks has some 400 MB; one that is larger than this is held alone."""
+    100,000 chunks has some 130 MB. Of one that is larger than this a sixth is held, and each search reads
+    what it needs of the rest from the database."""
     stores: Annotated[int, Meta(ge=1)] = 16
     """Vector stores that one request may search. The real API allows 2."""
     seconds: Annotated[float, Meta(gt=0)] = 30.0

@@ -67,7 +67,11 @@ class _NotNow(_Refused):
 class Folder:
     """That of one sandbox, from its start to its end."""
 
-    def __init__(self, project: str, container_id: str, storage: ContainerStorage, rules: Rules) -> None:
+    def __init__(
+        self, project: str, container_id: str, storage: ContainerStorage, rules: Rules, began_anew: bool
+    ) -> None:
+        """`began_anew`: another sandbox had them before, and with it the state of its Python."""
+        self.began_anew = began_anew
         self._project = project
         self._container = container_id
         self._storage = storage

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
@@ -29,7 +30,16 @@ from antiphon.containers.relay import Answer, Call, Relay
 from antiphon.containers.rules import Rules
 from antiphon.containers.sandboxes import Sandboxes, Seat
 from antiphon.containers.skills import SkillShelf
-from antiphon.sandbox.base import CommandResult, Driver, Logs, Picture, Sandbox, SandboxEnded, Wanted
+from antiphon.sandbox.base import (
+    CommandResult,
+    Driver,
+    Execution,
+    Logs,
+    Picture,
+    Sandbox,
+    SandboxEnded,
+    Wanted,
+)
 from antiphon.store.blobs import IncomingBlob
 from antiphon.store.container_files import ContainerFileRow
 from antiphon.store.container_storage import ContainerStorage
@@ -225,14 +235,14 @@ class Room:
         return Answer(results=list(await self._run(call)))
 
     async def _execute(self, call: Call) -> Ran:
-        async with self._sandbox(call.project, call.container_id) as (sandbox, folder):
-            execution = await sandbox.execute(call.code, self.rules.seconds)
+        async with self._sandbox(call.project, call.container_id) as used:
+            execution = await used.sandbox.execute(call.code, self.rules.seconds)
             pictures = [output for output in execution.outputs if isinstance(output, Picture)]
-            harvest = await folder.harvest(sandbox, pictures)
+            harvest = await self._harvest(used, pictures)
         if harvest.words:
             execution = replace(execution, outputs=[*execution.outputs, Logs(harvest.words)])
         return Ran(
-            execution=execution,
+            execution=_explained(execution) if used.folder.began_anew else execution,
             files=[_shown(row) for row in harvest.files],
             pictures=[_shown(row) for row in harvest.pictures],
         )
@@ -240,12 +250,19 @@ class Room:
     async def _run(self, call: Call) -> Sequence[CommandResult]:
         limit = min(call.seconds or self.rules.seconds, self.rules.seconds)
         most = min(call.most_characters or self.rules.output_characters, self.rules.output_characters)
-        async with self._sandbox(call.project, call.container_id) as (sandbox, folder):
-            results = await sandbox.run(call.commands or (), limit, most)
-            return _with_words(results, await folder.harvest(sandbox))
+        async with self._sandbox(call.project, call.container_id) as used:
+            results = await used.sandbox.run(call.commands or (), limit, most)
+            return _with_words(results, await self._harvest(used))
+
+    async def _harvest(self, used: "_Used", pictures: Sequence[Picture] = ()) -> Harvest:
+        """What came of an execution. Who was away for so long that another process goes on with the files
+        has none: they would take the place of newer ones. Raises SandboxEnded."""
+        if await self._claims.lost([used.key]):
+            raise SandboxEnded("The container is used elsewhere: what was run here is not kept.")
+        return await used.folder.harvest(used.sandbox, pictures)
 
     @asynccontextmanager
-    async def _sandbox(self, project: str, container_id: str) -> AsyncIterator[tuple[Sandbox, Folder]]:
+    async def _sandbox(self, project: str, container_id: str) -> AsyncIterator["_Used"]:
         """The sandbox of a container, with all that the container has in it. Raises ContainerError,
         SandboxError."""
         async with self._sandboxes.turn(project), AsyncExitStack() as used:
@@ -273,18 +290,18 @@ class Room:
             raise _no_container()
         return claim
 
-    async def _prepared(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
+    async def _prepared(self, seat: Seat, claim: Claim) -> "_Used":
         """That a sandbox ended since it was used may be seen only now: then another one starts."""
         with suppress(SandboxEnded):
             return await self._filled(seat, claim)
         return await self._filled(seat, claim)
 
-    async def _filled(self, seat: Seat, claim: Claim) -> tuple[Sandbox, Folder]:
+    async def _filled(self, seat: Seat, claim: Claim) -> "_Used":
         sandbox = await self._sandboxes.start(seat, partial(self._start, seat, claim))
         if seat.folder is None:
             raise SandboxEnded("The container was deleted, or is used elsewhere.")
         await seat.folder.bring_in(sandbox)
-        return sandbox, seat.folder
+        return _Used(sandbox, seat.folder, claim.key)
 
     async def _start(self, seat: Seat, claim: Claim) -> Sandbox:
         row = claim.row
@@ -298,7 +315,7 @@ class Room:
         try:
             skills = await self.storage.store.containers.skills(seat.project, row.id)
             await self.shelf.mount(skills, sandbox)
-            folder = Folder(seat.project, row.id, self.storage, self.rules)
+            folder = Folder(seat.project, row.id, self.storage, self.rules, not claim.is_new)
             await folder.begin(sandbox)
         except BaseException:
             await sandbox.close()
@@ -320,6 +337,23 @@ class Room:
 
     async def _end_lost(self) -> None:
         await self._sandboxes.drop(await self._claims.lost(self._sandboxes.keys))
+
+
+class _Used(NamedTuple):
+    """A sandbox while something runs in it."""
+
+    sandbox: Sandbox
+    folder: Folder
+    key: int
+    """Of the container."""
+
+
+def _explained(execution: Execution) -> Execution:
+    """A model that misses its variables learns where they are."""
+    if execution.error is None or "NameError" not in execution.error:
+        return execution
+    words = "Python was started anew since it ran before: variables are gone, files are still there."
+    return replace(execution, error=f"{execution.error.rstrip()}\n{words}")
 
 
 def _shown(row: ContainerFileRow) -> ContainerFile:

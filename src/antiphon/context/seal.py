@@ -1,6 +1,6 @@
 """What travels with the client instead of being stored: sealed, so that only this installation reads it.
 
-AEAD (AES-256-GCM) with a key kept in the data directory, bound to the project and to what the content is
+AEAD (AES-256-GCM) with a key of this installation, bound to the project and to what the content is
 for: a text sealed for one project, or as one kind of content, opens for no other.
 """
 
@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _VERSION = b"\x01"
 _NONCE = 12
+KEY_BYTES = 32
 
 
 class Seal:
     """Seals and opens texts."""
 
     def __init__(self, key: bytes) -> None:
+        """`key`: of KEY_BYTES."""
         self._aead = AESGCM(key)
         self._signing_key = hmac.digest(key, b"signing", "sha256")
 
@@ -32,7 +34,7 @@ class Seal:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(AESGCM.generate_key(256))
+                file.write(AESGCM.generate_key(8 * KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             try:

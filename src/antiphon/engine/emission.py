@@ -11,19 +11,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from antiphon.engine.event_log import EventLog
-from antiphon.protocol.events import Event
 from antiphon.protocol.projection import Projection
+from antiphon.protocol.text_deltas import Emitted
 
 FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the opening events are emitted."""
 
-Emit = Callable[[Sequence[Event]], Awaitable[None]]
+Emit = Callable[[Sequence[Emitted]], Awaitable[None]]
 """Takes a batch of events. Returns when there may be more of them."""
 Flush = Callable[[], Awaitable[None]]
 """Hands over what has been emitted since the last time; returns when the reader has taken it."""
 
 
-async def discard(events: Sequence[Event]) -> None:
+async def discard(events: Sequence[Emitted]) -> None:
     """Nobody reads along."""
 
 
@@ -32,7 +32,7 @@ def _shown(shows: Projection, emit: Emit) -> Emit:
     if not shows:
         return emit
 
-    async def show(events: Sequence[Event]) -> None:
+    async def show(events: Sequence[Emitted]) -> None:
         await emit(shows.events(events))
 
     return show

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from antiphon.protocol.events import Event
+from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, Fold
 from antiphon.stream.machine import Machine
@@ -17,11 +18,11 @@ class EventLog:
         self.machine = machine
         self._fold = fold
 
-    def drain(self) -> Sequence[Event]:
+    def drain(self) -> Sequence[Emitted]:
         """The events since the last time. Raises BrokenLog at the first that does not hold."""
         events = self.machine.drain()
         if self._fold is not None:
-            self._check(self._fold, events)
+            self._check(self._fold, single(events))
         return events
 
     def _check(self, fold: Fold, events: Sequence[Event]) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from antiphon.engine.queue import Pool
 from antiphon.protocol.ids import new_request_id
-from antiphon.store.work import ClaimedJob, Work
+from antiphon.store.work import ClaimedJob, Job, Work
 
 log = structlog.get_logger()
 
@@ -25,8 +25,8 @@ another one's need not wait for them to end."""
 PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0)
 """Seconds after each attempt that failed; after one more the job is given up."""
 
-Handler = Callable[[ClaimedJob], Awaitable[None]]
-"""Does a job of one kind. It may be done more than once."""
+Handler = Callable[[ClaimedJob], Awaitable[Sequence[Job] | None]]
+"""Does a job of one kind, and gives what follows from it. It may be done more than once."""
 
 
 class Jobs:
@@ -48,6 +48,10 @@ class Jobs:
     def wake(self) -> None:
         """Have a look at once: a job was enqueued here."""
         self._pool.wake()
+
+    async def leave(self) -> None:
+        """Hand over what is done here, and begin nothing more."""
+        await self._pool.leave()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,10 +93,13 @@ class JobQueue:
         self._claimed.clear()
         await self._work.release(self._owner)
 
-    async def finish(self, name: str) -> None:
+    async def wait(self, seconds: float) -> None:
+        await self._work.wait_for_queue(seconds)
+
+    async def finish(self, name: str, following: Sequence[Job]) -> None:
         """It is done."""
         if (job := self._claimed.pop(name, None)) is not None:
-            await self._work.finish(job)
+            await self._work.finish(job, following)
 
     async def retry(self, name: str, seconds: float, error: str) -> None:
         """It did not work: it is due again after so many seconds."""
@@ -124,12 +131,12 @@ class JobWorker:
     async def work(self) -> None:
         job = self._job
         try:
-            await self._handler(job)
+            following = await self._handler(job)
         except Exception as fault:
             log.exception("job failed", kind=job.kind, attempt=job.attempts)
             await self._failed(f"{type(fault).__name__}: {fault}")
         else:
-            await self._queue.finish(self.name)
+            await self._queue.finish(self.name, following or ())
 
     async def _failed(self, error: str) -> None:
         attempts = self._job.attempts

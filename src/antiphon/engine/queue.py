@@ -18,6 +18,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from antiphon.store.faults import Unreachable
+
 log = structlog.get_logger()
 
 LEASE = 5.0
@@ -26,7 +28,8 @@ RENEWAL = 1.5
 WATCH = 0.25
 """Seconds in which a process finds out that work of its own was cancelled or lost through another one."""
 IDLE = 1.0
-"""Seconds in which it finds out that work waits that another process enqueued or left."""
+"""Seconds in which it finds out that work waits that another process enqueued or left. A notice may come
+sooner, of either."""
 
 Claim = TypeVar("Claim")
 Claim_co = TypeVar("Claim_co", covariant=True)
@@ -50,6 +53,10 @@ class Queue(Protocol[Claim_co]):
 
     async def release(self) -> None:
         """Let go of all that is ours: others may claim it at once."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when something in the queue may have changed, or after so many seconds."""
         ...
 
 
@@ -121,14 +128,16 @@ class Pool(Generic[Claim]):
         self._working: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._expected = 0
         self._awake = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._room = Room()
+        self._left = False
 
     def __contains__(self, name: str) -> bool:
         return name in self._working
 
     @property
     def has_room(self) -> bool:
-        return not self._room.wanted and len(self._working) + self._expected < self._size
+        return not (self._left or self._room.wanted) and len(self._working) + self._expected < self._size
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -154,20 +163,36 @@ class Pool(Generic[Claim]):
         """There may be something to claim."""
         self._awake.set()
 
+    async def leave(self) -> None:
+        """Leave what is done here to others, and claim nothing more."""
+        self._left = True
+        await self._release()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work is done while the block runs. When it is left, what is not done is left to others."""
-        tasks = [asyncio.create_task(self._claim_all()), asyncio.create_task(self._watch())]
+        goes_on = (self._listen(), self._claim_all(), self._watch())
+        tasks = [asyncio.create_task(each) for each in goes_on]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
-            for worker, working in self._working.values():
-                worker.release(working)
-            rest = [task for _, task in self._working.values()]
-            await asyncio.gather(*tasks, *rest, return_exceptions=True)
-            await self._queue.release()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._release()
+
+    async def _release(self) -> None:
+        for worker, working in self._working.values():
+            worker.release(working)
+        await asyncio.gather(*(task for _, task in self._working.values()), return_exceptions=True)
+        await self._queue.release()
+
+    async def _listen(self) -> None:
+        """Have a look whenever the queue may have changed."""
+        while True:
+            await self._queue.wait(IDLE)
+            self._awake.set()
+            self._stirred.set()
 
     async def _claim_all(self) -> None:
         """Claim what waits, as long as there is room."""
@@ -176,11 +201,11 @@ class Pool(Generic[Claim]):
             try:
                 while self.has_room and (claim := await self._queue.claim(LEASE)) is not None:
                     self.take(self._start(claim))
+            except Unreachable as error:  # it is asked again and again
+                log.warning("no work could be claimed", error=str(error))
             except Exception:
                 log.exception("no work could be claimed")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
-                    await self._awake.wait()
+            await self._awake.wait()
 
     async def _do(self, worker: Worker) -> None:
         try:
@@ -198,7 +223,10 @@ class Pool(Generic[Claim]):
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
-            await asyncio.sleep(WATCH)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH):
+                    await self._stirred.wait()
+            self._stirred.clear()
             if not self._working:
                 continue
             try:
@@ -206,6 +234,8 @@ class Pool(Generic[Claim]):
                     await self._queue.renew(list(self._working), LEASE)
                     renewed = loop.time()
                 await self._check()
+            except Unreachable as error:
+                log.warning("leases could not be renewed", error=str(error))
             except Exception:
                 log.exception("leases could not be renewed")
 

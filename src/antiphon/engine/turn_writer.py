@@ -235,6 +235,15 @@ class TurnWriter:
         else:
             self._filtered.feed(delta.text, delta.logprobs)
 
+    def _on_run(self, run: model.TextRun) -> None:
+        message = self._in_message()
+        if self._filtered is None:
+            self._said.append(run.text)
+            message.run(run.text, run.pieces)
+        else:
+            for delta in run.deltas():
+                self._on_text(delta)
+
     def _on_refusal(self, delta: model.RefusalDelta) -> None:
         message = self._in_message()
         if self._filtered is not None:
@@ -355,6 +364,7 @@ class TurnWriter:
 # Functions of the class, not methods of the object: it would hold itself alive until the next collection.
 _SPEECH: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.TextDelta: TurnWriter._on_text,
+    model.TextRun: TurnWriter._on_run,
     model.RefusalDelta: TurnWriter._on_refusal,
     model.AudioDelta: TurnWriter._on_audio,
     model.ReasoningDelta: TurnWriter._on_reasoning,

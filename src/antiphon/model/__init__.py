@@ -17,8 +17,10 @@ from antiphon.model.delta import (
     RefusalDelta,
     SummaryDelta,
     TextDelta,
+    TextRun,
     UsageDelta,
     has_output,
+    single,
 )
 from antiphon.model.opaque import Opaque
 from antiphon.model.passthrough import Endpoint, Members, Passed, Passthrough
@@ -77,7 +79,9 @@ __all__ = [
     "SummaryDelta",
     "TextDelta",
     "TextPart",
+    "TextRun",
     "Turn",
     "UsageDelta",
     "has_output",
+    "single",
 ]

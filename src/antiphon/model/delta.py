@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from antiphon.protocol.content import Logprob
@@ -14,6 +15,25 @@ class TextDelta(Struct, frozen=True, gc=False):
 
     text: str
     logprobs: tuple[Logprob, ...] = ()
+
+
+class TextRun(TextDelta, frozen=True, gc=False):
+    """Several deltas of text in a row, as one. Who cares where they are cut reads them with `single`."""
+
+    pieces: Sequence[bytes] = ()
+    """Each of them: what stands in its JSON string, in the form in which we write one. None is empty."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each of them."""
+        return _texts(b'["%b"]' % b'","'.join(self.pieces))
+
+    def deltas(self) -> list[TextDelta]:
+        """Them, one by one."""
+        return [TextDelta(text) for text in self.texts]
+
+
+_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class RefusalDelta(Struct, frozen=True, gc=False):
@@ -109,6 +129,7 @@ class Finished(Struct, frozen=True, gc=False):
 
 Delta = (
     TextDelta
+    | TextRun
     | RefusalDelta
     | AudioDelta
     | ReasoningDelta
@@ -119,6 +140,14 @@ Delta = (
     | UsageDelta
     | Finished
 )
+
+
+def single(batch: Sequence[Delta]) -> Sequence[Delta]:
+    """The deltas of a batch one by one, those of runs too."""
+    if not any(delta.__class__ is TextRun for delta in batch):
+        return batch
+    return [each for delta in batch for each in (delta.deltas() if isinstance(delta, TextRun) else (delta,))]
+
 
 _TEXTS = (TextDelta, RefusalDelta, ReasoningDelta, SummaryDelta)
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.protocol.events import Event, ItemAdded, ItemDone, ResponseEvent
+from antiphon.protocol.events import ItemAdded, ItemDone, ResponseEvent
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.request import Include
+from antiphon.protocol.text_deltas import Emitted
 from antiphon.protocol.wire import JsonObject, encode
 
 ABSENT: Any = object()
@@ -76,11 +77,11 @@ class Projection:
     def items(self, items: Sequence[Any]) -> list[Any]:
         return [self.item(item) for item in items]
 
-    def events(self, events: Sequence[Event]) -> Sequence[Event]:
+    def events(self, events: Sequence[Emitted]) -> Sequence[Emitted]:
         """Events, as they are shown. Logprobs of deltas are there only when they were asked for."""
         return [self._event(event) for event in events]
 
-    def _event(self, event: Event) -> Event:
+    def _event(self, event: Emitted) -> Emitted:
         if isinstance(event, ItemAdded | ItemDone):
             return replace(event, item=self.item(event.item))
         if isinstance(event, ResponseEvent) and event.response.output:

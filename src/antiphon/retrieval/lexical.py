@@ -1,4 +1,4 @@
-"""Words: how texts go into an FTS5 table, and how a question is asked of it.
+"""Words: which of a question are looked up, and how FTS5 is asked for them.
 
 A table has two columns: what a chunk stands under (title and headings), and its own part. Words are stemmed
 as English ones, without accents and capitals. Languages that are written without spaces are cut into pairs
@@ -49,39 +49,48 @@ def indexed(text: str) -> str:
 
 
 class Expression(Struct, frozen=True):
-    """A question for FTS5: any of its words."""
+    """A question: any of its words."""
 
-    terms: tuple[str, ...]
-    """Each an expression of its own, for `COUNT`."""
+    words: tuple[str, ...]
+
+    @property
+    def terms(self) -> list[str]:
+        """The words for FTS5, each an expression of its own, for `COUNT`."""
+        return [f'"{word}"*' if is_prefix(word) else f'"{word}"' for word in self.words]
 
     @property
     def text(self) -> str:
         return " OR ".join(self.terms)
 
     def affordable(self, counts: Sequence[int]) -> str:
-        """The expression that costs no more than it may, in a table where each term is in so many rows. The
-        rarest term is always in it, and terms that are in no row never cost anything."""
-        ordered = sorted(range(len(self.terms)), key=lambda place: counts[place])
-        rows = accumulate(counts[place] for place in ordered)
-        kept = {place for place, sum_ in zip(ordered, rows, strict=True) if sum_ <= MOST_ROWS}
-        first = next((place for place in ordered if counts[place]), ordered[0])
-        return " OR ".join(term for place, term in enumerate(self.terms) if place in kept | {first})
+        """The expression that costs no more than it may, in a table where each word is in so many rows."""
+        kept = affordable(counts, MOST_ROWS)
+        return " OR ".join(term for place, term in enumerate(self.terms) if place in kept)
 
     def share(self, bm25: float) -> float:
         """How much of what was asked a row has, from 0 to 1."""
-        return min(bm25 / (WORD * len(self.terms)), 1.0)
+        return min(bm25 / (WORD * len(self.words)), 1.0)
 
 
 def expression(question: str) -> Expression | None:
     """No input is an error; None: it has no words."""
     words = list(dict.fromkeys(_words(question)))
     telling = ([word for word in words if word not in _COMMON] or words)[:MOST_WORDS]
-    return Expression(tuple(map(_term, telling))) if telling else None
+    return Expression(tuple(telling)) if telling else None
 
 
-def _term(word: str) -> str:
+def is_prefix(word: str) -> bool:
     """A character that was cut out of a run stands at the beginning of a pair."""
-    return f'"{word}"*' if len(word) == 1 and _UNSPACED.match(word) else f'"{word}"'
+    return len(word) == 1 and bool(_UNSPACED.match(word))
+
+
+def affordable(counts: Sequence[int], most: int) -> set[int]:
+    """The places of the words that bring no more than so many rows to rank, where each is in so many. The
+    rarest is always among them, and what is in no row costs nothing."""
+    ordered = sorted(range(len(counts)), key=lambda place: counts[place])
+    rows = accumulate(counts[place] for place in ordered)
+    kept = {place for place, sum_ in zip(ordered, rows, strict=True) if sum_ <= most}
+    return kept | {next((place for place in ordered if counts[place]), ordered[0])}
 
 
 def _words(question: str) -> Iterator[str]:

@@ -55,6 +55,29 @@ def products(rows: Packed, question: Packed) -> NDArray[np.float32]:
     return found.reshape(len(rows))
 
 
+def signs(rows: Packed) -> Packed:
+    """A bit for each number: whether it is above 0."""
+    return np.packbits(rows > 0, axis=1).view(np.int8)
+
+
+def differing(rows: Packed, question: Packed) -> NDArray[np.float32]:
+    """In how many signs each row differs from one of them."""
+    bits, asked = rows.view(np.uint8), question.view(np.uint8)
+    if simsimd is None:
+        return differing_in_numpy(rows, question)
+    found = simsimd.cdist(asked[None], bits, metric="hamming", dtype="bin8", out_dtype="float32")
+    return np.asarray(found, np.float32).reshape(len(rows))
+
+
+def differing_in_numpy(rows: Packed, question: Packed) -> NDArray[np.float32]:
+    """Many times slower."""
+    found = np.empty(len(rows), np.float32)
+    for begin in range(0, len(rows), _BLOCK):
+        block = (rows[begin : begin + _BLOCK] ^ question).view(np.uint8)
+        found[begin : begin + _BLOCK] = np.unpackbits(block, axis=1).sum(axis=1)
+    return found
+
+
 def products_in_numpy(rows: Packed, question: Packed) -> NDArray[np.float32]:
     """Some four times slower."""
     found = np.empty(len(rows), np.float32)

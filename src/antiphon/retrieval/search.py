@@ -23,6 +23,12 @@ WordSearch: TypeAlias = Callable[[Expression, int], Awaitable[Mapping[int, float
 keys with their bm25, and no more than so many. Where only some chunks are allowed it looks only among them:
 others would take their places."""
 
+Exactly: TypeAlias = Callable[[Sequence[int]], Awaitable[VectorTable]]
+"""Of some chunks, whose keys are given: the vectors themselves, where a table has their signs alone."""
+
+_LIKELY = 30
+"""So many times as many chunks are chosen by their signs as are wanted. Of the nearest 100 of 100,000 chunks,
+99 are among them."""
 _SMALL = 10_000
 """Vectors that are looked at on the event loop, in less than a millisecond; more are in a thread."""
 
@@ -30,7 +36,11 @@ _SMALL = 10_000
 class Search:
     """Over the chunks of one store."""
 
-    def __init__(self, embed: Embed, vectors: VectorTable, words: WordSearch) -> None:
+    def __init__(
+        self, embed: Embed, vectors: VectorTable, words: WordSearch, exactly: Exactly | None = None
+    ) -> None:
+        """`exactly`: where `vectors` are signs."""
+        self._exactly = exactly
         self._embed = embed
         self._vectors = vectors
         self._words = words
@@ -55,13 +65,11 @@ class Search:
         if not weights.embedding or not len(self._vectors):
             return [{} for _ in questions]
         asked = await self._embed(questions)
-        if len(self._vectors) < _SMALL:
-            return self._looked_up(asked, depth, allowed)
-        return await asyncio.to_thread(self._looked_up, asked, depth, allowed)
-
-    def _looked_up(self, asked: Vectors, depth: int, allowed: Keys | None) -> list[Mapping[int, float]]:
-        found = (self._vectors.nearest(one, depth, allowed) for one in asked)
-        return [{near.key: near.cosine for near in nearest} for nearest in found]
+        if self._exactly is None:
+            return await _looked_up(self._vectors, asked, depth, allowed)
+        likely = await _looked_up(self._vectors, asked, _LIKELY * depth, allowed)
+        vectors = await self._exactly(sorted({key for keys in likely for key in keys}))
+        return await _looked_up(vectors, asked, depth, None)
 
     async def _said(
         self, question: str, depth: int, weights: Weights, allowed: Keys | None
@@ -72,6 +80,16 @@ class Search:
         found = await self._words(wanted, depth)
         known = found if allowed is None else _among(found, allowed)
         return {key: wanted.share(found[key]) for key in known}
+
+
+async def _looked_up(
+    vectors: VectorTable, asked: Vectors, count: int, allowed: Keys | None
+) -> list[Mapping[int, float]]:
+    def look_up() -> list[Mapping[int, float]]:
+        found = (vectors.nearest(one, count, allowed) for one in asked)
+        return [{near.key: near.cosine for near in nearest} for nearest in found]
+
+    return look_up() if len(vectors) < _SMALL else await asyncio.to_thread(look_up)
 
 
 def _among(found: Mapping[int, float], allowed: Keys) -> list[int]:

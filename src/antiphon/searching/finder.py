@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from antiphon.retrieval import ranking
 from antiphon.retrieval.embedder import Embedder, Vectors
-from antiphon.retrieval.filters import Condition, condition
 from antiphon.retrieval.finder import Found, NoSuchStore, Query, StoreExpired, WrongEmbedder
 from antiphon.retrieval.lexical import Expression
 from antiphon.retrieval.ranking import DEFAULT, DENSE, Weights, merged
@@ -78,16 +77,18 @@ class StoreFinder:
     ) -> Ranked:
         from antiphon.retrieval.search import Search
 
-        table = await (await self._tables()).table(store)
-        allowed, wanted = None, None
+        tables = await self._tables()
+        table = await tables.table(store)
+        allowed, entries = None, None
         if query.filters is not None:
-            fitting = await self._chunks.fitting(store.key, condition(query.filters, "f.attributes", 2))
+            fitting = await self._chunks.fitting(store.key, query.filters)
             if not fitting:
                 return []
             allowed = await asyncio.to_thread(table.of, fitting)
-            wanted = condition(query.filters, "f.attributes", 5)
-        said = partial(self._said, project, store.key, wanted)
-        search = Search(embed, table.vectors, said)
+            entries = sorted(fitting)
+        said = partial(self._said, project, store.key, entries)
+        exactly = partial(tables.exactly, store) if table.has_signs else None
+        search = Search(embed, table.vectors, said, exactly)
         return await search.ranked(query.texts, query.most, weights, allowed)
 
     async def _tables(self) -> "Tables":
@@ -100,9 +101,9 @@ class StoreFinder:
         return self._made
 
     async def _said(
-        self, project: str, store: int, wanted: Condition | None, expression: Expression, count: int
+        self, project: str, store: int, entries: Sequence[int] | None, expression: Expression, count: int
     ) -> Mapping[int, float]:
-        return await self._chunks.said(project, store, expression, count, wanted)
+        return await self._chunks.said(project, store, expression, count, entries)
 
     async def _results(self, ranked: Ranked, stores: Mapping[int, str], query: Query) -> list[Found]:
         """Texts are read of as many as may be needed: what overlaps becomes one result."""

@@ -1,4 +1,7 @@
-"""The vectors of stores that are searched, in memory: those used last, up to so many bytes."""
+"""The vectors of stores that are searched, in memory: those used last, up to so many bytes.
+
+Of a store that would take more than that alone, the signs are held: a sixth of it.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from antiphon.retrieval.packing import from_bytes
 from antiphon.retrieval.search import Keys
-from antiphon.retrieval.vectors import VectorTable
+from antiphon.retrieval.vectors import SignTable, VectorTable
 from antiphon.store.vector_chunks import AT_ONCE, ChunkVectors, VectorChunks
 from antiphon.store.vector_stores import Searched
 
@@ -22,13 +25,13 @@ class Tables:
     there."""
 
     def __init__(self, chunks: VectorChunks, most_bytes: int) -> None:
-        """One store is held however large it is."""
+        """The signs of one store are held however large it is."""
         self._chunks = chunks
         self._most = most_bytes
         self._held: OrderedDict[int, StoreTable] = OrderedDict()
 
     async def table(self, store: Searched) -> "StoreTable":
-        held = self._held.setdefault(store.key, StoreTable())
+        held = self._held.setdefault(store.key, StoreTable(self._most))
         self._held.move_to_end(store.key)
         async with held.lock:
             if not held.fits(store):
@@ -37,6 +40,14 @@ class Tables:
                 await self._refresh(held, store)
         self._make_room(store.key)
         return held
+
+    async def exactly(self, store: Searched, keys: Sequence[int]) -> VectorTable:
+        """The vectors of some chunks, for a table that has their signs."""
+        rows = await self._chunks.vectors_at(keys)
+        dimension = store.dimension or 1
+        table = VectorTable(dimension)
+        await asyncio.to_thread(append, table, dimension, rows)
+        return table
 
     @property
     def nbytes(self) -> int:
@@ -76,13 +87,19 @@ class Tables:
 class StoreTable:
     """The table of one store, and which chunks are whose."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        """With more bytes than that it holds signs."""
+        self._most = most_bytes
         self.lock = asyncio.Lock()
         self.vectors = VectorTable(1)
         self.version = -1
         self.keys: dict[int, list[NDArray[np.int64]]] = {}
         """Of chunks, by their entries."""
         self._made_with: tuple[str, int | None] | None = None
+
+    @property
+    def has_signs(self) -> bool:
+        return isinstance(self.vectors, SignTable)
 
     def of(self, entries: set[int]) -> Keys | None:
         """The keys of all chunks of these entries; None: there are no others."""
@@ -109,11 +126,17 @@ class StoreTable:
     def add(self, rows: Sequence[ChunkVectors]) -> None:
         if not rows:
             return
-        dimension = (self._made_with or ("", 1))[1] or 1
-        counts = [len(row.vectors) // dimension for row in rows]
-        vectors = from_bytes(b"".join(row.vectors for row in rows), dimension)
-        keys = np.array([row.key for row in rows], np.int64)
-        self.vectors.append(np.repeat(keys, counts), vectors)
+        keys = append(self.vectors, (self._made_with or ("", 1))[1] or 1, rows)
+        if self.vectors.nbytes > self._most and not self.has_signs:
+            self.vectors = SignTable.of(self.vectors)
         owners = np.array([row.entry for row in rows], np.int64)
         for entry in np.unique(owners):
             self.keys.setdefault(int(entry), []).append(keys[owners == entry])
+
+
+def append(table: VectorTable, dimension: int, rows: Sequence[ChunkVectors]) -> Keys:
+    """Add the vectors of chunks. Gives the keys of the chunks."""
+    counts = [len(row.vectors) // dimension for row in rows]
+    keys = np.array([row.key for row in rows], np.int64)
+    table.append(np.repeat(keys, counts), from_bytes(b"".join(row.vectors for row in rows), dimension))
+    return keys

@@ -105,7 +105,7 @@ class Activity:
         return await self._database.write(expire, before, limit)
 
 
-_COLUMNS = (
+COLUMNS = (
     "project_id, response_id, created_at, ended_at, model, backend, status, error_code, input_tokens,"
     " cached_tokens, output_tokens, reasoning_tokens, milliseconds, first_milliseconds, tools,"
     " conversation_id, api_key, stored, background"
@@ -125,10 +125,11 @@ _FILTERS = {
 def record_all(rows: Sequence[ActivityRow]) -> Steps[None]:
     """Write rows, in one statement: as a part of the rule that writes what they are about."""
     if rows:
-        yield Insert(f"activity ({_COLUMNS})", [_values(row) for row in rows])
+        yield Insert(f"activity ({COLUMNS})", [values_of(row) for row in rows])
 
 
-def _values(row: ActivityRow) -> Row:
+def values_of(row: ActivityRow) -> Row:
+    """What is in the columns."""
     return (
         row.project,
         row.response_id,
@@ -165,7 +166,7 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         wanted.append(f"(ended_at, key) < (${len(values) - 1}, ${len(values)})")
     values.append(query.limit + 1)
     sql = f"""
-        SELECT key, {_COLUMNS} FROM activity {"WHERE" if wanted else ""} {" AND ".join(wanted)}
+        SELECT key, {COLUMNS} FROM activity {"WHERE" if wanted else ""} {" AND ".join(wanted)}
         ORDER BY ended_at DESC, key DESC LIMIT ${len(values)}"""
     rows = yield Statement(sql, tuple(values))
     return ActivityPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)

@@ -4,8 +4,10 @@ What has a name is whole: whoever dies in the middle leaves at most bytes that n
 find. Nothing here holds more than a few megabytes at a time, but for `read`.
 """
 
+import hashlib
 import re
-from collections.abc import AsyncIterator, Collection, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +58,10 @@ class OpenedBlob(Protocol):
         """The bytes, a piece at a time; once."""
 
 
+class BlobsUnusable(Exception):
+    """Blobs cannot be kept where the configuration says; the message says why."""
+
+
 class Blobs(Protocol):
     """A home of blobs, which several processes may share."""
 
@@ -64,6 +70,8 @@ class Blobs(Protocol):
 
     async def open(self, name: str) -> OpenedBlob:
         """Raises FileNotFoundError."""
+
+    async def has(self, name: str) -> bool: ...
 
     async def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
@@ -78,11 +86,62 @@ class Blobs(Protocol):
     async def remove(self, names: Iterable[str]) -> None:
         """Blobs that are not there are gone already."""
 
-    async def orphans(self, age: float) -> Collection[str]:
-        """The names of all blobs that have lain here for `age` seconds: of those nobody knows, whoever sent
-        them is gone. What has not come in whole in that time, and is not coming still, is removed."""
+    def orphans(self, age: float) -> AsyncIterator[Collection[str]]:
+        """The names of all blobs that have lain here for `age` seconds, some at a time: of those nobody
+        knows, whoever sent them is gone. What has not come in whole in that time, and is not coming still, is
+        removed."""
 
-    async def close(self) -> None: ...
+    async def check(self) -> None:
+        """For a start: reads and writes. Raises BlobsUnusable, which says in words what is missing."""
+
+    async def reach(self) -> None:
+        """Costs little. Raises whatever keeps us from them."""
+
+
+class GatheredBlob(ABC):
+    """An `IncomingBlob` whose chunks are gathered, so that they are written and hashed a megabyte at a
+    time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.size = 0
+        self._waiting: list[bytes] = []
+        self._held = 0
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    async def write(self, chunk: bytes) -> None:
+        self._waiting.append(chunk)
+        self._held += len(chunk)
+        self.size += len(chunk)
+        if self._held >= CHUNK:
+            await self._put(self._taken())
+
+    async def finish(self) -> Blob:
+        await self._put(self._taken())
+        await self._settle()
+        return Blob(self.size, self._sha256.digest(), self._md5.hexdigest())
+
+    @abstractmethod
+    async def keep(self) -> None: ...
+
+    @abstractmethod
+    async def _put(self, chunks: Sequence[bytes]) -> None:
+        """Hash and write these."""
+
+    @abstractmethod
+    async def _settle(self) -> None:
+        """All that was put is durable, as far as that is possible without a name."""
+
+    def _hash(self, chunks: Iterable[bytes]) -> None:
+        """In a thread."""
+        for chunk in chunks:
+            self._sha256.update(chunk)
+            self._md5.update(chunk)
+
+    def _taken(self) -> Sequence[bytes]:
+        chunks, self._waiting, self._held = self._waiting, [], 0
+        return chunks
 
 
 def checked(name: str) -> str:

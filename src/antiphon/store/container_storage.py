@@ -25,7 +25,7 @@ class ContainerStorage:
 
     def __init__(self, store: Store, blobs: Blobs, clock: Callable[[], float] = time.time) -> None:
         self.store = store
-        self._blobs = blobs
+        self.blobs = blobs
         self._clock = clock
 
     # ---- containers ----
@@ -50,7 +50,7 @@ class ContainerStorage:
 
     def incoming(self) -> AbstractAsyncContextManager[IncomingBlob]:
         """Takes in the bytes of a file, or of a zip."""
-        return self._blobs.incoming(new_blob_name())
+        return self.blobs.incoming(new_blob_name())
 
     async def arrived(
         self, incoming: IncomingBlob, path: str, source: Source, file_id: str | None = None
@@ -64,7 +64,7 @@ class ContainerStorage:
         """The row of a file that has the same bytes as one of the project's. None: it is gone."""
         name = new_blob_name()
         try:
-            await self._blobs.duplicate(file.id, name)
+            await self.blobs.duplicate(file.id, name)
         except FileNotFoundError:
             return None
         return self._row(path, "user", file.size, file.sha256, name, None)
@@ -75,10 +75,10 @@ class ContainerStorage:
         async with self._or_gone([row.blob]):
             stored = await self.store.container_files.put(project, container_id, row)
         if stored is None:
-            await self._blobs.remove([row.blob])
+            await self.blobs.remove([row.blob])
             return None
         if stored.replaced is not None:
-            await self._blobs.remove([stored.replaced])
+            await self.blobs.remove([stored.replaced])
         return stored.row
 
     async def remove(self, project: str, container_id: str, file_id: str) -> bool:
@@ -87,19 +87,19 @@ class ContainerStorage:
 
     async def discard(self, rows: Iterable[ContainerFileRow]) -> None:
         """Rows that no container has after all."""
-        await self._blobs.remove(row.blob for row in rows)
+        await self.blobs.remove(row.blob for row in rows)
 
     async def open(self, name: str) -> OpenedBlob:
         """A blob that is read. Raises FileNotFoundError."""
-        return await self._blobs.open(name)
+        return await self.blobs.open(name)
 
     def as_file(self, name: str) -> AbstractAsyncContextManager[Path]:
         """A blob for who needs a path. Raises FileNotFoundError."""
-        return self._blobs.as_file(name)
+        return self.blobs.as_file(name)
 
     def pieces(self, name: str) -> AsyncIterator[bytes]:
         """A blob, a piece at a time. Raises FileNotFoundError."""
-        return pieces(self._blobs, name)
+        return pieces(self.blobs, name)
 
     # ---- skills ----
 
@@ -154,7 +154,7 @@ class ContainerStorage:
         try:
             yield
         except StoreError:
-            await self._blobs.remove([*blobs, *(bundle.blob for bundle in bundles if bundle.is_new)])
+            await self.blobs.remove([*blobs, *(bundle.blob for bundle in bundles if bundle.is_new)])
             raise
 
     async def _drop_doubles(self, project: str, bundles: Sequence[Bundle]) -> None:
@@ -162,10 +162,10 @@ class ContainerStorage:
         for bundle in bundles:
             kept = await self.store.bundles.find(project, bundle.sha256) if bundle.is_new else None
             if kept is not None and kept.blob != bundle.blob:
-                await self._blobs.remove([bundle.blob])
+                await self.blobs.remove([bundle.blob])
 
     async def _cleared(self, blobs: Sequence[str] | None) -> bool:
         if blobs is None:
             return False
-        await self._blobs.remove(blobs)
+        await self.blobs.remove(blobs)
         return True

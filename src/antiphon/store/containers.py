@@ -71,6 +71,8 @@ class Claim(Struct, frozen=True):
     row: ContainerRow
     is_ours: bool
     """Whether this process is the last that used it."""
+    is_new: bool
+    """Whether nobody used it before."""
 
 
 class Containers:
@@ -242,7 +244,7 @@ def claim(project: str, container_id: str, home: str, seconds: float, now: float
         raise ContainerBusy(container_id)
     sql = "UPDATE containers SET home = $2, home_until = $3, last_active_at = $4 WHERE key = $1"
     yield Statement(sql, (key, home, now + seconds, int(now)))
-    return Claim(key, row, is_ours=owner == home)
+    return Claim(key, row, is_ours=owner == home, is_new=not owner)
 
 
 def load_home(project: str, container_id: str) -> Steps[str | None]:

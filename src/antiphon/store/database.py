@@ -48,6 +48,11 @@ class Database(Protocol):
         out within a second, and before the database is closed; a crash may lose it."""
         ...
 
+    @property
+    def reads_inline(self) -> bool:
+        """Whether the event loop waits for a `read`: so it matters how large is what it gives."""
+        ...
+
     async def read(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
         """For what is small: a row, or a few. It sees one state of the database."""
         ...

@@ -166,8 +166,8 @@ class FileStorage:
     async def sweep(self) -> None:
         """Remove what has expired, and bytes that no row knows."""
         await self._blobs.remove(await self._rows.sweep())
-        old = await self._blobs.orphans(ORPHAN_SECONDS)
-        await self._blobs.remove(set(old) - await self._rows.known(old))
+        async for old in self._blobs.orphans(ORPHAN_SECONDS):
+            await self._blobs.remove(set(old) - await self._rows.known(old))
 
     async def _join(self, names: Sequence[str], into: IncomingBlob) -> None:
         """Raises FileNotFoundError."""

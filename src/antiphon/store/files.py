@@ -105,6 +105,14 @@ class Files:
         """Those of the ids that are names of blobs that some row knows, whosesoever."""
         return await self._database.read_long(known, list(ids))
 
+    async def count_blobs(self) -> int:
+        """How many names of blobs rows know."""
+        return await self._database.read_long(count_blobs)
+
+    async def blobs(self, after: str) -> Sequence[str]:
+        """Some names of blobs that rows of any project know, in an order, behind a name."""
+        return await self._database.read_long(list_blobs, after)
+
 
 _FILE = "id, created_at, filename, purpose, size, sha256, expires_at"
 _UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_seconds, status"
@@ -119,6 +127,20 @@ _NAMING = (
     ("inline_data", "blob"),
 )
 """Where the names of blobs are kept."""
+
+
+def count_blobs() -> Steps[int]:
+    total = 0
+    for table, _ in _NAMING:
+        ((rows,),) = yield Statement(f"SELECT count(*) FROM {table}")
+        total += rows
+    return total
+
+
+def list_blobs(after: str) -> Steps[list[str]]:
+    parts = [f"SELECT {column} AS name FROM {table} WHERE {column} > $1" for table, column in _NAMING]
+    sql = f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000"
+    return [name for (name,) in (yield Statement(sql, (after,)))]
 
 
 def add(project: str, row: FileRow) -> Steps[None]:

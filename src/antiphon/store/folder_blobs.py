@@ -4,16 +4,16 @@ Bytes come into a file of their own, which is made durable and then renamed.
 """
 
 import asyncio
-import hashlib
+import errno
 import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from antiphon.store.blobs import CHUNK, PIECE, Blob, checked, is_name
+from antiphon.store.blobs import PIECE, BlobsUnusable, GatheredBlob, checked, is_name
 
 _INCOMING = "arriving"
 """The folder's name on disk, which older versions gave it."""
@@ -36,6 +36,9 @@ class FolderBlobs:
     async def open(self, name: str) -> "OpenedFile":
         return await asyncio.to_thread(OpenedFile, self._path(name))
 
+    async def has(self, name: str) -> bool:
+        return await asyncio.to_thread(self._path(name).exists)
+
     async def read(self, name: str) -> bytes:
         return await asyncio.to_thread(self._path(name).read_bytes)
 
@@ -53,11 +56,22 @@ class FolderBlobs:
     async def remove(self, names: Iterable[str]) -> None:
         await asyncio.to_thread(self._remove, [self._path(name) for name in names])
 
-    async def orphans(self, age: float) -> Collection[str]:
-        return await asyncio.to_thread(self._older, time.time() - age)
+    async def orphans(self, age: float) -> AsyncIterator[Collection[str]]:
+        yield await asyncio.to_thread(self._older, time.time() - age)
 
-    async def close(self) -> None:
-        """There is nothing to close."""
+    async def check(self) -> None:
+        try:
+            await asyncio.to_thread(self._check)
+        except OSError as error:
+            raise BlobsUnusable(f"{self._folder} cannot be written: {error.strerror}.") from error
+
+    async def reach(self) -> None:
+        await asyncio.to_thread(self._check)
+
+    def _check(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def _path(self, name: str) -> Path:
         return self._folder / name[-2:].lower() / checked(name)
@@ -86,36 +100,18 @@ class FolderBlobs:
         return [path.name for path in old if path.parent.name != _INCOMING and is_name(path.name)]
 
 
-class IncomingFile:
-    """A blob that is being written. Chunks are gathered, and written and hashed in a thread."""
+class IncomingFile(GatheredBlob):
+    """A blob that is being written."""
 
     def __init__(self, temporary: Path, final: Path) -> None:
-        self.name = final.name
-        self.size = 0
+        super().__init__(final.name)
         self._temporary = temporary
         self._final = final
         self._file: int | None = None
-        self._waiting: list[bytes] = []
-        self._held = 0
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
         self._writing = threading.Lock()
         self._dropped = False
 
-    async def write(self, chunk: bytes) -> None:
-        self._waiting.append(chunk)
-        self._held += len(chunk)
-        self.size += len(chunk)
-        if self._held >= CHUNK:
-            await asyncio.to_thread(self._flush, self._taken())
-
-    async def finish(self) -> Blob:
-        """Everything is on the disk."""
-        await asyncio.to_thread(self._flush, self._taken(), durable=True)
-        return Blob(self.size, self._sha256.digest(), self._md5.hexdigest())
-
     async def keep(self) -> None:
-        """What was finished has its name now, and stays."""
         await asyncio.to_thread(self._keep)
 
     def drop(self) -> None:
@@ -127,21 +123,25 @@ class IncomingFile:
                 self._file = None
                 self._temporary.unlink(missing_ok=True)
 
-    def _taken(self) -> list[bytes]:
-        chunks, self._waiting, self._held = self._waiting, [], 0
-        return chunks
+    async def _put(self, chunks: Sequence[bytes]) -> None:
+        await asyncio.to_thread(self._write, chunks)
 
-    def _flush(self, chunks: Iterable[bytes], durable: bool = False) -> None:
+    async def _settle(self) -> None:
+        await asyncio.to_thread(self._sync)
+
+    def _write(self, chunks: Sequence[bytes]) -> None:
         with self._writing:
             if self._dropped:
                 return
             if self._file is None:
                 self._file = _create(self._temporary)
+            self._hash(chunks)
             for chunk in chunks:
-                self._sha256.update(chunk)
-                self._md5.update(chunk)
                 _write_all(self._file, chunk)
-            if durable:
+
+    def _sync(self) -> None:
+        with self._writing:
+            if self._file is not None:
                 os.fsync(self._file)
 
     def _keep(self) -> None:

@@ -7,6 +7,9 @@ looks again after a moment in any case.
 import asyncio
 from contextlib import suppress
 
+QUEUE = "queue"
+"""The topic of all that is to be done later: something came, was let go of, or is to be cancelled."""
+
 
 class Notices:
     """Who waits for what, in this process and its event loop."""
@@ -22,14 +25,14 @@ class Notices:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self, topic: str) -> None:
-        """Returns at the next report of this, or after a moment."""
+    async def wait(self, topic: str, seconds: float | None = None) -> None:
+        """Returns at the next report of this, or after a moment: `seconds`, where they are given."""
         mine = asyncio.get_running_loop().create_future()
         others = self._waiting.setdefault(topic, set())
         others.add(mine)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._seconds if seconds is None else seconds):
                     await mine
         finally:
             others.discard(mine)

@@ -15,15 +15,16 @@ class UnknownStore(ValueError):
     """The store's URL names nothing that there is."""
 
 
-async def open_store(url: str, blobs: Blobs | None = None) -> Store:
+async def open_store(url: str, blobs: Blobs | None = None, listen_url: str | None = None) -> Store:
     """`sqlite:///relative/path`, `sqlite:////absolute/path`, or a URL of PostgreSQL with all that its own
     programs know in one: `postgresql://user:password@host:5432/database?sslmode=verify-full`. `blobs`: as
-    `Store` has them.
+    `Store` has them. `listen_url`: another way to the same PostgreSQL, where a pooler of connections stands
+    before the first.
 
     Raises UnknownStore, Incompatible, and Unreachable for a database that is not there.
     """
     if url.startswith(_POSTGRES):
-        return await _open_postgres(url, blobs)
+        return await _open_postgres(url, blobs, listen_url)
     path = url.removeprefix(_SQLITE)
     if not url.startswith(_SQLITE) or not path:
         raise UnknownStore(
@@ -35,7 +36,7 @@ async def open_store(url: str, blobs: Blobs | None = None) -> Store:
     return await open_sqlite(Path(path), blobs)
 
 
-async def _open_postgres(url: str, blobs: Blobs | None) -> Store:
+async def _open_postgres(url: str, blobs: Blobs | None, listen_url: str | None) -> Store:
     """The driver is imported by those who use it."""
     try:
         from antiphon.store.postgres.database import open_postgres
@@ -43,7 +44,7 @@ async def _open_postgres(url: str, blobs: Blobs | None) -> Store:
         raise UnknownStore(
             f"PostgreSQL needs a driver that is not installed ({error}): pip install 'antiphon[postgres]'."
         ) from error
-    return await open_postgres(url, blobs)
+    return await open_postgres(url, blobs, listen_url=listen_url)
 
 
 def without_secrets(url: str) -> str:

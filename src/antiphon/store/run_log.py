@@ -15,10 +15,10 @@ from antiphon.store.errors import LostRun
 from antiphon.store.inline_data import DataRow, Marked
 from antiphon.store.items import ItemRow
 from antiphon.store.responses import ResponseRow
-from antiphon.store.statements import Insert, Statement, Steps, changed, one
+from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
 from antiphon.store.webhooks import Delivery
 
-_ROWS = 32
+ROWS = 32
 """Rows of events that are read at a time."""
 _LARGE = 1 << 20
 """Bytes of events that are not read while others wait."""
@@ -110,7 +110,7 @@ def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
     """Whether what `events_after` gives is: pictures and tables that code displayed may be in it."""
     sql = f"""
         SELECT length(e.json) FROM runs AS r /*ordered*/ JOIN events AS e ON e.run = r.key
-        WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {_ROWS}"""
+        WHERE r.project_id = $1 AND r.id = $2 AND e.last > $3 ORDER BY e.last LIMIT {ROWS}"""
     rows = yield Statement(sql, (project, response_id, after))
     return bool(sum(size for (size,) in rows) > _LARGE)
 
@@ -121,13 +121,20 @@ def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEven
     if found is None:
         return None
     key, ended = found
-    sql = f"SELECT last, json FROM events WHERE run = $1 AND last > $2 ORDER BY last LIMIT {_ROWS}"
+    sql = f"SELECT last, json FROM events WHERE run = $1 AND last > $2 ORDER BY last LIMIT {ROWS}"
+    lines = lines_behind(after, (yield Statement(sql, (key, after))))
+    return LoggedEvents(lines, bool(ended))
+
+
+def lines_behind(after: int, stretches: Sequence[Row]) -> list[bytes]:
+    """The events behind a number, from stretches that follow each other: the number of each's last event, and
+    its events."""
     lines: list[bytes] = []
-    for last, json in (yield Statement(sql, (key, after))):
+    for last, json in stretches:
         some = json.split(b"\n")
         lines += some[max(0, after - (last - len(some))) :]
         after = last
-    return LoggedEvents(lines, bool(ended))
+    return lines
 
 
 def _from(key: int, first: int) -> Steps[list[bytes]]:

@@ -17,9 +17,10 @@ from antiphon.store.database import Database
 from antiphon.store.errors import LostRun, QueueFull
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
+from antiphon.store.notices import QUEUE
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
-from antiphon.store.statements import Insert, Statement, Steps, changed, one, placeholders
+from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
 from antiphon.store.threads import Segment
 
 Place: TypeAlias = tuple[str, str]
@@ -73,7 +74,7 @@ class Runs:
         """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
         this process. It may be given what it carries already, when it renewed too late."""
         now = self._database.clock()
-        if only is None and not await self._database.read(waits, now):
+        if only is None and not await self._database.read(waits, now, lease):
             return None  # to look costs little, to write does not
         return await self._database.write(claim, owner, now, lease, only)
 
@@ -84,6 +85,7 @@ class Runs:
     async def release(self, owner: str) -> None:
         """Let go of all that the owner carries: others may claim it at once."""
         await self._database.write(release, owner)
+        self._database.notices.report(QUEUE)
 
     async def note_deaths(self, claim: Claim, deaths: int) -> None:
         """Keep how many processes died under the run since it last got on; durable when this returns."""
@@ -133,7 +135,13 @@ class Runs:
 
     async def cancel(self, project: str, response_id: str) -> bool:
         """Ask whoever carries the run to cancel it. False: there is no such run, or it has ended."""
-        return await self._database.write(cancel, project, response_id)
+        asked = await self._database.write(cancel, project, response_id)
+        self._database.notices.report(QUEUE)
+        return asked
+
+    async def wait_for_queue(self, seconds: float) -> None:
+        """Returns when there may be a run to claim or to cancel, or after so many seconds."""
+        await self._database.notices.wait(QUEUE, seconds)
 
     async def running(self, project: str, response_id: str) -> bool:
         """Whether the response has a run that has not ended."""
@@ -142,8 +150,9 @@ class Runs:
     async def events_after(self, project: str, response_id: str, after: int) -> LoggedEvents | None:
         """Events behind the number `after` (-1: from the first), some at a time. None: there is no log that
         clients may read."""
-        large = await self._database.read(run_log.is_large, project, response_id, after)
-        read = self._database.read_long if large else self._database.read
+        read = self._database.read
+        if self._database.reads_inline and await read(run_log.is_large, project, response_id, after):
+            read = self._database.read_long
         found = await read(run_log.events_after, project, response_id, after)
         return found and LoggedEvents(await self._data.filled(project, found.events), found.ended)
 
@@ -162,13 +171,23 @@ class Runs:
 
 _RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next)"
 _FREE = "status <> 'ended' AND leased_until < $1"
+_AT_ONE_MOMENT = 250
+"""Runs that servers accept at the same moment, at most: each has a few connections to the database."""
 _WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
 
 
 def accept(
     project: str, run: AcceptedRun, queue: int, owner: str | None, now: float, lease: float
 ) -> Steps[Claim | None]:
-    ((waiting,),) = yield Statement(_WAITING)
+    waiting = yield from keep(project, run, queue)
+    if owner is None or waiting:
+        return None
+    return (yield from claim(owner, now, lease, (project, run.response.id)))
+
+
+def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
+    """Gives how many wait already. Raises QueueFull."""
+    waiting = yield from _waiting(queue)
     if waiting >= queue:
         raise QueueFull
     row = run.response
@@ -186,12 +205,20 @@ def accept(
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
     yield from inline_data.use("run", key, project, [item.json for item in row.input])
-    if owner is None or waiting:
-        return None
-    return (yield from claim(owner, now, lease, (project, row.id)))
+    return waiting
 
 
-def waits(now: float) -> Steps[bool]:
+def _waiting(queue: int) -> Steps[int]:
+    """How many wait. Where as many more as may come at the same moment would be too many, they come one
+    behind another."""
+    ((waiting,),) = yield Statement(_WAITING)
+    if waiting < queue <= waiting + _AT_ONE_MOMENT:
+        yield from alone("queue", "")
+        ((waiting,),) = yield Statement(_WAITING)
+    return int(waiting)
+
+
+def waits(now: float, lease: float) -> Steps[bool]:
     return bool((yield Statement(f"SELECT 1 FROM runs WHERE {_FREE} LIMIT 1", (now,))))
 
 
@@ -234,7 +261,10 @@ def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
     for first in range(0, len(ids), _AT_ONCE):
         some = ids[first : first + _AT_ONCE]
         named = placeholders(3, len(some))
-        sql = f"UPDATE runs SET leased_until = $1 WHERE owner = $2 AND id IN ({named})"
+        sql = f"""
+            UPDATE runs SET leased_until = $1 WHERE key IN (
+                SELECT key FROM runs WHERE owner = $2 AND id IN ({named}) ORDER BY key
+                /*! FOR NO KEY UPDATE */)"""
         yield Statement(sql, (until, owner, *some))
 
 

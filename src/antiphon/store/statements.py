@@ -13,6 +13,7 @@ Texts are written for both SQLite and PostgreSQL:
 - A truth is the integer 0 or 1.
 - `/*ordered*/ JOIN` is a hint: the left side is read first. A database with a planner of its own ignores it.
 - Many rows are inserted by `Insert`, which each database does in the way that is cheapest there.
+- What has no common text (full text search) is an `Own`, a rule that each home writes for itself.
 
 SQLite has one writer at a time. Elsewhere rules run side by side, each statement sees what was committed when
 it began, and a rule that decides by what it read has to hold on to that until it ends:
@@ -52,6 +53,15 @@ class Insert(Struct, frozen=True, gc=False):
     """`ON CONFLICT DO NOTHING`: rows that are there already are left out."""
 
 
+class Own(Struct, frozen=True, gc=False):
+    """A rule that each home has in a way of its own, since no two databases do it alike. It is answered with
+    what that rule gives."""
+
+    name: str
+    """Its name among the `RULES` of the home."""
+    arguments: tuple[Any, ...]
+
+
 class Lock(Struct, frozen=True, gc=False):
     """A statement that takes locks, where several write at once. What it waited for, the next statement
     sees."""
@@ -60,7 +70,7 @@ class Lock(Struct, frozen=True, gc=False):
     parameters: tuple[Any, ...] = ()
 
 
-Step: TypeAlias = Statement | Insert | Lock
+Step: TypeAlias = Statement | Insert | Own | Lock
 Steps: TypeAlias = Generator[Step, Rows, T]
 """What a rule is when it is called: statements to carry out, and in the end its result."""
 

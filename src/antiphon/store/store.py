@@ -36,7 +36,7 @@ from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
-from antiphon.store.statements import Steps
+from antiphon.store.statements import Statement, Steps
 from antiphon.store.usage import Usage
 from antiphon.store.vector_batches import VectorBatches
 from antiphon.store.vector_chunks import VectorChunks
@@ -88,6 +88,18 @@ class Store:
         """
         return self._database.write(rule, *arguments)
 
+    async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
+        """What a rule finds that changes nothing, however much there is to read."""
+        return await self._database.read_long(rule, *arguments)
+
+    async def reach(self) -> None:
+        """Raises whatever keeps us from the database."""
+        await self._database.read_long(_reach)
+
     async def close(self) -> None:
         """Finish what was asked for, then stop. A write that is asked for later raises RuntimeError."""
         await self._database.close()
+
+
+def _reach() -> Steps[None]:
+    yield Statement("SELECT 1")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from antiphon.retrieval.filters import Condition
+from antiphon.retrieval.filters import Filter
 from antiphon.retrieval.lexical import Expression
 from antiphon.store import vector_words, work
 from antiphon.store.database import Database
-from antiphon.store.statements import Insert, Statement, Steps, placeholders
+from antiphon.store.statements import Insert, Own, Statement, Steps, placeholders
 from antiphon.store.work import Job
 
 PURGE = "purge_chunks"
@@ -24,6 +24,8 @@ FORGET_SECONDS = 600.0
 """After so long the words of deleted texts are gone: many deletions have one rewriting of the index."""
 AT_ONCE = 32
 """Chunks, and files, in one transaction."""
+_ROWS = 500
+"""Rows that are read by one statement which names them."""
 _KEYS = 2**32
 """Keys for the chunks of each store."""
 
@@ -84,15 +86,19 @@ class VectorChunks:
         """Of some files: at most `AT_ONCE` entries."""
         return await self._database.read_long(load_vectors_of, some, after, limit)
 
-    async def fitting(self, store: int, wanted: Condition) -> set[int]:
-        """The keys of the entries that fit. `wanted` is about `f.attributes`, with parameters from `$2`."""
+    async def vectors_at(self, keys: Sequence[int]) -> Sequence[ChunkVectors]:
+        """Of these chunks, as far as they are there."""
+        return await self._database.read_long(load_vectors_at, keys)
+
+    async def fitting(self, store: int, wanted: Filter) -> set[int]:
+        """The keys of the entries whose attributes fit. Raises FilterTooLarge."""
         return await self._database.read_long(load_fitting, store, wanted)
 
     async def said(
-        self, project: str, store: int, expression: Expression, count: int, wanted: Condition | None
+        self, project: str, store: int, expression: Expression, count: int, entries: Sequence[int] | None
     ) -> dict[int, float]:
-        """The best keys for a question, with their bm25. `wanted` has parameters from `$5` on."""
-        return await self._database.read_long(find_words, project, store, expression, count, wanted)
+        """The best keys for a question, with their bm25. `entries`: only of these."""
+        return await self._database.read_long(vector_words.find, project, store, expression, count, entries)
 
     async def texts(self, keys: Sequence[int]) -> dict[int, FoundChunk]:
         """What is there of them."""
@@ -121,7 +127,7 @@ def insert(project: str, store: int, entry: int, first: int, chunks: Sequence[Ne
     into = "vector_chunks (key, project_id, entry, number, start, own_start, own_end, about, text, vectors)"
     yield Insert(into, rows)
     yield from vector_words.insert(
-        project, [(key, c.about, c.own) for key, c in zip(keys, chunks, strict=True)]
+        project, entry, [(key, c.about, c.own) for key, c in zip(keys, chunks, strict=True)]
     )
 
 
@@ -161,7 +167,7 @@ def entries(store: int) -> Steps[set[int]]:
 
 
 def load_vectors(store: int, after: int, limit: int) -> Steps[list[ChunkVectors]]:
-    first, end = _range(store)
+    first, end = keys_of(store)
     sql = f"""
         SELECT c.key, c.entry, c.vectors
         FROM vector_chunks AS c JOIN vector_store_files AS f ON f.key = c.entry
@@ -179,22 +185,20 @@ def load_vectors_of(some: Sequence[int], after: int, limit: int) -> Steps[list[C
     return [ChunkVectors(*row) for row in (yield Statement(sql, (after, limit, *some)))]
 
 
-def load_fitting(store: int, wanted: Condition) -> Steps[set[int]]:
-    sql = f"""
-        SELECT f.key FROM vector_store_files AS f
-        WHERE f.store = $1 AND {_COMPLETED} AND ({wanted.text})"""
-    return {key for (key,) in (yield Statement(sql, (store, *wanted.parameters)))}
+def load_vectors_at(keys: Sequence[int]) -> Steps[list[ChunkVectors]]:
+    found: list[ChunkVectors] = []
+    for begin in range(0, len(keys), _ROWS):
+        some = keys[begin : begin + _ROWS]
+        sql = f"""
+            SELECT c.key, c.entry, c.vectors
+            FROM vector_chunks AS c JOIN vector_store_files AS f ON f.key = c.entry
+            WHERE c.key IN ({placeholders(1, len(some))}) AND {_COMPLETED}"""
+        found += [ChunkVectors(*row) for row in (yield Statement(sql, tuple(some)))]
+    return found
 
 
-def find_words(
-    project: str, store: int, expression: Expression, count: int, wanted: Condition | None
-) -> Steps[dict[int, float]]:
-    also = f"AND ({wanted.text})" if wanted is not None else ""
-    allowed = f"""EXISTS (
-        SELECT 1 FROM vector_chunks AS c JOIN vector_store_files AS f ON f.key = c.entry
-        WHERE c.key = {{key}} AND {_COMPLETED} {also})"""
-    values = wanted.parameters if wanted is not None else ()
-    return (yield from vector_words.find(project, expression, _range(store), allowed, values, count))
+def load_fitting(store: int, wanted: Filter) -> Steps[set[int]]:
+    return {key for (key,) in (yield Own("fitting", (store, wanted)))}
 
 
 def load_texts(keys: Sequence[int]) -> Steps[dict[int, FoundChunk]]:
@@ -226,5 +230,6 @@ def store_of(chunk: int) -> int:
     return chunk // _KEYS
 
 
-def _range(store: int) -> tuple[int, int]:
+def keys_of(store: int) -> tuple[int, int]:
+    """The first key that a chunk of the store may have, and the first behind them."""
     return store * _KEYS, (store + 1) * _KEYS

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from antiphon.store.database import Database
+from antiphon.store.notices import QUEUE
 from antiphon.store.statements import Insert, Statement, Steps, changed, placeholders
 
 MANY = 2**31
@@ -54,6 +55,8 @@ class Wanted(Struct, frozen=True):
     kinds: tuple[str, ...]
     now: float
     owner: str
+    lease: float
+    """Seconds."""
     of_project: int
     """As many jobs as the owner may have of one project. The jobs of none are together as one project's."""
 
@@ -86,8 +89,8 @@ class Work:
 
     def announce(self, jobs: Sequence[Job]) -> None:
         """Wake who waits for such jobs in this process: after a rule of another noun enqueued them."""
-        for kind in {job.kind for job in jobs}:
-            self._database.notices.report(_topic(kind))
+        for topic in {_topic(job.kind) for job in jobs} | {QUEUE}:
+            self._database.notices.report(topic)
 
     async def claim(
         self, kinds: Sequence[str], owner: str, lease: float, limit: int, of_project: int = MANY
@@ -95,10 +98,10 @@ class Work:
         """Take at most `limit` jobs of these kinds that are due and that nobody does, for `lease` seconds.
         Projects take turns, however many jobs one has; of its own, that comes first which has been due
         longest. An owner has no more than so many of one project."""
-        wanted = Wanted(tuple(kinds), self._database.clock(), owner, of_project)
+        wanted = Wanted(tuple(kinds), self._database.clock(), owner, lease, of_project)
         if await self._database.read(next_due, wanted, self._served) is None:
             return ()  # to look costs little, to write does not
-        jobs = await self._database.write(claim, wanted, self._served, lease, limit)
+        jobs = await self._database.write(claim, wanted, self._served, limit)
         if jobs:
             self._served = jobs[-1].project or ""
         return jobs
@@ -112,6 +115,10 @@ class Work:
         """Returns when there may be more to do, or after a moment: look again in either case. Jobs of other
         processes wake nobody here."""
         await self._database.notices.wait(_topic(kind))
+
+    async def wait_for_queue(self, seconds: float) -> None:
+        """Returns when there may be a job to claim, or after so many seconds."""
+        await self._database.notices.wait(QUEUE, seconds)
 
     async def renew(self, job: ClaimedJob, lease: float) -> bool:
         """Hold on to a job. False: it is somebody else's now, or has ended."""
@@ -140,6 +147,7 @@ class Work:
     async def release(self, owner: str) -> None:
         """Let go of all that the owner does: others may claim it at once."""
         await self._database.write(release, owner)
+        self._database.notices.report(QUEUE)
 
     async def failed(self, limit: int) -> Sequence[FailedJob]:
         """What was given up, the newest first."""
@@ -206,7 +214,7 @@ def _first_due(wanted: Wanted, beyond: str, project: str) -> Steps[int | None]:
     return int(rows[0][0]) if rows else None
 
 
-def claim(wanted: Wanted, served: str, lease: float, limit: int) -> Steps[list[ClaimedJob]]:
+def claim(wanted: Wanted, served: str, limit: int) -> Steps[list[ClaimedJob]]:
     sql = """
         UPDATE work SET owner = $2, leased_until = $3, attempts = attempts + 1, fence = fence + 1
         WHERE key = $1 AND leased_until <= $4 AND failed_at IS NULL
@@ -216,7 +224,7 @@ def claim(wanted: Wanted, served: str, lease: float, limit: int) -> Steps[list[C
         key = yield from next_due(wanted, served)
         if key is None:
             break
-        values = (key, wanted.owner, wanted.now + lease, wanted.now)
+        values = (key, wanted.owner, wanted.now + wanted.lease, wanted.now)
         for row in (yield Statement(sql, values)):  # none: another process took it meanwhile
             jobs.append(ClaimedJob(*row))
             served = jobs[-1].project or ""

@@ -25,6 +25,7 @@ from antiphon.protocol.content import (
 from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, Compaction, Reasoning
+from antiphon.protocol.text_deltas import TextDeltas, TextPlace
 from antiphon.stream.built_item import Path
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import Machine, OpenItem
@@ -114,6 +115,9 @@ class OpenParts(OpenItem):
 class OpenMessage(OpenParts):
     """An assistant message."""
 
+    _text_place: TextPlace | None = None
+    """Of the text that is written, once a run of it was."""
+
     def text(self, delta: str, logprobs: Sequence[Logprob] = ()) -> None:
         """Visible text."""
         if self._kind is not TEXT:
@@ -123,6 +127,15 @@ class OpenMessage(OpenParts):
             self.gather(TEXT, delta, logprobs=list(logprobs))
         else:
             self.gather(TEXT, delta)
+
+    def run(self, text: str, pieces: Sequence[bytes]) -> None:
+        """Visible text of several deltas: `pieces`, each as the inside of a JSON string."""
+        if self._kind is not TEXT:
+            self._begin_text()
+        if self._text_place is None:
+            self._text_place = TextPlace(**self._place)
+        self._text.append(text)
+        self.emit_run(TextDeltas(self._text_place, pieces))
 
     def nothing(self) -> None:
         """A text without a word in it."""
@@ -146,6 +159,7 @@ class OpenMessage(OpenParts):
 
     def _begin_text(self) -> None:
         self.begin(TEXT)
+        self._text_place = None
         self._extra = {"annotations": [], "logprobs": []}
 
 

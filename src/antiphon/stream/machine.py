@@ -37,6 +37,7 @@ from antiphon.protocol.events import Event, ResponseEvent
 from antiphon.protocol.item import Item
 from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
+from antiphon.protocol.text_deltas import Emitted, TextDeltas
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
@@ -69,7 +70,7 @@ class Machine:
         self._response = response
         self._state: State = table.NEW
         self._next = 0
-        self._events: list[Event] = []
+        self._events: list[Emitted] = []
         self._slots: list[Item | None] = []
         self._open: list[OpenItem] = []
         self._speaks = False
@@ -111,8 +112,8 @@ class Machine:
         """The response as it stands, with the items that are finished."""
         return replace(self._response, output=[item for item in self._slots if item is not None])
 
-    def drain(self) -> list[Event]:
-        """The events since the last call."""
+    def drain(self) -> list[Emitted]:
+        """The events since the last call, deltas of text in runs as they were emitted."""
         events, self._events = self._events, []
         return events
 
@@ -273,6 +274,19 @@ class OpenItem:
         event.sequence_number = machine._next
         machine._next += 1
         machine._events.append(event)
+
+    def emit_run(self, run: TextDeltas) -> None:
+        """Append deltas of text. Raises IllegalTransition."""
+        state = self._state
+        for _ in run.pieces[:2]:  # a row that leads back to its state may be stepped any number of times
+            try:
+                state = self._moves[state, events.TextDelta]
+            except KeyError:
+                raise _illegal(events.TextDelta, state) from None
+        self._state = state
+        run.sequence_number = self._machine._next
+        self._machine._next = run.next_number
+        self._machine._events.append(run)
 
     def close(self) -> None:
         """Emit what is still to come, then that the item is done."""

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.store.contract.blob_homes import BLOB_HOMES, BlobHome
 from tests.store.contract.homes import HOMES, Home
 from tests.store.contract.kit import Clock
 
+from antiphon.store.blobs import Blobs
 from antiphon.store.store import Store
 
 
@@ -18,6 +20,16 @@ def clock() -> Clock:
 @pytest.fixture(params=HOMES)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     return HOMES[request.param](tmp_path)
+
+
+@pytest.fixture(params=BLOB_HOMES)
+def blob_home(request: pytest.FixtureRequest, tmp_path: Path) -> BlobHome:
+    return BLOB_HOMES[request.param](tmp_path)
+
+
+@pytest.fixture
+def blobs(blob_home: BlobHome) -> Blobs:
+    return blob_home.open()
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import asyncio
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+import psycopg
 from tests.postgres import shared_postgres
 
 from antiphon.store.blobs import Blobs
@@ -26,6 +28,10 @@ class Home(Protocol):
         """The store that lies here, as one process has it; again, and another process has it as well."""
         ...
 
+    async def be_silent(self, seconds: float) -> None:
+        """All who do work were last heard of so much earlier: where that is not told by the clock."""
+        ...
+
 
 class SqliteHome:
     """A file."""
@@ -36,6 +42,9 @@ class SqliteHome:
 
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_sqlite(self._file, self.blobs, clock=clock, poll=poll)
+
+    async def be_silent(self, seconds: float) -> None:
+        pass
 
 
 class PostgresHome:
@@ -48,15 +57,22 @@ class PostgresHome:
     async def open(self, clock: Callable[[], float], poll: float = 0.1) -> Store:
         return await open_postgres(self._url, self.blobs, clock=clock, poll=poll, connections=4)
 
+    async def be_silent(self, seconds: float) -> None:
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            await connection.execute(
+                "UPDATE antiphon_queue.procrastinate_workers"
+                " SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
+                (seconds,),
+            )
+
 
 @functools.cache
 def template() -> str:
     """With all tables: to copy it costs less than to run the scripts."""
     name = shared_postgres().create(name="antiphon")
-    asyncio.run(migrate(shared_postgres().url(name)))
+    with ThreadPoolExecutor(1) as thread:  # whoever asks may be in an event loop
+        thread.submit(asyncio.run, migrate(shared_postgres().url(name))).result()
     return name
 
 
 HOMES: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome, "postgres": PostgresHome}
-SEARCHED: dict[str, Callable[[Path], Home]] = {"sqlite": SqliteHome}
-"""Those that can search words."""

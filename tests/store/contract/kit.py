@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tests.store.contract.homes import Home
+
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.responses import ResponseRow
@@ -91,6 +93,12 @@ def _count(tables: Sequence[str]) -> Steps[dict[str, int]]:
         ((rows,),) = yield Statement(f"SELECT count(*) FROM {table}")
         found[table] = rows
     return found
+
+
+async def pass_seconds(home: Home, clock: Clock, seconds: float) -> None:
+    """In which nobody who does work is heard of."""
+    clock.now += seconds
+    await home.be_silent(seconds)
 
 
 async def rows_left(store: Store) -> dict[str, int]:

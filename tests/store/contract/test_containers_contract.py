@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import os
-from pathlib import Path
 
 import pytest
+from tests.store.contract.blob_homes import BlobHome
 from tests.store.contract.kit import Clock, P, rows_of
 
 from antiphon.protocol.ids import new_container_id, new_skill_id, new_skill_version_id
+from antiphon.store.blobs import Blobs
 from antiphon.store.bundles import Bundle
 from antiphon.store.container_files import MOST_FILES, ContainerFileRow
 from antiphon.store.container_storage import ContainerStorage
@@ -23,7 +23,6 @@ from antiphon.store.errors import (
     UnknownCursor,
 )
 from antiphon.store.file_storage import ORPHAN_SECONDS, About, FileStorage
-from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.paging import PageQuery
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.skills import NewVersion
@@ -34,17 +33,8 @@ MINUTE = 60
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> FolderBlobs:
-    return FolderBlobs(tmp_path / "files")
-
-
-@pytest.fixture
-def storage(store: Store, blobs: FolderBlobs, clock: Clock) -> ContainerStorage:
+def storage(store: Store, blobs: Blobs, clock: Clock) -> ContainerStorage:
     return ContainerStorage(store, blobs, clock)
-
-
-def on_disk(tmp_path: Path) -> int:
-    return len([path for path in (tmp_path / "files").rglob("*") if path.is_file()])
 
 
 async def made(storage: ContainerStorage, project: str = P, *skills: Bundle, minutes: int = 20) -> str:
@@ -84,7 +74,7 @@ async def paths(store: Store, container: str) -> list[str]:
 
 
 async def test_a_path_keeps_its_id_when_its_content_changes(
-    storage: ContainerStorage, tmp_path: Path
+    storage: ContainerStorage, blob_home: BlobHome
 ) -> None:
     container = await made(storage)
 
@@ -95,11 +85,11 @@ async def test_a_path_keeps_its_id_when_its_content_changes(
     assert second is not None
     assert (second.id, second.size, second.created_at) == (first.id, 5, first.created_at)
     assert b"".join([piece async for piece in storage.pieces(second.blob)]) == b"three"
-    assert on_disk(tmp_path) == 1
+    assert len(blob_home.there()) == 1
 
 
 async def test_a_copied_file_outlives_what_it_is_a_copy_of(
-    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: Blobs, blob_home: BlobHome
 ) -> None:
     files = FileStorage(store.files, blobs)
     async with files.incoming() as incoming:
@@ -115,13 +105,14 @@ async def test_a_copied_file_outlives_what_it_is_a_copy_of(
     assert b"".join([piece async for piece in storage.pieces(copied.blob)]) == b"hello"
     async with storage.as_file(copied.blob) as path:
         assert path.stat().st_mode & 0o077 == 0
+        assert path.read_bytes() == b"hello"
     assert await storage.copied(file, "/mnt/data/b") is None
     await storage.delete(P, container)
-    assert on_disk(tmp_path) == 0
+    assert len(blob_home.there()) == 0
 
 
 async def test_a_container_has_so_many_files_and_no_more(
-    storage: ContainerStorage, store: Store, clock: Clock, tmp_path: Path
+    storage: ContainerStorage, store: Store, clock: Clock, blob_home: BlobHome
 ) -> None:
     full = [
         ContainerFileRow(
@@ -141,12 +132,12 @@ async def test_a_container_has_so_many_files_and_no_more(
     with pytest.raises(TooManyContainerFiles):
         await put(storage, "cntr_1", "more")
 
-    assert on_disk(tmp_path) == 0
+    assert len(blob_home.there()) == 0
     assert await put(storage, "cntr_1", "7", b"new") is not None
 
 
 async def test_what_is_put_into_no_container_leaves_nothing(
-    storage: ContainerStorage, clock: Clock, tmp_path: Path
+    storage: ContainerStorage, clock: Clock, blob_home: BlobHome
 ) -> None:
     container = await made(storage)
 
@@ -156,39 +147,37 @@ async def test_what_is_put_into_no_container_leaves_nothing(
     with pytest.raises(ExpiredContainer):
         await put(storage, container, "a")
 
-    assert on_disk(tmp_path) == 0
+    assert len(blob_home.there()) == 0
 
 
 async def test_bytes_that_a_row_knows_are_no_orphans(
-    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: Blobs, blob_home: BlobHome
 ) -> None:
     """The sweep of files looks through the same folder."""
     container = await made(storage)
     await put(storage, container, "a")
     await skill(storage)
     await bundle(storage, b"nobody's")
-    for path in (tmp_path / "files").rglob("*"):
-        os.utime(path, (0, path.stat().st_mtime - ORPHAN_SECONDS - 1))
+    blob_home.age(ORPHAN_SECONDS + 1)
 
     await FileStorage(store.files, blobs).sweep()
 
-    assert on_disk(tmp_path) == 2
+    assert len(blob_home.there()) == 2
 
 
 async def test_a_copy_is_as_young_as_what_has_just_arrived(
-    storage: ContainerStorage, store: Store, blobs: FolderBlobs, tmp_path: Path
+    storage: ContainerStorage, store: Store, blobs: Blobs, blob_home: BlobHome
 ) -> None:
     """A sweep may come between its bytes and its row."""
     files = FileStorage(store.files, blobs)
     async with files.incoming() as incoming:
         file = await files.add(P, incoming, About("a.txt", "user_data"))
-    for path in (tmp_path / "files").rglob("*"):
-        os.utime(path, (0, path.stat().st_mtime - ORPHAN_SECONDS - 1))
+    blob_home.age(ORPHAN_SECONDS + 1)
 
     await storage.copied(file, "/mnt/data/a")
     await files.sweep()
 
-    assert on_disk(tmp_path) == 2
+    assert len(blob_home.there()) == 2
 
 
 # ---- containers -------------------------------------------------------------------------------------
@@ -223,7 +212,7 @@ async def test_a_container_expires_when_nobody_used_it_for_its_minutes(
 
 
 async def test_a_sweep_takes_what_is_in_expired_containers_and_leaves_what_they_were(
-    storage: ContainerStorage, store: Store, clock: Clock, tmp_path: Path
+    storage: ContainerStorage, store: Store, clock: Clock, blob_home: BlobHome
 ) -> None:
     old = [await made(storage, P, await bundle(storage, b"shared")) for _ in range(12)]
     for container in old:
@@ -235,7 +224,7 @@ async def test_a_sweep_takes_what_is_in_expired_containers_and_leaves_what_they_
 
     await storage.sweep()
 
-    assert on_disk(tmp_path) == 1
+    assert len(blob_home.there()) == 1
     assert await rows_of(store, *TABLES) == {"containers": 13, "container_files": 1}
     await Retention(retention_rules(store, 30, 24, 30, 90), clock, pause=0).sweep()
     assert len((await store.containers.page(P, PageQuery())).rows) == 13
@@ -243,7 +232,7 @@ async def test_a_sweep_takes_what_is_in_expired_containers_and_leaves_what_they_
     await storage.sweep()
     await Retention(retention_rules(store, 30, 24, 30, 90), clock, pause=0).sweep()
     assert await rows_of(store, *TABLES) == {}
-    assert on_disk(tmp_path) == 0
+    assert len(blob_home.there()) == 0
 
 
 async def test_containers_are_listed_by_creation_and_by_name(storage: ContainerStorage, store: Store) -> None:
@@ -343,27 +332,29 @@ async def test_of_many_processes_that_ask_at_once_one_has_it(
 
 
 async def test_the_same_content_is_kept_once_in_a_project_as_long_as_something_uses_it(
-    storage: ContainerStorage, store: Store, tmp_path: Path
+    storage: ContainerStorage, store: Store, blob_home: BlobHome
 ) -> None:
     first, second = await skill(storage), await skill(storage)
     container = await made(storage, P, await bundle(storage, b"one"))
-    assert on_disk(tmp_path) == 1
+    assert len(blob_home.there()) == 1
 
     await storage.delete_skill(P, first)
     await storage.delete_skill(P, second)
-    assert on_disk(tmp_path) == 1
+    assert len(blob_home.there()) == 1
     await storage.delete(P, container)
 
-    assert on_disk(tmp_path) == 0
+    assert len(blob_home.there()) == 0
     assert await rows_of(store, *TABLES) == {}
 
 
-async def test_projects_share_no_content(storage: ContainerStorage, store: Store, tmp_path: Path) -> None:
+async def test_projects_share_no_content(
+    storage: ContainerStorage, store: Store, blob_home: BlobHome
+) -> None:
     await skill(storage)
 
     assert await store.bundles.find("other", hashlib.sha256(b"one").digest()) is None
     await made(storage, "other", await bundle(storage, b"one"))
-    assert on_disk(tmp_path) == 2
+    assert len(blob_home.there()) == 2
 
 
 async def test_a_zip_that_was_found_and_is_gone_is_refused(storage: ContainerStorage, store: Store) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from tests.store.contract.homes import Home
-from tests.store.contract.kit import Clock, P, counts, item, items, texts, turn
+from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, texts, turn
 
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import LostRun, QueueFull
@@ -80,22 +80,26 @@ async def test_who_accepts_a_run_claims_it_unless_others_wait(store: Store) -> N
     assert [(await claim(store)).id for _ in range(2)] == ["b", "c"]
 
 
-async def test_a_lease_that_is_not_renewed_runs_out(store: Store, other: Store, clock: Clock) -> None:
+async def test_a_lease_that_is_not_renewed_runs_out(
+    home: Home, store: Store, other: Store, clock: Clock
+) -> None:
     await accept(store, "a")
     mine = await claim(store)
-    clock.now += LEASE - 1
+    await pass_seconds(home, clock, LEASE - 1)
     await store.runs.renew("me", LEASE, ["a"])
-    clock.now += LEASE - 1
+    await pass_seconds(home, clock, LEASE - 1)
     assert await other.runs.claim("you", LEASE) is None
-    clock.now += 2
+    await pass_seconds(home, clock, 2)
     yours = await claim(other, "you")
     assert (yours.id, yours.claims, yours.started_at) == ("a", 2, mine.started_at)
 
 
-async def test_who_lost_a_run_writes_nothing_more(store: Store, other: Store, clock: Clock) -> None:
+async def test_who_lost_a_run_writes_nothing_more(
+    home: Home, store: Store, other: Store, clock: Clock
+) -> None:
     await accept(store, "a")
     mine = await claim(store)
-    clock.now += LEASE + 1
+    await pass_seconds(home, clock, LEASE + 1)
     yours = await claim(other, "you")
     with pytest.raises(LostRun):
         await store.runs.record(mine, Record(2, [b"mine"], b""))

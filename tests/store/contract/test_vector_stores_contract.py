@@ -1,14 +1,13 @@
 """Vector stores in the store: what is in them, and what is left of it."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
-from tests.store.contract.homes import SEARCHED, Home
-from tests.store.contract.kit import Clock, P, rows_of
+from tests.store.contract.homes import Home
+from tests.store.contract.kit import Clock, P, pass_seconds, rows_of
 from tests.store.contract.vectors import LEASE, add_file, chunk, claim, index, new_store
 
-from antiphon.retrieval.filters import Compare, condition
+from antiphon.retrieval.filters import Compare
 from antiphon.retrieval.lexical import Expression, expression
 from antiphon.store.errors import Expired, OtherVectors, TooManyFiles, UnknownCursor, UnknownFile
 from antiphon.store.files import FileRow
@@ -33,11 +32,6 @@ async def _key(store: Store, store_id: str = "vs") -> int:
     found = await store.vector_stores.searched(P, store_id)
     assert found is not None
     return found.key
-
-
-@pytest.fixture(params=SEARCHED)
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    return SEARCHED[request.param](tmp_path)
 
 
 @pytest.fixture
@@ -144,24 +138,24 @@ async def test_attributes_decide_what_is_found(filed: Store) -> None:
     key = await _key(filed)
     later = Compare("gt", "year", [2020])
 
-    said = await filed.vector_chunks.said(P, key, asked("tree"), 10, condition(later, "f.attributes", 5))
-    fitting = await filed.vector_chunks.fitting(key, condition(later, "f.attributes", 2))
+    fitting = await filed.vector_chunks.fitting(key, later)
+    said = await filed.vector_chunks.said(P, key, asked("tree"), 10, sorted(fitting))
 
     assert fitting == {second}
     assert [found.entry for found in (await filed.vector_chunks.texts(list(said))).values()] == [second]
 
     assert await filed.vector_files.set_attributes(P, "vs", "two", "{}")
-    assert await filed.vector_chunks.fitting(key, condition(later, "f.attributes", 2)) == set()
+    assert await filed.vector_chunks.fitting(key, later) == set()
 
 
-async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, clock: Clock) -> None:
+async def test_who_takes_over_goes_on_where_the_other_ended(filed: Store, home: Home, clock: Clock) -> None:
     await filed.vector_stores.create(P, new_store(), [NewEntry("one")])
     lost = await claim(filed)
     entry = int(lost.payload)
     await filed.vector_index.begin(lost, entry, "mini")
     await filed.vector_index.write(lost, entry, Slice([chunk(0), chunk(1)], 2))
-    clock.now += LEASE + 1
-    taken = await claim(filed)
+    await pass_seconds(home, clock, LEASE + 1)
+    taken = await claim(filed, owner="another")
 
     begun = await filed.vector_index.begin(taken, entry, "mini")
 

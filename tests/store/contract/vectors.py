@@ -31,8 +31,8 @@ def chunk(number: int, text: str = "a green tree", vector: Sequence[float] = (1.
     return NewChunk(number, 0, 0, len(text), "", text, packed(np.array([vector], np.float32)).tobytes())
 
 
-async def claim(store: Store, kind: str = INDEX) -> ClaimedJob:
-    (job,) = await store.work.claim([kind], "worker", LEASE, 1)
+async def claim(store: Store, kind: str = INDEX, owner: str = "worker") -> ClaimedJob:
+    (job,) = await store.work.claim([kind], owner, LEASE, 1)
     return job
 
 

@@ -23,6 +23,7 @@ from antiphon.engine.saving import accepted_row
 from antiphon.protocol.errors import RateLimited
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
+from antiphon.protocol.text_deltas import single
 from antiphon.protocol.wire import encode
 from antiphon.store.errors import QueueFull
 from antiphon.store.run_log import Claim
@@ -65,6 +66,10 @@ class Background:
         """Runs are done while the block runs. When it is left they are handed over as they are."""
         return self._pool.running()
 
+    async def leave(self) -> None:
+        """Hand over what is done here. What is accepted from now on is left to others."""
+        await self._pool.leave()
+
     async def accept(self, project: str, parsed: Parsed) -> tuple[Response, Plan]:
         """Write a request down; durable when this returns the response, queued, with its plan. Raises
         ApiError."""
@@ -78,7 +83,7 @@ class Background:
             run = AcceptedRun(
                 response=accepted_row(plan, response),
                 request=self._engine.kept_request(plan, parsed.request),
-                events=[encode(event) for event in events.drain()],
+                events=[encode(event) for event in single(events.drain())],
                 streamed=bool(plan.request.stream),
             )
             claim = await self._accepted(project, run)

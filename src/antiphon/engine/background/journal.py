@@ -14,11 +14,12 @@ import structlog
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
-from antiphon.protocol.events import Event
 from antiphon.protocol.response import Response
+from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
+from antiphon.store.faults import Unreachable
 from antiphon.store.run_log import Claim, Record, RunEnd
 from antiphon.store.runs import Runs
 from antiphon.store.webhooks import Delivery
@@ -54,14 +55,14 @@ class Journal:
         self._stopped = asyncio.Event()
         self._lost = False
 
-    async def write(self, emitted: Sequence[Event]) -> None:
+    async def write(self, emitted: Sequence[Emitted]) -> None:
         """Take events. Raises LostRun when the run is somebody else's now."""
         if self._lost:
             raise LostRun
         for event in emitted:
             if isinstance(event, events.InProgress):
                 self._response = without_output(event.response)
-        self._pending += map(encode, emitted)
+        self._pending += map(encode, single(emitted))
         if any(map(_is_waited_for, emitted)) or len(self._pending) > MOST:
             await self.flush()
         elif self._claim.streamed or any(isinstance(event, _SHOWN) for event in emitted):
@@ -77,13 +78,13 @@ class Journal:
     async def finish(
         self,
         response: Response,
-        emitted: Sequence[Event],
+        emitted: Sequence[Emitted],
         deliveries: Sequence[Delivery],
         activity: ActivityRow | None = None,
     ) -> None:
         """Take the last events, the response that they end, the webhooks that it has sent, and what became of
         it. Raises LostRun."""
-        self._pending += map(encode, emitted)
+        self._pending += map(encode, single(emitted))
         self._forget_later()
         async with self._writing:
             await self._tried(lambda: self._end(response, deliveries, activity))
@@ -127,7 +128,7 @@ class Journal:
             except LostRun:
                 raise
             except Exception as error:
-                about = error if pause == PAUSE else None
+                about = error if pause == PAUSE and not isinstance(error, Unreachable) else None
                 log.error(_KEPT, response_id=self._claim.id, error=str(error), exc_info=about)
             if self._stopped.is_set():
                 break
@@ -168,7 +169,7 @@ def _pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _is_waited_for(event: Event) -> bool:
+def _is_waited_for(event: Emitted) -> bool:
     """Whether a crash must not forget it: a call is about to be made, or has its result. What the model says
     nothing depends on: if it is lost, nobody had read it."""
     if isinstance(event, events.ItemDone):

@@ -28,3 +28,6 @@ class RunQueue:
 
     async def release(self) -> None:
         await self._runs.release(self.owner)
+
+    async def wait(self, seconds: float) -> None:
+        await self._runs.wait_for_queue(seconds)

@@ -29,6 +29,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.model.json_text import JsonEnd, is_json
 from antiphon.protocol.errors import ModelFault
@@ -222,7 +223,7 @@ class _Held:
     def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
         """Take a batch; what of it is passed on now."""
         passed: list[Delta] = []
-        for delta in batch:
+        for delta in single(batch):
             if isinstance(delta, TextDelta):
                 self._texts.append(delta)
             elif isinstance(delta, UsageDelta):

@@ -23,6 +23,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.protocol.errors import ApiError
 
@@ -119,7 +120,7 @@ class _Summarized:
     async def _written(self, turn: Turn) -> Deltas:
         async with aclosing(self._ask(turn)) as deltas:
             async for batch in deltas:
-                texts = [SummaryDelta(d.text) for d in batch if isinstance(d, TextDelta) and d.text]
+                texts = [SummaryDelta(d.text) for d in single(batch) if isinstance(d, TextDelta) and d.text]
                 for usage in (d for d in batch if isinstance(d, UsageDelta)):
                     self._spent = self._spent.plus(usage)
                 if texts:

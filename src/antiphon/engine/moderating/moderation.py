@@ -32,6 +32,7 @@ from antiphon.model import (
     TextPart,
     Turn,
     UsageDelta,
+    single,
 )
 from antiphon.model.moderation import Content
 from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
@@ -209,7 +210,7 @@ def _texts_of(message: Message) -> Iterator[str]:
 
 def _said(deltas: Sequence[Delta]) -> str:
     """The same of what it is just writing."""
-    pieces = ((_stream(delta), _words(delta)) for delta in deltas if isinstance(delta, _SPEECH))
+    pieces = ((_stream(delta), _words(delta)) for delta in single(deltas) if isinstance(delta, _SPEECH))
     runs = groupby(pieces, lambda piece: piece[0])
     return _BETWEEN.join("".join(words for _, words in run) for _, run in runs)
 

@@ -39,6 +39,14 @@ _NETWORK: dict[str, Any] = {
 """A network that breaks without a word is noticed in seconds. What the URL says goes before."""
 
 
+# Every statement finds its rows by an index, also in tables of which the planner knows nothing yet; and one
+# plan does for all its parameters: planning would cost more than the rest.
+_SET_UP = """
+    SELECT CAST(extract(epoch FROM clock_timestamp()) AS FLOAT8),
+        set_config('plan_cache_mode', 'force_generic_plan', false),
+        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
+
+
 class _Text(StrBinaryDumper):
     """PostgreSQL keeps no NUL in a text."""
 
@@ -65,6 +73,9 @@ class Connections:
         self._url = url
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
+        self.prepared = True
+        """Whether statements may be prepared. Behind a pooler that gives each transaction another connection
+        they may not."""
         self.ahead = 0.0
         """Seconds by which the server's clock is before ours."""
 
@@ -77,13 +88,24 @@ class Connections:
         except TimeoutError:
             raise Unreachable("all connections to the database are in use") from None
         try:
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = await self._idle_one() or await self._connect()
             try:
                 yield connection
             finally:
                 await self._put_back(connection)
         finally:
             self._places.release()
+
+    async def _idle_one(self) -> Connection | None:
+        """One that has not been closed by the other side meanwhile, as far as that is known here."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(psycopg.OperationalError):
+                connection.pgconn.consume_input()
+                if not connection.closed:
+                    return connection
+            await connection.close()
+        return None
 
     async def forget(self) -> None:
         """A connection was lost: those that lie idle are as old."""
@@ -101,30 +123,31 @@ class Connections:
 
     async def _connect(self) -> Connection:
         try:
-            connection = await connect(self._url)
-            with suppress(psycopg.Error):
-                await self._compare_clocks(connection)
+            connection = await connect(self._url, self.prepared)
+            await self._prepare(connection)
         except (psycopg.OperationalError, OSError) as error:
             raise Unreachable(str(error)) from error
         return connection
 
-    async def _compare_clocks(self, connection: Connection) -> None:
+    async def _prepare(self, connection: Connection) -> None:
+        """Sets how statements are planned, and compares the clocks."""
         before = time.time()
-        cursor = await connection.execute("SELECT CAST(extract(epoch FROM clock_timestamp()) AS FLOAT8)")
+        cursor = await connection.execute(_SET_UP)
         row = await cursor.fetchone()
         assert row is not None
         self.ahead = row[0] - (before + time.time()) / 2
 
 
-async def connect(url: str) -> Connection:
-    """A connection in autocommit mode: transactions are begun in words. Raises psycopg.OperationalError."""
+async def connect(url: str, prepared: bool = False) -> Connection:
+    """A connection in autocommit mode: transactions are begun in words. `prepared`: what is said often is
+    prepared. Raises psycopg.OperationalError."""
     given = conninfo_to_dict(url)
     connection = await AsyncConnection.connect(
         url,
         autocommit=True,
         cursor_factory=AsyncRawCursor,
         context=_ADAPTERS,
-        prepare_threshold=2,
+        prepare_threshold=2 if prepared else None,
         **{name: value for name, value in _NETWORK.items() if name not in given},
     )
     connection.prepared_max = _PREPARED

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.blobs import Blobs
-from antiphon.store.notices import Notices
-from antiphon.store.postgres import counting, transactions
+from antiphon.store.notices import QUEUE
+from antiphon.store.postgres import counting, hot, queue, transactions
 from antiphon.store.postgres.connections import Connections
+from antiphon.store.postgres.notices import PostgresNotices
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.postgres.writer import Writer
 from antiphon.store.statements import Steps
@@ -27,26 +28,28 @@ A = TypeVar("A")
 Ts = TypeVarTuple("Ts")
 
 CONNECTIONS = 8
-"""Of each process."""
-POLL_SECONDS = 0.1
-"""After which a reader looks for what another process wrote."""
+"""Of each process. One more listens."""
 
 
 class PostgresDatabase:
     """A `Database` on a server."""
 
-    def __init__(self, connections: Connections, clock: Callable[[], float] | None, poll: float) -> None:
+    reads_inline = False
+
+    def __init__(
+        self, connections: Connections, notices: PostgresNotices, clock: Callable[[], float] | None
+    ) -> None:
         self._connections = connections
         self._writer = Writer(connections)
         self.clock = clock or self._servers_time
-        self.notices = Notices(poll)
+        self.notices = notices
 
     def _servers_time(self) -> float:
         """The clocks of several machines differ: the server's counts."""
         return time.time() + self._connections.ahead
 
     def write(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> Awaitable[T]:
-        return self._writer.write(rule, *arguments)
+        return self._writer.write(queue.own(rule), *arguments)
 
     def batch(self, rule: Callable[[Sequence[A]], Steps[None]], argument: A) -> Awaitable[None]:
         return self._writer.batch(rule, argument)
@@ -55,10 +58,11 @@ class PostgresDatabase:
         self._writer.later(rule, argument)
 
     async def read(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, rule, *arguments)
+        own = hot.READS.get(rule, queue.own(rule))
+        return await transactions.read(self._connections, own, *arguments)
 
     async def read_long(self, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
-        return await transactions.read(self._connections, rule, *arguments)
+        return await self.read(rule, *arguments)
 
     async def count_bytes(self, wanted: bool) -> None:
         if not await self.read(counting.stands, wanted):
@@ -66,6 +70,7 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         await self._writer.close()
+        await self.notices.close()
         await self._connections.close()
 
 
@@ -73,15 +78,23 @@ async def open_postgres(
     url: str,
     blobs: Blobs | None = None,
     *,
+    listen_url: str | None = None,
     clock: Callable[[], float] | None = None,
-    poll: float = POLL_SECONDS,
+    poll: float | None = None,
     connections: int = CONNECTIONS,
 ) -> Store:
     """Connect to the database, and bring its schema up to date.
 
-    `blobs`: as `Store` has them. `clock` gives the time that leases are measured by; None: the server's.
-    `poll`: seconds after which whoever waits for something looks for what another process wrote.
-    `connections`: that this process has at most. Raises Incompatible, Unreachable.
+    `blobs`: as `Store` has them. `listen_url` reaches the same database where a pooler of connections stands
+    before `url`. `clock` gives the time that leases are measured by; None: the server's. `poll`: seconds
+    after which whoever waits for something looks for what another process wrote; None: that depends on
+    whether notices arrive. `connections`: that this process has at most. Raises Incompatible, Unreachable.
     """
     await migrate(url)
-    return Store(PostgresDatabase(Connections(url, connections), clock, poll), blobs)
+    pool = Connections(url, connections)
+    notices = PostgresNotices(url, listen_url, pool, {queue.CHANNEL: QUEUE}, poll)
+    await notices.start()
+    pool.prepared = listen_url is None and notices.hearing
+    database = PostgresDatabase(pool, notices, clock)
+    await database.write(queue.adopt)
+    return Store(database, blobs)

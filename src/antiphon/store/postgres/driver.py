@@ -5,11 +5,13 @@ from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
 
+from antiphon.store.postgres import searches, tables
 from antiphon.store.postgres.connections import Connection
-from antiphon.store.statements import Insert, Lock, Rows, Statement, Steps
+from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
+_OWN = {**searches.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 
@@ -28,11 +30,33 @@ async def drive(connection: Connection, steps: Steps[T]) -> T:
             step = send(rows)
             if type(step) is Insert:
                 rows = await _insert(cursor, step)
+            elif type(step) is Own:
+                rows = await drive(connection, _OWN[step.name](*step.arguments))
             elif type(step) is Statement or type(step) is Lock:
                 rows = await execute(cursor, _texts[step.text], step.parameters)
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+class Several(Exception):
+    """A rule has more than one statement."""
+
+
+async def drive_one(connection: Connection, steps: Steps[T]) -> T:
+    """The result of a rule that has one statement, which is a transaction. Raises Several."""
+    rows: Rows = None  # type: ignore[assignment]  # a generator begins with None
+    try:
+        step = steps.send(rows)
+        if type(step) is not Statement:
+            raise Several
+        rows = await execute(connection.cursor(binary=True), _texts[step.text], step.parameters)
+        steps.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    steps.close()
+    raise Several
 
 
 async def execute(cursor: Cursor, text: str, parameters: tuple[Any, ...]) -> Rows:

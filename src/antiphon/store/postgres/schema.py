@@ -12,6 +12,7 @@ import psycopg
 
 from antiphon.store.errors import Incompatible
 from antiphon.store.faults import Unreachable
+from antiphon.store.postgres import procrastinate_schema
 from antiphon.store.postgres.connections import Connection, connect
 
 OLDEST_POSTGRES = 140000
@@ -52,6 +53,7 @@ async def _migrate(connection: Connection) -> list[int]:
         done, needed = await cursor.fetchone() or (0, 0)
         if needed > len(scripts):
             raise Incompatible(f"The database has schema {done}, from a newer version of Antiphon.")
+        await procrastinate_schema.install(connection)
         new = list(range(done + 1, len(scripts) + 1))
         for number in new:
             script = scripts[number - 1]

@@ -24,16 +24,22 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import psycopg
-from psycopg.errors import DeadlockDetected, ForeignKeyViolation, SerializationFailure, UniqueViolation
+from psycopg.errors import (
+    AdminShutdown,
+    DeadlockDetected,
+    ForeignKeyViolation,
+    SerializationFailure,
+    UniqueViolation,
+)
 
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.faults import Unreachable
 from antiphon.store.postgres.connections import Connection, Connections
-from antiphon.store.postgres.driver import drive
-from antiphon.store.statements import Steps
+from antiphon.store.postgres.driver import Several, drive, drive_one, execute
+from antiphon.store.statements import Rows, Statement, Steps
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -71,16 +77,58 @@ async def write(connections: Connections, rule: Callable[[*Ts], Steps[T]], *argu
     raise AssertionError
 
 
-async def read(connections: Connections, rule: Callable[[*Ts], Steps[T]], *arguments: *Ts) -> T:
+async def read(connections: Connections, rule: Callable[..., Steps[T]], *arguments: Any) -> T:
     """The same for a rule that only reads: one state of the database."""
     try:
-        async with connections.taken() as connection, _transaction(connection, _READ):
-            return await drive(connection, rule(*arguments))
+        return await _read(connections, rule, *arguments)
     except _Lost:
         await connections.forget()
     try:
-        async with connections.taken() as connection, _transaction(connection, _READ):
+        return await _read(connections, rule, *arguments)
+    except _Lost as error:
+        raise Unreachable(str(error)) from error.__cause__
+
+
+_several: set[Callable[..., Steps[Any]]] = set()
+"""Rules that were found to read more than once: a single statement sees one state of itself."""
+
+
+async def _read(connections: Connections, rule: Callable[..., Steps[T]], *arguments: Any) -> T:
+    async with connections.taken() as connection:
+        if rule not in _several:
+            try:
+                async with _statement(connection):
+                    return await drive_one(connection, rule(*arguments))
+            except Several:
+                _several.add(rule)
+        async with _transaction(connection, _READ):
             return await drive(connection, rule(*arguments))
+
+
+@asynccontextmanager
+async def _statement(connection: Connection) -> AsyncIterator[None]:
+    """Raises _Lost."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if _is_lost(connection, error):
+            raise _Lost(str(error)) from error
+        raise
+
+
+async def single(connections: Connections, statement: Statement) -> Rows:
+    """A statement that is a transaction. Raises Unreachable and psycopg.Error."""
+    try:
+        async with connections.taken() as connection, _statement(connection):
+            return await execute(connection.cursor(binary=True), statement.text, statement.parameters)
+    except _Lost as error:
+        await connections.forget()
+        if not isinstance(error.__cause__, AdminShutdown):
+            raise Unreachable(str(error)) from error.__cause__
+    # That was told instead of a result, so nothing was committed.
+    try:
+        async with connections.taken() as connection, _statement(connection):
+            return await execute(connection.cursor(binary=True), statement.text, statement.parameters)
     except _Lost as error:
         raise Unreachable(str(error)) from error.__cause__
 

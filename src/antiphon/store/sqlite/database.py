@@ -31,6 +31,8 @@ POLL_SECONDS = 0.1
 class SqliteDatabase:
     """A `Database` in a file."""
 
+    reads_inline = True
+
     def __init__(
         self, writer: Writer, readers: Readers, lock: ProcessLock, clock: Callable[[], float], poll: float
     ) -> None:

@@ -7,12 +7,14 @@ from itertools import chain
 from typing import TypeVar
 
 from antiphon.store.errors import AlreadyExists
-from antiphon.store.statements import Insert, Rows, Statement, Steps
+from antiphon.store.sqlite import searches, tables
+from antiphon.store.statements import Insert, Own, Rows, Statement, Steps
 
 T = TypeVar("T")
 
 _ROWS = 32
 """Rows in one statement: SQLite compiles one for each number of rows."""
+_OWN = {**searches.RULES, **tables.RULES}
 _TEXTS = 1024
 """Texts that are kept translated."""
 _TAKEN = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -32,6 +34,8 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
                 rows = execute(texts[step.text], step.parameters).fetchall()
             elif type(step) is Insert:
                 rows = _insert(db, step)
+            elif type(step) is Own:
+                rows = drive(db, _OWN[step.name](*step.arguments))
             else:
                 rows = []  # nobody writes beside us
     except StopIteration as end:

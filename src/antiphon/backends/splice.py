@@ -1,0 +1,184 @@
+"""Runs of text, cut out of a stream of Chat Completions by comparison alone.
+
+Theory of operation
+-------------------
+Nearly all chunks of an answer are the same bytes but for one JSON string, `delta.content`: before it stand
+the id, the model, the time; behind it nulls and brackets. So the first chunk of text teaches a *form*: the
+bytes in front of that string (`head`) and those behind it, up to the end of the blank line (`tail`). A chunk
+that has both says the same as the one that taught them, but for its text. So a read of many chunks is split
+with one search for `tail` + `head`, and no chunk is decoded: what lies between is the text of one delta
+each, as JSON has it. They are carried as one `TextRun`, through the machine (as one object that counts for
+as many events) up to the frames that a client gets, which are made of these very bytes.
+
+What has to be right, and why it is:
+
+1.  *The form is that of `delta.content`.* The string is found by its name; that it is the one which the
+    decoder reads is then tried out: the chunk with another text in its place is decoded, and must say the
+    other text and nothing else that is new. And the chunk must be one that says nothing but text.
+2.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
+    that JSON does not escape. An escape or a character that is cut off, a quotation mark, a line break or a
+    byte that is no UTF-8 cannot hide there: the decoder refuses it, since no string goes on behind a DEL as
+    if nothing were. A text with a DEL of its own is seen by counting them.
+3.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
+    every other character as it is.
+4.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
+    as long as reasoning may stand in the text, a call is being written, or half of a character waits; the
+    parser knows when (`ChatStreamParser`).
+
+A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
+read of a few chunks is decoded, since a run has to be of some length to pay.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.backends.chat_chunk import Choice, Chunk, Said, decode
+from antiphon.backends.sse import data_of
+from antiphon.model import TextRun
+from antiphon.protocol.wire import encode
+
+_BLANK = b"\n\n"
+_DEL = b"\x7f"
+_CONTENT = re.compile(rb'"content":\s?"((?:[^"\\]|\\.){1,1000}+)"')
+_LESSONS = 3
+"""Forms that are learnt without being of use, before no more are."""
+_MARK = 16
+"""Bytes of a tail that are searched for."""
+
+_text = msgspec.json.Decoder(str).decode
+
+
+class Splicer:
+    """Of one answer. `least`: bytes of a read that pay."""
+
+    __slots__ = ("_form", "_least", "_useless")
+
+    def __init__(self, least: int = 1024) -> None:
+        self._least = least
+        self._form: _Form | None = None
+        self._useless = 0
+
+    def pays(self, events: bytes) -> bool:
+        """Whether so much has come in one read that it is worth while."""
+        return len(events) >= self._least
+
+    def take(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
+        """The run that begins at a place of whole events (`Events.whole`), and where it ends. None: where
+        that ends which the decoder has to read."""
+        form = self._form
+        if form is not None and events.startswith(form.head, at):
+            run, end = form.run(events, at)
+            if run is not None:
+                self._useless = 0
+                return run, end
+        return self._learn(events, at)
+
+    def first_text(self, events: bytes, at: int) -> int:
+        """Where the first chunk behind a place ends that may say text."""
+        found = _CONTENT.search(events, at)
+        return len(events) if found is None else _end(events, found.end())
+
+    def _learn(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
+        """As `take`, by the form of the next chunk that may say text, if that chunk begins here."""
+        found = _CONTENT.search(events, at) if self._useless < _LESSONS else None
+        if found is None:
+            return None, len(events)
+        if (before := events.rfind(_BLANK, at, found.start())) >= 0:
+            return None, before + len(_BLANK)
+        self._useless += 1
+        end = _end(events, found.end())
+        self._form = form = _learned(events[at:end])
+        return (None, end) if form is None else form.run(events, at)
+
+
+def _end(events: bytes, at: int) -> int:
+    """Where the event ends that stands at a place."""
+    return events.find(_BLANK, at) + len(_BLANK)
+
+
+class _Form(NamedTuple):
+    """What the chunks of an answer have in common, from the line's beginning to the blank line's end."""
+
+    head: bytes
+    tail: bytes
+
+    def run(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
+        """The chunks of this form that follow one another from a place on, and the place behind them."""
+        at += len(self.head)
+        pieces = self._alike(events, at)
+        run = _run(pieces)
+        if run is None:
+            pieces = self._sound(events, at)
+            run = _run(pieces)
+        between = len(self.tail) + len(self.head)
+        return run, at + sum(map(len, pieces)) + len(pieces) * between - len(self.head)
+
+    def _alike(self, events: bytes, at: int) -> list[bytes]:
+        """The texts from a place on, if all chunks up to the last of this form have it; else none. A short
+        mark is searched for, which is much faster than all of it; that the rest is there too shows when the
+        chunks are put together again."""
+        mark, between = self.tail[:_MARK], self.tail + self.head
+        first, *parts = events[at:].split(mark)
+        rest = len(between) - len(mark)
+        pieces = [first, *[part[rest:] for part in parts[:-1]]]
+        return pieces if events.startswith(between.join(pieces) + self.tail, at) else []
+
+    def _sound(self, events: bytes, at: int) -> list[bytes]:
+        """The texts from a place on, up to the first that is none: another chunk is there, or no text."""
+        sound: list[bytes] = []
+        while (end := events.find(self.tail, at)) >= 0 and _run([events[at:end]]) is not None:
+            sound.append(events[at:end])
+            at = end + len(self.tail)
+            if not events.startswith(self.head, at):
+                break
+            at += len(self.head)
+        return sound
+
+
+def _run(pieces: list[bytes]) -> TextRun | None:
+    """The texts as one; None when one of them is no JSON string, or empty, or cannot be told apart."""
+    joined = _DEL.join(pieces)
+    try:
+        text = _text(b'"%b"' % joined)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if text.count("\x7f") != len(pieces) - 1 or b"" in pieces:
+        return None
+    if b"\\" in joined:
+        pieces = encode(text)[1:-1].split(_DEL)
+    return TextRun(text.replace("\x7f", ""), pieces=pieces)
+
+
+def _learned(event: bytes) -> _Form | None:
+    """The form of a chunk that says nothing but text; None for any other."""
+    found, chunk = _CONTENT.search(event), _chunk(event)
+    if found is None or chunk is None or chunk.usage or chunk.error or not chunk.choices:
+        return None
+    choice, *others = chunk.choices
+    said = choice.delta
+    if said is None or not _is_text(choice, said):
+        return None
+    other = f"{said.content}?"
+    form = _Form(event[: found.start(1)], event[found.end(1) :])
+    expected = replace(chunk, choices=[replace(choice, delta=replace(said, content=other)), *others])
+    tried = form.head + encode(other)[1:-1] + form.tail
+    return form if _chunk(tried) == expected else None
+
+
+def _chunk(event: bytes) -> Chunk | None:
+    """What the strict decoder reads in one event."""
+    found = data_of(event)
+    try:
+        return decode(found[0]) if len(found) == 1 else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _is_text(choice: Choice, said: Said) -> bool:
+    """Whether all that a choice says is a piece of text."""
+    beside = any(getattr(said, name) for name in Said.__struct_fields__ if name != "content")
+    silent = not (choice.finish_reason or choice.logprobs or beside)
+    return silent and choice.index == 0 and isinstance(said.content, str)

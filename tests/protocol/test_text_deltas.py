@@ -1,0 +1,57 @@
+"""A run of deltas in a log is its events."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.stream.test_machine import message, running
+
+from antiphon.protocol.text_deltas import TextDeltas, TextPlace, single
+from antiphon.protocol.wire import encode
+from antiphon.stream.fold import fold
+from antiphon.stream.items import OpenMessage
+from antiphon.stream.table import IllegalTransition
+
+TEXTS = st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=20)
+
+
+def pieces(texts: list[str]) -> list[bytes]:
+    return [encode(text)[1:-1] for text in texts]
+
+
+@given(texts=TEXTS, more=TEXTS)
+def test_a_log_with_runs_is_the_log_with_their_events(texts: list[str], more: list[str]) -> None:
+    def one_by_one(message: OpenMessage, batch: list[str]) -> None:
+        for text in batch:
+            message.text(text)
+
+    def as_run(message: OpenMessage, batch: list[str]) -> None:
+        message.run("".join(batch), pieces(batch))
+
+    def told(say: Callable[[OpenMessage, list[str]], None]) -> list[bytes]:
+        writer = running()
+        text = message(writer)
+        say(text, texts)
+        say(text, more)
+        text.text("!")
+        text.close()
+        writer.complete(None, 2)
+        return [encode(event) for event in single(writer.drain())]
+
+    log = told(as_run)
+    assert log == told(one_by_one)
+    fold([msgspec.json.decode(event) for event in log])
+
+
+def test_a_run_where_no_text_may_come_leaves_no_trace() -> None:
+    writer = running()
+    text = message(writer)
+    text.close()
+    before = writer.drain()[-1]
+    with pytest.raises(IllegalTransition):
+        text.emit_run(TextDeltas(TextPlace("msg_0", 0, 0), [b"a", b"b"]))
+    assert writer.drain() == []
+    writer.complete(None, 2)
+    assert single(writer.drain())[0].sequence_number == single([before])[0].sequence_number + 1
