@@ -117,7 +117,7 @@ KIND = {
 }
 """What a key needs besides: it is there for one kind of its section."""
 OTHER_KIND: dict[str, dict[str, Any]] = {
-    "ANTIPHON_BACKENDS_NAME_BASE_URLS": {"unix_socket": "/run/model.sock"},
+    "ANTIPHON_BACKENDS_NAME_BASE_URLS": {"type": "anthropic"},
     "ANTIPHON_EMBEDDINGS_THREADS": {},
     "ANTIPHON_MODERATION_JUDGE": {},
     "ANTIPHON_MODERATION_FORM": {"judge": "a"},
