@@ -245,7 +245,7 @@ async def test_a_server_that_takes_a_turn_up_and_then_hangs_is_found_out_too(
 
 
 async def test_the_first_byte_is_one_of_the_answer(raw: Raw, servers: list[Upstream]) -> None:
-    backend = build([config(raw.url, servers[0].base_url, first_byte_timeout=0.1)]).resolve("m").backend
+    backend = build([config(raw.url, servers[0].base_url, first_byte_timeout=1)]).resolve("m").backend
     async with asyncio.timeout(5):
         asked = [said(backend, turn(f"question {number}")) for number in range(20)]
         assert await asyncio.gather(*asked) == ["well"] * 20
@@ -284,6 +284,15 @@ async def test_a_name_that_no_server_knows_is_not_held_against_them(several: Set
         before = several.asked
         await said(several.backend, turn(f"question {number}", cache_key=str(number)))
         assert [now - then for now, then in zip(several.asked, before, strict=True)] == home
+
+
+def test_prefixes_are_told_apart_by_their_beginning_alone() -> None:
+    """However many instructions there are before the user says something."""
+    many = [Message("system", (TextPart(f"Rule {number}."),)) for number in range(1000)]
+    other = [*many[:-1], Message("system", (TextPart("Another rule."),))]
+    first = [Message("system", (TextPart("Another rule."),)), *many[1:]]
+    found = [replicas.prefix_of(Turn("m", tuple(messages))) for messages in (many, other, first)]
+    assert found[0] == found[1] != found[2]
 
 
 def test_what_several_servers_can_is_what_each_of_them_can() -> None:

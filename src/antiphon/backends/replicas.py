@@ -12,13 +12,25 @@ that another server could have spared it, and nobody is answered twice.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
+from itertools import islice
 
 from antiphon.backends.health import CHECK_SECONDS, Replica
 from antiphon.backends.retry import another_may
-from antiphon.model import Backend, Capabilities, Delta, Model, Passthrough, TextPart, Turn, has_output
+from antiphon.model import (
+    Backend,
+    Capabilities,
+    Delta,
+    Message,
+    Model,
+    Part,
+    Passthrough,
+    TextPart,
+    Turn,
+    has_output,
+)
 from antiphon.model.backend import common
 from antiphon.protocol.errors import ApiError, NotFound, UpstreamError
 
@@ -26,6 +38,8 @@ _REMEMBERED = 10_000
 """Prefixes that are not where their hash says."""
 _LOOKED_AT = 4096
 """Characters of a text that tell prefixes apart, beside its length."""
+_PARTS = 64
+"""So many of them, as no input may hold the event loop."""
 
 
 class Replicas(Backend):
@@ -135,13 +149,19 @@ def prefix_of(turn: Turn) -> bytes:
     if turn.cache_key is not None:
         found.update(turn.cache_key.encode(errors="replace"))
         return found.digest()
-    for message in turn.messages:
-        for part in message.parts:
-            text = part.text if isinstance(part, TextPart) else type(part).__name__
-            found.update(f"{message.role} {len(text)} {text[:_LOOKED_AT]}".encode(errors="replace"))
-        if message.role == "user":
-            break
+    for role, part in islice(_beginning(turn.messages), _PARTS):
+        text = part.text if isinstance(part, TextPart) else type(part).__name__
+        found.update(f"{role} {len(text)} {text[:_LOOKED_AT]}".encode(errors="replace"))
     return found.digest()
+
+
+def _beginning(messages: Iterable[Message]) -> Iterator[tuple[str, Part]]:
+    """All parts up to the first message of the user, with their roles."""
+    for message in messages:
+        for part in message.parts:
+            yield message.role, part
+        if message.role == "user":
+            return
 
 
 def _continues(turn: Turn) -> bool:
