@@ -54,6 +54,9 @@ class HttpProtocol(HttpToolsProtocol):
     LINGER_BYTES = 1024 * 1024
     """How long, and how much more it may send, a client has to read why it was refused: whoever closes with
     bytes unread takes that away."""
+    READ_SECONDS = 60.0
+    """How long a client may read nothing while its answer waits: its model waits with it, and whoever else
+    wants the place there."""
     HALF_OPEN = 512
     """How many connections may owe a head. The next one ends the oldest."""
     LOOK_SECONDS = 1.0
@@ -83,6 +86,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes of the body, as far as it is parsed."""
         self._drains = False
         self._refused = False
+        self._unread: asyncio.TimerHandle | None = None
+        """Ends the connection when its client reads nothing."""
 
     # ---- the connection ----
 
@@ -94,9 +99,23 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._owed = None
         self._settle()
+        self._read()
         super().connection_lost(exc)
         if self.cycle is not None and not self.cycle.response_complete:
             left(self.cycle.scope)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._read()
+        super().resume_writing()
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def shutdown(self) -> None:
         """The server stops when its answers have ended, so those that could go on for hours must know."""

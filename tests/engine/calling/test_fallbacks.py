@@ -17,6 +17,7 @@ from tests import messages_script
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
+from antiphon.api.protocol import HttpProtocol
 from antiphon.config import BackendSettings
 from antiphon.config.settings import ModelSettings
 from antiphon.engine.prepare import preparation
@@ -293,6 +294,17 @@ def test_who_hangs_up_leaves_the_place_to_the_next(tmp_path: Path, stream: bool)
                 gate.wait_reached()
             pair.first.requests[number].wait_gone()
         assert pair.client.responses.create(model="m", input="hello").output_text == "well"
+
+
+def test_who_reads_nothing_leaves_the_place_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpProtocol, "READ_SECONDS", 0.2)
+    with running(tmp_path, {"max_concurrency": 1}) as pair:
+        pair.first.script(Answer("word " * 2_000_000, size=50_000), Answer("well"))
+        with hanging_up(pair.url, {"input": "hello", "model": "m", "stream": True, "store": False}):
+            pair.first.wait_requests(1)
+            assert pair.client.responses.create(model="m", input="hello").output_text == "well"
 
 
 @contextlib.contextmanager
