@@ -16,7 +16,7 @@ import hashlib
 import re
 from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -26,7 +26,7 @@ from antiphon.protocol.ids import new_blob_name
 from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
-from antiphon.store.errors import LostData
+from antiphon.store.errors import Conflict, LostData
 from antiphon.store.statements import Insert, Lock, Statement, Steps, one
 from antiphon.store.work import ClaimedJob, Job
 
@@ -61,6 +61,11 @@ class Marked(Struct, frozen=True):
 
     json: bytes
     data: Sequence[DataRow] = ()
+
+
+Cuts: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
+"""JSON with marks, and its data by SHA-256."""
+Write: TypeAlias = Callable[[Sequence[Marked]], Awaitable[T]]
 
 
 # ---- marks ------------------------------------------------------------------------------------------
@@ -170,10 +175,9 @@ class InlineData:
         self._database = database
         self._blobs = blobs
 
-    async def storing(
-        self, project: str, jsons: Sequence[bytes], write: Callable[[Sequence[Marked]], Awaitable[T]]
-    ) -> T:
-        """Do a write that has this JSON in it. What is small is asked for at once, as any other."""
+    async def storing(self, project: str, jsons: Sequence[bytes], write: Write[T]) -> T:
+        """Do a write that has this JSON in it. Nothing was written where it raises Conflict or gives False.
+        What is small is asked for at once, as any other."""
         if self._blobs is None or max(map(len, jsons), default=0) < LEAST:
             return await write([Marked(json) for json in jsons])
         size = sum(map(len, jsons))
@@ -181,9 +185,9 @@ class InlineData:
         wanted = {sha256 for _, data in cuts for sha256 in data}
         known = await self._database.read(find, project, wanted)
         try:
-            return await write(await _kept(self._blobs, cuts, known))
+            return await _written(self._blobs, cuts, known, write)
         except LostData:  # it went in that moment
-            return await write(await _kept(self._blobs, cuts, ()))
+            return await _written(self._blobs, cuts, (), write)
 
     async def filled(self, project: str, jsons: Sequence[bytes]) -> Sequence[bytes]:
         """JSON as it came, with its data."""
@@ -209,9 +213,21 @@ class InlineData:
             return b""
 
 
-async def _kept(
-    blobs: Blobs, cuts: Sequence[tuple[bytes, Mapping[bytes, bytes]]], known: Collection[bytes]
-) -> Sequence[Marked]:
+async def _written(blobs: Blobs, cuts: Cuts, known: Collection[bytes], write: Write[T]) -> T:
+    """What is refused leaves nothing: it can come again at once, and orphans stay for a while."""
+    kept = await _kept(blobs, cuts, known)
+    names = [row.blob for each in kept for row in each.data]
+    try:
+        outcome = await write(kept)
+    except Conflict:
+        await blobs.remove(names)
+        raise
+    if outcome is False:
+        await blobs.remove(names)
+    return outcome
+
+
+async def _kept(blobs: Blobs, cuts: Cuts, known: Collection[bytes]) -> Sequence[Marked]:
     """JSON whose data has its place, but for what is known."""
     seen = set(known)
     kept = []
