@@ -12,6 +12,7 @@ use goes the row, and a job that removes the blob is enqueued in that transactio
 blobs that no row knows, which the sweep of files finds.
 """
 
+import asyncio
 import hashlib
 import re
 from binascii import Error, a2b_base64, b2a_base64
@@ -27,13 +28,17 @@ from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
 from antiphon.store.errors import Conflict, LostData
-from antiphon.store.statements import Insert, Lock, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one, placeholders
 from antiphon.store.work import ClaimedJob, Job
 
 LEAST = 4096
 """Characters of base64 that are worth a blob: a file takes as much room however small it is."""
 REMOVE = "remove_blob"
 """The kind of the jobs that remove a blob."""
+AT_ONCE = 8
+"""Blobs that one reader reads at the same time: in a bucket each of them takes a while to begin."""
+_IN_ONE = 32
+"""Of them in one statement."""
 _MARK = b"\x1a"
 _marks = re.compile(rb"\x1a([0-9a-f]{64})")
 _PIECE = 2**20
@@ -156,11 +161,13 @@ def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
 
 def find(project: str, wanted: Collection[bytes]) -> Steps[dict[bytes, str]]:
     """Where data lies, as far as it is there, by SHA-256."""
-    sql = "SELECT blob FROM inline_data WHERE project_id = $1 AND sha256 = $2"
     found: dict[bytes, str] = {}
-    for sha256 in wanted:
-        for (blob,) in (yield Statement(sql, (project, sha256))):
-            found[sha256] = blob
+    names = list(wanted)
+    for first in range(0, len(names), _IN_ONE):
+        some = names[first : first + _IN_ONE]
+        named = placeholders(2, len(some))
+        sql = f"SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
+        found.update((yield Statement(sql, (project, *some))))
     return found
 
 
@@ -195,7 +202,13 @@ class InlineData:
         if not wanted:
             return jsons
         found = await self._database.read(find, project, wanted)
-        data = {sha256: await self._read(found.get(sha256)) for sha256 in wanted}
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def read(sha256: bytes) -> tuple[bytes, bytes]:
+            async with turns:
+                return sha256, await self._read(found.get(sha256))
+
+        data = dict(await asyncio.gather(*map(read, wanted)))
         size = sum(map(len, data.values()))
         return await offload(size // _THING, fill, jsons, data)
 
