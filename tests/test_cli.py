@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import pickle
 import re
 import signal
 import socket
@@ -21,6 +22,7 @@ from tests.small_disk import fill, make_read_only, mounted
 from tests.weights.hub import hub_of
 
 from antiphon import __version__, config
+from antiphon.serving import ServeError, listen
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.webhooks import Delivery, Outcome
 from antiphon.webhooks.endpoints import key_of
@@ -383,6 +385,17 @@ def test_a_second_server_is_not_dealt_what_comes_to_the_workers_of_the_first(ser
         done = run("serve", "--upstream", "http://127.0.0.1:9/v1", "--port", port, "--workers", "2")
 
     assert "address already in use" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="connections are dealt out on Linux alone")
+def test_a_port_is_taken_before_the_workers_that_it_is_for_have_begun() -> None:
+    """While they begin, a model may be loaded: a second server would be dealt half of what comes."""
+    with listen(config.Server(port=0, workers=2)) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ServeError, match="address already in use"):
+            listen(config.Server(port=port, workers=2))
+        with pickle.loads(pickle.dumps(first)) as of_a_worker, socket.create_connection(("127.0.0.1", port)):
+            of_a_worker.accept()[0].close()
 
 
 def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:

@@ -113,8 +113,10 @@ class _Port(socket.socket):
     keeps it as long as its client does: one had all to do, the other nothing."""
 
     def listen(self, _backlog: int = 0, /) -> None:
-        """Nobody is let in here, but the workers may open theirs, and no other server may."""
+        """Nobody is let in here, but the workers may open theirs. No other server may: a port that does not
+        listen is its own alone only without SO_REUSEADDR, which was there to take it."""
         self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _opened_at, (self.family, self.getsockname())

@@ -1,7 +1,9 @@
 """Base64 that is taken out of JSON, and put back."""
 
+import asyncio
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,7 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antiphon.store.inline_data import LEAST, cut, fill, marked_in
+from antiphon.store.conversations import ConversationRow
+from antiphon.store.folder_blobs import FolderBlobs
+from antiphon.store.inline_data import AT_ONCE, LEAST, cut, fill, marked_in
+from antiphon.store.items import ItemRow
+from antiphon.store.open import open_store
 
 MIB = 2**20
 
@@ -99,3 +105,28 @@ pieces = st.one_of(
 def test_whatever_the_json_is_it_comes_back(value: Any) -> None:
     text = msgspec.json.encode(value)
     assert there_and_back(text)[1] == text
+
+
+class Meeting(FolderBlobs):
+    """Reads a blob when as many more are asked for as may be at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._meeting = asyncio.Barrier(AT_ONCE)
+
+    async def read(self, name: str) -> bytes:
+        async with self._meeting:
+            return await super().read(name)
+
+
+async def test_a_history_does_not_wait_for_one_picture_after_another(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:///{tmp_path / 'store.db'}", Meeting(tmp_path / "blobs"))
+    rows = [
+        ItemRow(f"{n}", msgspec.json.encode({"result": base64.b64encode(os.urandom(LEAST)).decode()}))
+        for n in range(5 * AT_ONCE)
+    ]
+    await store.conversations.create("p", ConversationRow("c", 1, b"{}"), rows)
+
+    async with asyncio.timeout(10):
+        assert await store.conversations.history("p", "c") == [row.json for row in rows]
+    await store.close()

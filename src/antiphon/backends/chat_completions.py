@@ -174,7 +174,7 @@ class ChatCompletions(Backend):
         when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
             before = self._dialect(turn.model)
-            body = await offload(turn.size, payload, turn, before)
+            body = await offload(turn.unwritten, payload, turn, before)
             response = await self._chat(turn, body)
             if response.status in (400, 422):
                 words = await _refusal(response)
@@ -200,7 +200,7 @@ class ChatCompletions(Backend):
         return impatient
 
     async def _chat(self, turn: Turn, body: JsonObject) -> HttpAnswer:
-        encoded = await offload(turn.size, encode, body)
+        encoded = await offload(turn.unwritten, encode, body)
         return await self._request("POST", self._url("chat/completions"), encoded, self._patience(turn))
 
     def _dialect(self, model: str) -> Dialect:
@@ -266,7 +266,7 @@ class ChatCompletions(Backend):
     async def count_tokens(self, turn: Turn) -> int | None:
         if not self.dialect.tokenizer:
             return None
-        body = await offload(turn.size, payload, turn, self._dialect(turn.model))
+        body = await offload(turn.unwritten, payload, turn, self._dialect(turn.model))
         asked: JsonObject = {name: body[name] for name in ("model", "messages", "tools") if name in body}
         if self.dialect.tokenizer == "template":
             prompt = await self._ask("POST", self._root("apply-template"), asked)

@@ -6,6 +6,8 @@ from antiphon.protocol.errors import UpstreamError
 
 MAX_EVENT = 32 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_NEXT = b"}\ndata:"
+"""Where an event ends that no blank line parts from the next."""
 
 
 class Events:
@@ -28,8 +30,9 @@ class Events:
             data = self._unix(data)
         tail = self._tail
         if tail:
+            known = len(tail)
             tail += data
-            if b"\n" not in data:
+            if not _may_end(tail, known):
                 self._check(len(tail))
                 return b""
             data = bytes(tail)
@@ -38,7 +41,7 @@ class Events:
             events, rest = data, b""  # nearly always
         else:
             events, rest = (data[:end], data[end:]) if end > 1 else (b"", data)
-            if b"}\ndata:" in rest:
+            if _NEXT in rest:
                 lines, rest = _lines(rest)
                 events += lines
         if rest or tail:
@@ -82,13 +85,22 @@ def data_of(events: bytes) -> list[bytes]:
     return [data for event in events.split(b"\n\n") if (data := _data(event)) is not None]
 
 
+def _may_end(tail: bytearray, known: int) -> bool:
+    """Whether an event may end behind what was known before, or right there."""
+    return tail.find(b"\n\n", max(0, known - 1)) >= 0 or tail.find(_NEXT, max(0, known - len(_NEXT))) >= 0
+
+
 def _lines(rest: bytes) -> tuple[bytes, bytes]:
     """Some servers put a single line break between events: then each line with an object is one. Those that
     are whole, and what is left."""
-    lines, events = rest.split(b"\n"), b""
-    while len(lines) > 1 and lines[0].startswith(b"data:") and lines[0].rstrip().endswith(b"}"):
-        events += b"data: %b\n\n" % lines.pop(0)[5:].strip()
-    return events, b"\n".join(lines)
+    events, at = [], 0
+    while (end := rest.find(b"\n", at)) >= 0:
+        line = rest[at:end].rstrip()
+        if not (line.startswith(b"data:") and line.endswith(b"}")):
+            break
+        events.append(b"data: %b\n\n" % line[5:].lstrip())
+        at = end + 1
+    return b"".join(events), rest[at:]
 
 
 def _data(block: bytes) -> bytes | None:

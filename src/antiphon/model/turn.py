@@ -1,6 +1,6 @@
 """What one call to a model needs, already resolved: no references, no templates, no files to fetch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -161,15 +161,23 @@ class Turn(Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """How much there is to look at: messages, with their parts and calls. A long part counts more, and
-        what was said before not at all."""
-        count = len(self.unsaid)
-        return count if count > SMALL else count + sum(map(_size, self.unsaid))
+        """How much there is to look at: messages, with their parts and calls. A long part counts more."""
+        return _size_of(self.messages)
+
+    @property
+    def unwritten(self) -> int:
+        """The same, without what was said before and is written already."""
+        return _size_of(self.messages if self.said is None else self.messages[self.said.written[0] :])
 
     @property
     def unsaid(self) -> tuple[Message, ...]:
         """The newest messages, without as many as were said before. Those and what leads them are text."""
         return self.messages if self.said is None else self.messages[len(self.said.messages) :]
+
+
+def _size_of(messages: Sequence[Message]) -> int:
+    count = len(messages)
+    return count if count > SMALL else count + sum(map(_size, messages))
 
 
 def _size(message: Message) -> int:

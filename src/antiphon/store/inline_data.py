@@ -12,11 +12,12 @@ use goes the row, and a job that removes the blob is enqueued in that transactio
 blobs that no row knows, which the sweep of files finds.
 """
 
+import asyncio
 import hashlib
 import re
 from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -26,14 +27,18 @@ from antiphon.protocol.ids import new_blob_name
 from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
-from antiphon.store.errors import LostData
-from antiphon.store.statements import Insert, Lock, Statement, Steps, one
+from antiphon.store.errors import Conflict, LostData
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one, placeholders
 from antiphon.store.work import ClaimedJob, Job
 
 LEAST = 4096
 """Characters of base64 that are worth a blob: a file takes as much room however small it is."""
 REMOVE = "remove_blob"
 """The kind of the jobs that remove a blob."""
+AT_ONCE = 8
+"""Blobs that one reader reads at the same time: in a bucket each of them takes a while to begin."""
+_IN_ONE = 32
+"""Of them in one statement."""
 _MARK = b"\x1a"
 _marks = re.compile(rb"\x1a([0-9a-f]{64})")
 _PIECE = 2**20
@@ -61,6 +66,11 @@ class Marked(Struct, frozen=True):
 
     json: bytes
     data: Sequence[DataRow] = ()
+
+
+Cuts: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
+"""JSON with marks, and its data by SHA-256."""
+Write: TypeAlias = Callable[[Sequence[Marked]], Awaitable[T]]
 
 
 # ---- marks ------------------------------------------------------------------------------------------
@@ -151,11 +161,13 @@ def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
 
 def find(project: str, wanted: Collection[bytes]) -> Steps[dict[bytes, str]]:
     """Where data lies, as far as it is there, by SHA-256."""
-    sql = "SELECT blob FROM inline_data WHERE project_id = $1 AND sha256 = $2"
     found: dict[bytes, str] = {}
-    for sha256 in wanted:
-        for (blob,) in (yield Statement(sql, (project, sha256))):
-            found[sha256] = blob
+    names = list(wanted)
+    for first in range(0, len(names), _IN_ONE):
+        some = names[first : first + _IN_ONE]
+        named = placeholders(2, len(some))
+        sql = f"SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
+        found.update((yield Statement(sql, (project, *some))))
     return found
 
 
@@ -170,10 +182,9 @@ class InlineData:
         self._database = database
         self._blobs = blobs
 
-    async def storing(
-        self, project: str, jsons: Sequence[bytes], write: Callable[[Sequence[Marked]], Awaitable[T]]
-    ) -> T:
-        """Do a write that has this JSON in it. What is small is asked for at once, as any other."""
+    async def storing(self, project: str, jsons: Sequence[bytes], write: Write[T]) -> T:
+        """Do a write that has this JSON in it. Nothing was written where it raises Conflict or gives False.
+        What is small is asked for at once, as any other."""
         if self._blobs is None or max(map(len, jsons), default=0) < LEAST:
             return await write([Marked(json) for json in jsons])
         size = sum(map(len, jsons))
@@ -181,9 +192,9 @@ class InlineData:
         wanted = {sha256 for _, data in cuts for sha256 in data}
         known = await self._database.read(find, project, wanted)
         try:
-            return await write(await _kept(self._blobs, cuts, known))
+            return await _written(self._blobs, cuts, known, write)
         except LostData:  # it went in that moment
-            return await write(await _kept(self._blobs, cuts, ()))
+            return await _written(self._blobs, cuts, (), write)
 
     async def filled(self, project: str, jsons: Sequence[bytes]) -> Sequence[bytes]:
         """JSON as it came, with its data."""
@@ -191,7 +202,13 @@ class InlineData:
         if not wanted:
             return jsons
         found = await self._database.read(find, project, wanted)
-        data = {sha256: await self._read(found.get(sha256)) for sha256 in wanted}
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def read(sha256: bytes) -> tuple[bytes, bytes]:
+            async with turns:
+                return sha256, await self._read(found.get(sha256))
+
+        data = dict(await asyncio.gather(*map(read, wanted)))
         size = sum(map(len, data.values()))
         return await offload(size // _THING, fill, jsons, data)
 
@@ -209,9 +226,21 @@ class InlineData:
             return b""
 
 
-async def _kept(
-    blobs: Blobs, cuts: Sequence[tuple[bytes, Mapping[bytes, bytes]]], known: Collection[bytes]
-) -> Sequence[Marked]:
+async def _written(blobs: Blobs, cuts: Cuts, known: Collection[bytes], write: Write[T]) -> T:
+    """What is refused leaves nothing: it can come again at once, and orphans stay for a while."""
+    kept = await _kept(blobs, cuts, known)
+    names = [row.blob for each in kept for row in each.data]
+    try:
+        outcome = await write(kept)
+    except Conflict:
+        await blobs.remove(names)
+        raise
+    if outcome is False:
+        await blobs.remove(names)
+    return outcome
+
+
+async def _kept(blobs: Blobs, cuts: Cuts, known: Collection[bytes]) -> Sequence[Marked]:
     """JSON whose data has its place, but for what is known."""
     seen = set(known)
     kept = []

@@ -64,9 +64,9 @@ class Machine:
     def __init__(self, response: Response, new_id: Callable[[str], str]) -> None:
         self.new_id = new_id
         self.image_usage: ImageUsage | None = None
+        """What the pictures took that were made, as their server counts."""
         self.tier = TIER
         """The service tier that the response ends with."""
-        """What the pictures took that were made, as their server counts."""
         self._response = response
         self._state: State = table.NEW
         self._next = 0

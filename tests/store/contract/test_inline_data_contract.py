@@ -9,6 +9,7 @@ import pytest
 from tests.store.contract.homes import Home
 from tests.store.contract.kit import DAY, Clock, P, begin, counts, turn
 
+from antiphon.protocol.ids import new_blob_name
 from antiphon.store.errors import DuplicateItem, LostRun
 from antiphon.store.file_storage import ORPHAN_SECONDS, FileStorage
 from antiphon.store.inline_data import REMOVE
@@ -33,9 +34,14 @@ def event(color: int) -> bytes:
     return picture("event", color).json
 
 
+async def names(home: Home) -> list[str]:
+    """Of all blobs."""
+    return [name async for some in home.blobs.orphans(-1) for name in some]
+
+
 async def blobs(home: Home) -> int:
     """How many there are."""
-    return len(await home.blobs.orphans(-1))
+    return len(await names(home))
 
 
 async def cleared(store: Store) -> None:
@@ -145,7 +151,7 @@ async def test_pictures_go_when_responses_are_over(store: Store, home: Home) -> 
 
 async def test_an_item_whose_picture_the_disk_has_lost_is_shown_without_it(store: Store, home: Home) -> None:
     await show(store, "a", picture("one"))
-    await home.blobs.remove(await home.blobs.orphans(-1))
+    await home.blobs.remove(await names(home))
     assert await store.items.get(P, "one") == b'{"id":"one","result":""}'
     await store.responses.delete(P, "a")
     await cleared(store)
@@ -161,21 +167,29 @@ async def test_each_project_has_its_own(store: Store, home: Home) -> None:
     assert await blobs(home) == 1
 
 
-async def test_what_is_refused_leaves_no_row_and_its_bytes_are_swept(
-    store: Store, home: Home, clock: Clock
-) -> None:
+async def test_what_is_refused_leaves_neither_a_row_nor_its_bytes(store: Store, home: Home) -> None:
     await begin(store, "c")
     with pytest.raises(DuplicateItem):
         await store.conversations.add_items(P, "c", [picture("a"), picture("a")])
+    assert not await store.conversations.add_items(P, "gone", [picture("b", 1)])
 
-    assert await blobs(home) == 1
-    files = FileStorage(store.files, home.blobs, clock)
     assert (await counts(store, "inline_data"))["inline_data"] == 0
-    assert await store.files.known(await home.blobs.orphans(-1)) == set()
+    assert await blobs(home) == 0
+
+
+async def test_bytes_without_a_row_are_swept_once_they_can_get_none_any_more(
+    store: Store, home: Home, clock: Clock
+) -> None:
+    async with home.blobs.incoming(new_blob_name()) as incoming:
+        await incoming.write(b"of a process that died")
+        await incoming.finish()
+        await incoming.keep()
+    files = FileStorage(store.files, home.blobs, clock)
+    assert await store.files.known(await names(home)) == set()
     await show(store, "a", picture("b"))
     await files.sweep()
     assert await blobs(home) == 2, f"what is younger than {ORPHAN_SECONDS} s may still get a row"
-    assert len(await store.files.known(await home.blobs.orphans(-1))) == 1
+    assert len(await store.files.known(await names(home))) == 1
 
 
 async def test_one_that_goes_while_it_comes_again_is_there(store: Store, other: Store) -> None:
@@ -269,7 +283,7 @@ async def test_a_run_that_is_deleted_leaves_nothing(store: Store, home: Home) ->
         await store.runs.record(claim, Record(2, [event(3)], b""))
     await cleared(store)
     assert (await counts(store, "inline_data"))["inline_data"] == 0
-    assert await store.files.known(await home.blobs.orphans(-1)) == set()
+    assert await store.files.known(await names(home)) == set()
 
 
 # ---- what it counts ---------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class Truncation:
         if not self._truncates:
             return None
         messages = await offload(turn.size, shortened, turn.messages, excess, self._pinned)
-        return None if messages is None else replace(turn, messages=messages)
+        return None if messages is None else replace(turn, messages=messages, said=None)
 
 
 async def count(backend: Backend, turn: Turn) -> int:

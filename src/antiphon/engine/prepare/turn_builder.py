@@ -19,7 +19,6 @@ from antiphon.engine.prepare.unsupported import wants_logprobs
 from antiphon.model import Sampling, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
-from antiphon.protocol.items import InputMessage
 from antiphon.protocol.request import CreateResponse, PromptCacheOptions
 from antiphon.protocol.response import cache_retention
 from antiphon.tools.toolbox import Toolbox
@@ -46,10 +45,11 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
         if not context.words:
             return self.build(context.whole)
         said = context.past.said
-        if said is None or not context.input or not isinstance(context.input[0], InputMessage):
-            said, messages = None, read_words(context.items)
+        new = read_words(context.input)
+        if said is not None and new and new[0].role == "user":
+            messages = (*said.messages, *new)
         else:
-            messages = (*said.messages, *read_words(context.input))
+            said, messages = None, read_words(context.items)
         return replace(
             self.empty,
             messages=(*self.empty.messages, *messages),
