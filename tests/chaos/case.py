@@ -59,6 +59,11 @@ class Told:
     def ended(self) -> bool:
         return bool(self.frames) and self.frames[-1].kind in TERMINAL_EVENTS
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was told instead that the server's storage is away."""
+        return bool(self.frames) and self.frames[-1].event.get("code") == "storage_unavailable"
+
 
 @dataclass
 class Case:

@@ -203,6 +203,17 @@ def test_a_history_that_is_too_large_is_not_kept() -> None:
     assert kept.find("p", "s") is small
 
 
+def test_a_history_that_is_kept_again_takes_its_place_once() -> None:
+    """Two that go on from one response at once both read what came before it."""
+    histories = Histories(most=10_000)
+    history = History(length=2_000)
+    for _ in range(10):
+        histories.keep("a", "again", history)
+    histories.keep("a", "other", history)
+    assert histories.find("a", "again") is history
+    assert histories.find("a", "other") is history
+
+
 def test_a_history_of_words_grows_by_turns() -> None:
     history = History().followed_by(exchange("x"), 2).followed_by(exchange("y"), 2)
     assert history.words

@@ -65,8 +65,9 @@ class Histories:
 
     def keep(self, project: str, response_id: str, history: History) -> None:
         """Keep the history that ends with a response, until others have its place."""
+        before = self._known.pop((project, response_id), History())
         self._known[project, response_id] = history
-        self._size += history.size
+        self._size += history.size - before.size
         while self._size > self._most:
             _, gone = self._known.popitem(last=False)
             self._size -= gone.size

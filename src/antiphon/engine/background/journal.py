@@ -19,7 +19,7 @@ from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
-from antiphon.store.faults import storage_fault
+from antiphon.store.faults import Unreachable
 from antiphon.store.run_log import Claim, Record, RunEnd
 from antiphon.store.runs import Runs
 from antiphon.store.webhooks import Delivery
@@ -128,7 +128,7 @@ class Journal:
             except LostRun:
                 raise
             except Exception as error:
-                about = error if pause == PAUSE and storage_fault(error) is None else None
+                about = error if pause == PAUSE and not isinstance(error, Unreachable) else None
                 log.error(_KEPT, response_id=self._claim.id, error=str(error), exc_info=about)
             if self._stopped.is_set():
                 break
