@@ -75,8 +75,8 @@ class Killed:
         assert self.process is not None
         os.killpg(self.process.pid, number)
 
-    def stop(self) -> None:
-        """As an operator stops it."""
+    def stop(self) -> str:
+        """As an operator stops it: what it said since it had started."""
         assert self.process is not None
         self.process.terminate()
-        self.process.communicate(timeout=PATIENCE)
+        return self.process.communicate(timeout=PATIENCE)[0]

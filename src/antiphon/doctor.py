@@ -40,6 +40,8 @@ from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
 from antiphon.sandbox.open import Options, driver_of
 from antiphon.store.blobs import BlobsUnusable
+from antiphon.store.faults import Unreachable
+from antiphon.store.open import UnknownStore, reach_postgres, without_secrets
 from antiphon.store.open_blobs import open_blobs
 from antiphon.weights.errors import WeightsError
 from antiphon.weights.files import in_words
@@ -63,6 +65,9 @@ _FUNCTION = Function("report", "Reports a word.", _WORD)
 _SCHEMA = JsonSchema("word", _WORD)
 
 
+_DATABASE_SECONDS = 10.0
+
+
 class Finding(Struct, frozen=True):
     """What a check found out."""
 
@@ -78,6 +83,8 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _data_dir(Path(config.data_dir))
     if config.store.is_shared or config.blobs.url is not None:
         yield await _homes(config)
+    if config.store.is_shared:
+        yield await _database(config)
     yield _keys(config)
     yield _search(config)
     yield await _sandbox(config)
@@ -104,13 +111,24 @@ def _data_dir(path: Path) -> Finding:
 
 
 async def _homes(config: Config) -> Finding:
-    """What several servers share, but for the database: that is not touched here."""
+    """What several servers share besides the database."""
     try:
         seal_of(config)
         await open_blobs(config.blobs.url, Path(config.data_dir)).check()
     except (BadSealingKey, BlobsUnusable) as error:
         return Finding("homes", "failed", str(error))
     return Finding("homes", "ok", f"blobs can be read and written: {config.blobs.url or 'in a folder'}")
+
+
+async def _database(config: Config) -> Finding:
+    """It is reached, and left as it is: `antiphon serve` makes the tables."""
+    url = without_secrets(config.store_url)
+    try:
+        async with asyncio.timeout(_DATABASE_SECONDS):
+            await reach_postgres(config.store_url, config.store.listen_url)
+    except (UnknownStore, Unreachable, TimeoutError) as error:
+        return Finding("database", "failed", f"{url}: {error or 'it does not answer'}", "Look at [store].")
+    return Finding("database", "ok", f"{url} can be reached")
 
 
 def _search(config: Config) -> Finding:

@@ -40,7 +40,7 @@ def check_data(settings: config.Config) -> None:
 
     async def opened() -> None:
         await open_blobs(settings.blobs.url, Path(settings.data_dir)).check()
-        store = await open_store(settings.store_url)
+        store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
         try:
             await check_whole(store, f"The store {without_secrets(settings.store_url)}")
             await store.usage.bound(settings.limits.stored_bytes)

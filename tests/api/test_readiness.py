@@ -25,8 +25,8 @@ from antiphon.config import Blobs, Server, Store, hash_key
 READY = {"status": "ready", "store": "reachable", "queue": "reachable", "blobs": "reachable"}
 
 
-def asked(url: str) -> tuple[int, dict[str, str]]:
-    answer = httpx2.get(f"{url}/readyz", timeout=30)
+def asked(url: str, within: float = 30) -> tuple[int, dict[str, str]]:
+    answer = httpx2.get(f"{url}/readyz", timeout=within)
     return answer.status_code, answer.json()
 
 
@@ -71,6 +71,21 @@ def test_what_is_away_is_named_soon_and_seen_when_it_is_back(
             s3.start()
             s3.make(bucket)
             postgres.start()
+            until(lambda: asked(running.url) == (200, READY))
+
+
+def test_a_database_that_is_silent_is_named_as_soon(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAL", base64.b64encode(bytes(32)).decode())
+    with Postgres(FAST) as postgres:
+        store = Store(url=postgres.url(postgres.create()), sealing_key_env="SEAL")
+        with Running(replace(config_for(upstream, tmp_path), store=store)) as running:
+            assert asked(running.url) == (200, READY)
+            with postgres.silent():
+                nothing = {"status": "not ready", "store": "unreachable", "queue": "unreachable"}
+                until(lambda: asked(running.url, within=3) == (503, READY | nothing))
+                assert asked(running.url, within=3)[0] == 503
             until(lambda: asked(running.url) == (200, READY))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.commands import Run, one_sentence, run
 from tests.kept_at import new_store
@@ -54,7 +55,7 @@ def test_an_extra_that_is_not_installed_is_one_sentence(run: Run, tmp_path: Path
 
 
 def test_doctor_says_what_several_servers_lack(run: Run) -> None:
-    shared = {"ANTIPHON_STORE_URL": "postgresql://127.0.0.1:9/antiphon", **shared_s3().variables}
+    shared = {"ANTIPHON_STORE_URL": "postgresql://me:secret@127.0.0.1:9/antiphon", **shared_s3().variables}
     key = {"ANTIPHON_STORE_SEALING_KEY_ENV": "SEAL", "SEAL": KEY}
 
     assert "FAILED  homes: With PostgreSQL, sealing_key_env" in run("doctor", **shared).stdout
@@ -63,6 +64,42 @@ def test_doctor_says_what_several_servers_lack(run: Run) -> None:
     bucket = shared_s3().bucket()
     said = run("doctor", ANTIPHON_BLOBS_URL=bucket, **shared, **key).stdout
     assert f"ok      homes: blobs can be read and written: {bucket}" in said
+    assert "FAILED  database: postgresql://me@127.0.0.1:9/antiphon: connection failed" in said
+    there = str(new_store("postgres").url)
+    said = run("doctor", ANTIPHON_BLOBS_URL=bucket, **{**shared, **key, "ANTIPHON_STORE_URL": there}).stdout
+    assert "ok      database: " in said
+    assert tables(there) == 0
+
+
+def tables(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:secret@127.0.0.1:9/antiphon", "postgresql://me:sec%zzret@127.0.0.1/antiphon"]
+)
+@pytest.mark.parametrize(
+    "command", [("serve", "--port", "0"), ("migrate",), ("webhooks",), ("files", "list")]
+)
+def test_a_database_that_cannot_be_used_is_one_sentence(run: Run, command: tuple[str, ...], url: str) -> None:
+    key = {"ANTIPHON_STORE_SEALING_KEY_ENV": "SEAL", "SEAL": KEY}
+    said = one_sentence(run(*command, ANTIPHON_STORE_URL=url, **key))
+
+    assert "me@127.0.0.1" in said
+    assert "sec" not in said
+
+
+def test_a_database_of_somebody_else_is_one_sentence(run: Run) -> None:
+    url = str(new_store("postgres").url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET default_transaction_read_only = on")
+
+    said = one_sentence(run("migrate", ANTIPHON_STORE_URL=url))
+
+    assert "cannot be brought up to date: cannot execute CREATE TABLE in a read-only transaction." in said
 
 
 def test_postgresql_with_a_folder_of_files_is_warned_of(tmp_path: Path) -> None:

@@ -138,6 +138,27 @@ def test_a_database_that_was_gone_for_a_moment_is_found_again_and_all_ends(
         assert servers.jobs() == []
 
 
+def test_a_server_stops_while_the_database_is_away_and_its_run_goes_on_when_it_is_back(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    with (
+        Postgres() as database,
+        database.database() as url,
+        Servers(url, tmp_path, upstream) as servers,
+        waiting_answer(upstream) as gate,
+    ):
+        stopped, other = servers.start(), servers.start()
+        response = begin(servers.client(stopped))
+        gate.wait_reached()
+        database.stop("immediate")
+        said = stopped.stop()
+        database.start()
+        assert ended(servers.client(other), response.id).status == "completed"
+    assert "work could not be left to others" in said
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+
+
 def test_a_run_is_cancelled_from_another_server(servers: Servers, upstream: Upstream) -> None:
     with waiting_answer(upstream) as gate:
         carrying, other = servers.start(), servers.start()

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from tests.commands import Run, run
+from tests.pooler import needs_pooler, pooler
 from tests.postgres import FAST, Postgres, shared_postgres
 from tests.store.contract.kit import P, begin, counts, item, items, said, talk, texts, turn
 
@@ -18,7 +20,7 @@ from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import AlreadyExists, Incompatible, QueueFull
 from antiphon.store.faults import StorageFault, Unreachable, storage_fault
 from antiphon.store.items import ItemRow
-from antiphon.store.open import open_store, without_secrets
+from antiphon.store.open import UnknownStore, check_urls, open_store, without_secrets
 from antiphon.store.postgres.database import open_postgres
 from antiphon.store.postgres.schema import migrate
 from antiphon.store.run_log import Record, RunEnd
@@ -26,6 +28,8 @@ from antiphon.store.runs import AcceptedRun
 from antiphon.store.statements import Rows, Statement, Steps, alone
 from antiphon.store.store import Store
 from antiphon.store.work import Job
+
+__all__ = ["run"]
 
 STORES = 3
 TOGETHER = 8
@@ -385,6 +389,69 @@ async def test_a_database_that_is_not_there_is_told_without_its_password() -> No
         await open_store(url)
     assert "secret" not in str(refused.value)
     assert without_secrets(url) == "postgresql://me@127.0.0.1:1/antiphon"
+
+
+UNREADABLE = [
+    "postgresql://me:sec%ret@127.0.0.1/antiphon",
+    "postgresql://me:sec%zzret@127.0.0.1/antiphon",
+    "postgresql://me:sec/ret@127.0.0.1/antiphon",
+    "postgresql://me:sec?r/et@127.0.0.1/antiphon",
+    "postgresql://me:sec@ret@127.0.0.1/antiphon",
+    "postgresql://me:secret@127.0.0.1/antiphon?no_such_option=1",
+    "postgresql+psycopg://me:secret@127.0.0.1/antiphon",
+    "postgres//me:secret@127.0.0.1/antiphon",
+    "mysql://me:secret@127.0.0.1/antiphon",
+]
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+async def test_a_url_that_cannot_be_read_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UnknownStore) as refused:
+        await open_store(url)
+    assert "sec" not in str(refused.value)
+    assert "ret" not in str(refused.value)
+    assert "me@127.0.0.1/antiphon" in str(refused.value)
+
+
+async def test_a_listen_url_that_cannot_be_read_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UnknownStore) as refused:
+        await open_store(url, listen_url="postgresql://me:sec/ret@127.0.0.1/antiphon")
+    assert "sec" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:a%40b%23c@127.0.0.1:5432/antiphon?sslmode=verify-full",
+        "postgresql://me@a:1,b:2/antiphon",
+        "postgres://@/antiphon?host=/tmp",
+        "postgresql://[::1]/antiphon?user=me@corp",
+        "postgresql://me:a?b#c:d@127.0.0.1/antiphon",
+        "postgresql:///",
+    ],
+)
+def test_a_url_that_is_right_is_no_complaint(url: str) -> None:
+    check_urls(url)
+
+
+@needs_pooler
+async def test_with_a_way_around_a_pooler_nobody_is_told_of_one(url: str, run: Run) -> None:
+    with pooler(url) as pooled:
+        around = {"ANTIPHON_STORE_URL": pooled, "ANTIPHON_STORE_LISTEN_URL": url}
+        for command in (["migrate"], ["webhooks"], ["files", "list"]):
+            done = run(*command, **around)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "notices" not in done.stdout
+
+
+async def test_a_server_takes_no_more_connections_than_it_is_allowed(url: str) -> None:
+    store = await open_store(url, connections=2)
+    try:
+        await asyncio.gather(*(store.responses.save(P, turn(f"r{n}")) for n in range(40)))
+        await asyncio.gather(*(store.responses.history(P, f"r{n}") for n in range(40)))
+        assert cut(url) <= 3  # the third listens
+    finally:
+        await store.close()
 
 
 async def test_a_text_with_a_nul_is_kept(store: Store) -> None:

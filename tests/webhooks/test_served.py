@@ -12,20 +12,21 @@ from tests.receiver import Receiver
 from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Webhook
-from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.open import open_store
 from antiphon.webhooks.endpoints import Endpoint, deliveries_for, secret_of
 
 
 async def test_a_server_sends_what_was_written_before_it_started(upstream: Upstream, tmp_path: Path) -> None:
     key = bytes(range(40))
-    store = await open_sqlite(tmp_path / "antiphon.db")
+    config = config_for(upstream, tmp_path)
+    store = await open_store(config.store_url)
     made = deliveries_for([Endpoint("hook", "", key)], "default", "resp_1", "failed", time.time())
     await store.webhooks.add(made)
     await store.close()
 
     async with Receiver() as receiver:
         hook = Webhook(url=receiver.url, secret=secret_of(key))
-        with Running(replace(config_for(upstream, tmp_path), webhooks={"hook": hook})):
+        with Running(replace(config, webhooks={"hook": hook})):
             received = await receiver.next()
 
     event = OpenAI(api_key="none").webhooks.unwrap(received.body, received.headers, secret=secret_of(key))

@@ -75,7 +75,9 @@ class Opened(AsyncExitStack):
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
-    store = opened.keep(await open_store(config.store_url, blobs, config.store.listen_url))
+    store = opened.keep(
+        await open_store(config.store_url, blobs, config.store.listen_url, config.store.connections)
+    )
     await store.usage.bound(config.limits.stored_bytes)
     files, documents = FileStorage(store.files, blobs), Documents()
     driver = driver_of(sandbox_options(config))

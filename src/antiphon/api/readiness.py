@@ -27,6 +27,7 @@ class Readiness:
         """`probes`: raise where something cannot be reached."""
         self._probes = probes
         self.draining = draining
+        self._hanging: dict[str, asyncio.Future[object]] = {}
         self._seen: dict[str, str] = {}
         self._seen_at = float("-inf")
         self._one_at_a_time = asyncio.Lock()
@@ -42,9 +43,14 @@ class Readiness:
         return status == "ready", {"status": status, **self._seen}
 
     async def _state(self, name: str) -> str:
+        """A probe that hangs may hang on when it is cancelled, as a query does to a database that is silent:
+        so it is left as it is, and asked for again."""
+        probe = self._hanging.pop(name, None) or asyncio.ensure_future(self._probes[name]())
         try:
-            async with asyncio.timeout(SECONDS):
-                await self._probes[name]()
+            if not (await asyncio.wait({probe}, timeout=SECONDS))[0]:
+                self._hanging[name] = probe
+                raise TimeoutError
+            await probe
         except Exception as error:  # noqa: BLE001 (whatever it is, it is not reachable)
             log.warning("not reachable", what=name, error=str(error) or type(error).__name__)
             return "unreachable"

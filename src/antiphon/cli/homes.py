@@ -123,9 +123,10 @@ class _Move:
 async def _store(settings: config.Config, url: str) -> "AsyncIterator[Store]":
     from antiphon.store.open import open_store
 
+    listen_url = settings.store.listen_url if url == settings.store_url else None
     settings = replace(settings, store=replace(settings.store, url=url))
     with serving.data_in_words(settings):
-        store = await open_store(url)
+        store = await open_store(url, listen_url=listen_url)
     try:
         yield store
     finally:

@@ -105,7 +105,7 @@ def projects_of(settings: config.Config) -> Sequence[str]:
 async def _opened(settings: config.Config) -> AsyncIterator[Installation]:
     with serving.data_in_words(settings):
         blobs = open_blobs(settings.blobs.url, Path(settings.data_dir))
-        store = await open_store(settings.store_url)
+        store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
     installation = Installation(settings, store, blobs)
     try:
         if settings.limits.stored_bytes is not None:  # a server may run that has a bound: it counts on

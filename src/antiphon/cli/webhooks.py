@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from antiphon import config
+from antiphon import config, serving
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]")
     from antiphon.store.open import open_store
 
     async def asked() -> T:
-        store = await open_store(settings.store_url)
+        with serving.data_in_words(settings):
+            store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
         try:
             return await ask(store)
         finally:

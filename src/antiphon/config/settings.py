@@ -69,6 +69,8 @@ class Store(Struct, frozen=True, kw_only=True):
     listen_url: str | None = None
     """Where `url` leads to a pooler (pgbouncer): PostgreSQL's own address, since who listens to its notices
     needs a session."""
+    connections: Annotated[int, Meta(ge=2)] = 8
+    """To PostgreSQL, that each server process has at most. One more listens to notices."""
     sealing_key_env: str | None = None
     """The environment variable that holds the key with which what clients carry for us, and secrets that
     wait in the store, are sealed: 32 bytes in base64. All servers of a store need the same one. None: a file

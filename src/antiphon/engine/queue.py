@@ -185,7 +185,12 @@ class Pool(Generic[Claim]):
         for worker, working in self._working.values():
             worker.release(working)
         await asyncio.gather(*(task for _, task in self._working.values()), return_exceptions=True)
-        await self._queue.release()
+        try:
+            await self._queue.release()
+        except Unreachable as error:
+            log.warning(
+                "work could not be left to others: they have it when its lease ends", error=str(error)
+            )
 
     async def _listen(self) -> None:
         """Have a look whenever the queue may have changed."""

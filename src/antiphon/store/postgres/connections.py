@@ -47,6 +47,9 @@ _SET_UP = """
         set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
 
 
+_ASKED = " Is the server running on that host and accepting TCP/IP connections?"
+
+
 class _Text(StrBinaryDumper):
     """PostgreSQL keeps no NUL in a text."""
 
@@ -126,7 +129,7 @@ class Connections:
             connection = await connect(self._url, self.prepared)
             await self._prepare(connection)
         except (psycopg.OperationalError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(in_words(error)) from error
         return connection
 
     async def _prepare(self, connection: Connection) -> None:
@@ -152,3 +155,25 @@ async def connect(url: str, prepared: bool = False) -> Connection:
     )
     connection.prepared_max = _PREPARED
     return connection
+
+
+async def reach(url: str) -> Connection:
+    """The same. Raises Unreachable."""
+    try:
+        return await connect(url)
+    except (psycopg.OperationalError, OSError) as error:
+        raise Unreachable(in_words(error)) from error
+
+
+def in_words(error: Exception) -> str:
+    """What the driver says, in one line, and without what it asks besides."""
+    return " ".join(str(error).split()).removesuffix(_ASKED)
+
+
+def complaint(url: str) -> str | None:
+    """What is wrong with a URL, as the driver says it."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        return str(error).strip()
+    return None

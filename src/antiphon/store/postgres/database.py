@@ -27,9 +27,6 @@ T = TypeVar("T")
 A = TypeVar("A")
 Ts = TypeVarTuple("Ts")
 
-CONNECTIONS = 8
-"""Of each process. One more listens."""
-
 
 class PostgresDatabase:
     """A `Database` on a server."""
@@ -81,7 +78,7 @@ async def open_postgres(
     listen_url: str | None = None,
     clock: Callable[[], float] | None = None,
     poll: float | None = None,
-    connections: int = CONNECTIONS,
+    connections: int = 8,
 ) -> Store:
     """Connect to the database, and bring its schema up to date.
 

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from antiphon.protocol.ids import new_request_id
 from antiphon.store.notices import Notices
-from antiphon.store.postgres.connections import Connection, Connections, connect
+from antiphon.store.postgres.connections import Connection, Connections, connect, in_words
 
 log = structlog.get_logger()
 
@@ -113,7 +113,9 @@ class PostgresNotices(Notices):
             self._sent = True
         except Exception as error:  # noqa: BLE001 (whatever it is: they are hints)
             if self._sent:  # else it was said
-                log.warning("notices could not be sent: other servers look by themselves", error=str(error))
+                log.warning(
+                    "notices could not be sent: other servers look by themselves", error=in_words(error)
+                )
             self._sent = False
 
     # ---- hearing ----
@@ -124,7 +126,7 @@ class PostgresNotices(Notices):
             try:
                 pause = await self._listen()
             except (psycopg.Error, OSError) as error:
-                log.warning("no notices are heard: readers look by themselves", error=str(error))
+                log.warning("no notices are heard: readers look by themselves", error=in_words(error))
             finally:
                 self._tested.set()
             self._turn(hearing=False)

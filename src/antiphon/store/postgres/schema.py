@@ -13,7 +13,7 @@ import psycopg
 from antiphon.store.errors import Incompatible
 from antiphon.store.faults import Unreachable
 from antiphon.store.postgres import procrastinate_schema
-from antiphon.store.postgres.connections import Connection, connect
+from antiphon.store.postgres.connections import Connection, in_words, reach
 
 OLDEST_POSTGRES = 140000
 _LOCK = 0x616E7469
@@ -29,12 +29,13 @@ _TABLE = """
 async def migrate(url: str) -> list[int]:
     """Bring the database up to date. Gives the numbers of the scripts that were run. Raises Incompatible,
     Unreachable."""
-    try:
-        connection = await connect(url)
-    except (psycopg.OperationalError, OSError) as error:
-        raise Unreachable(str(error)) from error
+    connection = await reach(url)
     try:
         return await _migrate(connection)
+    except psycopg.OperationalError as error:
+        raise Unreachable(in_words(error)) from error
+    except psycopg.Error as error:  # it belongs to another user, or is a copy that is only read
+        raise Incompatible(f"Its tables cannot be brought up to date: {in_words(error)}.") from error
     finally:
         await connection.close()
 
