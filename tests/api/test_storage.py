@@ -15,7 +15,7 @@ from tests.small_disk import fill, mounted
 FULL = (507, "server_error", "storage_full", None)
 DAMAGED = (503, "server_error", "storage_damaged", None)
 PAGE = 4096
-LONG = "x" * 200_000
+LONG = "x " * 100_000
 
 
 @pytest.fixture

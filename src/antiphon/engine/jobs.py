@@ -93,6 +93,11 @@ class JobQueue:
         self._claimed.clear()
         await self._work.release(self._owner)
 
+    async def leave(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._claimed.pop(name, None)
+        await self._work.release(self._owner, [int(name) for name in names])
+
     async def wait(self, seconds: float) -> None:
         await self._work.wait_for_queue(seconds)
 

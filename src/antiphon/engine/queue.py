@@ -12,7 +12,7 @@ how a process gets hold of work, whatever engine keeps it, and `Pool` does it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -53,6 +53,10 @@ class Queue(Protocol[Claim_co]):
 
     async def release(self) -> None:
         """Let go of all that is ours: others may claim it at once."""
+        ...
+
+    async def leave(self, names: Sequence[str]) -> None:
+        """The same for some of it."""
         ...
 
     async def wait(self, seconds: float) -> None:
@@ -127,6 +131,8 @@ class Pool(Generic[Claim]):
         self._size = size
         self._working: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
         self._expected = 0
+        self._idle: dict[str, float] = {}
+        """What is ours, and is not done: since when, in the loop's time."""
         self._awake = asyncio.Event()
         self._stirred = asyncio.Event()
         self._room = Room()
@@ -204,7 +210,7 @@ class Pool(Generic[Claim]):
         while True:
             self._awake.clear()
             try:
-                while self.has_room and (claim := await self._queue.claim(LEASE)) is not None:
+                while self.has_room and (claim := await self._claimed()) is not None:
                     self.take(self._start(claim))
             except Unreachable as error:  # it is asked again and again
                 log.warning("no work could be claimed", error=str(error))
@@ -212,12 +218,16 @@ class Pool(Generic[Claim]):
                 log.exception("no work could be claimed")
             await self._awake.wait()
 
+    async def _claimed(self) -> Claim | None:
+        with self.expecting():
+            return await self._queue.claim(LEASE)
+
     async def _do(self, worker: Worker) -> None:
         try:
             async with self._room.entered(alone=await worker.alone()):
                 await worker.work()
         except Exception:
-            # Nobody renews the lease now: another claim tries again.
+            # It is left to others after a while (`_leave_idle`).
             log.exception("work could not be done", name=worker.name)
         finally:
             del self._working[worker.name]
@@ -252,3 +262,13 @@ class Pool(Generic[Claim]):
                 worker.cancel(task)
             elif name not in owned:
                 worker.release(task)  # deleted, or taken over
+        await self._leave_idle(owned)
+
+    async def _leave_idle(self, owned: Collection[str]) -> None:
+        """Let go of what is ours for a lease, and is not done: its worker failed, or what told us that it is
+        ours was lost with a connection."""
+        now = asyncio.get_running_loop().time()
+        idle = [] if self._expected else [name for name in owned if name not in self._working]
+        self._idle = {name: self._idle.get(name, now) for name in idle}
+        if over := [name for name, since in self._idle.items() if since + LEASE < now]:
+            await self._queue.leave(over)

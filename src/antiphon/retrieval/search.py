@@ -85,11 +85,11 @@ class Search:
 async def _looked_up(
     vectors: VectorTable, asked: Vectors, count: int, allowed: Keys | None
 ) -> list[Mapping[int, float]]:
-    def look_up() -> list[Mapping[int, float]]:
+    def find() -> list[Mapping[int, float]]:
         found = (vectors.nearest(one, count, allowed) for one in asked)
         return [{near.key: near.cosine for near in nearest} for nearest in found]
 
-    return look_up() if len(vectors) < _SMALL else await asyncio.to_thread(look_up)
+    return find() if len(vectors) < _SMALL else await asyncio.to_thread(find)
 
 
 def _among(found: Mapping[int, float], allowed: Keys) -> list[int]:

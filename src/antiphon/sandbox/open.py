@@ -204,4 +204,4 @@ def _failure(making: asyncio.Task[Path]) -> str | None:
 
 def _log(making: asyncio.Task[Path]) -> None:
     if reason := _failure(making):
-        log.warning("the Python of the sandboxes was not made", reason=reason)
+        log.info("the Python of the sandboxes was not made", reason=reason)

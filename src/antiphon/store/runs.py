@@ -82,9 +82,12 @@ class Runs:
         """Hold on to what the owner carries, by the ids of the responses."""
         await self._database.write(renew, owner, self._database.clock() + lease, ids)
 
-    async def release(self, owner: str) -> None:
-        """Let go of all that the owner carries: others may claim it at once."""
-        await self._database.write(release, owner)
+    async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
+        """Let go of all that the owner carries, or of some of it: others may claim it at once."""
+        if ids is None:
+            await self._database.write(release, owner)
+        else:
+            await self._database.write(leave, owner, ids)
         self._database.notices.report(QUEUE)
 
     async def note_deaths(self, claim: Claim, deaths: int) -> None:
@@ -270,6 +273,12 @@ def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
 
 def release(owner: str) -> Steps[None]:
     yield Statement("UPDATE runs SET leased_until = 0, owner = NULL WHERE owner = $1", (owner,))
+
+
+def leave(owner: str, ids: Sequence[str]) -> Steps[None]:
+    for response_id in ids:
+        sql = "UPDATE runs SET leased_until = 0, owner = NULL WHERE owner = $1 AND id = $2"
+        yield Statement(sql, (owner, response_id))
 
 
 def note_deaths(claim: Claim, deaths: int) -> Steps[None]:

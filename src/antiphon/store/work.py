@@ -144,9 +144,12 @@ class Work:
         """The keys of the jobs that the owner does, whether or not their leases have run out."""
         return await self._database.read(owned, owner)
 
-    async def release(self, owner: str) -> None:
-        """Let go of all that the owner does: others may claim it at once."""
-        await self._database.write(release, owner)
+    async def release(self, owner: str, keys: Sequence[int] | None = None) -> None:
+        """Let go of all that the owner does, or of these jobs: others may claim them at once."""
+        if keys is None:
+            await self._database.write(release, owner)
+        else:
+            await self._database.write(leave, owner, keys)
         self._database.notices.report(QUEUE)
 
     async def failed(self, limit: int) -> Sequence[FailedJob]:
@@ -281,6 +284,14 @@ def release(owner: str) -> Steps[None]:
         UPDATE work SET owner = NULL, leased_until = 0, fence = fence + 1
         WHERE owner = $1 AND failed_at IS NULL"""
     yield Statement(sql, (owner,))
+
+
+def leave(owner: str, keys: Sequence[int]) -> Steps[None]:
+    for key in keys:
+        sql = """
+            UPDATE work SET owner = NULL, leased_until = 0, fence = fence + 1
+            WHERE owner = $1 AND key = $2 AND failed_at IS NULL"""
+        yield Statement(sql, (owner, key))
 
 
 def release_all() -> Steps[None]:

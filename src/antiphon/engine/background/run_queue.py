@@ -29,5 +29,8 @@ class RunQueue:
     async def release(self) -> None:
         await self._runs.release(self.owner)
 
+    async def leave(self, names: Sequence[str]) -> None:
+        await self._runs.release(self.owner, names)
+
     async def wait(self, seconds: float) -> None:
         await self._runs.wait_for_queue(seconds)

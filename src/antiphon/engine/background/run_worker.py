@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import structlog
@@ -23,6 +23,7 @@ from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
+from antiphon.store.faults import Unreachable
 from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
@@ -33,6 +34,11 @@ log = structlog.get_logger()
 
 Stage = Literal["reading", "running", "ending"]
 """What a worker does: it reads what there is, goes on with it, or writes the end, which nothing stops."""
+
+T = TypeVar("T")
+
+_PATIENCE = 0.5
+"""Seconds between two questions whether the store is back."""
 
 CLAIMS = 100
 """How often a run is continued. One that kills its server every time must not do so for ever."""
@@ -119,7 +125,7 @@ class RunWorker:
     async def _resumed(self) -> EventLog:
         """What its log gives; that of hours is read apart, since it takes a while."""
         new_id = partial(new_item_id, owner=self._claim.id)
-        lines = await self._engine.store.runs.log(self._claim)
+        lines = await self._patiently(partial(self._engine.store.runs.log, self._claim))
         try:
             found = await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, lines), new_id))
         except Exception:  # whatever is wrong with it, the run must end
@@ -166,14 +172,27 @@ class RunWorker:
             raise _INTERRUPTED
         if self._deaths >= DEATHS:
             raise _DEADLY
-        self._plan = self._plan or await self._planned(events.machine.snapshot())
-        run = self._engine.continued(self._plan, events, self._checkpoint, partial(self._finish, events))
+        plan = self._plan
+        if plan is None:
+            plan = self._plan = await self._patiently(partial(self._planned, events.machine.snapshot()))
+        run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
         await run.execute(self._journal.write)
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""
         stored = await self._engine.store.runs.context(self._claim)
         return await self._engine.planned_again(self._claim.project, self._claim.request, stored, response)
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What is read of the store. While that is away it is waited for, until the run is left to others:
+        who has a run goes on with it when the store is back. Raises LostRun then, and what `read` raises."""
+        while not self._released:
+            try:
+                return await read()
+            except Unreachable as error:
+                log.warning("run waits for the store", response_id=self._claim.id, error=str(error))
+                await asyncio.sleep(_PATIENCE)
+        raise LostRun
 
     async def _cancel(self, events: EventLog) -> None:
         """It ends as cancelled, unless it had just ended by itself."""

@@ -127,7 +127,11 @@ class Connections:
     async def _connect(self) -> Connection:
         try:
             connection = await connect(self._url, self.prepared)
-            await self._prepare(connection)
+            try:
+                await self._prepare(connection)
+            except BaseException:  # whoever wanted it may have gone away
+                await connection.close()
+                raise
         except (psycopg.OperationalError, OSError) as error:
             raise Unreachable(in_words(error)) from error
         return connection

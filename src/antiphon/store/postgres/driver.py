@@ -92,13 +92,13 @@ async def _insert(cursor: Cursor, step: Insert) -> Rows:
         return await execute(cursor, text, step.rows[0])
     if not step.rows:
         return []
-    arrays = _columns.get(step.into) or await _look_up(cursor, step.into)
+    arrays = _columns.get(step.into) or await _arrays_of(cursor, step.into)
     # The order of the rows is that of their keys.
     text = f"INSERT INTO {step.into} SELECT * FROM unnest({arrays}) {step.conflict} {returning}"
     return await execute(cursor, text, tuple(list(column) for column in zip(*step.rows, strict=True)))
 
 
-async def _look_up(cursor: Cursor, into: str) -> str:
+async def _arrays_of(cursor: Cursor, into: str) -> str:
     table, _, names = into.partition("(")
     sql = """
         SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
