@@ -2,6 +2,7 @@
 
 import builtins
 import re
+from collections import Counter
 
 import pytest
 from tests.docs.reading import ROOT, read
@@ -66,3 +67,10 @@ def test_the_order_of_the_rooms_is_the_one_that_is_checked() -> None:
     order = [layer.replace("antiphon.", "") for layer in re.findall(r'"(.*?)"', layers[1])]
 
     assert "\n".join(order) in read(PAGE)
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    """Of two that are called alike the second one is not collected, which only a run of all of them shows."""
+    names = Counter(file.name for file in (HOUSE.parents[1] / "tests").rglob("test_*.py"))
+
+    assert [name for name, times in names.items() if times > 1] == []
