@@ -20,7 +20,7 @@ from antiphon.backends.chat_chunk import (
     decode_leniently,
 )
 from antiphon.backends.splice import Splicer
-from antiphon.backends.sse import all_events, data_of
+from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
 from antiphon.backends.upstream_errors import from_stream, words_in
@@ -124,6 +124,10 @@ class ChatStreamParser:
     def gave_opaque(self) -> bool:
         """Whether something came that goes back as it came."""
         return self._gave_opaque or self._calls.opaque
+
+    def read_from(self, events: Events, data: bytes) -> list[Delta]:
+        """The deltas of the events that one network read completes."""
+        return self.read(events.whole(data))
 
     def read(self, events: bytes) -> list[Delta]:
         """The deltas of the whole events of one network read. What is wrong with them is left in `fault`, to

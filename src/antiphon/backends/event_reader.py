@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.backends.leniency import read_leniently
-from antiphon.backends.sse import all_events
+from antiphon.backends.sse import Events, all_events
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.model import Delta, ReasoningDelta, TextDelta
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -57,6 +57,10 @@ class EventReader(Generic[E]):
         raise NotImplementedError
 
     # ---- reading ----
+
+    def read_from(self, events: Events, data: bytes) -> list[Delta]:
+        """The deltas of the events that one network read completes."""
+        return self.read(events.feed(data))
 
     def read(self, events: list[bytes]) -> list[Delta]:
         """The deltas of the events of one network read."""

@@ -118,7 +118,7 @@ class Client:
         except BaseException:
             connection.hang_up()
             raise
-        return HttpAnswer(self, connection)
+        return HttpAnswer(self, connection, patience)
 
     def _kept(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
@@ -189,7 +189,9 @@ class HttpAnswer:
     """The answer of a server. Its head is there; the body comes as it is read. Close it: one that was not
     read to its end costs the connection."""
 
-    def __init__(self, client: Client, connection: Connection) -> None:
+    def __init__(self, client: Client, connection: Connection, patience: Patience) -> None:
+        self.patience = patience
+        """With which it was asked for."""
         self.status = connection.status
         self.headers = connection.headers
         self._client = client

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
+from antiphon.model import Capabilities, NamedFunction, Overrated, Turn
 from antiphon.protocol.wire import JsonObject
 
 _REFUSING = (
@@ -107,3 +108,11 @@ def _was_sent(name: str, body: JsonObject) -> bool:
     if name == _REASONING:
         return any(name in message for message in body["messages"] if isinstance(message, dict))
     return name in body
+
+
+def check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
+    """Raises Overrated when the turn was made for a server that can more than was learned now."""
+    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
+    formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
+    if (forced and not now.forced_tools) or (turn.format != "text" and formed):
+        raise Overrated("The model's server cannot do what this request asks of it.")

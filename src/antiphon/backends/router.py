@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.anthropic.backend import Anthropic
 from antiphon.backends.bounded import Bounded
-from antiphon.backends.chat_completions import ANSWER_BYTES, ChatCompletions
+from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import DIALECTS, Dialect
 from antiphon.backends.emulated import adapt
 from antiphon.backends.gate import Gate
@@ -21,6 +21,7 @@ from antiphon.backends.named_models import NamedModel, Rated
 from antiphon.backends.payload import capabilities
 from antiphon.backends.replicas import Replicas
 from antiphon.backends.responses.backend import Responses
+from antiphon.backends.upstream import ANSWER_BYTES
 from antiphon.model import Backend, Capabilities, Model
 from antiphon.protocol.errors import ApiError, InvalidRequest, one_of
 

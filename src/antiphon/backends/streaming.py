@@ -6,21 +6,25 @@ cannot just now is asked once more, as long as nothing was said.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+import msgspec
 import structlog
+from msgspec import Struct
 
 from antiphon.backends import upstream_errors
-from antiphon.backends.http import HttpAnswer
+from antiphon.backends.http import HttpAnswer, Patience
+from antiphon.backends.lessons import check_rated
+from antiphon.backends.listing import listed
 from antiphon.backends.offer import offered
 from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.text_calls import TextCalls
-from antiphon.backends.upstream import Reader, Upstream
+from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Delta, NamedFunction, Overrated, Turn
-from antiphon.protocol.errors import ApiError
+from antiphon.model import Backend, Capabilities, Delta, Model, Turn
+from antiphon.protocol.errors import ApiError, UpstreamError
 from antiphon.protocol.wire import JsonObject, encode
 
 # How often one turn is sent: each refusal may teach one thing.
@@ -29,39 +33,82 @@ _TEACHING = (400, 422)
 
 log = structlog.get_logger()
 R = TypeVar("R", bound=Reader)
-T = TypeVar("T")
+
+
+class Known(Protocol):
+    """What is known of a model."""
+
+    def capabilities(self) -> Capabilities: ...
+
+
+T = TypeVar("T", bound=Known)
+
+
+class _Counted(Struct, frozen=True):
+    input_tokens: int
 
 
 class StreamingBackend(Backend, Generic[T, R]):
-    """`T`: what is known of a model; `R`: what reads its answers. `text_calls`: calls that the server leaves
-    in the text are read; `attempts`: how often a server that cannot just now is asked; `configured`: what
-    models can, as the configuration corrects it."""
+    """A server at `base_url`, with its `/v1`. `T`: what is known of a model; `R`: what reads its answers."""
 
+    speaks: str
+    """The name of the API."""
     path: str
     """Of the endpoint, below `/v1`."""
+    counting: str
+    """Of the one that counts the tokens of a context."""
+    phrases: tuple[str, ...]
+    """How servers say that a context is too long."""
+    house: str
+    """The host of who made the API."""
+    listing: Mapping[str, str] = {}
+    """The query with which all models are listed."""
 
     def __init__(
         self,
-        upstream: Upstream,
+        base_url: str,
         *,
-        text_calls: bool,
-        attempts: int,
-        configured: Callable[[Capabilities], Capabilities],
+        api_key: str | None = None,
+        unix_socket: str | None = None,
+        timeout: float = 600.0,
+        answer_bytes: int = ANSWER_BYTES,
+        text_calls: bool = True,
+        attempts: int = 2,
+        configured: Callable[[Capabilities], Capabilities] = lambda can: can,
     ) -> None:
-        self.upstream = upstream
+        """`text_calls`: calls that the server leaves in the text are read; `attempts`: how often a server
+        that cannot just now is asked; `configured` is what the configuration says of what models can."""
+        self.upstream = Upstream(
+            base_url,
+            speaks=self.speaks,
+            headers=self._credentials(base_url, api_key),
+            patience=Patience(CONNECT_SECONDS, timeout),
+            api_key=api_key or "",
+            unix_socket=unix_socket,
+            answer_bytes=answer_bytes,
+            phrases=self.phrases,
+        )
+        self._own = self.upstream.host == self.house
+        """Whether the server is that of who made the API."""
         self._attempts = attempts
-        self._text_calls = text_calls
+        self._text_calls = text_calls and not self._own
         self._configured = configured
+        self._unknown = self._of_strangers()
         self._known: dict[str, T] = {}
         """What is known of models, where that is not what is common to all."""
 
     # ---- what an API has to say ----
 
-    def _common(self) -> T:
+    def _credentials(self, base_url: str, api_key: str | None) -> Mapping[str, str]:
+        """The headers of every request."""
+        raise NotImplementedError
+
+    def _of_strangers(self) -> T:
         """What holds for models of which nothing is known."""
         raise NotImplementedError
 
-    def _can(self, traits: T) -> Capabilities:
+    def _counted(self, turn: Turn, traits: T) -> JsonObject:
+        """The question how many tokens a turn's context has."""
         raise NotImplementedError
 
     def _body(self, turn: Turn, traits: T) -> JsonObject:
@@ -86,7 +133,7 @@ class StreamingBackend(Backend, Generic[T, R]):
     # ---- Backend ----
 
     def capabilities(self, model: str) -> Capabilities:
-        return self._configured(self._can(self._traits(model)))
+        return self._configured(self._traits(model).capabilities())
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         calls = self._text_calls_of(turn)
@@ -106,8 +153,26 @@ class StreamingBackend(Backend, Generic[T, R]):
                     raise self.upstream.discreet(fault) from None
             await asyncio.sleep(pause)
 
+    async def models(self) -> Sequence[Model]:
+        body = await self._listed()
+        if body is None:
+            raise UpstreamError(f"The upstream at {self.upstream.where} lists no models.")
+        return listed(body, configured=self._configured(Capabilities()).context_window)
+
+    async def count_tokens(self, turn: Turn) -> int | None:
+        body = await offload(turn.size, self._counted, turn, self._traits(turn.model))
+        found = await self.upstream.ask("POST", self.upstream.url(self.counting), body)
+        try:
+            return None if found is None else msgspec.json.decode(found, type=_Counted).input_tokens
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
     async def close(self) -> None:
         await self.upstream.close()
+
+    async def _listed(self) -> bytes | None:
+        """Its list of models; None: it has none."""
+        return await self.upstream.ask("GET", self.upstream.url("models").update_query(self.listing))
 
     # ---- one attempt ----
 
@@ -117,6 +182,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         while True:
             async with response:
                 yield ()  # it was taken up
+                self.upstream.check_page(response)
                 async with aclosing(self.upstream.deltas(response, reader)) as batches:
                     async for batch in batches:
                         yield batch
@@ -146,7 +212,7 @@ class StreamingBackend(Backend, Generic[T, R]):
             if taught is None:
                 break
             self._learn(turn.model, taught, "a refusal")
-            _check_rated(turn, self._can(taught), self._can(before))
+            check_rated(turn, taught.capabilities(), before.capabilities())
         raise self.upstream.refused(response, words, turn.model)
 
     async def _sent(self, turn: Turn, body: JsonObject) -> HttpAnswer:
@@ -161,8 +227,7 @@ class StreamingBackend(Backend, Generic[T, R]):
             return await self.upstream.refusal(response)
 
     def _traits(self, model: str) -> T:
-        known = self._known.get(model)
-        return self._common() if known is None else known
+        return self._known.get(model, self._unknown)
 
     def _learn(self, model: str, traits: T, by: str) -> None:
         self._known[model] = traits
@@ -170,11 +235,3 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     def _text_calls_of(self, turn: Turn) -> TextCalls | None:
         return TextCalls(turn) if self._text_calls and offered(turn) else None
-
-
-def _check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
-    """Raises Overrated when the turn was made for a server that can more."""
-    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-    formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
-    if (forced and not now.forced_tools) or (turn.format != "text" and formed):
-        raise Overrated("The model's server cannot do what this request asks of it.")

@@ -1,6 +1,6 @@
 """A model server over HTTP, whatever API it speaks: its connections, its key, and what goes wrong with it."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from yarl import URL
@@ -14,11 +14,12 @@ from antiphon.protocol.wire import encode
 
 # Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
 _KEEP_ALIVE = 4.0
-_CONNECT = 10.0
 _UNKNOWING = (400, 404, 405, 422, 501)
 """How servers say that they do not know a question."""
 ANSWER_BYTES = 64 * 1024 * 1024
-"""Of one answer, as it comes."""
+"""Of one answer, as it comes: a quarter of a million tokens, sent one by one."""
+CONNECT_SECONDS = 10.0
+"""For a connection."""
 
 
 class Reader(Protocol):
@@ -28,8 +29,8 @@ class Reader(Protocol):
     ended: bool
     fault: ApiError | None
 
-    def read(self, events: list[bytes]) -> list[Delta]:
-        """The deltas of the events of one network read."""
+    def read_from(self, events: Events, data: bytes) -> list[Delta]:
+        """The deltas of the events that one network read completes."""
         ...
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -42,8 +43,10 @@ class Reader(Protocol):
 
 
 class Upstream:
-    """A server at `base_url` (with its `/v1`). `speaks` is the name of its API, for messages; `phrases` are
-    how it says that a context is too long; `timeout` is for the first byte and between two reads."""
+    """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket. `speaks` is the name of its
+    API, for messages; `phrases` are how it says that a context is too long; `patience` is that with which it
+    is asked, unless another one is given. `ready` is awaited before each request and raises Unavailable while
+    the server starts; `most` connections at once, 0 for any number."""
 
     def __init__(
         self,
@@ -51,67 +54,95 @@ class Upstream:
         *,
         speaks: str,
         headers: Mapping[str, str],
+        patience: Patience,
         api_key: str = "",
         unix_socket: str | None = None,
-        timeout: float = 600.0,
         answer_bytes: int = ANSWER_BYTES,
         phrases: tuple[str, ...] = (),
+        ready: Callable[[], Awaitable[None]] | None = None,
+        most: int = 0,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
         self.where = str(self._base.with_user(None).with_query(None))
         self.host = self._base.host or ""
         self.phrases = phrases
+        self.api_key = api_key
+        self.answer_bytes = answer_bytes
         self._speaks = speaks
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "antiphon", **headers}
-        self._api_key = api_key
         self._unix_socket = unix_socket
-        self._patience = Patience(_CONNECT, timeout)
-        self._answer_bytes = answer_bytes
+        self._patience = patience
+        self._ready = ready
+        self._most = most
         self._client: Client | None = None
 
-    async def post(self, path: str, body: bytes) -> HttpAnswer:
-        """An answer, as it begins; close it. Raises UpstreamError."""
-        return await self._request("POST", path, body)
+    def url(self, path: str) -> URL:
+        """Below the base URL."""
+        return self._base / path
 
-    async def ask(
-        self, method: str, path: str, asked: object = None, query: Mapping[str, str] | None = None
-    ) -> bytes | None:
+    def beside(self, path: str) -> URL:
+        """Next to `/v1`, not below it."""
+        return (self._base.parent if self._base.name == "v1" else self._base) / path
+
+    async def post(self, path: str, body: bytes, patience: Patience | None = None) -> HttpAnswer:
+        """An answer, as it begins; close it. Raises ApiError."""
+        return await self.request("POST", self.url(path), body, patience)
+
+    async def request(
+        self, method: str, url: URL, body: bytes | None = None, patience: Patience | None = None
+    ) -> HttpAnswer:
+        """The same to any URL of the server."""
+        if self._ready is not None:
+            await self._ready()
+        patience = patience or self._patience
+        try:
+            return await self._opened().request(method, url, body, patience)
+        except OSError as fault:
+            raise self.fault(fault, patience) from fault
+
+    async def ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
         """The body of a small answer; None when the server does not know the question. Raises ApiError."""
-        response = await self._request(method, path, None if asked is None else encode(asked), query)
-        async with response:
+        async with await self.request(method, url, None if asked is None else encode(asked)) as response:
             if response.status in _UNKNOWING:
                 return None
             if response.status != 200:
                 raise self.discreet(self.refused(response, await self.refusal(response), ""))
-            try:
-                return await response.body(MAX_EVENT, _too_large)
-            except OSError as fault:
-                raise self._fault(fault) from fault
+            return await self.body(response)
+
+    async def body(self, response: HttpAnswer) -> bytes:
+        """The whole of an answer that is not large. Raises UpstreamError."""
+        try:
+            return await response.body(MAX_EVENT, _too_large)
+        except OSError as fault:
+            raise self.fault(fault, response.patience) from fault
+
+    def check_page(self, response: HttpAnswer) -> None:
+        """Raises UpstreamError for a web page, which is no answer of an API."""
+        if response.content_type == "text/html":
+            raise UpstreamError(f"The upstream at {self.where} answered with a web page.")
 
     async def deltas(self, response: HttpAnswer, reader: Reader) -> AsyncGenerator[list[Delta], None]:
         """The deltas of an answer, a batch for each read of the socket. Raises ApiError."""
-        if response.content_type == "text/html":
-            raise UpstreamError(f"The upstream at {self.where} answered with a web page.")
+        events, left, read = Events(), self.answer_bytes, response.read
         try:
-            data = await response.read()
+            data = await read()
             if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
                 yield reader.whole(data + await response.body(MAX_EVENT, _too_large))
                 return
-            events, left = Events(), self._answer_bytes
             while data:
                 left -= len(data)
                 if left < 0:
-                    raise upstream_errors.endless(self.where, self._answer_bytes)
-                yield reader.read(events.feed(data))
+                    raise upstream_errors.endless(self.where, self.answer_bytes)
+                yield reader.read_from(events, data)
                 if reader.fault is not None:
                     raise reader.fault
                 if reader.ended:
                     await response.drain()
                     return
-                data = await response.read()
+                data = await read()
         except OSError as fault:
             if not reader.ended:
-                raise self._fault(fault) from fault
+                raise self.fault(fault, response.patience) from fault
             return
         yield reader.cut(events.rest())
 
@@ -120,7 +151,7 @@ class Upstream:
         try:
             return (await response.beginning(upstream_errors.MAX_BODY))[: upstream_errors.MAX_BODY]
         except OSError as fault:
-            raise self._fault(fault) from fault
+            raise self.fault(fault, response.patience) from fault
 
     def refused(self, response: HttpAnswer, words: bytes, model: str) -> ApiError:
         """What a refusal means."""
@@ -136,8 +167,8 @@ class Upstream:
 
     def discreet(self, error: ApiError) -> ApiError:
         """Some servers repeat the key that they refuse."""
-        if self._api_key and self._api_key in error.message:
-            error.message = error.message.replace(self._api_key, "***")
+        if self.api_key and self.api_key in error.message:
+            error.message = error.message.replace(self.api_key, "***")
             error.args = (error.message,)
         return error
 
@@ -146,21 +177,27 @@ class Upstream:
         if client is not None:
             await client.close()
 
-    async def _request(
-        self, method: str, path: str, body: bytes | None, query: Mapping[str, str] | None = None
-    ) -> HttpAnswer:
-        url = (self._base / path).update_query(query)
-        try:
-            return await self._opened().request(method, url, body, self._patience)
-        except OSError as fault:
-            raise self._fault(fault) from fault
+    def fault(self, fault: Exception, patience: Patience) -> UpstreamError:
+        """What went wrong on the way, in our words."""
+        if isinstance(fault, ConnectTimeout):
+            return UpstreamTimeout(f"The upstream at {self.where} did not take up the connection in time.")
+        if isinstance(fault, TimeoutError):
+            wait = patience.read
+            return UpstreamTimeout(f"The upstream at {self.where} was silent for more than {wait:g} seconds.")
+        if isinstance(fault, ConnectFault):
+            return UpstreamError(f"The upstream at {self.where} cannot be reached: {fault}.", retry_after=1)
+        return UpstreamError(f"The upstream at {self.where} broke off the connection.")
 
     def _opened(self) -> Client:
         """The client, made in the loop that uses it. Raises UpstreamError for an address that is none."""
         if self._client is None:
             try:
                 self._client = Client(
-                    self._base, self._headers, unix_socket=self._unix_socket, keep=_KEEP_ALIVE
+                    self._base,
+                    self._headers,
+                    unix_socket=self._unix_socket,
+                    most=self._most,
+                    keep=_KEEP_ALIVE,
                 )
             except ValueError as fault:
                 raise UpstreamError(
@@ -169,16 +206,11 @@ class Upstream:
                 ) from fault
         return self._client
 
-    def _fault(self, fault: OSError) -> UpstreamError:
-        if isinstance(fault, ConnectTimeout):
-            return UpstreamTimeout(f"The upstream at {self.where} did not take up the connection in time.")
-        if isinstance(fault, TimeoutError):
-            wait = self._patience.read
-            return UpstreamTimeout(f"The upstream at {self.where} was silent for more than {wait:g} seconds.")
-        if isinstance(fault, ConnectFault):
-            return UpstreamError(f"The upstream at {self.where} cannot be reached: {fault}.", retry_after=1)
-        return UpstreamError(f"The upstream at {self.where} broke off the connection.")
-
 
 def _too_large() -> UpstreamError:
     return UpstreamError("The upstream sent an answer that is too large.")
+
+
+def bearer(api_key: str | None) -> dict[str, str]:
+    """A key as most servers take it."""
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
