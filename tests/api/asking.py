@@ -29,6 +29,17 @@ ADD: Json = {
     "strict": False,
 }
 STRICT_ADD: Json = ADD | {"strict": True}
+CITY: Json = {
+    "type": "json_schema",
+    "name": "city",
+    "strict": True,
+    "schema": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    },
+}
 CLOCK: Json = {"type": "function", "name": "clock", "parameters": {"type": "object"}, "strict": False}
 
 

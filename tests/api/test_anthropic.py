@@ -9,26 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from openai import APIError, APIStatusError, BadRequestError, InternalServerError, OpenAI
-from tests.api.asking import STRICT_ADD
+from tests.api.asking import ADD, CITY
 from tests.conftest import Running, checked_client
 from tests.messages_script import answer, began, blocks, config, event, redacted, text, thinking, tool
 from tests.scripted import Answer, Called, Upstream, refusal
 
 from antiphon.config import BackendSettings, Config
 
-ADD = {**STRICT_ADD, "strict": False}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-CITY: Any = {
-    "type": "json_schema",
-    "name": "city",
-    "strict": True,
-    "schema": {
-        "type": "object",
-        "properties": {"name": {"type": "string"}},
-        "required": ["name"],
-        "additionalProperties": False,
-    },
-}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from openai import APIError, BadRequestError, OpenAI
-from tests.api.asking import STRICT_ADD
+from tests.api.asking import ADD, CITY
 from tests.conftest import Running, checked_client
 from tests.messages_script import answer as claude_answer
 from tests.messages_script import thinking, tool
@@ -30,18 +30,6 @@ from tests.scripted import refusal as refused
 
 from antiphon.config import BackendSettings
 
-ADD = {**STRICT_ADD, "strict": False}
-CITY: Any = {
-    "type": "json_schema",
-    "name": "city",
-    "strict": True,
-    "schema": {
-        "type": "object",
-        "properties": {"name": {"type": "string"}},
-        "required": ["name"],
-        "additionalProperties": False,
-    },
-}
 SEALED: Any = ["reasoning.encrypted_content"]
 
 

@@ -11,18 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-
-class TopToken(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-
-
-class Token(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-    top_logprobs: list[TopToken] | None = None
+from antiphon.backends.leniency import count
+from antiphon.backends.tokens import Token, TopToken
 
 
 class TokenLogprobs(Struct, frozen=True, gc=False):
@@ -160,7 +150,7 @@ def _choice(value: dict[str, Any]) -> Choice:
         finish_reason=_string(value.get("finish_reason")),
         native_finish_reason=_string(value.get("native_finish_reason")),
         logprobs=_logprobs(value.get("logprobs")),
-        index=_count(value.get("index")),
+        index=count(value.get("index")),
     )
 
 
@@ -210,7 +200,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 def _call(value: dict[str, Any]) -> CallPiece:
     return CallPiece(
         _function(value.get("function")),
-        _count(value.get("index")),
+        count(value.get("index")),
         _string(value.get("id")),
         value.get("extra_content"),
         value.get("thought_signature"),
@@ -259,19 +249,10 @@ def _usage(value: dict[str, Any]) -> Usage:
     before = _objects(value.get("prompt_tokens_details"))
     after = _objects(value.get("completion_tokens_details"))
     return Usage(
-        **{name: _count(value.get(name)) for name in _COUNTS},
-        prompt_tokens_details=InputDetails(_count(before[0].get("cached_tokens"))) if before else None,
-        completion_tokens_details=OutputDetails(_count(after[0].get("reasoning_tokens"))) if after else None,
+        **{name: count(value.get(name)) for name in _COUNTS},
+        prompt_tokens_details=InputDetails(count(before[0].get("cached_tokens"))) if before else None,
+        completion_tokens_details=OutputDetails(count(after[0].get("reasoning_tokens"))) if after else None,
     )
-
-
-def _count(value: Any) -> int | None:
-    """A count, also where it is written as text or with a fraction."""
-    try:
-        number = float(value) if isinstance(value, int | float | str) else -1.0
-    except (ValueError, OverflowError):
-        return None
-    return int(number) if 0 <= number < 2**53 else None
 
 
 def _string(value: Any) -> str | None:

@@ -12,9 +12,7 @@ from antiphon.backends.chat_chunk import (
     Choice,
     Chunk,
     Said,
-    Token,
     TokenLogprobs,
-    TopToken,
     Usage,
     decode,
     decode_leniently,
@@ -23,6 +21,7 @@ from antiphon.backends.splice import Splicer
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
+from antiphon.backends.tokens import bytes_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
@@ -320,10 +319,10 @@ class ChatStreamParser:
         return tuple(
             Logprob(
                 token=token.token,
-                bytes=_bytes(token),
+                bytes=bytes_of(token),
                 logprob=_number(token.logprob),
                 top_logprobs=[
-                    TopLogprob(token=other.token, bytes=_bytes(other), logprob=_number(other.logprob))
+                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=_number(other.logprob))
                     for other in (token.top_logprobs or ())[: self._top]
                 ],
             )
@@ -411,10 +410,6 @@ def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
         elif isinstance(text := part.get("text"), str):
             texts.append(text)
     return "".join(texts)
-
-
-def _bytes(token: Token | TopToken) -> list[int]:
-    return list(token.token.encode(errors="replace")) if token.bytes is None else token.bytes
 
 
 def _number(logprob: float | None) -> float:

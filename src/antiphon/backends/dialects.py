@@ -12,6 +12,17 @@ from msgspec import Struct
 
 from antiphon.protocol.wire import JsonObject
 
+HINTS = (
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+    "safety_identifier",
+    "verbosity",
+    "user",
+)
+"""Those that OpenAI has."""
+
 
 class GrammarForm(Struct, frozen=True):
     """Where a grammar goes in the request: the path of the member, and the text it is wrapped in."""
@@ -142,17 +153,7 @@ OPENAI = Dialect(
     reasoning_sent="",
     max_tokens="max_completion_tokens",
     effort="reasoning_effort",
-    hints=frozenset(
-        {
-            "verbosity",
-            "user",
-            "safety_identifier",
-            "prompt_cache_key",
-            "prompt_cache_retention",
-            "prompt_cache_options",
-            "service_tier",
-        }
-    ),
+    hints=frozenset(HINTS),
     think_tags=False,
     text_calls=False,
     audio=True,

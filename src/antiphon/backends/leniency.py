@@ -66,7 +66,7 @@ def _as(value: Any, kind: Any, halves: frozenset[str]) -> Any:
         read = [_value(entry, get_args(kind)[0], halves) for entry in entries]
         return [entry for entry in read if entry is not None]
     if kind is int:
-        return _count(value)
+        return count(value)
     if kind is str:
         return _name(value)
     if isinstance(kind, type) and issubclass(kind, Struct):
@@ -77,7 +77,7 @@ def _as(value: Any, kind: Any, halves: frozenset[str]) -> Any:
         return None
 
 
-def _count(value: Any) -> int | None:
+def count(value: Any) -> int | None:
     """A count, also where it is written as text or with a fraction."""
     try:
         number = float(value) if isinstance(value, int | float | str) else -1.0

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from antiphon.backends.dialects import Dialect
+from antiphon.backends.dialects import HINTS, Dialect
 from antiphon.model import Capabilities, NamedFunction, Overrated, Turn
 from antiphon.protocol.wire import JsonObject
 
@@ -34,16 +34,6 @@ _REASONING: Literal["reasoning_content"] = "reasoning_content"
 _MISSING = ("must be passed back", "is missing", "must be provided", "is required")
 """How servers say that the model's reasoning has to come back (DeepSeek, Kimi)."""
 
-_HINTS = (
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "service_tier",
-    "safety_identifier",
-    "verbosity",
-    "user",
-)
-
 _Change = Callable[[Dialect], Dialect]
 
 
@@ -60,7 +50,7 @@ _PARAMETERS: dict[str, _Change] = {
     "thinking": lambda dialect: replace(dialect, effort=""),
     "enable_thinking": lambda dialect: replace(dialect, effort=""),
     "strict": lambda dialect: replace(dialect, strict=False),
-    **{name: _without_hint(name) for name in _HINTS},
+    **{name: _without_hint(name) for name in HINTS},
     "tool_choice": lambda dialect: replace(dialect, choice="auto"),
     "json_schema": lambda dialect: replace(dialect, json_schema=False),
     "response_format": lambda dialect: replace(dialect, json_schema=False, json_object="words"),

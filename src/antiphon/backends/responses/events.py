@@ -8,18 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-
-class TopToken(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-
-
-class Token(Struct, frozen=True, gc=False):
-    token: str = ""
-    logprob: float | None = None
-    bytes: list[int] | None = None
-    top_logprobs: list[TopToken] | None = None
+from antiphon.backends.tokens import Token
 
 
 class CacheWrites(Struct, frozen=True, gc=False):

@@ -15,7 +15,8 @@ from antiphon.backends.calls import Calls
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
 from antiphon.backends.placed import noted
-from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Token, Usage, decode
+from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
+from antiphon.backends.tokens import Token, bytes_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.model import (
     CacheWrites,
@@ -314,19 +315,15 @@ class ResponsesReader(EventReader[Event]):
         return tuple(
             Logprob(
                 token=each.token,
-                bytes=_bytes(each.token, each.bytes),
+                bytes=bytes_of(each),
                 logprob=each.logprob or 0.0,
                 top_logprobs=[
-                    TopLogprob(token=t.token, bytes=_bytes(t.token, t.bytes), logprob=t.logprob or 0.0)
+                    TopLogprob(token=t.token, bytes=bytes_of(t), logprob=t.logprob or 0.0)
                     for t in (each.top_logprobs or ())[: self._top]
                 ],
             )
             for each in tokens
         )
-
-
-def _bytes(token: str, given: list[int] | None) -> list[int]:
-    return list(token.encode(errors="replace")) if given is None else given
 
 
 def _item_at(raw: bytes, at: int) -> Any:

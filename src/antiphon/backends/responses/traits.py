@@ -6,19 +6,10 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.backends.dialects import HINTS
 from antiphon.backends.lessons import refuses
 from antiphon.model import Capabilities
 from antiphon.protocol.wire import JsonObject
-
-HINTS = (
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "service_tier",
-    "safety_identifier",
-    "verbosity",
-    "user",
-)
 
 
 class Traits(Struct, frozen=True, kw_only=True):

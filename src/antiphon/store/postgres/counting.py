@@ -7,38 +7,12 @@ project at once does not wait for one row. A trigger works once for a statement,
 import hashlib
 from collections.abc import Iterator
 
-from msgspec import Struct
-
+from antiphon.store.counted import COUNTED, Counted
 from antiphon.store.statements import Statement, Steps
 
 _PARTS = 32
 _PREFIX = "stored_bytes_"
 
-
-class _Counted(Struct, frozen=True):
-    """A table whose rows have a size. `project` and `size` are SQL, in which `t` is the row."""
-
-    table: str
-    size: str
-    project: str = "t.project_id"
-    changes: bool = False
-    """Whether the size of a row may change."""
-
-
-_COUNTED = (
-    _Counted("items", "length(t.json)"),
-    _Counted("inline_data", "t.size"),
-    _Counted("responses", "length(t.json)", changes=True),
-    _Counted("conversations", "length(t.metadata)", changes=True),
-    _Counted(
-        "prompt_versions", "length(t.template)", "(SELECT project_id FROM prompts WHERE key = t.prompt)"
-    ),
-    _Counted("files", "t.size"),
-    _Counted("vector_chunks", "octet_length(t.text) + length(t.vectors)"),
-    _Counted("container_files", "t.size", changes=True),
-    _Counted("skill_bundles", "t.size"),
-    _Counted("upload_parts", "t.size", "(SELECT project_id FROM uploads WHERE key = t.upload)"),
-)
 
 _ADD = """
     INSERT INTO stored_bytes (project_id, part, bytes)
@@ -60,7 +34,7 @@ def start() -> Steps[None]:
     for _, statements in _triggers():
         for statement in statements:
             yield Statement(statement)
-    sizes = " UNION ALL ".join(_sizes(counted, counted.table, "") for counted in _COUNTED)
+    sizes = " UNION ALL ".join(_sizes(counted, counted.table, "") for counted in COUNTED)
     yield Statement(_ADD.format(parts=_PARTS, sizes=sizes))
 
 
@@ -75,13 +49,15 @@ def stop() -> Steps[None]:
     yield Statement("DELETE FROM stored_bytes")
 
 
-def _sizes(counted: _Counted, rows: str, sign: str) -> str:
-    return f"SELECT {counted.project} AS project, {sign}({counted.size}) AS size FROM {rows} AS t"
+def _sizes(counted: Counted, rows: str, sign: str) -> str:
+    text = f"octet_length(t.{counted.text}) + " if counted.text else ""
+    size = f"{text}{counted.size.format('t')}"
+    return f"SELECT {counted.project.format('t')} AS project, {sign}({size}) AS size FROM {rows} AS t"
 
 
 def _triggers() -> Iterator[tuple[str, tuple[str, str]]]:
     """Each under a name that says how it counts, with the statements that make it."""
-    for counted in _COUNTED:
+    for counted in COUNTED:
         new, old = _sizes(counted, "new_rows", ""), _sizes(counted, "old_rows", "-")
         yield _trigger(counted, "INSERT", "NEW TABLE AS new_rows", new)
         yield _trigger(counted, "DELETE", "OLD TABLE AS old_rows", old)
@@ -90,7 +66,7 @@ def _triggers() -> Iterator[tuple[str, tuple[str, str]]]:
             yield _trigger(counted, "UPDATE", both, f"{new} UNION ALL {old}")
 
 
-def _trigger(counted: _Counted, event: str, tables: str, sizes: str) -> tuple[str, tuple[str, str]]:
+def _trigger(counted: Counted, event: str, tables: str, sizes: str) -> tuple[str, tuple[str, str]]:
     body = _ADD.format(parts=_PARTS, sizes=sizes)
     digest = hashlib.sha256(body.encode()).hexdigest()[:8]
     name = f"{_PREFIX}{counted.table}_{event.lower()}_{digest}"

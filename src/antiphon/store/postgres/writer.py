@@ -112,13 +112,7 @@ class Writer:
 
     # ---- together ----
 
-    async def _gathered(
-        self,
-        key: Any,
-        argument: Any,
-        most: int,
-        carry_out: Callable[[Any, Sequence[Any]], Awaitable[Outcomes]],
-    ) -> None:
+    async def _gathered(self, key: Any, argument: Any, most: int, carry_out: _Together) -> None:
         """Done with others of this key, at most so many."""
         lane = self._lanes[key]
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()

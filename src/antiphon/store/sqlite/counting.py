@@ -7,35 +7,8 @@ Where the counting has ended the table stays, empty: a process that still has a 
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
+from antiphon.store.counted import COUNTED, Counted
 from antiphon.store.statements import Statement, Steps
-
-
-class _Counted(Struct, frozen=True):
-    """A table whose rows have a size. `project` and `size` are SQL, in which `{}` is the row."""
-
-    table: str
-    size: str
-    project: str = "{}.project_id"
-    changes: str = ""
-    """The column that is written anew, if there is one."""
-
-
-_COUNTED = (
-    _Counted("items", "length({}.json)"),
-    _Counted("inline_data", "{}.size"),
-    _Counted("responses", "length({}.json)", changes="json"),
-    _Counted("conversations", "length({}.metadata)", changes="metadata"),
-    _Counted(
-        "prompt_versions", "length({}.template)", "(SELECT project_id FROM prompts WHERE key = {}.prompt)"
-    ),
-    _Counted("files", "{}.size"),
-    _Counted("vector_chunks", "(length(CAST({0}.text AS BLOB)) + length({0}.vectors))"),
-    _Counted("container_files", "{}.size", changes="size"),
-    _Counted("skill_bundles", "{}.size"),
-    _Counted("upload_parts", "{}.size", "(SELECT project_id FROM uploads WHERE key = {}.upload)"),
-)
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS stored_bytes (project_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL)"
@@ -59,9 +32,9 @@ def start() -> Steps[None]:
     """Count what there is, and all that comes from now on."""
     yield from stop()
     sizes = " UNION ALL ".join(
-        f"SELECT {counted.project.format('t')} AS project_id, {counted.size.format('t')} AS size"
+        f"SELECT {counted.project.format('t')} AS project_id, {_size(counted, 't')} AS size"
         f" FROM {counted.table} AS t"
-        for counted in _COUNTED
+        for counted in COUNTED
     )
     yield Statement(
         f"INSERT INTO stored_bytes SELECT project_id, sum(size) FROM ({sizes}) GROUP BY project_id"
@@ -79,16 +52,21 @@ def stop() -> Steps[None]:
     yield Statement("DELETE FROM stored_bytes")
 
 
+def _size(counted: Counted, row: str) -> str:
+    size = counted.size.format(row)
+    return f"(length(CAST({row}.{counted.text} AS BLOB)) + {size})" if counted.text else size
+
+
 def _triggers() -> Iterator[str]:
-    for counted in _COUNTED:
-        new, old = counted.size.format("NEW"), counted.size.format("OLD")
+    for counted in COUNTED:
+        new, old = _size(counted, "NEW"), _size(counted, "OLD")
         yield _trigger(counted, "INSERT", _ADD, "NEW", new)
         yield _trigger(counted, "DELETE", _CHANGE, "OLD", f"-{old}")
         if counted.changes:
             yield _trigger(counted, f"UPDATE OF {counted.changes}", _CHANGE, "NEW", f"{new} - {old}")
 
 
-def _trigger(counted: _Counted, event: str, then: str, row: str, size: str) -> str:
+def _trigger(counted: Counted, event: str, then: str, row: str, size: str) -> str:
     name = f"{_PREFIX}{counted.table}_{event.partition(' ')[0].lower()}"
     statement = then.format(project=counted.project.format(row), size=size).strip()
     return f"CREATE TRIGGER {name} AFTER {event} ON {counted.table} BEGIN {statement}; END"
