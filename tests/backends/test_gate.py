@@ -95,7 +95,7 @@ async def test_who_goes_away_leaves_nothing_behind_while_others_wait() -> None:
         await line.come(f"gone {number}", str(number), "flex")
         line.tasks[f"gone {number}"].cancel()
         await asyncio.wait([line.tasks[f"gone {number}"]])
-    assert [len(waiting) for waiting in line.gate._waiting.values()] == [1, 0, 0]
+    assert [len(waiting) for waiting in line.gate._turns._waiting] == [1, 0, 0]
     assert await line.empty() == ["first", "second"]
 
 

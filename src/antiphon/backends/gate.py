@@ -6,11 +6,11 @@ thousand turns of one keep nobody else waiting.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, NamedTuple
 
+from antiphon.guard.turns import Turns
 from antiphon.protocol.errors import Unavailable
 
 Tier = Literal["priority", "default", "flex"]
@@ -43,71 +43,22 @@ class Place(NamedTuple):
     """Seconds; None: any time, as nobody waits."""
 
 
-_Turns = OrderedDict[asyncio.Future[None], None]
-"""Those of a project that wait, in their order."""
-
-
 class Gate:
     """Lets `most` in at once."""
 
     def __init__(self, most: int) -> None:
-        self._free = most
-        self._waiting: dict[Tier, OrderedDict[str, _Turns]] = {tier: OrderedDict() for tier in TIERS}
+        self._turns = Turns(most, share=most, ranks=len(TIERS))
 
     @asynccontextmanager
     async def entered(self, place: Place) -> AsyncIterator[None]:
         """In the block a turn may be asked for. Raises Unavailable when it would take too long."""
-        await self._enter(place)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    async def _enter(self, place: Place) -> None:
-        if self._free > 0:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place.tier].setdefault(place.project, OrderedDict())[turn] = None
-        try:
-            async with asyncio.timeout(place.patience):
-                await turn
-        except BaseException as fault:
-            if turn.done() and not turn.cancelled():  # it came in this very moment
-                self._leave()
-            else:
-                self._forget(place, turn)
-            if isinstance(fault, TimeoutError):
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(place.patience):
+                    await stack.enter_async_context(self._turns.turn(place.project, TIERS.index(place.tier)))
+            except TimeoutError:
                 raise _crowded() from None
-            raise
-
-    def _leave(self) -> None:
-        turn = self._next()
-        if turn is None:
-            self._free += 1
-        else:
-            turn.set_result(None)
-
-    def _next(self) -> asyncio.Future[None] | None:
-        """The one who waits and is next."""
-        for projects in self._waiting.values():
-            while projects:
-                project, turns = projects.popitem(last=False)
-                turn, _ = turns.popitem(last=False)
-                if turns:
-                    projects[project] = turns  # behind the others
-                if not turn.done():  # else its task is cancelled, and has not run since
-                    return turn
-        return None
-
-    def _forget(self, place: Place, turn: asyncio.Future[None]) -> None:
-        """Who has gone away leaves nothing behind, however long the others wait."""
-        projects = self._waiting[place.tier]
-        turns = projects.get(place.project)
-        if turns is not None and turn in turns:
-            del turns[turn]
-            if not turns:
-                del projects[place.project]
+            yield
 
 
 def _crowded() -> Unavailable:

@@ -5,50 +5,53 @@ and one owner alone never has all of the turns when there is more than one.
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_Waiting = deque[asyncio.Future[None]]
+_Waiting = OrderedDict[asyncio.Future[None], None]
+"""Those of an owner, in their order."""
 
 
 class Turns:
     """`count` turns at a time."""
 
-    def __init__(self, count: int, share: int | None = None) -> None:
-        """`share`: how many one owner may have; None: all but one."""
+    def __init__(self, count: int, share: int | None = None, ranks: int = 1) -> None:
+        """`share`: how many one owner may have; None: all but one. `ranks`: those of one are served before
+        those of the next."""
         self._free = count
         self._share = max(1, count - 1 if share is None else min(share, count))
         self._held: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        """Those who wait, by owner; the owner who is next stands first."""
+        self._waiting: list[OrderedDict[str, _Waiting]] = [OrderedDict() for _ in range(ranks)]
+        """Those who wait, by rank and owner; the owner who is next stands first."""
 
     @asynccontextmanager
-    async def turn(self, owner: str) -> AsyncIterator[None]:
+    async def turn(self, owner: str, rank: int = 0) -> AsyncIterator[None]:
         """A turn for the block, as soon as there is one."""
-        await self._take(owner)
+        await self._take(owner, rank)
         try:
             yield
         finally:
             self._give_back(owner)
 
-    async def _take(self, owner: str) -> None:
+    async def _take(self, owner: str, rank: int) -> None:
         if self._may(owner):
             self._grant(owner)
             return
         granted = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner, deque()).append(granted)
+        self._waiting[rank].setdefault(owner, OrderedDict())[granted] = None
         try:
             await granted
         except asyncio.CancelledError:
             if granted.cancelled():
-                self._present(owner)
+                self._forget(owner, rank, granted)
             else:
                 self._give_back(owner)
             raise
 
     def _may(self, owner: str) -> bool:
-        return self._free > 0 and self._held[owner] < self._share and not self._waiting.get(owner)
+        waits = any(owner in owners for owners in self._waiting)
+        return self._free > 0 and self._held[owner] < self._share and not waits
 
     def _grant(self, owner: str) -> None:
         self._free -= 1
@@ -63,19 +66,30 @@ class Turns:
 
     def _serve(self) -> None:
         """Give the turns that are free to those whose rotation it is."""
-        for owner in list(self._waiting):
-            if self._present(owner) and self._free and self._held[owner] < self._share:
-                self._grant(owner)
-                waiting = self._waiting.pop(owner)
-                waiting.popleft().set_result(None)
-                if waiting:
-                    self._waiting[owner] = waiting
+        for owners in self._waiting:
+            for owner in list(owners):
+                if not self._free:
+                    return
+                if self._held[owner] < self._share and (granted := _next(owners, owner)) is not None:
+                    self._grant(owner)
+                    granted.set_result(None)
 
-    def _present(self, owner: str) -> bool:
-        """Whether somebody waits. Those who have left are forgotten."""
-        waiting = deque(granted for granted in self._waiting.get(owner, ()) if not granted.cancelled())
-        if waiting:
-            self._waiting[owner] = waiting
-        else:
-            self._waiting.pop(owner, None)
-        return bool(waiting)
+    def _forget(self, owner: str, rank: int, granted: asyncio.Future[None]) -> None:
+        """Who has left leaves nothing behind, however long the others wait."""
+        waiting = self._waiting[rank].get(owner, OrderedDict())
+        if granted in waiting:
+            del waiting[granted]
+            if not waiting:
+                del self._waiting[rank][owner]
+
+
+def _next(owners: OrderedDict[str, _Waiting], owner: str) -> asyncio.Future[None] | None:
+    """Who is next of an owner, who stands behind the others now."""
+    waiting = owners.pop(owner)
+    while waiting:
+        granted, _ = waiting.popitem(last=False)
+        if not granted.done():  # else its task is cancelled, and has not run since
+            if waiting:
+                owners[owner] = waiting
+            return granted
+    return None

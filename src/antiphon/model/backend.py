@@ -1,13 +1,15 @@
 """Who answers a turn, and what can be asked of it."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
 from antiphon.model.delta import Delta
 from antiphon.model.passthrough import Passthrough
-from antiphon.model.turn import Turn
+from antiphon.model.turn import AudioPart, FilePart, ImagePart, Turn
 from antiphon.protocol.errors import UpstreamError
 
 
@@ -61,6 +63,19 @@ def _least(values: Sequence[Any]) -> Any:
     if not known:
         return None
     return frozenset.intersection(*known) if isinstance(known[0], frozenset) else min(known)
+
+
+def beyond(turn: Turn, can: Capabilities) -> Iterator[Literal["logprobs", "images", "audio", "files"]]:
+    """What a turn has that a model can neither read nor give, and nobody emulates."""
+    if turn.sampling.top_logprobs is not None and not can.logprobs:
+        yield "logprobs"
+    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.unsaid))))
+    if ImagePart in kinds and not can.images:
+        yield "images"
+    if AudioPart in kinds and not can.audio:
+        yield "audio"
+    if FilePart in kinds and not can.files:
+        yield "files"
 
 
 class Model(Struct, frozen=True):

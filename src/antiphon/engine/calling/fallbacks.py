@@ -15,7 +15,8 @@ from antiphon.backends.retry import another_may
 from antiphon.backends.router import Route
 from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.engine.calling.truncation import TOO_LONG, Truncation
-from antiphon.model import AudioPart, FilePart, ImagePart, Message, Opaque, Turn, has_output
+from antiphon.model import Message, Opaque, Turn, has_output
+from antiphon.model.backend import beyond
 from antiphon.protocol.errors import ApiError, Unavailable
 
 
@@ -103,13 +104,8 @@ class Fallbacks:
 
     def _readers(self, turn: Turn) -> Iterator[Candidate]:
         """Those that can read the turn."""
-        kinds = {type(part) for message in turn.messages for part in message.parts}
-        logprobs = turn.sampling.top_logprobs is not None
         for candidate in list(self._candidates):
-            can = candidate.route.capabilities
-            reads = {ImagePart: can.images, AudioPart: can.audio, FilePart: can.files}
-            able = can.logprobs >= logprobs and all(reads.get(kind, True) for kind in kinds)
-            if candidate is self._first or able:
+            if candidate is self._first or next(beyond(turn, candidate.route.capabilities), None) is None:
                 yield candidate
 
     def _attribute(self, turn: Turn) -> None:

@@ -45,6 +45,7 @@ class ModelCaller:
         candidates = [_candidate(route, schema, place, truncates, pinned) for route in routes]
         self._fallbacks = found = Fallbacks(candidates)
         alone = candidates[0] if len(candidates) == 1 else None
+        self._fit = found.fit if alone is None else alone.window.fit
         ask = found.stream if alone is None else alone.window.stream
         if response.reasoning.summary == "concise":
             effort = "low" if routes[0].capabilities.reasoning else None
@@ -72,7 +73,7 @@ class ModelCaller:
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, within the model's window. Raises InvalidRequest when it cannot be."""
-        return await self._fallbacks.fit(turn)
+        return await self._fit(turn)
 
     async def count(self, turn: Turn) -> int:
         """The tokens of its context."""

@@ -1,11 +1,10 @@
 """What this server does not do yet: a request that asks for it is refused, never trimmed."""
 
 from collections.abc import Callable
-from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
-from antiphon.model import AudioPart, Capabilities, FilePart, ImagePart, Turn
+from antiphon.model import Capabilities, Turn
+from antiphon.model.backend import beyond
 from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
@@ -51,16 +50,11 @@ def check_supported(request: CreateResponse) -> None:
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is reported last. Raises InvalidRequest."""
-    if turn.sampling.top_logprobs is not None and not can.logprobs:
+    lacking = next(beyond(turn, can), None)
+    if lacking == "logprobs":
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
-    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.unsaid))))
-    for kind, able, what in (
-        (ImagePart, can.images, "images"),
-        (AudioPart, can.audio, "audio"),
-        (FilePart, can.files, "files"),
-    ):
-        if kind in kinds and not able:
-            raise _incapable(request, "input", f"cannot read {what}", "unsupported_value")
+    if lacking is not None:
+        raise _incapable(request, "input", f"cannot read {lacking}", "unsupported_value")
 
 
 def _incapable(request: CreateResponse, param: str, what: str, code: str) -> InvalidRequest:
