@@ -96,7 +96,7 @@ class JobQueue:
     async def leave(self, names: Sequence[str]) -> None:
         for name in names:
             self._claimed.pop(name, None)
-        await self._work.release(self._owner, [int(name) for name in names])
+        await self._work.leave(self._owner, [int(name) for name in names])
 
     async def wait(self, seconds: float) -> None:
         await self._work.wait_for_queue(seconds)

@@ -82,12 +82,14 @@ class Runs:
         """Hold on to what the owner carries, by the ids of the responses."""
         await self._database.write(renew, owner, self._database.clock() + lease, ids)
 
-    async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
-        """Let go of all that the owner carries, or of some of it: others may claim it at once."""
-        if ids is None:
-            await self._database.write(release, owner)
-        else:
-            await self._database.write(leave, owner, ids)
+    async def release(self, owner: str) -> None:
+        """Let go of all that the owner carries: others may claim it at once."""
+        await self._database.write(release, owner)
+        self._database.notices.report(QUEUE)
+
+    async def leave(self, owner: str, ids: Sequence[str]) -> None:
+        """The same for some of it, by the ids of the responses."""
+        await self._database.write(leave, owner, ids)
         self._database.notices.report(QUEUE)
 
     async def note_deaths(self, claim: Claim, deaths: int) -> None:

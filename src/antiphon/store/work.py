@@ -144,12 +144,14 @@ class Work:
         """The keys of the jobs that the owner does, whether or not their leases have run out."""
         return await self._database.read(owned, owner)
 
-    async def release(self, owner: str, keys: Sequence[int] | None = None) -> None:
-        """Let go of all that the owner does, or of these jobs: others may claim them at once."""
-        if keys is None:
-            await self._database.write(release, owner)
-        else:
-            await self._database.write(leave, owner, keys)
+    async def release(self, owner: str) -> None:
+        """Let go of all that the owner does: others may claim it at once."""
+        await self._database.write(release, owner)
+        self._database.notices.report(QUEUE)
+
+    async def leave(self, owner: str, keys: Sequence[int]) -> None:
+        """The same for some of it."""
+        await self._database.write(leave, owner, keys)
         self._database.notices.report(QUEUE)
 
     async def failed(self, limit: int) -> Sequence[FailedJob]:

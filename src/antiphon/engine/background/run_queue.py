@@ -30,7 +30,7 @@ class RunQueue:
         await self._runs.release(self.owner)
 
     async def leave(self, names: Sequence[str]) -> None:
-        await self._runs.release(self.owner, names)
+        await self._runs.leave(self.owner, names)
 
     async def wait(self, seconds: float) -> None:
         await self._runs.wait_for_queue(seconds)
