@@ -9,7 +9,8 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from antiphon.model import Backend, Capabilities, Delta, Finished, Model, Passthrough, TextDelta, Turn
+from antiphon.backends.around import Around
+from antiphon.model import Backend, Delta, Finished, Passthrough, TextDelta, Turn
 
 LOOP = 1024
 """So many characters that are nothing but a repetition end an answer."""
@@ -17,37 +18,6 @@ _LONGEST_UNIT = 128
 """Characters of what is repeated: eight times at least."""
 _STRIDE = 256
 """New characters after which the text is looked at again."""
-
-
-class Around(Backend):
-    """A backend around another one."""
-
-    def __init__(self, inner: Backend) -> None:
-        self.inner = inner
-
-    def capabilities(self, model: str) -> Capabilities:
-        return self.inner.capabilities(model)
-
-    async def models(self) -> Sequence[Model]:
-        return await self.inner.models()
-
-    async def count_tokens(self, turn: Turn) -> int | None:
-        return await self.inner.count_tokens(turn)
-
-    async def check(self) -> None:
-        await self.inner.check()
-
-    async def probe(self) -> str | None:
-        return await self.inner.probe()
-
-    async def watch(self) -> None:
-        await self.inner.watch()
-
-    def passthrough(self) -> Passthrough | None:
-        return self.inner.passthrough()
-
-    async def close(self) -> None:
-        await self.inner.close()
 
 
 class Bounded(Around):

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from antiphon.backends import hermes
+from antiphon.backends.around import Around
 from antiphon.backends.offer import Offer, offered
 from antiphon.backends.splitters import NamedSplitter, ObjectSplitter, TextSplitter
 from antiphon.backends.text_calls import TextCalls
@@ -26,11 +27,9 @@ from antiphon.model import (
     Grammar,
     JsonSchema,
     Message,
-    Model,
     NamedFunction,
     OpaqueDelta,
     Overrated,
-    Passthrough,
     TextDelta,
     TextPart,
     Turn,
@@ -46,11 +45,8 @@ def adapt(backend: Backend) -> Backend:
     return EmulatedTools(backend)
 
 
-class EmulatedTools(Backend):
+class EmulatedTools(Around):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
-
-    def __init__(self, inner: Backend) -> None:
-        self.inner = inner
 
     def capabilities(self, model: str) -> Capabilities:
         return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
@@ -60,26 +56,8 @@ class EmulatedTools(Backend):
             return self._emulate(turn)
         return self._forced(turn) if _is_forced(turn) else self.inner.stream(turn)
 
-    async def models(self) -> Sequence[Model]:
-        return await self.inner.models()
-
     async def count_tokens(self, turn: Turn) -> int | None:
         return await self.inner.count_tokens(self._rewritten(turn)[0] if self._needs_help(turn) else turn)
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-    async def check(self) -> None:
-        await self.inner.check()
-
-    async def probe(self) -> str | None:
-        return await self.inner.probe()
-
-    async def watch(self) -> None:
-        await self.inner.watch()
-
-    def passthrough(self) -> Passthrough | None:
-        return self.inner.passthrough()
 
     def _needs_help(self, turn: Turn) -> bool:
         can = self.inner.capabilities(turn.model)

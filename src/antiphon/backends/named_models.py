@@ -1,12 +1,12 @@
 """Models of which the configuration says more than who answers to their name."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.backends.bounded import Around
-from antiphon.model import Backend, Capabilities, Delta, Turn
+from antiphon.backends.around import Around
+from antiphon.model import Backend, Capabilities
 
 
 class NamedModel(Struct, frozen=True, kw_only=True):
@@ -38,6 +38,3 @@ class Rated(Around):
     def capabilities(self, model: str) -> Capabilities:
         can = self.inner.capabilities(model)
         return replace(can, **self._known[model]) if model in self._known else can
-
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        return self.inner.stream(turn)
