@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from tests.sandbox.boxes import said
@@ -27,13 +28,21 @@ async def main() -> None:
 
 
 def processes_below(process: Path, but: Collection[int] = ()) -> set[int]:
-    """All that come from a process, but for some and what comes of these."""
-    found = set()
-    for task in (process / "task").iterdir():
-        for pid in map(int, (task / "children").read_text().split()):
-            if pid not in but:
-                found |= {pid} | processes_below(Path(f"/proc/{pid}"), but)
-    return found
+    """All that come from a process, but for some and what comes of these. What ends meanwhile has none."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for task in (process / "task").iterdir():
+            found |= children(task)
+    found -= set(but)
+    return found.union(*(processes_below(Path(f"/proc/{pid}"), but) for pid in found))
+
+
+def children(task: Path) -> set[int]:
+    """The processes that one thread has begun. None if it ends meanwhile."""
+    try:
+        return set(map(int, (task / "children").read_text().split()))
+    except OSError:
+        return set()
 
 
 if __name__ == "__main__":
