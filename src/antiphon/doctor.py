@@ -245,7 +245,7 @@ async def _images(config: Config) -> Finding:
 
 
 def _keys(config: Config) -> Finding:
-    if config.server.keys:
+    if config.server.needs_key:
         return Finding("keys", "ok", f"{len(config.server.keys)} in [server.keys]")
     local = config.server.host in ("127.0.0.1", "localhost", "::1")
     if local:

@@ -212,7 +212,7 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
             "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
             "or with a disk that all of them share.",
         )
-    if not settings.server.keys and not _is_loopback(settings.server.host):
+    if not settings.server.needs_key and not _is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
             "`antiphon key PROJECT` makes one.",

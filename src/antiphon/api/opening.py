@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
+from antiphon.api.callers import Callers
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
@@ -26,11 +27,13 @@ from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
 from antiphon.engine.background.background import Background, Capacity
+from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
+from antiphon.keys.limiter import Limiter
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -96,11 +99,13 @@ async def open_services(config: Config, opened: Opened) -> Services:
     background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
+    limiter = Limiter(store.allowances, owner_name())
     made = Services(
         config=config,
         engine=engine,
         background=background,
         store=store,
+        callers=Callers(config.server, store.keys, limiter),
         files=files,
         jobs=jobs,
         embedder=embedder,
@@ -127,6 +132,7 @@ async def _run(
         backends.probing(),
         nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
+        made.callers.limiter.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         made.readiness.draining.at_sigterm(config.server.drain_seconds),

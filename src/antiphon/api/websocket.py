@@ -13,6 +13,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import metrics, parsing
+from antiphon.api.callers import Caller, caller
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
@@ -39,7 +40,7 @@ _peek = msgspec.json.Decoder(Peek)
 async def respond(socket: WebSocket) -> None:
     """GET /responses with Upgrade: websocket."""
     await socket.accept()
-    connection = Connection(socket, socket.state.services, socket.scope["project"])
+    connection = Connection(socket, socket.state.services, caller(socket))
     try:
         async with asyncio.timeout(LIFETIME):
             await connection.serve()
@@ -52,10 +53,11 @@ async def respond(socket: WebSocket) -> None:
 class Connection:
     """One client, with its lanes and what is remembered for it."""
 
-    def __init__(self, socket: WebSocket, services: Services, project: str) -> None:
+    def __init__(self, socket: WebSocket, services: Services, asking: Caller) -> None:
         self._socket = socket
         self._services = services
-        self._project = project
+        self._asking = asking
+        self._project = asking.project
         self._memory = Memory(LANES)
         self._lanes: dict[str | None, deque[bytes]] = {}
         """The frames that wait in each lane that is at work; an idle lane takes no place."""

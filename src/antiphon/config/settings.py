@@ -4,6 +4,7 @@ Pure data: nothing is read or built here.
 """
 
 import hashlib
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
@@ -15,7 +16,33 @@ from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+_Most = Annotated[int, Meta(ge=1)] | None
 Role = Literal["both", "server", "worker"]
+
+
+class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[server.keys.NAME]`: a key with a name, and what it may. None: whatever it likes."""
+
+    key: HashedKey
+    """The hashed API key."""
+    project: str | None = None
+    """Whose it is; none: of the project with its name."""
+    admin: bool = False
+    """Whether it sees all projects in the dashboard, and may make keys there."""
+    models: tuple[str, ...] = ()
+    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    requests_per_minute: _Most = None
+    """Requests in which a model answers."""
+    tokens_per_minute: _Most = None
+    """Of input and output."""
+    concurrency: _Most = None
+    """Requests that are answered at once."""
+    token_budget: _Most = None
+    """Tokens for each `budget_window`."""
+    budget_window: Literal["day", "month"] = "month"
+    """Of UTC."""
+    expires_at: datetime | None = None
+    """Until when it is let in."""
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -27,8 +54,12 @@ class Server(Struct, frozen=True, kw_only=True):
     """The port to listen on; 0: a free one."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes that share the port and the data directory."""
-    keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
-    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    keys: dict[str, HashedKey | KeySettings] = msgspec.field(default_factory=dict)
+    """Project to hashed API key (`antiphon key PROJECT` makes both), or the name of a key to a table of what
+    it may. None: every key that was not made at run time is project `default`."""
+    require_keys: bool = False
+    """Whether requests need a key though there are none here: one that was made at run time (`antiphon key
+    create`). With keys here they always do."""
     allowed_hosts: list[str] = msgspec.field(default_factory=list)
     """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
     answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have
@@ -58,7 +89,17 @@ class Server(Struct, frozen=True, kw_only=True):
 
     def projects(self) -> dict[str, str]:
         """Hashed key to project."""
-        return {key: project for project, key in self.keys.items()}
+        return {
+            each if isinstance(each, str) else each.key: name
+            if isinstance(each, str)
+            else each.project or name
+            for name, each in self.keys.items()
+        }
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests without a key are refused."""
+        return self.require_keys or bool(self.keys)
 
 
 class Store(Struct, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ TABLES: Final = (
     Table("webhook_deliveries", _NUMBER),
     Table("activity", _NUMBER),
     Table("work", _NUMBER),
+    Table("api_keys", _NUMBER),
+    Table("key_allowances", ("digest", "kind")),
     Table("vector_stores", _NUMBER),
     Table("vector_store_batches", _NUMBER),
     Table("vector_store_files", _NUMBER),
@@ -70,7 +72,7 @@ TABLES: Final = (
 )
 """Each behind those that it refers to."""
 MADE_ANEW: Final = frozenset(
-    {"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence", "queue_owners"}
+    {"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence", "queue_owners", "key_slots"}
 )
 """Tables that each home makes of the others, in a way of its own."""
 _OF_A_PROCESS: Final = frozenset(

@@ -1,0 +1,147 @@
+"""Who asks: found by the key of a request, among those of the configuration and those made at run time.
+
+What the store says of a key is remembered for two seconds, in each process by itself: so long a key that was
+revoked may still be let in, and one whose limits changed may use the old ones.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, cast
+
+from msgspec import Struct
+from starlette.requests import HTTPConnection
+
+from antiphon.config import KeySettings, Server
+from antiphon.guard.pages import Head
+from antiphon.keys.limiter import Limiter
+from antiphon.keys.meter import Meter
+from antiphon.protocol.errors import Unauthorized
+from antiphon.store.keys import KeyLimits, KeyRow, Keys, KeyUse
+
+CALLER = "caller"
+"""The member of a request's scope that says who asks."""
+DEFAULT_PROJECT = "default"
+REMEMBERED_SECONDS = 2.0
+_REMEMBERED = 4096
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Caller(Struct, frozen=True):
+    """Who asks, and what he may."""
+
+    project: str
+    key: str | None = None
+    """The name of his key; None: he has none, or needs none."""
+    admin: bool = False
+    """Whether he may see all projects, and make keys."""
+    limits: KeyLimits = KeyLimits()
+    meter: Meter | None = None
+    """What he may still use; None: it is not bounded."""
+    use: KeyUse | None = None
+
+
+ANYBODY = Caller(DEFAULT_PROJECT)
+"""Who asks without a key where none is needed."""
+
+
+def caller(connection: HTTPConnection) -> Caller:
+    """Who asks."""
+    return cast(Caller, connection.scope[CALLER])
+
+
+class _Known(Struct, frozen=True):
+    """What is known of a key until then. `caller` None: it is none."""
+
+    caller: Caller | None
+    until: float
+
+
+class Callers:
+    """All who may ask."""
+
+    def __init__(self, server: Server, keys: Keys, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self._keys = keys
+        self._configured = {each.digest: each for each in _configured(server.keys)}
+        self._anybody = None if server.needs_key else _anybody(server)
+        self._remembered: OrderedDict[str, _Known] = OrderedDict()
+
+    def known(self, head: Head) -> Caller | None:
+        """Who asks, where nothing has to be looked up; else None."""
+        if self._anybody is not None and b"authorization" not in head:
+            return self._anybody
+        found = self._remembered.get(_digest(head))
+        return found.caller if found is not None and found.until > time.monotonic() else None
+
+    async def find(self, head: Head) -> Caller:
+        """Who asks. Raises Unauthorized."""
+        digest = _digest(head)
+        row = self._configured.get(digest) or await self._keys.find(digest)
+        if row is None and self._anybody is not None:
+            found = self._anybody
+        elif row is None:
+            raise Unauthorized(f"Incorrect API key provided: {_shown(head)}.", code="invalid_api_key")
+        else:
+            found = self._of(row)
+        ends = time.monotonic() + REMEMBERED_SECONDS
+        if row is not None and row.expires_at is not None:
+            ends = min(ends, time.monotonic() + row.expires_at - time.time())
+        self._remembered[digest] = _Known(found, ends)
+        self._remembered.move_to_end(digest)
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    def _of(self, row: KeyRow) -> Caller:
+        """Raises Unauthorized."""
+        if row.revoked_at is not None:
+            raise Unauthorized("This API key was revoked.", code="invalid_api_key")
+        if row.expires_at is not None and row.expires_at <= time.time():
+            raise Unauthorized("This API key has expired.", code="invalid_api_key")
+        meter = self.limiter.meter(row.digest, row.limits)
+        use = KeyUse(name=row.name, digest=row.digest, limits=row.limits)
+        return Caller(row.project, row.name, row.admin, row.limits, meter, use)
+
+
+def _anybody(server: Server) -> Caller:
+    """On loopback whoever asks is he who runs the server."""
+    is_own = server.host in _LOOPBACK or server.host.startswith("127.")
+    return Caller(DEFAULT_PROJECT, admin=True) if is_own else ANYBODY
+
+
+def _configured(keys: Mapping[str, str | KeySettings]) -> list[KeyRow]:
+    """The keys of the configuration, as rows."""
+    return [
+        _row(name, KeySettings(key=each) if isinstance(each, str) else each) for name, each in keys.items()
+    ]
+
+
+def _row(name: str, settings: KeySettings) -> KeyRow:
+    limits: dict[str, Any] = {member: getattr(settings, member) for member in KeyLimits.__struct_fields__}
+    return KeyRow(
+        id="",
+        project=settings.project or name,
+        name=name,
+        digest=settings.key,
+        hint="",
+        admin=settings.admin,
+        limits=KeyLimits(**limits),
+        created_at=0,
+        expires_at=None if settings.expires_at is None else int(settings.expires_at.timestamp()),
+    )
+
+
+def _digest(head: Head) -> str:
+    return "sha256:" + hashlib.sha256(_key(head).encode()).hexdigest()
+
+
+def _key(head: Head) -> str:
+    scheme, _, key = head.get(b"authorization", b"").decode("latin-1").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _shown(head: Head) -> str:
+    key = _key(head)
+    return f"{key[:3]}***" if key else "(none)"

@@ -1,0 +1,36 @@
+-- API keys that are made at run time, and what was used of their limits (store/keys.py, store/allowances.py).
+
+CREATE TABLE api_keys (
+    key        INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    digest     TEXT NOT NULL UNIQUE,   -- the key itself is nowhere
+    hint       TEXT NOT NULL,
+    admin      INTEGER NOT NULL,
+    limits     TEXT NOT NULL,          -- JSON
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+
+-- A name is free again when its key was revoked.
+CREATE UNIQUE INDEX api_keys_by_name ON api_keys (project_id, name) WHERE revoked_at IS NULL;
+
+CREATE TABLE key_allowances (
+    digest TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    used   REAL NOT NULL,
+    at     REAL NOT NULL,              -- when that was true
+    PRIMARY KEY (digest, kind)
+) STRICT;
+
+CREATE TABLE key_slots (
+    digest TEXT NOT NULL,
+    owner  TEXT NOT NULL,              -- a process
+    slots  INTEGER NOT NULL,
+    until  REAL NOT NULL,
+    PRIMARY KEY (digest, owner)
+) STRICT;
+
+CREATE INDEX key_slots_by_owner ON key_slots (owner);
