@@ -265,8 +265,14 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     yield "data", settings.data_dir
     yield (
         "keys",
-        f"{len(settings.server.keys)} projects" if settings.server.keys else "any API key is accepted",
+        _keys(settings.server),
     )
+
+
+def _keys(server: config.Server) -> str:
+    if not server.needs_key:
+        return "any API key is accepted"
+    return f"{len(set(server.projects().values()))} projects, and keys made at run time"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:

@@ -1,24 +1,22 @@
 """Who asks: found by the key of a request, among those of the configuration and those made at run time.
 
 What the store says of a key is remembered for two seconds, in each process by itself: so long a key that was
-revoked may still be let in, and one whose limits changed may use the old ones.
+revoked may still be let in.
 """
 
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from msgspec import Struct
 from starlette.requests import HTTPConnection
 
 from antiphon.config import KeySettings, Server
 from antiphon.guard.pages import Head
-from antiphon.keys.limiter import Limiter
-from antiphon.keys.meter import Meter
 from antiphon.protocol.errors import Unauthorized
-from antiphon.store.keys import KeyLimits, KeyRow, Keys, KeyUse
+from antiphon.store.keys import KeyLimits, KeyRow, Keys
 
 CALLER = "caller"
 """The member of a request's scope that says who asks."""
@@ -37,9 +35,6 @@ class Caller(Struct, frozen=True):
     admin: bool = False
     """Whether he may see all projects, and make keys."""
     limits: KeyLimits = KeyLimits()
-    meter: Meter | None = None
-    """What he may still use; None: it is not bounded."""
-    use: KeyUse | None = None
 
 
 ANYBODY = Caller(DEFAULT_PROJECT)
@@ -61,8 +56,7 @@ class _Known(Struct, frozen=True):
 class Callers:
     """All who may ask."""
 
-    def __init__(self, server: Server, keys: Keys, limiter: Limiter) -> None:
-        self.limiter = limiter
+    def __init__(self, server: Server, keys: Keys) -> None:
         self._keys = keys
         self._configured = {each.digest: each for each in _configured(server.keys)}
         self._anybody = None if server.needs_key else _anybody(server)
@@ -100,9 +94,7 @@ class Callers:
             raise Unauthorized("This API key was revoked.", code="invalid_api_key")
         if row.expires_at is not None and row.expires_at <= time.time():
             raise Unauthorized("This API key has expired.", code="invalid_api_key")
-        meter = self.limiter.meter(row.digest, row.limits)
-        use = KeyUse(name=row.name, digest=row.digest, limits=row.limits)
-        return Caller(row.project, row.name, row.admin, row.limits, meter, use)
+        return Caller(row.project, row.name, row.admin, row.limits)
 
 
 def _anybody(server: Server) -> Caller:
@@ -119,7 +111,6 @@ def _configured(keys: Mapping[str, str | KeySettings]) -> list[KeyRow]:
 
 
 def _row(name: str, settings: KeySettings) -> KeyRow:
-    limits: dict[str, Any] = {member: getattr(settings, member) for member in KeyLimits.__struct_fields__}
     return KeyRow(
         id="",
         project=settings.project or name,
@@ -127,7 +118,7 @@ def _row(name: str, settings: KeySettings) -> KeyRow:
         digest=settings.key,
         hint="",
         admin=settings.admin,
-        limits=KeyLimits(**limits),
+        limits=KeyLimits(),
         created_at=0,
         expires_at=None if settings.expires_at is None else int(settings.expires_at.timestamp()),
     )

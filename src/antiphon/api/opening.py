@@ -29,13 +29,11 @@ from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
 from antiphon.engine.background.background import Background, Capacity
-from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
-from antiphon.keys.limiter import Limiter
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
@@ -101,13 +99,12 @@ async def open_services(config: Config, opened: Opened) -> Services:
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
-    limiter = Limiter(store.allowances, owner_name())
     made = Services(
         config=config,
         engine=engine,
         background=background,
         store=store,
-        callers=Callers(config.server, store.keys, limiter),
+        callers=Callers(config.server, store.keys),
         files=files,
         jobs=jobs,
         embedder=embedder,
@@ -135,7 +132,6 @@ async def _run(
         Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
         nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
-        made.callers.limiter.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         made.readiness.draining.at_sigterm(config.server.drain_seconds),

@@ -1,1 +1,1 @@
-"""Keys that are made at run time, and the limits of all keys."""
+"""Keys that are made at run time."""

@@ -51,17 +51,6 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
 
 
-class KeyUse(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The key that a response was asked for with. It is kept with runs of the background: names are for
-    good."""
-
-    name: str
-    digest: str
-    limits: KeyLimits
-    reserved: int = 0
-    """Tokens that were taken of its allowances beforehand."""
-
-
 class Keys:
     """The keys of all projects. Where a method takes a project, None stands for whichever it is."""
 
