@@ -12,6 +12,8 @@ from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.protocol import HttpProtocol
+from antiphon.api.pulse import Pulse
 from antiphon.api.readiness import Readiness
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.seal_setup import seal_of
@@ -93,7 +95,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     engine = _engine(config, backends, store, attachments, resources, moderator)
     webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-    background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
+    background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
@@ -125,6 +127,7 @@ async def _run(
     for running in (
         made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
+        Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
         nullcontext() if config.server.role == "server" else webhooks.running(),
         made.background.running(),
         made.jobs.running(),
@@ -150,7 +153,9 @@ def _engine(
 ) -> Engine:
     seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
+    return Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, metrics.count_response
+    )
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:
