@@ -254,7 +254,7 @@ async def test_a_webhook_can_be_had_sent_again(run: Run, tmp_path: Path) -> None
 
     assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
     assert "There is no delivery 'wh_none'." in unknown.stderr
-    assert gone.stderr == ("antiphon: It was for the endpoint 'hook', which is not configured any more.\n")
+    assert gone.stderr == ("antiphon: It was for the endpoint 'hook', which is not there any more.\n")
     assert done.stdout == "wh_1 is due for 'hook': the server sends it within seconds.\n"
     assert "pending, in 0 s" in run("webhooks").stdout
 
@@ -302,11 +302,13 @@ def serve(tmp_path: Path) -> Serve:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         ) as process:
             try:
                 yield Served(process)
             finally:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # its workers too
 
     return serving
 

@@ -28,6 +28,7 @@ from antiphon.config import Config, FileSearchSettings, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
+from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
@@ -51,7 +52,8 @@ from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.stored import StoredEndpoints
+from antiphon.webhooks.webhooks import Webhooks
 
 
 class _Closed(Protocol):
@@ -94,8 +96,9 @@ async def open_services(config: Config, opened: Opened) -> Services:
     images = None if image_server is None else Images(server=image_server, load=attachments.image)
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
-    engine = _engine(config, backends, store, attachments, resources, moderator)
-    webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
+    seal = seal_of(config)
+    engine = _engine(config, backends, store, seal, attachments, resources, moderator)
+    webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
@@ -103,6 +106,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         config=config,
         engine=engine,
         background=background,
+        webhooks=webhooks,
         store=store,
         callers=Callers(config.server, store.keys),
         files=files,
@@ -117,20 +121,18 @@ async def open_services(config: Config, opened: Opened) -> Services:
         readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
-    await _run(made, opened, backends, webhooks, driver)
+    await _run(made, opened, backends, driver)
     return made
 
 
-async def _run(
-    made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
-) -> None:
+async def _run(made: Services, opened: Opened, backends: BackendRouter, driver: Prepared) -> None:
     """What goes on beside the requests."""
     config = made.config
     for running in (
         made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
         Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
-        nullcontext() if config.server.role == "server" else webhooks.running(),
+        nullcontext() if config.server.role == "server" else made.webhooks.running(),
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
@@ -149,11 +151,11 @@ def _engine(
     config: Config,
     backends: BackendRouter,
     store: Store,
+    seal: Seal,
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
 ) -> Engine:
-    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
     return Engine(
         backends, store, seal, attachments, verify, seconds, resources, moderator, metrics.count_response
@@ -202,6 +204,12 @@ def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) ->
     at_once = 0 if config.server.role == "server" else AT_ONCE
     handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
     return Jobs(store.work, handlers, at_once=at_once)
+
+
+def _webhooks(config: Config, store: Store, seal: Seal) -> Webhooks:
+    stored = StoredEndpoints(store.webhook_endpoints, seal)
+    configured = list(_endpoints(config))
+    return Webhooks(configured, store.webhooks, stored=stored, reachable=reachable(config.outbound))
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

@@ -20,6 +20,7 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
+from antiphon.webhooks.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Services:
     config: Config
     engine: Engine
     background: Background
+    webhooks: Webhooks
     store: Store
     callers: Callers
     files: FileStorage

@@ -1,7 +1,6 @@
 """The commands `antiphon webhooks`: the log of deliveries, sending one again, making a secret."""
 
 import asyncio
-import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +21,6 @@ T = TypeVar("T")
 app = typer.Typer(help="The webhooks that were sent, and that wait.")
 
 _TITLES = ("created", "status", "attempts", "endpoint", "event", "delivery", "response", "last error")
-_KEY_BYTES = 32
 
 
 @app.callback(invoke_without_command=True)
@@ -58,26 +56,29 @@ def redeliver(
     """Has a webhook sent once more, by the server that runs or will run."""
     settings = config.load(config_file, data_dir=data_dir)
 
-    async def again(store: "Store") -> "DeliveryRow | None":
+    async def again(store: "Store") -> "tuple[DeliveryRow | None, bool]":
         found = await store.webhooks.get(delivery)
-        if found is not None and found.endpoint in settings.webhooks:
-            await store.webhooks.again(delivery, time.time())
-        return found
+        if found is None:
+            return None, False
+        there = found.endpoint in settings.webhooks or bool(
+            await store.webhook_endpoints.get(found.project, found.endpoint)
+        )
+        return found, there and await store.webhooks.again(delivery, time.time())
 
-    found = _with_store(settings, again)
+    found, is_due = _with_store(settings, again)
     if found is None:
         fail(f"There is no delivery '{delivery}'. `antiphon webhooks` lists those that there are.")
-    if found.endpoint not in settings.webhooks:
-        fail(f"It was for the endpoint '{found.endpoint}', which is not configured any more.")
+    if not is_due:
+        fail(f"It was for the endpoint '{found.endpoint}', which is not there any more.")
     print(f"{delivery} is due for '{found.endpoint}': the server sends it within seconds.")
 
 
 @app.command()
 def secret() -> None:
     """Makes a secret, for this server and for whom it sends to."""
-    from antiphon.webhooks.endpoints import secret_of
+    from antiphon.webhooks.endpoints import new_secret
 
-    print(secret_of(secrets.token_bytes(_KEY_BYTES)))
+    print(new_secret())
 
 
 def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]") -> T:

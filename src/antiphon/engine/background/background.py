@@ -29,7 +29,7 @@ from antiphon.store.run_log import Claim
 from antiphon.store.runs import AcceptedRun
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 RETRY_AFTER = 10.0
 CANCEL_TIMEOUT = 15.0

@@ -28,7 +28,7 @@ from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
 from antiphon.stream.resume import resume
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -206,8 +206,10 @@ class RunWorker:
         if self._clock is not None:
             with suppress(RuntimeError):  # it is over, or just runs out
                 self._clock.reschedule(None)
-        deliveries = self._webhooks.deliveries_for(
-            self._claim.project, response.id, response.status, time.time()
+        deliveries = await self._patiently(
+            lambda: self._webhooks.deliveries_for(
+                self._claim.project, response.id, response.status, time.time()
+            )
         )
         row = self._activity(response)
         await self._journal.finish(response, events.drain(), deliveries, row)
