@@ -1,22 +1,24 @@
 """Who asks: found by the key of a request, among those of the configuration and those made at run time.
 
 What the store says of a key is remembered for two seconds, in each process by itself: so long a key that was
-revoked may still be let in.
+revoked may still be let in, and one whose limits changed may use the old ones.
 """
 
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from msgspec import Struct
 from starlette.requests import HTTPConnection
 
 from antiphon.config import KeySettings, Server
 from antiphon.guard.pages import Head
+from antiphon.keys.limiter import Limiter
+from antiphon.keys.meter import Meter
 from antiphon.protocol.errors import Unauthorized
-from antiphon.store.keys import KeyLimits, KeyRow, Keys
+from antiphon.store.keys import KeyLimits, KeyRow, Keys, KeyUse
 
 CALLER = "caller"
 """The member of a request's scope that says who asks."""
@@ -34,7 +36,10 @@ class Caller(Struct, frozen=True):
     """The name of his key; None: he has none, or needs none."""
     admin: bool = False
     """Whether he may see all projects, and make keys."""
-    limits: KeyLimits = KeyLimits()
+    use: KeyUse | None = None
+    """What he asks for counts to this; None: he has no key."""
+    meter: Meter | None = None
+    """What his key may still use; None: that is not bounded."""
 
 
 ANYBODY = Caller(DEFAULT_PROJECT)
@@ -56,7 +61,8 @@ class _Known(Struct, frozen=True):
 class Callers:
     """All who may ask."""
 
-    def __init__(self, server: Server, keys: Keys) -> None:
+    def __init__(self, server: Server, keys: Keys, limiter: Limiter) -> None:
+        self.limiter = limiter
         self._keys = keys
         self._configured = {each.digest: each for each in _configured(server.keys)}
         self._anybody = None if server.needs_key else _anybody(server)
@@ -68,6 +74,10 @@ class Callers:
             return self._anybody
         found = self._remembered.get(_digest(head))
         return found.caller if found is not None and found.until > time.monotonic() else None
+
+    async def asking(self, head: Head) -> Caller:
+        """Who asks. Raises Unauthorized."""
+        return self.known(head) or await self.find(head)
 
     async def find(self, head: Head) -> Caller:
         """Who asks. Raises Unauthorized."""
@@ -94,7 +104,8 @@ class Callers:
             raise Unauthorized("This API key was revoked.", code="invalid_api_key")
         if row.expires_at is not None and row.expires_at <= time.time():
             raise Unauthorized("This API key has expired.", code="invalid_api_key")
-        return Caller(row.project, row.name, row.admin, row.limits)
+        use = KeyUse(name=row.name, digest=row.digest, limits=row.limits)
+        return Caller(row.project, row.name, row.admin, use, self.limiter.meter(use))
 
 
 def _anybody(server: Server) -> Caller:
@@ -111,6 +122,7 @@ def _configured(keys: Mapping[str, str | KeySettings]) -> list[KeyRow]:
 
 
 def _row(name: str, settings: KeySettings) -> KeyRow:
+    limits: dict[str, Any] = {member: getattr(settings, member) for member in KeyLimits.__struct_fields__}
     return KeyRow(
         id="",
         project=settings.project or name,
@@ -118,7 +130,7 @@ def _row(name: str, settings: KeySettings) -> KeyRow:
         digest=settings.key,
         hint="",
         admin=settings.admin,
-        limits=KeyLimits(),
+        limits=KeyLimits(**limits),
         created_at=0,
         expires_at=None if settings.expires_at is None else int(settings.expires_at.timestamp()),
     )

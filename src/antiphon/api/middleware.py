@@ -16,8 +16,8 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from antiphon.api import body, cors, metrics
-from antiphon.api.callers import ANYBODY, CALLER
+from antiphon.api import admission, body, cors, metrics
+from antiphon.api.callers import ANYBODY, CALLER, Callers
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import STOPPING, unforeseen
@@ -26,6 +26,7 @@ from antiphon.api.store_errors import api_error
 from antiphon.guard import pages
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, Head, Refused, foreign
+from antiphon.keys.meter import Meter
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
@@ -78,7 +79,7 @@ class ApiMiddleware:
             if is_preflight(head, scope["method"]):
                 await self._permit(head, answer)
             else:
-                await self._let_in(scope, head)
+                answer.meter = await self._let_in(scope, head)
                 await self._routes(scope, receive, answer.send)
         except ApiError as fault:
             forget(fault)
@@ -97,12 +98,14 @@ class ApiMiddleware:
             await answer.refuse(said)
         finally:
             release(scope)
+            admission.end(scope)
         metrics.count_request(scope, answer.status)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket: one that may not come in is refused by an HTTP answer to its handshake."""
         try:
-            await self._let_in(scope, _head(scope))
+            head = scope[body.HEAD] = _head(scope)
+            await self._let_in(scope, head)
         except ApiError as fault:
             await _deny(scope, receive, send, fault)
             return
@@ -121,8 +124,8 @@ class ApiMiddleware:
         await answer.send({"type": "http.response.start", "status": 204, "headers": permission(head)})
         await answer.send({"type": "http.response.body", "body": b""})
 
-    async def _let_in(self, scope: Scope, head: Head) -> None:
-        """Raises PermissionDenied, or Unauthorized."""
+    async def _let_in(self, scope: Scope, head: Head) -> Meter | None:
+        """The limits of who asks. Raises PermissionDenied, or Unauthorized."""
         try:
             self._gate.check(head, scope.get("method", "GET"))
         except Refused as refusal:
@@ -130,9 +133,10 @@ class ApiMiddleware:
         scope[BUDGET] = self._budget
         if scope["path"] in _OPEN:
             scope[CALLER] = ANYBODY
-            return
-        callers = scope["state"]["services"].callers
-        scope[CALLER] = callers.known(head) or await callers.find(head)
+            return None
+        callers: Callers = scope["state"]["services"].callers
+        asking = scope[CALLER] = callers.known(head) or await callers.find(head)
+        return asking.meter
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, fault: ApiError) -> None:
@@ -155,6 +159,7 @@ class _Answer:
     def __init__(self, send: Send, headers: Headers) -> None:
         self.request_id = new_request_id()
         self.status = 0
+        self.meter: Meter | None = None
         self._send = send
         self._headers = headers
         self._started = time.perf_counter()
@@ -169,6 +174,7 @@ class _Answer:
                 (b"openai-processing-ms", b"%d" % milliseconds),
                 (b"openai-version", VERSION),
                 *self._headers,
+                *(self.meter.headers() if self.meter is not None else ()),
             ]
         await self._send(message)
 

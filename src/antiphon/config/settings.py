@@ -17,11 +17,12 @@ from antiphon.protocol.webhooks import EVENTS, EventType
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+_Most = Annotated[int, Meta(ge=1)] | None
 Role = Literal["both", "server", "worker"]
 
 
 class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[server.keys.NAME]`: a key with a name, and whose it is."""
+    """`[server.keys.NAME]`: a key with a name, and what it may. None: whatever it likes."""
 
     key: HashedKey
     """The hashed API key."""
@@ -29,6 +30,18 @@ class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whose it is; none: of the project with its name."""
     admin: bool = False
     """Whether it sees all projects in the dashboard, and may make keys there."""
+    models: tuple[str, ...] = ()
+    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    requests_per_minute: _Most = None
+    """Requests that a model answers."""
+    tokens_per_minute: _Most = None
+    """Of input and output."""
+    concurrency: _Most = None
+    """Requests that are answered at once."""
+    token_budget: _Most = None
+    """Tokens for each `budget_window`."""
+    budget_window: Literal["day", "month"] = "month"
+    """Of UTC."""
     expires_at: datetime | None = None
     """Until when it is let in."""
 

@@ -123,6 +123,28 @@ class RateLimited(ApiError):
     type = "rate_limit_error"
 
 
+class RequestsExceeded(RateLimited):
+    """A key has used up its requests."""
+
+    type = "requests"
+
+
+class TokensExceeded(RateLimited):
+    """A key has used up its tokens."""
+
+    type = "tokens"
+
+
+class QuotaExceeded(RateLimited):
+    """A key has used up its budget: to ask again soon is no use."""
+
+    type = "insufficient_quota"
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers, (b"x-should-retry", b"false")]
+
+
 class UpstreamError(ApiError):
     """The model behind us failed: `502` while nothing was sent, else `response.failed`."""
 

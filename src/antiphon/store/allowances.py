@@ -1,72 +1,92 @@
 """What was used of the limits of keys, by all processes of all servers together.
 
-An allowance is used up and comes back: by and by, at so much a second (requests and tokens per minute), or
-all of it when a day or a month begins (a budget). A row says how much was used at what time; what came back
-since is reckoned when it is read. Processes *draw* from it in portions, and give back what they do not use,
-so few requests are a transaction of their own.
-
-How many requests are answered at once is held as slots, each process its own; those of a process that died
-lapse.
+What is used counts for a window: the sixty seconds behind now, so no minute has more than the limit wherever
+it begins; or the day or month of UTC. A row is a slot, a second or a day, with what was used in it. Processes
+*draw* in portions and settle later what they used more or less, so few requests are a transaction of their
+own. What is drawn counts as used at once: nobody draws more than there is.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.keys import BudgetWindow
+from antiphon.store.keys import KeyLimits, KeyUse
 from antiphon.store.statements import Statement, Steps, alone
 
 Kind = Literal["budget", "requests", "tokens"]
-LEASE = 30.0
-"""Seconds after which slots lapse that are not renewed."""
+Window = Literal["minute", "day", "month"]
+Slots: TypeAlias = tuple[tuple[int, int], ...]
+"""When each begins, in seconds since the epoch, and what was used in it; the oldest first."""
+
+MINUTE = 60
+_LAST = 10
+"""Of what is free, the part that one portion may be: the less there is, the less lies unused in a process."""
 
 
 class Allowance(Struct, frozen=True):
-    """A limit: so much at once, which comes back at `rate` a second, or whole with each `window`."""
+    """So much in any window."""
 
     kind: Kind
     limit: int
-    rate: float = 0.0
-    window: BudgetWindow | None = None
+    window: Window = "minute"
 
-    def used(self, used: float, at: float, now: float) -> float:
-        """What of `used`, which was true at `at`, counts still."""
-        if self.window is not None:
-            return used if at >= begun(self.window, now) else 0.0
-        return max(0.0, used - max(0.0, now - at) * self.rate)
+    def slot(self, now: float) -> int:
+        return int(now) if self.window == "minute" else begun("day", now)
+
+    def since(self, now: float) -> int:
+        """The first slot that counts. One that is partly in the minute counts whole."""
+        return int(now) - MINUTE if self.window == "minute" else begun(self.window, now)
+
+    def used(self, slots: Slots, now: float) -> int:
+        since = self.since(now)
+        return sum(used for slot, used in slots if slot >= since)
+
+    def free_at(self, slots: Slots, wanted: int, now: float) -> float:
+        """When there are `wanted` of it, if nobody uses more."""
+        over = self.used(slots, now) + wanted - self.limit
+        if self.window != "minute":
+            return ended(self.window, now) if over > 0 else now
+        for slot, used in slots:
+            if over <= 0:
+                break
+            if slot >= self.since(now):
+                over, now = over - used, max(now, slot + MINUTE + 1.0)
+        return now
 
 
 class Draw(Struct, frozen=True):
     """`needed` is wanted at least, and a portion if it can be had. Of a budget less will do."""
 
     allowance: Allowance
-    needed: float
-    portion: float
+    needed: int
+    portion: int
 
-    def given(self, free: float) -> float:
-        if self.allowance.window is not None:
-            return max(0.0, min(free, max(self.needed, self.portion)))
-        wanted = max(self.needed, self.portion)
-        return wanted if free >= wanted else self.needed if free >= self.needed else 0.0
+    def given(self, used: int) -> int:
+        free = max(0, self.allowance.limit - used)
+        wanted = max(self.needed, min(self.portion, free // _LAST))
+        if wanted <= free:
+            return wanted
+        return free if self.allowance.kind == "budget" else 0
 
 
 class Drawn(Struct, frozen=True):
-    """What was got, and how much is used of the limit then, by all."""
+    """What was got, and what all have used then, with that."""
 
-    given: float
-    used: float
-    at: float
+    given: int
+    slots: Slots
 
 
 class Settled(Struct, frozen=True):
-    """What was used more than was drawn; less: it is negative."""
+    """What was used more than was drawn. Less, if it is negative: of what was drawn at `at` or before."""
 
     digest: str
-    allowance: Allowance
-    more: float
+    kind: Kind
+    slot: int
+    more: int
+    at: int
 
 
 class Allowances:
@@ -85,77 +105,102 @@ class Allowances:
 
     def settle(self, settled: Settled) -> None:
         """With the next transaction, within a second. To be called in the event loop."""
-        self._database.later(settle_all, (settled, self.now))
-
-    async def hold(self, digest: str, owner: str, most: int) -> bool:
-        """A slot more for a process, if all processes have less than `most` of them."""
-        return await self._database.write(hold, digest, owner, most, self.now)
-
-    async def free(self, digest: str, owner: str) -> None:
-        """A slot less."""
-        await self._database.write(free, digest, owner)
-
-    async def renew(self, owner: str) -> None:
-        """The slots of a process lapse no earlier than a lease from now."""
-        await self._database.write(renew, owner, self.now)
+        self._database.later(settle_all, settled)
 
 
-def begun(window: BudgetWindow, now: float) -> float:
+def allowances_of(limits: KeyLimits) -> Sequence[Allowance]:
+    """What is counted for a key."""
+    made = []
+    if limits.token_budget is not None:
+        made.append(Allowance("budget", limits.token_budget, limits.budget_window))
+    if limits.requests_per_minute is not None:
+        made.append(Allowance("requests", limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        made.append(Allowance("tokens", limits.tokens_per_minute))
+    return made
+
+
+def settlement(use: KeyUse, tokens: int, now: float) -> Sequence[Settled]:
+    """A response took so many tokens, wherever it was let in."""
+    return [
+        Settled(use.digest, each.kind, each.slot(now), more, use.at)
+        for each in allowances_of(use.limits)
+        if each.kind != "requests" and (more := tokens - min(use.reserved, each.limit))
+    ]
+
+
+def begun(window: Window, now: float) -> int:
     """When the day or the month began that it is now."""
     day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (day if window == "day" else day.replace(day=1)).timestamp()
+    return int((day if window == "day" else day.replace(day=1)).timestamp())
+
+
+def ended(window: Window, now: float) -> int:
+    """When the next day or month begins."""
+    return begun(window, begun(window, now) + (1 if window == "day" else 32) * 86400.0)
 
 
 def draw(digest: str, draws: Sequence[Draw], now: float) -> Steps[list[Drawn]]:
+    yield from alone("key_usage", digest)
     found = []
-    for each in sorted(draws, key=lambda each: each.allowance.kind):
-        used = yield from _used(digest, each.allowance, now)
-        given = each.given(each.allowance.limit - used)
+    for each in draws:
+        allowance, slot = each.allowance, each.allowance.slot(now)
+        slots = yield from _slots(digest, allowance.kind, allowance.since(now))
+        given = each.given(sum(used for _, used in slots))
+        if given and (not slots or slots[-1][0] < slot):
+            yield from _forget(digest, allowance, now)
         if given:
-            yield from _write(digest, each.allowance, used + given, now)
-        found.append(Drawn(given, used + given, now))
+            yield from _count(digest, allowance.kind, slot, given)
+            slots = _with(slots, slot, given)
+        found.append(Drawn(given, slots))
     return found
 
 
-def settle_all(settled: Sequence[tuple[Settled, float]]) -> Steps[None]:
-    for each, now in sorted(settled, key=lambda pair: (pair[0].digest, pair[0].allowance.kind)):
-        used = yield from _used(each.digest, each.allowance, now)
-        yield from _write(each.digest, each.allowance, max(0.0, used + each.more), now)
+def settle_all(settled: Sequence[Settled]) -> Steps[None]:
+    """As a part of the rule that ends what used it, or by itself."""
+    for each in sorted(settled, key=lambda each: each.digest):
+        yield from alone("key_usage", each.digest)
+        if each.more > 0:
+            yield from _count(each.digest, each.kind, each.slot, each.more)
+        else:
+            yield from _take_back(each)
 
 
-def _used(digest: str, allowance: Allowance, now: float) -> Steps[float]:
-    """What is used of it, held on to."""
+def _slots(digest: str, kind: Kind, since: int) -> Steps[Slots]:
+    sql = "SELECT slot, used FROM key_usage WHERE digest = $1 AND kind = $2 AND slot >= $3 ORDER BY slot"
+    return tuple((yield Statement(sql, (digest, kind, since))))
+
+
+def _with(slots: Slots, slot: int, used: int) -> Slots:
+    found = dict(slots)
+    found[slot] = found.get(slot, 0) + used
+    return tuple(sorted(found.items()))
+
+
+def _count(digest: str, kind: Kind, slot: int, used: int) -> Steps[None]:
     sql = """
-        INSERT INTO key_allowances (digest, kind, used, at) VALUES ($1, $2, 0, $3)
-        ON CONFLICT (digest, kind) DO UPDATE SET kind = excluded.kind RETURNING used, at"""
-    ((used, at),) = yield Statement(sql, (digest, allowance.kind, now))
-    return allowance.used(used, at, now)
+        INSERT INTO key_usage (digest, kind, slot, used) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (digest, kind, slot) DO UPDATE SET used = key_usage.used + excluded.used"""
+    yield Statement(sql, (digest, kind, slot, used))
 
 
-def _write(digest: str, allowance: Allowance, used: float, now: float) -> Steps[None]:
-    sql = "UPDATE key_allowances SET used = $3, at = $4 WHERE digest = $1 AND kind = $2"
-    yield Statement(sql, (digest, allowance.kind, float(used), now))
+def _forget(digest: str, allowance: Allowance, now: float) -> Steps[None]:
+    """What counts no more. Days are kept for their month: a budget of days may become one of months."""
+    before = allowance.since(now) if allowance.window == "minute" else begun("month", now)
+    sql = "DELETE FROM key_usage WHERE digest = $1 AND kind = $2 AND slot < $3"
+    yield Statement(sql, (digest, allowance.kind, before))
 
 
-def hold(digest: str, owner: str, most: int, now: float) -> Steps[bool]:
-    yield from alone("slots", digest)
-    sql = "SELECT coalesce(CAST(sum(slots) AS BIGINT), 0) FROM key_slots WHERE digest = $1 AND until >= $2"
-    ((held,),) = yield Statement(sql, (digest, now))
-    if held >= most:
-        return False
-    yield Statement("DELETE FROM key_slots WHERE digest = $1 AND until < $2", (digest, now))
+def _take_back(settled: Settled) -> Steps[None]:
+    """From the newest slots that it may have been drawn from."""
+    left = -settled.more
     sql = """
-        INSERT INTO key_slots (digest, owner, slots, until) VALUES ($1, $2, 1, $3)
-        ON CONFLICT (digest, owner) DO UPDATE SET slots = key_slots.slots + 1, until = excluded.until"""
-    yield Statement(sql, (digest, owner, now + LEASE))
-    return True
-
-
-def free(digest: str, owner: str) -> Steps[None]:
-    sql = "UPDATE key_slots SET slots = slots - 1 WHERE digest = $1 AND owner = $2"
-    yield Statement(sql, (digest, owner))
-    yield Statement("DELETE FROM key_slots WHERE digest = $1 AND owner = $2 AND slots <= 0", (digest, owner))
-
-
-def renew(owner: str, now: float) -> Steps[None]:
-    yield Statement("UPDATE key_slots SET until = $2 WHERE owner = $1", (owner, now + LEASE))
+        SELECT slot, used FROM key_usage WHERE digest = $1 AND kind = $2 AND slot <= $3 AND used > 0
+        ORDER BY slot DESC"""
+    for slot, used in (yield Statement(sql, (settled.digest, settled.kind, settled.at))):
+        if left == 0:
+            return
+        back = min(used, left)
+        lower = "UPDATE key_usage SET used = used - $4 WHERE digest = $1 AND kind = $2 AND slot = $3"
+        yield Statement(lower, (settled.digest, settled.kind, slot, back))
+        left -= back

@@ -51,6 +51,24 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
 
 
+class KeyUse(Struct, kw_only=True, omit_defaults=True):
+    """What a response counts to. With a request that waits for its run it is on the disk, as JSON: names are
+    for good."""
+
+    name: str
+    """Of the key."""
+    digest: str
+    limits: KeyLimits = KeyLimits()
+    reserved: int = 0
+    """Tokens that were counted before it began."""
+    seen: int = 0
+    """Of these, those of its body."""
+    at: int = 0
+    """When: seconds since the epoch."""
+    settled: bool = False
+    """Whether it was counted what it took; who goes on with it in the background counts it."""
+
+
 class Keys:
     """The keys of all projects. Where a method takes a project, None stands for whichever it is."""
 

@@ -33,6 +33,7 @@ from antiphon.store.database import Database
 from antiphon.store.files import Files
 from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
+from antiphon.store.key_places import KeyPlaces
 from antiphon.store.keys import Keys
 from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
@@ -72,6 +73,7 @@ class Store:
         self.work = Work(database)
         self.keys = Keys(database)
         self.allowances = Allowances(database)
+        self.key_places = KeyPlaces(database)
         self.usage = Usage(database)
         self.vector_stores = VectorStores(database)
         self.vector_files = VectorFiles(database)

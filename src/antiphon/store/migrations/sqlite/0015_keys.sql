@@ -1,4 +1,5 @@
--- API keys that are made at run time, and what was used of their limits (store/keys.py, store/allowances.py).
+-- API keys that are made at run time, and what was used of their limits (store/keys.py,
+-- store/allowances.py, store/key_places.py).
 
 CREATE TABLE api_keys (
     key        INTEGER PRIMARY KEY,
@@ -17,20 +18,20 @@ CREATE TABLE api_keys (
 -- A name is free again when its key was revoked.
 CREATE UNIQUE INDEX api_keys_by_name ON api_keys (project_id, name) WHERE revoked_at IS NULL;
 
-CREATE TABLE key_allowances (
+CREATE TABLE key_usage (
     digest TEXT NOT NULL,
     kind   TEXT NOT NULL,
-    used   REAL NOT NULL,
-    at     REAL NOT NULL,              -- when that was true
-    PRIMARY KEY (digest, kind)
+    slot   INTEGER NOT NULL,           -- when it begins
+    used   INTEGER NOT NULL,
+    PRIMARY KEY (digest, kind, slot)
 ) STRICT;
 
-CREATE TABLE key_slots (
+CREATE TABLE key_places (
     digest TEXT NOT NULL,
     owner  TEXT NOT NULL,              -- a process
-    slots  INTEGER NOT NULL,
+    places INTEGER NOT NULL,
     until  REAL NOT NULL,
     PRIMARY KEY (digest, owner)
 ) STRICT;
 
-CREATE INDEX key_slots_by_owner ON key_slots (owner);
+CREATE INDEX key_places_by_owner ON key_places (owner);
