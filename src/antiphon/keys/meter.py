@@ -28,6 +28,7 @@ class Meter:
         self._allowances = allowances
         self._lock = asyncio.Lock()
         self._purses: dict[str, Purse] = {}
+        self._estimate = Estimate(0)
         self._last = time.monotonic()
         self.places = places
         self.limit(use)

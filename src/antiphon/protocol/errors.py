@@ -136,13 +136,9 @@ class TokensExceeded(RateLimited):
 
 
 class QuotaExceeded(RateLimited):
-    """A key has used up its budget: to ask again soon is no use."""
+    """A key has used up its budget."""
 
     type = "insufficient_quota"
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return [*super().headers, (b"x-should-retry", b"false")]
 
 
 class UpstreamError(ApiError):
