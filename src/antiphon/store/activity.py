@@ -68,6 +68,8 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
     backend: str | None = None
     conversation_id: str | None = None
     api_key: str | None = None
+    tool: str | None = None
+    """The type of a call that was made."""
     since: float | None = None
     """Ended at this time or later: seconds since the epoch."""
     until: float | None = None
@@ -161,6 +163,11 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         if value is not None:
             values.append(value)
             wanted.append(f"{condition} ${len(values)}")
+    if query.tool is not None:
+        values.append(f'%"{query.tool}"%')
+        wanted.append(f"tools LIKE ${len(values)}")
+    if query.status not in (None, "completed"):
+        wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:
         values += yield from _cursor(query.after)
         wanted.append(f"(ended_at, key) < (${len(values) - 1}, ${len(values)})")
