@@ -104,3 +104,15 @@ def test_nothing_that_is_shown_runs(tab: Tab, upstream: Upstream, tmp_path: Path
         tab.set_viewport_size({"width": 390, "height": 800})
         tab.screenshot(path=tmp_path / "phone.png")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_was_not_stored_is_listed_without_a_link(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.default = Answer("Hello")
+    made = client.responses.create(model="m-not-kept", input="Hi", store=False)
+
+    assert any(listed(pages, model="m-not-kept") for _ in range(2000)), "its row is written within a second"
+    html = pages.get("/dashboard/responses?model=m-not-kept").text
+    assert made.id in html
+    assert f"/dashboard/responses/{made.id}" not in html

@@ -1,5 +1,6 @@
 """The list of responses: the newest first, filtered, a page at a time."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ from antiphon.store.store import Store
 LIMIT = 50
 SEARCHED = 500
 """Responses that are looked through for a text, the newest first, among those that fit the other filters."""
-_AT_ONCE = 50
+_AT_ONCE = 20
 STATUSES = ("completed", "failed", "incomplete", "cancelled", "in_progress", "queued")
 _UNENDED = ("in_progress", "queued")
 _EQUAL = {"model": "model", "status": "status", "key": "api_key", "conversation": "conversation_id"}
@@ -129,8 +130,12 @@ async def _having(
 ) -> list[ActivityEntry]:
     ids = [entry.row.response_id for entry in entries if entry.row.stored]
     found = await store.responses.texts(project, ids) if ids else []
-    matching = {response_id for response_id, json in found if wanted in json.lower()}
+    matching = await asyncio.to_thread(_matching, found, wanted)
     return [entry for entry in entries if entry.row.response_id in matching]
+
+
+def _matching(found: Sequence[tuple[str, bytes]], wanted: bytes) -> set[str]:
+    return {response_id for response_id, json in found if wanted in json.lower()}
 
 
 async def _running(store: Store, query: ActivityQuery, params: QueryParams) -> list[Running]:

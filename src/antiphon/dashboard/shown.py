@@ -33,7 +33,7 @@ def pretty(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return str(value)
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
