@@ -137,6 +137,8 @@ def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from antiphon.telemetry.worker_files import shared_folder
+
     _allow_files()
     os.environ[config.RESOLVED] = config.dump(settings)
     server = uvicorn.Server(_uvicorn(settings))
@@ -146,7 +148,8 @@ def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "
         if settings.server.workers == 1:
             server.run(sockets=[listener])
         else:
-            Multiprocess(server.config, sockets=[listener]).run()
+            with shared_folder():
+                Multiprocess(server.config, sockets=[listener]).run()
     finally:
         stopped.set()
 

@@ -96,6 +96,8 @@ class Kept:
         talk = client.conversations.create(items=[{"role": "user", "content": "Hi"}])
         client.responses.create(model="m", input="There", conversation=talk.id)
         run_id = self._run()
+        hook: Json = {"name": "x", "url": "https://a.example/hook", "event_types": ["response.cancelled"]}
+        post("/v1/webhook_endpoints", json=hook)
         self.prompt = post("/v1/prompts", json={"instructions": "One"})
         self.store, files = filled(client, TREES, HARBOURS)
         batch = client.vector_stores.file_batches.create(self.store.id, file_ids=files)
@@ -117,6 +119,7 @@ class Kept:
             f"/v1/conversations/{talk.id}/items",
             f"/v1/prompts/{self.prompt.json()['id']}",
             "/v1/prompts",
+            "/v1/webhook_endpoints",
             "/v1/files",
             *(f"/v1/files/{each}/content" for each in files),
             "/v1/vector_stores",

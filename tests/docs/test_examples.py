@@ -102,6 +102,13 @@ def _scaling(upstream: Upstream, running: Running, tmp_path: Path) -> None:
     assert lines == ["Once upon a time."]
 
 
+def _webhooks(upstream: Upstream, running: Running, _: Path) -> None:
+    made, rotated = printed("docs/webhooks.md", running)
+
+    assert re.fullmatch(r"we_[0-9a-f]{48} whsec_\S{44}", made)
+    assert re.fullmatch(r"\['Mine'\] whsec_…\S{4}", rotated)
+
+
 def _prompts(upstream: Upstream, running: Running, tmp_path: Path) -> None:
     (curl,) = blocks("docs/prompts.md", "sh")
     words = shlex.split(curl.text)
@@ -289,6 +296,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,
+    "docs/webhooks.md": _webhooks,
 }
 
 

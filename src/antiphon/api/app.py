@@ -27,6 +27,7 @@ from antiphon.api import (
     uploads,
     vector_store_files,
     vector_stores,
+    webhook_endpoints,
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
@@ -88,6 +89,7 @@ def _routes() -> list[BaseRoute]:
         *container_files.routes,
         *skills.routes,
         *skill_versions.routes,
+        *webhook_endpoints.routes,
         *_routes_of_worker(),
     ]
 

@@ -12,6 +12,8 @@ from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.protocol import HttpProtocol
+from antiphon.api.pulse import Pulse
 from antiphon.api.readiness import Readiness
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.seal_setup import seal_of
@@ -25,6 +27,7 @@ from antiphon.config import Config, FileSearchSettings, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
+from antiphon.context.seal import Seal
 from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
@@ -48,7 +51,8 @@ from antiphon.store.vector_files import INDEX
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.stored import StoredEndpoints
+from antiphon.webhooks.webhooks import Webhooks
 
 
 class _Closed(Protocol):
@@ -91,15 +95,17 @@ async def open_services(config: Config, opened: Opened) -> Services:
     images = None if image_server is None else Images(server=image_server, load=attachments.image)
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
-    engine = _engine(config, backends, store, attachments, resources, moderator)
-    webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-    background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
+    seal = seal_of(config)
+    engine = _engine(config, backends, store, seal, attachments, resources, moderator)
+    webhooks = _webhooks(config, store, seal)
+    background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
         config=config,
         engine=engine,
         background=background,
+        webhooks=webhooks,
         store=store,
         files=files,
         jobs=jobs,
@@ -113,19 +119,18 @@ async def open_services(config: Config, opened: Opened) -> Services:
         readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
-    await _run(made, opened, backends, webhooks, driver)
+    await _run(made, opened, backends, driver)
     return made
 
 
-async def _run(
-    made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
-) -> None:
+async def _run(made: Services, opened: Opened, backends: BackendRouter, driver: Prepared) -> None:
     """What goes on beside the requests."""
     config = made.config
     for running in (
         made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        nullcontext() if config.server.role == "server" else webhooks.running(),
+        Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
+        nullcontext() if config.server.role == "server" else made.webhooks.running(),
         made.background.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
@@ -144,13 +149,15 @@ def _engine(
     config: Config,
     backends: BackendRouter,
     store: Store,
+    seal: Seal,
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
 ) -> Engine:
-    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
+    return Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, metrics.count_response
+    )
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:
@@ -195,6 +202,12 @@ def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) ->
     at_once = 0 if config.server.role == "server" else AT_ONCE
     handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
     return Jobs(store.work, handlers, at_once=at_once)
+
+
+def _webhooks(config: Config, store: Store, seal: Seal) -> Webhooks:
+    stored = StoredEndpoints(store.webhook_endpoints, seal)
+    configured = list(_endpoints(config))
+    return Webhooks(configured, store.webhooks, stored=stored, reachable=reachable(config.outbound))
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

@@ -10,7 +10,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from antiphon.api import answered, metrics, pages, parsing, sse, websocket
+from antiphon.api import answered, pages, parsing, sse, websocket
 from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
@@ -45,7 +45,6 @@ async def create(request: Request) -> ASGIApp:
         async with held.engine.run(project(request), parsed) as run:
             response = await run.result()
             headers = answered.headers(held.engine, run.plan)
-    metrics.count_response(response)
     shows = run.shows
     shown = replace(response, output=shows.items(response.output)) if shows else response
     return json(shown, headers=headers)
@@ -82,7 +81,6 @@ async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit, beg
     async with held.engine.run(project, parsed) as run:
         begin(partial(answered.headers, held.engine, run.plan))
         await run.execute(emit, held.config.server.keep_alive, run.shows)
-        metrics.count_response(run.machine.snapshot())
 
 
 async def retrieve(request: Request) -> ASGIApp:

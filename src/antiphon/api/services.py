@@ -19,6 +19,7 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
+from antiphon.webhooks.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Services:
     config: Config
     engine: Engine
     background: Background
+    webhooks: Webhooks
     store: Store
     files: FileStorage
     jobs: Jobs

@@ -92,7 +92,7 @@ def _unknown_cursor(error: UnknownCursor) -> str:
             return f"Item with id '{error.after}' not found."
         case "file":
             return f"No such File object: {error.after}"
-        case "prompt" | "version" | "activity" | "vector store" | "container" | "skill":
+        case "prompt" | "version" | "activity" | "vector store" | "container" | "skill" | "webhook endpoint":
             return f"Nothing with id '{error.after}' is in this list."
     assert_never(error.listed)
 

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from antiphon.api import metrics, parsing
+from antiphon.api import parsing
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
@@ -159,7 +159,6 @@ class Connection:
         async with self._services.engine.run(self._project, parsed, self._memory) as run:
             await run.execute(partial(self._emit, lane), seconds, run.shows)
             self._services.engine.warnings.of(run.plan)  # no frame has a place for them: they are logged
-        metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 
     async def _emit(self, lane: str | None, events: Sequence[Emitted]) -> None:

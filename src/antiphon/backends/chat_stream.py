@@ -21,7 +21,7 @@ from antiphon.backends.splice import Splicer
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.tokens import bytes_of
+from antiphon.backends.tokens import bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
@@ -320,9 +320,9 @@ class ChatStreamParser:
             Logprob(
                 token=token.token,
                 bytes=bytes_of(token),
-                logprob=_number(token.logprob),
+                logprob=logprob_of(token),
                 top_logprobs=[
-                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=_number(other.logprob))
+                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=logprob_of(other))
                     for other in (token.top_logprobs or ())[: self._top]
                 ],
             )
@@ -410,8 +410,3 @@ def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
         elif isinstance(text := part.get("text"), str):
             texts.append(text)
     return "".join(texts)
-
-
-def _number(logprob: float | None) -> float:
-    """JSON has no minus infinity: servers write null, or OpenAI's own -9999."""
-    return -9999.0 if logprob is None else logprob

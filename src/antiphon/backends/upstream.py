@@ -11,6 +11,7 @@ from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.model import Delta
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import encode
+from antiphon.telemetry import metrics
 
 # Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
 _KEEP_ALIVE = 4.0
@@ -75,6 +76,8 @@ class Upstream:
         self._ready = ready
         self._most = most
         self._client: Client | None = None
+        self._up: bool | None = None
+        """Whether it answered when it was last asked; None: it was not."""
 
     def url(self, path: str) -> URL:
         """Below the base URL."""
@@ -96,9 +99,19 @@ class Upstream:
             await self._ready()
         patience = patience or self._patience
         try:
-            return await self._opened().request(method, url, body, patience)
+            answer = await self._opened().request(method, url, body, patience)
         except OSError as fault:
+            metrics.count_upstream(self.where, _what_failed(fault))
+            self._found(up=False)
             raise self.fault(fault, patience) from fault
+        metrics.count_upstream(self.where, str(answer.status))
+        self._found(up=answer.status < 500)
+        return answer
+
+    def _found(self, *, up: bool) -> None:
+        if up is not self._up:
+            self._up = up
+            metrics.set_up(self.where, up)
 
     async def ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
         """The body of a small answer; None when the server does not know the question. Raises ApiError."""
@@ -205,6 +218,12 @@ class Upstream:
                     "HTTP can carry."
                 ) from fault
         return self._client
+
+
+def _what_failed(fault: OSError) -> str:
+    if isinstance(fault, ConnectFault | ConnectTimeout):
+        return "unreachable"
+    return "silent" if isinstance(fault, TimeoutError) else "broken"
 
 
 def _too_large() -> UpstreamError:

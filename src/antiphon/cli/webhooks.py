@@ -58,17 +58,20 @@ def redeliver(
     """Has a webhook sent once more, by the server that runs or will run."""
     settings = config.load(config_file, data_dir=data_dir)
 
-    async def again(store: "Store") -> "DeliveryRow | None":
+    async def again(store: "Store") -> "tuple[DeliveryRow | None, bool]":
         found = await store.webhooks.get(delivery)
-        if found is not None and found.endpoint in settings.webhooks:
-            await store.webhooks.again(delivery, time.time())
-        return found
+        if found is None:
+            return None, False
+        there = found.endpoint in settings.webhooks or bool(
+            await store.webhook_endpoints.get(found.project, found.endpoint)
+        )
+        return found, there and await store.webhooks.again(delivery, time.time())
 
-    found = _with_store(settings, again)
+    found, is_due = _with_store(settings, again)
     if found is None:
         fail(f"There is no delivery '{delivery}'. `antiphon webhooks` lists those that there are.")
-    if found.endpoint not in settings.webhooks:
-        fail(f"It was for the endpoint '{found.endpoint}', which is not configured any more.")
+    if not is_due:
+        fail(f"It was for the endpoint '{found.endpoint}', which is not there any more.")
     print(f"{delivery} is due for '{found.endpoint}': the server sends it within seconds.")
 
 

@@ -1,7 +1,7 @@
 """The engine: takes requests, gives runs. One for each server process."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
@@ -51,8 +51,10 @@ class Engine:
         deadline: float | None = None,
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
+        ended: Callable[[ActivityRow], None] = lambda row: None,
     ) -> None:
-        """`deadline`: seconds that a response may take; None: as long as it needs."""
+        """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
+        what became of each response that ended here."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -62,6 +64,7 @@ class Engine:
         )
         self._seal = seal
         self._verify = verify
+        self.ended = ended
 
     @asynccontextmanager
     async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
@@ -80,7 +83,9 @@ class Engine:
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                length = await save(self.store, plan, response, activity(response, stored=True))
+                row = activity(response, stored=True)
+                length = await save(self.store, plan, response, row)
+                self.ended(row)
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
@@ -89,7 +94,9 @@ class Engine:
                 yield run
             finally:
                 if not run.kept:
-                    self.store.activity.note(activity(run.machine.snapshot(), stored=False))
+                    row = activity(run.machine.snapshot(), stored=False)
+                    self.store.activity.note(row)
+                    self.ended(row)
 
     async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read

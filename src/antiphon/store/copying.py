@@ -55,6 +55,7 @@ TABLES: Final = (
     Table("inline_data", _NUMBER),
     Table("inline_data_uses", ("data", "COALESCE(item, 0)", "COALESCE(run, 0)")),
     Table("webhook_deliveries", _NUMBER),
+    Table("webhook_endpoints", _NUMBER),
     Table("activity", _NUMBER),
     Table("work", _NUMBER),
     Table("vector_stores", _NUMBER),

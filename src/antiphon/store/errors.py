@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-Listed = Literal["item", "file", "prompt", "version", "activity", "vector store", "container", "skill"]
+Listed = Literal[
+    "item", "file", "prompt", "version", "activity", "vector store", "container", "skill", "webhook endpoint"
+]
 
 
 class StoreError(Exception):

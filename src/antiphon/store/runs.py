@@ -49,6 +49,14 @@ class Context(Struct, frozen=True):
     input: Sequence[bytes]
 
 
+class Waiting(Struct, frozen=True):
+    """What nobody has begun."""
+
+    count: int
+    since: float | None
+    """When the oldest was accepted: seconds since the epoch."""
+
+
 class Runs:
     """The background runs of an installation. What is not there is None."""
 
@@ -104,6 +112,10 @@ class Runs:
     async def owned(self, owner: str) -> Mapping[str, bool]:
         """The ids of the responses whose runs the owner carries, and whether each is to be cancelled."""
         return await self._database.read(owned, owner)
+
+    async def waiting(self) -> Waiting:
+        """How many runs of all projects wait."""
+        return await self._database.read(waiting)
 
     async def context(self, claim: Claim) -> Context:
         """What the run's model reads. Raises LostRun when the response was deleted."""
@@ -216,6 +228,11 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     yield from run_log.append(key, 0, run.events)
     yield from inline_data.use("run", key, project, [item.json for item in row.input])
     return waiting
+
+
+def waiting() -> Steps[Waiting]:
+    ((count, since),) = yield Statement("SELECT count(*), min(created_at) FROM runs WHERE status = 'queued'")
+    return Waiting(int(count), None if since is None else float(since))
 
 
 def _waiting(queue: int) -> Steps[int]:

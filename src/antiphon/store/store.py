@@ -43,6 +43,7 @@ from antiphon.store.vector_chunks import VectorChunks
 from antiphon.store.vector_files import VectorFiles
 from antiphon.store.vector_index import VectorIndex
 from antiphon.store.vector_stores import VectorStores
+from antiphon.store.webhook_endpoints import WebhookEndpoints
 from antiphon.store.webhooks import Deliveries
 from antiphon.store.work import Work
 
@@ -64,6 +65,7 @@ class Store:
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)
+        self.webhook_endpoints = WebhookEndpoints(database)
         self.activity = Activity(database)
         self.work = Work(database)
         self.usage = Usage(database)

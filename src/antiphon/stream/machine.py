@@ -112,6 +112,10 @@ class Machine:
         """The response as it stands, with the items that are finished."""
         return replace(self._response, output=[item for item in self._slots if item is not None])
 
+    def item(self, opened: "OpenItem") -> Item:
+        """The item as it was finished; as it was added when it is not."""
+        return self._slots[opened.output_index] or opened.item
+
     def drain(self) -> list[Emitted]:
         """The events since the last call, deltas of text in runs as they were emitted."""
         events, self._events = self._events, []

@@ -9,10 +9,8 @@ from typing import Final
 import msgspec
 
 from antiphon.protocol.ids import new_delivery_id, new_event_id
+from antiphon.protocol.webhooks import EVENTS
 from antiphon.store.webhooks import Delivery
-
-EVENTS: Final = ("response.completed", "response.failed", "response.cancelled", "response.incomplete")
-"""What is sent: how a background response ended."""
 
 _SECRET_PREFIX: Final = "whsec_"
 _KEY_BYTES: Final = range(24, 65)
@@ -34,6 +32,14 @@ class Endpoint:
     events: frozenset[str] = frozenset(EVENTS)
     project: str | None = None
     """Whose events; None: every project's."""
+    old_key: bytes | None = field(default=None, repr=False)
+    """The key in front of it."""
+    old_until: float = 0
+    """How long that counts as well: seconds since the epoch."""
+
+    def signing_keys(self, now: float) -> tuple[bytes, ...]:
+        """`now`: seconds since the epoch."""
+        return (self.key, self.old_key) if self.old_key is not None and now < self.old_until else (self.key,)
 
     def wants(self, project: str, event: str) -> bool:
         return event in self.events and self.project in (None, project)
@@ -62,28 +68,43 @@ def deliveries_for(
 ) -> list[Delivery]:
     """The end of a response as deliveries, one for each endpoint that wants it. A `status` that is no end
     makes none. `now`: seconds since the epoch."""
-    event = f"response.{status}"
-    wanted = [each for each in endpoints if each.wants(project, event)]
-    if event not in EVENTS or not wanted:
+    kind = f"response.{status}"
+    wanted = [each for each in endpoints if each.wants(project, kind)]
+    if kind not in EVENTS or not wanted:
         return []
-    event_id, created_at = new_event_id(), int(now)
-    body = {
-        "id": event_id,
-        "object": "event",
-        "created_at": created_at,
-        "type": event,
-        "data": {"id": response_id},
-    }
-    return [
-        Delivery(
+    event = Event(project, kind, response_id, int(now))
+    return [event.to(endpoint) for endpoint in wanted]
+
+
+class Event:
+    """The end of a response of a project. `created_at`: seconds since the epoch."""
+
+    def __init__(self, project: str, kind: str, response_id: str, created_at: int) -> None:
+        self._id = new_event_id()
+        self._project = project
+        self._kind = kind
+        self._response_id = response_id
+        self._created_at = created_at
+
+    def to(self, endpoint: Endpoint) -> Delivery:
+        """The event on its way to an endpoint."""
+        return Delivery(
             id=new_delivery_id(),
-            event_id=event_id,
-            project=project,
+            event_id=self._id,
+            project=self._project,
             endpoint=endpoint.name,
-            type=event,
-            response_id=response_id,
-            created_at=created_at,
-            body=msgspec.json.encode(body),
+            type=self._kind,
+            response_id=self._response_id,
+            created_at=self._created_at,
+            body=self._body(),
         )
-        for endpoint in wanted
-    ]
+
+    def _body(self) -> bytes:
+        body = {
+            "id": self._id,
+            "object": "event",
+            "created_at": self._created_at,
+            "type": self._kind,
+            "data": {"id": self._response_id},
+        }
+        return msgspec.json.encode(body)

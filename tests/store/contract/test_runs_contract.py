@@ -12,7 +12,7 @@ from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import LostRun, QueueFull
 from antiphon.store.paging import PageQuery
 from antiphon.store.run_log import Claim, Record, RunEnd
-from antiphon.store.runs import AcceptedRun
+from antiphon.store.runs import AcceptedRun, Waiting
 from antiphon.store.store import Store
 
 LEASE = 5.0
@@ -60,6 +60,15 @@ async def test_what_waits_longest_is_claimed_first_and_by_one(store: Store, othe
     assert ((await claim(store)).id, (await claim(other, "you")).id) == ("a", "b")
     assert await store.runs.claim("me", LEASE) is None
     assert await other.runs.claim("you", LEASE) is None
+
+
+async def test_what_waits_is_counted_and_the_oldest_dated(store: Store) -> None:
+    assert await store.runs.waiting() == Waiting(0, None)
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    await claim(store)
+
+    assert await store.runs.waiting() == Waiting(2, 1.0)
 
 
 async def test_a_full_queue_takes_nothing_and_leaves_no_trace(store: Store) -> None:

@@ -6,7 +6,6 @@ one whose process died. So a crash is nothing special: it leaves a run with a lo
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from msgspec import Struct
@@ -30,7 +29,7 @@ from antiphon.store.run_log import Claim
 from antiphon.store.runs import AcceptedRun
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 RETRY_AFTER = 10.0
 CANCEL_TIMEOUT = 15.0
@@ -49,18 +48,19 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
 
 class Background:
-    """The background runs of a server process. `ended` is called with every response that ended here."""
+    """The background runs of a server process."""
 
-    def __init__(
-        self, engine: Engine, webhooks: Webhooks, capacity: Capacity, ended: Callable[[Response], None]
-    ) -> None:
+    def __init__(self, engine: Engine, webhooks: Webhooks, capacity: Capacity) -> None:
         self._engine = engine
         self._webhooks = webhooks
         self._runs = engine.store.runs
         self._capacity = capacity
-        self._ended = ended
         self._queue = RunQueue(self._runs, owner_name())
         self._pool = Pool(self._queue, self._worker, capacity.runs)
+
+    def at_work(self) -> int:
+        """How many runs are done here now."""
+        return self._pool.at_work
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Runs are done while the block runs. When it is left they are handed over as they are."""
@@ -126,4 +126,4 @@ class Background:
             await self._runs.wait_for_events(response_id)
 
     def _worker(self, claim: Claim) -> RunWorker:
-        return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds, self._ended)
+        return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds)

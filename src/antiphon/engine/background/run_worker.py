@@ -28,7 +28,7 @@ from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
 from antiphon.stream.resume import resume
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -52,8 +52,7 @@ _BROKEN = ApiError("The server had an error while processing your request.")
 
 
 class RunWorker:
-    """Does a claimed run. `seconds`: how long it may take since it was first claimed. `ended` is called with
-    the response when it has ended here."""
+    """Does a claimed run. `seconds`: how long it may take since it was first claimed."""
 
     def __init__(
         self,
@@ -61,14 +60,12 @@ class RunWorker:
         webhooks: Webhooks,
         claim: Claim,
         seconds: float,
-        ended: Callable[[Response], None],
     ) -> None:
         self.stage: Stage = "reading"
         self._engine = engine
         self._webhooks = webhooks
         self._claim = claim
         self._seconds = claim.started_at + seconds - time.time()
-        self._ended = ended
         self._cancelled = claim.cancelled
         self._deaths = claim.deaths
         self._released = False
@@ -118,7 +115,6 @@ class RunWorker:
             events = self._events or await self._resumed()
             if not self._released:
                 await self._to_the_end(events)
-                self._ended(events.machine.snapshot())
         except LostRun:
             log.info("run is done elsewhere", response_id=self._claim.id)
 
@@ -210,10 +206,14 @@ class RunWorker:
         if self._clock is not None:
             with suppress(RuntimeError):  # it is over, or just runs out
                 self._clock.reschedule(None)
-        deliveries = self._webhooks.deliveries_for(
-            self._claim.project, response.id, response.status, time.time()
+        deliveries = await self._patiently(
+            lambda: self._webhooks.deliveries_for(
+                self._claim.project, response.id, response.status, time.time()
+            )
         )
-        await self._journal.finish(response, events.drain(), deliveries, self._activity(response))
+        row = self._activity(response)
+        await self._journal.finish(response, events.drain(), deliveries, row)
+        self._engine.ended(row)
         self._webhooks.wake()
 
     def _activity(self, response: Response) -> ActivityRow:
