@@ -30,7 +30,6 @@ from antiphon.config.settings import (
     Server,
     Store,
     Webhook,
-    WebhookEvent,
     hash_key,
 )
 from antiphon.config.tool_settings import (
@@ -69,7 +68,6 @@ __all__ = [
     "Tools",
     "WebSearchSettings",
     "Webhook",
-    "WebhookEvent",
     "check",
     "default_data_dir",
     "dump",
