@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from msgspec import Struct
@@ -65,13 +66,14 @@ class Callers:
         self.limiter = limiter
         self._keys = keys
         self._configured = {each.digest: each for each in _configured(server.keys)}
-        self._anybody = None if server.needs_key else _anybody(server)
+        self.anybody = None if server.needs_key else _anybody(server)
+        """Who asks without a key; None: whoever asks needs one."""
         self._remembered: OrderedDict[str, _Known] = OrderedDict()
 
     def known(self, head: Head) -> Caller | None:
         """Who asks, where nothing has to be looked up; else None."""
-        if self._anybody is not None and b"authorization" not in head:
-            return self._anybody
+        if self.anybody is not None and b"authorization" not in head:
+            return self.anybody
         found = self._remembered.get(_digest(head))
         return found.caller if found is not None and found.until > time.monotonic() else None
 
@@ -83,8 +85,8 @@ class Callers:
         """Who asks. Raises Unauthorized."""
         digest = _digest(head)
         row = self._configured.get(digest) or await self._keys.find(digest)
-        if row is None and self._anybody is not None:
-            found = self._anybody
+        if row is None and self.anybody is not None:
+            found = self.anybody
         elif row is None:
             raise Unauthorized(f"Incorrect API key provided: {_shown(head)}.", code="invalid_api_key")
         else:
@@ -97,6 +99,13 @@ class Callers:
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
         return found
+
+    async def keyed(self, digest: str) -> Caller | None:
+        """Who has the key with that digest; None: it is none, or is let in no more."""
+        row = self._configured.get(digest) or await self._keys.find(digest)
+        with suppress(Unauthorized):
+            return None if row is None else self._of(row)
+        return None
 
     def _of(self, row: KeyRow) -> Caller:
         """Raises Unauthorized."""

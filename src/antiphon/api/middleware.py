@@ -16,7 +16,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from antiphon.api import admission, body, cors, metrics
+from antiphon.api import body, cors, metrics
 from antiphon.api.callers import ANYBODY, CALLER, Callers
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
@@ -98,7 +98,6 @@ class ApiMiddleware:
             await answer.refuse(said)
         finally:
             release(scope)
-            admission.end(scope)
         metrics.count_request(scope, answer.status)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -438,6 +438,13 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Days for what became of each response, without its content: model, tokens, durations, error."""
 
 
+class Dashboard(Struct, frozen=True, kw_only=True):
+    """`[dashboard]`: the pages for people, under `/dashboard` of the same port."""
+
+    enabled: bool = True
+    """Whether there are any."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -460,6 +467,7 @@ class Config(Struct, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
+    dashboard: Dashboard = Dashboard()
 
     @property
     def store_url(self) -> str:
@@ -478,6 +486,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
+    "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
     "backends": BackendSettings,
