@@ -21,7 +21,7 @@ async def admit(request: Request, model: str | None, size: int, output: int | No
     """What the request counts to; None: it has no key. `size`: its bytes; `output`: tokens that its answer
     may have. Raises PermissionDenied, or RateLimited."""
     asking = caller(request)
-    admission = await admitted(asking, model, size, output)
+    admission = await admitted(asking, model, size, output) if asking.use is not None else None
     if admission is None:
         return asking.use
     request.scope[_ADMISSION] = admission

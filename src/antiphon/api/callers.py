@@ -6,7 +6,6 @@ revoked may still be let in, and one whose limits changed may use the old ones.
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
@@ -52,13 +51,6 @@ def caller(connection: HTTPConnection) -> Caller:
     return cast(Caller, connection.scope[CALLER])
 
 
-class _Known(Struct, frozen=True):
-    """What is known of a key until then. `caller` None: it is none."""
-
-    caller: Caller | None
-    until: float
-
-
 class Callers:
     """All who may ask."""
 
@@ -68,14 +60,20 @@ class Callers:
         self._configured = {each.digest: each for each in _configured(server.keys)}
         self.anybody = None if server.needs_key else _anybody(server)
         """Who asks without a key; None: whoever asks needs one."""
-        self._remembered: OrderedDict[str, _Known] = OrderedDict()
+        self._remembered: dict[bytes, Caller] = {}
+        """By what their requests say; without hashing that, which costs more than all else here."""
+        self._until = 0.0
 
     def known(self, head: Head) -> Caller | None:
         """Who asks, where nothing has to be looked up; else None."""
-        if self.anybody is not None and b"authorization" not in head:
+        given = head.get(b"authorization")
+        if given is None:
             return self.anybody
-        found = self._remembered.get(_digest(head))
-        return found.caller if found is not None and found.until > time.monotonic() else None
+        now = time.monotonic()
+        if now >= self._until:
+            self._until = now + REMEMBERED_SECONDS
+            self._remembered.clear()
+        return self._remembered.get(given)
 
     async def asking(self, head: Head) -> Caller:
         """Who asks. Raises Unauthorized."""
@@ -91,14 +89,15 @@ class Callers:
             raise Unauthorized(f"Incorrect API key provided: {_shown(head)}.", code="invalid_api_key")
         else:
             found = self._of(row)
-        ends = time.monotonic() + REMEMBERED_SECONDS
-        if row is not None and row.expires_at is not None:
-            ends = min(ends, time.monotonic() + row.expires_at - time.time())
-        self._remembered[digest] = _Known(found, ends)
-        self._remembered.move_to_end(digest)
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
+        if row is None or row.expires_at is None or row.expires_at > time.time() + REMEMBERED_SECONDS:
+            self._remember(head, found)
         return found
+
+    def _remember(self, head: Head, found: Caller) -> None:
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        if b"authorization" in head:
+            self._remembered[head[b"authorization"]] = found
 
     async def keyed(self, digest: str) -> Caller | None:
         """Who has the key with that digest; None: it is none, or is let in no more."""
