@@ -267,14 +267,14 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     yield "data", settings.data_dir
     yield (
         "keys",
-        _keys(settings.server),
+        _keys(settings),
     )
 
 
-def _keys(server: config.Server) -> str:
-    if not server.needs_key:
+def _keys(settings: config.Config) -> str:
+    if not settings.server.needs_key:
         return "any API key is accepted"
-    return f"{len(set(server.projects().values()))} projects, and keys made at run time"
+    return f"{len(set(settings.projects().values()))} projects, and keys made at run time"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:

@@ -127,12 +127,13 @@ def test_a_key_that_has_expired_is_refused(config: Config) -> None:
 
 def test_several_keys_of_the_configuration_are_of_one_project_until_they_expire(config: Config) -> None:
     past = datetime(2020, 1, 1, tzinfo=UTC)
-    keys: dict[str, str | KeySettings] = {
-        "one": KeySettings(key=hash_key("sk-1"), project="shop"),
-        "two": KeySettings(key=hash_key("sk-2"), project="shop"),
-        "old": KeySettings(key=hash_key("sk-3"), project="shop", expires_at=past),
+    keys = {
+        "one": KeySettings(project="shop"),
+        "two": KeySettings(project="shop"),
+        "old": KeySettings(project="shop", expires_at=past),
     }
-    with Running(letting(config, Server(verify=True, keys=keys))) as running:
+    hashed = {name: hash_key(f"sk-{number}") for number, name in enumerate(keys, 1)}
+    with Running(replace(config, server=Server(verify=True, keys=hashed), keys=keys)) as running:
         assert sees(running, "sk-2", ask(running, "sk-1"))
         with pytest.raises(openai.AuthenticationError, match="has expired"):
             ask(running, "sk-3")

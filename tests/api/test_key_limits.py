@@ -9,6 +9,7 @@ import httpx2
 import msgspec
 import openai
 import pytest
+from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import Json
 from tests.api.test_background import begin, ended
@@ -25,7 +26,7 @@ from antiphon.store.keys import KeyLimits
 from antiphon.store.open import open_store
 from antiphon.store.store import Store
 
-Keys = dict[str, KeySettings | str]
+Keys = dict[str, KeySettings]
 T = TypeVar("T")
 
 
@@ -41,7 +42,8 @@ Make = Callable[[Keys], Limited]
 
 
 def key(name: str, **limits: Any) -> Keys:
-    return {name: KeySettings(key=hash_key(f"sk-{name}"), project="shop", **limits)}
+    """The key `sk-NAME`."""
+    return {name: KeySettings(project="shop", **limits)}
 
 
 @pytest.fixture
@@ -51,7 +53,9 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Make]:
     begun: list[Limited] = []
 
     def starting(keys: Keys) -> Limited:
-        begun.append(Limited(config_for(upstream, tmp_path, Server(verify=True, keys=keys))))
+        hashed = {name: hash_key(f"sk-{name}") for name in keys}
+        config = config_for(upstream, tmp_path, Server(verify=True, keys=hashed))
+        begun.append(Limited(replace(config, keys=keys)))
         begun[-1].__enter__()
         return begun[-1]
 
@@ -240,7 +244,7 @@ def test_who_is_refused_or_fails_leaves_his_place(start: Make) -> None:
 @covers("error.model_not_found.key")
 def test_a_model_that_a_key_may_not_use_is_refused_and_not_listed(start: Make, upstream: Upstream) -> None:
     upstream.models = ["gpt-a", "gpt-b", "other"]
-    running = start(key("k", models=("gpt-*",)) | key("free"))
+    running = start(key("k", models=["gpt-*"]) | key("free"))
     with checked_client(running.url, "sk-k") as client:
         client.responses.create(model="gpt-a", input="Hi")
         with pytest.raises(openai.PermissionDeniedError) as refused:

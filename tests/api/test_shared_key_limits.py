@@ -48,8 +48,10 @@ def two_servers(serve: Serve, config: Path) -> Iterator[Sequence[Served]]:
 def written(folder: Path, store: str, upstream: Upstream, limits: str) -> Path:
     path = folder / "limited.toml"
     path.write_text(f"""
-[server.keys.shared]
-key = "{hash_key(KEY)}"
+[server.keys]
+shared = "{hash_key(KEY)}"
+
+[keys.shared]
 {limits}
 
 [store]

@@ -6,14 +6,14 @@ revoked may still be let in, and one whose limits changed may use the old ones.
 
 import hashlib
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
+from datetime import UTC
+from typing import cast
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from starlette.requests import HTTPConnection
 
-from antiphon.config import KeySettings, Server
+from antiphon.config import Config, KeySettings, Server
 from antiphon.guard.pages import Head
 from antiphon.keys.limiter import Limiter
 from antiphon.keys.meter import Meter
@@ -54,10 +54,11 @@ def caller(connection: HTTPConnection) -> Caller:
 class Callers:
     """All who may ask."""
 
-    def __init__(self, server: Server, keys: Keys, limiter: Limiter) -> None:
+    def __init__(self, config: Config, keys: Keys, limiter: Limiter) -> None:
+        server = config.server
         self.limiter = limiter
         self._keys = keys
-        self._configured = {each.digest: each for each in _configured(server.keys)}
+        self._configured = {each.digest: each for each in _configured(config)}
         self.anybody = None if server.needs_key else _anybody(server)
         """Who asks without a key; None: whoever asks needs one."""
         self._remembered: dict[bytes, Caller] = {}
@@ -122,25 +123,26 @@ def _anybody(server: Server) -> Caller:
     return Caller(DEFAULT_PROJECT, admin=True) if is_own else ANYBODY
 
 
-def _configured(keys: Mapping[str, str | KeySettings]) -> list[KeyRow]:
+def _configured(config: Config) -> list[KeyRow]:
     """The keys of the configuration, as rows."""
-    return [
-        _row(name, KeySettings(key=each) if isinstance(each, str) else each) for name, each in keys.items()
-    ]
+    found = config.server.keys.items()
+    return [_row(name, digest, config.keys.get(name, KeySettings())) for name, digest in found]
 
 
-def _row(name: str, settings: KeySettings) -> KeyRow:
-    limits: dict[str, Any] = {member: getattr(settings, member) for member in KeyLimits.__struct_fields__}
+def _row(name: str, digest: str, settings: KeySettings) -> KeyRow:
+    ends = settings.expires_at
+    if ends is not None and ends.tzinfo is None:
+        ends = ends.replace(tzinfo=UTC)
     return KeyRow(
         id="",
         project=settings.project or name,
         name=name,
-        digest=settings.key,
+        digest=digest,
         hint="",
         admin=settings.admin,
-        limits=KeyLimits(**limits),
+        limits=convert(settings, KeyLimits, from_attributes=True),
         created_at=0,
-        expires_at=None if settings.expires_at is None else int(settings.expires_at.timestamp()),
+        expires_at=None if ends is None else int(ends.timestamp()),
     )
 
 

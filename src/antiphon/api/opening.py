@@ -114,7 +114,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         background=background,
         webhooks=webhooks,
         store=store,
-        callers=Callers(config.server, store.keys, limiter),
+        callers=Callers(config, store.keys, limiter),
         files=files,
         jobs=jobs,
         embedder=embedder,

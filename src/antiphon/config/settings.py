@@ -21,31 +21,6 @@ _Most = Annotated[int, Meta(ge=1)] | None
 Role = Literal["both", "server", "worker"]
 
 
-class KeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[server.keys.NAME]`: a key with a name, and what it may. None: whatever it likes."""
-
-    key: HashedKey
-    """The hashed API key."""
-    project: str | None = None
-    """Whose it is; none: of the project with its name."""
-    admin: bool = False
-    """Whether it sees all projects in the dashboard, and may make keys there."""
-    models: tuple[str, ...] = ()
-    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
-    requests_per_minute: _Most = None
-    """Requests that a model answers."""
-    tokens_per_minute: _Most = None
-    """Of input and output."""
-    concurrency: _Most = None
-    """Requests that are answered at once."""
-    token_budget: _Most = None
-    """Tokens for each `budget_window`."""
-    budget_window: Literal["day", "month"] = "month"
-    """Of UTC."""
-    expires_at: datetime | None = None
-    """Until when it is let in."""
-
-
 class Server(Struct, frozen=True, kw_only=True):
     """`[server]`: where we listen, and to whom."""
 
@@ -55,9 +30,9 @@ class Server(Struct, frozen=True, kw_only=True):
     """The port to listen on; 0: a free one."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes that share the port and the data directory."""
-    keys: dict[str, HashedKey | KeySettings] = msgspec.field(default_factory=dict)
-    """Project to hashed API key (`antiphon key PROJECT` makes both), or the name of a key to a table of what
-    it may. None: every key that was not made at run time is project `default`."""
+    keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
+    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key that was not made at run
+    time is project `default`."""
     require_keys: bool = False
     """Whether requests need a key though there are none here: one that was made at run time (`antiphon key
     create`). With keys here they always do."""
@@ -88,19 +63,33 @@ class Server(Struct, frozen=True, kw_only=True):
     verify: bool = False
     """Check of every response that its event log, folded, is the answer that was given."""
 
-    def projects(self) -> dict[str, str]:
-        """Hashed key to project."""
-        return {
-            each if isinstance(each, str) else each.key: name
-            if isinstance(each, str)
-            else each.project or name
-            for name, each in self.keys.items()
-        }
-
     @property
     def needs_key(self) -> bool:
         """Whether requests without a key are refused."""
         return self.require_keys or bool(self.keys)
+
+
+class KeySettings(Struct, frozen=True, kw_only=True):
+    """`[keys.NAME]`: what the key NAME of `[server.keys]` may. None: whatever it likes."""
+
+    project: str | None = None
+    """Whose it is; none: of the project with its name."""
+    admin: bool = False
+    """Whether it sees all projects in the dashboard, and may make keys there."""
+    models: list[str] = msgspec.field(default_factory=list)
+    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    requests_per_minute: _Most = None
+    """Requests that a model answers."""
+    tokens_per_minute: _Most = None
+    """Of input and output."""
+    concurrency: _Most = None
+    """Requests that are answered at once."""
+    token_budget: _Most = None
+    """Tokens for each `budget_window`."""
+    budget_window: Literal["day", "month"] = "month"
+    """Of UTC."""
+    expires_at: datetime | None = None
+    """Until when it is let in, such as `2027-01-31T00:00:00Z`."""
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -451,6 +440,7 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: str
     """Where the database, files, the embedded model and logs are kept."""
     server: Server = Server()
+    keys: dict[str, KeySettings] = msgspec.field(default_factory=dict)
     store: Store = Store()
     blobs: Blobs = Blobs()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
@@ -468,6 +458,13 @@ class Config(Struct, frozen=True, kw_only=True):
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
     dashboard: Dashboard = Dashboard()
+
+    def projects(self) -> dict[str, str]:
+        """Hashed key to project, of the keys of the configuration."""
+        return {
+            hashed: self.keys.get(name, KeySettings()).project or name
+            for name, hashed in self.server.keys.items()
+        }
 
     @property
     def store_url(self) -> str:
@@ -489,6 +486,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
+    "keys": KeySettings,
     "backends": BackendSettings,
     "models": ModelSettings,
     "connectors": Connector,
