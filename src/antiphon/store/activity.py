@@ -63,6 +63,7 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
 
     project: str | None = None
     """None: of all projects."""
+    response_id: str | None = None
     status: str | None = None
     model: str | None = None
     backend: str | None = None
@@ -112,6 +113,7 @@ COLUMNS = (
 )
 _FILTERS = {
     "project": "project_id =",
+    "response_id": "response_id =",
     "status": "status =",
     "model": "model =",
     "backend": "backend =",
