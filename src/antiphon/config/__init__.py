@@ -15,6 +15,7 @@ from antiphon.config.settings import (
     Blobs,
     Config,
     Connector,
+    Dashboard,
     Embeddings,
     HashedKey,
     Images,
@@ -22,6 +23,7 @@ from antiphon.config.settings import (
     McpServer,
     Moderation,
     Outbound,
+    Project,
     Reranker,
     Retention,
     Role,
@@ -31,6 +33,7 @@ from antiphon.config.settings import (
     Webhook,
     WebhookEvent,
     hash_key,
+    is_loopback,
 )
 from antiphon.config.tool_settings import (
     SEARCH_ENGINES,
@@ -49,6 +52,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Connector",
+    "Dashboard",
     "Embeddings",
     "FileSearchSettings",
     "HashedKey",
@@ -58,6 +62,7 @@ __all__ = [
     "McpSettings",
     "Moderation",
     "Outbound",
+    "Project",
     "Reranker",
     "Retention",
     "Role",
@@ -72,6 +77,7 @@ __all__ = [
     "default_data_dir",
     "dump",
     "hash_key",
+    "is_loopback",
     "load",
     "resolved",
 ]
