@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from functools import partial
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
@@ -12,7 +11,7 @@ from starlette.routing import Route
 from antiphon.api import pages, parsing
 from antiphon.api.body import json
 from antiphon.api.services import project, services
-from antiphon.guard.addresses import as_address, is_public
+from antiphon.guard.addresses import is_public, parts_of, written_address
 from antiphon.protocol.errors import InvalidRequest, NotFound, Unavailable
 from antiphon.protocol.parse import parse
 from antiphon.protocol.webhooks import (
@@ -137,27 +136,18 @@ def _once(events: Sequence[str]) -> list[str]:
 def _check_url(request: Request, url: str) -> None:
     """Raises InvalidRequest for one that is not of a public server over TLS, unless the operator allows it.
     Where a name leads is looked at when something is sent."""
-    private = services(request).config.outbound.allow_private
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("https", "http") or any(map(_is_blank, url)):
+    parts = parts_of(url)
+    if parts is None:
         raise _bad("It must be a URL that begins with https://.")
-    if private:
+    if services(request).config.outbound.allow_private:
         return
     if parts.scheme != "https":
         raise _bad(
             "It must begin with https://, unless this server's operator sets `[outbound] allow_private`."
         )
-    address = as_address(host) or host
-    if not is_public(address) and (":" in address or as_address(host) is not None):
+    address = written_address(parts.hostname or "")
+    if address is not None and not is_public(address):
         raise _bad("It leads to an address that is not public ([outbound] allow_private of this server).")
-
-
-def _is_blank(character: str) -> bool:
-    return character <= " " or character == "\x7f"
 
 
 def _bad(why: str) -> InvalidRequest:

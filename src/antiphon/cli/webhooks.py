@@ -1,7 +1,6 @@
 """The commands `antiphon webhooks`: the log of deliveries, sending one again, making a secret."""
 
 import asyncio
-import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +21,6 @@ T = TypeVar("T")
 app = typer.Typer(help="The webhooks that were sent, and that wait.")
 
 _TITLES = ("created", "status", "attempts", "endpoint", "event", "delivery", "response", "last error")
-_KEY_BYTES = 32
 
 
 @app.callback(invoke_without_command=True)
@@ -78,9 +76,9 @@ def redeliver(
 @app.command()
 def secret() -> None:
     """Makes a secret, for this server and for whom it sends to."""
-    from antiphon.webhooks.endpoints import secret_of
+    from antiphon.webhooks.endpoints import new_secret
 
-    print(secret_of(secrets.token_bytes(_KEY_BYTES)))
+    print(new_secret())
 
 
 def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]") -> T:

@@ -31,7 +31,6 @@ from antiphon.config.settings import (
     Server,
     Store,
     Webhook,
-    WebhookEvent,
     hash_key,
     is_loopback,
 )
@@ -72,7 +71,6 @@ __all__ = [
     "Tools",
     "WebSearchSettings",
     "Webhook",
-    "WebhookEvent",
     "check",
     "default_data_dir",
     "dump",

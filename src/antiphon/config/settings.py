@@ -5,12 +5,13 @@ Pure data: nothing is read or built here.
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools, WebSearchSettings
+from antiphon.protocol.webhooks import EVENTS, EventType
 
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
@@ -362,9 +363,6 @@ class McpServer(Struct, frozen=True, kw_only=True):
     """All it gets of an environment, besides PATH, HOME, USER, LOGNAME, SHELL and TERM."""
 
 
-WebhookEvent = Literal["response.completed", "response.failed", "response.cancelled", "response.incomplete"]
-
-
 class Webhook(Struct, frozen=True, kw_only=True):
     """`[webhooks.NAME]`: where the ends of background responses are delivered."""
 
@@ -374,8 +372,8 @@ class Webhook(Struct, frozen=True, kw_only=True):
     """The environment variable that holds the secret (`antiphon webhooks secret` makes one)."""
     secret: str | None = None
     """The secret itself, `whsec_…`, for who keeps this file as safe as a secret."""
-    events: Annotated[list[WebhookEvent], Meta(min_length=1)] = msgspec.field(
-        default_factory=lambda: list(get_args(WebhookEvent))
+    events: Annotated[list[EventType], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(EVENTS)
     )
     """Which ends it hears of."""
     project: str | None = None

@@ -190,7 +190,8 @@ _RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed
 _FREE = "status <> 'ended' AND leased_until < $1"
 _AT_ONE_MOMENT = 250
 """Runs that servers accept at the same moment, at most: each has a few connections to the database."""
-_WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
+_QUEUED = "FROM runs WHERE status = 'queued'"
+_WAITING = f"SELECT count(*) {_QUEUED}"
 
 
 def accept(
@@ -226,7 +227,7 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
 
 
 def waiting() -> Steps[Waiting]:
-    ((count, since),) = yield Statement("SELECT count(*), min(created_at) FROM runs WHERE status = 'queued'")
+    ((count, since),) = yield Statement(f"SELECT count(*), min(created_at) {_QUEUED}")
     return Waiting(int(count), None if since is None else float(since))
 
 

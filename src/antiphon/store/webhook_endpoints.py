@@ -88,7 +88,7 @@ class WebhookEndpoints:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_endpoints, project, query)
 
-    async def wanting(self, project: str) -> Sequence[EndpointRow]:
+    async def of(self, project: str) -> Sequence[EndpointRow]:
         """All of a project."""
         return await self._database.read(of_project, project)
 

@@ -68,16 +68,16 @@ loop_lag = Gauge(
 
 def count_request(method: str, route: str, status: int) -> None:
     """An HTTP request was answered; 0: its client was gone."""
-    _requests_of(method, route, status).inc()
+    _counter(_requests, method, route, str(status or "gone")).inc()
 
 
 def count_end(status: str, backend: str | None, error: str | None) -> None:
     """A response ended, with the code of its error if it failed."""
-    _responses_of(status).inc()
+    _counter(_responses, status).inc()
     if backend is not None:
-        _backend_of(backend, status).inc()
+        _counter(_by_backend, backend, status).inc()
     if error is not None:
-        _errors_of(error).inc()
+        _counter(_errors, error).inc()
 
 
 def count_tokens(read: int, written: int) -> None:
@@ -94,13 +94,13 @@ def observe_response(seconds: float, first: float | None) -> None:
 
 def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
     """A tool call of ours ended. `kind`: the type of its item."""
-    _calls_of(kind, outcome).inc()
-    _seconds_of(kind).observe(seconds)
+    _counter(_calls, kind, outcome).inc()
+    _histogram(_call_seconds, kind).observe(seconds)
 
 
 def count_upstream(server: str, status: str) -> None:
     """A server was asked. `status` is that of HTTP, or `unreachable`, `silent` or `broken`."""
-    _upstream_of(server, status).inc()
+    _counter(_upstream, server, status).inc()
 
 
 def set_up(server: str, up: bool) -> None:
@@ -109,35 +109,10 @@ def set_up(server: str, up: bool) -> None:
 
 
 @cache
-def _requests_of(method: str, route: str, status: int) -> Counter:
-    return _requests.labels(method, route, str(status or "gone"))
+def _counter(family: Counter, *labels: str) -> Counter:
+    return family.labels(*labels)
 
 
 @cache
-def _responses_of(status: str) -> Counter:
-    return _responses.labels(status)
-
-
-@cache
-def _backend_of(backend: str, status: str) -> Counter:
-    return _by_backend.labels(backend, status)
-
-
-@cache
-def _errors_of(code: str) -> Counter:
-    return _errors.labels(code)
-
-
-@cache
-def _calls_of(kind: str, outcome: str) -> Counter:
-    return _calls.labels(kind, outcome)
-
-
-@cache
-def _seconds_of(kind: str) -> Histogram:
-    return _call_seconds.labels(kind)
-
-
-@cache
-def _upstream_of(server: str, status: str) -> Counter:
-    return _upstream.labels(server, status)
+def _histogram(family: Histogram, *labels: str) -> Histogram:
+    return family.labels(*labels)

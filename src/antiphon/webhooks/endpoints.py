@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -15,6 +17,7 @@ from antiphon.store.webhooks import Delivery
 _SECRET_PREFIX: Final = "whsec_"
 _KEY_BYTES: Final = range(24, 65)
 """How long a key may be, after the Standard Webhooks specification."""
+_NEW_KEY_BYTES: Final = 32
 
 
 class BadSecret(ValueError):
@@ -58,6 +61,10 @@ def key_of(secret: str) -> bytes:
     return key
 
 
+def new_secret() -> str:
+    return secret_of(secrets.token_bytes(_NEW_KEY_BYTES))
+
+
 def secret_of(key: bytes) -> str:
     """A key as the receiver's library takes it."""
     return _SECRET_PREFIX + base64.b64encode(key).decode()
@@ -76,35 +83,39 @@ def deliveries_for(
     return [event.to(endpoint) for endpoint in wanted]
 
 
+@dataclass(frozen=True)
 class Event:
-    """The end of a response of a project. `created_at`: seconds since the epoch."""
+    """The end of a response, which goes to every endpoint that wants it."""
 
-    def __init__(self, project: str, kind: str, response_id: str, created_at: int) -> None:
-        self._id = new_event_id()
-        self._project = project
-        self._kind = kind
-        self._response_id = response_id
-        self._created_at = created_at
+    project: str
+    kind: str
+    response_id: str
+    created_at: int
+    """Seconds since the epoch."""
+    id: str = field(default_factory=new_event_id)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The JSON that is sent."""
+        return msgspec.json.encode(
+            {
+                "id": self.id,
+                "object": "event",
+                "created_at": self.created_at,
+                "type": self.kind,
+                "data": {"id": self.response_id},
+            }
+        )
 
     def to(self, endpoint: Endpoint) -> Delivery:
         """The event on its way to an endpoint."""
         return Delivery(
             id=new_delivery_id(),
-            event_id=self._id,
-            project=self._project,
+            event_id=self.id,
+            project=self.project,
             endpoint=endpoint.name,
-            type=self._kind,
-            response_id=self._response_id,
-            created_at=self._created_at,
-            body=self._body(),
+            type=self.kind,
+            response_id=self.response_id,
+            created_at=self.created_at,
+            body=self.body,
         )
-
-    def _body(self) -> bytes:
-        body = {
-            "id": self._id,
-            "object": "event",
-            "created_at": self._created_at,
-            "type": self._kind,
-            "data": {"id": self._response_id},
-        }
-        return msgspec.json.encode(body)

@@ -31,6 +31,10 @@ _GONE = 410
 """By the Standard Webhooks specification: don't come again."""
 
 
+Find = Callable[[], Awaitable[Endpoint | None]]
+"""Gives an endpoint as it is now; None: it is gone."""
+
+
 class Patience(Struct, frozen=True):
     """How long is waited for endpoints, in seconds."""
 
@@ -41,12 +45,12 @@ class Patience(Struct, frozen=True):
 
 
 class Sender:
-    """Sends one endpoint its deliveries. `find` gives it as it is now; None: it is gone."""
+    """Sends one endpoint its deliveries."""
 
     def __init__(
         self,
         name: str,
-        find: Callable[[], Awaitable[Endpoint | None]],
+        find: Find,
         deliveries: Deliveries,
         clock: Callable[[], float],
         patience: Patience,

@@ -1,6 +1,5 @@
 """Endpoints that clients made: with secrets of ours, which are sealed where they are kept."""
 
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -10,12 +9,11 @@ import structlog
 from antiphon.context.seal import Seal
 from antiphon.protocol.ids import new_webhook_endpoint_id
 from antiphon.store.webhook_endpoints import EndpointRow, SealedSecret, WebhookEndpoints
-from antiphon.webhooks.endpoints import Endpoint, key_of, secret_of
+from antiphon.webhooks.endpoints import Endpoint, key_of, new_secret
 
 log = structlog.get_logger()
 
 _KIND: Final = "webhook secret"
-_KEY_BYTES: Final = 32
 _SHOWN: Final = 4
 """Characters of a secret's end that a hint has."""
 KEPT_SECONDS: Final = 24 * 60 * 60
@@ -33,7 +31,7 @@ class StoredEndpoints:
         self, project: str, name: str, url: str, events: Sequence[str]
     ) -> tuple[EndpointRow, str] | None:
         """The endpoint and its secret, which is never shown again; None: the project has too many."""
-        secret, now = _new_secret(), int(time.time())
+        secret, now = new_secret(), int(time.time())
         row = EndpointRow(
             project=project,
             id=new_webhook_endpoint_id(),
@@ -50,14 +48,15 @@ class StoredEndpoints:
         self, project: str, endpoint_id: str, kept_seconds: int
     ) -> tuple[EndpointRow, str] | None:
         """The endpoint and its new secret. The one before counts for `kept_seconds`."""
-        secret, now = _new_secret(), int(time.time())
+        secret, now = new_secret(), int(time.time())
         sealed = self._sealed(project, secret)
         row = await self._rows.rotate(project, endpoint_id, sealed, now, now + kept_seconds)
         return None if row is None else (row, secret)
 
-    async def wanting(self, project: str) -> Sequence[Endpoint]:
-        """All of a project."""
-        found = [self.opened(row) for row in await self._rows.wanting(project)]
+    async def wanting(self, project: str, event: str) -> Sequence[Endpoint]:
+        """Those of a project that want an event of this type."""
+        rows = await self._rows.of(project)
+        found = [self.opened(row) for row in rows if event in row.events]
         return [each for each in found if each is not None]
 
     async def get(self, project: str, endpoint_id: str) -> Endpoint | None:
@@ -87,7 +86,3 @@ class StoredEndpoints:
 
     def _sealed(self, project: str, secret: str) -> SealedSecret:
         return SealedSecret(self._seal.seal(project, _KIND, secret), f"whsec_…{secret[-_SHOWN:]}")
-
-
-def _new_secret() -> str:
-    return secret_of(secrets.token_bytes(_KEY_BYTES))

@@ -7,7 +7,7 @@ configuration has one as long as the process lives, one that a client made as lo
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -19,7 +19,7 @@ from antiphon.protocol.ids import new_response_id
 from antiphon.store.webhooks import Deliveries, Delivery
 from antiphon.webhooks.endpoints import Endpoint, Event, deliveries_for
 from antiphon.webhooks.schedule import DELAYS
-from antiphon.webhooks.sender import POLL_SECONDS, Patience, Sender
+from antiphon.webhooks.sender import POLL_SECONDS, Find, Patience, Sender
 from antiphon.webhooks.sending import SECONDS, send, session
 from antiphon.webhooks.stored import StoredEndpoints
 
@@ -52,6 +52,7 @@ class Webhooks:
         self._reachable = reachable
         self._seconds = seconds
         self._senders: dict[str, Sender] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
         patience = Patience(delays, seconds)
@@ -60,7 +61,7 @@ class Webhooks:
     async def deliveries_for(self, project: str, response_id: str, status: str, now: float) -> list[Delivery]:
         """What is to be kept when a background response ends, in the transaction that writes its end.
         `status` is that of the response, `now` the time of its end in seconds since the epoch."""
-        everyone = [*self._endpoints, *await self.stored.wanting(project)]
+        everyone = [*self._endpoints, *await self.stored.wanting(project, f"response.{status}")]
         return deliveries_for(everyone, project, response_id, status, now)
 
     async def test(self, endpoint: Endpoint, kind: str) -> int:
@@ -83,47 +84,38 @@ class Webhooks:
         """Sends while the block runs. At its end, what is under way may finish."""
         self._stopping = False
         async with session(anywhere) as trusted, session(self._reachable) as guarded:
-            tasks: set[asyncio.Task[None]] = set()
-            begin = partial(self._begin, tasks)
             for endpoint in self._endpoints:
-                begin(endpoint.name, partial(_same, endpoint), trusted)
-            follow = asyncio.create_task(self._follow(partial(begin, client=guarded)))
+                self._begin(endpoint.name, partial(_same, endpoint), trusted)
+            following = asyncio.create_task(self._follow(guarded))
             try:
                 yield
             finally:
                 self._stopping = True
                 self._woken.set()
-                await follow
+                await following
                 for sender in self._senders.values():
                     sender.stop()
-                await _finish(tasks)
+                await _finish(self._tasks)
 
-    def _begin(
-        self,
-        tasks: set[asyncio.Task[None]],
-        name: str,
-        find: Callable[[], Awaitable[Endpoint | None]],
-        client: aiohttp.ClientSession,
-    ) -> None:
+    def _begin(self, name: str, find: Find, client: aiohttp.ClientSession) -> None:
         sender = self._senders[name] = self._sender(name, find)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            self._senders.pop(name, None)
-
         task = asyncio.create_task(sender.run(client))
-        tasks.add(task)
-        task.add_done_callback(ended)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, name))
 
-    async def _follow(self, begin: Callable[[str, Callable[[], Awaitable[Endpoint | None]]], None]) -> None:
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        del self._senders[name]
+
+    async def _follow(self, client: aiohttp.ClientSession) -> None:
         """Those of clients have senders as long as something waits for them."""
+        configured = {endpoint.name for endpoint in self._endpoints}
         while not self._stopping:
             self._woken.clear()
             try:
                 awaited = {name: project for project, name in await self.stored.awaited()}
                 for name in awaited.keys() - self._senders.keys():
-                    begin(name, partial(self.stored.get, awaited[name], name))
-                configured = {endpoint.name for endpoint in self._endpoints}
+                    self._begin(name, partial(self.stored.get, awaited[name], name), client)
                 for name in self._senders.keys() - awaited.keys() - configured:
                     self._senders[name].stop()
             except Exception:  # the top of a task: the store may be well again next time

@@ -62,8 +62,8 @@ async def test_no_project_sees_or_changes_anothers_endpoints(endpoints: WebhookE
     assert await endpoints.rotate("two", row.id, row.secret, NOW, NOW) is None
     assert await endpoints.delete("two", row.id) is False
     assert await endpoints.page("two", PageQuery()) == EndpointPage([], more=False)
-    assert await endpoints.wanting("two") == []
-    assert await endpoints.wanting("one") == [row]
+    assert await endpoints.of("two") == []
+    assert await endpoints.of("one") == [row]
     with pytest.raises(UnknownCursor):
         await endpoints.page("two", PageQuery(after=row.id))
 
