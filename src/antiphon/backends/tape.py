@@ -39,6 +39,8 @@ class Room:
 class Share:
     """What one tape has of a room."""
 
+    __slots__ = "_room", "_taken"
+
     def __init__(self, room: Room) -> None:
         self._room = room
         self._taken = 0
@@ -152,6 +154,8 @@ class Exchange:
 
 class Tape:
     """The requests of one response, in the order in which they began."""
+
+    __slots__ = "_ended", "_share", "exchanges", "keeps", "turn"
 
     def __init__(self, room: Room, *, keeps: bool) -> None:
         """`keeps`: bodies; else only how many bytes they had."""

@@ -2,7 +2,7 @@
 has it.
 
 Nothing of it is on the way of a response. When one has ended its tape is put aside; what was put aside is
-packed in a thread and written, twice a second. What cannot be written is told to the log and forgotten.
+packed and written twice a second. What cannot be written is told to the log and forgotten.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ import structlog
 from msgspec import Struct
 
 from antiphon.backends import tape
-from antiphon.backends.tape import Room, Tape
+from antiphon.backends.tape import Exchange, Room, Tape
 from antiphon.engine import recorded, timeline
 from antiphon.engine.timeline import Timeline
 from antiphon.store.faults import Unreachable
-from antiphon.store.recordings import Mark, NewRecording, Recordings
+from antiphon.store.recordings import Mark, NewRecording, Packed, Recordings, pack
 from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
@@ -32,6 +32,10 @@ _PARTS = 32
 """Each time that so large a part of what may be kept was added, it is looked whether that is too much."""
 _PAUSE = 0.5
 """Seconds between two times of writing."""
+_ROWS, _BYTES = 200, 2**20
+"""What is written in one transaction: bytes of bodies, or the exchange that has more."""
+_INLINE = 2**19
+"""Bytes of bodies that are packed in the event loop, in a few milliseconds."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -67,6 +71,8 @@ class _Ended(Struct, frozen=True, gc=False):
 
 class Session:
     """One response, while it is made: its tape, and its timeline."""
+
+    __slots__ = "_machine", "_project", "_recorder", "_tape", "_timeline", "_tokens"
 
     def __init__(self, recorder: "Recorder", project: str, machine: Machine, *, keeps: bool) -> None:
         self._recorder = recorder
@@ -143,7 +149,10 @@ class Recorder:
 
     async def _write(self, ended: Sequence[_Ended]) -> None:
         try:
-            self._added += await self._recordings.add(each for one in ended for each in _recordings(one))
+            for takes in _takes(ended):
+                rows = await _packed(takes)
+                await self._recordings.add(rows)
+                self._added += sum(row.size for row in rows)
             if self._added > self._rules.most_bytes // _PARTS:
                 self._added = 0
                 await self._recordings.trim(self._rules.most_bytes)
@@ -156,15 +165,49 @@ class Recorder:
                 one.tape.release()
 
 
-def _went_wrong(exchange: tape.Exchange) -> bool:
+def _went_wrong(exchange: Exchange) -> bool:
     return exchange.error is not None or (exchange.status or 0) >= 400
 
 
-def _recordings(ended: _Ended) -> Iterator[NewRecording]:
-    """Made in a thread, one after another."""
-    exchanges = ended.tape.exchanges
-    for number, exchange in enumerate(exchanges, 1):
-        bodies = recorded.bodies(exchange) if ended.has_content else None
-        marks = ended.marks if number == len(exchanges) else ()
-        recording = recorded.recording(exchange, bodies, marks)
-        yield NewRecording(ended.project, ended.response_id, ended.stored, recording, bodies)
+class _Take(Struct, frozen=True, gc=False):
+    """One of the exchanges of a response."""
+
+    of: _Ended
+    exchange: Exchange
+
+    @property
+    def size(self) -> int:
+        return len(self.exchange.request) + len(self.exchange.answer)
+
+
+def _takes(ended: Sequence[_Ended]) -> Iterator[Sequence[_Take]]:
+    """What is written in one transaction each."""
+    some: list[_Take] = []
+    size = 0
+    for take in (_Take(one, exchange) for one in ended for exchange in one.tape.exchanges):
+        some.append(take)
+        size += take.size
+        if len(some) == _ROWS or size > _BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+async def _packed(takes: Sequence[_Take]) -> Sequence[Packed]:
+    """In the event loop where that takes less than a thread: each of many small bodies would have to wait for
+    the interpreter's lock."""
+    size = sum(take.size for take in takes)
+    return await asyncio.to_thread(_pack, takes) if size > _INLINE else _pack(takes)
+
+
+def _pack(takes: Sequence[_Take]) -> list[Packed]:
+    return pack(map(_new, takes))
+
+
+def _new(take: _Take) -> NewRecording:
+    of, exchange = take.of, take.exchange
+    bodies = recorded.bodies(exchange) if of.has_content else None
+    marks = of.marks if exchange is of.tape.exchanges[-1] else ()
+    recording = recorded.recording(exchange, bodies, marks)
+    return NewRecording(of.project, of.response_id, of.stored, recording, bodies)

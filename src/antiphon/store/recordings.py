@@ -10,7 +10,7 @@ packed, and many are written in one statement. Lists come without them.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -29,10 +29,8 @@ T = TypeVar("T")
 _LEVEL = 1
 _ROW = 200
 """Bytes of a row beside its head and its content, about, with what the indexes have of it."""
-_AT_ONCE = 2**20
-"""Bytes, about, that are written in one transaction, or the row that has more."""
 _BATCH = 200
-"""Rows that are written or deleted in one transaction, at most."""
+"""Rows that are deleted in one transaction."""
 _PAUSE = 0.02
 """Seconds for which others have the store between two of them."""
 
@@ -106,6 +104,49 @@ class NewRecording(Struct, frozen=True, gc=False):
     bodies: Bodies | None = None
 
 
+class Packed(Struct, frozen=True, gc=False):
+    """A recording as its row has it."""
+
+    project: str
+    response_id: str
+    stored: bool
+    started_at: float
+    size: int
+    """Bytes that it takes, about."""
+    head: bytes
+    content: bytes | None
+
+    @property
+    def row(self) -> Row:
+        return self.project, self.response_id, self.started_at, self.size, self.head, self.content
+
+
+def pack(new: Iterable[NewRecording]) -> list[Packed]:
+    """To be done in a thread where there is much."""
+    compressor = zstd.ZstdCompressor(_LEVEL)
+    rows = []
+    for each in new:
+        content = None
+        if each.bodies is not None:
+            both = each.bodies.request + each.bodies.answer
+            content = compressor.compress(both, compressor.FLUSH_FRAME)
+        head = _head.encode(each.recording)
+        size = _ROW + len(head) + len(content or b"")
+        began = each.recording.started_at
+        rows.append(Packed(each.project, each.response_id, each.stored, began, size, head, content))
+    return rows
+
+
+def _unpacked(found: tuple[Recording, bytes]) -> Bodies:
+    recording, content = found
+    both = zstd.decompress(content)
+    return Bodies(both[: recording.request_kept], both[recording.request_kept :])
+
+
+_head = msgspec.json.Encoder()
+_recording = msgspec.json.Decoder(Recording)
+
+
 class RecordingEntry(Struct, frozen=True, gc=False):
     """A recording as it is listed. `key` is the name of its bodies."""
 
@@ -119,13 +160,9 @@ class Recordings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, new: Iterable[NewRecording]) -> int:
-        """Keep them, save those whose response was deleted. `new` is gone through in a thread. Gives how many
-        bytes they take, about."""
-        rows = await asyncio.to_thread(lambda: list(_packed(new)))
-        for some in _portions(rows):
-            await self._database.write(record_all, some)
-        return sum(row.size for row in rows)
+    async def add(self, rows: Sequence[Packed]) -> None:
+        """Keep them in one transaction, save those whose response was deleted."""
+        await self._database.write(record_all, rows)
 
     async def of(self, project: str, response_id: str) -> Sequence[RecordingEntry]:
         """Those of a response, in the order in which they began."""
@@ -163,65 +200,10 @@ class Recordings:
             await asyncio.sleep(_PAUSE)
 
 
-# ---- as they are kept -------------------------------------------------------------------------------
-
-_head = msgspec.json.Encoder()
-_recording = msgspec.json.Decoder(Recording)
-
-
-class _Packed(Struct, frozen=True, gc=False):
-    """A recording as its row has it."""
-
-    project: str
-    response_id: str
-    stored: bool
-    started_at: float
-    size: int
-    head: bytes
-    content: bytes | None
-
-    @property
-    def row(self) -> Row:
-        return self.project, self.response_id, self.started_at, self.size, self.head, self.content
-
-
-def _packed(new: Iterable[NewRecording]) -> Iterator[_Packed]:
-    compressor = zstd.ZstdCompressor(_LEVEL)
-    for each in new:
-        content = None
-        if each.bodies is not None:
-            both = each.bodies.request + each.bodies.answer
-            content = compressor.compress(both, compressor.FLUSH_FRAME)
-        head = _head.encode(each.recording)
-        size = _ROW + len(head) + len(content or b"")
-        began = each.recording.started_at
-        yield _Packed(each.project, each.response_id, each.stored, began, size, head, content)
-
-
-def _portions(rows: Sequence[_Packed]) -> Iterator[Sequence[_Packed]]:
-    """What is written in one transaction each."""
-    some: list[_Packed] = []
-    bytes_ = 0
-    for row in rows:
-        if some and (len(some) == _BATCH or bytes_ + row.size > _AT_ONCE):
-            yield some
-            some, bytes_ = [], 0
-        some.append(row)
-        bytes_ += row.size
-    if some:
-        yield some
-
-
-def _unpacked(found: tuple[Recording, bytes]) -> Bodies:
-    recording, content = found
-    both = zstd.decompress(content)
-    return Bodies(both[: recording.request_kept], both[recording.request_kept :])
-
-
 # ---- rules ------------------------------------------------------------------------------------------
 
 
-def record_all(rows: Sequence[_Packed]) -> Steps[None]:
+def record_all(rows: Sequence[Packed]) -> Steps[None]:
     """Write rows in one statement, of responses that are there still."""
     there = yield from _there(sorted({row.response_id for row in rows if row.stored}))
     kept = [row.row for row in rows if not row.stored or (row.project, row.response_id) in there]
