@@ -8,6 +8,7 @@ packed and written twice a second. What cannot be written is told to the log and
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from contextvars import Token
 from typing import Final, Literal, TypeAlias
 
 import structlog
@@ -16,9 +17,9 @@ from msgspec import Struct
 from antiphon.backends import tape
 from antiphon.backends.tape import Exchange, Room, Tape
 from antiphon.engine import recorded, timeline
-from antiphon.engine.timeline import Timeline
+from antiphon.engine.timeline import TimedTape
 from antiphon.store.faults import Unreachable
-from antiphon.store.recordings import Mark, NewRecording, Packed, Recordings, pack
+from antiphon.store.recordings import NewRecording, Packed, Recordings, pack
 from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
@@ -48,9 +49,11 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Projects of which nothing is."""
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
-    """How a response ended."""
+class Ended(Struct, frozen=True, kw_only=True, gc=False):
+    """A response that has ended."""
 
+    project: str
+    response_id: str
     stored: bool
     """It can be deleted."""
     failed: bool
@@ -58,42 +61,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What the model wrote may be shown: moderation let it pass."""
 
 
-class _Ended(Struct, frozen=True, gc=False):
-    """What is kept of a response."""
-
-    project: str
-    response_id: str
-    stored: bool
-    has_content: bool
-    tape: Tape
-    marks: tuple[Mark, ...]
-
-
-class Session:
-    """One response, while it is made: its tape, and its timeline."""
-
-    __slots__ = "_machine", "_project", "_recorder", "_tape", "_timeline", "_tokens"
-
-    def __init__(self, recorder: "Recorder", project: str, machine: Machine, *, keeps: bool) -> None:
-        self._recorder = recorder
-        self._project = project
-        self._machine = machine
-        self._tape = Tape(recorder.room, keeps=keeps)
-        self._timeline = Timeline()
-        machine.watch = self._timeline.watch
-        self._tokens = tape.current.set(self._tape), timeline.current.set(self._timeline)
-
-    def end(self, outcome: Outcome) -> None:
-        """The response has ended. To be called where the session was begun."""
-        on_tape, on_timeline = self._tokens
-        tape.current.reset(on_tape)
-        timeline.current.reset(on_timeline)
-        self._machine.watch = None
-        self._tape.end()
-        has_content = self._tape.keeps and outcome.shown
-        marks = self._timeline.marks if has_content else ()
-        ended = _Ended(self._project, self._machine.id, outcome.stored, has_content, self._tape, marks)
-        self._recorder.take(ended, failed=outcome.failed)
+_Taped: TypeAlias = tuple[Ended, TimedTape]
 
 
 class Recorder:
@@ -103,7 +71,7 @@ class Recorder:
         self.room = Room(HELD_BYTES)
         self._recordings = recordings
         self._rules = rules
-        self._waiting: list[_Ended] = []
+        self._waiting: list[_Taped] = []
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._added = 0
@@ -113,18 +81,27 @@ class Recorder:
         """Whether anything is recorded of the project's responses."""
         return project not in self._rules.silent
 
-    def session(self, project: str, machine: Machine, *, keeps: bool) -> Session:
+    def begin(self, machine: Machine, *, keeps: bool) -> Token[Tape | None]:
         """What this task and those that it starts send from now on is recorded, for the response of the
-        machine. `keeps`: its content as well."""
-        return Session(self, project, machine, keeps=keeps)
+        machine. `keeps`: its content as well. Gives what ends it."""
+        made = TimedTape(self.room, keeps=keeps)
+        machine.watch = made.watch
+        return tape.current.set(made)
 
-    def take(self, ended: _Ended, *, failed: bool) -> None:
-        """A response has ended."""
-        wanted = self._rules.which == "all" or failed or any(map(_went_wrong, ended.tape.exchanges))
-        if not wanted or not ended.tape.exchanges:
-            ended.tape.release()
+    def end(self, begun: Token[Tape | None], ended: Ended) -> None:
+        """The response has ended. To be called where it was begun."""
+        made = timeline.current()
+        tape.current.reset(begun)
+        if made is None:
             return
-        self._waiting.append(ended)
+        made.end()
+        if made.exchanges and (self._rules.which == "all" or ended.failed or _went_wrong(made)):
+            self._waiting.append((ended, made))
+            self._wake()
+        else:
+            made.release()
+
+    def _wake(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._write_all())
         elif self.room.left < HELD_BYTES // 2:
@@ -147,7 +124,7 @@ class Recorder:
             await self._write(ended)
         self._task = None
 
-    async def _write(self, ended: Sequence[_Ended]) -> None:
+    async def _write(self, ended: Sequence[_Taped]) -> None:
         try:
             for takes in _takes(ended):
                 rows = await _packed(takes)
@@ -161,18 +138,19 @@ class Recorder:
         except Exception:
             log.exception("recordings are lost", responses=len(ended))
         finally:
-            for one in ended:
-                one.tape.release()
+            for _, made in ended:
+                made.release()
 
 
-def _went_wrong(exchange: Exchange) -> bool:
-    return exchange.error is not None or (exchange.status or 0) >= 400
+def _went_wrong(made: Tape) -> bool:
+    return any(each.error is not None or (each.status or 0) >= 400 for each in made.exchanges)
 
 
 class _Take(Struct, frozen=True, gc=False):
     """One of the exchanges of a response."""
 
-    of: _Ended
+    ended: Ended
+    tape: TimedTape
     exchange: Exchange
 
     @property
@@ -180,11 +158,11 @@ class _Take(Struct, frozen=True, gc=False):
         return len(self.exchange.request) + len(self.exchange.answer)
 
 
-def _takes(ended: Sequence[_Ended]) -> Iterator[Sequence[_Take]]:
+def _takes(ended: Sequence[_Taped]) -> Iterator[Sequence[_Take]]:
     """What is written in one transaction each."""
     some: list[_Take] = []
     size = 0
-    for take in (_Take(one, exchange) for one in ended for exchange in one.tape.exchanges):
+    for take in (_Take(one, made, exchange) for one, made in ended for exchange in made.exchanges):
         some.append(take)
         size += take.size
         if len(some) == _ROWS or size > _BYTES:
@@ -206,8 +184,9 @@ def _pack(takes: Sequence[_Take]) -> list[Packed]:
 
 
 def _new(take: _Take) -> NewRecording:
-    of, exchange = take.of, take.exchange
-    bodies = recorded.bodies(exchange) if of.has_content else None
-    marks = of.marks if exchange is of.tape.exchanges[-1] else ()
+    ended, made, exchange = take.ended, take.tape, take.exchange
+    has_content = made.keeps and ended.shown
+    bodies = recorded.bodies(exchange) if has_content else None
+    marks = made.marks if has_content and exchange is made.exchanges[-1] else ()
     recording = recorded.recording(exchange, bodies, marks)
-    return NewRecording(of.project, of.response_id, of.stored, recording, bodies)
+    return NewRecording(ended.project, ended.response_id, ended.stored, recording, bodies)
