@@ -33,10 +33,10 @@ _PARTS = 32
 """Each time that so large a part of what may be kept was added, it is looked whether that is too much."""
 _PAUSE = 0.5
 """Seconds between two times of writing."""
-_ROWS, _BYTES = 200, 2**20
+_ROWS, _BYTES = 500, 2**20
 """What is written in one transaction: bytes of bodies, or the exchange that has more."""
-_INLINE = 2**19
-"""Bytes of bodies that are packed in the event loop, in a few milliseconds."""
+_SMALL = 2**13
+"""Bytes of bodies that are packed in less time than a thread takes to get hold of the interpreter again."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -62,6 +62,8 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
 
 
 _Taped: TypeAlias = tuple[Ended, TimedTape]
+_Take: TypeAlias = tuple[Ended, TimedTape, Exchange]
+"""One of the exchanges of a response."""
 
 
 class Recorder:
@@ -126,8 +128,8 @@ class Recorder:
 
     async def _write(self, ended: Sequence[_Taped]) -> None:
         try:
-            for takes in _takes(ended):
-                rows = await _packed(takes)
+            for size, takes in _portions(ended):
+                rows = await _packed(size, takes)
                 await self._recordings.add(rows)
                 self._added += sum(row.size for row in rows)
             if self._added > self._rules.most_bytes // _PARTS:
@@ -146,37 +148,24 @@ def _went_wrong(made: Tape) -> bool:
     return any(each.error is not None or (each.status or 0) >= 400 for each in made.exchanges)
 
 
-class _Take(Struct, frozen=True, gc=False):
-    """One of the exchanges of a response."""
-
-    ended: Ended
-    tape: TimedTape
-    exchange: Exchange
-
-    @property
-    def size(self) -> int:
-        return len(self.exchange.request) + len(self.exchange.answer)
-
-
-def _takes(ended: Sequence[_Taped]) -> Iterator[Sequence[_Take]]:
-    """What is written in one transaction each."""
+def _portions(taped: Sequence[_Taped]) -> Iterator[tuple[int, Sequence[_Take]]]:
+    """What is written in one transaction each, and how many bytes of bodies it has."""
     some: list[_Take] = []
     size = 0
-    for take in (_Take(one, made, exchange) for one, made in ended for exchange in made.exchanges):
-        some.append(take)
-        size += take.size
-        if len(some) == _ROWS or size > _BYTES:
-            yield some
-            some, size = [], 0
+    for ended, made in taped:
+        for exchange in made.exchanges:
+            some.append((ended, made, exchange))
+            size += len(exchange.request) + len(exchange.answer)
+            if len(some) == _ROWS or size > _BYTES:
+                yield size, some
+                some, size = [], 0
     if some:
-        yield some
+        yield size, some
 
 
-async def _packed(takes: Sequence[_Take]) -> Sequence[Packed]:
-    """In the event loop where that takes less than a thread: each of many small bodies would have to wait for
-    the interpreter's lock."""
-    size = sum(take.size for take in takes)
-    return await asyncio.to_thread(_pack, takes) if size > _INLINE else _pack(takes)
+async def _packed(size: int, takes: Sequence[_Take]) -> Sequence[Packed]:
+    """In a thread unless most are small."""
+    return _pack(takes) if size < len(takes) * _SMALL else await asyncio.to_thread(_pack, takes)
 
 
 def _pack(takes: Sequence[_Take]) -> list[Packed]:
@@ -184,7 +173,7 @@ def _pack(takes: Sequence[_Take]) -> list[Packed]:
 
 
 def _new(take: _Take) -> NewRecording:
-    ended, made, exchange = take.ended, take.tape, take.exchange
+    ended, made, exchange = take
     has_content = made.keeps and ended.shown
     bodies = recorded.bodies(exchange) if has_content else None
     marks = made.marks if has_content and exchange is made.exchanges[-1] else ()
