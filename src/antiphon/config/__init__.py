@@ -24,6 +24,7 @@ from antiphon.config.settings import (
     McpServer,
     Moderation,
     Outbound,
+    Project,
     Reranker,
     Retention,
     Role,
@@ -32,6 +33,7 @@ from antiphon.config.settings import (
     Store,
     Webhook,
     hash_key,
+    is_loopback,
 )
 from antiphon.config.tool_settings import (
     SEARCH_ENGINES,
@@ -61,6 +63,7 @@ __all__ = [
     "McpSettings",
     "Moderation",
     "Outbound",
+    "Project",
     "Reranker",
     "Retention",
     "Role",
@@ -74,6 +77,7 @@ __all__ = [
     "default_data_dir",
     "dump",
     "hash_key",
+    "is_loopback",
     "load",
     "resolved",
 ]

@@ -20,6 +20,7 @@ from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
 from antiphon.engine.prepare.run_request import opened, sealed
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.usage import usage_of
@@ -53,9 +54,11 @@ class Engine:
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
         ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
-        what became of each response that ended here, and what it counts to."""
+        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
+        upstreams."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -64,8 +67,11 @@ class Engine:
             router, store, seal, attachments, self._histories, resources, deadline, moderator
         )
         self._seal = seal
+        self._recorder = recorder
         self._verify = verify
         self.ended = ended
+        self.at_work = 0
+        """How many responses are made here that clients wait for."""
 
     @asynccontextmanager
     async def run(
@@ -93,10 +99,12 @@ class Engine:
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            run = Run(plan, events, keep, self._seal, checkpoint)
+            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+            self.at_work += 1
             try:
                 yield run
             finally:
+                self.at_work -= 1
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
                     self.store.activity.note(row)
@@ -142,7 +150,7 @@ class Engine:
 
     def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, events, keep, self._seal, checkpoint)
+        return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
 
     def log(self, machine: Machine, fold: Fold) -> EventLog:
         """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows
