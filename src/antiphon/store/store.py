@@ -32,6 +32,7 @@ from antiphon.store.database import Database
 from antiphon.store.files import Files
 from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
+from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
@@ -62,6 +63,7 @@ class Store:
         self.responses = Responses(database, self.inline_data)
         self.conversations = Conversations(database, self.inline_data)
         self.runs = Runs(database, self.inline_data)
+        self.outline = Outline(database, self.inline_data)
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)
