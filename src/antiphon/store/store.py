@@ -34,6 +34,7 @@ from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
 from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
+from antiphon.store.recordings import Recordings
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
@@ -69,6 +70,7 @@ class Store:
         self.webhooks = Deliveries(database)
         self.webhook_endpoints = WebhookEndpoints(database)
         self.activity = Activity(database)
+        self.recordings = Recordings(database)
         self.work = Work(database)
         self.usage = Usage(database)
         self.vector_stores = VectorStores(database)
