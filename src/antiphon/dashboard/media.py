@@ -23,7 +23,7 @@ _PICTURES = {
     b"GIF89a": "image/gif",
 }
 _TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".log", ".py", ".html", ".xml", ".yaml", ".toml")
-_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
+POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 
 async def data(request: Request) -> HttpResponse:
@@ -81,7 +81,7 @@ def _headers(begin: bytes, name: str, size: int) -> dict[str, str]:
         "content-type": kind,
         "content-length": str(size),
         "content-disposition": f"{shown}; filename*=utf-8''{quote(name or 'data', safe='')}",
-        "content-security-policy": _POLICY,
+        "content-security-policy": POLICY,
         "cache-control": "private, max-age=3600",
     }
 

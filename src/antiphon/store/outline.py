@@ -14,7 +14,10 @@ from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import PageQuery
 from antiphon.store.responses import StoredResponse
 from antiphon.store.run_log import LoggedEvents
+from antiphon.store.statements import Statement, Steps, one
 
+FOLLOWING = 20
+"""Forks that are found."""
 LINK = "inline:"
 _LINK = LINK.encode()
 _links = re.compile(rb"inline:([0-9a-f]{64})(?![0-9a-f])")
@@ -49,6 +52,10 @@ class Outline:
         found = await self._database.read_long(run_log.progress, project, response_id, after)
         return found and LoggedEvents(_linked(found.events), found.ended)
 
+    async def following(self, project: str, response_id: str) -> Sequence[str]:
+        """The ids of the responses that continue this one, or come next in its conversation; some of them."""
+        return await self._database.read_long(following, project, response_id)
+
     async def data(self, project: str, sha256: str) -> bytes | None:
         """What a link leads to: its SHA-256, in hexadecimal digits."""
         return await self._data.read(project, bytes.fromhex(sha256))
@@ -56,6 +63,22 @@ class Outline:
     async def whole(self, project: str, json: bytes) -> bytes:
         """JSON with data in place of its links."""
         return (await self._data.filled(project, [_links.sub(MARK + rb"\g<1>", json)]))[0]
+
+
+def following(project: str, response_id: str) -> Steps[list[str]]:
+    sql = "SELECT thread, stop FROM responses WHERE project_id = $1 AND id = $2"
+    place = yield from one(Statement(sql, (project, response_id)))
+    if place is None:
+        return []
+    sql = """
+        SELECT id FROM responses WHERE thread = $1 AND start >= $2 AND id <> $3
+        ORDER BY start, key LIMIT 1"""
+    next_one = yield Statement(sql, (*place, response_id))
+    sql = f"""
+        SELECT r.id FROM threads AS t
+        JOIN responses AS r ON r.thread = t.id AND r.start = t.parent_position
+        WHERE t.parent = $1 AND t.parent_position = $2 ORDER BY t.id LIMIT {FOLLOWING}"""
+    return [found for (found,) in (*next_one, *(yield Statement(sql, place)))]
 
 
 def _linked(jsons: Sequence[bytes]) -> list[bytes]:

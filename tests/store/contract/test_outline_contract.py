@@ -5,7 +5,7 @@ import hashlib
 import random
 
 import msgspec
-from tests.store.contract.kit import P, item, items, texts, turn
+from tests.store.contract.kit import P, begin, item, items, talk, texts, turn
 
 from antiphon.store.items import ItemRow
 from antiphon.store.run_log import Record, RunEnd
@@ -62,6 +62,18 @@ async def test_a_link_leads_to_its_data_and_to_that_of_no_other_project(store: S
     assert PICTURE not in base64.b64decode(
         msgspec.json.decode(await store.outline.whole("other", linked("i")))["url"].rpartition(",")[2]
     )
+
+
+async def test_what_continues_a_response_is_found(store: Store) -> None:
+    await talk(store, "a", "b", "c")
+    await store.responses.save(P, turn("fork", "a"))
+    await begin(store, "talk")
+    for name in ("x", "y"):
+        await store.responses.save(P, turn(name, conversation="talk"))
+
+    found = {name: await store.outline.following(P, name) for name in ("a", "b", "c", "fork", "x", "y")}
+    assert found == {"a": ["b", "fork"], "b": ["c"], "c": [], "fork": [], "x": ["y"], "y": []}
+    assert await store.outline.following("other", "a") == []
 
 
 async def test_the_log_of_a_run_is_seen_until_it_is_gone(store: Store) -> None:
