@@ -17,9 +17,9 @@ from antiphon.protocol.response import TERMINAL
 from antiphon.store.activity import ActivityQuery, ActivityRow
 from antiphon.store.recordings import Recording
 
-TABS = (("Items", ""), ("Timeline", "/timeline"), ("Model turns", "/turns"))
+_ALWAYS = (("Timeline", "/timeline"), ("Model turns", "/turns"))
+TABS = (("Items", ""), *_ALWAYS, ("Code", "/code"), ("Ask again", "/again"))
 """The pages: what each is called, and where it is behind the address of the response."""
-_UNSTORED = TABS[1:]
 _DAY = 86_400.0
 _LATE = 60.0
 """Seconds by which activity may be written later than its response ended, by the clock of another machine."""
@@ -45,7 +45,7 @@ def place_of(response_id: str) -> str:
 def helpers_of(response_id: str, *, stored: bool = True) -> dict[str, Any]:
     """What the layout of these pages shows beside the page's data."""
     place = place_of(response_id)
-    tabs = TABS if stored else _UNSTORED
+    tabs = TABS if stored else _ALWAYS
     return {"place": place, "tabs": [(name, place + behind) for name, behind in tabs]}
 
 
