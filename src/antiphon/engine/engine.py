@@ -15,6 +15,7 @@ from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.histories import Histories
+from antiphon.engine.making import Making
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
@@ -68,6 +69,7 @@ class Engine:
         self._recorder = recorder
         self._verify = verify
         self.ended = ended
+        self.making = Making()
 
     @asynccontextmanager
     async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
@@ -94,7 +96,8 @@ class Engine:
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
             try:
-                yield run
+                with self.making.listed(plan, events):
+                    yield run
             finally:
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
