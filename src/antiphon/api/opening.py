@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from antiphon.api import metrics
+from antiphon.api import metrics, tracing
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
@@ -20,6 +20,7 @@ from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
+from antiphon.api.telemetry_setup import tracer_of
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
@@ -48,6 +49,7 @@ from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
+from antiphon.telemetry.tracing import Tracer
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -78,6 +80,7 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
+    tracer = opened.keep(tracer_of(config.telemetry))
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     store = opened.keep(
         await open_store(config.store_url, blobs, config.store.listen_url, config.store.connections)
@@ -96,7 +99,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)
-    engine = _engine(config, backends, store, seal, attachments, resources, moderator)
+    engine = _engine(config, backends, store, seal, attachments, resources, moderator, tracer)
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
@@ -116,6 +119,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
+        tracer=tracer,
         readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
@@ -153,11 +157,11 @@ def _engine(
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
+    tracer: Tracer | None,
 ) -> Engine:
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(
-        backends, store, seal, attachments, verify, seconds, resources, moderator, metrics.count_response
-    )
+    ended = metrics.count_response if tracer is None else tracing.count_response
+    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator, ended, tracer)
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:

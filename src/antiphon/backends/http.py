@@ -22,6 +22,7 @@ from msgspec import Struct
 from yarl import URL
 
 from antiphon.backends.http_connection import Connection
+from antiphon.telemetry.tracing import passed_on
 
 JSON = "application/json"
 _GRACE = 1.0
@@ -84,7 +85,9 @@ class Client:
         if self._slots is not None:
             await self._slots.acquire()
         try:
-            head = _head(method, url, self._headers, body, content_type)
+            carried = passed_on()
+            headers = self._headers + _lines(carried) if carried else self._headers
+            head = _head(method, url, headers, body, content_type)
             return await self._requested(head, body, patience)
         except BaseException:
             self._release()

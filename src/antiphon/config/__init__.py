@@ -28,6 +28,7 @@ from antiphon.config.settings import (
     Sandbox,
     Server,
     Store,
+    Telemetry,
     Webhook,
     hash_key,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Sandbox",
     "Server",
     "Store",
+    "Telemetry",
     "Tools",
     "WebSearchSettings",
     "Webhook",

@@ -397,6 +397,18 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Days for what became of each response, without its content: model, tokens, durations, error."""
 
 
+class Telemetry(Struct, frozen=True, kw_only=True):
+    """`[telemetry]`: where traces and metrics go, in OpenTelemetry's protocol OTLP."""
+
+    otlp_endpoint: str | None = None
+    """Of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` and
+    `/v1/metrics` are added. None: what `OTEL_EXPORTER_OTLP_ENDPOINT` says, and nothing is exported without
+    either. Other `OTEL_*` variables hold as well."""
+    content: Literal["none", "all"] = "none"
+    """Whether traces have what was said and called: `all` tells the collector instructions, messages, and the
+    arguments and results of calls, of responses that are stored."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -419,6 +431,7 @@ class Config(Struct, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
 
     @property
     def store_url(self) -> str:
@@ -437,6 +450,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
+    "telemetry": Telemetry,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
     "backends": BackendSettings,

@@ -23,6 +23,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
+from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -90,6 +91,7 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
+        planned(self.plan)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -240,22 +242,29 @@ class Run:
 
     async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says, then what becomes of its calls."""
-        turn = await self.plan.caller.fit(turn)
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        try:
-            async with aclosing(self._ask(turn)) as deltas:
-                async for batch in deltas:
-                    writer.write(batch)
-                    if batch and self._checkpoint.first_at is None:
-                        self._checkpoint.first_at = time.time()
-                    self._checkpoint.output_complete = writer.awaits_client
-                    await flush()
-        finally:
-            self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        with asking(turn) as span:
+            try:
+                await self._read(turn, writer, flush)
+            finally:
+                self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+                if span is not None:
+                    answered(span, self.plan.caller, writer.finished, writer.usage)
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
+
+    async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+        """What the model says."""
+        turn = await self.plan.caller.fit(turn)
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
+        async with aclosing(self._ask(turn)) as deltas:
+            async for batch in deltas:
+                writer.write(batch)
+                if batch and self._checkpoint.first_at is None:
+                    self._checkpoint.first_at = time.time()
+                self._checkpoint.output_complete = writer.awaits_client
+                await flush()
 
     async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""

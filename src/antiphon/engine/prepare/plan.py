@@ -15,6 +15,7 @@ from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
+from antiphon.telemetry.tracing import KeptSpan
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.toolbox import Toolbox
 
@@ -41,6 +42,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     they have grown past a threshold."""
     moderation: Moderation | None = None
     """What judges its input and output, if the request wants that."""
+    span: KeptSpan | None = None
+    """Of a response in the background, where spans are told."""
 
     def new_id(self, item_type: str) -> str:
         """An id for an item of the response."""

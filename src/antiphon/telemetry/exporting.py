@@ -1,0 +1,76 @@
+"""What is said when a collector does not take what it is sent: once, and once more when it does again."""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+import structlog
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+log = structlog.get_logger()
+
+
+class _Heard(logging.Handler):
+    """Keeps what the library has to say, for each of its threads, instead of writing it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.first:
+            self._said.first = record.getMessage()
+
+    @property
+    def first(self) -> str:
+        """What was said first in this thread since `forget`: what comes later names no cause."""
+        return getattr(self._said, "first", "")
+
+    def forget(self) -> None:
+        self._said.first = ""
+
+
+_heard = _Heard()
+
+
+def silence_library() -> None:
+    """It would write lines to our log for each attempt."""
+    library = logging.getLogger("opentelemetry")
+    if _heard not in library.handlers:
+        library.addHandler(_heard)
+        library.propagate = False
+
+
+class Outage:
+    """Whether `what` gets through."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._failing = False
+
+    def note(self, *, sent: bool) -> None:
+        """How an attempt went, in the thread that made it."""
+        if sent is self._failing:
+            self._failing = not sent
+            if sent:
+                log.info(f"{self._what} are exported again")
+            else:
+                log.warning(f"{self._what} cannot be exported, and are dropped", reason=_heard.first)
+        _heard.forget()
+
+
+class Spans(SpanExporter):
+    """Sends spans by way of another exporter."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+        self._outage = Outage("traces")
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._inner.export(spans)
+        self._outage.note(sent=result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
