@@ -1,5 +1,6 @@
 """Where traces and metrics go, as the configuration and OpenTelemetry's own variables say."""
 
+import asyncio
 import os
 from importlib.util import find_spec
 
@@ -32,12 +33,18 @@ def installed() -> bool:
 
 def tracer_of(settings: Telemetry) -> Tracer | None:
     """None: nothing is exported. That the extra is missing keeps no server from answering."""
-    endpoint = destination(settings)
-    if endpoint is None:
+    if destination(settings) is None:
         return None
     if not installed():
         log.warning("nothing is exported", reason=LACKING)
         return None
     from antiphon.telemetry.otlp import Destination, OtlpTracer
 
-    return OtlpTracer(Destination(endpoint, settings.content == "all", __version__))
+    return OtlpTracer(Destination(settings.otlp_endpoint, settings.content == "all", __version__))
+
+
+async def obstacle_of(settings: Telemetry, seconds: float) -> str | None:
+    """Why the collector takes nothing; None: it does. The extra must be installed."""
+    from antiphon.telemetry import otlp
+
+    return await asyncio.to_thread(otlp.obstacle, settings.otlp_endpoint, seconds)

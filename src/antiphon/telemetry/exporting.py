@@ -20,7 +20,7 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not self.first:
-            self._said.first = record.getMessage()
+            self._said.first = _words(record)
 
     @property
     def first(self) -> str:
@@ -29,6 +29,16 @@ class _Heard(logging.Handler):
 
     def forget(self) -> None:
         self._said.first = ""
+
+
+def _words(record: logging.LogRecord) -> str:
+    """The fault that it is about, if there is one, else what it says."""
+    fault = next((each for each in record.args or () if isinstance(each, Exception)), None)
+    if fault is None:
+        return record.getMessage()
+    while isinstance(inner := getattr(fault, "reason", None) or next(iter(fault.args), None), Exception):
+        fault = inner
+    return str(fault).rpartition(": ")[2]
 
 
 _heard = _Heard()
@@ -74,3 +84,13 @@ class Spans(SpanExporter):
 
     def shutdown(self) -> None:
         self._inner.shutdown()
+
+
+def refusal_of(exporter: SpanExporter) -> str | None:
+    """Why the collector takes nothing; None: it does."""
+    silence_library()
+    _heard.forget()
+    try:
+        return None if exporter.export(()) is SpanExportResult.SUCCESS else _heard.first
+    finally:
+        exporter.shutdown()

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from antiphon.telemetry.exporting import Spans, silence_library
+from antiphon.telemetry.exporting import Spans, refusal_of, silence_library
 from antiphon.telemetry.tracing import CURRENT, Attributes, KeptSpan, Kind, Span
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
@@ -72,9 +72,7 @@ class OtlpTracer:
             resource=_resource(to.version), shutdown_on_exit=False, id_generator=self._ids
         )
         if os.environ.get("OTEL_TRACES_EXPORTER") != "none":
-            exporter = Spans(
-                OTLPSpanExporter(endpoint=to.endpoint and f"{to.endpoint.rstrip('/')}/v1/traces")
-            )
+            exporter = Spans(OTLPSpanExporter(endpoint=_path(to.endpoint, "v1/traces")))
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("antiphon", to.version)
 
@@ -175,6 +173,15 @@ class _OtlpSpan:
             self.fail(kind.__name__)
         if not self._left:
             self.end()
+
+
+def obstacle(endpoint: str | None, seconds: float) -> str | None:
+    """Why the collector at an endpoint (`Destination`) takes nothing; None: it does."""
+    return refusal_of(OTLPSpanExporter(endpoint=_path(endpoint, "v1/traces"), timeout=seconds))
+
+
+def _path(endpoint: str | None, path: str) -> str | None:
+    return None if endpoint is None else f"{endpoint.rstrip('/')}/{path}"
 
 
 def _resource(version: str) -> Resource:
