@@ -209,6 +209,8 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
     if settings.server.role == "worker":
         console.print("\nIt carries work of the background, and answers /healthz, /readyz and /metrics.")
     else:
+        if settings.dashboard.enabled:
+            console.print(f"\nLook at what it does: [bold]http://{_reachable(settings.server)}/dashboard[/]")
         console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
     if settings.store.is_shared and not (settings.blobs.url or "").startswith("s3://"):
         console.print(

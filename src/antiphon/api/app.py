@@ -47,7 +47,7 @@ def create_app(config: Config) -> ASGIApp:
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    app = ApiMiddleware(routes, server.projects(), _gate(server, origins), Cors(origins), budget)
+    app = ApiMiddleware(routes, server.projects(), gate_of(server), Cors(origins), budget)
     return app if destination(config.telemetry) is None else Traced(app)
 
 
@@ -57,11 +57,11 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         yield {"services": await open_services(config, opened)}
 
 
-def _gate(server: Server, origins: Origins) -> Gate:
+def gate_of(server: Server) -> Gate:
     """The address that the operator gave is one of the server's names."""
     if server.keys:
         return KeyedGate(server.allowed_hosts)
-    return OpenGate([*server.allowed_hosts, server.host], origins)
+    return OpenGate([*server.allowed_hosts, server.host], Origins(server.allowed_origins))
 
 
 async def health(_: Request) -> PlainTextResponse:

@@ -409,6 +409,13 @@ class Telemetry(Struct, frozen=True, kw_only=True):
     arguments and results of calls, of responses that are stored."""
 
 
+class Dashboard(Struct, frozen=True, kw_only=True):
+    """`[dashboard]`: the pages for people, under `/dashboard` of the same port."""
+
+    enabled: bool = True
+    """Whether there are any."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -432,6 +439,7 @@ class Config(Struct, frozen=True, kw_only=True):
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
+    dashboard: Dashboard = Dashboard()
 
     @property
     def store_url(self) -> str:
@@ -451,6 +459,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "outbound": Outbound,
     "retention": Retention,
     "telemetry": Telemetry,
+    "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
     "backends": BackendSettings,

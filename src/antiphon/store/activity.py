@@ -5,6 +5,7 @@ saves the response or ends its run, and also for responses that are not stored: 
 waiting, together with what is written next. It outlives its response, until retention takes it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,8 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
     backend: str | None = None
     conversation_id: str | None = None
     api_key: str | None = None
+    tool: str | None = None
+    """The type of a call that was made."""
     since: float | None = None
     """Ended at this time or later: seconds since the epoch."""
     until: float | None = None
@@ -110,6 +113,8 @@ COLUMNS = (
     " cached_tokens, output_tokens, reasoning_tokens, milliseconds, first_milliseconds, tools,"
     " conversation_id, api_key, stored, background"
 )
+_SPECIAL = re.compile(r"[%_\\]")
+"""What means something else in LIKE."""
 _FILTERS = {
     "project": "project_id =",
     "status": "status =",
@@ -161,6 +166,12 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         if value is not None:
             values.append(value)
             wanted.append(f"{condition} ${len(values)}")
+    if query.tool is not None:
+        literal = _SPECIAL.sub(r"\\\g<0>", query.tool)
+        values.append(f'%"{literal}"%')
+        wanted.append(f"tools LIKE ${len(values)} ESCAPE '\\'")
+    if query.status not in (None, "completed"):
+        wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:
         values += yield from _cursor(query.after)
         wanted.append(f"(ended_at, key) < (${len(values) - 1}, ${len(values)})")

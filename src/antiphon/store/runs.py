@@ -78,6 +78,11 @@ class Runs:
 
         return await self._data.storing(project, [item.json for item in items], write)
 
+    async def unended(self, project: str, limit: int) -> Sequence[bytes]:
+        """The responses of the project that are queued or made in the background, the newest first: JSON
+        without output."""
+        return await self._database.read_long(unended, project, limit)
+
     async def claim(self, owner: str, lease: float, only: Place | None = None) -> Claim | None:
         """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
         this process. It may be given what it carries already, when it renewed too late."""
@@ -330,6 +335,14 @@ def cancel(project: str, response_id: str) -> Steps[bool]:
         UPDATE runs SET cancelled = 1 WHERE project_id = $1 AND id = $2 AND status <> 'ended'
         RETURNING 1"""
     return (yield from changed(Statement(sql, (project, response_id))))
+
+
+def unended(project: str, limit: int) -> Steps[list[bytes]]:
+    sql = """
+        SELECT p.json FROM runs AS r
+        JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
+        WHERE r.status <> 'ended' AND r.project_id = $1 ORDER BY r.key DESC LIMIT $2"""
+    return [json for (json,) in (yield Statement(sql, (project, limit)))]
 
 
 def running(project: str, response_id: str) -> Steps[bool]:

@@ -1,0 +1,25 @@
+"""The dashboard as an ASGI application: a table of contents."""
+
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from antiphon.api.routing import Routes
+from antiphon.config import Config
+from antiphon.dashboard import page, response, responses, sign_in
+from antiphon.dashboard.edge import Edge
+
+PLACE = "/dashboard"
+
+
+def create_dashboard(config: Config) -> ASGIApp:
+    """What answers under PLACE. It works with what the API has opened."""
+    return Edge(Routes(_routes()), config)
+
+
+def _routes() -> list[Route]:
+    return [
+        *responses.routes,
+        *response.routes,
+        *sign_in.routes,
+        Route("/dashboard/static/{name}", page.static, methods=["GET"]),
+    ]

@@ -1,0 +1,22 @@
+"""Forms that pages send."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from antiphon.api.body import read_any_body
+from antiphon.protocol.errors import InvalidRequest
+
+MOST = 8 * 1024 * 1024
+"""Bytes of a form."""
+_FIELDS = 64
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """Its fields. Raises InvalidRequest, TooLarge."""
+    body = await read_any_body(request, MOST)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
+    except ValueError:
+        raise InvalidRequest("This is no form.") from None
