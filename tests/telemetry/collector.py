@@ -128,7 +128,7 @@ class Collector:
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
     for of_resource in request.resource_spans:
-        resource = _plain(of_resource.resource.attributes)
+        resource = plain(of_resource.resource.attributes)
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
                 yield _span(span, resource)
@@ -141,7 +141,7 @@ def _span(span: Sent, resource: dict[str, Any]) -> Span:
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         kind=Sent.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
-        attributes=_plain(span.attributes),
+        attributes=plain(span.attributes),
         failed=span.status.code == Status.STATUS_CODE_ERROR,
         began=span.start_time_unix_nano,
         ended=span.end_time_unix_nano,
@@ -151,13 +151,13 @@ def _span(span: Sent, resource: dict[str, Any]) -> Span:
 
 def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[dict[str, Any], Metric]]:
     for of_resource in request.resource_metrics:
-        resource = _plain(of_resource.resource.attributes)
+        resource = plain(of_resource.resource.attributes)
         for of_scope in of_resource.scope_metrics:
             for metric in of_scope.metrics:
                 yield resource, metric
 
 
-def _plain(attributes: Sequence[KeyValue]) -> dict[str, Any]:
+def plain(attributes: Sequence[KeyValue]) -> dict[str, Any]:
     return {each.key: _value(each.value) for each in attributes}
 
 

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from antiphon.api import metrics
 from antiphon.engine.spans import PREFIX, usage_of
 from antiphon.store.activity import ActivityRow
+from antiphon.telemetry.histograms import FIRST_TOKEN
 from antiphon.telemetry.tracing import CURRENT, HEADERS, Value
 
 
@@ -33,6 +34,8 @@ def count_response(row: ActivityRow) -> None:
     span = CURRENT.get()
     if span is not None:
         span.set(dict(_told(row)))
+        if row.first_milliseconds is not None:
+            span.measure(FIRST_TOKEN, row.first_milliseconds / 1000)
         if row.status in ("failed", "cancelled"):
             span.fail(row.error_code or row.status)
 

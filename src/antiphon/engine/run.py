@@ -248,7 +248,7 @@ class Run:
             finally:
                 self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
                 if span is not None:
-                    answered(span, self.plan.caller, writer.finished, writer.usage)
+                    answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
@@ -261,8 +261,9 @@ class Run:
         async with aclosing(self._ask(turn)) as deltas:
             async for batch in deltas:
                 writer.write(batch)
-                if batch and self._checkpoint.first_at is None:
-                    self._checkpoint.first_at = time.time()
+                if batch and writer.first_at is None:
+                    writer.first_at = time.time()
+                    self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
                 self._checkpoint.output_complete = writer.awaits_client
                 await flush()
 

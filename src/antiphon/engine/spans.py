@@ -10,11 +10,12 @@ from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.prepare.plan import Plan
 from antiphon.model import Turn, UsageDelta
 from antiphon.store.activity import ActivityRow
+from antiphon.telemetry.histograms import FIRST_CHUNK, OPERATION, TOKENS
 from antiphon.telemetry.tracing import CURRENT, OFF, KeptSpan, Span, Tracer, Value
 from antiphon.tools.base import ServerCall
 
 PREFIX = "antiphon"
-_OPERATION = "gen_ai.operation.name"
+_TOKENS_OF = "gen_ai.token.type"
 _RESPONSE = "invoke_agent"
 _STORES = frozenset({"file_search"})
 """Functions that look things up in what is kept here."""
@@ -23,13 +24,13 @@ _STORES = frozenset({"file_search"})
 def responding() -> AbstractContextManager[Span | None]:
     """The span of a response that is made now."""
     span = CURRENT.get()
-    return OFF if span is None else span.begin(_RESPONSE, "server", {_OPERATION: _RESPONSE})
+    return OFF if span is None else span.begin(_RESPONSE, "server", {OPERATION: _RESPONSE})
 
 
 def resuming(tracer: Tracer, kept: KeptSpan | None) -> Span:
     """The span of a response in the background, wherever it began."""
     span = tracer.resume(_RESPONSE, "server", kept)
-    span.set({_OPERATION: _RESPONSE})
+    span.set({OPERATION: _RESPONSE})
     return span
 
 
@@ -45,14 +46,20 @@ def asking(turn: Turn) -> AbstractContextManager[Span | None]:
     span = CURRENT.get()
     if span is None:
         return OFF
-    return span.begin(
-        f"chat {turn.model}", "client", {_OPERATION: "chat", "gen_ai.request.model": turn.model}
-    )
+    return span.begin(f"chat {turn.model}", "client", {OPERATION: "chat", "gen_ai.request.model": turn.model})
 
 
-def answered(span: Span, caller: ModelCaller, finished: str | None, usage: UsageDelta | None) -> None:
-    """What came of a turn, as far as it came."""
+def answered(
+    span: Span, caller: ModelCaller, finished: str | None, usage: UsageDelta | None, first: float | None
+) -> None:
+    """What came of a turn, as far as it came. `first`: when it began to, in seconds since the epoch."""
     span.set(dict(_answer(caller, finished, usage)))
+    if first is not None:
+        span.set({"gen_ai.response.time_to_first_chunk": first - span.began})
+        span.measure(FIRST_CHUNK, first - span.began)
+    if usage is not None:
+        span.measure(TOKENS, usage.input_tokens, {_TOKENS_OF: "input"})
+        span.measure(TOKENS, usage.output_tokens, {_TOKENS_OF: "output"})
 
 
 def _answer(
@@ -83,7 +90,7 @@ def calling(call: ServerCall) -> Span | None:
     if span is None:
         return None
     attributes = {
-        _OPERATION: "execute_tool",
+        OPERATION: "execute_tool",
         "gen_ai.tool.name": call.name,
         "gen_ai.tool.call.id": call.id,
         "gen_ai.tool.type": "datastore" if call.name in _STORES else "extension",

@@ -1,12 +1,19 @@
-"""What is said when a collector does not take what it is sent: once, and once more when it does again."""
+"""OpenTelemetry's exporters: they say once when a collector takes nothing, and once when it does again."""
 
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from antiphon.telemetry.counted import Counted
 
 log = structlog.get_logger()
 
@@ -70,27 +77,44 @@ class Outage:
         _heard.forget()
 
 
-class Spans(SpanExporter):
-    """Sends spans by way of another exporter."""
+class SpanExporter(OTLPSpanExporter):
+    """`endpoint`: with its path; None: what the library's variables say."""
 
-    def __init__(self, inner: SpanExporter) -> None:
-        self._inner = inner
+    def __init__(self, endpoint: str | None) -> None:
+        super().__init__(endpoint)
         self._outage = Outage("traces")
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._inner.export(spans)
+        result = super().export(spans)
         self._outage.note(sent=result is SpanExportResult.SUCCESS)
         return result
 
-    def shutdown(self) -> None:
-        self._inner.shutdown()
+
+class MetricExporter(OTLPMetricExporter):
+    """The same for metrics, and for what was `counted` beside them."""
+
+    def __init__(self, endpoint: str | None, counted: Counted) -> None:
+        super().__init__(endpoint)
+        self._outage = Outage("metrics")
+        self._counted = counted
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **more: Any
+    ) -> MetricExportResult:
+        (own,) = metrics_data.resource_metrics
+        counts = ScopeMetrics(InstrumentationScope("antiphon"), self._counted.metrics(), "")
+        both = ResourceMetrics(own.resource, [*own.scope_metrics, counts], own.schema_url)
+        result = super().export(MetricsData([both]), timeout_millis, **more)
+        self._outage.note(sent=result is MetricExportResult.SUCCESS)
+        return result
 
 
-def refusal_of(exporter: SpanExporter) -> str | None:
-    """Why the collector takes nothing; None: it does."""
+def refusal(endpoint: str | None, seconds: float) -> str | None:
+    """Why a collector takes no spans; None: it does."""
     silence_library()
     _heard.forget()
+    exporter = OTLPSpanExporter(endpoint, timeout=seconds)
     try:
         return None if exporter.export(()) is SpanExportResult.SUCCESS else _heard.first
     finally:
-        exporter.shutdown()
+        exporter.shutdown()  # type: ignore[no-untyped-call]

@@ -1,13 +1,13 @@
-"""Spans, handed to a collector over OTLP by OpenTelemetry's SDK. Needs the extra `telemetry`.
+"""Spans and metrics, handed to a collector over OTLP by OpenTelemetry's SDK. Needs the extra `telemetry`.
 
-The SDK has a thread of its own that sends, and a queue of bounded length before it: what it does not get rid
+The SDK has threads of its own that send, and a queue of bounded length before them: what it does not get rid
 of is dropped. Its variables (`OTEL_…`) hold wherever nothing else is said here.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from threading import Thread
 from types import TracebackType
@@ -17,7 +17,9 @@ from uuid import uuid4
 from msgspec import Struct
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -25,8 +27,11 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from antiphon.telemetry.exporting import Spans, refusal_of, silence_library
-from antiphon.telemetry.tracing import CURRENT, Attributes, KeptSpan, Kind, Span
+from antiphon.telemetry.counted import Counted
+from antiphon.telemetry.exporting import MetricExporter, SpanExporter, refusal, silence_library
+from antiphon.telemetry.histograms import DURATIONS, FORMS, OPERATION, SHARED
+from antiphon.telemetry.metrics import registry
+from antiphon.telemetry.tracing import CURRENT, Attributes, KeptSpan, Kind, Span, Value
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
     "server": SpanKind.SERVER,
@@ -36,6 +41,7 @@ _KINDS: Final[Mapping[Kind, SpanKind]] = {
 END_SECONDS: Final = 2.0
 """What is still here when the server stops has so long to be sent."""
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_NAME: Final = "antiphon"
 
 
 class Destination(Struct, frozen=True):
@@ -47,6 +53,9 @@ class Destination(Struct, frozen=True):
     """Whether spans have what was said."""
     version: str
     """Of this program."""
+
+    def url(self, path: str) -> str | None:
+        return None if self.endpoint is None else f"{self.endpoint.rstrip('/')}/{path}"
 
 
 class _Ids(RandomIdGenerator):
@@ -62,40 +71,48 @@ class _Ids(RandomIdGenerator):
 
 
 class OtlpTracer:
-    """Spans of this process. Use it in one thread."""
+    """Spans of this process, and its metrics. Use it in one thread."""
 
     def __init__(self, to: Destination) -> None:
         silence_library()
         self.content = to.content
         self._ids = _Ids()
-        self._provider = TracerProvider(
-            resource=_resource(to.version), shutdown_on_exit=False, id_generator=self._ids
+        about = _resource(to.version)
+        self._traces = TracerProvider(resource=about, shutdown_on_exit=False, id_generator=self._ids)
+        if _wanted("traces"):
+            self._traces.add_span_processor(BatchSpanProcessor(SpanExporter(to.url("v1/traces"))))
+        self._tracer = self._traces.get_tracer(_NAME, to.version)
+        readers = [_reader(to)] if _wanted("metrics") else []
+        self._metrics = MeterProvider(readers, about, shutdown_on_exit=False)
+        meter = self._metrics.get_meter(_NAME, to.version)
+        meter.create_observable_gauge(
+            "process.uptime", [_since(time.monotonic())], "s", "How long this process has run"
         )
-        if os.environ.get("OTEL_TRACES_EXPORTER") != "none":
-            exporter = Spans(OTLPSpanExporter(endpoint=_path(to.endpoint, "v1/traces")))
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("antiphon", to.version)
+        self._histograms = {
+            name: meter.create_histogram(
+                name, form.unit, form.about, explicit_bucket_boundaries_advisory=form.bounds
+            )
+            for name, form in FORMS.items()
+        }
 
     def incoming(self, headers: Mapping[str, str]) -> Span:
         """See `tracing.Tracer`; so for the others."""
         found = trace.get_current_span(_PROPAGATOR.extract(headers, Context()))
-        return _OtlpSpan(self, found)
+        return _OtlpSpan(self, found, {}, 0)
 
     def resume(self, name: str, kind: Kind, kept: KeptSpan | None) -> Span:
         if kept is None:
-            return self.begin(name, kind, {}, Context())
+            return self.begin(name, kind, {}, Context(), time.time_ns())
         self._ids.kept = kept
         try:
             return self.begin(name, kind, {}, _PROPAGATOR.extract(kept.parent, Context()), kept.began)
         finally:
             self._ids.kept = None
 
-    def begin(
-        self, name: str, kind: Kind, attributes: Attributes, within: Context, began: int | None = None
-    ) -> Span:
+    def begin(self, name: str, kind: Kind, attributes: Attributes, within: Context, began: int) -> Span:
         """A span that is part of what `within` has."""
         span = self._tracer.start_span(name, within, _KINDS[kind], attributes, start_time=began)
-        return _OtlpSpan(self, span)
+        return _OtlpSpan(self, span, attributes, began)
 
     def kept(self, parent: "_OtlpSpan") -> KeptSpan:
         """A span that begins now."""
@@ -104,21 +121,28 @@ class OtlpTracer:
         span_id = self._ids.generate_span_id()
         return KeptSpan(f"{trace_id:032x}", f"{span_id:016x}", time.time_ns(), dict(parent.headers))
 
+    def measure(self, name: str, value: float, attributes: Attributes, within: Context) -> None:
+        self._histograms[name].record(value, attributes, within)
+
     async def close(self) -> None:
-        # A receiver that hangs holds the SDK's shutdown up, so that has a thread that nobody need wait for.
-        ending = Thread(target=self._provider.shutdown, daemon=True)
-        ending.start()
-        await asyncio.to_thread(ending.join, END_SECONDS)
+        # A receiver that hangs holds the SDK's shutdown up, so that has threads that nobody need wait for.
+        endings = [Thread(target=each.shutdown, daemon=True) for each in (self._traces, self._metrics)]
+        for ending in endings:
+            ending.start()
+        await asyncio.to_thread(_join, endings)
 
 
 class _OtlpSpan:
     """A span of OpenTelemetry's."""
 
-    def __init__(self, tracer: OtlpTracer, span: trace.Span) -> None:
+    def __init__(self, tracer: OtlpTracer, span: trace.Span, attributes: Attributes, began: int) -> None:
         self.content = tracer.content
+        self.began = began / 1e9
         self._tracer = tracer
         self._span = span
         self._context = trace.set_span_in_context(span, Context())
+        self._shared: dict[str, Value] = {}
+        self._share(attributes)
         self._headers: Mapping[str, str] | None = None
         self._left = False
         self._tokens: tuple[Token[Span | None], Token[Context]] | None = None
@@ -136,26 +160,31 @@ class _OtlpSpan:
         return self._headers
 
     def begin(self, name: str, kind: Kind, attributes: Attributes) -> Span:
-        return self._tracer.begin(name, kind, attributes, self._context)
+        return self._tracer.begin(name, kind, attributes, self._context, time.time_ns())
 
     def begin_kept(self) -> KeptSpan:
         return self._tracer.kept(self)
 
     def set(self, attributes: Attributes) -> None:
         self._span.set_attributes(attributes)
+        self._share(attributes)
 
     def fail(self, error: str) -> None:
-        self._span.set_attribute("error.type", error)
+        self.set({"error.type": error})
         self._span.set_status(Status(StatusCode.ERROR))
 
-    def measure(self, name: str, value: float, attributes: Attributes) -> None:
-        return
+    def measure(self, name: str, value: float, attributes: Attributes | None = None) -> None:
+        self._tracer.measure(name, value, {**self._shared, **(attributes or {})}, self._context)
 
     def leave(self) -> None:
         self._left = True
 
     def end(self, ago: float = 0.0) -> None:
-        self._span.end(time.time_ns() - int(ago * 1e9))
+        ended = time.time_ns() - int(ago * 1e9)
+        duration = DURATIONS.get(str(self._shared.get(OPERATION)))
+        if duration is not None:
+            self.measure(duration, ended / 1e9 - self.began)
+        self._span.end(ended)
 
     def __enter__(self) -> Self:
         # The MCP library looks for a span where OpenTelemetry has it, and tells servers of it.
@@ -174,19 +203,35 @@ class _OtlpSpan:
         if not self._left:
             self.end()
 
+    def _share(self, attributes: Attributes) -> None:
+        self._shared.update((name, attributes[name]) for name in SHARED & attributes.keys())
+
 
 def obstacle(endpoint: str | None, seconds: float) -> str | None:
     """Why the collector at an endpoint (`Destination`) takes nothing; None: it does."""
-    return refusal_of(OTLPSpanExporter(endpoint=_path(endpoint, "v1/traces"), timeout=seconds))
+    return refusal(Destination(endpoint, False, "").url("v1/traces"), seconds)
 
 
-def _path(endpoint: str | None, path: str) -> str | None:
-    return None if endpoint is None else f"{endpoint.rstrip('/')}/{path}"
+def _wanted(signal: str) -> bool:
+    return os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") != "none"
+
+
+def _reader(to: Destination) -> PeriodicExportingMetricReader:
+    return PeriodicExportingMetricReader(MetricExporter(to.url("v1/metrics"), Counted(registry)))
+
+
+def _since(began: float) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    """Something is always there to be exported, so that what is counted beside it is too."""
+    return lambda _: [Observation(time.monotonic() - began)]
+
+
+def _join(endings: Iterable[Thread]) -> None:
+    end = time.monotonic() + END_SECONDS
+    for ending in endings:
+        ending.join(max(0.0, end - time.monotonic()))
 
 
 def _resource(version: str) -> Resource:
     """What tells this process from others; what the variables say wins."""
-    own = Resource(
-        {"service.name": "antiphon", "service.version": version, "service.instance.id": str(uuid4())}
-    )
+    own = Resource({"service.name": _NAME, "service.version": version, "service.instance.id": str(uuid4())})
     return own.merge(OTELResourceDetector().detect())

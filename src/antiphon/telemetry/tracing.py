@@ -38,6 +38,8 @@ class Span(Protocol):
 
     content: bool
     """Whether it may be told what was said."""
+    began: float
+    """Seconds since the epoch."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -58,8 +60,8 @@ class Span(Protocol):
         """It did not go well. `error` is one of a few words: a code, or the class of an exception."""
         ...
 
-    def measure(self, name: str, value: float, attributes: Attributes) -> None:
-        """A value for a histogram, of those that `otlp` has."""
+    def measure(self, name: str, value: float, attributes: Attributes | None = None) -> None:
+        """A value for one of `histograms`, with attributes beside those of the span."""
         ...
 
     def leave(self) -> None:
