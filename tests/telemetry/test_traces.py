@@ -75,7 +75,7 @@ def test_a_response_is_a_span_with_its_turns_and_its_calls(
             "gen_ai.operation.name": "chat",
             "gen_ai.request.model": "m",
             "gen_ai.response.model": "m",
-            "gen_ai.response.finish_reasons": ["calls"],
+            "gen_ai.response.finish_reasons": ["tool_call"],
         }.items()
     )
     assert 2 * turn.attributes["gen_ai.usage.input_tokens"] == usage.input_tokens

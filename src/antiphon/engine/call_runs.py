@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from antiphon.engine import span_content
 from antiphon.engine.emission import Flush
 from antiphon.engine.spans import called, calling
 from antiphon.model import TextPart
@@ -72,6 +73,8 @@ class CallRuns:
             await self._pass_on()
         result, ended = task.result()
         del self._runs[call]
+        if running.span is not None and running.span.content:
+            running.span.set(span_content.called(call.arguments, result.parts))
         self._count(call, running, None, ended)
         return result
 

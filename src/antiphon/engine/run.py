@@ -23,6 +23,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
+from antiphon.engine.span_content import exchanged
 from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
@@ -244,11 +245,14 @@ class Run:
         """What the model says, then what becomes of its calls."""
         with asking(turn) as span:
             try:
+                turn = await self.plan.caller.fit(turn)
                 await self._read(turn, writer, flush)
             finally:
                 self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
+                    if span.content:
+                        span.set(exchanged(turn, writer.spoken(), writer.finished))
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
@@ -256,7 +260,6 @@ class Run:
 
     async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says."""
-        turn = await self.plan.caller.fit(turn)
         # Closed here and now when we are cancelled: that is what ends the upstream's work.
         async with aclosing(self._ask(turn)) as deltas:
             async for batch in deltas:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.span_content import reason
 from antiphon.model import Turn, UsageDelta
 from antiphon.store.activity import ActivityRow
 from antiphon.telemetry.histograms import FIRST_CHUNK, OPERATION, TOKENS
@@ -39,6 +40,8 @@ def planned(plan: Plan) -> None:
     span = CURRENT.get()
     if span is not None:
         span.set({"gen_ai.provider.name": plan.caller.provider, "gen_ai.response.id": plan.response.id})
+        if plan.request.store is False:
+            span.conceal()
 
 
 def asking(turn: Turn) -> AbstractContextManager[Span | None]:
@@ -70,7 +73,7 @@ def _answer(
     yield "gen_ai.response.model", model
     yield f"{PREFIX}.backend", backend
     if finished is not None:
-        yield "gen_ai.response.finish_reasons", [finished]
+        yield "gen_ai.response.finish_reasons", [reason(finished)]
     if usage is not None:
         yield from usage_of(usage)
 

@@ -75,7 +75,7 @@ class OtlpTracer:
 
     def __init__(self, to: Destination) -> None:
         silence_library()
-        self.content = to.content
+        self._content = to.content
         self._ids = _Ids()
         about = _resource(to.version)
         self._traces = TracerProvider(resource=about, shutdown_on_exit=False, id_generator=self._ids)
@@ -98,21 +98,24 @@ class OtlpTracer:
     def incoming(self, headers: Mapping[str, str]) -> Span:
         """See `tracing.Tracer`; so for the others."""
         found = trace.get_current_span(_PROPAGATOR.extract(headers, Context()))
-        return _OtlpSpan(self, found, {}, 0)
+        return _OtlpSpan(self, found, {}, 0, self._content)
 
     def resume(self, name: str, kind: Kind, kept: KeptSpan | None) -> Span:
         if kept is None:
-            return self.begin(name, kind, {}, Context(), time.time_ns())
+            return self.begin(name, kind, {}, Context(), time.time_ns(), self._content)
         self._ids.kept = kept
         try:
-            return self.begin(name, kind, {}, _PROPAGATOR.extract(kept.parent, Context()), kept.began)
+            within = _PROPAGATOR.extract(kept.parent, Context())
+            return self.begin(name, kind, {}, within, kept.began, self._content)
         finally:
             self._ids.kept = None
 
-    def begin(self, name: str, kind: Kind, attributes: Attributes, within: Context, began: int) -> Span:
+    def begin(
+        self, name: str, kind: Kind, attributes: Attributes, within: Context, began: int, content: bool
+    ) -> Span:
         """A span that is part of what `within` has."""
         span = self._tracer.start_span(name, within, _KINDS[kind], attributes, start_time=began)
-        return _OtlpSpan(self, span, attributes, began)
+        return _OtlpSpan(self, span, attributes, began, content)
 
     def kept(self, parent: "_OtlpSpan") -> KeptSpan:
         """A span that begins now."""
@@ -135,8 +138,10 @@ class OtlpTracer:
 class _OtlpSpan:
     """A span of OpenTelemetry's."""
 
-    def __init__(self, tracer: OtlpTracer, span: trace.Span, attributes: Attributes, began: int) -> None:
-        self.content = tracer.content
+    def __init__(
+        self, tracer: OtlpTracer, span: trace.Span, attributes: Attributes, began: int, content: bool
+    ) -> None:
+        self._content = content
         self.began = began / 1e9
         self._tracer = tracer
         self._span = span
@@ -146,6 +151,13 @@ class _OtlpSpan:
         self._headers: Mapping[str, str] | None = None
         self._left = False
         self._tokens: tuple[Token[Span | None], Token[Context]] | None = None
+
+    @property
+    def content(self) -> bool:
+        return self._content and self._span.is_recording()
+
+    def conceal(self) -> None:
+        self._content = False
 
     @property
     def identity(self) -> trace.SpanContext:
@@ -160,7 +172,7 @@ class _OtlpSpan:
         return self._headers
 
     def begin(self, name: str, kind: Kind, attributes: Attributes) -> Span:
-        return self._tracer.begin(name, kind, attributes, self._context, time.time_ns())
+        return self._tracer.begin(name, kind, attributes, self._context, time.time_ns(), self._content)
 
     def begin_kept(self) -> KeptSpan:
         return self._tracer.kept(self)

@@ -36,10 +36,13 @@ class Span(Protocol):
     """Something that is under way. As a context manager it is `CURRENT` as long as the block lasts, and ends
     with it."""
 
-    content: bool
-    """Whether it may be told what was said."""
     began: float
     """Seconds since the epoch."""
+
+    @property
+    def content(self) -> bool:
+        """Whether it may be told what was said."""
+        ...
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -52,6 +55,10 @@ class Span(Protocol):
 
     def begin_kept(self) -> KeptSpan:
         """The same, to be gone on with later (`Tracer.resume`)."""
+        ...
+
+    def conceal(self) -> None:
+        """Neither it nor what is part of it is told what is said."""
         ...
 
     def set(self, attributes: Attributes) -> None: ...
