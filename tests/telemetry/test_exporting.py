@@ -114,6 +114,13 @@ def test_variables_of_opentelemetry_hold(
     assert collector.headers[0]["authorization"] == "Basic abc"
     assert collector.requests[0] == "/v1/traces"
 
+    told = len(collector.spans)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    with tracing(collector, upstream, tmp_path) as client:
+        client.responses.create(model="m", input="Hi", extra_headers=WITHIN)
+    assert len(collector.spans) == told
+    assert upstream.last.headers["traceparent"].endswith("-00")
+
     asked = len(collector.requests)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with tracing(collector, upstream, tmp_path) as client:

@@ -21,10 +21,12 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from antiphon.telemetry.counted import Counted
@@ -42,6 +44,8 @@ END_SECONDS: Final = 2.0
 """What is still here when the server stops has so long to be sent."""
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _NAME: Final = "antiphon"
+_UNSET: Final = Status()
+_FAILED: Final = Status(StatusCode.ERROR)
 
 
 class Destination(Struct, frozen=True):
@@ -58,37 +62,29 @@ class Destination(Struct, frozen=True):
         return None if self.endpoint is None else f"{self.endpoint.rstrip('/')}/{path}"
 
 
-class _Ids(RandomIdGenerator):
-    """Ids that are random, but for a span that has one already."""
-
-    kept: KeptSpan | None = None
-
-    def generate_span_id(self) -> int:
-        return super().generate_span_id() if self.kept is None else int(self.kept.span_id, 16)
-
-    def generate_trace_id(self) -> int:
-        return super().generate_trace_id() if self.kept is None else int(self.kept.trace_id, 16)
-
-
 class OtlpTracer:
-    """Spans of this process, and its metrics. Use it in one thread."""
+    """Spans of this process, and its metrics. Use it in one thread.
+
+    Spans are made here, and are the SDK's from their end on: its own way to make them costs several times as
+    much, and has no way to go on with one of another process. Whether one is told is decided where a trace
+    enters, by the SDK's sampler.
+    """
 
     def __init__(self, to: Destination) -> None:
         silence_library()
+        self.about = _resource(to.version)
+        self.scope = InstrumentationScope(_NAME, to.version)
         self._content = to.content
-        self._ids = _Ids()
-        about = _resource(to.version)
-        self._traces = TracerProvider(resource=about, shutdown_on_exit=False, id_generator=self._ids)
-        if _wanted("traces"):
-            self._traces.add_span_processor(BatchSpanProcessor(SpanExporter(to.url("v1/traces"))))
-        self._tracer = self._traces.get_tracer(_NAME, to.version)
+        self._ids = RandomIdGenerator()
+        self._sampler = TracerProvider(shutdown_on_exit=False).sampler
+        self._spans = BatchSpanProcessor(SpanExporter(to.url("v1/traces"))) if _wanted("traces") else None
         readers = [_reader(to)] if _wanted("metrics") else []
-        self._metrics = MeterProvider(readers, about, shutdown_on_exit=False)
+        self._metrics = MeterProvider(readers, self.about, shutdown_on_exit=False)
         meter = self._metrics.get_meter(_NAME, to.version)
         meter.create_observable_gauge(
             "process.uptime", [_since(time.monotonic())], "s", "How long this process has run"
         )
-        self._histograms = {
+        self.histograms = {
             name: meter.create_histogram(
                 name, form.unit, form.about, explicit_bucket_boundaries_advisory=form.bounds
             )
@@ -97,110 +93,151 @@ class OtlpTracer:
 
     def incoming(self, headers: Mapping[str, str]) -> Span:
         """See `tracing.Tracer`; so for the others."""
-        found = trace.get_current_span(_PROPAGATOR.extract(headers, Context()))
-        return _OtlpSpan(self, found, {}, 0, self._content)
+        return self._outside(headers)
 
     def resume(self, name: str, kind: Kind, kept: KeptSpan | None) -> Span:
         if kept is None:
-            return self.begin(name, kind, {}, Context(), time.time_ns(), self._content)
-        self._ids.kept = kept
-        try:
-            within = _PROPAGATOR.extract(kept.parent, Context())
-            return self.begin(name, kind, {}, within, kept.began, self._content)
-        finally:
-            self._ids.kept = None
+            return self._outside({}).begin(name, kind, {})
+        parent = self._outside(kept.parent)
+        identity = self._entered(parent, name, kind, int(kept.trace_id, 16), int(kept.span_id, 16))
+        return _OtlpSpan(self, parent, identity, name, kind, kept.began)
 
-    def begin(
-        self, name: str, kind: Kind, attributes: Attributes, within: Context, began: int, content: bool
-    ) -> Span:
-        """A span that is part of what `within` has."""
-        span = self._tracer.start_span(name, within, _KINDS[kind], attributes, start_time=began)
-        return _OtlpSpan(self, span, attributes, began, content)
+    def identity(self, parent: "_OtlpSpan", name: str, kind: Kind) -> SpanContext:
+        """Of a span that is part of another one."""
+        known, span_id = parent.identity, self._ids.generate_span_id()
+        if known.is_remote or not known.is_valid:
+            trace_id = known.trace_id if known.is_valid else self._ids.generate_trace_id()
+            return self._entered(parent, name, kind, trace_id, span_id)
+        return SpanContext(known.trace_id, span_id, False, known.trace_flags, known.trace_state)
 
-    def kept(self, parent: "_OtlpSpan") -> KeptSpan:
-        """A span that begins now."""
-        known = parent.identity
-        trace_id = known.trace_id if known.is_valid else self._ids.generate_trace_id()
-        span_id = self._ids.generate_span_id()
-        return KeptSpan(f"{trace_id:032x}", f"{span_id:016x}", time.time_ns(), dict(parent.headers))
-
-    def measure(self, name: str, value: float, attributes: Attributes, within: Context) -> None:
-        self._histograms[name].record(value, attributes, within)
+    def end(self, span: ReadableSpan) -> None:
+        if self._spans is not None:
+            self._spans.on_end(span)
 
     async def close(self) -> None:
         # A receiver that hangs holds the SDK's shutdown up, so that has threads that nobody need wait for.
-        endings = [Thread(target=each.shutdown, daemon=True) for each in (self._traces, self._metrics)]
+        parts = [each for each in (self._spans, self._metrics) if each is not None]
+        endings = [Thread(target=each.shutdown, daemon=True) for each in parts]
         for ending in endings:
             ending.start()
         await asyncio.to_thread(_join, endings)
 
+    def _outside(self, headers: Mapping[str, str]) -> "_OtlpSpan":
+        """What another program does, which tells of it itself."""
+        found = trace.get_current_span(_PROPAGATOR.extract(headers, Context())).get_span_context()
+        return _OtlpSpan(self, None, found, "", "internal", 0, content=self._content)
+
+    def _entered(
+        self, parent: "_OtlpSpan", name: str, kind: Kind, trace_id: int, span_id: int
+    ) -> SpanContext:
+        """Of a span whose parent is none of ours."""
+        sampled = self._sampler.should_sample(parent.context, trace_id, name, _KINDS[kind])
+        told = sampled.decision is Decision.RECORD_AND_SAMPLE
+        flags = TraceFlags(TraceFlags.SAMPLED if told else TraceFlags.DEFAULT)
+        return SpanContext(trace_id, span_id, False, flags, sampled.trace_state)
+
 
 class _OtlpSpan:
-    """A span of OpenTelemetry's."""
+    """A span with the identity that OpenTelemetry knows it by."""
 
     def __init__(
-        self, tracer: OtlpTracer, span: trace.Span, attributes: Attributes, began: int, content: bool
+        self,
+        tracer: OtlpTracer,
+        parent: "_OtlpSpan | None",
+        identity: SpanContext,
+        name: str,
+        kind: Kind,
+        began: int,
+        *,
+        content: bool = False,
     ) -> None:
-        self._content = content
+        """`parent` None: it is told by somebody else."""
+        self.identity = identity
         self.began = began / 1e9
         self._tracer = tracer
-        self._span = span
-        self._context = trace.set_span_in_context(span, Context())
-        self._shared: dict[str, Value] = {}
-        self._share(attributes)
-        self._headers: Mapping[str, str] | None = None
-        self._left = False
+        self._parent = parent
+        self._name = name
+        self._kind = kind
+        self._began = began
+        self._content: bool = content if parent is None else parent._content
+        self._attributes: dict[str, Value] = {}
+        self._failed = False
+        self._left = parent is None
+        self._context: Context | None = None
         self._tokens: tuple[Token[Span | None], Token[Context]] | None = None
 
     @property
     def content(self) -> bool:
-        return self._content and self._span.is_recording()
+        return self._content and bool(self.identity.trace_flags.sampled)
 
     def conceal(self) -> None:
         self._content = False
 
     @property
-    def identity(self) -> trace.SpanContext:
-        return self._span.get_span_context()
+    def context(self) -> Context:
+        """Where OpenTelemetry looks for it."""
+        if self._context is None:
+            self._context = trace.set_span_in_context(trace.NonRecordingSpan(self.identity), Context())
+        return self._context
 
     @property
     def headers(self) -> Mapping[str, str]:
-        if self._headers is None:
-            carried: dict[str, str] = {}
-            _PROPAGATOR.inject(carried, self._context)
-            self._headers = carried
-        return self._headers
+        known = self.identity
+        if not known.is_valid:
+            return {}
+        named = f"00-{known.trace_id:032x}-{known.span_id:016x}-{known.trace_flags & 0xFF:02x}"
+        state = known.trace_state.to_header()
+        return {"traceparent": named, "tracestate": state} if state else {"traceparent": named}
 
     def begin(self, name: str, kind: Kind, attributes: Attributes) -> Span:
-        return self._tracer.begin(name, kind, attributes, self._context, time.time_ns(), self._content)
+        identity = self._tracer.identity(self, name, kind)
+        begun = _OtlpSpan(self._tracer, self, identity, name, kind, time.time_ns())
+        begun.set(attributes)
+        return begun
 
     def begin_kept(self) -> KeptSpan:
-        return self._tracer.kept(self)
+        known = self._tracer.identity(self, "", "server")
+        return KeptSpan(f"{known.trace_id:032x}", f"{known.span_id:016x}", time.time_ns(), dict(self.headers))
 
     def set(self, attributes: Attributes) -> None:
-        self._span.set_attributes(attributes)
-        self._share(attributes)
+        self._attributes.update(attributes)
 
     def fail(self, error: str) -> None:
-        self.set({"error.type": error})
-        self._span.set_status(Status(StatusCode.ERROR))
+        self._attributes["error.type"] = error
+        self._failed = True
 
     def measure(self, name: str, value: float, attributes: Attributes | None = None) -> None:
-        self._tracer.measure(name, value, {**self._shared, **(attributes or {})}, self._context)
+        own = self._attributes
+        shared = {name: own[name] for name in SHARED if name in own}
+        self._tracer.histograms[name].record(value, {**shared, **(attributes or {})}, self.context)
 
     def leave(self) -> None:
         self._left = True
 
     def end(self, ago: float = 0.0) -> None:
         ended = time.time_ns() - int(ago * 1e9)
-        duration = DURATIONS.get(str(self._shared.get(OPERATION)))
-        if duration is not None:
-            self.measure(duration, ended / 1e9 - self.began)
-        self._span.end(ended)
+        self.measure(DURATIONS[str(self._attributes[OPERATION])], (ended - self._began) / 1e9)
+        if self.identity.trace_flags.sampled:
+            self._tracer.end(self._told(ended))
+
+    def _told(self, ended: int) -> ReadableSpan:
+        above = self._parent.identity if self._parent is not None else None
+        return ReadableSpan(
+            self._name,
+            self.identity,
+            above if above is not None and above.is_valid else None,
+            self._tracer.about,
+            self._attributes,
+            kind=_KINDS[self._kind],
+            status=_FAILED if self._failed else _UNSET,
+            start_time=self._began,
+            end_time=ended,
+            instrumentation_scope=self._tracer.scope,
+        )
 
     def __enter__(self) -> Self:
         # The MCP library looks for a span where OpenTelemetry has it, and tells servers of it.
-        self._tokens = CURRENT.set(self), context.attach(self._context)
+        self._tokens = CURRENT.set(self), context.attach(self.context)
         return self
 
     def __exit__(
@@ -214,9 +251,6 @@ class _OtlpSpan:
             self.fail(kind.__name__)
         if not self._left:
             self.end()
-
-    def _share(self, attributes: Attributes) -> None:
-        self._shared.update((name, attributes[name]) for name in SHARED & attributes.keys())
 
 
 def obstacle(endpoint: str | None, seconds: float) -> str | None:
