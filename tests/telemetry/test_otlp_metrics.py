@@ -8,12 +8,12 @@ import httpx2
 import pytest
 from openai import APIStatusError
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric
-from tests.conftest import Running, checked_client
+from tests.conftest import checked_client
 from tests.killed import Killed
 from tests.scripted import Answer, Called, Upstream, refusal
 from tests.telemetry.collector import Collector, plain
 from tests.telemetry.test_traces import wiki
-from tests.telemetry.traced import WITHIN, traced, tracing
+from tests.telemetry.traced import WITHIN, Traced, traced, tracing
 from tests.tools.mcp_servers import Toolset, served
 
 
@@ -107,19 +107,29 @@ def test_what_metrics_counts_is_told_as_well_from_nought_for_each_process(
 
 def test_the_numbers_of_workers_add_up(collector: Collector, upstream: Upstream, tmp_path: Path) -> None:
     upstream.default = Answer("Hello")
-    settings = {"ANTIPHON_TELEMETRY_OTLP_ENDPOINT": collector.url, "ANTIPHON_SERVER_WORKERS": "2"}
+    settings = {
+        "ANTIPHON_TELEMETRY_OTLP_ENDPOINT": collector.url,
+        "ANTIPHON_SERVER_WORKERS": "2",
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+    }
     with Killed(tmp_path, upstream, settings=settings) as server:
         for _ in range(20):
             asked = {"model": "m", "input": "Hi"}
             httpx2.post(f"{server.url}/v1/responses", json=asked).raise_for_status()
+        collector.wait(lambda here: responses(here) == 20)
         server.stop()
 
+    assert responses(collector) == 20
+
+
+def responses(collector: Collector) -> float:
+    """How many all workers have told of."""
     by_worker = {
         resource["service.instance.id"]: sum(point.as_double for point in metric.sum.data_points)
         for resource, metric in collector.metrics
         if metric.name == "antiphon_responses"
     }
-    assert sum(by_worker.values()) == 20
+    return sum(by_worker.values())
 
 
 def test_a_signal_that_is_not_wanted_is_not_sent(
@@ -127,14 +137,14 @@ def test_a_signal_that_is_not_wanted_is_not_sent(
 ) -> None:
     upstream.default = Answer("Hello")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
-    with Running(traced(collector, upstream, tmp_path)) as running, checked_client(running.url) as client:
+    with Traced(traced(collector, upstream, tmp_path)) as running, checked_client(running.url) as client:
         client.responses.create(model="m", input="Hi")
     assert set(collector.requests) == {"/v1/traces"}
 
     monkeypatch.delenv("OTEL_METRICS_EXPORTER")
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     collector.requests.clear()
-    with Running(traced(collector, upstream, tmp_path)) as running, checked_client(running.url) as client:
+    with Traced(traced(collector, upstream, tmp_path)) as running, checked_client(running.url) as client:
         client.responses.create(model="m", input="Hi", extra_headers=WITHIN)
     assert set(collector.requests) == {"/v1/metrics"}
     assert upstream.last.headers["traceparent"].startswith(WITHIN["traceparent"][:35])

@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from openai import APIStatusError, BadRequestError, OpenAI
 from tests.api.test_background import ended
-from tests.conftest import Running, checked_client
+from tests.conftest import checked_client
 from tests.scripted import Answer, Called, Upstream, refusal
 from tests.telemetry.collector import Collector
-from tests.telemetry.traced import CALLER, TRACE, WITHIN, traced, tracing
+from tests.telemetry.traced import CALLER, TRACE, WITHIN, Traced, traced, tracing
 from tests.tools.mcp_servers import Toolset, served
 from websockets.sync.client import connect
 
@@ -143,7 +143,7 @@ def test_streams_and_sockets_are_followed_as_well(
     collector: Collector, upstream: Upstream, tmp_path: Path
 ) -> None:
     upstream.default = Answer("Hello")
-    with Running(traced(collector, upstream, tmp_path)) as running:
+    with Traced(traced(collector, upstream, tmp_path)) as running:
         with checked_client(running.url) as client:
             stream = client.responses.create(model="m", input="Hi", stream=True, extra_headers=WITHIN)
             assert [event.type for event in stream][-1] == "response.completed"
@@ -195,7 +195,7 @@ def test_requests_that_are_passed_through_carry_on_what_they_are_part_of(
     collector: Collector, upstream: Upstream, tmp_path: Path
 ) -> None:
     upstream.script(Answer("Hello"))
-    with Running(traced(collector, upstream, tmp_path)) as running:
+    with Traced(traced(collector, upstream, tmp_path)) as running:
         asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
         url = f"{running.url}/v1/chat/completions"
         httpx2.post(url, json=asked, headers=WITHIN).raise_for_status()

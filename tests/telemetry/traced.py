@@ -1,5 +1,6 @@
 """A server whose spans a collector takes."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,23 @@ def traced(
     )
 
 
+class Traced(Running):
+    """A server that has handed over all when it is stopped, however busy the machine is."""
+
+    def stop(self) -> None:
+        super().stop()
+        for thread in threading.enumerate():
+            if thread.name.startswith("Otel"):
+                thread.join(20)
+
+
 @contextmanager
 def tracing(
     collector: Collector, upstream: Upstream, tmp_path: Path, telemetry: Telemetry | None = None
 ) -> Iterator[OpenAI]:
     """A client of a server that is stopped behind the block: by then the collector has all spans."""
     with (
-        Running(traced(collector, upstream, tmp_path, telemetry)) as running,
+        Traced(traced(collector, upstream, tmp_path, telemetry)) as running,
         checked_client(running.url) as client,
     ):
         yield client
