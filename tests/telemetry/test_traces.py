@@ -9,9 +9,9 @@ import pytest
 from openai import APIStatusError, BadRequestError, OpenAI
 from tests.api.test_background import ended
 from tests.conftest import checked_client
-from tests.scripted import Answer, Called, Upstream, refusal
+from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.telemetry.collector import Collector
-from tests.telemetry.traced import CALLER, TRACE, WITHIN, Traced, traced, tracing
+from tests.telemetry.traced import CALLER, OTHER, TRACE, WITHIN, Traced, traced, tracing
 from tests.tools.mcp_servers import Toolset, served
 from websockets.sync.client import connect
 
@@ -112,6 +112,7 @@ def test_what_is_done_for_a_request_is_part_of_what_it_names_also_at_servers_tha
     assert upstream.last.headers["tracestate"] == "vendor=kept"
     call = collector.wait_span("execute_tool wiki__add")
     assert tools.headers[0]["traceparent"] == f"{call.traceparent}-01"
+    assert tools.meta[0]["traceparent"] == f"{call.traceparent}-01"
 
 
 def test_requests_that_name_nothing_are_not_part_of_each_other(
@@ -152,10 +153,16 @@ def test_streams_and_sockets_are_followed_as_well(
             socket.send(encode({"type": "response.create", "model": "m", "input": "Hi"}).decode())
             while "response.completed" not in str(socket.recv()):
                 pass
+            other = {"ws_request_header_traceparent": f"00-{OTHER}-{CALLER}-01"}
+            frame = {"type": "response.create", "model": "m", "input": "Hi", "client_metadata": other}
+            socket.send(encode(frame).decode())
+            while "response.completed" not in str(socket.recv()):
+                pass
 
     whole = [span for span in collector.spans if span.name == "invoke_agent"]
-    assert [(span.trace_id, span.parent_id) for span in whole] == [(TRACE, CALLER)] * 2
-    assert [len(collector.children(span)) for span in whole] == [1, 1]
+    assert [span.trace_id for span in whole] == [TRACE, TRACE, OTHER]
+    assert {span.parent_id for span in whole} == {CALLER}
+    assert [len(collector.children(span)) for span in whole] == [1, 1, 1]
 
 
 def test_a_response_in_the_background_is_part_of_its_request(
@@ -188,7 +195,36 @@ def test_failures_are_told_with_what_kind_they_are(
     assert (turn.failed, turn.attributes["error.type"]) == (True, "UpstreamError")
     failed, refused = (span for span in collector.spans if span.name == "invoke_agent")
     assert (failed.failed, refused.failed) == (True, True)
+    assert failed.attributes["error.type"] == "server_error"
     assert refused.attributes["error.type"] == "InvalidRequest"
+
+
+def test_what_nobody_waits_for_any_more_is_told_as_cancelled(
+    collector: Collector, upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.script(Answer("Hello", gate=Gate()))
+    with tracing(collector, upstream, tmp_path) as client:
+        with client.responses.create(model="m", input="Hi", stream=True) as stream:
+            next(iter(stream))
+        upstream.last.wait_gone()
+
+    assert sorted(collector.names()) == ["chat m", "invoke_agent"]
+    assert {span.attributes["error.type"] for span in collector.spans} == {"cancelled"}
+    assert collector.wait_span("invoke_agent").attributes["antiphon.status"] == "cancelled"
+
+
+def test_a_compaction_is_a_turn(collector: Collector, upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script(Answer("A summary."), Answer("A summary."))
+    with tracing(collector, upstream, tmp_path) as client:
+        trigger: Any = [{"role": "user", "content": "Hi"}, {"type": "compaction_trigger"}]
+        client.responses.create(model="m", input=trigger)
+        client.responses.compact(model="m", input="Hi", extra_headers=WITHIN)
+
+    whole = collector.wait_span("invoke_agent")
+    within, alone = (span for span in collector.spans if span.name == "chat m")
+    assert within.parent_id == whole.span_id
+    assert (alone.trace_id, alone.parent_id) == (TRACE, CALLER)
+    assert within.attributes["gen_ai.usage.input_tokens"] > 0
 
 
 def test_requests_that_are_passed_through_carry_on_what_they_are_part_of(

@@ -14,6 +14,7 @@ from tests.telemetry.collector import Collector
 from antiphon.config import Config, Outbound, Telemetry
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+OTHER = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "b7ad6b7169203331"
 WITHIN = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=kept"}
 """Headers of a request that is part of something."""

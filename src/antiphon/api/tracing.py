@@ -1,14 +1,19 @@
 """Traces at the edge: what a request is part of, and what became of its response."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.api import metrics
 from antiphon.engine.spans import PREFIX, usage_of
+from antiphon.protocol.request import CreateResponse
 from antiphon.store.activity import ActivityRow
 from antiphon.telemetry.histograms import FIRST_TOKEN
-from antiphon.telemetry.tracing import CURRENT, HEADERS, Value
+from antiphon.telemetry.tracing import CURRENT, HEADERS, OFF, Tracer, Value
+
+_OF_CODEX = "ws_request_header_"
+"""Before the name of a header that Codex sends in `client_metadata`."""
 
 
 class Traced:
@@ -26,6 +31,15 @@ class Traced:
         named = {name: value for name, value in scope["headers"] if name in HEADERS}
         with tracer.incoming({name.decode(): value.decode("latin-1") for name, value in named.items()}):
             await self._app(scope, receive, send)
+
+
+def within(tracer: Tracer | None, request: CreateResponse) -> AbstractContextManager[object]:
+    """What a response over a WebSocket is part of, where its frame says so: Codex names it in each."""
+    if tracer is None or request.client_metadata is None:
+        return OFF
+    named = {name.decode(): request.client_metadata.get(f"{_OF_CODEX}{name.decode()}") for name in HEADERS}
+    given = {name: value for name, value in named.items() if isinstance(value, str)}
+    return tracer.incoming(given) if "traceparent" in given else OFF
 
 
 def count_response(row: ActivityRow) -> None:

@@ -92,7 +92,8 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        planned(self.plan)
+        stored = self.plan.request.store is not False
+        planned(self.machine.id, self.plan.caller, stored=stored)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -102,7 +103,7 @@ class Run:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
-            if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+            if stored and (self.plan.followed or not self.silent):
                 self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()

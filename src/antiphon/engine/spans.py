@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from antiphon.engine.calling.model_caller import ModelCaller
-from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.span_content import reason
 from antiphon.model import Turn, UsageDelta
 from antiphon.store.activity import ActivityRow
@@ -35,12 +34,12 @@ def resuming(tracer: Tracer, kept: KeptSpan | None) -> Span:
     return span
 
 
-def planned(plan: Plan) -> None:
-    """The response is to be made so."""
+def planned(response_id: str, caller: ModelCaller, *, stored: bool) -> None:
+    """What is known of a response when it begins. Of one that is not stored no content is told."""
     span = CURRENT.get()
     if span is not None:
-        span.set({"gen_ai.provider.name": plan.caller.provider, "gen_ai.response.id": plan.response.id})
-        if plan.request.store is False:
+        span.set({"gen_ai.provider.name": caller.provider, "gen_ai.response.id": response_id})
+        if not stored:
             span.conceal()
 
 
@@ -53,9 +52,14 @@ def asking(turn: Turn) -> AbstractContextManager[Span | None]:
 
 
 def answered(
-    span: Span, caller: ModelCaller, finished: str | None, usage: UsageDelta | None, first: float | None
+    span: Span,
+    caller: ModelCaller,
+    finished: str | None,
+    usage: UsageDelta | None,
+    first: float | None = None,
 ) -> None:
-    """What came of a turn, as far as it came. `first`: when it began to, in seconds since the epoch."""
+    """What came of a turn, as far as it came. `first`: when it began to, in seconds since the epoch; None: it
+    did not, or nobody looked."""
     span.set(dict(_answer(caller, finished, usage)))
     if first is not None:
         span.set({"gen_ai.response.time_to_first_chunk": first - span.began})

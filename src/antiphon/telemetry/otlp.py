@@ -247,8 +247,8 @@ class _OtlpSpan:
         ours, theirs = self._tokens
         context.detach(theirs)
         CURRENT.reset(ours)
-        if kind is not None:
-            self.fail(kind.__name__)
+        if kind is not None and not self._failed:
+            self.fail("cancelled" if issubclass(kind, asyncio.CancelledError) else kind.__name__)
         if not self._left:
             self.end()
 
