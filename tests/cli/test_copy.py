@@ -26,8 +26,11 @@ from tests.s3 import shared_s3
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import Blobs, Config, Store
+from antiphon.keys.issuing import Issuer
 from antiphon.store import copying
+from antiphon.store.allowances import Allowance, Draw
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
+from antiphon.store.keys import KeyLimits
 from antiphon.store.open import open_store
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
@@ -177,6 +180,8 @@ async def wait(url: str) -> None:
         body=b"{}",
     )
     await store.webhooks.add([delivery])
+    new = await Issuer(store.keys, None).create("default", "one", KeyLimits(concurrency=2))
+    await store.allowances.draw(new.row.digest, [Draw(Allowance("budget", 9, window="month"), 2, 1)])
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])
     await store.close()
 

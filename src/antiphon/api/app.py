@@ -47,7 +47,7 @@ def create_app(config: Config) -> ASGIApp:
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    app = ApiMiddleware(routes, server.projects(), gate_of(server), Cors(origins), budget)
+    app = ApiMiddleware(routes, gate_of(server), Cors(origins), budget)
     return app if destination(config.telemetry) is None else Traced(app)
 
 
@@ -59,7 +59,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
 
 def gate_of(server: Server) -> Gate:
     """The address that the operator gave is one of the server's names."""
-    if server.keys:
+    if server.needs_key:
         return KeyedGate(server.allowed_hosts)
     return OpenGate([*server.allowed_hosts, server.host], Origins(server.allowed_origins))
 

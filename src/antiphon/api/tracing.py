@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from antiphon.api import metrics
 from antiphon.engine.spans import PREFIX, usage_of
 from antiphon.protocol.request import CreateResponse
 from antiphon.store.activity import ActivityRow
@@ -42,9 +41,8 @@ def within(tracer: Tracer | None, request: CreateResponse) -> AbstractContextMan
     return tracer.incoming(given) if "traceparent" in given else OFF
 
 
-def count_response(row: ActivityRow) -> None:
-    """Count a response that has ended, and tell its span."""
-    metrics.count_response(row)
+def tell(row: ActivityRow) -> None:
+    """What became of a response, for its span."""
     span = CURRENT.get()
     if span is not None:
         span.set(dict(_told(row)))
@@ -63,6 +61,8 @@ def _told(row: ActivityRow) -> Iterator[tuple[str, Value]]:
     yield f"{PREFIX}.background", bool(row.background)
     if row.backend is not None:
         yield f"{PREFIX}.backend", row.backend
+    if row.api_key is not None:
+        yield f"{PREFIX}.api_key", row.api_key
     if row.conversation_id is not None:
         yield "gen_ai.conversation.id", row.conversation_id
     if row.first_milliseconds is not None:

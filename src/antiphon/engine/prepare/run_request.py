@@ -9,6 +9,7 @@ from antiphon.protocol.errors import ApiError
 from antiphon.protocol.items import AdditionalTools
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, encode
+from antiphon.store.keys import KeyUse
 from antiphon.telemetry.tracing import KeptSpan
 
 _RUN = "run"
@@ -25,6 +26,8 @@ class RunRequest(Wire):
     only_compacts: bool = False
     inline_tools: list[AdditionalTools] = msgspec.field(default_factory=list, name="brought")
     """Items of the input that bring tools: these may have secrets."""
+    use: KeyUse | None = None
+    """What it counts to."""
     span: KeptSpan | None = None
     """Its own, where spans are told."""
 
@@ -38,6 +41,7 @@ def sealed(seal: Seal, plan: Plan, request: CreateResponse) -> bytes:
         only_compacts=context.only_compacts,
         inline_tools=list(context.inline_tools),
         span=plan.span,
+        use=plan.use,
     )
     return seal.seal(plan.project, _RUN, encode(kept).decode()).encode()
 
