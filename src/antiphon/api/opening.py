@@ -217,6 +217,7 @@ def _capacity(config: Config) -> Capacity:
         runs=limits.background_runs if carries else 0,
         queue=limits.background_queue,
         seconds=limits.background_seconds,
+        quiet=limits.background_quiet,
     )
 
 

@@ -72,6 +72,8 @@ class Engine:
         self._verify = verify
         self._tracer = tracer
         self.ended = ended
+        self.at_work = 0
+        """How many responses are made here that clients wait for."""
 
     @asynccontextmanager
     async def run(
@@ -101,9 +103,11 @@ class Engine:
 
                 events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
                 run = Run(plan, events, keep, self._seal, checkpoint)
+                self.at_work += 1
                 try:
                     yield run
                 finally:
+                    self.at_work -= 1
                     if not run.kept:
                         row = activity(run.machine.snapshot(), stored=False)
                         self.store.activity.note(row)
