@@ -32,6 +32,7 @@ from antiphon.store.allowances import Allowance, Draw
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
 from antiphon.store.keys import KeyLimits
 from antiphon.store.open import open_store
+from antiphon.store.recordings import NewRecording, Recording, pack
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
 from antiphon.store.work import Job
@@ -167,7 +168,7 @@ class Kept:
 
 
 async def wait(url: str) -> None:
-    """What waits in the old store: a webhook, and a job."""
+    """What waits in the old store: a webhook, and a job. And what was sent for a response."""
     store = await open_store(url)
     delivery = Delivery(
         id="whd_1",
@@ -180,6 +181,8 @@ async def wait(url: str) -> None:
         body=b"{}",
     )
     await store.webhooks.add([delivery])
+    sent = Recording(turn=1, backend="b", url="http://b/v1", started_at=1.0, milliseconds=1, request_bytes=1)
+    await store.recordings.add(pack([NewRecording("default", "resp_1", False, sent)]))
     new = await Issuer(store.keys, None).create("default", "one", KeyLimits(concurrency=2))
     await store.allowances.draw(new.row.digest, [Draw(Allowance("budget", 9, window="month"), 2, 1)])
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])

@@ -1,7 +1,7 @@
 """What the server works with: opened when it starts, running while it runs, closed when it stops."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.protocol import HttpProtocol
 from antiphon.api.pulse import Pulse
 from antiphon.api.readiness import Readiness
+from antiphon.api.recording_setup import recorder_of, sweeps_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
@@ -36,6 +37,7 @@ from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
 from antiphon.keys.limiter import Limiter
@@ -105,8 +107,12 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)
+    recorder = opened.keep(recorder_of(config, store.recordings))
     limiter = Limiter(store, owner_name())
-    engine = _engine(config, backends, store, seal, attachments, resources, moderator, limiter, tracer)
+    ended = partial(_ended, limiter)
+    engine = _engine(
+        config, backends, store, seal, attachments, resources, moderator, ended, recorder, tracer
+    )
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
@@ -166,12 +172,14 @@ def _engine(
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
-    limiter: Limiter,
+    ended: Callable[[ActivityRow, KeyUse | None], None],
+    recorder: Recorder | None,
     tracer: Tracer | None,
 ) -> Engine:
     verify, seconds = config.server.verify, config.limits.response_seconds
-    ended = partial(_ended, limiter)
-    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator, ended, tracer)
+    return Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder, tracer
+    )
 
 
 def _ended(limiter: Limiter, row: ActivityRow, use: KeyUse | None) -> None:
@@ -192,7 +200,7 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
 def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
     retention = _retention(store, config.retention)
     sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
-    return Sweeping(store.work, sweeps)
+    return Sweeping(store.work, [*sweeps, *sweeps_of(config, store)])
 
 
 def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:

@@ -24,6 +24,7 @@ from antiphon.config.settings import (
     McpServer,
     Moderation,
     Outbound,
+    Project,
     Reranker,
     Retention,
     Role,
@@ -33,6 +34,7 @@ from antiphon.config.settings import (
     Telemetry,
     Webhook,
     hash_key,
+    is_loopback,
 )
 from antiphon.config.tool_settings import (
     SEARCH_ENGINES,
@@ -62,6 +64,7 @@ __all__ = [
     "McpSettings",
     "Moderation",
     "Outbound",
+    "Project",
     "Reranker",
     "Retention",
     "Role",
@@ -76,6 +79,7 @@ __all__ = [
     "default_data_dir",
     "dump",
     "hash_key",
+    "is_loopback",
     "load",
     "resolved",
 ]

@@ -444,10 +444,30 @@ class Telemetry(Struct, frozen=True, kw_only=True):
 
 
 class Dashboard(Struct, frozen=True, kw_only=True):
-    """`[dashboard]`: the pages for people, under `/dashboard` of the same port."""
+    """`[dashboard]`: the pages for people, under `/dashboard` of the same port, and what is recorded."""
 
     enabled: bool = True
-    """Whether there are any."""
+    """Whether there are pages."""
+    record: Literal["off", "errors", "all"] | None = None
+    """Of which responses it is kept what was sent to upstreams for them and what came back, as
+    `antiphon logs RESPONSE_ID` shows it. `errors`: of those that failed, or where an upstream did. None: all
+    on a server that listens to this machine alone, errors on others."""
+    record_days: _Days = 3
+    """Days for which that is kept, unless its response is deleted before; 0: for ever."""
+    record_bytes: Annotated[int, Meta(ge=0)] = 2**30
+    """Bytes of it, packed, in all: the oldest goes first."""
+
+    def records(self, server: Server) -> Literal["off", "errors", "all"]:
+        """What holds on such a server."""
+        return self.record or ("all" if is_loopback(server.host) else "errors")
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """`[projects.NAME]`: a project, as its keys name it; without keys there is `default`."""
+
+    record: bool = True
+    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`). If not, nothing
+    of it is, and what was is forgotten."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -475,8 +495,9 @@ class Config(Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
     dashboard: Dashboard = Dashboard()
+    projects: dict[str, Project] = msgspec.field(default_factory=dict)
 
-    def projects(self) -> dict[str, str]:
+    def projects_by_key(self) -> dict[str, str]:
         """Hashed key to project, of the keys of the configuration."""
         return {
             hashed: self.keys.get(name, KeySettings()).project or name
@@ -510,12 +531,18 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "connectors": Connector,
     "mcp_servers": McpServer,
     "webhooks": Webhook,
+    "projects": Project,
 }
 NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
     "tools": {"mcp": McpSettings, "file_search": FileSearchSettings, "web_search": WebSearchSettings}
 }
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens there is reached from this machine alone."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def hash_key(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import structlog
 
-from antiphon.engine import span_content
+from antiphon.engine import span_content, timeline
 from antiphon.engine.emission import Flush
 from antiphon.engine.spans import called, calling
 from antiphon.model import TextPart
@@ -88,6 +88,8 @@ class CallRuns:
             metrics.count_call(kind, outcome, ended - running.begun)
             if running.span is not None:
                 called(running.span, kind, outcome, time.perf_counter() - ended)
+        if (times := timeline.current()) is not None:
+            times.ran(call, running.begun, ended, outcome or "completed")
 
     async def _passed_on(self) -> None:
         """Until what was emitted by now was passed on."""

@@ -20,6 +20,7 @@ from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
 from antiphon.engine.prepare.run_request import opened, sealed
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.spans import responding, resuming
@@ -56,11 +57,12 @@ class Engine:
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
         ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
+        recorder: Recorder | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
-        what became of each response that ended here, and what it counts to; `tracer` is told what is done in
-        the background."""
+        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
+        upstreams, `tracer` is told what is done in the background."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -69,6 +71,7 @@ class Engine:
             router, store, seal, attachments, self._histories, resources, deadline, moderator
         )
         self._seal = seal
+        self._recorder = recorder
         self._verify = verify
         self._tracer = tracer
         self.ended = ended
@@ -102,7 +105,7 @@ class Engine:
                     await self._remember(plan, response, length)
 
                 events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-                run = Run(plan, events, keep, self._seal, checkpoint)
+                run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
                 self.at_work += 1
                 try:
                     yield run
@@ -165,7 +168,7 @@ class Engine:
 
     def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, events, keep, self._seal, checkpoint)
+        return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
 
     def log(self, machine: Machine, fold: Fold) -> EventLog:
         """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows

@@ -64,6 +64,7 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
 
     project: str | None = None
     """None: of all projects."""
+    response_id: str | None = None
     status: str | None = None
     model: str | None = None
     backend: str | None = None
@@ -117,6 +118,7 @@ _SPECIAL = re.compile(r"[%_\\]")
 """What means something else in LIKE."""
 _FILTERS = {
     "project": "project_id =",
+    "response_id": "response_id =",
     "status": "status =",
     "model": "model =",
     "backend": "backend =",

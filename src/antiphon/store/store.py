@@ -36,6 +36,7 @@ from antiphon.store.items import Items
 from antiphon.store.key_places import KeyPlaces
 from antiphon.store.keys import Keys
 from antiphon.store.prompts import Prompts
+from antiphon.store.recordings import Recordings
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
@@ -70,6 +71,7 @@ class Store:
         self.webhooks = Deliveries(database)
         self.webhook_endpoints = WebhookEndpoints(database)
         self.activity = Activity(database)
+        self.recordings = Recordings(database)
         self.work = Work(database)
         self.keys = Keys(database)
         self.allowances = Allowances(database)

@@ -1,0 +1,186 @@
+"""What is sent to upstreams for a response, and what comes back, as it goes over the wire.
+
+A `Tape` belongs to one response. While it is the `current` one of a task, every request of that task and of
+those that it starts is on it: the HTTP client (`http`) sees to that, so nothing between the engine and the
+socket knows of it, and no retry, fallback or replica is left out. With no tape a request costs one look.
+
+Nothing is decoded here. All tapes of a process together hold no more than their `Room` has; what finds no
+place there is counted and not kept.
+"""
+
+import time
+from contextvars import ContextVar
+from typing import Final
+
+from msgspec import Struct
+from yarl import URL
+
+REQUEST_BYTES: Final = 32 * 2**20
+"""Of a body that is sent, at most: pictures stand in it as base64."""
+ANSWER_BYTES: Final = 8 * 2**20
+"""Of a body that comes back."""
+EXCHANGES: Final = 500
+"""Of one response; what is asked for beyond is not on its tape."""
+_EXCHANGE = 2**10
+"""Bytes of the room that an exchange takes beside its bodies, about."""
+_SLAB = 2**14
+"""Bytes of the room that an answer takes in one go."""
+_NOT_READ = "The answer was not read to its end."
+_NOT_ANSWERED = "It was given up before an answer came."
+
+
+class Room:
+    """Bytes that all tapes of a process may hold."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+
+class Server(Struct, frozen=True):
+    """Who is asked."""
+
+    name: str | None
+    """Under which it is configured."""
+    secrets: tuple[bytes, ...]
+    """What may not be shown, should it stand in a body."""
+
+
+class Exchange:
+    """A request, and its answer as far as it has come. Times are seconds since the epoch."""
+
+    __slots__ = (
+        "_allowed",
+        "_tape",
+        "answer",
+        "answer_bytes",
+        "content_type",
+        "ended_at",
+        "error",
+        "first_at",
+        "method",
+        "request",
+        "request_bytes",
+        "server",
+        "started_at",
+        "status",
+        "turn",
+        "url",
+    )
+
+    def __init__(
+        self, tape: "Tape | None", turn: int, server: Server, method: str, url: URL, body: bytes
+    ) -> None:
+        """Without a `tape` no content is kept."""
+        self.turn = turn
+        self.server = server
+        self.method = method
+        self.url = url
+        self.started_at = time.time()
+        self.first_at: float | None = None
+        """When the head of the answer was there."""
+        self.ended_at: float | None = None
+        self.status: int | None = None
+        self.content_type = ""
+        self.error: str | None = None
+        self.request_bytes = len(body)
+        self.answer_bytes = 0
+        self.answer = bytearray()
+        """As much as was kept."""
+        self._tape = tape
+        self._allowed = 0
+        """How long the answer may be without asking for more room."""
+        fits = tape is not None and len(body) <= REQUEST_BYTES and tape.take(len(body))
+        self.request = body if fits else b""
+
+    def answered(self, status: int, content_type: str) -> None:
+        """The head of the answer is there."""
+        self.status, self.content_type, self.first_at = status, content_type, time.time()
+
+    def heard(self, data: bytes) -> None:
+        """A piece of the answer."""
+        self.answer_bytes += len(data)
+        if self.answer_bytes <= self._allowed or self._grows():
+            self.answer += data
+
+    def failed(self, fault: BaseException) -> None:
+        """It came to nothing, broke off, or was given up."""
+        if isinstance(fault, OSError):
+            self.error = str(fault) or type(fault).__name__
+        self.closed(at_end=False)
+
+    def closed(self, at_end: bool) -> None:
+        """Nothing more is read of it. `at_end`: all of it was."""
+        if self.ended_at is None:
+            self.ended_at = time.time()
+            if not at_end and self.error is None:
+                self.error = _NOT_READ if self.status else _NOT_ANSWERED
+            self._cut()
+
+    def _grows(self) -> bool:
+        """Whether there is room for all that has come. Once there was none, nothing is kept any more."""
+        more = max(_SLAB, self.answer_bytes - self._allowed)
+        if self._tape is None or self.answer_bytes > ANSWER_BYTES or not self._tape.take(more):
+            self._cut()
+            return False
+        self._allowed += more
+        return True
+
+    def _cut(self) -> None:
+        self._tape, self._allowed = None, -1
+
+
+class Tape:
+    """The requests of one response, in the order in which they began."""
+
+    __slots__ = "_ended", "_room", "_taken", "exchanges", "keeps", "turn"
+
+    def __init__(self, room: Room, *, keeps: bool) -> None:
+        """`keeps`: bodies; else only how many bytes they had."""
+        self.keeps = keeps
+        self.turn = 0
+        """The turn of the model that is made; 0: none yet."""
+        self.exchanges: list[Exchange] = []
+        self._room = room
+        self._taken = 0
+        """Bytes of the room."""
+        self._ended = False
+
+    def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
+        """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
+        asks has only begun in its time."""
+        if self._ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
+            return None
+        exchange = Exchange(self if self.keeps else None, self.turn, server, method, url, body or b"")
+        self.exchanges.append(exchange)
+        return exchange
+
+    def take(self, size: int) -> bool:
+        """Whether the room has so much left, which is taken then."""
+        if size > self._room.left:
+            return False
+        self._room.left -= size
+        self._taken += size
+        return True
+
+    def end(self) -> None:
+        """What comes from now on is not on it."""
+        self._ended = True
+        for exchange in self.exchanges:
+            if exchange.ended_at is None:
+                exchange.closed(at_end=False)
+
+    def release(self) -> None:
+        """Nobody holds what is on it any more."""
+        self._room.left += self._taken
+        self._taken = 0
+
+
+current: ContextVar[Tape | None] = ContextVar("tape", default=None)
+"""The tape of the response that this task works for."""
+
+
+def next_turn() -> None:
+    """A turn of the model begins."""
+    tape = current.get()
+    if tape is not None:
+        tape.turn += 1
