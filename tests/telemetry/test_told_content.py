@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from tests.conftest import checked_client
 from tests.scripted import Answer, Called, Upstream
 from tests.telemetry.collector import Collector, Span
 from tests.telemetry.test_traces import wiki
-from tests.telemetry.traced import tracing
+from tests.telemetry.traced import Traced, traced, tracing
 from tests.tools.mcp_servers import PIXEL, Toolset, served
 
 from antiphon.config import Telemetry
+from antiphon.config.settings import Project
 from antiphon.engine.span_content import MOST, TEXT
 
 
@@ -83,15 +86,19 @@ def test_long_texts_are_cut_and_the_oldest_messages_left_out(
     assert [text.split()[0] for text in older] == ["46", "47", "48", "49"]
 
 
-def test_what_is_not_stored_is_not_told_either(
-    collector: Collector, upstream: Upstream, tmp_path: Path
+@pytest.mark.parametrize("project", [Project(), Project(record=False)], ids=["unstored", "silent"])
+def test_what_is_not_stored_is_not_told_either_nor_what_a_project_keeps_to_itself(
+    collector: Collector, upstream: Upstream, tmp_path: Path, project: Project
 ) -> None:
     upstream.script(Answer(calls=[Called("wiki__add", '{"a": 17171, "b": 2}')]), Answer("The sum: 17173."))
     with (
         served(Toolset().server()) as mcp,
-        tracing(collector, upstream, tmp_path, all_of(collector)) as client,
+        Traced(
+            replace(traced(collector, upstream, tmp_path, all_of(collector)), projects={"default": project})
+        ) as running,
+        checked_client(running.url) as client,
     ):
-        client.responses.create(model="m", input="Add 17171.", store=False, tools=wiki(mcp.url))
+        client.responses.create(model="m", input="Add 17171.", store=not project.record, tools=wiki(mcp.url))
 
     assert len(collector.spans) == 4
     assert "1717" not in str([span.attributes for span in collector.spans])

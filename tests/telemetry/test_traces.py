@@ -213,6 +213,22 @@ def test_what_nobody_waits_for_any_more_is_told_as_cancelled(
     assert collector.wait_span("invoke_agent").attributes["antiphon.status"] == "cancelled"
 
 
+def test_names_that_clients_choose_make_no_span_large(
+    collector: Collector, upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.script(Answer("Hello"))
+    with tracing(collector, upstream, tmp_path) as client:
+        client.responses.create(model="é" * 300_000, input="Hi")
+
+    whole = collector.wait_span("invoke_agent")
+    (turn,) = collector.children(whole)
+    assert len(turn.name) == 256
+    assert len(turn.attributes["gen_ai.request.model"]) == 65_536
+    series = [metric for _, metric in collector.metrics if metric.name.startswith("gen_ai")]
+    assert series
+    assert max(metric.ByteSize() for metric in series) < 10_000
+
+
 def test_a_compaction_is_a_turn(collector: Collector, upstream: Upstream, tmp_path: Path) -> None:
     upstream.script(Answer("A summary."), Answer("A summary."))
     with tracing(collector, upstream, tmp_path) as client:

@@ -88,7 +88,7 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
-    tracer = opened.keep(tracer_of(config.telemetry))
+    tracer = opened.keep(tracer_of(config))
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     store = opened.keep(
         await open_store(config.store_url, blobs, config.store.listen_url, config.store.connections)

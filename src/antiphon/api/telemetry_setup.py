@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import structlog
 
 from antiphon import __version__
-from antiphon.config import Telemetry
+from antiphon.api.recording_setup import silent
+from antiphon.config import Config, Telemetry
 from antiphon.telemetry.tracing import Tracer
 
 LACKING = "Traces and metrics need `pip install 'antiphon[telemetry]'`."
@@ -31,8 +32,9 @@ def installed() -> bool:
         return False
 
 
-def tracer_of(settings: Telemetry) -> Tracer | None:
+def tracer_of(config: Config) -> Tracer | None:
     """None: nothing is exported. That the extra is missing keeps no server from answering."""
+    settings = config.telemetry
     if destination(settings) is None:
         return None
     if not installed():
@@ -40,7 +42,8 @@ def tracer_of(settings: Telemetry) -> Tracer | None:
         return None
     from antiphon.telemetry.otlp import Destination, OtlpTracer
 
-    return OtlpTracer(Destination(settings.otlp_endpoint, settings.content == "all", __version__))
+    projects = frozenset(silent(config))
+    return OtlpTracer(Destination(settings.otlp_endpoint, settings.content == "all", projects, __version__))
 
 
 async def obstacle_of(settings: Telemetry, seconds: float) -> str | None:

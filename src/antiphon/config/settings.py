@@ -466,8 +466,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """`[projects.NAME]`: a project, as its keys name it; without keys there is `default`."""
 
     record: bool = True
-    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`). If not, nothing
-    of it is, and what was is forgotten."""
+    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`), and what was said
+    told to a collector (`content` of `[telemetry]`). If not, nothing of it is, and what was is forgotten."""
 
 
 class Config(Struct, frozen=True, kw_only=True):

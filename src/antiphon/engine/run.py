@@ -114,7 +114,8 @@ class Run:
             self._recorder.end(begun, self._ended())
 
     async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
-        planned(self.machine.id, self.plan.caller, stored=self.plan.request.store is not False)
+        stored = self.plan.request.store is not False
+        planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -124,7 +125,7 @@ class Run:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
-            if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+            if stored and (self.plan.followed or not self.silent):
                 self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()

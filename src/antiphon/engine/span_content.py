@@ -91,4 +91,6 @@ def _function(function: Function) -> dict[str, Any]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= TEXT else f"{text[:TEXT]}…"
+    """Half a character, as some servers send it, becomes a whole one: JSON cannot carry it."""
+    cut = text if len(text) <= TEXT else f"{text[:TEXT]}…"
+    return cut if cut.isascii() else cut.encode(errors="replace").decode()

@@ -34,13 +34,12 @@ def resuming(tracer: Tracer, kept: KeptSpan | None) -> Span:
     return span
 
 
-def planned(response_id: str, caller: ModelCaller, *, stored: bool) -> None:
-    """What is known of a response when it begins. Of one that is not stored no content is told."""
+def planned(project: str, response_id: str, caller: ModelCaller, *, stored: bool) -> None:
+    """What is known of a response when it begins."""
     span = CURRENT.get()
     if span is not None:
         span.set({"gen_ai.provider.name": caller.provider, "gen_ai.response.id": response_id})
-        if not stored:
-            span.conceal()
+        span.belong(project, stored=stored)
 
 
 def asking(turn: Turn) -> AbstractContextManager[Span | None]:

@@ -7,7 +7,7 @@ of is dropped. Its variables (`OTEL_…`) hold wherever nothing else is said her
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import Token
 from threading import Thread
 from types import TracebackType
@@ -44,6 +44,12 @@ END_SECONDS: Final = 2.0
 """What is still here when the server stops has so long to be sent."""
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _NAME: Final = "antiphon"
+_NAME_LENGTH: Final = 256
+"""Characters of what makes a series of its own, or names a span. Clients choose names of models."""
+_LONGEST: Final = 65_536
+"""Characters of an attribute."""
+_FEWER: Final = 512
+"""Spans that wait, where they have what was said."""
 _UNSET: Final = Status()
 _FAILED: Final = Status(StatusCode.ERROR)
 
@@ -55,6 +61,8 @@ class Destination(Struct, frozen=True):
     """Of the collector, without `/v1/traces`; None: what `OTEL_EXPORTER_OTLP_…` say."""
     content: bool
     """Whether spans have what was said."""
+    silent: Collection[str]
+    """Projects of whose responses they have not."""
     version: str
     """Of this program."""
 
@@ -74,10 +82,11 @@ class OtlpTracer:
         silence_library()
         self.about = _resource(to.version)
         self.scope = InstrumentationScope(_NAME, to.version)
+        self.silent = to.silent
         self._content = to.content
         self._ids = RandomIdGenerator()
         self._sampler = TracerProvider(shutdown_on_exit=False).sampler
-        self._spans = BatchSpanProcessor(SpanExporter(to.url("v1/traces"))) if _wanted("traces") else None
+        self._spans = _processor(to) if _wanted("traces") else None
         readers = [_reader(to)] if _wanted("metrics") else []
         self._metrics = MeterProvider(readers, self.about, shutdown_on_exit=False)
         meter = self._metrics.get_meter(_NAME, to.version)
@@ -170,8 +179,8 @@ class _OtlpSpan:
     def content(self) -> bool:
         return self._content and bool(self.identity.trace_flags.sampled)
 
-    def conceal(self) -> None:
-        self._content = False
+    def belong(self, project: str, *, stored: bool) -> None:
+        self._content = self._content and stored and project not in self._tracer.silent
 
     @property
     def context(self) -> Context:
@@ -208,7 +217,7 @@ class _OtlpSpan:
 
     def measure(self, name: str, value: float, attributes: Attributes | None = None) -> None:
         own = self._attributes
-        shared = {name: own[name] for name in SHARED if name in own}
+        shared = {name: str(own[name])[:_NAME_LENGTH] for name in SHARED if name in own}
         self._tracer.histograms[name].record(value, {**shared, **(attributes or {})}, self.context)
 
     def leave(self) -> None:
@@ -223,11 +232,14 @@ class _OtlpSpan:
     def _told(self, ended: int) -> ReadableSpan:
         above = self._parent.identity if self._parent is not None else None
         return ReadableSpan(
-            self._name,
+            _sound(self._name[:_NAME_LENGTH]),
             self.identity,
             above if above is not None and above.is_valid else None,
             self._tracer.about,
-            self._attributes,
+            {
+                name: _sound(value) if isinstance(value, str) else value
+                for name, value in self._attributes.items()
+            },
             kind=_KINDS[self._kind],
             status=_FAILED if self._failed else _UNSET,
             start_time=self._began,
@@ -255,11 +267,25 @@ class _OtlpSpan:
 
 def obstacle(endpoint: str | None, seconds: float) -> str | None:
     """Why the collector at an endpoint (`Destination`) takes nothing; None: it does."""
-    return refusal(Destination(endpoint, False, "").url("v1/traces"), seconds)
+    return refusal(Destination(endpoint, False, (), "").url("v1/traces"), seconds)
 
 
 def _wanted(signal: str) -> bool:
     return os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") != "none"
+
+
+def _sound(text: str) -> str:
+    """As the protocol can carry it: a text that it cannot would cost all spans that are sent with it."""
+    cut = text[:_LONGEST]
+    return cut if cut.isascii() else cut.encode(errors="replace").decode()
+
+
+def _processor(to: Destination) -> BatchSpanProcessor:
+    """What was said takes room: there are fewer spans then."""
+    queue, batch = (_FEWER, _FEWER // 4) if to.content else (None, None)
+    if "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ or "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" in os.environ:
+        queue = batch = None
+    return BatchSpanProcessor(SpanExporter(to.url("v1/traces")), queue, max_export_batch_size=batch)
 
 
 def _reader(to: Destination) -> PeriodicExportingMetricReader:

@@ -57,8 +57,9 @@ class Span(Protocol):
         """The same, to be gone on with later (`Tracer.resume`)."""
         ...
 
-    def conceal(self) -> None:
-        """Neither it nor what is part of it is told what is said."""
+    def belong(self, project: str, *, stored: bool) -> None:
+        """Whose it is. Neither it nor what is part of it is told what is said where that is not `stored`, or
+        the project is a silent one."""
         ...
 
     def set(self, attributes: Attributes) -> None: ...
