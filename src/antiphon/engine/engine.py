@@ -88,32 +88,31 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
-        with responding():
-            async with locked(self.store, project, parsed.request.conversation_id):
-                plan = await self._plan(project, parsed, memory, use)
-                checkpoint = Checkpoint()
+        async with responding(), locked(self.store, project, parsed.request.conversation_id):
+            plan = await self._plan(project, parsed, memory, use)
+            checkpoint = Checkpoint()
 
-                def activity(response: Response, stored: bool) -> ActivityRow:
-                    origin = Origin(project, started_at, plan.caller.backend_name, use)
-                    return activity_of(origin, response, checkpoint.first_at, stored=stored)
+            def activity(response: Response, stored: bool) -> ActivityRow:
+                origin = Origin(project, started_at, plan.caller.backend_name, use)
+                return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
-                # It does not hold the run: that would be a cycle, with the whole history in it.
-                async def keep(response: Response) -> None:
-                    row = activity(response, stored=True)
-                    length = await save(self.store, plan, response, row)
+            # It does not hold the run: that would be a cycle, with the whole history in it.
+            async def keep(response: Response) -> None:
+                row = activity(response, stored=True)
+                length = await save(self.store, plan, response, row)
+                self.ended(row, use)
+                await self._remember(plan, response, length)
+
+            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+            try:
+                with self.making.listed(plan, events):
+                    yield run
+            finally:
+                if not run.kept:
+                    row = activity(run.machine.snapshot(), stored=False)
+                    self.store.activity.note(row)
                     self.ended(row, use)
-                    await self._remember(plan, response, length)
-
-                events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-                run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
-                try:
-                    with self.making.listed(plan, events):
-                        yield run
-                finally:
-                    if not run.kept:
-                        row = activity(run.machine.snapshot(), stored=False)
-                        self.store.activity.note(row)
-                        self.ended(row, use)
 
     async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read

@@ -4,7 +4,7 @@ Names follow OpenTelemetry's conventions for generative AI; what these have no n
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.span_content import reason
@@ -21,7 +21,7 @@ _STORES = frozenset({"file_search"})
 """Functions that look things up in what is kept here."""
 
 
-def responding() -> AbstractContextManager[Span | None]:
+def responding() -> AbstractAsyncContextManager[object]:
     """The span of a response that is made now."""
     span = CURRENT.get()
     return OFF if span is None else span.begin(_RESPONSE, "server", {OPERATION: _RESPONSE})

@@ -264,6 +264,14 @@ class _OtlpSpan:
         if not self._left:
             self.end()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, fault, trace)
+
 
 def obstacle(endpoint: str | None, seconds: float) -> str | None:
     """Why the collector at an endpoint (`Destination`) takes nothing; None: it does."""

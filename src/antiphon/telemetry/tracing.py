@@ -5,7 +5,7 @@ says where spans go there is never anything in it, and no library for them is im
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -86,6 +86,12 @@ class Span(Protocol):
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
 
 class Tracer(Protocol):
     """Where spans go."""
@@ -104,7 +110,7 @@ class Tracer(Protocol):
 
 
 CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)
-OFF: AbstractContextManager[None] = nullcontext()
+OFF: nullcontext[None] = nullcontext()
 """In the place of a span where nothing is told."""
 
 
