@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 
 from antiphon.api.routing import Routes
 from antiphon.config import Config
-from antiphon.dashboard import page, response, responses, sign_in
+from antiphon.dashboard import again, code, live, media, page, response, responses, sign_in, timeline, turns
 from antiphon.dashboard.edge import Edge
 
 PLACE = "/dashboard"
@@ -19,7 +19,13 @@ def create_dashboard(config: Config) -> ASGIApp:
 def _routes() -> list[Route]:
     return [
         *responses.routes,
+        *live.routes,
         *response.routes,
+        *timeline.routes,
+        *turns.routes,
+        *code.routes,
+        *again.routes,
+        *media.routes,
         *sign_in.routes,
         Route("/dashboard/static/{name}", page.static, methods=["GET"]),
     ]

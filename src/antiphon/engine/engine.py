@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.histories import Histories
+from antiphon.engine.making import Making
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
@@ -23,11 +24,13 @@ from antiphon.engine.prepare.run_request import opened, sealed
 from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
+from antiphon.engine.spans import responding, resuming
 from antiphon.engine.usage import usage_of
 from antiphon.engine.warnings import Warnings
 from antiphon.guard.offload import offload
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
+from antiphon.protocol.errors import ApiError
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -38,6 +41,7 @@ from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
+from antiphon.telemetry.tracing import CURRENT, OFF, Span, Tracer
 from antiphon.tools.context import ToolResources
 from antiphon.tools.toolbox import Toolbox
 
@@ -55,10 +59,11 @@ class Engine:
         moderator: Moderator | None = None,
         ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
         recorder: Recorder | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
         what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
-        upstreams."""
+        upstreams, `tracer` is told what is done in the background."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -69,9 +74,9 @@ class Engine:
         self._seal = seal
         self._recorder = recorder
         self._verify = verify
+        self._tracer = tracer
         self.ended = ended
-        self.at_work = 0
-        """How many responses are made here that clients wait for."""
+        self.making = Making()
 
     @asynccontextmanager
     async def run(
@@ -83,7 +88,7 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
-        async with locked(self.store, project, parsed.request.conversation_id):
+        async with responding(), locked(self.store, project, parsed.request.conversation_id):
             plan = await self._plan(project, parsed, memory, use)
             checkpoint = Checkpoint()
 
@@ -100,11 +105,10 @@ class Engine:
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
-            self.at_work += 1
             try:
-                yield run
+                with self.making.listed(plan, events):
+                    yield run
             finally:
-                self.at_work -= 1
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
                     self.store.activity.note(row)
@@ -123,7 +127,8 @@ class Engine:
     async def planned(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            yield await self._plan(project, parsed, use=use)
+            plan, span = await self._plan(project, parsed, use=use), CURRENT.get()
+            yield plan if span is None else replace(plan, span=span.begin_kept())
 
     async def _plan(
         self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
@@ -143,6 +148,17 @@ class Engine:
         """What a request counts to that was kept for `planned_again`. Raises ApiError when it cannot be
         read."""
         return opened(self._seal, project, kept).use
+
+    def background_span(
+        self, project: str, kept: bytes, plan: Plan | None
+    ) -> AbstractContextManager[Span | None]:
+        """The span of a response that was accepted with `plan`, here or, where that is None, elsewhere."""
+        if self._tracer is None:
+            return OFF
+        try:
+            return resuming(self._tracer, plan.span if plan else opened(self._seal, project, kept).span)
+        except ApiError:  # why it cannot be read is the end of its run
+            return resuming(self._tracer, None)
 
     async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""

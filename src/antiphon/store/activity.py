@@ -171,7 +171,7 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
     if query.tool is not None:
         literal = _SPECIAL.sub(r"\\\g<0>", query.tool)
         values.append(f'%"{literal}"%')
-        wanted.append(f"tools LIKE ${len(values)} ESCAPE '\\'")
+        wanted.append(f"tools IS NOT NULL AND tools LIKE ${len(values)} ESCAPE '\\'")  # the index is of these
     if query.status not in (None, "completed"):
         wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:

@@ -35,6 +35,7 @@ from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
 from antiphon.store.key_places import KeyPlaces
 from antiphon.store.keys import Keys
+from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
 from antiphon.store.recordings import Recordings
 from antiphon.store.responses import Responses
@@ -66,6 +67,7 @@ class Store:
         self.responses = Responses(database, self.inline_data)
         self.conversations = Conversations(database, self.inline_data)
         self.runs = Runs(database, self.inline_data)
+        self.outline = Outline(database, self.inline_data)
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)
