@@ -95,24 +95,24 @@ def test_a_burst_gets_no_more_requests_than_the_limit(
         minutes = 1 + int((time.monotonic() - began) / 60)
 
     assert told[200] + told[429] == 300
-    assert 95 * minutes <= told[200] <= 100 * A_FEW * minutes
+    assert 95 <= told[200] <= 100 * A_FEW * minutes
 
 
 def test_bursts_get_no_more_tokens_than_the_limit_and_in_the_end_nearly_all(
     serve: Serve, upstream: Upstream, tmp_path: Path, store: str
 ) -> None:
-    """A day's, which come back in no minute: however long it takes here."""
+    """A month's, which do not come back meanwhile, however long it takes here."""
     upstream.default = Answer("Hello", usage=Usage(60, 140))
-    config = written(tmp_path, store, upstream, 'token_budget = 20_000\nbudget_window = "day"')
-    answered, told = 0, Counter[int]()
+    config = written(tmp_path, store, upstream, "token_budget = 20_000")
+    answered, refusing, last = 0, 0, 0.0
     with two_servers(serve, config) as servers:
-        last = time.monotonic()
-        while time.monotonic() - last < UNUSED_SECONDS:
+        while refusing < 3 or time.monotonic() - last < UNUSED_SECONDS:
             told = asyncio.run(burst(servers, 60))
+            assert told[200] + told[429] == 60
             answered += told[200]
+            refusing = 0 if told[200] else refusing + 1
             last = time.monotonic() if told[200] else last
 
-    assert told == {429: 60}
     assert 0.95 * 20_000 <= answered * 200 <= A_FEW * 20_000
 
 

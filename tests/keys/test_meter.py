@@ -162,6 +162,37 @@ async def test_what_was_reserved_and_not_used_counts_no_more(store: Store) -> No
     assert await used(store, "tokens") == 500
 
 
+async def test_what_a_long_answer_leaves_is_not_taken_from_what_others_use_meanwhile(
+    store: Store, clock: Clock
+) -> None:
+    own = meter(store, tokens_per_minute=10_000)
+    first = await own.admit(0, None)
+    clock.now += 45
+    second = await own.admit(0, 900)
+    second.settle(900)
+    first.settle(10)
+    own.give_back()
+    at_once = await used(store, "tokens")
+    clock.now += 20
+
+    assert at_once == 910
+    assert await used(store, "tokens") == 900
+
+
+async def test_what_was_reserved_longer_ago_than_a_minute_does_not_come_back(
+    store: Store, clock: Clock
+) -> None:
+    own = meter(store, tokens_per_minute=10_000)
+    first = await own.admit(0, None)
+    clock.now += 90
+    second = await own.admit(0, 900)
+    second.settle(900)
+    first.settle(10)
+    own.give_back()
+
+    assert await used(store, "tokens") == 900
+
+
 async def test_what_was_used_and_not_reserved_counts_too(store: Store) -> None:
     own = meter(store, tokens_per_minute=1000)
     admission = await own.admit(0, 10)
@@ -185,15 +216,17 @@ async def test_what_is_more_than_the_limit_needs_all_of_it(store: Store) -> None
     await own.admit(4000, 1)
 
 
-async def test_of_a_budget_the_rest_is_given_and_its_last_answer_may_be_longer(store: Store) -> None:
+async def test_a_budget_is_refused_before_a_minute_and_an_answer_may_be_longer_than_expected(
+    store: Store,
+) -> None:
     own = meter(store, token_budget=100, requests_per_minute=2)
     for took in (70, 60):
-        admission = await own.admit(0, 64)
+        admission = await own.admit(0, 16)
         admission.settle(took)
         admission.end()
 
     with pytest.raises(QuotaExceeded, match="100 tokens a month"):
-        await own.admit(0, 64)
+        await own.admit(0, 16)
     assert await used(store, "budget") == 130
     assert await used(store) == 2, "who has no budget left uses up no requests"
 

@@ -94,7 +94,7 @@ class Meter:
         now = self._allowances.now
         for kind, purse in self._purses.items():
             if kind != "requests":
-                self._return(purse.settle(tokens - purse.capped(use.reserved), now))
+                self._return(purse.settle(use, tokens, now))
 
     def give_back(self) -> None:
         """All that is held."""

@@ -4,6 +4,7 @@ from antiphon.keys import refusals
 from antiphon.keys.refusals import Headers
 from antiphon.protocol.errors import RateLimited
 from antiphon.store.allowances import Allowance, Draw, Drawn, Settled, Slots
+from antiphon.store.keys import KeyUse
 
 HELD_SECONDS = 5.0
 """How long something is held that is not used."""
@@ -33,8 +34,7 @@ class Purse:
         return min(amount, self.allowance.limit)
 
     def covers(self, amount: int) -> bool:
-        """Whether so much is here. Of a budget any rest will do: its last request may be more."""
-        return self._held >= (min(1, amount) if self.allowance.kind == "budget" else amount)
+        return self._held >= amount
 
     def draw(self, amount: int) -> Draw | None:
         """What has to be drawn to spend so much."""
@@ -61,25 +61,31 @@ class Purse:
     def spend(self, amount: int) -> None:
         self._held -= amount
 
-    def settle(self, more: int, now: float) -> Settled | None:
-        """More was used than was spent, or less."""
-        self._held -= more
-        if 0 <= self._held <= 2 * self._portion:
+    def settle(self, use: KeyUse, tokens: int, now: float) -> Settled | None:
+        """A request took so many tokens. What it leaves of those that were reserved is spent here if it is
+        little, and else goes back to where it counts; if that is long ago, it counts no more."""
+        more = tokens - self.capped(use.reserved)
+        if more < 0 and self.allowance.slot(use.at) < self.allowance.since(now):
             return None
-        return self.give_back(now)
+        if more < 0 and self._held - more > 2 * self._portion:
+            return self._settled(more, now, use.at)
+        self._held -= more
+        return self.give_back(now) if self._held < 0 else None
 
     def stale(self, now: float) -> Settled | None:
         """What has been held for too long, or is owed."""
         return self.give_back(now) if now - self._drawn_at > HELD_SECONDS else None
 
     def give_back(self, now: float) -> Settled | None:
+        """All that is held, or owed."""
         held, self._held = self._held, 0
-        if held == 0:
-            return None
+        return self._settled(-held, now, int(self._drawn_at)) if held else None
+
+    def _settled(self, more: int, now: float, at: int) -> Settled:
         slot = self.allowance.slot(now)
         last, used = self._slots[-1] if self._slots else (slot, 0)
-        self._slots = (*self._slots[:-1], (last, max(0, used - held)))
-        return Settled(self._digest, self.allowance.kind, slot, -held, int(self._drawn_at))
+        self._slots = (*self._slots[:-1], (last, max(0, used + more)))
+        return Settled(self._digest, self.allowance.kind, slot, more, at)
 
     def headers(self, now: float) -> Headers:
         used, full_at = self._used(now), self._full_at

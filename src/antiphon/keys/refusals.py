@@ -14,7 +14,8 @@ def over(name: str, allowance: Allowance, used: int, wanted: int, seconds: float
     if allowance.window != "minute":
         return QuotaExceeded(
             f"You exceeded your current quota: API key '{name}' may use {allowance.limit} tokens a "
-            f"{allowance.window} (its token_budget), and has. A new one begins at midnight, UTC.",
+            f"{allowance.window} (its token_budget): Used {used}, Requested {wanted}. A new one "
+            "begins at midnight, UTC.",
             code="insufficient_quota",
             retry_after=seconds,
         )

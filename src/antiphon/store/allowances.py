@@ -58,7 +58,7 @@ class Allowance(Struct, frozen=True):
 
 
 class Draw(Struct, frozen=True):
-    """`needed` is wanted at least, and a portion if it can be had. Of a budget less will do."""
+    """`needed` is wanted at least, and a portion if it can be had."""
 
     allowance: Allowance
     needed: int
@@ -67,9 +67,7 @@ class Draw(Struct, frozen=True):
     def given(self, used: int) -> int:
         free = max(0, self.allowance.limit - used)
         wanted = max(self.needed, min(self.portion, free // _LAST))
-        if wanted <= free:
-            return wanted
-        return free if self.allowance.kind == "budget" else 0
+        return wanted if wanted <= free else 0
 
 
 class Drawn(Struct, frozen=True):

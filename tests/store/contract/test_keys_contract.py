@@ -124,14 +124,14 @@ async def test_what_is_given_back_comes_from_where_it_was_drawn_and_never_more_t
     assert drawn.slots == ((now - 5, 0), (now, 20))
 
 
-async def test_of_a_budget_the_rest_is_given_to_who_needs_more(store: Store) -> None:
+async def test_who_needs_more_than_there_is_gets_nothing_and_leaves_it_to_others(store: Store) -> None:
     budget = Allowance("budget", 100, "day")
     await store.allowances.draw("d", [Draw(budget, 90, 1)])
 
-    (rest,) = await store.allowances.draw("d", [Draw(budget, 50, 1)])
-    (none,) = await store.allowances.draw("d", [Draw(budget, 1, 1)])
+    (none,) = await store.allowances.draw("d", [Draw(budget, 50, 1)])
+    (rest,) = await store.allowances.draw("d", [Draw(budget, 10, 1)])
 
-    assert (rest.given, none.given) == (10, 0)
+    assert (none.given, rest.given) == (0, 10)
 
 
 def test_a_portion_is_smaller_the_less_there_is() -> None:
