@@ -3,9 +3,10 @@
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from antiphon.api.app import api_routes
 from antiphon.api.routing import Routes
 from antiphon.config import Config
-from antiphon.dashboard import page, response, responses, sign_in
+from antiphon.dashboard import bridge, page, playground, response, responses, sign_in
 from antiphon.dashboard.edge import Edge
 
 PLACE = "/dashboard"
@@ -20,6 +21,8 @@ def _routes() -> list[Route]:
     return [
         *responses.routes,
         *response.routes,
+        *playground.routes,
         *sign_in.routes,
+        Route(bridge.PATH, bridge.Bridge(api_routes())),
         Route("/dashboard/static/{name}", page.static, methods=["GET"]),
     ]

@@ -103,7 +103,7 @@ class _Answer:
             self.begun = True
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             headers.setdefault("cache-control", "no-store")
         await self._send(message)
 
