@@ -6,7 +6,17 @@ from starlette.types import ASGIApp
 from antiphon.api.app import api_routes
 from antiphon.api.routing import Routes
 from antiphon.config import Config
-from antiphon.dashboard import bridge, page, playground, response, responses, sign_in
+from antiphon.dashboard import (
+    bridge,
+    files,
+    page,
+    playground,
+    response,
+    responses,
+    sign_in,
+    vector_store,
+    vector_stores,
+)
 from antiphon.dashboard.edge import Edge
 
 PLACE = "/dashboard"
@@ -22,6 +32,9 @@ def _routes() -> list[Route]:
         *responses.routes,
         *response.routes,
         *playground.routes,
+        *files.routes,
+        *vector_stores.routes,
+        *vector_store.routes,
         *sign_in.routes,
         Route(bridge.PATH, bridge.Bridge(api_routes())),
         Route("/dashboard/static/{name}", page.static, methods=["GET"]),

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
+import msgspec
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -19,6 +20,7 @@ from antiphon.api.body import json
 from antiphon.dashboard import shown
 from antiphon.dashboard.markdown import code, markdown
 from antiphon.protocol.errors import NotFound
+from antiphon.protocol.wire import encode
 from antiphon.store.paging import PageQuery
 
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -27,6 +29,8 @@ LIMIT = 50
 _NAVIGATION = [
     ("Responses", "/dashboard/responses"),
     ("Playground", "/dashboard/playground"),
+    ("Files", "/dashboard/files"),
+    ("Vector stores", "/dashboard/vector_stores"),
 ]
 """What is at the top of every page: a page that is added is named here."""
 
@@ -99,6 +103,11 @@ def url_with(request: Request, **changes: str | None) -> str:
     members = {**request.query_params, **changes}
     query = urlencode({name: value for name, value in members.items() if value})
     return f"{request.url.path}?{query}" if query else request.url.path
+
+
+def plain(value: object) -> Any:
+    """An object of the API as its JSON has it, for templates."""
+    return msgspec.json.decode(encode(value))
 
 
 def page_query(request: Request) -> PageQuery:
