@@ -1,0 +1,6 @@
+-- What pages list by project, the newest first.
+
+CREATE INDEX conversations_by_age ON conversations (project_id, created_at, id);
+CREATE INDEX webhook_deliveries_by_project ON webhook_deliveries (project_id, key);
+CREATE INDEX webhook_deliveries_by_status ON webhook_deliveries (project_id, status, key)
+    WHERE status <> 'delivered';
