@@ -5,6 +5,7 @@ saves the response or ends its run, and also for responses that are not stored: 
 waiting, together with what is written next. It outlives its response, until retention takes it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,6 +141,8 @@ COLUMNS = (
 )
 _MOST_USES = 5000
 """Days with their models and keys that are counted, the most used ones."""
+_SPECIAL = re.compile(r"[%_\\]")
+"""What means something else in LIKE."""
 _FILTERS = {
     "project": "project_id =",
     "status": "status =",
@@ -192,8 +195,9 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
             values.append(value)
             wanted.append(f"{condition} ${len(values)}")
     if query.tool is not None:
-        values.append(f'%"{query.tool}"%')
-        wanted.append(f"tools LIKE ${len(values)}")
+        literal = _SPECIAL.sub(r"\\\g<0>", query.tool)
+        values.append(f'%"{literal}"%')
+        wanted.append(f"tools LIKE ${len(values)} ESCAPE '\\'")
     if query.status not in (None, "completed"):
         wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:

@@ -107,21 +107,27 @@ async def test_what_is_noted_does_not_wait_for_somebody_to_write(store: Store) -
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({}, "gfedcba"),
-        ({"project": P}, "fedcba"),
+        ({}, "hgfedcba"),
+        ({"project": P}, "hfedcba"),
         ({"project": "other"}, "g"),
         ({"status": "failed"}, "b"),
+        ({"status": "completed", "project": P}, "hfedca"),
+        ({"tool": "mcp_call"}, "h"),
+        ({"tool": "mcp"}, ""),
+        ({"tool": "%"}, ""),
+        ({"tool": "mcp-call"}, ""),
+        ({"tool": "mcp\\_call"}, ""),
         ({"model": "gpt-5"}, "c"),
         ({"backend": "small"}, "d"),
         ({"conversation_id": "conv"}, "e"),
         ({"api_key": "team"}, "f"),
         ({"since": 102.0, "until": 105.0}, "edc"),
-        ({"project": P, "since": 103.0, "status": "completed"}, "fed"),
+        ({"project": P, "since": 103.0, "status": "completed"}, "hfed"),
         ({"project": "nobody's"}, ""),
     ],
 )
 async def test_the_list_can_be_narrowed(store: Store, query: dict[str, object], expected: str) -> None:
-    rows = ended(*"abcdefg")
+    rows = ended(*"abcdefgh")
     changes: Sequence[dict[str, object]] = (
         {},
         {"status": "failed"},
@@ -130,6 +136,7 @@ async def test_the_list_can_be_narrowed(store: Store, query: dict[str, object], 
         {"conversation_id": "conv"},
         {"api_key": "team"},
         {"project": "other"},
+        {"tools": ["web_search_call", "mcp_call"]},
     )
     await save(store, *(replace(row, **change) for row, change in zip(rows, changes, strict=True)))
     assert "".join(await listed(store, **query)) == expected

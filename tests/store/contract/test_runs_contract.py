@@ -71,6 +71,18 @@ async def test_what_waits_is_counted_and_the_oldest_dated(store: Store) -> None:
     assert await store.runs.waiting() == Waiting(2, 1.0)
 
 
+async def test_what_is_not_ended_is_listed_the_newest_first(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    mine = await claim(store)
+    assert await store.runs.unended(P, 2) == [b'{"id":"c"}', b'{"id":"b"}']
+    assert await store.runs.unended("other", 9) == []
+
+    await store.runs.finish(mine, ending("a"))
+
+    assert await store.runs.unended(P, 9) == [b'{"id":"c"}', b'{"id":"b"}']
+
+
 async def test_a_full_queue_takes_nothing_and_leaves_no_trace(store: Store) -> None:
     await accept(store, "a", queue=1)
     with pytest.raises(QueueFull):
