@@ -8,14 +8,18 @@ from antiphon.api.routing import Routes
 from antiphon.config import Config
 from antiphon.dashboard import (
     bridge,
+    container,
+    containers,
     files,
     page,
     playground,
+    queue,
     response,
     responses,
     sign_in,
     vector_store,
     vector_stores,
+    webhooks,
 )
 from antiphon.dashboard.edge import Edge
 
@@ -35,6 +39,10 @@ def _routes() -> list[Route]:
         *files.routes,
         *vector_stores.routes,
         *vector_store.routes,
+        *containers.routes,
+        *container.routes,
+        *queue.routes,
+        *webhooks.routes,
         *sign_in.routes,
         Route(bridge.PATH, bridge.Bridge(api_routes())),
         Route("/dashboard/static/{name}", page.static, methods=["GET"]),

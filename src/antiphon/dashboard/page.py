@@ -31,6 +31,9 @@ _NAVIGATION = [
     ("Playground", "/dashboard/playground"),
     ("Files", "/dashboard/files"),
     ("Vector stores", "/dashboard/vector_stores"),
+    ("Containers", "/dashboard/containers"),
+    ("Queue", "/dashboard/queue"),
+    ("Webhooks", "/dashboard/webhooks"),
 ]
 """What is at the top of every page: a page that is added is named here."""
 

@@ -384,7 +384,10 @@ def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
         SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, p.json FROM runs AS r
         JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
         WHERE r.status <> 'ended' AND r.project_id = $1 {wanted} ORDER BY r.key {query.order} LIMIT $2"""
-    rows = [QueuedRun(*row[:5], bool(row[5]), row[6]) for row in (yield Statement(sql, tuple(values)))]
+    rows = [
+        QueuedRun(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
+        for row in (yield Statement(sql, tuple(values)))
+    ]
     return RunPage(rows[: query.limit], more=len(rows) > query.limit)
 
 

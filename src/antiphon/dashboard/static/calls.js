@@ -70,3 +70,6 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   call(form, () => window.antiphon.body(form));
 });
+
+// Where there is no room for all names of pages, that of this one is seen.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
