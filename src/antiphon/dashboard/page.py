@@ -34,6 +34,7 @@ _NAVIGATION = [
     ("Containers", "/dashboard/containers"),
     ("Queue", "/dashboard/queue"),
     ("Webhooks", "/dashboard/webhooks"),
+    ("Usage", "/dashboard/usage"),
 ]
 """What is at the top of every page: a page that is added is named here."""
 
@@ -90,10 +91,10 @@ async def page(
     template: str,
     data: Mapping[str, Any],
     status: int = 200,
-    helpers: Mapping[str, Callable[..., Any]] | None = None,
+    helpers: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """The page. `data` is what the template shows, and all of the JSON; `helpers` are functions that the
-    template calls. Templates are rendered in a thread: texts may be long."""
+    """The page. `data` is what the template shows, and all of the JSON; `helpers` is what the
+    template needs beside it. Templates are rendered in a thread: texts may be long."""
     if wants_json(request):
         return json(data, status)
     context = {**data, **(helpers or {}), "visitor": request.scope.get("visitor"), "path": request.url.path}

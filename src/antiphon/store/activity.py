@@ -124,8 +124,8 @@ class Activity:
         """Raises UnknownCursor."""
         return await self._database.read_long(load_page, query)
 
-    async def usage(self, project: str, since: float) -> Usage:
-        """What responses of a project used that ended at this time (seconds since the epoch) or later."""
+    async def usage(self, project: str, since: int) -> Usage:
+        """What responses of a project used that ended on this day (since the epoch, in UTC) or later."""
         return await self._database.read_long(load_usage, project, since)
 
     async def expire(self, before: float, limit: int) -> int:
@@ -211,7 +211,8 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
     return ActivityPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
 
 
-def load_usage(project: str, since: float) -> Steps[Usage]:
+def load_usage(project: str, since: int) -> Steps[Usage]:
+    """The day is written as the index of SQLite has it; on PostgreSQL the index by time is as good."""
     sums = ", ".join(
         f"CAST(sum({what}) AS BIGINT)"
         for what in (
@@ -221,10 +222,11 @@ def load_usage(project: str, since: float) -> Steps[Usage]:
             "output_tokens",
         )
     )
+    day = "CAST(/*! floor */(ended_at / 86400.0) AS INTEGER)"
     sql = f"""
-        SELECT CAST(/*! floor */(ended_at / 86400.0) AS BIGINT), model, api_key, count(*), {sums}
-        FROM activity WHERE project_id = $1 AND ended_at >= $2
-        GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT {_MOST_USES + 1}"""
+        SELECT {day} AS day, model, api_key, count(*), {sums} FROM activity
+        WHERE project_id = $1 AND {day} >= $2 /*! AND ended_at >= 86400.0 * $2 */
+        GROUP BY {day}, model, api_key ORDER BY 4 DESC LIMIT {_MOST_USES + 1}"""
     rows = yield Statement(sql, (project, since))
     names = UsageRow.__struct_fields__
     found = [UsageRow(**dict(zip(names, row, strict=True))) for row in rows[:_MOST_USES]]

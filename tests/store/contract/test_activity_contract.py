@@ -184,7 +184,7 @@ async def test_usage_is_added_up_by_day_model_and_key(store: Store) -> None:
     ]
     await save(store, *(replace(row, response_id=f"r{n}") for n, row in enumerate(rows)))
 
-    found = await store.activity.usage(P, day * 5)
+    found = await store.activity.usage(P, 5)
 
     def used(times: int, **members: object) -> UsageRow:
         tokens = {"input_tokens": 10 * times, "cached_tokens": 4 * times, "output_tokens": 3 * times}
