@@ -10,7 +10,7 @@ from antiphon.api.services import project, services
 from antiphon.dashboard.page import page, routes_of
 from antiphon.store.paging import PageQuery
 
-FILLED = ("model", "instructions", "input", "previous_response_id", "prompt", "version", "store")
+FILLED = ("model", "instructions", "input", "previous_response_id", "prompt", "version", "variables", "store")
 """Members of the address that fill the form."""
 _STORES = 100
 """Vector stores that can be chosen from, the newest ones."""
