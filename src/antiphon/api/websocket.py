@@ -19,11 +19,11 @@ from antiphon.api.services import Services
 from antiphon.api.store_errors import api_error
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
 from antiphon.protocol.events import Event
 from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
 from antiphon.protocol.parse import Parsed, parse_create
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 
 LANES = 16

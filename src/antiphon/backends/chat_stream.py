@@ -17,7 +17,7 @@ from antiphon.backends.chat_chunk import (
     decode,
     decode_leniently,
 )
-from antiphon.backends.splice import Splicer
+from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
@@ -32,6 +32,7 @@ from antiphon.model import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    TextRun,
 )
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -149,16 +150,30 @@ class ChatStreamParser:
         for _ in range(_RUNS):
             if at == len(events) or self.ended:
                 break
-            if self._plain and self._decode is decode:
-                run, end = splicer.take(events, at)
-            else:
+            wanted = self._wanted()
+            if wanted is None:
                 run, end = None, splicer.first_text(events, at)
-            if run is not None:
-                out.append(run)
             else:
+                run, end = splicer.take(events, at, wanted)
+            if run is None or not self._take_run(run, out):
                 self._read(data_of(events[at:end]), out)
             at = end
         return at
+
+    def _wanted(self) -> Wanted | None:
+        """What may come in runs: text, or the arguments of a call; None: nothing just now."""
+        if self._decode is not decode:
+            return None
+        if self._plain:
+            return "text"
+        return None if self._waiting else self._calls.flowing
+
+    def _take_run(self, run: Run, out: list[Delta]) -> bool:
+        """Whether it may be taken as it is."""
+        if not self._plain:
+            return self._calls.feed_run(run, out)
+        out.append(TextRun(run.text, pieces=run.pieces))
+        return True
 
     def _read(self, events: list[bytes], out: list[Delta]) -> None:
         for event in events:

@@ -139,8 +139,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
     function is on offer."""
     text_runs: bool = True
-    """Whether the chunks of a streamed text are told apart by comparison with those before, as far as they
-    are alike, and handed on together. It is faster, and clients get the same either way."""
+    """Whether the chunks of a streamed text, or of a call's arguments, are told apart by comparison with
+    those before, as far as they are alike, and handed on together. It is faster, and clients get the same
+    either way."""
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):

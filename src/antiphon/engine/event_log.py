@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.events import Event
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, Fold
 from antiphon.stream.machine import Machine

@@ -33,11 +33,11 @@ from typing import Any, Literal, TypeVar, cast
 from msgspec.structs import replace
 
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.events import Event, ResponseEvent
 from antiphon.protocol.item import Item
 from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
-from antiphon.protocol.text_deltas import Emitted, TextDeltas
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
@@ -117,7 +117,7 @@ class Machine:
         return self._slots[opened.output_index] or opened.item
 
     def drain(self) -> list[Emitted]:
-        """The events since the last call, deltas of text in runs as they were emitted."""
+        """The events since the last call, deltas in runs as they were emitted."""
         events, self._events = self._events, []
         return events
 
@@ -279,14 +279,14 @@ class OpenItem:
         machine._next += 1
         machine._events.append(event)
 
-    def emit_run(self, run: TextDeltas) -> None:
-        """Append deltas of text. Raises IllegalTransition."""
-        state = self._state
+    def emit_run(self, run: DeltaRun) -> None:
+        """Append deltas. Raises IllegalTransition."""
+        state, kind = self._state, run.place.kind
         for _ in run.pieces[:2]:  # a row that leads back to its state may be stepped any number of times
             try:
-                state = self._moves[state, events.TextDelta]
+                state = self._moves[state, kind]
             except KeyError:
-                raise _illegal(events.TextDelta, state) from None
+                raise _illegal(kind, state) from None
         self._state = state
         run.sequence_number = self._machine._next
         self._machine._next = run.next_number

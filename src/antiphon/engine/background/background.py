@@ -19,10 +19,10 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.queue import LEASE, Pool
 from antiphon.engine.saving import accepted_row
+from antiphon.protocol.delta_runs import single
 from antiphon.protocol.errors import RateLimited
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
-from antiphon.protocol.text_deltas import single
 from antiphon.protocol.wire import encode
 from antiphon.store.errors import QueueFull
 from antiphon.store.run_log import Claim

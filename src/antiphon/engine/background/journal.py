@@ -14,8 +14,8 @@ import structlog
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.response import Response
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import LostRun
