@@ -32,11 +32,13 @@ def main() -> None:
             server.floor(url) as floor,
             server.haproxy(url) as haproxy,
             _subject(arguments, url) as subject,
+            _recording(arguments, url) as recording,
         ):
             for workload in _chosen(arguments):
                 status.update(workload.name)
                 prefix = arguments.model_prefix
-                report.costs.append(measure.compare(workload, floor, subject, haproxy, prefix))
+                contender = recording if workload.recorded else subject
+                report.costs.append(measure.compare(workload, floor, contender, haproxy, prefix))
             status.update("chains and reads")
             _add_reads(report, subject, arguments)
         if not arguments.url and not arguments.only:
@@ -76,11 +78,24 @@ def _subject(arguments: argparse.Namespace, url: str) -> Iterator[Server]:
             yield subject
 
 
+@contextlib.contextmanager
+def _recording(arguments: argparse.Namespace, url: str) -> Iterator[Server]:
+    """A server that records what it sends upstream; another one in Antiphon's place has none."""
+    if arguments.url:
+        with _subject(arguments, url) as subject:
+            yield subject
+    else:
+        with server.antiphon(url, record="all") as subject:
+            yield subject
+
+
 def _chosen(arguments: argparse.Namespace) -> list[Workload]:
     return [
         workload
         for workload in WORKLOADS
-        if (workload.quick or not arguments.quick) and (arguments.only or "") in workload.name
+        if (workload.quick or not arguments.quick)
+        and (arguments.only or "") in workload.name
+        and not (workload.recorded and arguments.url)
     ]
 
 

@@ -217,7 +217,7 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
             "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
             "or with a disk that all of them share.",
         )
-    if not settings.server.keys and not _is_loopback(settings.server.host):
+    if not settings.server.keys and not config.is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
             "`antiphon key PROJECT` makes one.",
@@ -242,10 +242,6 @@ def _reachable(server: config.Server) -> str:
     """Host and port as a client on this machine would write them."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(server.host, server.host)
     return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from antiphon.config import Blobs, Config, Store
 from antiphon.store import copying
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
 from antiphon.store.open import open_store
+from antiphon.store.recordings import NewRecording, Recording
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
 from antiphon.store.work import Job
@@ -164,7 +165,7 @@ class Kept:
 
 
 async def wait(url: str) -> None:
-    """What waits in the old store: a webhook, and a job."""
+    """What waits in the old store: a webhook, and a job. And what was sent for a response."""
     store = await open_store(url)
     delivery = Delivery(
         id="whd_1",
@@ -177,6 +178,8 @@ async def wait(url: str) -> None:
         body=b"{}",
     )
     await store.webhooks.add([delivery])
+    sent = Recording(turn=1, backend="b", url="http://b/v1", started_at=1.0, milliseconds=1, request_bytes=1)
+    await store.recordings.add([NewRecording("default", "resp_1", False, sent)])
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])
     await store.close()
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tests.conftest import Running
 from tests.dashboard.browser import chromium, tab_of
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")

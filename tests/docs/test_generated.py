@@ -68,6 +68,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 """What each section needs at least."""
 
 SAMPLES = {
+    "ANTIPHON_DASHBOARD_RECORD": "errors",
     "ANTIPHON_MODERATION_FORM": "llama-guard",
     "ANTIPHON_EMBEDDINGS_THREADS": "2",
     "ANTIPHON_IMAGES_DIALECT": "sglang",

@@ -28,6 +28,7 @@ def _embedded(config: BackendConfig) -> Backend:
         timeout=config.timeout,
         max_output_tokens=config.max_output_tokens,
         text_runs=config.text_runs,
+        name=config.name,
     )
 
 

@@ -15,6 +15,7 @@ from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.protocol import HttpProtocol
 from antiphon.api.pulse import Pulse
 from antiphon.api.readiness import Readiness
+from antiphon.api.recording_setup import recorder_of, sweeps_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
@@ -32,6 +33,7 @@ from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
 from antiphon.retrieval.documents import Documents
@@ -96,7 +98,8 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)
-    engine = _engine(config, backends, store, seal, attachments, resources, moderator)
+    recorder = opened.keep(recorder_of(config, store.recordings))
+    engine = _engine(config, backends, store, seal, attachments, resources, moderator, recorder)
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
@@ -153,11 +156,11 @@ def _engine(
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
+    recorder: Recorder | None,
 ) -> Engine:
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(
-        backends, store, seal, attachments, verify, seconds, resources, moderator, metrics.count_response
-    )
+    ended = metrics.count_response
+    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder)
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:
@@ -170,7 +173,7 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
 def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
     retention = _retention(store, config.retention)
     sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
-    return Sweeping(store.work, sweeps)
+    return Sweeping(store.work, [*sweeps, *sweeps_of(config, store)])
 
 
 def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:

@@ -21,7 +21,9 @@ from typing import Self
 from msgspec import Struct
 from yarl import URL
 
+from antiphon.backends import tape
 from antiphon.backends.http_connection import Connection
+from antiphon.backends.tape import Exchange
 
 JSON = "application/json"
 _GRACE = 1.0
@@ -31,6 +33,10 @@ _GRACE = 1.0
 _MOST_UNPACKED = 2**18
 """Bytes of an answer that are unpacked in one go."""
 _KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
+
+
+_SECRET = ("authorization", "x-api-key")
+"""Headers that carry a key, in lower case."""
 
 
 class ConnectFault(OSError):
@@ -59,8 +65,10 @@ class Client:
         unix_socket: str | None = None,
         most: int = 0,
         keep: float = 4.0,
+        name: str | None = None,
     ) -> None:
-        """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept. Raises
+        """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept;
+        `name`: under which the server is configured, for recordings. Raises
         ValueError for a URL or a header that cannot be sent."""
         if base.scheme not in ("http", "https") or not base.host:
             raise ValueError(f"{base} is no HTTP URL")
@@ -75,20 +83,27 @@ class Client:
         """All that are not closed yet."""
         self._ssl: ssl.SSLContext | None = None
         self._headers = _lines({"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers})
+        self._name = name
+        self._secrets = _secrets(base, headers)
 
     async def request(
         self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str = JSON
     ) -> "HttpAnswer":
         """A request, and the head of its answer. What the server did not take up, since it closed an idle
         connection just then, is sent once more. Raises OSError."""
-        if self._slots is not None:
-            await self._slots.acquire()
+        recorder = tape.current.get()
+        if recorder is None:
+            return await self._answered(method, url, body, patience, content_type)
+        exchange = recorder.record(self._name, method, url, body, self._secrets)
         try:
-            head = _head(method, url, self._headers, body, content_type)
-            return await self._requested(head, body, patience)
-        except BaseException:
-            self._release()
+            answer = await self._answered(method, url, body, patience, content_type)
+        except BaseException as fault:
+            if exchange is not None:
+                exchange.failed(fault)
+                exchange.closed(at_end=False)
             raise
+        answer.record(exchange)
+        return answer
 
     async def close(self) -> None:
         """Close all connections, and wait until they are. Answers that are still being read break off."""
@@ -99,6 +114,18 @@ class Client:
             connection.hang_up()
         while self._open:
             await asyncio.wait({connection.gone for connection in self._open})
+
+    async def _answered(
+        self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str
+    ) -> "HttpAnswer":
+        if self._slots is not None:
+            await self._slots.acquire()
+        try:
+            head = _head(method, url, self._headers, body, content_type)
+            return await self._requested(head, body, patience)
+        except BaseException:
+            self._release()
+            raise
 
     async def _requested(self, head: bytes, body: bytes | None, patience: Patience) -> "HttpAnswer":
         if (connection := self._kept()) is not None:
@@ -196,9 +223,16 @@ class HttpAnswer:
         self.headers = connection.headers
         self._client = client
         self._connection: Connection | None = connection
+        self._exchange: Exchange | None = None
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
         """47: gzip or zlib, whichever it is."""
+
+    def record(self, exchange: Exchange | None) -> None:
+        """Have what is read of it recorded."""
+        self._exchange = exchange
+        if exchange is not None:
+            exchange.answered(self.status, self.content_type)
 
     @property
     def content_type(self) -> str:
@@ -213,9 +247,18 @@ class HttpAnswer:
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises OSError."""
-        if self._unpack is not None:
-            return await self._unpacked(self._unpack)
-        return await self._connection.read() if self._connection is not None else b""
+        try:
+            if self._unpack is not None:
+                data = await self._unpacked(self._unpack)
+            else:
+                data = await self._connection.read() if self._connection is not None else b""
+        except OSError as fault:
+            if self._exchange is not None:
+                self._exchange.failed(fault)
+            raise
+        if self._exchange is not None:
+            self._exchange.heard(data)
+        return data
 
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
         """In pieces: a few bytes may stand for very many."""
@@ -257,6 +300,8 @@ class HttpAnswer:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
+        if self._exchange is not None:
+            self._exchange.closed(at_end=connection is None or connection.at_end)
         if connection is not None:
             self._client._done(connection)
 
@@ -297,6 +342,12 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 def _host(base: URL) -> str:
     host = f"[{base.host}]" if base.host and ":" in base.host else base.raw_host or ""
     return host if base.is_default_port() or base.port is None else f"{host}:{base.port}"
+
+
+def _secrets(base: URL, headers: Mapping[str, str]) -> tuple[bytes, ...]:
+    """What a server that is asked with it may not have shown, should it repeat it."""
+    keys = (value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET)
+    return tuple(key.encode() for key in (*keys, base.password) if key)
 
 
 def _credentials(base: URL) -> dict[str, str]:

@@ -309,6 +309,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
         text_runs=config.text_runs,
         answer_bytes=config.answer_bytes,
         attempts=config.attempts,
+        name=config.name,
     )
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)
@@ -334,6 +335,7 @@ def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: Back
         text_calls=config.text_calls,
         attempts=config.attempts,
         configured=partial(_configured, config),
+        name=config.name,
     )
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)

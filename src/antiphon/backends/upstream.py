@@ -47,7 +47,7 @@ class Upstream:
     """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket. `speaks` is the name of its
     API, for messages; `phrases` are how it says that a context is too long; `patience` is that with which it
     is asked, unless another one is given. `ready` is awaited before each request and raises Unavailable while
-    the server starts; `most` connections at once, 0 for any number."""
+    the server starts; `most` connections at once, 0 for any number; `name`: under which it is configured."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Upstream:
         phrases: tuple[str, ...] = (),
         ready: Callable[[], Awaitable[None]] | None = None,
         most: int = 0,
+        name: str | None = None,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
         self.where = str(self._base.with_user(None).with_query(None))
@@ -75,6 +76,7 @@ class Upstream:
         self._patience = patience
         self._ready = ready
         self._most = most
+        self._name = name
         self._client: Client | None = None
         self._up: bool | None = None
         """Whether it answered when it was last asked; None: it was not."""
@@ -211,6 +213,7 @@ class Upstream:
                     unix_socket=self._unix_socket,
                     most=self._most,
                     keep=_KEEP_ALIVE,
+                    name=self._name,
                 )
             except ValueError as fault:
                 raise UpstreamError(

@@ -1,6 +1,7 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
-`antiphon search` in `searches`, `antiphon migrate` and `antiphon copy` in `homes`."""
+`antiphon search` in `searches`, `antiphon logs` in `logs`, `antiphon migrate` and `antiphon copy` in
+`homes`."""
 
 import asyncio
 import contextlib
@@ -17,7 +18,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, homes, sandbox, searches, webhooks
+from antiphon.cli import files, homes, logs, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
+app.command()(logs.logs)
 app.command()(homes.migrate)
 app.command()(homes.copy)
 

@@ -23,6 +23,7 @@ from antiphon.config.settings import (
     McpServer,
     Moderation,
     Outbound,
+    Project,
     Reranker,
     Retention,
     Role,
@@ -31,6 +32,7 @@ from antiphon.config.settings import (
     Store,
     Webhook,
     hash_key,
+    is_loopback,
 )
 from antiphon.config.tool_settings import (
     SEARCH_ENGINES,
@@ -59,6 +61,7 @@ __all__ = [
     "McpSettings",
     "Moderation",
     "Outbound",
+    "Project",
     "Reranker",
     "Retention",
     "Role",
@@ -72,6 +75,7 @@ __all__ = [
     "default_data_dir",
     "dump",
     "hash_key",
+    "is_loopback",
     "load",
     "resolved",
 ]

@@ -399,10 +399,30 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class Dashboard(Struct, frozen=True, kw_only=True):
-    """`[dashboard]`: the pages for people, under `/dashboard` of the same port."""
+    """`[dashboard]`: what people can see of the server's work, and the pages for it."""
 
     enabled: bool = True
-    """Whether there are any."""
+    """Whether there are pages, under `/dashboard` of the same port."""
+    record: Literal["off", "errors", "all"] | None = None
+    """Of which responses it is kept what was sent to upstreams for them and what came back, as
+    `antiphon logs RESPONSE_ID` shows it. `errors`: of those that failed, or where an upstream did. None: all
+    on a server that listens to this machine alone, errors on others."""
+    record_days: _Days = 3
+    """Days for which that is kept, unless its response is deleted before; 0: for ever."""
+    record_bytes: Annotated[int, Meta(ge=0)] = 2**30
+    """Bytes of it, packed, in all: the oldest goes first."""
+
+    def records(self, server: Server) -> Literal["off", "errors", "all"]:
+        """What holds on such a server."""
+        return self.record or ("all" if is_loopback(server.host) else "errors")
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """`[projects.NAME]`: a project, by its name in `[server.keys]`; without keys there is `default`."""
+
+    record: bool = True
+    """Whether what its responses send to upstreams may be kept (`[dashboard] record`). If not, only how large
+    it was, how long it took and how it ended is."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -428,6 +448,7 @@ class Config(Struct, frozen=True, kw_only=True):
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
     dashboard: Dashboard = Dashboard()
+    projects: dict[str, Project] = msgspec.field(default_factory=dict)
 
     @property
     def store_url(self) -> str:
@@ -454,12 +475,18 @@ NAMED: Final[dict[str, type[Struct]]] = {
     "connectors": Connector,
     "mcp_servers": McpServer,
     "webhooks": Webhook,
+    "projects": Project,
 }
 NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
     "tools": {"mcp": McpSettings, "file_search": FileSearchSettings, "web_search": WebSearchSettings}
 }
 ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens there is reached from this machine alone."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def hash_key(key: str) -> str:

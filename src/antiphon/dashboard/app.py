@@ -7,10 +7,14 @@ from antiphon.api.app import api_routes
 from antiphon.api.routing import Routes
 from antiphon.config import Config
 from antiphon.dashboard import (
+    again,
     bridge,
+    code,
     container,
     containers,
     files,
+    live,
+    media,
     page,
     playground,
     prompt,
@@ -19,6 +23,8 @@ from antiphon.dashboard import (
     response,
     responses,
     sign_in,
+    timeline,
+    turns,
     usage,
     vector_store,
     vector_stores,
@@ -37,6 +43,7 @@ def create_dashboard(config: Config) -> ASGIApp:
 def _routes() -> list[Route]:
     return [
         *responses.routes,
+        *live.routes,
         *response.routes,
         *playground.routes,
         *files.routes,
@@ -49,6 +56,11 @@ def _routes() -> list[Route]:
         *prompts.routes,
         *prompt.routes,
         *usage.routes,
+        *timeline.routes,
+        *turns.routes,
+        *code.routes,
+        *again.routes,
+        *media.routes,
         *sign_in.routes,
         Route(bridge.PATH, bridge.Bridge(api_routes())),
         Route("/dashboard/static/{name}", page.static, methods=["GET"]),

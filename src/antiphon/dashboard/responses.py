@@ -62,7 +62,7 @@ async def show(request: Request) -> HttpResponse:
         "statuses": STATUSES,
         "next": url_with(request, after=str(found.after)) if found.after is not None else None,
     }
-    return await page(request, "responses.html", data)
+    return await page(request, "responses.html", data, helpers={"at_cursor": query.after is not None})
 
 
 def query_of(project: str, params: QueryParams) -> ActivityQuery:

@@ -55,11 +55,17 @@ def web_address(value: Any) -> str | None:
     return value if is_web else None
 
 
+def kind(name: str) -> str:
+    """A type of the wire, in words."""
+    return name.replace("_", " ")
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "duration": duration,
     "number": number,
     "size": size,
+    "kind": kind,
     "pretty": pretty,
     "web_address": web_address,
 }

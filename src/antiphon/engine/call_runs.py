@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from antiphon.engine import timeline
 from antiphon.engine.emission import Flush
 from antiphon.model import TextPart
 from antiphon.protocol.errors import ApiError
@@ -47,7 +48,7 @@ class CallRuns:
     ) -> None:
         for call, running in self._runs.items():
             running.task.cancel()
-            self._count(call, "cancelled", time.perf_counter() - running.begun)
+            self._count(call, "cancelled", running.begun, time.perf_counter())
 
     def begin(self, call: ServerCall) -> None:
         turn = Turn(self._passed_on)
@@ -67,14 +68,17 @@ class CallRuns:
             await self._pass_on()
         result, ended = task.result()
         del self._runs[call]
-        self._count(call, None, ended - begun)
+        self._count(call, None, begun, ended)
         return result
 
-    def _count(self, call: ServerCall, outcome: metrics.Outcome | None, seconds: float) -> None:
+    def _count(self, call: ServerCall, outcome: metrics.Outcome | None, begun: float, ended: float) -> None:
         """`outcome` None: what its item says. A call that has not come to have one is not counted."""
         if call.item is not None:
             item = self._machine.item(call.item)
-            metrics.count_call(item_type(item), outcome or _outcome(item), seconds)
+            outcome = outcome or _outcome(item)
+            metrics.count_call(item_type(item), outcome, ended - begun)
+        if (times := timeline.current.get()) is not None:
+            times.ran(call, begun, ended, outcome or "completed")
 
     async def _passed_on(self) -> None:
         """Until what was emitted by now was passed on."""

@@ -20,6 +20,7 @@ from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
 from antiphon.engine.prepare.run_request import sealed
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.usage import usage_of
@@ -52,9 +53,10 @@ class Engine:
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
         ended: Callable[[ActivityRow], None] = lambda row: None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
-        what became of each response that ended here."""
+        what became of each response that ended here. `recorder` keeps what is sent to upstreams."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -63,6 +65,7 @@ class Engine:
             router, store, seal, attachments, self._histories, resources, deadline, moderator
         )
         self._seal = seal
+        self._recorder = recorder
         self._verify = verify
         self.ended = ended
 
@@ -89,7 +92,7 @@ class Engine:
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            run = Run(plan, events, keep, self._seal, checkpoint)
+            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
             try:
                 yield run
             finally:
@@ -130,7 +133,7 @@ class Engine:
 
     def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, events, keep, self._seal, checkpoint)
+        return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
 
     def log(self, machine: Machine, fold: Fold) -> EventLog:
         """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows

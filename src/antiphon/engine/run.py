@@ -7,12 +7,13 @@ it.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 
 import structlog
 from msgspec.structs import replace
 
+from antiphon.backends.tape import next_turn
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
 from antiphon.engine.calling.ask import Ask
@@ -23,6 +24,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -57,7 +59,15 @@ class Run:
     """A planned response, whose events go to `events`. `checkpoint`: how far it is. It is kept up to date:
     whenever events are handed over, it says what they do not."""
 
-    def __init__(self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        events: EventLog,
+        keep: Keep,
+        seal: Seal,
+        checkpoint: Checkpoint,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.plan = plan
         self.machine = events.machine
         self.fault: ApiError | None = None
@@ -68,6 +78,7 @@ class Run:
         self._checkpoint = checkpoint
         self._keep = keep
         self._seal = seal
+        self._recorder = recorder
         self.shows = plan.shows
         """How its output is shown: what it holds beside what was asked for is hidden."""
         self.machine.image_usage = checkpoint.images
@@ -90,6 +101,10 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
+        with self._recorded():
+            await self._execute(emit, keep_alive, shows)
+
+    async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -103,6 +118,17 @@ class Run:
                 self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
+
+    def _recorded(self) -> AbstractContextManager[None]:
+        """What is sent to upstreams in the block is recorded, if anything is."""
+        if self._recorder is None:
+            return nullcontext()
+        keeps = self.plan.request.store is not False
+        return self._recorder.session(self.plan.project, self.machine, self._is_stored, keeps=keeps)
+
+    def _is_stored(self) -> bool:
+        """Whether it can be deleted. One in the background can from its beginning on."""
+        return self.kept or bool(self.plan.request.background)
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it before the
@@ -240,6 +266,7 @@ class Run:
 
     async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says, then what becomes of its calls."""
+        next_turn()
         turn = await self.plan.caller.fit(turn)
         # Closed here and now when we are cancelled: that is what ends the upstream's work.
         try:

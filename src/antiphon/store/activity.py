@@ -64,6 +64,7 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
 
     project: str | None = None
     """None: of all projects."""
+    response_id: str | None = None
     status: str | None = None
     model: str | None = None
     backend: str | None = None
@@ -145,6 +146,7 @@ _SPECIAL = re.compile(r"[%_\\]")
 """What means something else in LIKE."""
 _FILTERS = {
     "project": "project_id =",
+    "response_id": "response_id =",
     "status": "status =",
     "model": "model =",
     "backend": "backend =",
@@ -197,7 +199,7 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
     if query.tool is not None:
         literal = _SPECIAL.sub(r"\\\g<0>", query.tool)
         values.append(f'%"{literal}"%')
-        wanted.append(f"tools LIKE ${len(values)} ESCAPE '\\'")
+        wanted.append(f"tools IS NOT NULL AND tools LIKE ${len(values)} ESCAPE '\\'")  # the index is of these
     if query.status not in (None, "completed"):
         wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:

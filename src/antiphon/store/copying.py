@@ -57,6 +57,7 @@ TABLES: Final = (
     Table("webhook_deliveries", _NUMBER),
     Table("webhook_endpoints", _NUMBER),
     Table("activity", _NUMBER),
+    Table("recordings", _NUMBER),
     Table("work", _NUMBER),
     Table("vector_stores", _NUMBER),
     Table("vector_store_batches", _NUMBER),

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.store import activity, inline_data, threads
+from antiphon.store import activity, inline_data, recordings, threads
 from antiphon.store.activity import ActivityRow
 from antiphon.store.database import Database
 from antiphon.store.inline_data import InlineData, Marked
@@ -344,6 +344,7 @@ def delete(project: str, response_id: str) -> Steps[bool]:
     run = "FROM runs WHERE project_id = $1 AND id = $2"
     yield from inline_data.release("run", f"SELECT key {run}", (project, response_id))
     yield Statement(f"DELETE {run}", (project, response_id))
+    yield from recordings.delete(project, response_id)
     return (yield from remove(project, response_id))
 
 

@@ -116,7 +116,16 @@ def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
 
 
 def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
-    sql = "SELECT key, status = 'ended' FROM runs WHERE project_id = $1 AND id = $2 AND streamed = 1"
+    return (yield from _behind(project, response_id, after, "streamed = 1"))
+
+
+def progress(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
+    """The same of a run whose log is no client's to read; it goes when the run ends."""
+    return (yield from _behind(project, response_id, after, "(streamed = 1 OR status <> 'ended')"))
+
+
+def _behind(project: str, response_id: str, after: int, which: str) -> Steps[LoggedEvents | None]:
+    sql = f"SELECT key, status = 'ended' FROM runs WHERE project_id = $1 AND id = $2 AND {which}"
     found = yield from one(Statement(sql, (project, response_id)))
     if found is None:
         return None

@@ -32,7 +32,9 @@ from antiphon.store.database import Database
 from antiphon.store.files import Files
 from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
+from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
+from antiphon.store.recordings import Recordings
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
@@ -62,11 +64,13 @@ class Store:
         self.responses = Responses(database, self.inline_data)
         self.conversations = Conversations(database, self.inline_data)
         self.runs = Runs(database, self.inline_data)
+        self.outline = Outline(database, self.inline_data)
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)
         self.webhook_endpoints = WebhookEndpoints(database)
         self.activity = Activity(database)
+        self.recordings = Recordings(database)
         self.work = Work(database)
         self.usage = Usage(database)
         self.vector_stores = VectorStores(database)

@@ -67,6 +67,8 @@ class Machine:
         """What the pictures took that were made, as their server counts."""
         self.tier = TIER
         """The service tier that the response ends with."""
+        self.watch: Callable[[int, Item], None] | None = None
+        """Called with each item, and its place, when it is added and again when it is done."""
         self._response = response
         self._state: State = table.NEW
         self._next = 0
@@ -189,6 +191,8 @@ class Machine:
         self._slots.append(None)
         self._open.append(handle)
         self._append(events.ItemAdded(output_index=handle.output_index, item=item))
+        if self.watch is not None:
+            self.watch(handle.output_index, item)
         return handle
 
     def add(self, item: Item) -> None:
@@ -211,6 +215,8 @@ class Machine:
         self._open.remove(handle)
         self._slots[handle.output_index] = item
         self._append(events.ItemDone(output_index=handle.output_index, item=item))
+        if self.watch is not None:
+            self.watch(handle.output_index, item)
 
     def abandon(self) -> None:
         """Cut what is open."""

@@ -1,0 +1,98 @@
+"""Asking again, with changes."""
+
+import re
+
+import httpx2
+import pytest
+from openai import OpenAI
+from playwright.sync_api import Page as Tab
+from playwright.sync_api import expect
+from tests.conftest import Running
+from tests.dashboard.browser import BROWSER
+from tests.scripted import Answer, Gate, Upstream
+
+
+@pytest.fixture
+def made(client: OpenAI, upstream: Upstream) -> str:
+    upstream.script(Answer("Green."))
+    return client.responses.create(model="m", input="Which colour?", instructions="Be brief.").id
+
+
+@BROWSER
+def test_one_asks_again_with_changes_and_sees_the_answer_grow(
+    tab: Tab, made: str, server: Running, upstream: Upstream
+) -> None:
+    gate = Gate(after=4)
+    upstream.script(Answer("It is **blue** today.", size=3, gate=gate))
+    tab.goto(f"{server.url}/dashboard/responses/{made}")
+    tab.get_by_role("link", name="Ask again").click()
+    tab.get_by_label("Model").fill("m-again")
+    tab.get_by_label("Input").fill("And today?")
+    other = tab.get_by_label("All else")
+    other.fill(other.input_value().replace("Be brief.", "Be long."))
+    tab.get_by_role("button", name="Ask again").click()
+
+    expect(tab.locator(".growing")).to_contain_text("It is")
+    assert made not in tab.url
+    gate.open()
+    expect(tab.locator(".item strong")).to_have_text("blue")
+    sent = upstream.last.body
+    assert sent["model"] == "m-again"
+    assert [message["content"] for message in sent["messages"]] == ["Be long.", "And today?"]
+
+
+def form(pages: httpx2.Client, made: str) -> dict[str, str]:
+    html = pages.get(f"/dashboard/responses/{made}/again").text
+    (token,) = re.findall(r'name="csrf" value="(\w+)"', html)
+    return {"csrf": token, "model": "m", "input": "Hi", "request": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": "{"}, "The request is no JSON"),
+        ({"request": "[]"}, "The request is an object."),
+        ({"request": '{"temperature": 9}'}, "temperature"),
+        ({"request": '{"store": false}'}, "background"),
+        ({"request": '{"input": [1]}', "input": ""}, "input"),
+        ({"request": '{"previous_response_id": "resp_none"}'}, "resp_none"),
+    ],
+)
+def test_what_is_refused_is_said_and_nothing_of_the_form_is_lost(
+    made: str, pages: httpx2.Client, change: dict[str, str], said: str
+) -> None:
+    fields = form(pages, made) | {"model": "m-kept"} | change
+    answer = pages.post(f"/dashboard/responses/{made}/again", data=fields)
+    assert answer.status_code in (400, 404)
+    (alert,) = re.findall(r'role="alert">(.*?)</p>', answer.text)
+    assert said in alert
+    assert 'value="m-kept"' in answer.text
+
+
+def test_nobody_asks_in_the_name_of_a_visitor(made: str, pages: httpx2.Client) -> None:
+    place, fields = f"/dashboard/responses/{made}/again", form(pages, made)
+    assert pages.post(place, data=fields | {"csrf": "guessed"}).status_code == 403
+    assert pages.post(place, data=fields, headers={"origin": "http://evil.example"}).status_code == 403
+    assert pages.post("/dashboard/responses/resp_none/again", data=fields | {"model": "m"}).status_code == 303
+
+
+def test_pictures_come_along_though_the_form_has_only_links(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream
+) -> None:
+    from tests.dashboard.test_code_page import PICTURE
+
+    upstream.default = Answer("A cat.")
+    content = [{"type": "input_image", "image_url": PICTURE, "detail": "auto"}]
+    made = client.responses.create(model="m", input=[{"role": "user", "content": content}])  # type: ignore[list-item, misc]
+    data = pages.get(f"/dashboard/responses/{made.id}/again.json").json()
+    assert PICTURE[:100] not in data["fields"]["request"]
+    assert "inline:" in data["fields"]["request"]
+
+    fields = form(pages, made.id) | data["fields"]
+    answer = pages.post(f"/dashboard/responses/{made.id}/again", data=fields)
+
+    assert answer.status_code == 303
+    again = answer.headers["location"].rpartition("/")[2]
+    while client.responses.retrieve(again).status not in ("completed", "failed"):
+        pass
+    assert upstream.last.body["messages"][0]["content"][0]["image_url"]["url"] == PICTURE
