@@ -29,6 +29,7 @@ LIMIT = 50
 _NAVIGATION = [
     ("Responses", "/dashboard/responses"),
     ("Playground", "/dashboard/playground"),
+    ("Conversations", "/dashboard/conversations"),
     ("Prompts", "/dashboard/prompts"),
     ("Files", "/dashboard/files"),
     ("Vector stores", "/dashboard/vector_stores"),
