@@ -12,7 +12,7 @@ import pytest
 from tests.store.contract.kit import P, begin, counts, item, talk, turn
 from tests.store.contract.vectors import add_file, index, new_store
 
-from antiphon.store import activity, conversations, runs, webhooks
+from antiphon.store import activity, containers, conversations, files, prompts, runs, webhooks
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import Incompatible
 from antiphon.store.open import UnknownStore, open_store
@@ -286,6 +286,9 @@ async def test_a_job_that_is_under_way_is_due_again_when_its_lease_ends(tmp_path
         (conversations.list_conversations(P, PageQuery()), "conversations_by_age"),
         (webhooks.list_deliveries(P, PageQuery(), None), "webhook_deliveries_by_project"),
         (webhooks.list_deliveries(P, PageQuery(), "failed"), "webhook_deliveries_by_status"),
+        (prompts.list_prompts(P, PageQuery()), "prompts_by_project"),
+        (files.list_files(P, PageQuery(), None, 0), "files_by_project"),
+        (containers.list_containers(P, PageQuery(), None, 0), "containers_by_project"),
         (runs.list_runs(P, PageQuery()), "runs_by_project"),
         (runs.unended(P, 9), "runs_by_project"),
         (activity.load_usage(P, 20_000), "activity_by_day"),
