@@ -29,7 +29,7 @@ from antiphon.config import Blobs, Config, Store
 from antiphon.store import copying
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
 from antiphon.store.open import open_store
-from antiphon.store.recordings import NewRecording, Recording
+from antiphon.store.recordings import NewRecording, Recording, pack
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
 from antiphon.store.work import Job
@@ -179,7 +179,7 @@ async def wait(url: str) -> None:
     )
     await store.webhooks.add([delivery])
     sent = Recording(turn=1, backend="b", url="http://b/v1", started_at=1.0, milliseconds=1, request_bytes=1)
-    await store.recordings.add([NewRecording("default", "resp_1", False, sent)])
+    await store.recordings.add(pack([NewRecording("default", "resp_1", False, sent)]))
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])
     await store.close()
 

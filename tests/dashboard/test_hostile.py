@@ -189,11 +189,14 @@ def test_no_script_runs_in_what_is_shown_alone(tab: Page, upstream: Upstream, tm
             ]
             place = f"/dashboard/responses/{made}"
             html = client.get(place).text
-            client.get(f"{place}/turns")  # where it is waited for what is recorded
+            (one,) = client.get(f"{place}/turns.json").json()["recordings"]
         (inline,) = {part for part in html.split('"') if part.startswith("/dashboard/media/data/")}
-        whole = [f"{place}/turns/1/request", f"{place}/turns/1/answer", f"{place}/code/curl", f"{place}.json"]
+        sent = f"{place}/turns/{one['key']}"
         for path in (
-            *whole,
+            f"{sent}/request",
+            f"{sent}/answer",
+            f"{place}/code/curl",
+            f"{place}.json",
             f"{place}/turns.json",
             f"/dashboard/media/files/{file}",
             inline.replace("&amp;", "&"),

@@ -84,11 +84,12 @@ def test_every_attempt_and_every_turn_is_there(
     assert json.loads(found[1]["request"])["tools"][0]["function"]["name"] == "add"
     html = pages.get(place).text
     assert "HTTP 503" in html
-    raw = pages.get(f"{place}/2/request")
+    key = found[1]["key"]
+    raw = pages.get(f"{place}/{key}/request")
     assert raw.json() == upstream.last.body
     assert raw.headers["content-type"].startswith("text/plain")
     assert raw.headers["content-security-policy"].startswith("sandbox;")
-    for nothing in ("3/request", "0/request", "1/url", "x/request"):
+    for nothing in (f"{key + 1}/request", "0/request", f"{key}/url", "x/request"):
         assert pages.get(f"{place}/{nothing}").status_code == 404
 
 
@@ -121,7 +122,8 @@ def test_a_long_body_is_cut_in_the_page_and_not_behind_it(
     html = pages.get(place).text
     assert len(html) < 1.3 * SHOWN
     assert "characters more" in html
-    assert pages.get(f"{place}/1/request").json() == upstream.last.body
+    (one,) = pages.get(f"{place}.json").json()["recordings"]
+    assert pages.get(f"{place}/{one['key']}/request").json() == upstream.last.body
 
 
 def test_where_nothing_is_recorded_the_page_says_why(upstream: Upstream, tmp_path: Path) -> None:

@@ -14,16 +14,23 @@ def recorder_of(config: Config, recordings: Recordings) -> Recorder | None:
     which = config.dashboard.records(config.server)
     if which == "off":
         return None
-    silent = frozenset(name for name, project in config.projects.items() if not project.record)
-    return Recorder(recordings, Rules(which=which, most_bytes=config.dashboard.record_bytes, silent=silent))
+    rules = Rules(which=which, most_bytes=config.dashboard.record_bytes, silent=frozenset(_silent(config)))
+    return Recorder(recordings, rules)
 
 
 def sweeps_of(config: Config, store: Store) -> Sequence[Callable[[], Awaitable[object]]]:
-    """What takes recordings away that are too old or too many, also those of a time when more was kept."""
+    """What takes recordings away that are too old, too many, or no longer wished for."""
     settings, recordings = config.dashboard, store.recordings
     days = RetentionRule("recordings", settings.record_days * DAY, recordings.expire, batch=200)
 
     async def trim() -> None:
         await recordings.trim(settings.record_bytes)
+        for project in _silent(config):
+            await recordings.forget(project)
 
     return Retention([days]).sweep, trim
+
+
+def _silent(config: Config) -> Sequence[str]:
+    """Projects of which nothing is recorded."""
+    return [name for name, project in config.projects.items() if not project.record]

@@ -23,7 +23,7 @@ from yarl import URL
 
 from antiphon.backends import tape
 from antiphon.backends.http_connection import Connection
-from antiphon.backends.tape import Exchange
+from antiphon.backends.tape import Exchange, Server
 
 JSON = "application/json"
 _GRACE = 1.0
@@ -33,10 +33,10 @@ _GRACE = 1.0
 _MOST_UNPACKED = 2**18
 """Bytes of an answer that are unpacked in one go."""
 _KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
-
-
 _SECRET = ("authorization", "x-api-key")
 """Headers that carry a key, in lower case."""
+_SHORT = 8
+"""Characters: what is shorter is no secret, but such a word as `none`, which stands in many answers."""
 
 
 class ConnectFault(OSError):
@@ -68,8 +68,8 @@ class Client:
         name: str | None = None,
     ) -> None:
         """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept;
-        `name`: under which the server is configured, for recordings. Raises
-        ValueError for a URL or a header that cannot be sent."""
+        `name`: under which the server is configured, for recordings. Raises ValueError for a URL or a header
+        that cannot be sent."""
         if base.scheme not in ("http", "https") or not base.host:
             raise ValueError(f"{base} is no HTTP URL")
         self._base = base
@@ -82,27 +82,29 @@ class Client:
         self._open: set[Connection] = set()
         """All that are not closed yet."""
         self._ssl: ssl.SSLContext | None = None
-        self._headers = _lines({"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers})
-        self._name = name
-        self._secrets = _secrets(base, headers)
+        sent = {"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers}
+        self._headers = _lines(sent)
+        self._server = Server(name, _secrets(base, sent))
 
     async def request(
         self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str = JSON
     ) -> "HttpAnswer":
         """A request, and the head of its answer. What the server did not take up, since it closed an idle
         connection just then, is sent once more. Raises OSError."""
-        recorder = tape.current.get()
-        if recorder is None:
-            return await self._answered(method, url, body, patience, content_type)
-        exchange = recorder.record(self._name, method, url, body, self._secrets)
+        if self._slots is not None:
+            await self._slots.acquire()
+        recording = tape.current.get()
+        exchange = recording.record(self._server, method, url, body) if recording is not None else None
         try:
-            answer = await self._answered(method, url, body, patience, content_type)
+            head = _head(method, url, self._headers, body, content_type)
+            answer = await self._requested(head, body, patience)
         except BaseException as fault:
+            self._release()
             if exchange is not None:
                 exchange.failed(fault)
-                exchange.closed(at_end=False)
             raise
-        answer.record(exchange)
+        if exchange is not None:
+            answer.record(exchange)
         return answer
 
     async def close(self) -> None:
@@ -114,18 +116,6 @@ class Client:
             connection.hang_up()
         while self._open:
             await asyncio.wait({connection.gone for connection in self._open})
-
-    async def _answered(
-        self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str
-    ) -> "HttpAnswer":
-        if self._slots is not None:
-            await self._slots.acquire()
-        try:
-            head = _head(method, url, self._headers, body, content_type)
-            return await self._requested(head, body, patience)
-        except BaseException:
-            self._release()
-            raise
 
     async def _requested(self, head: bytes, body: bytes | None, patience: Patience) -> "HttpAnswer":
         if (connection := self._kept()) is not None:
@@ -228,11 +218,10 @@ class HttpAnswer:
         self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
         """47: gzip or zlib, whichever it is."""
 
-    def record(self, exchange: Exchange | None) -> None:
+    def record(self, exchange: Exchange) -> None:
         """Have what is read of it recorded."""
         self._exchange = exchange
-        if exchange is not None:
-            exchange.answered(self.status, self.content_type)
+        exchange.answered(self.status, self.content_type)
 
     @property
     def content_type(self) -> str:
@@ -299,9 +288,9 @@ class HttpAnswer:
             return
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
         if self._exchange is not None:
-            self._exchange.closed(at_end=connection is None or connection.at_end)
+            self._exchange.closed(self.at_end)
+        connection, self._connection = self._connection, None
         if connection is not None:
             self._client._done(connection)
 
@@ -346,8 +335,8 @@ def _host(base: URL) -> str:
 
 def _secrets(base: URL, headers: Mapping[str, str]) -> tuple[bytes, ...]:
     """What a server that is asked with it may not have shown, should it repeat it."""
-    keys = (value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET)
-    return tuple(key.encode() for key in (*keys, base.password) if key)
+    keys = [value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET]
+    return tuple(key.encode() for key in (*keys, base.password or "") if len(key) >= _SHORT)
 
 
 def _credentials(base: URL) -> dict[str, str]:

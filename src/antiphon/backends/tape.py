@@ -4,14 +4,15 @@ A `Tape` belongs to one response. While it is the `current` one of a task, every
 those that it starts is on it: the HTTP client (`http`) sees to that, so nothing between the engine and the
 socket knows of it, and no retry, fallback or replica is left out. With no tape a request costs one look.
 
-What comes is kept in the pieces in which it was read: nothing is decoded, joined or copied. All tapes of a
-process together hold no more than their `Room` has; what finds no place there is counted and not kept.
+Nothing is decoded here. All tapes of a process together hold no more than their `Room` has; what finds no
+place there is counted and not kept.
 """
 
 import time
 from contextvars import ContextVar
 from typing import Final
 
+from msgspec import Struct
 from yarl import URL
 
 REQUEST_BYTES: Final = 32 * 2**20
@@ -20,8 +21,12 @@ ANSWER_BYTES: Final = 8 * 2**20
 """Of a body that comes back."""
 EXCHANGES: Final = 500
 """Of one response; what is asked for beyond is not on its tape."""
+_EXCHANGE = 2**10
+"""Bytes of the room that an exchange takes beside its bodies, about."""
 _SLAB = 2**14
 """Bytes of the room that an answer takes in one go."""
+_NOT_READ = "The answer was not read to its end."
+_NOT_ANSWERED = "It was given up before an answer came."
 
 
 class Room:
@@ -34,22 +39,19 @@ class Room:
 class Share:
     """What one tape has of a room."""
 
+    __slots__ = "_room", "_taken"
+
     def __init__(self, room: Room) -> None:
         self._room = room
         self._taken = 0
-        self._ended = False
 
     def take(self, size: int) -> bool:
         """Whether the room has so much left, which is taken then."""
-        if self._ended or size > self._room.left:
+        if size > self._room.left:
             return False
         self._room.left -= size
         self._taken += size
         return True
-
-    def end(self) -> None:
-        """Take no more."""
-        self._ended = True
 
     def release(self) -> None:
         """Give back what was taken."""
@@ -57,78 +59,103 @@ class Share:
         self._taken = 0
 
 
+class Server(Struct, frozen=True):
+    """Who is asked."""
+
+    name: str | None
+    """Under which it is configured."""
+    secrets: tuple[bytes, ...]
+    """What may not be shown, should it stand in a body."""
+
+
 class Exchange:
-    """A request, and its answer as far as it has come. Without a `share` no content is kept."""
+    """A request, and its answer as far as it has come. Times are seconds since the epoch."""
+
+    __slots__ = (
+        "_allowed",
+        "_share",
+        "answer",
+        "answer_bytes",
+        "content_type",
+        "ended_at",
+        "error",
+        "first_at",
+        "method",
+        "request",
+        "request_bytes",
+        "server",
+        "started_at",
+        "status",
+        "turn",
+        "url",
+    )
 
     def __init__(
-        self,
-        share: Share | None,
-        turn: int,
-        backend: str | None,
-        method: str,
-        url: URL,
-        body: bytes | None,
-        secrets: tuple[bytes, ...],
+        self, share: Share | None, turn: int, server: Server, method: str, url: URL, body: bytes
     ) -> None:
-        """`secrets`: what may not be shown, should the server repeat it."""
+        """Without a `share` no content is kept."""
         self.turn = turn
-        self.backend = backend
+        self.server = server
         self.method = method
         self.url = url
-        self.request_bytes = len(body) if body is not None else 0
-        self.request = body or b""
-        self.answer_bytes = 0
-        self.pieces: list[bytes] = []
-        """Of the answer."""
-        self.secrets = secrets
-        self.status: int | None = None
-        self.content_type: str | None = None
-        self.error: str | None = None
         self.started_at = time.time()
-        """Seconds since the epoch, as `first_at`, when the head of the answer was there, and `ended_at`."""
         self.first_at: float | None = None
+        """When the head of the answer was there."""
         self.ended_at: float | None = None
+        self.status: int | None = None
+        self.content_type = ""
+        self.error: str | None = None
+        self.request_bytes = len(body)
+        self.answer_bytes = 0
+        self.answer = bytearray()
+        """As much as was kept."""
         self._share = share
-        self._free = 0
-        """Bytes that it has taken of the room, and not filled."""
-        if share is None or self.request_bytes > REQUEST_BYTES or not share.take(self.request_bytes):
-            self.request = b""
+        self._allowed = 0
+        """How long the answer may be without asking for more room."""
+        fits = share is not None and len(body) <= REQUEST_BYTES and share.take(len(body))
+        self.request = body if fits else b""
 
     def answered(self, status: int, content_type: str) -> None:
         """The head of the answer is there."""
-        self.status, self.content_type, self.first_at = status, content_type or None, time.time()
+        self.status, self.content_type, self.first_at = status, content_type, time.time()
 
     def heard(self, data: bytes) -> None:
         """A piece of the answer."""
-        size = len(data)
-        self.answer_bytes += size
-        if size <= self._free or self._takes(size):
-            self._free -= size
-            self.pieces.append(data)
+        self.answer_bytes += len(data)
+        if self.answer_bytes <= self._allowed or self._grows():
+            self.answer += data
 
     def failed(self, fault: BaseException) -> None:
-        """It came to nothing, or broke off."""
-        self.error = str(fault) or type(fault).__name__
+        """It came to nothing, broke off, or was given up."""
+        if isinstance(fault, OSError):
+            self.error = str(fault) or type(fault).__name__
+        self.closed(at_end=False)
 
     def closed(self, at_end: bool) -> None:
-        """Nothing more is read of it."""
+        """Nothing more is read of it. `at_end`: all of it was."""
         if self.ended_at is None:
             self.ended_at = time.time()
             if not at_end and self.error is None:
-                self.error = "The answer was not read to its end."
+                self.error = _NOT_READ if self.status else _NOT_ANSWERED
+        self._cut()
 
-    def _takes(self, size: int) -> bool:
-        """Whether there is room for more. Once there was none, nothing is kept any more."""
-        wanted = max(_SLAB, size)
-        if self._share is not None and self.answer_bytes <= ANSWER_BYTES and self._share.take(wanted):
-            self._free += wanted
-            return True
-        self._share, self._free = None, 0
-        return False
+    def _grows(self) -> bool:
+        """Whether there is room for all that has come. Once there was none, nothing is kept any more."""
+        more = max(_SLAB, self.answer_bytes - self._allowed)
+        if self._share is None or self.answer_bytes > ANSWER_BYTES or not self._share.take(more):
+            self._cut()
+            return False
+        self._allowed += more
+        return True
+
+    def _cut(self) -> None:
+        self._share, self._allowed = None, -1
 
 
 class Tape:
     """The requests of one response, in the order in which they began."""
+
+    __slots__ = "_ended", "_share", "exchanges", "keeps", "turn"
 
     def __init__(self, room: Room, *, keeps: bool) -> None:
         """`keeps`: bodies; else only how many bytes they had."""
@@ -139,22 +166,20 @@ class Tape:
         self._share = Share(room)
         self._ended = False
 
-    def record(
-        self, backend: str | None, method: str, url: URL, body: bytes | None, secrets: tuple[bytes, ...]
-    ) -> Exchange | None:
-        """A request begins. None: it is not recorded, since the response has ended: whoever asks has only
-        begun in its time."""
-        if self._ended or len(self.exchanges) >= EXCHANGES:
+    def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
+        """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
+        asks has only begun in its time."""
+        if self._ended or len(self.exchanges) >= EXCHANGES or not self._share.take(_EXCHANGE):
             return None
-        share = self._share if self.keeps else None
-        exchange = Exchange(share, self.turn, backend, method, url, body, secrets)
+        exchange = Exchange(self._share if self.keeps else None, self.turn, server, method, url, body or b"")
         self.exchanges.append(exchange)
         return exchange
 
     def end(self) -> None:
         """What comes from now on is not on it."""
         self._ended = True
-        self._share.end()
+        for exchange in self.exchanges:
+            exchange.closed(at_end=False)
 
     def release(self) -> None:
         """Nobody holds what is on it any more."""

@@ -18,12 +18,12 @@ from antiphon.cli.options import ConfigFile, DataDir, fail
 
 if TYPE_CHECKING:
     from antiphon.store.activity import ActivityEntry, ActivityQuery, ActivityRow
-    from antiphon.store.recordings import Mark, Recording
+    from antiphon.store.recordings import Bodies, Mark, Recording
     from antiphon.store.store import Store
 
 _LOOK = 1.0
 """Seconds between two looks for what is new."""
-_LATE = 60.0
+_LATE = 10.0
 """Seconds by which a row may come later than its response ended, by the clock of another machine too."""
 _PAGE = 500
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -193,35 +193,36 @@ async def _one(store: "Store", project: str | None, response_id: str, as_json: b
 
     query = ActivityQuery(project=project, response_id=response_id, limit=1)
     rows = [entry.row for entry in (await store.activity.page(query)).entries]
-    recordings = await store.recordings.of(project, response_id)
-    if not rows and not recordings:
+    if not rows:
         fail(f"There is no response '{response_id}'. `antiphon logs` lists those that there are.")
-    if as_json:
-        for each in recordings:
-            _write_recording(each)
-        return
-    if rows:
+    project = rows[0].project
+    entries = await store.recordings.of(project, response_id)
+    if not as_json:
         _print_cells(_TITLES)
         _write_line(rows[0])
-    if not recordings:
-        print("\nWhat was sent for it is not recorded, or not any more: [dashboard] says what is kept.")
-    for number, each in enumerate(recordings, 1):
-        print("", *_lines(number, each), sep="\n")
-    for line in _timeline(recordings):
-        print(_safe(line))
+        if not entries:
+            print("\nWhat was sent for it is not recorded, or not any more: [dashboard] says what is kept.")
+    for number, entry in enumerate(entries, 1):
+        bodies = await store.recordings.bodies(project, response_id, entry.key)
+        if as_json:
+            _write_recording(entry.recording, bodies)
+        else:
+            print("", *_lines(number, entry.recording, bodies), sep="\n")
+    if not as_json:
+        for line in _timeline([entry.recording for entry in entries]):
+            print(_safe(line))
 
 
-def _write_recording(recording: "Recording") -> None:
+def _write_recording(recording: "Recording", bodies: "Bodies | None") -> None:
     import msgspec
 
     members = msgspec.structs.asdict(recording)
-    for name in ("request", "answer"):
-        body = members[name]
-        members[name] = None if body is None else body.decode(errors="replace")
+    members["request"] = None if bodies is None else bodies.request.decode(errors="replace")
+    members["answer"] = None if bodies is None else bodies.answer.decode(errors="replace")
     print(msgspec.json.encode(members).decode())
 
 
-def _lines(number: int, recording: "Recording") -> Iterator[str]:
+def _lines(number: int, recording: "Recording", bodies: "Bodies | None") -> Iterator[str]:
     turn = f"turn {recording.turn}" if recording.turn else "before the first turn"
     yield _safe(
         f"#{number}, {turn}: {recording.method} {recording.url} ({recording.backend or 'no backend'})"
@@ -233,8 +234,8 @@ def _lines(number: int, recording: "Recording") -> Iterator[str]:
     yield _safe(f"{status}{first}; over after {_duration(recording.milliseconds)}")
     if recording.error:
         yield _safe(recording.error)
-    yield from _body("sent", recording.request, recording.request_bytes)
-    yield from _body("answered", recording.answer, recording.answer_bytes)
+    yield from _body("sent", None if bodies is None else bodies.request, recording.request_bytes)
+    yield from _body("answered", None if bodies is None else bodies.answer, recording.answer_bytes)
 
 
 def _body(what: str, body: bytes | None, size: int) -> Iterator[str]:

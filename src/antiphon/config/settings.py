@@ -399,10 +399,10 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class Dashboard(Struct, frozen=True, kw_only=True):
-    """`[dashboard]`: what people can see of the server's work, and the pages for it."""
+    """`[dashboard]`: the pages for people, under `/dashboard` of the same port, and what is recorded."""
 
     enabled: bool = True
-    """Whether there are pages, under `/dashboard` of the same port."""
+    """Whether there are pages."""
     record: Literal["off", "errors", "all"] | None = None
     """Of which responses it is kept what was sent to upstreams for them and what came back, as
     `antiphon logs RESPONSE_ID` shows it. `errors`: of those that failed, or where an upstream did. None: all
@@ -421,8 +421,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """`[projects.NAME]`: a project, by its name in `[server.keys]`; without keys there is `default`."""
 
     record: bool = True
-    """Whether what its responses send to upstreams may be kept (`[dashboard] record`). If not, only how large
-    it was, how long it took and how it ended is."""
+    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`). If not, nothing
+    of it is, and what was is forgotten."""
 
 
 class Config(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from antiphon.api.services import project, services
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.response import TERMINAL
 from antiphon.store.activity import ActivityQuery, ActivityRow
-from antiphon.store.recordings import Recording
+from antiphon.store.recordings import Recording, RecordingEntry
 
 _ALWAYS = (("Timeline", "/timeline"), ("Model turns", "/turns"))
 TABS = (("Items", ""), *_ALWAYS, ("Code", "/code"), ("Ask again", "/again"))
@@ -35,7 +35,11 @@ class Known(Struct, frozen=True):
     response: Any
     stored: bool
     activity: ActivityRow | None
-    recordings: Sequence[Recording]
+    entries: Sequence[RecordingEntry]
+
+    @property
+    def recordings(self) -> list[Recording]:
+        return [entry.recording for entry in self.entries]
 
 
 def place_of(response_id: str) -> str:
@@ -64,15 +68,15 @@ async def known(request: Request) -> Known:
     response_id = request.path_params["response_id"]
     found = await store.outline.response(owner, response_id)
     response = msgspec.json.decode(found.json) if found else None
-    recordings = await _recordings(request, response)
-    activity = await _activity(request, response, recordings)
+    entries = await _entries(request, response)
+    activity = await _activity(request, response, [entry.recording for entry in entries])
     if response is None and activity is None:
         raise _not_found()
-    return Known(response or _left_of(activity), found is not None, activity, recordings)
+    return Known(response or _left_of(activity), found is not None, activity, entries)
 
 
-async def _recordings(request: Request, response: Any) -> Sequence[Recording]:
-    """Those of a response that has just ended are waited for."""
+async def _entries(request: Request, response: Any) -> Sequence[RecordingEntry]:
+    """What was recorded; of a response that has just ended it is waited for."""
     store, response_id = services(request).store, request.path_params["response_id"]
     found = await store.recordings.of(project(request), response_id)
     looks = _LOOKS if response and (response.get("completed_at") or 0) > time.time() - _JUST else 0

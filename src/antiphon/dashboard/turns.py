@@ -14,12 +14,14 @@ from antiphon.dashboard.media import POLICY
 from antiphon.dashboard.page import page, routes_of
 from antiphon.dashboard.shown import pretty
 from antiphon.protocol.errors import NotFound
-from antiphon.store.recordings import Recording
+from antiphon.store.recordings import RecordingEntry
 
 SHOWN = 100_000
 """Characters of a body that its page shows."""
 COLOURED = 20_000
-"""Characters of a page that are shown in colours, which takes a second for a million."""
+"""Characters of a page that are shown in colours."""
+WITH_BODIES = 20
+"""Recordings whose bodies are in the page; the others have links to theirs."""
 _SIDES = ("request", "answer")
 
 
@@ -28,32 +30,39 @@ async def show(request: Request) -> HttpResponse:
     found = await known(request)
     data = {
         "response": found.response,
-        "recordings": [_decoded(recording) for recording in found.recordings],
+        "recordings": [
+            await _decoded(request, entry, number <= WITH_BODIES)
+            for number, entry in enumerate(found.entries, 1)
+        ],
     }
     helpers = helpers_of(found.response["id"], stored=found.stored)
     return await page(request, "turns.html", data, helpers={**helpers, "exchanges": exchanges})
 
 
 async def body(request: Request) -> HttpResponse:
-    """GET /dashboard/responses/{response_id}/turns/{number}/{side}: all that is kept of a body, as it is."""
+    """GET /dashboard/responses/{response_id}/turns/{key}/{side}: all that is kept of a body, as it is."""
     names = request.path_params
-    number, side = names["number"], names["side"]
-    found = await services(request).store.recordings.of(project(request), names["response_id"])
-    is_one = side in _SIDES and number.isascii() and number.isdigit() and len(number) < 6
-    if not is_one or not 0 < int(number) <= len(found):
-        raise NotFound("There is no such recording.")
-    content: bytes = getattr(found[int(number) - 1], side) or b""
+    key, side = names["key"], names["side"]
+    is_one = side in _SIDES and key.isascii() and key.isdigit() and len(key) < 19
+    recordings = services(request).store.recordings
+    found = await recordings.bodies(project(request), names["response_id"], int(key)) if is_one else None
+    if found is None:
+        raise NotFound("There is no such recording, or no content is kept of it.")
     headers = {"content-security-policy": POLICY}
-    return HttpResponse(content, media_type="text/plain; charset=utf-8", headers=headers)
+    return HttpResponse(getattr(found, side), media_type="text/plain; charset=utf-8", headers=headers)
 
 
-def _decoded(recording: Recording) -> dict[str, Any]:
-    members = asdict(recording)
-    for side in _SIDES:
-        content: bytes | None = members[side]
-        members[side] = None if content is None else content.decode(errors="replace")
-    del members["marks"]
-    return members
+async def _decoded(request: Request, entry: RecordingEntry, with_bodies: bool) -> dict[str, Any]:
+    """A recording and its bodies, which are None where they are not kept, or not in the page."""
+    recordings, response_id = services(request).store.recordings, request.path_params["response_id"]
+    is_kept = entry.recording.request_kept is not None
+    found = None
+    if is_kept and with_bodies:
+        found = await recordings.bodies(project(request), response_id, entry.key)
+    members = asdict(entry.recording)
+    del members["marks"], members["request_kept"]
+    bodies = {side: found and getattr(found, side).decode(errors="replace") for side in _SIDES}
+    return {"key": entry.key, "is_kept": is_kept, **members, **bodies}
 
 
 def exchanges(recordings: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -62,19 +71,19 @@ def exchanges(recordings: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for each in recordings:
         bodies = []
         for side in _SIDES:
-            text = pretty(each[side] or "")
-            language = "json" if len(text) <= left and text.startswith(("{", "[")) else ""
-            left -= len(text) if language else 0
-            cut = max(0, len(text) - SHOWN)
-            size, kept = each[f"{side}_bytes"], len((each[side] or "").encode())
-            bodies.append(
-                {"side": side, "text": text[:SHOWN], "cut": cut, "language": language}
-                | {"size": size, "kept": kept, "has": each[side] is not None}
-            )
+            written = _written(each[side] or "", left)
+            left -= len(written["text"]) if written["language"] else 0
+            kept = None if each[side] is None else len(each[side].encode())
+            bodies.append({"side": side, "size": each[f"{side}_bytes"], "kept": kept, **written})
         yield {**each, "bodies": bodies}
 
 
-routes = [
-    *routes_of("/dashboard/responses/{response_id}/turns", show),
-    Route("/dashboard/responses/{response_id}/turns/{number}/{side}", body, methods=["GET"]),
-]
+def _written(body: str, left: int) -> dict[str, Any]:
+    """`left`: characters that may have colours."""
+    text = pretty(body)
+    language = "json" if len(text) <= left and text.startswith(("{", "[")) else ""
+    return {"text": text[:SHOWN], "cut": max(0, len(text) - SHOWN), "language": language}
+
+
+_PLACE = "/dashboard/responses/{response_id}/turns"
+routes = [*routes_of(_PLACE, show), Route(f"{_PLACE}/{{key}}/{{side}}", body, methods=["GET"])]

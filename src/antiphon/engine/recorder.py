@@ -2,17 +2,12 @@
 has it.
 
 Nothing of it is on the way of a response. When one has ended its tape is put aside; what was put aside is
-made ready in a thread, and written in one transaction, twice a second. What cannot be written is told to the
-log and forgotten.
+packed and written twice a second. What cannot be written is told to the log and forgotten.
 """
 
 import asyncio
-import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
-from contextvars import Token
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import structlog
@@ -20,10 +15,10 @@ from msgspec import Struct
 
 from antiphon.backends import tape
 from antiphon.backends.tape import Exchange, Room, Tape
-from antiphon.engine import timeline
+from antiphon.engine import recorded, timeline
 from antiphon.engine.timeline import Timeline
 from antiphon.store.faults import Unreachable
-from antiphon.store.recordings import Mark, NewRecording, Recording, Recordings
+from antiphon.store.recordings import Mark, NewRecording, Packed, Recordings, pack
 from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
@@ -33,25 +28,14 @@ Which: TypeAlias = Literal["errors", "all"]
 
 HELD_BYTES: Final = 64 * 2**20
 """Of recordings that are made or wait, in each process."""
-KEPT_BYTES: Final = 4 * 2**20
-"""Of a body, in the store."""
 _PARTS = 32
 """Each time that so large a part of what may be kept was added, it is looked whether that is too much."""
 _PAUSE = 0.5
-"""Seconds between two transactions."""
-_WAITING = 10_000
-"""Responses whose recordings wait, at most."""
-_LONG = 4096
-"""Characters of base64 that are left out of large bodies, but for the first."""
-_SHOWN = 64
-_LARGE = 2**16
-"""Bytes of a body of which pictures are left out."""
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_credentials = re.compile(
-    rb'"(?:(authorization"\s*:\s*")(?:[^"\\]|\\.)*\\?(?:"|\Z)|(headers"\s*:\s*)\{[^{}]*(?:\}|\Z))'
-)
-"""Also where the body was cut within them."""
-_REDACTED = b"***"
+"""Seconds between two times of writing."""
+_ROWS, _BYTES = 200, 2**20
+"""What is written in one transaction: bytes of bodies, or the exchange that has more."""
+_INLINE = 2**19
+"""Bytes of bodies that are packed in the event loop, in a few milliseconds."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -61,53 +45,55 @@ class Rules(Struct, frozen=True, kw_only=True):
     most_bytes: int = 2**30
     """Of all recordings together, as the store has them."""
     silent: frozenset[str] = frozenset()
-    """Projects of which no content is kept."""
+    """Projects of which nothing is."""
 
 
-class Session(AbstractContextManager[None]):
-    """One response, while it is made: its tape, and its timeline."""
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a response ended."""
 
-    def __init__(
-        self, recorder: "Recorder", project: str, machine: Machine, is_stored: Callable[[], bool], keeps: bool
-    ) -> None:
-        self.project = project
-        self.machine = machine
-        self.is_stored = is_stored
-        self.tape = Tape(recorder.room, keeps=keeps)
-        self.timeline = Timeline()
-        self._recorder = recorder
-        self._tokens: tuple[Token[Tape | None], Token[Timeline | None]]
-
-    def __enter__(self) -> None:
-        self.machine.watch = self.timeline.watch
-        self._tokens = tape.current.set(self.tape), timeline.current.set(self.timeline)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        on_tape, on_timeline = self._tokens
-        tape.current.reset(on_tape)
-        timeline.current.reset(on_timeline)
-        self.machine.watch = None
-        self.tape.end()
-        self._recorder.take(self)
-
-    @property
-    def went_wrong(self) -> bool:
-        """Whether the response failed, or a request for it."""
-        if self.machine.snapshot().status == "failed":
-            return True
-        return any(each.error or (each.status or 0) >= 400 for each in self.tape.exchanges)
+    stored: bool
+    """It can be deleted."""
+    failed: bool
+    shown: bool
+    """What the model wrote may be shown: moderation let it pass."""
 
 
 class _Ended(Struct, frozen=True, gc=False):
-    """What is kept of a session."""
+    """What is kept of a response."""
 
     project: str
     response_id: str
     stored: bool
+    has_content: bool
     tape: Tape
     marks: tuple[Mark, ...]
+
+
+class Session:
+    """One response, while it is made: its tape, and its timeline."""
+
+    __slots__ = "_machine", "_project", "_recorder", "_tape", "_timeline", "_tokens"
+
+    def __init__(self, recorder: "Recorder", project: str, machine: Machine, *, keeps: bool) -> None:
+        self._recorder = recorder
+        self._project = project
+        self._machine = machine
+        self._tape = Tape(recorder.room, keeps=keeps)
+        self._timeline = Timeline()
+        machine.watch = self._timeline.watch
+        self._tokens = tape.current.set(self._tape), timeline.current.set(self._timeline)
+
+    def end(self, outcome: Outcome) -> None:
+        """The response has ended. To be called where the session was begun."""
+        on_tape, on_timeline = self._tokens
+        tape.current.reset(on_tape)
+        timeline.current.reset(on_timeline)
+        self._machine.watch = None
+        self._tape.end()
+        has_content = self._tape.keeps and outcome.shown
+        marks = self._timeline.marks if has_content else ()
+        ended = _Ended(self._project, self._machine.id, outcome.stored, has_content, self._tape, marks)
+        self._recorder.take(ended, failed=outcome.failed)
 
 
 class Recorder:
@@ -123,21 +109,22 @@ class Recorder:
         self._added = 0
         """Bytes, since it was looked whether there are too many."""
 
-    def session(
-        self, project: str, machine: Machine, is_stored: Callable[[], bool], *, keeps: bool
-    ) -> AbstractContextManager[None]:
-        """What is sent in the block is recorded, for the response of the machine. `is_stored` says in the end
-        whether that is in the store; `keeps`: whether its content may be."""
-        return Session(self, project, machine, is_stored, keeps and project not in self._rules.silent)
+    def records(self, project: str) -> bool:
+        """Whether anything is recorded of the project's responses."""
+        return project not in self._rules.silent
 
-    def take(self, session: Session) -> None:
+    def session(self, project: str, machine: Machine, *, keeps: bool) -> Session:
+        """What this task and those that it starts send from now on is recorded, for the response of the
+        machine. `keeps`: its content as well."""
+        return Session(self, project, machine, keeps=keeps)
+
+    def take(self, ended: _Ended, *, failed: bool) -> None:
         """A response has ended."""
-        wanted = self._rules.which == "all" or session.went_wrong
-        if not wanted or not session.tape.exchanges or len(self._waiting) >= _WAITING:
-            session.tape.release()
+        wanted = self._rules.which == "all" or failed or any(map(_went_wrong, ended.tape.exchanges))
+        if not wanted or not ended.tape.exchanges:
+            ended.tape.release()
             return
-        machine, marks = session.machine, session.timeline.marks
-        self._waiting.append(_Ended(session.project, machine.id, session.is_stored(), session.tape, marks))
+        self._waiting.append(ended)
         if self._task is None:
             self._task = asyncio.create_task(self._write_all())
         elif self.room.left < HELD_BYTES // 2:
@@ -162,8 +149,10 @@ class Recorder:
 
     async def _write(self, ended: Sequence[_Ended]) -> None:
         try:
-            new = await asyncio.to_thread(lambda: [each for one in ended for each in _recordings(one)])
-            self._added += await self._recordings.add(new)
+            for takes in _takes(ended):
+                rows = await _packed(takes)
+                await self._recordings.add(rows)
+                self._added += sum(row.size for row in rows)
             if self._added > self._rules.most_bytes // _PARTS:
                 self._added = 0
                 await self._recordings.trim(self._rules.most_bytes)
@@ -176,90 +165,49 @@ class Recorder:
                 one.tape.release()
 
 
-# ---- in a thread ------------------------------------------------------------------------------------
+def _went_wrong(exchange: Exchange) -> bool:
+    return exchange.error is not None or (exchange.status or 0) >= 400
 
 
-def _recordings(ended: _Ended) -> list[NewRecording]:
-    tape = ended.tape
-    last = tape.exchanges[-1]
-    made = (_recording(each, tape.keeps, ended.marks if each is last else ()) for each in tape.exchanges)
-    return [NewRecording(ended.project, ended.response_id, ended.stored, each) for each in made]
+class _Take(Struct, frozen=True, gc=False):
+    """One of the exchanges of a response."""
+
+    of: _Ended
+    exchange: Exchange
+
+    @property
+    def size(self) -> int:
+        return len(self.exchange.request) + len(self.exchange.answer)
 
 
-def _recording(exchange: Exchange, keeps: bool, marks: tuple[Mark, ...]) -> Recording:
-    request = answer = None
-    if keeps:
-        request, answer = shown(exchange.request), shown(b"".join(exchange.pieces))
-        for secret in exchange.secrets:
-            answer = answer.replace(secret, _REDACTED)
-    return Recording(
-        turn=exchange.turn,
-        backend=exchange.backend,
-        method=exchange.method,
-        url=_url(exchange),
-        started_at=exchange.started_at,
-        milliseconds=_since(exchange, exchange.ended_at or time.time()),
-        first_milliseconds=None if exchange.first_at is None else _since(exchange, exchange.first_at),
-        status=exchange.status,
-        content_type=exchange.content_type,
-        error=exchange.error,
-        request_bytes=exchange.request_bytes,
-        answer_bytes=exchange.answer_bytes,
-        request=request,
-        answer=answer,
-        marks=marks,
-    )
+def _takes(ended: Sequence[_Ended]) -> Iterator[Sequence[_Take]]:
+    """What is written in one transaction each."""
+    some: list[_Take] = []
+    size = 0
+    for take in (_Take(one, exchange) for one in ended for exchange in one.tape.exchanges):
+        some.append(take)
+        size += take.size
+        if len(some) == _ROWS or size > _BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
-def shown(body: bytes) -> bytes:
-    """A body as it is kept: large ones without their pictures, and without credentials for MCP servers."""
-    if len(body) > _LARGE:
-        body = b"".join(_without_base64(body))[:KEPT_BYTES]
-    return _credentials.sub(_redacted, body) if b'"mcp"' in body else body
+async def _packed(takes: Sequence[_Take]) -> Sequence[Packed]:
+    """In the event loop where that takes less than a thread: each of many small bodies would have to wait for
+    the interpreter's lock."""
+    size = sum(take.size for take in takes)
+    return await asyncio.to_thread(_pack, takes) if size > _INLINE else _pack(takes)
 
 
-def _without_base64(body: bytes) -> Iterator[bytes]:
-    """Pieces of JSON. Only strings that may be long are looked at: what lies between two quotes that are
-    near each other is passed over."""
-    at = 0
-    while at < len(body):
-        quote = body.rfind(b'"', at, at + _LONG)
-        if quote >= 0:
-            end = quote + 1
-            yield body[at:end]
-        else:
-            end = body.find(b'"', at + _LONG)
-            end = len(body) if end < 0 else end
-            yield _shortened(body[at:end])
-        at = end
+def _pack(takes: Sequence[_Take]) -> list[Packed]:
+    return pack(map(_new, takes))
 
 
-def _shortened(string: bytes) -> bytes:
-    """A string that is base64, alone or in a data URL, without most of it; any other as it is."""
-    if len(string) < _LONG:
-        return string
-    place, comma, data = string.rpartition(b",")
-    if data.translate(None, _BASE64):
-        return string
-    left_out = b"[%d characters of base64 are left out]" % (len(data) - _SHOWN)
-    return place + comma + data[:_SHOWN] + left_out
-
-
-def _redacted(found: re.Match[bytes]) -> bytes:
-    authorization, headers = found[1], found[2]
-    if authorization:
-        return b'"%s%s"' % (authorization, _REDACTED)
-    return b'"%s{"%s":"%s"}' % (headers, _REDACTED, _REDACTED)
-
-
-def _url(exchange: Exchange) -> str:
-    url = exchange.url
-    if url.raw_user or url.raw_password:
-        url = url.with_user(None)
-    if url.raw_query_string:
-        url = url.with_query([(name, _REDACTED.decode()) for name in url.query])
-    return str(url)
-
-
-def _since(exchange: Exchange, at: float) -> int:
-    return max(0, round((at - exchange.started_at) * 1000))
+def _new(take: _Take) -> NewRecording:
+    of, exchange = take.of, take.exchange
+    bodies = recorded.bodies(exchange) if of.has_content else None
+    marks = of.marks if exchange is of.tape.exchanges[-1] else ()
+    recording = recorded.recording(exchange, bodies, marks)
+    return NewRecording(of.project, of.response_id, of.stored, recording, bodies)

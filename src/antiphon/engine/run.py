@@ -7,7 +7,7 @@ it.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from functools import partial
 
 import structlog
@@ -24,7 +24,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
-from antiphon.engine.recorder import Recorder
+from antiphon.engine.recorder import Outcome, Recorder
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -101,8 +101,15 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        with self._recorded():
+        if self._recorder is None or not self._recorder.records(self.plan.project):
             await self._execute(emit, keep_alive, shows)
+            return
+        keeps = self.plan.request.store is not False
+        session = self._recorder.session(self.plan.project, self.machine, keeps=keeps)
+        try:
+            await self._execute(emit, keep_alive, shows)
+        finally:
+            session.end(self._outcome())
 
     async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
         async with Emission(self._events, emit, shows) as emission:
@@ -119,16 +126,13 @@ class Run:
                 await self._keep(self.machine.snapshot())
             await emission.flush()
 
-    def _recorded(self) -> AbstractContextManager[None]:
-        """What is sent to upstreams in the block is recorded, if anything is."""
-        if self._recorder is None:
-            return nullcontext()
-        keeps = self.plan.request.store is not False
-        return self._recorder.session(self.plan.project, self.machine, self._is_stored, keeps=keeps)
-
-    def _is_stored(self) -> bool:
-        """Whether it can be deleted. One in the background can from its beginning on."""
-        return self.kept or bool(self.plan.request.background)
+    def _outcome(self) -> Outcome:
+        """For what is recorded of it."""
+        return Outcome(
+            stored=self.kept or bool(self.plan.request.background),  # which is from its beginning on
+            failed=self.fault is not None,
+            shown=self.plan.moderation is None or self.plan.moderation.passed,
+        )
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it before the

@@ -17,6 +17,8 @@ MARKS: Final = 1000
 class Timeline:
     """Marks of a response."""
 
+    __slots__ = "_items", "_marks"
+
     def __init__(self) -> None:
         self._marks: list[Mark] = []
         self._items: dict[int, int] = {}

@@ -5,29 +5,30 @@ a response that was deleted meanwhile is not written. What is deleted takes its 
 transaction (`responses.delete`).
 
 Their bytes are rows of the table and no blobs: a stream of 200 deltas is less than a kilobyte when it is
-packed, and many are written in one statement.
+packed, and many are written in one statement. Lists come without them.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.statements import Insert, Row, Statement, Steps, placeholders
+from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one, placeholders
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
+T = TypeVar("T")
+
 _LEVEL = 1
-_ROW = 300
-"""Bytes of a row beside its content, about, with what the indexes have of it."""
+_ROW = 200
+"""Bytes of a row beside its head and its content, about, with what the indexes have of it."""
 _BATCH = 200
 """Rows that are deleted in one transaction."""
 _PAUSE = 0.02
@@ -51,8 +52,9 @@ class Mark(Struct, frozen=True, omit_defaults=True, gc=False):
     """Of a call: `completed`, `failed`, `incomplete` or `cancelled`."""
 
 
-class Recording(Struct, frozen=True, kw_only=True, gc=False):
-    """One request to an upstream, and its answer as it came."""
+class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One request to an upstream, and its answer, but for their bodies. Its names are for good: rows hold it
+    as JSON."""
 
     turn: int
     """Which turn of the model it was sent for, from 1; 0: before the first."""
@@ -77,21 +79,78 @@ class Recording(Struct, frozen=True, kw_only=True, gc=False):
     """Of the body, as it was sent."""
     answer_bytes: int = 0
     """Of the body, as much as was read."""
-    request: bytes | None = None
-    """The body. None: no content is kept. Shorter than `request_bytes`: it was cut, or
-    pictures were left out."""
-    answer: bytes | None = None
-    """The body, as it came: lines of a stream, or JSON. Cut like the request."""
+    request_kept: int | None = None
+    """Of the request, as it is kept. None: no content is. Less than `request_bytes`: it was cut, or pictures
+    were left out."""
     marks: tuple[Mark, ...] = ()
     """What took its time in all of the response: at the last of its recordings."""
 
 
+class Bodies(Struct, frozen=True, gc=False):
+    """What was sent, and what came back as it came: lines of a stream, or JSON."""
+
+    request: bytes
+    answer: bytes
+
+
 class NewRecording(Struct, frozen=True, gc=False):
-    """A recording of a response. `stored`: the response is kept, so it can be deleted."""
+    """A recording of a response. `stored`: the response is kept, so it can be deleted. Without `bodies` no
+    content is kept."""
 
     project: str
     response_id: str
     stored: bool
+    recording: Recording
+    bodies: Bodies | None = None
+
+
+class Packed(Struct, frozen=True, gc=False):
+    """A recording as its row has it."""
+
+    project: str
+    response_id: str
+    stored: bool
+    started_at: float
+    size: int
+    """Bytes that it takes, about."""
+    head: bytes
+    content: bytes | None
+
+    @property
+    def row(self) -> Row:
+        return self.project, self.response_id, self.started_at, self.size, self.head, self.content
+
+
+def pack(new: Iterable[NewRecording]) -> list[Packed]:
+    """To be done in a thread where there is much."""
+    compressor = zstd.ZstdCompressor(_LEVEL)
+    rows = []
+    for each in new:
+        content = None
+        if each.bodies is not None:
+            both = each.bodies.request + each.bodies.answer
+            content = compressor.compress(both, compressor.FLUSH_FRAME)
+        head = _head.encode(each.recording)
+        size = _ROW + len(head) + len(content or b"")
+        began = each.recording.started_at
+        rows.append(Packed(each.project, each.response_id, each.stored, began, size, head, content))
+    return rows
+
+
+def _unpacked(found: tuple[Recording, bytes]) -> Bodies:
+    recording, content = found
+    both = zstd.decompress(content)
+    return Bodies(both[: recording.request_kept], both[recording.request_kept :])
+
+
+_head = msgspec.json.Encoder()
+_recording = msgspec.json.Decoder(Recording)
+
+
+class RecordingEntry(Struct, frozen=True, gc=False):
+    """A recording as it is listed. `key` is the name of its bodies."""
+
+    key: int
     recording: Recording
 
 
@@ -101,16 +160,18 @@ class Recordings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, new: Sequence[NewRecording]) -> int:
-        """Keep them, save those whose response was deleted. Gives how many bytes they take, about."""
-        rows = await asyncio.to_thread(_all_packed, new)
+    async def add(self, rows: Sequence[Packed]) -> None:
+        """Keep them in one transaction, save those whose response was deleted."""
         await self._database.write(record_all, rows)
-        return sum(row.size for row in rows)
 
-    async def of(self, project: str | None, response_id: str) -> Sequence[Recording]:
-        """Those of a response, in the order in which they began. `project` None: whosever it is."""
-        rows = await self._database.read_long(load, project, response_id)
-        return await asyncio.to_thread(lambda: [_unpacked(row) for row in rows])
+    async def of(self, project: str, response_id: str) -> Sequence[RecordingEntry]:
+        """Those of a response, in the order in which they began."""
+        return await self._database.read_long(load, project, response_id)
+
+    async def bodies(self, project: str, response_id: str, key: int) -> Bodies | None:
+        """Those of a recording; None: they are not kept, or there is no such recording."""
+        found = await self._database.read_long(load_bodies, project, response_id, key)
+        return await asyncio.to_thread(_unpacked, found) if found is not None else None
 
     async def size(self) -> int:
         """Bytes of all of them, about, as they are kept."""
@@ -121,96 +182,59 @@ class Recordings:
         many went."""
         return await self._database.write(expire, before, limit)
 
-    async def trim(self, most: int) -> int:
-        """Forget the oldest until at most so many bytes are left; gives how many went."""
+    async def trim(self, most: int) -> None:
+        """Forget the oldest until at most so many bytes are left."""
         before = await self._database.read_long(excess, most)
-        if before is None:
-            return 0
-        gone = last = await self.expire(before, _BATCH)
-        while last == _BATCH:
+        if before is not None:
+            await self._all(expire, before)
+
+    async def forget(self, project: str) -> None:
+        """Forget those of a project."""
+        await self._all(forget, project)
+
+    async def _all(self, rule: Callable[[T, int], Steps[int]], which: T) -> None:
+        """Carry out a rule that forgets some until it has forgotten them all."""
+        gone = _BATCH
+        while gone == _BATCH:
+            gone = await self._database.write(rule, which, _BATCH)
             await asyncio.sleep(_PAUSE)
-            last = await self.expire(before, _BATCH)
-            gone += last
-        return gone
 
 
-_COLUMNS = (
-    "turn, backend, method, url, started_at, milliseconds, first_milliseconds, status, content_type, error,"
-    " request_bytes, answer_bytes"
-)
-_MEMBERS = tuple(_COLUMNS.split(", "))
-_MARKS = msgspec.json.Decoder(tuple[Mark, ...])
+# ---- rules ------------------------------------------------------------------------------------------
 
 
-class _Packed(Struct, frozen=True, gc=False):
-    """A recording as its row has it. `values` are those behind project and response."""
-
-    project: str
-    response_id: str
-    stored: bool
-    size: int
-    values: Row
-
-
-def _all_packed(new: Sequence[NewRecording]) -> Sequence[_Packed]:
-    compress = partial(zstd.ZstdCompressor(_LEVEL).compress, mode=zstd.ZstdCompressor.FLUSH_FRAME)
-    return [_packed(each, compress) for each in new]
-
-
-def _packed(new: NewRecording, compress: Callable[[bytes], bytes]) -> _Packed:
-    recording = new.recording
-    content, kept = None, None
-    if recording.request is not None:
-        kept = len(recording.request)
-        content = compress(recording.request + (recording.answer or b""))
-    marks = msgspec.json.encode(recording.marks).decode() if recording.marks else None
-    size = _ROW + len(content or b"") + len(marks or "")
-    values = (*(getattr(recording, name) for name in _MEMBERS), marks, size, kept, content)
-    return _Packed(new.project, new.response_id, new.stored, size, values)
-
-
-def _unpacked(row: Row) -> Recording:
-    *values, marks, kept, content = row
-    request = answer = None
-    if content is not None:
-        both = zstd.decompress(content)
-        request, answer = both[:kept], both[kept:]
-    members = dict(zip(_MEMBERS, values, strict=True))
-    return Recording(**members, request=request, answer=answer, marks=_MARKS.decode(marks or "[]"))
-
-
-def record_all(rows: Sequence[_Packed]) -> Steps[None]:
+def record_all(rows: Sequence[Packed]) -> Steps[None]:
     """Write rows in one statement, of responses that are there still."""
-    there = yield from _there({row.response_id for row in rows if row.stored})
-    into = f"recordings (project_id, response_id, {_COLUMNS}, marks, size, request_kept, content)"
-    kept = [
-        (row.project, row.response_id, *row.values)
-        for row in rows
-        if not row.stored or (row.project, row.response_id) in there
-    ]
+    there = yield from _there(sorted({row.response_id for row in rows if row.stored}))
+    kept = [row.row for row in rows if not row.stored or (row.project, row.response_id) in there]
     if kept:
-        yield Insert(into, kept)
+        yield Insert("recordings (project_id, response_id, started_at, size, head, content)", kept)
 
 
-def _there(ids: set[str]) -> Steps[set[tuple[str, str]]]:
-    """Those of the responses that are there, with their projects, and stay until the rule ends."""
-    found: set[tuple[str, str]] = set()
-    wanted = sorted(ids)
-    for first in range(0, len(wanted), _BATCH):
-        some = tuple(wanted[first : first + _BATCH])
-        sql = f"""
-            SELECT project_id, id FROM responses WHERE id IN ({placeholders(1, len(some))})
-            /*! FOR KEY SHARE */"""
-        found.update((yield Statement(sql, some)))
-    return found
+def _there(ids: Sequence[str]) -> Steps[set[Row]]:
+    """Those of the responses that are there, with their projects. Nobody deletes them before the rule ends.
+    A background response is written anew when it ends: who waited for that sees it the second time."""
+    if not ids:
+        return set()
+    sql = f"SELECT project_id, id FROM responses WHERE id IN ({placeholders(1, len(ids))})"
+    yield Lock(f"{sql} FOR KEY SHARE", tuple(ids))
+    return set((yield Statement(f"{sql} /*! FOR KEY SHARE */", tuple(ids))))
 
 
-def load(project: str | None, response_id: str) -> Steps[list[Row]]:
-    sql = f"""
-        SELECT {_COLUMNS}, marks, request_kept, content FROM recordings
-        WHERE response_id = $1 {"AND project_id = $2" if project is not None else ""}
+def load(project: str, response_id: str) -> Steps[list[RecordingEntry]]:
+    sql = """
+        SELECT key, head FROM recordings WHERE project_id = $1 AND response_id = $2
         ORDER BY started_at, key"""
-    return (yield Statement(sql, (response_id,) if project is None else (response_id, project)))
+    rows = yield Statement(sql, (project, response_id))
+    return [RecordingEntry(key, _recording.decode(head)) for key, head in rows]
+
+
+def load_bodies(project: str, response_id: str, key: int) -> Steps[tuple[Recording, bytes] | None]:
+    sql = """
+        SELECT head, content FROM recordings
+        WHERE project_id = $1 AND response_id = $2 AND key = $3 AND content IS NOT NULL"""
+    found = yield from one(Statement(sql, (project, response_id, key)))
+    return (_recording.decode(found[0]), found[1]) if found is not None else None
 
 
 def size() -> Steps[int]:
@@ -239,8 +263,16 @@ def expire(before: float, limit: int) -> Steps[int]:
     return len((yield Statement(sql, (before, limit))))
 
 
+def forget(project: str, limit: int) -> Steps[int]:
+    sql = """
+        DELETE FROM recordings WHERE key IN (
+            SELECT key FROM recordings WHERE project_id = $1 LIMIT $2 /*! FOR UPDATE SKIP LOCKED */)
+        RETURNING key"""
+    return len((yield Statement(sql, (project, limit))))
+
+
 def delete(project: str, response_id: str) -> Steps[None]:
-    """As a part of the rule that deletes the response."""
+    """As a part of the rule that deletes the response, behind that: who records meanwhile holds it."""
     yield Statement(
-        "DELETE FROM recordings WHERE response_id = $1 AND project_id = $2", (response_id, project)
+        "DELETE FROM recordings WHERE project_id = $1 AND response_id = $2", (project, response_id)
     )

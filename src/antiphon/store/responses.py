@@ -344,8 +344,9 @@ def delete(project: str, response_id: str) -> Steps[bool]:
     run = "FROM runs WHERE project_id = $1 AND id = $2"
     yield from inline_data.release("run", f"SELECT key {run}", (project, response_id))
     yield Statement(f"DELETE {run}", (project, response_id))
+    found = yield from remove(project, response_id)
     yield from recordings.delete(project, response_id)
-    return (yield from remove(project, response_id))
+    return found
 
 
 def remove(project: str, response_id: str) -> Steps[bool]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from tests.store.contract.kit import P, rows_of, turn
 
-from antiphon.store.recordings import Mark, NewRecording, Recording
+from antiphon.store.recordings import Bodies, Mark, NewRecording, Recording, pack
 from antiphon.store.store import Store
 
 FULL = Recording(
@@ -21,47 +21,61 @@ FULL = Recording(
     error="The upstream broke off the connection.",
     request_bytes=14,
     answer_bytes=5000,
-    request=b'{"model":"m"}\x00',
-    answer=b"data: {}\n\n\xff\x00" * 400,
+    request_kept=14,
     marks=(
         Mark("item", "message", "msg_1", 1_700_000_000.5, 300),
         Mark("tool", "search", "call_1", 1_700_000_000.8, 100, "failed"),
     ),
 )
+BODIES = Bodies(b'{"model":"m"}\x00', b"data: {}\n\n\xff\x00" * 400)
 BARE = Recording(turn=1, backend=None, url="http://x/v1", started_at=5.0, milliseconds=3, request_bytes=9)
 
 
 def new(name: str, *recordings: Recording, stored: bool = True, project: str = P) -> list[NewRecording]:
-    return [NewRecording(project, name, stored, each) for each in recordings]
+    """Those that have content have all of the same."""
+    bodies = [None if each.request_kept is None else BODIES for each in recordings]
+    return [NewRecording(project, name, stored, *each) for each in zip(recordings, bodies, strict=True)]
+
+
+async def kept(store: Store, name: str, project: str = P) -> list[Recording]:
+    return [entry.recording for entry in await store.recordings.of(project, name)]
 
 
 async def keep(store: Store, *recordings: NewRecording) -> None:
     """Save the responses, and what was recorded of them."""
     for project, name in {(each.project, each.response_id): None for each in recordings}:
         await store.responses.save(project, turn(name))
-    await store.recordings.add(recordings)
+    await store.recordings.add(pack(recordings))
 
 
 async def test_a_recording_is_read_back_as_it_was_written(store: Store) -> None:
     await keep(store, *new("r", FULL, BARE))
 
-    assert await store.recordings.of(P, "r") == [BARE, FULL]
+    bare, full = await store.recordings.of(P, "r")
+
+    assert (bare.recording, full.recording) == (BARE, FULL)
+    assert await store.recordings.bodies(P, "r", full.key) == BODIES
+    assert await store.recordings.bodies(P, "r", bare.key) is None
 
 
-async def test_an_empty_answer_is_not_the_same_as_content_that_is_not_kept(store: Store) -> None:
-    asked = replace(BARE, request=b"", answer=b"")
-    await keep(store, *new("r", BARE, asked))
+async def test_an_empty_body_is_not_the_same_as_content_that_is_not_kept(store: Store) -> None:
+    asked, empty = replace(BARE, request_kept=0), Bodies(b"", b"")
+    await store.recordings.add(pack([NewRecording(P, "r", False, asked, empty)]))
 
-    assert await store.recordings.of(P, "r") == [BARE, asked]
+    (entry,) = await store.recordings.of(P, "r")
+
+    assert await store.recordings.bodies(P, "r", entry.key) == empty
 
 
 async def test_no_project_reads_recordings_of_another(store: Store) -> None:
     await keep(store, *new("r", FULL), *new("r", BARE, project="other"))
 
-    assert await store.recordings.of(P, "r") == [FULL]
-    assert await store.recordings.of("other", "r") == [BARE]
-    assert await store.recordings.of("nobody's", "r") == []
-    assert await store.recordings.of(None, "r") == [BARE, FULL]
+    assert await kept(store, "r") == [FULL]
+    assert await kept(store, "r", "other") == [BARE]
+    assert await kept(store, "r", "nobody's") == []
+    (entry,) = await store.recordings.of(P, "r")
+    assert await store.recordings.bodies("other", "r", entry.key) is None
+    assert await store.recordings.bodies(P, "more", entry.key) is None
 
 
 async def test_who_is_deleted_takes_its_recordings_along_and_no_other(store: Store) -> None:
@@ -69,9 +83,9 @@ async def test_who_is_deleted_takes_its_recordings_along_and_no_other(store: Sto
 
     assert await store.responses.delete(P, "r")
 
-    assert await store.recordings.of(P, "r") == []
-    assert await store.recordings.of("other", "r") == [BARE]
-    assert await store.recordings.of(P, "more") == [BARE]
+    assert await kept(store, "r") == []
+    assert await kept(store, "r", "other") == [BARE]
+    assert await kept(store, "more") == [BARE]
 
 
 async def test_what_is_older_than_responses_are_kept_goes_with_them(store: Store) -> None:
@@ -87,23 +101,23 @@ async def test_of_a_response_that_was_deleted_meanwhile_nothing_is_written(store
         await store.responses.save(P, turn(name))
     await store.responses.delete(P, "gone")
 
-    await store.recordings.add([*new("gone", FULL), *new("kept", BARE)])
+    await store.recordings.add(pack([*new("gone", FULL), *new("kept", BARE)]))
 
-    assert await store.recordings.of(P, "gone") == []
-    assert await store.recordings.of(P, "kept") == [BARE]
+    assert await kept(store, "gone") == []
+    assert await kept(store, "kept") == [BARE]
 
 
 async def test_responses_that_are_not_stored_are_recorded_and_can_be_forgotten(store: Store) -> None:
-    await store.recordings.add(new("r", BARE, stored=False))
-    assert await store.recordings.of(P, "r") == [BARE]
+    await store.recordings.add(pack(new("r", BARE, stored=False)))
+    assert await kept(store, "r") == [BARE]
 
     assert not await store.responses.delete(P, "r")
 
-    assert await store.recordings.of(P, "r") == []
+    assert await kept(store, "r") == []
 
 
 async def test_the_oldest_go_first(store: Store) -> None:
-    await store.recordings.add(aged(range(10)))
+    await store.recordings.add(pack(aged(range(10))))
 
     assert await store.recordings.expire(5.0, 3) == 3
     assert await left(store) == [3, 4, 5, 6, 7, 8, 9]
@@ -112,13 +126,14 @@ async def test_the_oldest_go_first(store: Store) -> None:
 
 
 async def test_the_newest_that_have_room_stay(store: Store) -> None:
-    await store.recordings.add(aged(range(500)))
+    await store.recordings.add(pack(aged(range(100, 600))))
     all_of_them = await store.recordings.size()
 
-    assert await store.recordings.trim(all_of_them) == 0
-    assert await store.recordings.trim(all_of_them // 5) == 400
-    assert await left(store) == list(range(400, 500))
-    assert await store.recordings.trim(1) == 100
+    await store.recordings.trim(all_of_them)
+    assert await left(store) == list(range(100, 600))
+    await store.recordings.trim(all_of_them // 5)
+    assert await left(store) == list(range(500, 600))
+    await store.recordings.trim(1)
     assert await store.recordings.size() == 0
 
 
@@ -128,4 +143,14 @@ def aged(seconds: Sequence[int]) -> list[NewRecording]:
 
 async def left(store: Store) -> list[int]:
     """When those began that are left."""
-    return [int(each.started_at) for each in await store.recordings.of(P, "r")]
+    return [int(each.started_at) for each in await kept(store, "r")]
+
+
+async def test_those_of_a_project_can_be_forgotten(store: Store) -> None:
+    await store.recordings.add(pack(aged(range(250))))
+    await store.recordings.add(pack(new("r", BARE, stored=False, project="other")))
+
+    await store.recordings.forget(P)
+
+    assert await left(store) == []
+    assert await kept(store, "r", "other") == [BARE]
