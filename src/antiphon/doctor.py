@@ -245,8 +245,12 @@ async def _images(config: Config) -> Finding:
 
 
 def _keys(config: Config) -> Finding:
-    if config.server.keys:
-        return Finding("keys", "ok", f"{len(config.server.keys)} in [server.keys]")
+    if config.server.needs_key:
+        return Finding(
+            "keys",
+            "ok",
+            f"{len(config.server.keys)} in [server.keys]; those made at run time are let in beside them",
+        )
     local = config.server.host in ("127.0.0.1", "localhost", "::1")
     if local:
         return Finding("keys", "ok", f"none: anybody who reaches {config.server.host} is let in")

@@ -217,7 +217,7 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
             "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
             "or with a disk that all of them share.",
         )
-    if not settings.server.keys and not config.is_loopback(settings.server.host):
+    if not settings.server.needs_key and not config.is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
             "`antiphon key PROJECT` makes one.",
@@ -263,8 +263,14 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     yield "data", settings.data_dir
     yield (
         "keys",
-        f"{len(settings.server.keys)} projects" if settings.server.keys else "any API key is accepted",
+        _keys(settings),
     )
+
+
+def _keys(settings: config.Config) -> str:
+    if not settings.server.needs_key:
+        return "any API key is accepted"
+    return f"{len(set(settings.keyed_projects().values()))} projects, and keys made at run time"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:

@@ -1,7 +1,10 @@
 """What every page of the dashboard has: who is let in, headers, errors, JSON."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import httpx2
 import pytest
@@ -10,6 +13,11 @@ from tests.conftest import Running, config_for
 from tests.scripted import Upstream
 
 from antiphon.config import Dashboard, Server, hash_key
+from antiphon.keys.issuing import Issuer
+from antiphon.store.keys import KeyLimits
+from antiphon.store.open import open_store
+
+T = TypeVar("T")
 
 KEY = "sk-of-one"
 
@@ -136,6 +144,30 @@ def test_a_session_ends_with_its_key(upstream: Upstream, tmp_path: Path, keyed: 
         answer = httpx2.get(f"{server.url}/dashboard", cookies={"antiphon_session": cookie})
 
         assert answer.status_code == 303
+
+
+def test_where_keys_are_required_one_made_at_run_time_signs_in_until_it_is_revoked(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    config = config_for(upstream, tmp_path, Server(verify=True, require_keys=True))
+
+    async def issue(do: Callable[[Issuer], Awaitable[T]]) -> T:
+        store = await open_store(config.store_url)
+        try:
+            return await do(Issuer(store.keys, None))
+        finally:
+            await store.close()
+
+    with Running(config) as server, httpx2.Client(base_url=server.url) as client:
+        assert client.get("/dashboard").status_code == 303
+        new = asyncio.run(issue(lambda issuer: issuer.create("shop", "one", KeyLimits())))
+        assert signed_in(client, new.secret).status_code == 303
+        assert '<span class="who">shop</span>' in client.get("/dashboard/responses").text
+
+        asyncio.run(issue(lambda issuer: issuer.revoke(new.row.id)))
+
+        assert client.get("/dashboard/responses").status_code == 303
+        assert signed_in(client, new.secret).status_code == 401
 
 
 def test_a_server_can_have_no_dashboard(upstream: Upstream, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def create_app(config: Config) -> ASGIApp:
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    return ApiMiddleware(routes, server.projects(), gate_of(server), Cors(origins), budget)
+    return ApiMiddleware(routes, gate_of(server), Cors(origins), budget)
 
 
 @asynccontextmanager
@@ -56,7 +56,7 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
 
 def gate_of(server: Server) -> Gate:
     """The address that the operator gave is one of the server's names."""
-    if server.keys:
+    if server.needs_key:
         return KeyedGate(server.allowed_hosts)
     return OpenGate([*server.allowed_hosts, server.host], Origins(server.allowed_origins))
 

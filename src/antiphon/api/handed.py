@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 
 from starlette.types import Message, Receive, Scope, Send
 
+from antiphon.api import admission
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING
 from antiphon.model.passthrough import Answer
@@ -24,8 +25,11 @@ class Handed:
     def __init__(self, answered: AbstractAsyncContextManager[Answer]) -> None:
         self._answered = answered
         self._tail = b""
+        self._keep = 3
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if admission.is_admitted(scope):
+            self._keep = admission.TAIL
         with connected(scope):
             async with self._answered as answer:
                 await send(
@@ -40,6 +44,8 @@ class Handed:
                     if not self._is_between_events(answer):
                         raise
                     await send(_event(fault))
+                finally:
+                    admission.settle_by(scope, answer.status, self._tail)
         await send(_END)
 
     async def _break_off(self, answer: Answer, send: Send) -> None:
@@ -53,7 +59,7 @@ class Handed:
     async def _hand_on(self, answer: Answer, send: Send) -> None:
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
-                self._tail = (self._tail + piece[-3:])[-3:]
+                self._tail = (self._tail + piece[-self._keep :])[-self._keep :]
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     def _is_between_events(self, answer: Answer) -> bool:

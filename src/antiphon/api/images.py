@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from antiphon.api.admission import admit
 from antiphon.api.body import read_any_body, read_body
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
@@ -45,6 +46,7 @@ async def _passed_on(request: Request, path: str) -> ASGIApp:
             "one up.",
             code="unknown_url",
         )
+    await admit(request, None, 0, 0)
     given = request.headers.get("content-type", "")
     kind, parameters = parse_options_header(given)
     most = held.config.server.max_body_bytes

@@ -1,7 +1,7 @@
 """What the server works with: opened when it starts, running while it runs, closed when it stops."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from antiphon.api import metrics
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
+from antiphon.api.callers import Callers
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
@@ -29,22 +30,27 @@ from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
+from antiphon.engine.activity import tokens_of
 from antiphon.engine.background.background import Background, Capacity
+from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.recorder import Recorder
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
+from antiphon.keys.limiter import Limiter
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
+from antiphon.store.activity import ActivityRow
 from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.inline_data import REMOVE
+from antiphon.store.keys import KeyUse
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
@@ -98,8 +104,10 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)
+    limiter = Limiter(store, owner_name())
     recorder = opened.keep(recorder_of(config, store.recordings))
-    engine = _engine(config, backends, store, seal, attachments, resources, moderator, recorder)
+    ended = partial(_ended, limiter)
+    engine = _engine(config, backends, store, seal, attachments, resources, moderator, ended, recorder)
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
@@ -110,6 +118,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         background=background,
         webhooks=webhooks,
         store=store,
+        callers=Callers(config, store.keys, limiter),
         files=files,
         jobs=jobs,
         embedder=embedder,
@@ -135,6 +144,7 @@ async def _run(made: Services, opened: Opened, backends: BackendRouter, driver: 
         Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
         nullcontext() if config.server.role == "server" else made.webhooks.running(),
         made.background.running(),
+        made.callers.limiter.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         made.readiness.draining.at_sigterm(config.server.drain_seconds),
@@ -156,11 +166,18 @@ def _engine(
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
+    ended: Callable[[ActivityRow, KeyUse | None], None],
     recorder: Recorder | None,
 ) -> Engine:
     verify, seconds = config.server.verify, config.limits.response_seconds
-    ended = metrics.count_response
     return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder)
+
+
+def _ended(limiter: Limiter, row: ActivityRow, use: KeyUse | None) -> None:
+    """A response has ended here. One in the background was settled with its end."""
+    metrics.count_response(row)
+    if use is not None:
+        limiter.settle(use, tokens_of(row, use))
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:

@@ -5,6 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from antiphon.api.callers import Callers, caller
 from antiphon.api.readiness import Readiness
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
@@ -29,6 +30,7 @@ class Services:
     background: Background
     webhooks: Webhooks
     store: Store
+    callers: Callers
     files: FileStorage
     jobs: Jobs
     embedder: Embedder
@@ -48,4 +50,4 @@ def services(request: Request) -> Services:
 
 def project(request: Request) -> str:
     """The project whose key the request has."""
-    return cast(str, request.scope["project"])
+    return caller(request).project

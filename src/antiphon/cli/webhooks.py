@@ -1,16 +1,16 @@
 """The commands `antiphon webhooks`: the log of deliveries, sending one again, making a secret."""
 
-import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from antiphon import config, serving
+from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import with_store
 
 if TYPE_CHECKING:
     from antiphon.store.store import Store
@@ -36,7 +36,7 @@ def _list(
     if context.invoked_subcommand is not None:
         return
     settings = config.load(config_file, data_dir=data_dir)
-    rows = _with_store(settings, lambda store: store.webhooks.latest(limit, "failed" if failed else None))
+    rows = with_store(settings, lambda store: store.webhooks.latest(limit, "failed" if failed else None))
     if as_json:
         import msgspec
 
@@ -62,7 +62,7 @@ def redeliver(
         found = await store.webhooks.get(delivery)
         return found, found is not None and await redeliver(store, settings.webhooks, found)
 
-    found, is_due = _with_store(settings, again)
+    found, is_due = with_store(settings, again)
     if found is None:
         fail(f"There is no delivery '{delivery}'. `antiphon webhooks` lists those that there are.")
     if not is_due:
@@ -76,20 +76,6 @@ def secret() -> None:
     from antiphon.webhooks.endpoints import new_secret
 
     print(new_secret())
-
-
-def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]") -> T:
-    from antiphon.store.open import open_store
-
-    async def asked() -> T:
-        with serving.data_in_words(settings):
-            store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
-        try:
-            return await ask(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(asked())
 
 
 def _show(rows: "Sequence[DeliveryRow]") -> None:

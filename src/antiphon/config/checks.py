@@ -34,6 +34,12 @@ def check(config: Config, where: str) -> None:
     for name, connector in config.connectors.items():
         _check_url(connector.url, "url", f"[connectors.{name}]", where)
     _check_server(config, where)
+    for name in config.keys:
+        if name not in config.server.keys:
+            raise ConfigError(
+                f"[keys.{name}] in {where} says what a key may that is not in [server.keys]: `antiphon key "
+                f"{name}` makes one."
+            )
     _check_models_beside(config, where)
     _check_moderation(config.moderation, where)
     _check_web_search(config, where)
@@ -148,7 +154,7 @@ def _check_sandbox(sandbox: Sandbox, where: str) -> None:
 
 
 def _check_webhooks(config: Config, where: str) -> None:
-    projects = tuple(config.server.keys or ("default",))
+    projects = tuple(config.keyed_projects().values() or ("default",))
     for name, webhook in config.webhooks.items():
         section = f"[webhooks.{name}]"
         _check_url(webhook.url, "url", section, where)

@@ -4,6 +4,7 @@ Pure data: nothing is read or built here.
 """
 
 import hashlib
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,6 +17,7 @@ from antiphon.protocol.webhooks import EVENTS, EventType
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+_Most = Annotated[int, Meta(ge=1)] | None
 Role = Literal["both", "server", "worker"]
 
 
@@ -29,7 +31,11 @@ class Server(Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes that share the port and the data directory."""
     keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
-    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key that was not made at run
+    time is project `default`."""
+    require_keys: bool = False
+    """Whether requests need a key though there are none here: one that was made at run time (`antiphon key
+    create`). With keys here they always do."""
     allowed_hosts: list[str] = msgspec.field(default_factory=list)
     """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
     answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have
@@ -57,9 +63,33 @@ class Server(Struct, frozen=True, kw_only=True):
     verify: bool = False
     """Check of every response that its event log, folded, is the answer that was given."""
 
-    def projects(self) -> dict[str, str]:
-        """Hashed key to project."""
-        return {key: project for project, key in self.keys.items()}
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests without a key are refused."""
+        return self.require_keys or bool(self.keys)
+
+
+class KeySettings(Struct, frozen=True, kw_only=True):
+    """`[keys.NAME]`: what the key NAME of `[server.keys]` may. None: whatever it likes."""
+
+    project: str | None = None
+    """Whose it is; none: of the project with its name."""
+    admin: bool = False
+    """Whether it sees all projects in the dashboard, and may make keys there."""
+    models: list[str] = msgspec.field(default_factory=list)
+    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    requests_per_minute: _Most = None
+    """Requests that a model answers."""
+    tokens_per_minute: _Most = None
+    """Of input and output."""
+    concurrency: _Most = None
+    """Requests that are answered at once."""
+    token_budget: _Most = None
+    """Tokens for each `budget_window`."""
+    budget_window: Literal["day", "month"] = "month"
+    """Of UTC."""
+    expires_at: datetime | None = None
+    """Until when it is let in, such as `2027-01-31T00:00:00Z`."""
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -431,6 +461,7 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: str
     """Where the database, files, the embedded model and logs are kept."""
     server: Server = Server()
+    keys: dict[str, KeySettings] = msgspec.field(default_factory=dict)
     store: Store = Store()
     blobs: Blobs = Blobs()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
@@ -449,6 +480,13 @@ class Config(Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     dashboard: Dashboard = Dashboard()
     projects: dict[str, Project] = msgspec.field(default_factory=dict)
+
+    def keyed_projects(self) -> dict[str, str]:
+        """Hashed key to project, of the keys of the configuration."""
+        return {
+            hashed: self.keys.get(name, KeySettings()).project or name
+            for name, hashed in self.server.keys.items()
+        }
 
     @property
     def store_url(self) -> str:
@@ -470,6 +508,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
+    "keys": KeySettings,
     "backends": BackendSettings,
     "models": ModelSettings,
     "connectors": Connector,

@@ -5,13 +5,13 @@ goes on on any server of the installation, and a key that is taken away takes it
 """
 
 import time
-from collections.abc import Mapping
 from hmac import compare_digest
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
+from antiphon.api.callers import Caller, Callers
 from antiphon.config import hash_key
 from antiphon.context.seal import Seal
 from antiphon.protocol.errors import PermissionDenied
@@ -19,7 +19,6 @@ from antiphon.protocol.errors import PermissionDenied
 COOKIE = "antiphon_session"
 SECONDS = 7 * 24 * 60 * 60
 """For which a session lasts."""
-DEFAULT_PROJECT = "default"
 _INSTALLATION = ""
 """What sessions are sealed for, since who opens one does not know its project yet."""
 
@@ -27,39 +26,41 @@ _INSTALLATION = ""
 class Visitor(NamedTuple):
     """Who looks at a page."""
 
-    project: str
+    caller: Caller
     csrf: str
     """What forms of this visitor bring along."""
     signed_in: bool
     """Whether by a key, so that there is something to sign out of."""
 
+    @property
+    def project(self) -> str:
+        return self.caller.project
+
 
 class Access:
-    """Lets visitors in. `projects` maps hashed keys to projects; without any, everybody is let in."""
+    """Lets visitors in: where no key is needed, everybody."""
 
-    def __init__(self, projects: Mapping[str, str], seal: Seal) -> None:
-        self._projects = projects
+    def __init__(self, callers: Callers, seal: Seal) -> None:
+        self._callers = callers
         self._seal = seal
 
-    def visitor(self, request: Request) -> Visitor | None:
+    async def visitor(self, request: Request) -> Visitor | None:
         """None: nobody that we know."""
-        if not self._projects:
-            return self._visitor(DEFAULT_PROJECT, "", signed_in=False)
+        if self._callers.anybody is not None:
+            return self._visitor(self._callers.anybody, "", signed_in=False)
         cookie = request.cookies.get(COOKIE, "")
         opened = self._seal.open(_INSTALLATION, "session", cookie) if cookie.isascii() else None
         until, _, hashed = (opened or "0 ").partition(" ")
-        project = self._projects.get(hashed)
-        if project is None or float(until) < time.time():
-            return None
-        return self._visitor(project, cookie, signed_in=True)
+        caller = await self._callers.keyed(hashed) if float(until) > time.time() else None
+        return None if caller is None else self._visitor(caller, cookie, signed_in=True)
 
-    def _visitor(self, project: str, cookie: str, *, signed_in: bool) -> Visitor:
-        return Visitor(project, self._seal.sign(project, "csrf", cookie.encode()), signed_in)
+    def _visitor(self, caller: Caller, cookie: str, *, signed_in: bool) -> Visitor:
+        return Visitor(caller, self._seal.sign(caller.project, "csrf", cookie.encode()), signed_in)
 
-    def sign_in(self, key: str, answer: HttpResponse, *, secure: bool) -> bool:
+    async def sign_in(self, key: str, answer: HttpResponse, *, secure: bool) -> bool:
         """Whether the key is one; if so the answer brings a session."""
         hashed = hash_key(key)
-        if hashed not in self._projects:
+        if await self._callers.keyed(hashed) is None:
             return False
         sealed = self._seal.seal(_INSTALLATION, "session", f"{time.time() + SECONDS} {hashed}")
         answer.set_cookie(

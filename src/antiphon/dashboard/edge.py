@@ -15,13 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from antiphon.api.app import gate_of
 from antiphon.api.body import HEAD
 from antiphon.api.body import SEEN as OF_BODIES
+from antiphon.api.callers import ANYBODY, CALLER
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import BUDGET, forget, release
 from antiphon.api.seal_setup import seal_of
 from antiphon.api.store_errors import api_error
 from antiphon.config import Config
-from antiphon.dashboard.access import DEFAULT_PROJECT, Access
+from antiphon.context.seal import Seal
+from antiphon.dashboard.access import Access
 from antiphon.dashboard.page import page
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import SEEN, Refused, check_same
@@ -53,14 +55,14 @@ class Edge:
         self._budget = Budget(config.limits.held_bytes)
 
     @cached_property
-    def _access(self) -> Access:
-        return Access(self._config.server.projects(), seal_of(self._config))
+    def _seal(self) -> Seal:
+        return seal_of(self._config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send)
         request = Request(scope, receive)
         try:
-            if not self._let_in(scope, request):
+            if not await self._let_in(scope, request):
                 there = quote(request.url.path, safe="/")
                 await RedirectResponse(f"{OPEN}?next={there}", 303)(scope, receive, answer.send)
                 return
@@ -75,19 +77,20 @@ class Edge:
         finally:
             release(scope)
 
-    def _let_in(self, scope: Scope, request: Request) -> bool:
+    async def _let_in(self, scope: Scope, request: Request) -> bool:
         """Whether there is somebody whom we know, or need not. Raises PermissionDenied."""
         head: Mapping[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _SEEN}
-        scope.update({"app": self, HEAD: head, BUDGET: self._budget, "access": self._access})
+        access = Access(scope["state"]["services"].callers, self._seal)
+        scope.update({"app": self, HEAD: head, BUDGET: self._budget, "access": access})
         try:
             self._gate.check(head, scope["method"])
             if scope["method"] != "GET":
                 check_same(head)
         except Refused as refusal:
             raise PermissionDenied(str(refusal), code=refusal.code) from None
-        visitor = self._access.visitor(request)
+        visitor = await access.visitor(request)
         scope["visitor"] = visitor
-        scope["project"] = visitor.project if visitor else DEFAULT_PROJECT
+        scope[CALLER] = visitor.caller if visitor else ANYBODY
         return visitor is not None or scope["path"] == OPEN or scope["path"].startswith(_STATIC)
 
 

@@ -26,7 +26,7 @@ async def sign_in(request: Request) -> HttpResponse:
     there = form.get("next", "")
     answer = RedirectResponse(there if _HERE(there) else "/dashboard", 303)
     access: Access = request.scope["access"]
-    if access.sign_in(form.get("key", "").strip(), answer, secure=request.url.scheme == "https"):
+    if await access.sign_in(form.get("key", "").strip(), answer, secure=request.url.scheme == "https"):
         return answer
     return await page(request, "sign_in.html", {"next": there, "wrong": True}, 401)
 

@@ -19,7 +19,7 @@ from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
-from antiphon.engine.prepare.run_request import sealed
+from antiphon.engine.prepare.run_request import opened, sealed
 from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
@@ -33,6 +33,7 @@ from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.activity import ActivityRow
+from antiphon.store.keys import KeyUse
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
@@ -52,11 +53,12 @@ class Engine:
         deadline: float | None = None,
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
-        ended: Callable[[ActivityRow], None] = lambda row: None,
+        ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
         recorder: Recorder | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
-        what became of each response that ended here. `recorder` keeps what is sent to upstreams."""
+        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent
+        to upstreams."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -70,25 +72,28 @@ class Engine:
         self.ended = ended
 
     @asynccontextmanager
-    async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
-        """A run of the request. Its conversation, if it has one, is its own until the block is left.
+    async def run(
+        self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
+    ) -> AsyncIterator[Run]:
+        """A run of the request, which counts to `use`. Its conversation, if it has one, is its own until the
+        block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
         async with locked(self.store, project, parsed.request.conversation_id):
-            plan = await self._plan(project, parsed, memory)
+            plan = await self._plan(project, parsed, memory, use)
             checkpoint = Checkpoint()
 
             def activity(response: Response, stored: bool) -> ActivityRow:
-                origin = Origin(project, started_at, plan.caller.backend_name)
+                origin = Origin(project, started_at, plan.caller.backend_name, use)
                 return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
                 row = activity(response, stored=True)
                 length = await save(self.store, plan, response, row)
-                self.ended(row)
+                self.ended(row, use)
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
@@ -99,7 +104,7 @@ class Engine:
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
                     self.store.activity.note(row)
-                    self.ended(row)
+                    self.ended(row, use)
 
     async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read
@@ -111,21 +116,29 @@ class Engine:
             self._histories.keep(plan.project, response.id, history)
 
     @asynccontextmanager
-    async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:
+    async def planned(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            yield await self._plan(project, parsed)
+            yield await self._plan(project, parsed, use=use)
 
-    async def _plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
+    async def _plan(
+        self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
+    ) -> Plan:
         """The plan of a request. Raises also TooMuchStored, before anything is begun, when the project may
         not keep what the request brings."""
         if parsed.request.store is not False:
             await self.store.usage.check(project, parsed.length)
-        return await (await self._preparation.plan(project, parsed, memory)).fitted()
+        plan = await (await self._preparation.plan(project, parsed, memory)).fitted()
+        return plan if use is None else replace(plan, use=use)
 
     def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
         """What is kept of a request for `planned_again`, sealed."""
         return sealed(self._seal, plan, request)
+
+    def counted_to(self, project: str, kept: bytes) -> KeyUse | None:
+        """What a request counts to that was kept for `planned_again`. Raises ApiError when it cannot be
+        read."""
+        return opened(self._seal, project, kept).use
 
     async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""

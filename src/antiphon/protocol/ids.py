@@ -78,6 +78,10 @@ def new_delivery_id() -> str:
     return "wh_" + _random(32)
 
 
+def new_key_id() -> str:
+    return "key_" + _random(32)
+
+
 def new_webhook_endpoint_id() -> str:
     return "we_" + _random(48)
 

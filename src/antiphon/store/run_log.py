@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.store import activity, inline_data, responses, webhooks
+from antiphon.store import activity, allowances, inline_data, responses, webhooks
 from antiphon.store.activity import ActivityRow
+from antiphon.store.allowances import Settled
 from antiphon.store.errors import LostRun
 from antiphon.store.inline_data import DataRow, Marked
 from antiphon.store.items import ItemRow
@@ -86,6 +87,8 @@ class RunEnd(Struct, frozen=True):
     deliveries: Sequence[Delivery] = ()
     """Webhooks that are due with it."""
     activity: ActivityRow | None = None
+    settled: Sequence[Settled] = ()
+    """What it counts to its key."""
 
 
 class LoggedEvents(Struct, frozen=True):
@@ -228,6 +231,7 @@ def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
         yield from inline_data.release("run", "$1", (claim.key,))
     yield from webhooks.enqueue(end.deliveries)
     yield from activity.record_all([end.activity] if end.activity is not None else [])
+    yield from allowances.settle_all(end.settled)
 
 
 def _replace(project: str, row: ResponseRow) -> Steps[None]:

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.activity import Activity
+from antiphon.store.allowances import Allowances
 from antiphon.store.blobs import Blobs
 from antiphon.store.bundles import Bundles
 from antiphon.store.container_files import ContainerFiles
@@ -32,6 +33,8 @@ from antiphon.store.database import Database
 from antiphon.store.files import Files
 from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
+from antiphon.store.key_places import KeyPlaces
+from antiphon.store.keys import Keys
 from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
 from antiphon.store.recordings import Recordings
@@ -72,6 +75,9 @@ class Store:
         self.activity = Activity(database)
         self.recordings = Recordings(database)
         self.work = Work(database)
+        self.keys = Keys(database)
+        self.allowances = Allowances(database)
+        self.key_places = KeyPlaces(database)
         self.usage = Usage(database)
         self.vector_stores = VectorStores(database)
         self.vector_files = VectorFiles(database)

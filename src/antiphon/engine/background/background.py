@@ -25,6 +25,7 @@ from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.errors import QueueFull
+from antiphon.store.keys import KeyUse
 from antiphon.store.run_log import Claim
 from antiphon.store.runs import AcceptedRun
 from antiphon.stream.fold import Fold
@@ -70,10 +71,11 @@ class Background:
         """Hand over what is done here. What is accepted from now on is left to others."""
         await self._pool.leave()
 
-    async def accept(self, project: str, parsed: Parsed) -> tuple[Response, Plan]:
-        """Write a request down; durable when this returns the response, queued, with its plan. Raises
+    async def accept(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> tuple[Response, Plan]:
+        """Write a request down; durable when this returns the response, queued, with its plan. It counts to
+        `use`. Raises
         ApiError."""
-        async with self._engine.planned(project, parsed) as plan:
+        async with self._engine.planned(project, parsed, use) as plan:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
             machine = Machine(replace(plan.response), plan.new_id)

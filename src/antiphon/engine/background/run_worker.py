@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import msgspec
 import structlog
 
-from antiphon.engine.activity import Origin, activity_of
+from antiphon.engine.activity import Origin, activity_of, tokens_of
 from antiphon.engine.background.journal import Journal
 from antiphon.engine.background.owner import is_dead
 from antiphon.engine.checkpoint import Checkpoint
@@ -22,8 +22,10 @@ from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.activity import ActivityRow
+from antiphon.store.allowances import settlement
 from antiphon.store.errors import LostRun
 from antiphon.store.faults import Unreachable
+from antiphon.store.keys import KeyUse
 from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
@@ -211,14 +213,26 @@ class RunWorker:
                 self._claim.project, response.id, response.status, time.time()
             )
         )
-        row = self._activity(response)
-        await self._journal.finish(response, events.drain(), deliveries, row)
-        self._engine.ended(row)
+        use = self._use()
+        row = self._activity(response, use)
+        counted = (
+            () if use is None else settlement(use, tokens_of(row, use), self._engine.store.allowances.now)
+        )
+        await self._journal.finish(response, events.drain(), deliveries, row, counted)
+        self._engine.ended(row, None)
         self._webhooks.wake()
 
-    def _activity(self, response: Response) -> ActivityRow:
+    def _use(self) -> KeyUse | None:
+        """What it counts to. A run may end before there is a plan of it."""
+        if self._plan is not None:
+            return self._plan.use
+        with suppress(ApiError):
+            return self._engine.counted_to(self._claim.project, self._claim.request)
+        return None
+
+    def _activity(self, response: Response, use: KeyUse | None) -> ActivityRow:
         backend = self._plan.caller.backend_name if self._plan is not None else None
-        origin = Origin(self._claim.project, response.created_at, backend)
+        origin = Origin(self._claim.project, response.created_at, backend, use)
         return activity_of(origin, response, self._checkpoint.first_at)
 
     async def _hand_over(self, events: EventLog) -> None:

@@ -1,0 +1,92 @@
+"""What one process holds of an allowance, and what it knows of the rest."""
+
+from antiphon.keys import refusals
+from antiphon.keys.refusals import Headers
+from antiphon.protocol.errors import RateLimited
+from antiphon.store.allowances import Allowance, Draw, Drawn, Settled, Slots
+
+HELD_SECONDS = 5.0
+"""How long something is held that is not used."""
+_PORTIONS = {"requests": 50, "tokens": 50, "budget": 500}
+"""A portion is this part of a limit: so much may lie unused in each process, and be lost with it."""
+_LATER = 1.0
+"""Seconds for which a refusal holds at most before the store is asked again."""
+
+
+class Purse:
+    def __init__(self, digest: str, allowance: Allowance) -> None:
+        self.allowance = allowance
+        self._digest = digest
+        self._held = 0
+        self._portion = max(1, allowance.limit // _PORTIONS[allowance.kind])
+        self._slots: Slots = ()
+        """All that is used, as it was known last."""
+        self._drawn_at = 0.0
+        self._refused_until = 0.0
+
+    def capped(self, amount: int) -> int:
+        """Nobody is refused for ever: what is more than the limit needs all of it."""
+        return min(amount, self.allowance.limit)
+
+    def covers(self, amount: int) -> bool:
+        """Whether so much is here. Of a budget any rest will do: its last request may be more."""
+        return self._held >= (min(1, amount) if self.allowance.kind == "budget" else amount)
+
+    def draw(self, amount: int) -> Draw | None:
+        """What has to be drawn to spend so much."""
+        if self._held >= amount:
+            return None
+        return Draw(self.allowance, amount - self._held, self._portion)
+
+    def take(self, drawn: Drawn, now: float) -> None:
+        self._held += drawn.given
+        self._slots = drawn.slots
+        self._drawn_at = now
+
+    def check(self, name: str, amount: int, now: float) -> None:
+        """Raises RateLimited when so much is not here, and cannot be drawn either as far as is known."""
+        if not self.covers(amount) and now < self._refused_until:
+            raise self._refusal(name, amount, now)
+
+    def refuse(self, name: str, amount: int, now: float) -> RateLimited:
+        """So much could not be drawn."""
+        refusal = self._refusal(name, amount, now)
+        self._refused_until = now + min(_LATER, refusal.retry_after or _LATER)
+        return refusal
+
+    def spend(self, amount: int) -> None:
+        self._held -= amount
+
+    def settle(self, more: int, now: float) -> Settled | None:
+        """More was used than was spent, or less."""
+        self._held -= more
+        if 0 <= self._held <= 2 * self._portion:
+            return None
+        return self.give_back(now)
+
+    def stale(self, now: float) -> Settled | None:
+        """What has been held for too long, or is owed."""
+        return self.give_back(now) if now - self._drawn_at > HELD_SECONDS else None
+
+    def give_back(self, now: float) -> Settled | None:
+        held, self._held = self._held, 0
+        if held == 0:
+            return None
+        slot = self.allowance.slot(now)
+        last, used = self._slots[-1] if self._slots else (slot, 0)
+        self._slots = (*self._slots[:-1], (last, max(0, used - held)))
+        return Settled(self._digest, self.allowance.kind, slot, -held, int(self._drawn_at))
+
+    def headers(self, now: float) -> Headers:
+        full = self.allowance.free_at(self._slots, self.allowance.limit, now) - now
+        used = self._used(now)
+        return refusals.headers(self.allowance, used, full if used else 0.0)
+
+    def _used(self, now: float) -> int:
+        """By all, without what lies here unused."""
+        return max(0, self.allowance.used(self._slots, now) - max(0, self._held))
+
+    def _refusal(self, name: str, amount: int, now: float) -> RateLimited:
+        wanted = max(1, amount - self._held)
+        seconds = max(0.001, self.allowance.free_at(self._slots, wanted, now) - now)
+        return refusals.over(name, self.allowance, self._used(now), amount, seconds)
