@@ -37,6 +37,7 @@ _NAVIGATION = [
     ("Queue", "/dashboard/queue"),
     ("Webhooks", "/dashboard/webhooks"),
     ("Usage", "/dashboard/usage"),
+    ("Keys", "/dashboard/keys"),
 ]
 """What is at the top of every page: a page that is added is named here."""
 
