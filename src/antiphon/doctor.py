@@ -245,12 +245,13 @@ async def _images(config: Config) -> Finding:
 
 
 def _keys(config: Config) -> Finding:
-    if config.server.needs_key:
-        return Finding(
-            "keys",
-            "ok",
-            f"{len(config.server.keys)} in [server.keys]; those made at run time are let in beside them",
-        )
+    made = "`antiphon key list` shows those that were made at run time."
+    if config.server.keys:
+        words = f"{len(config.server.keys)} in [server.keys], {len(config.keys)} of them with [keys.NAME]"
+        return Finding("keys", "ok", words, made)
+    if config.server.require_keys:
+        words = "none in [server.keys]: who has one that was made at run time is let in, and nobody else"
+        return Finding("keys", "ok", words, f"`antiphon key create NAME --admin` makes one. {made}")
     local = config.server.host in ("127.0.0.1", "localhost", "::1")
     if local:
         return Finding("keys", "ok", f"none: anybody who reaches {config.server.host} is let in")

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
+from tests.store.contract.kit import Clock
 
 from antiphon.store.allowances import Allowance, Draw, Settled
 from antiphon.store.errors import AlreadyExists
+from antiphon.store.key_places import LEASE
 from antiphon.store.keys import KeyLimits, KeyRow
 from antiphon.store.store import Store
 
@@ -160,7 +162,7 @@ def test_a_budget_is_whole_again_when_its_day_or_month_begins() -> None:
     assert month.free_at((), 9, noon) == noon
 
 
-async def test_places_are_counted_over_all_processes_and_lapse_with_them(store: Store) -> None:
+async def test_places_are_counted_over_all_processes_and_lapse_with_them(store: Store, clock: Clock) -> None:
     places = store.key_places
     held = await asyncio.gather(*(places.take("d", owner, 3) for owner in "ababab"))
     assert sum(held) == 3
@@ -170,3 +172,7 @@ async def test_places_are_counted_over_all_processes_and_lapse_with_them(store: 
     assert await places.take("d", "c", 3)
     assert not await places.take("d", "c", 3)
     assert await places.take("other", "c", 3)
+    clock.now += LEASE - 1
+    await places.renew("c")
+    clock.now += 2
+    assert [await places.take("d", "e", 3) for _ in range(3)] == [True, True, False]
