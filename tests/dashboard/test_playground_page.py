@@ -1,5 +1,6 @@
 """The playground in a real browser: what is sent, what is shown of the answer, and the API behind pages."""
 
+import base64
 import json
 import re
 import subprocess
@@ -18,6 +19,9 @@ from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from antiphon.config import Server, hash_key
 
 HOSTILE = '<script>document.title="run"</script><img src=x onerror="document.title=\'run\'">'
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
 pytestmark = BROWSER
 
 
@@ -82,6 +86,23 @@ def test_tools_files_and_other_parameters_are_sent(
     assert sent["temperature"] == 0.5
     assert sent["tools"][0]["function"]["name"] == "weather"
     assert "It rains." in json.dumps(sent["messages"])
+
+
+def test_pictures_are_attached_as_such_and_taken_away_again(playground: Tab, upstream: Upstream) -> None:
+    upstream.script(Answer("A dot."))
+    files = [
+        {"name": "dot.png", "mimeType": "image/png", "buffer": DOT},
+        {"name": "note.txt", "mimeType": "text/plain", "buffer": b"It rains."},
+    ]
+    playground.get_by_label("Attach files").set_input_files(files)  # type: ignore[arg-type]
+    playground.get_by_role("button", name="Without note.txt").click()
+    expect(playground.locator("#attached li")).to_have_count(1)
+    ask(playground, "What is it?")
+    expect(playground.locator("#answer pre")).to_have_text("A dot.")
+
+    sent = json.dumps(upstream.last.body["messages"][-1])
+    assert "data:image/png;base64," in sent
+    assert "rains" not in sent
 
 
 def test_the_request_is_code_that_runs(playground: Tab, upstream: Upstream, tmp_path: Path) -> None:

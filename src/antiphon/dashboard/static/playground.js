@@ -1,6 +1,5 @@
 // Puts a request together from the form, shows it as code, sends it, and shows its stream. Whatever comes from
 // outside is text.
-"use strict";
 
 const api = window.antiphon;
 const form = document.getElementById("ask");

@@ -1,6 +1,5 @@
 // Uploads the files that are dropped on a form, or chosen in it, and adds them to its vector store, if it has
 // one: <form data-upload="vs_1">.
-"use strict";
 
 for (const form of document.querySelectorAll("form[data-upload]")) {
   form.addEventListener("submit", (event) => event.preventDefault());
