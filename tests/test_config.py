@@ -291,9 +291,9 @@ def test_keys_are_found_by_their_hash() -> None:
         data_dir="d", server=server, keys={"mine": config.KeySettings(project="blog", concurrency=1)}
     )
 
-    assert settings.keyed_projects().get(config.hash_key("secret")) == "blog"
-    assert settings.keyed_projects().get(config.hash_key("second")) == "blog"
-    assert settings.keyed_projects().get(config.hash_key("wrong")) is None
+    assert settings.projects_by_key().get(config.hash_key("secret")) == "blog"
+    assert settings.projects_by_key().get(config.hash_key("second")) == "blog"
+    assert settings.projects_by_key().get(config.hash_key("wrong")) is None
 
 
 def test_what_may_be_fetched_is_set_in_the_environment_too() -> None:

@@ -270,7 +270,7 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
 def _keys(settings: config.Config) -> str:
     if not settings.server.needs_key:
         return "any API key is accepted"
-    return f"{len(set(settings.keyed_projects().values()))} projects, and keys made at run time"
+    return f"{len(set(settings.projects_by_key().values()))} projects, and keys made at run time"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:

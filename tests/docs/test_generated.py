@@ -107,7 +107,7 @@ def sample(setting: Setting) -> str:
     if isinstance(setting.field.default, bool):
         return json.dumps(not setting.field.default)
     if isinstance(setting.field.default, int | float):
-        return str(setting.field.default * 2)
+        return str(setting.field.default * 2 or 1)
     if setting.type == "boolean":
         return "false"
     if setting.type.startswith("number"):

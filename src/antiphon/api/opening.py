@@ -104,8 +104,8 @@ async def open_services(config: Config, opened: Opened) -> Services:
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)
-    limiter = Limiter(store, owner_name())
     recorder = opened.keep(recorder_of(config, store.recordings))
+    limiter = Limiter(store, owner_name())
     ended = partial(_ended, limiter)
     engine = _engine(config, backends, store, seal, attachments, resources, moderator, ended, recorder)
     webhooks = _webhooks(config, store, seal)
@@ -215,6 +215,7 @@ def _capacity(config: Config) -> Capacity:
         runs=limits.background_runs if carries else 0,
         queue=limits.background_queue,
         seconds=limits.background_seconds,
+        quiet=limits.background_quiet,
     )
 
 

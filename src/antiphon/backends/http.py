@@ -104,7 +104,8 @@ class Client:
                 exchange.failed(fault)
             raise
         if exchange is not None:
-            answer.record(exchange)
+            exchange.answered(answer.status, answer.headers.get("Content-Type", ""))
+            answer.exchange = exchange
         return answer
 
     async def close(self) -> None:
@@ -213,15 +214,11 @@ class HttpAnswer:
         self.headers = connection.headers
         self._client = client
         self._connection: Connection | None = connection
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
+        """Where it is recorded."""
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
         """47: gzip or zlib, whichever it is."""
-
-    def record(self, exchange: Exchange) -> None:
-        """Have what is read of it recorded."""
-        self._exchange = exchange
-        exchange.answered(self.status, self.content_type)
 
     @property
     def content_type(self) -> str:
@@ -242,11 +239,11 @@ class HttpAnswer:
             else:
                 data = await self._connection.read() if self._connection is not None else b""
         except OSError as fault:
-            if self._exchange is not None:
-                self._exchange.failed(fault)
+            if self.exchange is not None:
+                self.exchange.failed(fault)
             raise
-        if self._exchange is not None:
-            self._exchange.heard(data)
+        if self.exchange is not None:
+            self.exchange.heard(data)
         return data
 
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
@@ -288,8 +285,8 @@ class HttpAnswer:
             return
 
     def close(self) -> None:
-        if self._exchange is not None:
-            self._exchange.closed(self.at_end)
+        if self.exchange is not None:
+            self.exchange.closed(self.at_end)
         connection, self._connection = self._connection, None
         if connection is not None:
             self._client._done(connection)

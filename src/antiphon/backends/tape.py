@@ -36,29 +36,6 @@ class Room:
         self.left = most
 
 
-class Share:
-    """What one tape has of a room."""
-
-    __slots__ = "_room", "_taken"
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._taken = 0
-
-    def take(self, size: int) -> bool:
-        """Whether the room has so much left, which is taken then."""
-        if size > self._room.left:
-            return False
-        self._room.left -= size
-        self._taken += size
-        return True
-
-    def release(self) -> None:
-        """Give back what was taken."""
-        self._room.left += self._taken
-        self._taken = 0
-
-
 class Server(Struct, frozen=True):
     """Who is asked."""
 
@@ -73,7 +50,7 @@ class Exchange:
 
     __slots__ = (
         "_allowed",
-        "_share",
+        "_tape",
         "answer",
         "answer_bytes",
         "content_type",
@@ -91,9 +68,9 @@ class Exchange:
     )
 
     def __init__(
-        self, share: Share | None, turn: int, server: Server, method: str, url: URL, body: bytes
+        self, tape: "Tape | None", turn: int, server: Server, method: str, url: URL, body: bytes
     ) -> None:
-        """Without a `share` no content is kept."""
+        """Without a `tape` no content is kept."""
         self.turn = turn
         self.server = server
         self.method = method
@@ -109,10 +86,10 @@ class Exchange:
         self.answer_bytes = 0
         self.answer = bytearray()
         """As much as was kept."""
-        self._share = share
+        self._tape = tape
         self._allowed = 0
         """How long the answer may be without asking for more room."""
-        fits = share is not None and len(body) <= REQUEST_BYTES and share.take(len(body))
+        fits = tape is not None and len(body) <= REQUEST_BYTES and tape.take(len(body))
         self.request = body if fits else b""
 
     def answered(self, status: int, content_type: str) -> None:
@@ -137,25 +114,25 @@ class Exchange:
             self.ended_at = time.time()
             if not at_end and self.error is None:
                 self.error = _NOT_READ if self.status else _NOT_ANSWERED
-        self._cut()
+            self._cut()
 
     def _grows(self) -> bool:
         """Whether there is room for all that has come. Once there was none, nothing is kept any more."""
         more = max(_SLAB, self.answer_bytes - self._allowed)
-        if self._share is None or self.answer_bytes > ANSWER_BYTES or not self._share.take(more):
+        if self._tape is None or self.answer_bytes > ANSWER_BYTES or not self._tape.take(more):
             self._cut()
             return False
         self._allowed += more
         return True
 
     def _cut(self) -> None:
-        self._share, self._allowed = None, -1
+        self._tape, self._allowed = None, -1
 
 
 class Tape:
     """The requests of one response, in the order in which they began."""
 
-    __slots__ = "_ended", "_share", "exchanges", "keeps", "turn"
+    __slots__ = "_ended", "_room", "_taken", "exchanges", "keeps", "turn"
 
     def __init__(self, room: Room, *, keeps: bool) -> None:
         """`keeps`: bodies; else only how many bytes they had."""
@@ -163,27 +140,39 @@ class Tape:
         self.turn = 0
         """The turn of the model that is made; 0: none yet."""
         self.exchanges: list[Exchange] = []
-        self._share = Share(room)
+        self._room = room
+        self._taken = 0
+        """Bytes of the room."""
         self._ended = False
 
     def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
         """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
         asks has only begun in its time."""
-        if self._ended or len(self.exchanges) >= EXCHANGES or not self._share.take(_EXCHANGE):
+        if self._ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
             return None
-        exchange = Exchange(self._share if self.keeps else None, self.turn, server, method, url, body or b"")
+        exchange = Exchange(self if self.keeps else None, self.turn, server, method, url, body or b"")
         self.exchanges.append(exchange)
         return exchange
+
+    def take(self, size: int) -> bool:
+        """Whether the room has so much left, which is taken then."""
+        if size > self._room.left:
+            return False
+        self._room.left -= size
+        self._taken += size
+        return True
 
     def end(self) -> None:
         """What comes from now on is not on it."""
         self._ended = True
         for exchange in self.exchanges:
-            exchange.closed(at_end=False)
+            if exchange.ended_at is None:
+                exchange.closed(at_end=False)
 
     def release(self) -> None:
         """Nobody holds what is on it any more."""
-        self._share.release()
+        self._room.left += self._taken
+        self._taken = 0
 
 
 current: ContextVar[Tape | None] = ContextVar("tape", default=None)

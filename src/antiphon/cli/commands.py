@@ -1,7 +1,7 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
 `antiphon key` in `keys`, `antiphon search` in `searches`, `antiphon logs` in `logs`, `antiphon migrate` and
-`antiphon copy` in `homes`."""
+`copy` in `homes`."""
 
 import asyncio
 import contextlib

@@ -98,7 +98,7 @@ def project_of(settings: config.Config, given: str | None) -> str:
 
 def projects_of(settings: config.Config) -> Sequence[str]:
     """All that there are."""
-    return list(dict.fromkeys(settings.keyed_projects().values())) or ["default"]
+    return list(dict.fromkeys(settings.projects_by_key().values())) or ["default"]
 
 
 @contextlib.asynccontextmanager

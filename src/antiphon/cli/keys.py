@@ -190,7 +190,7 @@ def _issuing(settings: config.Config, do: "Callable[[Issuer], Awaitable[T]]") ->
 
 def _only_project(settings: config.Config) -> str:
     """Fails when the configuration has several."""
-    known = list(dict.fromkeys(settings.keyed_projects().values())) or ["default"]
+    known = list(dict.fromkeys(settings.projects_by_key().values())) or ["default"]
     if len(known) > 1:
         fail(f"Whose key? Say --project, with one of {', '.join(known)} or a new one.")
     return known[0]

@@ -217,6 +217,7 @@ def _write_recording(recording: "Recording", bodies: "Bodies | None") -> None:
     import msgspec
 
     members = msgspec.structs.asdict(recording)
+    members["marks"] = [msgspec.structs.asdict(mark) for mark in recording.marks]
     members["request"] = None if bodies is None else bodies.request.decode(errors="replace")
     members["answer"] = None if bodies is None else bodies.answer.decode(errors="replace")
     print(msgspec.json.encode(members).decode())

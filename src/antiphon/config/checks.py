@@ -154,7 +154,7 @@ def _check_sandbox(sandbox: Sandbox, where: str) -> None:
 
 
 def _check_webhooks(config: Config, where: str) -> None:
-    projects = tuple(config.keyed_projects().values() or ("default",))
+    projects = tuple(config.projects_by_key().values() or ("default",))
     for name, webhook in config.webhooks.items():
         section = f"[webhooks.{name}]"
         _check_url(webhook.url, "url", section, where)

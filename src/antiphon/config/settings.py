@@ -341,6 +341,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many background responses run at once, in each server process."""
     background_queue: Annotated[int, Meta(ge=1)] = 1000
     """How many background responses wait for their turn; the next one is refused with 429."""
+    background_quiet: Annotated[int, Meta(ge=0)] = 0
+    """Up to how many responses a server process makes for clients who wait while it begins background
+    responses that may wait for quiet times (`completion_window`)."""
     background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
     """Seconds that a background response may take, counted from its start."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
@@ -448,7 +451,7 @@ class Dashboard(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """`[projects.NAME]`: a project, by its name in `[server.keys]`; without keys there is `default`."""
+    """`[projects.NAME]`: a project, as its keys name it; without keys there is `default`."""
 
     record: bool = True
     """Whether what its responses send to upstreams may be recorded (`[dashboard] record`). If not, nothing
@@ -481,7 +484,7 @@ class Config(Struct, frozen=True, kw_only=True):
     dashboard: Dashboard = Dashboard()
     projects: dict[str, Project] = msgspec.field(default_factory=dict)
 
-    def keyed_projects(self) -> dict[str, str]:
+    def projects_by_key(self) -> dict[str, str]:
         """Hashed key to project, of the keys of the configuration."""
         return {
             hashed: self.keys.get(name, KeySettings()).project or name

@@ -22,7 +22,7 @@ async def show(request: Request) -> HttpResponse:
     _check_admin(request)
     held = services(request)
     keys = await held.store.keys.newest(None, _MOST)
-    known = {*held.config.keyed_projects().values(), *(key.project for key in keys), DEFAULT_PROJECT}
+    known = {*held.config.projects_by_key().values(), *(key.project for key in keys), DEFAULT_PROJECT}
     data = {"projects": sorted(known), "project": visitor(request).project}
     return await page(request, "projects.html", data)
 

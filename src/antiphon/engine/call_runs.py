@@ -77,7 +77,7 @@ class CallRuns:
             item = self._machine.item(call.item)
             outcome = outcome or _outcome(item)
             metrics.count_call(item_type(item), outcome, ended - begun)
-        if (times := timeline.current.get()) is not None:
+        if (times := timeline.current()) is not None:
             times.ran(call, begun, ended, outcome or "completed")
 
     async def _passed_on(self) -> None:

@@ -57,8 +57,8 @@ class Engine:
         recorder: Recorder | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
-        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent
-        to upstreams."""
+        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
+        upstreams."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -70,6 +70,8 @@ class Engine:
         self._recorder = recorder
         self._verify = verify
         self.ended = ended
+        self.at_work = 0
+        """How many responses are made here that clients wait for."""
 
     @asynccontextmanager
     async def run(
@@ -98,9 +100,11 @@ class Engine:
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
             run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+            self.at_work += 1
             try:
                 yield run
             finally:
+                self.at_work -= 1
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
                     self.store.activity.note(row)

@@ -38,7 +38,7 @@ def recording(exchange: Exchange, found: Bodies | None, marks: tuple[Mark, ...])
         milliseconds=_milliseconds(began, ended or began),
         first_milliseconds=None if first is None else _milliseconds(began, first),
         status=exchange.status,
-        content_type=exchange.content_type or None,
+        content_type=exchange.content_type.partition(";")[0].strip().lower() or None,
         error=exchange.error,
         request_bytes=exchange.request_bytes,
         answer_bytes=exchange.answer_bytes,

@@ -8,6 +8,7 @@ packed and written twice a second. What cannot be written is told to the log and
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from contextvars import Token
 from typing import Final, Literal, TypeAlias
 
 import structlog
@@ -16,9 +17,9 @@ from msgspec import Struct
 from antiphon.backends import tape
 from antiphon.backends.tape import Exchange, Room, Tape
 from antiphon.engine import recorded, timeline
-from antiphon.engine.timeline import Timeline
+from antiphon.engine.timeline import TimedTape
 from antiphon.store.faults import Unreachable
-from antiphon.store.recordings import Mark, NewRecording, Packed, Recordings, pack
+from antiphon.store.recordings import NewRecording, Packed, Recordings, pack
 from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
@@ -32,10 +33,10 @@ _PARTS = 32
 """Each time that so large a part of what may be kept was added, it is looked whether that is too much."""
 _PAUSE = 0.5
 """Seconds between two times of writing."""
-_ROWS, _BYTES = 200, 2**20
+_ROWS, _BYTES = 500, 2**20
 """What is written in one transaction: bytes of bodies, or the exchange that has more."""
-_INLINE = 2**19
-"""Bytes of bodies that are packed in the event loop, in a few milliseconds."""
+_SMALL = 2**13
+"""Bytes of bodies that are packed in less time than a thread takes to get hold of the interpreter again."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -48,9 +49,11 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Projects of which nothing is."""
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
-    """How a response ended."""
+class Ended(Struct, frozen=True, kw_only=True, gc=False):
+    """A response that has ended."""
 
+    project: str
+    response_id: str
     stored: bool
     """It can be deleted."""
     failed: bool
@@ -58,42 +61,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What the model wrote may be shown: moderation let it pass."""
 
 
-class _Ended(Struct, frozen=True, gc=False):
-    """What is kept of a response."""
-
-    project: str
-    response_id: str
-    stored: bool
-    has_content: bool
-    tape: Tape
-    marks: tuple[Mark, ...]
-
-
-class Session:
-    """One response, while it is made: its tape, and its timeline."""
-
-    __slots__ = "_machine", "_project", "_recorder", "_tape", "_timeline", "_tokens"
-
-    def __init__(self, recorder: "Recorder", project: str, machine: Machine, *, keeps: bool) -> None:
-        self._recorder = recorder
-        self._project = project
-        self._machine = machine
-        self._tape = Tape(recorder.room, keeps=keeps)
-        self._timeline = Timeline()
-        machine.watch = self._timeline.watch
-        self._tokens = tape.current.set(self._tape), timeline.current.set(self._timeline)
-
-    def end(self, outcome: Outcome) -> None:
-        """The response has ended. To be called where the session was begun."""
-        on_tape, on_timeline = self._tokens
-        tape.current.reset(on_tape)
-        timeline.current.reset(on_timeline)
-        self._machine.watch = None
-        self._tape.end()
-        has_content = self._tape.keeps and outcome.shown
-        marks = self._timeline.marks if has_content else ()
-        ended = _Ended(self._project, self._machine.id, outcome.stored, has_content, self._tape, marks)
-        self._recorder.take(ended, failed=outcome.failed)
+_Taped: TypeAlias = tuple[Ended, TimedTape]
+_Take: TypeAlias = tuple[Ended, TimedTape, Exchange]
+"""One of the exchanges of a response."""
 
 
 class Recorder:
@@ -103,7 +73,7 @@ class Recorder:
         self.room = Room(HELD_BYTES)
         self._recordings = recordings
         self._rules = rules
-        self._waiting: list[_Ended] = []
+        self._waiting: list[_Taped] = []
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._added = 0
@@ -113,18 +83,27 @@ class Recorder:
         """Whether anything is recorded of the project's responses."""
         return project not in self._rules.silent
 
-    def session(self, project: str, machine: Machine, *, keeps: bool) -> Session:
+    def begin(self, machine: Machine, *, keeps: bool) -> Token[Tape | None]:
         """What this task and those that it starts send from now on is recorded, for the response of the
-        machine. `keeps`: its content as well."""
-        return Session(self, project, machine, keeps=keeps)
+        machine. `keeps`: its content as well. Gives what ends it."""
+        made = TimedTape(self.room, keeps=keeps)
+        machine.watch = made.watch
+        return tape.current.set(made)
 
-    def take(self, ended: _Ended, *, failed: bool) -> None:
-        """A response has ended."""
-        wanted = self._rules.which == "all" or failed or any(map(_went_wrong, ended.tape.exchanges))
-        if not wanted or not ended.tape.exchanges:
-            ended.tape.release()
+    def end(self, begun: Token[Tape | None], ended: Ended) -> None:
+        """The response has ended. To be called where it was begun."""
+        made = timeline.current()
+        tape.current.reset(begun)
+        if made is None:
             return
-        self._waiting.append(ended)
+        made.end()
+        if made.exchanges and (self._rules.which == "all" or ended.failed or _went_wrong(made)):
+            self._waiting.append((ended, made))
+            self._wake()
+        else:
+            made.release()
+
+    def _wake(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._write_all())
         elif self.room.left < HELD_BYTES // 2:
@@ -147,10 +126,10 @@ class Recorder:
             await self._write(ended)
         self._task = None
 
-    async def _write(self, ended: Sequence[_Ended]) -> None:
+    async def _write(self, ended: Sequence[_Taped]) -> None:
         try:
-            for takes in _takes(ended):
-                rows = await _packed(takes)
+            for size, takes in _portions(ended):
+                rows = await _packed(size, takes)
                 await self._recordings.add(rows)
                 self._added += sum(row.size for row in rows)
             if self._added > self._rules.most_bytes // _PARTS:
@@ -161,44 +140,32 @@ class Recorder:
         except Exception:
             log.exception("recordings are lost", responses=len(ended))
         finally:
-            for one in ended:
-                one.tape.release()
+            for _, made in ended:
+                made.release()
 
 
-def _went_wrong(exchange: Exchange) -> bool:
-    return exchange.error is not None or (exchange.status or 0) >= 400
+def _went_wrong(made: Tape) -> bool:
+    return any(each.error is not None or (each.status or 0) >= 400 for each in made.exchanges)
 
 
-class _Take(Struct, frozen=True, gc=False):
-    """One of the exchanges of a response."""
-
-    of: _Ended
-    exchange: Exchange
-
-    @property
-    def size(self) -> int:
-        return len(self.exchange.request) + len(self.exchange.answer)
-
-
-def _takes(ended: Sequence[_Ended]) -> Iterator[Sequence[_Take]]:
-    """What is written in one transaction each."""
+def _portions(taped: Sequence[_Taped]) -> Iterator[tuple[int, Sequence[_Take]]]:
+    """What is written in one transaction each, and how many bytes of bodies it has."""
     some: list[_Take] = []
     size = 0
-    for take in (_Take(one, exchange) for one in ended for exchange in one.tape.exchanges):
-        some.append(take)
-        size += take.size
-        if len(some) == _ROWS or size > _BYTES:
-            yield some
-            some, size = [], 0
+    for ended, made in taped:
+        for exchange in made.exchanges:
+            some.append((ended, made, exchange))
+            size += len(exchange.request) + len(exchange.answer)
+            if len(some) == _ROWS or size > _BYTES:
+                yield size, some
+                some, size = [], 0
     if some:
-        yield some
+        yield size, some
 
 
-async def _packed(takes: Sequence[_Take]) -> Sequence[Packed]:
-    """In the event loop where that takes less than a thread: each of many small bodies would have to wait for
-    the interpreter's lock."""
-    size = sum(take.size for take in takes)
-    return await asyncio.to_thread(_pack, takes) if size > _INLINE else _pack(takes)
+async def _packed(size: int, takes: Sequence[_Take]) -> Sequence[Packed]:
+    """In a thread unless most are small."""
+    return _pack(takes) if size < len(takes) * _SMALL else await asyncio.to_thread(_pack, takes)
 
 
 def _pack(takes: Sequence[_Take]) -> list[Packed]:
@@ -206,8 +173,9 @@ def _pack(takes: Sequence[_Take]) -> list[Packed]:
 
 
 def _new(take: _Take) -> NewRecording:
-    of, exchange = take.of, take.exchange
-    bodies = recorded.bodies(exchange) if of.has_content else None
-    marks = of.marks if exchange is of.tape.exchanges[-1] else ()
+    ended, made, exchange = take
+    has_content = made.keeps and ended.shown
+    bodies = recorded.bodies(exchange) if has_content else None
+    marks = made.marks if has_content and exchange is made.exchanges[-1] else ()
     recording = recorded.recording(exchange, bodies, marks)
-    return NewRecording(of.project, of.response_id, of.stored, recording, bodies)
+    return NewRecording(ended.project, ended.response_id, ended.stored, recording, bodies)

@@ -24,7 +24,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
-from antiphon.engine.recorder import Outcome, Recorder
+from antiphon.engine.recorder import Ended, Recorder
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -105,11 +105,11 @@ class Run:
             await self._execute(emit, keep_alive, shows)
             return
         keeps = self.plan.request.store is not False
-        session = self._recorder.session(self.plan.project, self.machine, keeps=keeps)
+        begun = self._recorder.begin(self.machine, keeps=keeps)
         try:
             await self._execute(emit, keep_alive, shows)
         finally:
-            session.end(self._outcome())
+            self._recorder.end(begun, self._ended())
 
     async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
         async with Emission(self._events, emit, shows) as emission:
@@ -126,9 +126,11 @@ class Run:
                 await self._keep(self.machine.snapshot())
             await emission.flush()
 
-    def _outcome(self) -> Outcome:
+    def _ended(self) -> Ended:
         """For what is recorded of it."""
-        return Outcome(
+        return Ended(
+            project=self.plan.project,
+            response_id=self.machine.id,
             stored=self.kept or bool(self.plan.request.background),  # which is from its beginning on
             failed=self.fault is not None,
             shown=self.plan.moderation is None or self.plan.moderation.passed,

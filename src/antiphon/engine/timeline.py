@@ -1,11 +1,10 @@
 """What took its time while a response was made: its items, and the calls that this server ran."""
 
 import time
-from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeAlias
 
-from msgspec.structs import replace
-
+from antiphon.backends import tape
+from antiphon.backends.tape import Room, Tape
 from antiphon.protocol.item import Item, item_type
 from antiphon.store.recordings import Mark
 from antiphon.tools.base import ServerCall
@@ -13,41 +12,49 @@ from antiphon.tools.base import ServerCall
 MARKS: Final = 1000
 """Of one response."""
 
+_Seen: TypeAlias = tuple[float, int, str, str]
+"""When an item was added or done (seconds since the epoch), its place in the output, its type, its id."""
 
-class Timeline:
-    """Marks of a response."""
 
-    __slots__ = "_items", "_marks"
+class TimedTape(Tape):
+    """A tape with the times of a response: noted while it is made, put together when it has ended."""
 
-    def __init__(self) -> None:
-        self._marks: list[Mark] = []
-        self._items: dict[int, int] = {}
-        """Where the marks of items are, by the item's place in the output."""
+    __slots__ = "_ran", "_seen"
+
+    def __init__(self, room: Room, *, keeps: bool) -> None:
+        super().__init__(room, keeps=keeps)
+        self._seen: list[_Seen] = []
+        self._ran: list[Mark] = []
+
+    def watch(self, output_index: int, item: Item) -> None:
+        """An item was added, or is done."""
+        if len(self._seen) < 2 * MARKS:
+            self._seen.append((time.time(), output_index, item_type(item), item.id or ""))
+
+    def ran(self, call: ServerCall, begun: float, ended: float, outcome: str) -> None:
+        """A call ran from here to there, by the clock of `time.perf_counter`."""
+        if len(self._ran) < MARKS:
+            at = time.time() - time.perf_counter() + begun
+            self._ran.append(Mark("tool", call.name, call.id, at, _milliseconds(ended - begun), outcome))
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """In the order in which they began."""
-        return tuple(sorted(self._marks, key=lambda mark: mark.at))
-
-    def watch(self, output_index: int, item: Item) -> None:
-        """An item was added, or is done."""
-        at = self._items.get(output_index)
-        if at is not None:
-            self._marks[at] = _ended(self._marks[at])
-        elif len(self._marks) < MARKS:
-            self._items[output_index] = len(self._marks)
-            self._marks.append(Mark("item", item_type(item), item.id or "", time.time()))
-
-    def ran(self, call: ServerCall, begun: float, ended: float, outcome: str) -> None:
-        """A call ran from here to there, by the clock of `time.perf_counter`."""
-        if len(self._marks) < MARKS:
-            at, milliseconds = time.time() - time.perf_counter() + begun, round((ended - begun) * 1000)
-            self._marks.append(Mark("tool", call.name, call.id, at, milliseconds, outcome))
+        items: dict[int, Mark] = {}
+        for at, place, kind, item_id in self._seen:
+            begun = items.get(place)
+            if begun is None:
+                items[place] = Mark("item", kind, item_id, at)
+            else:
+                items[place] = Mark("item", kind, item_id, begun.at, _milliseconds(at - begun.at))
+        return tuple(sorted((*items.values(), *self._ran), key=lambda mark: mark.at))
 
 
-def _ended(mark: Mark) -> Mark:
-    return replace(mark, milliseconds=max(0, round((time.time() - mark.at) * 1000)))
+def current() -> TimedTape | None:
+    """That of the response which this task makes; None: it is not recorded."""
+    found = tape.current.get()
+    return found if isinstance(found, TimedTape) else None
 
 
-current: ContextVar[Timeline | None] = ContextVar("timeline", default=None)
-"""That of the response which this task makes; None: it is not recorded."""
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

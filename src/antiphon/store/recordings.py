@@ -35,8 +35,8 @@ _PAUSE = 0.02
 """Seconds for which others have the store between two of them."""
 
 
-class Mark(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Something that took its time while a response was made."""
+class Mark(Struct, frozen=True, array_like=True, gc=False):
+    """Something that took its time while a response was made. The order of its members is for good."""
 
     what: Literal["item", "tool"]
     """An item of the output, or a call that this server ran."""
@@ -52,9 +52,9 @@ class Mark(Struct, frozen=True, omit_defaults=True, gc=False):
     """Of a call: `completed`, `failed`, `incomplete` or `cancelled`."""
 
 
-class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One request to an upstream, and its answer, but for their bodies. Its names are for good: rows hold it
-    as JSON."""
+class Recording(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One request to an upstream, and its answer, but for their bodies. The order of its members is for good:
+    rows hold it as a list in JSON."""
 
     turn: int
     """Which turn of the model it was sent for, from 1; 0: before the first."""

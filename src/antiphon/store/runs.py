@@ -41,6 +41,10 @@ class AcceptedRun(Struct, frozen=True):
     """The JSON of the first events."""
     streamed: bool
     """Whether its log may be read by clients, and is kept after its end."""
+    patience: float = 0
+    """Seconds in which it may wait for quiet times; then it is due as any other."""
+    continuation_id: str | None = None
+    """What runs that belong together have in common: a patient one waits no longer than the one before it."""
 
 
 class Context(Struct, frozen=True):
@@ -109,13 +113,16 @@ class Runs:
         """Runs that have not ended, by creation. Raises UnknownCursor."""
         return await self._database.read_long(list_runs, project, query)
 
-    async def claim(self, owner: str, lease: float, only: Place | None = None) -> Claim | None:
-        """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
-        this process. It may be given what it carries already, when it renewed too late."""
+    async def claim(
+        self, owner: str, lease: float, only: Place | None = None, *, quiet: bool = False
+    ) -> Claim | None:
+        """Take the oldest run that is due and that nobody carries, for `lease` seconds, or in `quiet` times
+        one that is patient; or `only` this one. `owner` names this process. It may be given what it carries
+        already, when it renewed too late."""
         now = self._database.clock()
-        if only is None and not await self._database.read(waits, now, lease):
+        if only is None and not await self._database.read(waits, now, lease, quiet):
             return None  # to look costs little, to write does not
-        return await self._database.write(claim, owner, now, lease, only)
+        return await self._database.write(claim, owner, now, lease, only, quiet)
 
     async def renew(self, owner: str, lease: float, ids: Sequence[str]) -> None:
         """Hold on to what the owner carries, by the ids of the responses."""
@@ -217,8 +224,12 @@ class Runs:
 
 # ---- the queue --------------------------------------------------------------------------------------
 
-_RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next)"
+_RUN = (
+    "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next,"
+    " patient_until, continuation_id)"
+)
 _FREE = "status <> 'ended' AND leased_until < $1"
+_DUE = f"{_FREE} AND (status = 'running' OR patient_until <= $1)"
 _AT_ONE_MOMENT = 250
 """Runs that servers accept at the same moment, at most: each has a few connections to the database."""
 _QUEUED = "FROM runs WHERE status = 'queued'"
@@ -231,7 +242,7 @@ def accept(
     waiting = yield from keep(project, run, queue)
     if owner is None or waiting:
         return None
-    return (yield from claim(owner, now, lease, (project, run.response.id)))
+    return (yield from claim(owner, now, lease, (project, run.response.id), quiet=False))
 
 
 def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
@@ -250,11 +261,25 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
         int(run.streamed),
         run.request,
         len(run.events),
+        (yield from _patient_until(project, run)),
+        run.continuation_id,
     )
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
     yield from inline_data.use("run", key, project, [item.json for item in row.input])
     return waiting
+
+
+def _patient_until(project: str, run: AcceptedRun) -> Steps[float]:
+    """What goes on with a run that was patient before is as urgent as that one."""
+    if not run.patience:
+        return 0.0
+    own = run.response.created_at + run.patience
+    sql = """
+        SELECT patient_until FROM runs WHERE project_id = $1 AND continuation_id = $2 AND patient_until > 0
+        ORDER BY key DESC LIMIT 1"""
+    before = yield from one(Statement(sql, (project, run.continuation_id)))
+    return own if before is None else min(own, before[0])
 
 
 def waiting() -> Steps[Waiting]:
@@ -272,22 +297,40 @@ def _waiting(queue: int) -> Steps[int]:
     return int(waiting)
 
 
-def waits(now: float, lease: float) -> Steps[bool]:
-    return bool((yield Statement(f"SELECT 1 FROM runs WHERE {_FREE} LIMIT 1", (now,))))
+def waits(now: float, lease: float, quiet: bool) -> Steps[bool]:
+    wanted = _FREE if quiet else _DUE
+    return bool((yield Statement(f"SELECT 1 FROM runs WHERE {wanted} LIMIT 1", (now,))))
 
 
-def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Claim | None]:
-    wanted = "AND project_id = $4 AND id = $5" if only else ""
+def claim(owner: str, now: float, lease: float, only: Place | None, quiet: bool) -> Steps[Claim | None]:
+    if only is not None:
+        return (yield from _claim(f"{_FREE} AND project_id = $4 AND id = $5", owner, now, lease, *only))
+    found = yield from _claim(_DUE, owner, now, lease)
+    if found is None and quiet:
+        most_urgent = yield from next_patient()
+        found = most_urgent and (yield from claim(owner, now, lease, most_urgent, quiet))
+    return found
+
+
+def next_patient() -> Steps[Place | None]:
+    sql = """
+        SELECT project_id, id FROM runs WHERE status = 'queued' AND patient_until > 0
+        ORDER BY patient_until, key LIMIT 1"""
+    found = yield from one(Statement(sql))
+    return found and (found[0], found[1])
+
+
+def _claim(wanted: str, owner: str, now: float, lease: float, *place: str) -> Steps[Claim | None]:
     sql = f"""
         UPDATE runs
         SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
             started_at = coalesce(started_at, $1), left_by = owner,
             advanced = CASE WHEN next - claimed_next > 1 THEN 1 ELSE 0 END, claimed_next = next
-        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1
+        WHERE key = (SELECT key FROM runs WHERE {wanted} ORDER BY key LIMIT 1
             /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
             claims, started_at, next, left_by, advanced, deaths"""
-    found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
+    found = yield from one(Statement(sql, (now, owner, now + lease, *place)))
     if found is None:
         return None
     key, project, response_id, owner, conversation, streamed, cancelled, *rest = found

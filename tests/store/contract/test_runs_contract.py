@@ -71,6 +71,53 @@ async def test_what_waits_is_counted_and_the_oldest_dated(store: Store) -> None:
     assert await store.runs.waiting() == Waiting(2, 1.0)
 
 
+async def patient(store: Store, name: str, seconds: float, continuation: str | None = None) -> None:
+    run = AcceptedRun(
+        turn(name, says=()), b"sealed", [b"0"], streamed=False, patience=seconds, continuation_id=continuation
+    )
+    await store.runs.accept(P, run, 100)
+
+
+async def claimed(store: Store, *, quiet: bool) -> list[str]:
+    """All that can be claimed now, in its order."""
+    names = []
+    while (claim := await store.runs.claim("me", LEASE, quiet=quiet)) is not None:
+        names.append(claim.id)
+    return names
+
+
+async def test_what_is_patient_is_claimed_in_quiet_times_behind_all_that_is_due(store: Store) -> None:
+    await patient(store, "long", 1e10)
+    await patient(store, "short", 9e9)
+    await accept(store, "soon")
+
+    assert await claimed(store, quiet=False) == ["soon"]
+    assert await claimed(store, quiet=True) == ["short", "long"]
+
+
+async def test_what_was_patient_long_enough_is_due(store: Store) -> None:
+    await patient(store, "a", 1e-3)
+    assert await claimed(store, quiet=False) == ["a"]
+
+
+async def test_what_was_begun_is_patient_no_more(store: Store, other: Store) -> None:
+    await patient(store, "a", 1e10)
+    assert await claimed(store, quiet=True) == ["a"]
+    await store.runs.release("me")
+    assert (await claim(other, "you")).id == "a"
+
+
+async def test_what_goes_on_with_a_patient_run_is_as_urgent_as_that(store: Store) -> None:
+    await patient(store, "first", 8e9, "c")
+    await patient(store, "other", 9e9)
+    assert await claimed(store, quiet=False) == []
+    await patient(store, "next", 1e10, "c")
+    await patient(store, "stranger", 1e10, "d")
+    await accept(store, "soon")
+
+    assert await claimed(store, quiet=True) == ["soon", "first", "next", "other", "stranger"]
+
+
 async def test_what_is_not_ended_is_listed_the_newest_first(store: Store) -> None:
     for name in ("a", "b", "c"):
         await accept(store, name)

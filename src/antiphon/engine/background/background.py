@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.engine.background.owner import owner_name
+from antiphon.engine.background.patience import continuation_of, patience_of
 from antiphon.engine.background.run_queue import RunQueue
 from antiphon.engine.background.run_worker import RunWorker
 from antiphon.engine.emission import FIRST_BYTE_GRACE
@@ -46,6 +47,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """Waiting, in all."""
     seconds: float = 24 * 60 * 60
     """How long one may take."""
+    quiet: int = 0
+    """Responses that clients wait for in this process, up to which patient runs begin here."""
 
 
 class Background:
@@ -56,7 +59,7 @@ class Background:
         self._webhooks = webhooks
         self._runs = engine.store.runs
         self._capacity = capacity
-        self._queue = RunQueue(self._runs, owner_name())
+        self._queue = RunQueue(self._runs, owner_name(), lambda: engine.at_work <= capacity.quiet)
         self._pool = Pool(self._queue, self._worker, capacity.runs)
 
     def at_work(self) -> int:
@@ -87,6 +90,8 @@ class Background:
                 request=self._engine.kept_request(plan, parsed.request),
                 events=[encode(event) for event in single(events.drain())],
                 streamed=bool(plan.request.stream),
+                patience=patience_of(parsed.request),
+                continuation_id=continuation_of(parsed.request),
             )
             claim = await self._accepted(project, run)
         if claim is not None:
@@ -98,7 +103,8 @@ class Background:
         return response, plan
 
     async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
-        owner = self._queue.owner if self._pool.has_room else None
+        may_begin = self._pool.has_room and (not run.patience or self._queue.is_quiet())
+        owner = self._queue.owner if may_begin else None
         with self._pool.expecting():
             try:
                 return await self._runs.accept(project, run, self._capacity.queue, owner, LEASE)
