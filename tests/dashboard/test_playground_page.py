@@ -153,6 +153,7 @@ def test_nothing_that_comes_runs(tab: Tab, server: Running, upstream: Upstream) 
         "instructions": f"</textarea>{HOSTILE}",
         "input": f"</textarea>{HOSTILE}",
     }
+    upstream.models = (f"listed{HOSTILE}",)
     tab.goto(f"{server.url}/dashboard/playground?{httpx2.QueryParams(hostile)}")
     function = {"type": "function", "name": "f", "description": HOSTILE, "parameters": {}}
     tab.get_by_label("Others").fill(json.dumps([function]))
@@ -160,6 +161,7 @@ def test_nothing_that_comes_runs(tab: Tab, server: Running, upstream: Upstream) 
     expect(tab.locator("#stored")).to_be_visible()
 
     assert tab.get_by_label("Input").input_value() == hostile["input"]
+    assert tab.locator("#models option").get_attribute("value") == f"listed{HOSTILE}"
     assert HOSTILE in tab.locator("#answer").inner_text()
     assert tab.locator("main script, main img, main [onerror]").count() == 0
     assert "Playground" in tab.title()

@@ -64,6 +64,24 @@ def test_the_queue_is_seen_to_change(tab: Tab, client: OpenAI, server: Running, 
     expect(tab.locator("tr", has_text=made)).to_have_count(0)
 
 
+@BROWSER
+def test_what_waits_for_a_quiet_time_says_so(
+    tab: Tab, client: OpenAI, server: Running, upstream: Upstream
+) -> None:
+    gate = Gate(after=1)
+    upstream.script(Answer("Slow", size=1, gate=gate), Answer("Patient."))
+    patient = {"background": True, "background_options": {"completion_window": "8h"}}
+    with client.responses.create(model="m", input="Hi", stream=True) as stream:
+        next(iter(stream))
+        made = client.responses.create(model="m", input="Hi", extra_body=patient)
+        tab.goto(f"{server.url}/dashboard/queue")
+        expect(tab.locator("tr", has_text=made.id)).to_contain_text("patient until")
+        client.responses.cancel(made.id)
+        gate.open()
+        for _ in stream:
+            pass
+
+
 def test_the_queue_of_a_project_is_its_own(upstream: Upstream, tmp_path: Path) -> None:
     gate = Gate(after=0)
     upstream.script(Answer("Hello", gate=gate))

@@ -28,7 +28,7 @@ async def show(request: Request) -> HttpResponse:
 
 def _shown(row: QueuedRun) -> dict[str, Any]:
     model = msgspec.json.decode(row.response, type=Response).model
-    members = msgspec.structs.asdict(row) | {"model": model}
+    members = msgspec.structs.asdict(row) | {"model": model, "cancelled": bool(row.cancelled)}
     del members["response"]
     return members
 

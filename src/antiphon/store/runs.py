@@ -64,8 +64,10 @@ class QueuedRun(Struct, frozen=True):
     started_at: float | None
     claims: int
     """How often a process took it up."""
-    cancelled: bool
-    """Whether somebody has asked for its end."""
+    cancelled: int
+    """1: somebody has asked for its end."""
+    patient_until: float
+    """Until when it may wait for quiet times; 0: it may not."""
     response: bytes
     """JSON, as it stood when it was accepted."""
 
@@ -424,13 +426,11 @@ def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
         values.append(found[0])
         wanted = f"AND r.key {query.side} $3"
     sql = f"""
-        SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, p.json FROM runs AS r
+        SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, r.patient_until, p.json
+        FROM runs AS r
         JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
         WHERE r.status <> 'ended' AND r.project_id = $1 {wanted} ORDER BY r.key {query.order} LIMIT $2"""
-    rows = [
-        QueuedRun(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
-        for row in (yield Statement(sql, tuple(values)))
-    ]
+    rows = [QueuedRun(*row) for row in (yield Statement(sql, tuple(values)))]
     return RunPage(rows[: query.limit], more=len(rows) > query.limit)
 
 

@@ -407,8 +407,8 @@ async def test_runs_of_a_project_that_have_not_ended_are_listed(store: Store) ->
     rest = await store.runs.page(P, PageQuery(limit=2, order="asc", after="b"))
 
     assert [(row.id, row.status, row.claims, row.cancelled) for row in first.rows] == [
-        ("a", "running", 1, False),
-        ("b", "queued", 0, True),
+        ("a", "running", 1, 0),
+        ("b", "queued", 0, 1),
     ]
     assert (first.more, [row.id for row in rest.rows], rest.more) == (True, ["c"], False)
     assert (first.rows[0].response, rest.rows[0].started_at) == (b'{"id":"a"}', None)
