@@ -1,15 +1,19 @@
 """Asking again, with changes."""
 
 import re
+from pathlib import Path
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from openai import OpenAI
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
-from tests.conftest import Running
+from tests.conftest import Running, config_for
 from tests.dashboard.browser import BROWSER
 from tests.scripted import Answer, Gate, Upstream
+
+from antiphon.config import KeySettings, Server, hash_key
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_one_asks_again_with_changes_and_sees_the_answer_grow(
 
 def form(pages: httpx2.Client, made: str) -> dict[str, str]:
     html = pages.get(f"/dashboard/responses/{made}/again").text
-    (token,) = re.findall(r'name="csrf" value="(\w+)"', html)
+    token, *_ = re.findall(r'name="csrf" value="(\w+)"', html)
     return {"csrf": token, "model": "m", "input": "Hi", "request": "{}"}
 
 
@@ -96,3 +100,29 @@ def test_pictures_come_along_though_the_form_has_only_links(
     while client.responses.retrieve(again).status not in ("completed", "failed"):
         pass
     assert upstream.last.body["messages"][0]["content"][0]["image_url"]["url"] == PICTURE
+
+
+def test_what_is_asked_again_counts_to_the_key_of_the_visitor(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.default = Answer("Yes")
+    limits = KeySettings(requests_per_minute=2, concurrency=1, models=["m"])
+    config = replace(
+        config_for(upstream, tmp_path, Server(verify=True, keys={"one": hash_key("sk-one")})),
+        keys={"one": limits},
+    )
+    with Running(config) as server, httpx2.Client(base_url=server.url, timeout=30) as pages:
+        key = {"authorization": "Bearer sk-one"}
+        made = pages.post("/v1/responses", json={"model": "m", "input": "Hi"}, headers=key).json()["id"]
+        pages.post("/dashboard/sign-in", data={"key": "sk-one", "next": "/dashboard"})
+        place, fields = f"/dashboard/responses/{made}/again", form(pages, made)
+
+        refused = pages.post(place, data=fields | {"model": "other"})
+        assert refused.status_code == 403
+        again = pages.post(place, data=fields)
+        assert again.status_code == 303
+        while pages.get(f"{again.headers['location']}.json").json()["response"]["status"] != "completed":
+            pass
+        over = pages.post(place, data=fields)
+        assert over.status_code == 429
+        assert 'role="alert"' in over.text
+        (row, _) = pages.get("/dashboard/responses.json?key=one").json()["responses"]
+        assert row["background"]

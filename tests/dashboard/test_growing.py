@@ -89,6 +89,65 @@ def test_a_reader_whose_connection_broke_off_goes_on_where_he_was(
 
 
 @BROWSER
+def test_what_is_streamed_to_a_client_is_seen_growing_too(
+    tab: Tab, client: OpenAI, server: Running, upstream: Upstream
+) -> None:
+    gate = Gate(after=8)
+    upstream.script(Answer("One **two** three four five six.", reasoning="Hm, so.", size=4, gate=gate))
+    with client.responses.create(model="m-front", input="Count.", stream=True) as events:
+        made = next(iter(events)).response.id  # type: ignore[union-attr]
+        gate.wait_reached()
+        tab.goto(f"{server.url}/dashboard?model=m-front")
+        expect(tab.locator("tr", has_text=made).locator(".status")).to_have_text("in_progress")
+        tab.locator("a.id").click()
+
+        expect(tab.locator(".item.own")).to_contain_text("Count.")
+        expect(tab.locator(".growing").last).to_contain_text("One **tw")
+        gate.open()
+
+        expect(tab.locator(".item strong")).to_have_text("two")
+        for _ in events:
+            pass
+    expect(tab.locator("#status")).to_have_text("completed")
+    expect(tab.locator("#growing")).to_have_count(0)
+    expect(tab.get_by_role("link", name="Ask again")).to_be_visible()
+
+
+def test_a_reader_is_told_what_a_streamed_response_is_so_far(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream, gate: Gate
+) -> None:
+    upstream.script(Answer("One **two** three.", reasoning="Hm, so.", size=4, gate=gate))
+    with client.responses.create(model="m", input="Count.", stream=True) as events:
+        made = next(iter(events)).response.id  # type: ignore[union-attr]
+        gate.wait_reached()
+        with pages.stream("GET", f"/dashboard/responses/{made}/live") as answer:
+            told = frames(answer)
+            first = next(told)[1]
+            gate.open()
+            for _ in events:
+                pass
+            rest = [change for fields, data in told if fields["event"] == "grow" for change in data]
+
+    assert [change["type"] for change in first[:3]] == ["anew", "status", "added"]
+    said = "".join(change.get("text", "") for change in (*first, *rest))
+    assert said.replace("Hm, so.", "") == "One **two** three."
+    assert rest[-1] == {"type": "status", "status": "completed"}
+
+
+def test_what_will_not_be_kept_is_not_seen(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream, gate: Gate
+) -> None:
+    upstream.script(Answer("One **two** three.", size=4, gate=gate))
+    with client.responses.create(model="m", input="Count.", stream=True, store=False) as events:
+        made = next(iter(events)).response.id  # type: ignore[union-attr]
+        gate.wait_reached()
+        for path in ("", "/live", ".json"):
+            assert pages.get(f"/dashboard/responses/{made}{path}").status_code == 404
+        assert made not in pages.get("/dashboard").text
+        gate.open()
+
+
+@BROWSER
 def test_the_list_is_seen_growing(tab: Tab, client: OpenAI, server: Running, upstream: Upstream) -> None:
     upstream.default = Answer("Yes")
     tab.goto(f"{server.url}/dashboard?model=m-live")

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from antiphon.api import parsing
+from antiphon.api import admission, parsing
 from antiphon.api.services import project, services
 from antiphon.dashboard.access import check_token
 from antiphon.dashboard.asked import asked
@@ -53,7 +53,9 @@ async def _accepted(request: Request, fields: Mapping[str, str]) -> str:
     limits = held.config.limits
     make = partial(parse_create, lenient=held.config.server.lenient, most_items=limits.request_items)
     parsed = await parsing.parsed(body, make, limits.request_values)
-    response, _ = await held.background.accept(owner, parsed)
+    use = await admission.admit_response(request, parsed, held.engine.router.default_model)
+    response, _ = await held.background.accept(owner, parsed, use)
+    admission.hand_over(request.scope)
     return response.id
 
 

@@ -3,21 +3,45 @@
 What is added and what is done comes as HTML, as the page itself has it; what grows in between is text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from antiphon.dashboard.items import item_html
+from antiphon.protocol.events import Event
+from antiphon.protocol.item import Item
+from antiphon.protocol.wire import encode
 
 Change = dict[str, Any]
 
 
 def grown(events: Sequence[bytes]) -> bytes:
     """The changes that these events make, as JSON. Texts that follow each other are one."""
+    return _changes(map(msgspec.json.decode, events))
+
+
+def grown_here(events: Sequence[Event]) -> bytes:
+    """The same of events that are in no log."""
+    return _changes(msgspec.json.decode(encode(event)) for event in events)
+
+
+def standing(status: str, items: Sequence[tuple[Item, str | None]]) -> bytes:
+    """What a response is so far, in place of all that was shown of it. `items` are as the machine has them:
+    with the text of those that are not finished."""
+    changes: list[Change] = [{"type": "anew"}, {"type": "status", "status": status}]
+    for index, (item, said) in enumerate(items):
+        html = item_html(msgspec.json.decode(encode(item)), index, growing=said is not None)
+        changes.append({"type": "added", "index": index, "html": html})
+        if said:
+            changes.append({"type": "text", "index": index, "text": said})
+    return msgspec.json.encode(changes)
+
+
+def _changes(events: Iterable[Any]) -> bytes:
     changes: list[Change] = []
     for event in events:
-        _take(changes, msgspec.json.decode(event))
+        _take(changes, event)
     return msgspec.json.encode(changes)
 
 

@@ -17,8 +17,8 @@ from antiphon.protocol.response import TERMINAL
 from antiphon.store.activity import ActivityQuery, ActivityRow
 from antiphon.store.recordings import Recording, RecordingEntry
 
-_ALWAYS = (("Timeline", "/timeline"), ("Model turns", "/turns"))
-TABS = (("Items", ""), *_ALWAYS, ("Code", "/code"), ("Ask again", "/again"))
+UNSTORED = (("Timeline", "/timeline"), ("Model turns", "/turns"))
+TABS = (("Items", ""), *UNSTORED, ("Code", "/code"), ("Ask again", "/again"))
 """The pages: what each is called, and where it is behind the address of the response."""
 _DAY = 86_400.0
 _LATE = 60.0
@@ -38,6 +38,10 @@ class Known(Struct, frozen=True):
     entries: Sequence[RecordingEntry]
 
     @property
+    def tabs(self) -> Sequence[tuple[str, str]]:
+        return TABS if self.stored else UNSTORED
+
+    @property
     def recordings(self) -> list[Recording]:
         return [entry.recording for entry in self.entries]
 
@@ -46,10 +50,9 @@ def place_of(response_id: str) -> str:
     return f"/dashboard/responses/{quote(response_id, safe='')}"
 
 
-def helpers_of(response_id: str, *, stored: bool = True) -> dict[str, Any]:
+def helpers_of(response_id: str, tabs: Sequence[tuple[str, str]] = TABS) -> dict[str, Any]:
     """What the layout of these pages shows beside the page's data."""
     place = place_of(response_id)
-    tabs = TABS if stored else _ALWAYS
     return {"place": place, "tabs": [(name, place + behind) for name, behind in tabs]}
 
 

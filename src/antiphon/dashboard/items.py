@@ -125,7 +125,8 @@ def _picture(data: Any, file_id: Any = None) -> Block:
     """Pictures of other servers are links: a page loads nothing from elsewhere."""
     address = addresses.picture(data) or addresses.file(file_id)
     if address is None:
-        return Block("link", _text(data)[:500] or "a picture", address=web_address(data))
+        there = web_address(data)
+        return Block("link", there or "a picture", address=there)
     return Block("picture", "a picture", address=address)
 
 

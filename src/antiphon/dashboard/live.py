@@ -7,7 +7,7 @@ came or ended. No reader keeps a place for long: whoever still looks comes again
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.api.disconnect import connected
 from antiphon.api.protocol import STOPPING
-from antiphon.api.services import project, services
+from antiphon.api.services import Services, project, services
 from antiphon.api.sse import HEADERS
-from antiphon.dashboard.growth import grown
+from antiphon.dashboard.growth import grown, grown_here, standing
+from antiphon.engine.making import FellBehind, Made, Making, Watch
 from antiphon.protocol.errors import NotFound, Unavailable
 from antiphon.store.activity import ActivityQuery
 from antiphon.store.store import Store
@@ -95,9 +96,33 @@ async def response(request: Request) -> ASGIApp:
     """GET /dashboard/responses/{response_id}/live"""
     store, owner, response_id = services(request).store, project(request), request.path_params["response_id"]
     after = _after(request)
+    making = services(request).engine.making
+    if (made := making.get(owner, response_id)) is not None:
+        return Feed(lambda going: _growth_here(made, making, going))
     if await store.outline.response(owner, response_id) is None:
         raise NotFound("There is no such response.")
     return Feed(lambda going: _growth(store, owner, response_id, after, going))
+
+
+async def _growth_here(made: Made, making: Making, going: Going) -> AsyncIterator[bytes]:
+    """Of a response that is made here: what it is so far, and then what comes."""
+    watch = Watch(made.log)
+    machine = made.log.machine
+    with watch.attached(), suppress(FellBehind):
+        yield _grow(0, await asyncio.to_thread(standing, machine.snapshot().status, machine.standing()))
+        while going():
+            events = await watch.events(_PAUSE)
+            if events:
+                yield _grow(events[-1].sequence_number, await asyncio.to_thread(grown_here, events))
+            elif making.get(made.plan.project, machine.id) is not made:
+                yield _END
+                return
+            else:
+                yield b""
+
+
+def _grow(number: int, changes: bytes) -> bytes:
+    return b"id: %d\nevent: grow\ndata: %b\n\n" % (number, changes)
 
 
 async def _growth(
@@ -111,7 +136,7 @@ async def _growth(
         if found.events:
             after += len(found.events)
             changes = await asyncio.to_thread(grown, found.events)
-            yield b"id: %d\nevent: grow\ndata: %b\n\n" % (after, changes)
+            yield _grow(after, changes)
         elif found.ended:
             yield _END
             return
@@ -132,24 +157,25 @@ def _after(request: Request) -> int:
 
 async def responses(request: Request) -> ASGIApp:
     """GET /dashboard/responses/live"""
-    store, owner = services(request).store, project(request)
-    return Feed(lambda going: _changes(store, owner, going))
+    held, owner = services(request), project(request)
+    return Feed(lambda going: _changes(held, owner, going))
 
 
-async def _changes(store: Store, owner: str, going: Going) -> AsyncIterator[bytes]:
+async def _changes(held: Services, owner: str, going: Going) -> AsyncIterator[bytes]:
     """The first one is for what came between the page and this."""
     before: object = None
     while going():
-        now = await _state(store, owner)
+        now = await _state(held, owner)
         yield b"event: look\ndata:\n\n" if now != before else b""
         before = now
         await asyncio.sleep(_PAUSE)
 
 
-async def _state(store: Store, owner: str) -> object:
+async def _state(held: Services, owner: str) -> object:
     """Another one when something came, began or ended."""
-    newest = await store.activity.page(ActivityQuery(project=owner, limit=1))
-    return [entry.key for entry in newest.entries], await store.runs.unended(owner, _RUNNING)
+    newest = await held.store.activity.page(ActivityQuery(project=owner, limit=1))
+    here = [(made.id, made.status) for made in held.engine.making.of(owner)]
+    return [entry.key for entry in newest.entries], await held.store.runs.unended(owner, _RUNNING), here
 
 
 routes = [

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
-from antiphon.api.services import project, services
+from antiphon.api.services import Services, project, services
 from antiphon.dashboard.page import page, routes_of, url_with
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.response import Response
@@ -30,7 +30,7 @@ FILTERS = (*_EQUAL, "tool", "text", "since", "until")
 
 
 class Running(Struct, frozen=True):
-    """A response that is queued or made in the background."""
+    """A response that is queued, or made: in the background, or in this process."""
 
     id: str
     status: str
@@ -55,7 +55,7 @@ async def show(request: Request) -> HttpResponse:
     store = services(request).store
     found = await _found(store, query, params.get("text", ""))
     data = {
-        "running": await _running(store, query, params),
+        "running": await _running(services(request), query, params),
         "responses": found.entries,
         "searched": found.searched,
         "filters": {name: params.get(name, "") for name in FILTERS},
@@ -138,18 +138,20 @@ def _matching(found: Sequence[tuple[str, bytes]], wanted: bytes) -> set[str]:
     return {response_id for response_id, json in found if wanted in json.lower()}
 
 
-async def _running(store: Store, query: ActivityQuery, params: QueryParams) -> list[Running]:
+async def _running(held: Services, query: ActivityQuery, params: QueryParams) -> list[Running]:
     """What is not ended yet, on the first page of a list that asks for nothing that it cannot have."""
     asks = query.after or query.tool or query.until or query.api_key or params.get("text")
     if asks or (query.status and query.status not in _UNENDED):
         return []
-    shown = [_shown(json) for json in await store.runs.unended(query.project or "", LIMIT)]
+    owner = query.project or ""
+    kept = [msgspec.json.decode(json, type=Response) for json in await held.store.runs.unended(owner, LIMIT)]
+    here = [made for made in held.engine.making.of(owner) if not made.background]
+    shown = [_shown(made) for made in (*here[:LIMIT], *kept)]
     wanted = {"status": query.status, "model": query.model, "conversation_id": query.conversation_id}
     return [each for each in shown if all(v in (None, getattr(each, m)) for m, v in wanted.items())]
 
 
-def _shown(json: bytes) -> Running:
-    made = msgspec.json.decode(json, type=Response)
+def _shown(made: Response) -> Running:
     conversation = made.conversation.id if made.conversation else None
     return Running(made.id, made.status, made.model, made.created_at, conversation)
 

@@ -50,7 +50,7 @@ async def show(request: Request) -> HttpResponse:
         "continued_by": await store.outline.following(owner, response["id"]),
         "conversation": (response.get("conversation") or {}).get("id"),
     }
-    helpers = {**helpers_of(response["id"], stored=found.stored), "width": WIDTH, "scale": _scale(spans)}
+    helpers = {**helpers_of(response["id"], found.tabs), "width": WIDTH, "scale": _scale(spans)}
     return await page(request, "timeline.html", data, helpers=helpers)
 
 

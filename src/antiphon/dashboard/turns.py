@@ -35,7 +35,7 @@ async def show(request: Request) -> HttpResponse:
             for number, entry in enumerate(found.entries, 1)
         ],
     }
-    helpers = helpers_of(found.response["id"], stored=found.stored)
+    helpers = helpers_of(found.response["id"], found.tabs)
     return await page(request, "turns.html", data, helpers={**helpers, "exchanges": exchanges})
 
 

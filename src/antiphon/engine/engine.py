@@ -15,6 +15,7 @@ from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.histories import Histories
+from antiphon.engine.making import Making
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
@@ -70,6 +71,7 @@ class Engine:
         self._recorder = recorder
         self._verify = verify
         self.ended = ended
+        self.making = Making()
         self.at_work = 0
         """How many responses are made here that clients wait for."""
 
@@ -102,7 +104,8 @@ class Engine:
             run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
             self.at_work += 1
             try:
-                yield run
+                with self.making.listed(plan, events):
+                    yield run
             finally:
                 self.at_work -= 1
                 if not run.kept:

@@ -78,6 +78,10 @@ class OpenParts(OpenItem):
         """What the part and its events carry besides text."""
         self._parts: dict[str, list[Any]] = {"content_index": [], "summary_index": []}
 
+    @property
+    def said(self) -> str:
+        return "".join(self._text)
+
     def gather(self, kind: PartKind, delta: str, **members: Any) -> None:
         """A piece of a part of the given kind."""
         if self._kind is not kind:
@@ -197,6 +201,10 @@ class OpenText(OpenItem):
         self._pieces: list[str] = []
         self._run_place: DeltaPlace | None = None
         self._whole: str | None = None
+
+    @property
+    def said(self) -> str:
+        return "".join(self._pieces)
 
     def write(self, delta: str) -> None:
         """A piece of the text."""

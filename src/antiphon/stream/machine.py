@@ -118,6 +118,20 @@ class Machine:
         """The item as it was finished; as it was added when it is not."""
         return self._slots[opened.output_index] or opened.item
 
+    @property
+    def next_number(self) -> int:
+        """The number of the event that comes next."""
+        return self._next
+
+    def standing(self) -> list[tuple[Item, str | None]]:
+        """The items by their places, with what those that are not finished say so far; None: it is."""
+        said = {opened.output_index: opened for opened in self._open}
+        return [
+            (slot, None) if slot is not None else (said[index].item, said[index].said)
+            for index, slot in enumerate(self._slots)
+            if slot is not None or index in said
+        ]
+
     def drain(self) -> list[Emitted]:
         """The events since the last call, deltas in runs as they were emitted."""
         events, self._events = self._events, []
@@ -262,6 +276,11 @@ class OpenItem:
     def place(self) -> dict[str, Any]:
         """Where it stands, as its events say."""
         return {"item_id": self.item_id, "output_index": self.output_index}
+
+    @property
+    def said(self) -> str:
+        """The text of it so far."""
+        return ""
 
     @property
     def is_open(self) -> bool:

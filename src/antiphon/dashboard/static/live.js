@@ -20,6 +20,9 @@
       const shown = place(index)?.querySelector(".phase");
       if (shown) shown.textContent = phase;
     },
+    anew() {
+      document.querySelector("#growing").replaceChildren();
+    },
     done({ index, html }) {
       const item = place(index);
       if (item) item.outerHTML = html;
@@ -57,6 +60,7 @@
     source.addEventListener("end", () => {
       ended = true;
       close();
+      for (const each of document.querySelectorAll(".growing")) each.className = "grown";
       look();
     });
     source.addEventListener("error", () => {

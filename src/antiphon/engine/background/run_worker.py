@@ -174,7 +174,8 @@ class RunWorker:
         if plan is None:
             plan = self._plan = await self._patiently(partial(self._planned, events.machine.snapshot()))
         run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
-        await run.execute(self._journal.write)
+        with self._engine.making.listed(plan, events):
+            await run.execute(self._journal.write)
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""
