@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.conftest import Running, checked_client
 from tests.dashboard.browser import BROWSER
 from tests.dashboard.hostile import HOSTILE, check_tame
+from tests.dashboard.pictures import encoded, png
 from tests.dashboard.signing import KEYS, signed_in, two_projects
 from tests.scripted import Answer, Upstream
 
@@ -40,6 +41,19 @@ def test_a_conversation_is_opened_read_followed_to_its_responses_and_deleted(
     expect(tab).to_have_url(f"{server.url}/dashboard/conversations")
 
     assert made.id not in tab.locator("main").inner_text()
+
+
+@BROWSER
+def test_pictures_of_a_conversation_are_shown(tab: Tab, server: Running, client: OpenAI) -> None:
+    part = {"type": "input_image", "image_url": f"data:image/png;base64,{encoded(png(120, 90))}"}
+    made = client.conversations.create(items=[{"role": "user", "content": [part]}])  # type: ignore[list-item]
+    tab.goto(f"{server.url}/dashboard/conversations/{made.id}")
+
+    assert (
+        tab.locator(".picture img").evaluate("(shown) => shown.decode().then(() => shown.naturalWidth)")
+        == 120
+    )
+    assert len(httpx2.get(f"{server.url}/dashboard/conversations/{made.id}.json").content) < 1000
 
 
 def test_the_list_and_the_items_go_on_behind_their_cursors(client: OpenAI, pages: httpx2.Client) -> None:

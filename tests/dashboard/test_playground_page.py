@@ -1,6 +1,5 @@
 """The playground in a real browser: what is sent, what is shown of the answer, and the API behind pages."""
 
-import base64
 import json
 import re
 import subprocess
@@ -14,14 +13,12 @@ from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
 from tests.conftest import Running, config_for
 from tests.dashboard.browser import BROWSER
+from tests.dashboard.pictures import png
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
 from antiphon.config import Server, hash_key
 
 HOSTILE = '<script>document.title="run"</script><img src=x onerror="document.title=\'run\'">'
-DOT = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-)
 pytestmark = BROWSER
 
 
@@ -91,7 +88,7 @@ def test_tools_files_and_other_parameters_are_sent(
 def test_pictures_are_attached_as_such_and_taken_away_again(playground: Tab, upstream: Upstream) -> None:
     upstream.script(Answer("A dot."))
     files = [
-        {"name": "dot.png", "mimeType": "image/png", "buffer": DOT},
+        {"name": "dot.png", "mimeType": "image/png", "buffer": png(1, 1)},
         {"name": "note.txt", "mimeType": "text/plain", "buffer": b"It rains."},
     ]
     playground.get_by_label("Attach files").set_input_files(files)  # type: ignore[arg-type]

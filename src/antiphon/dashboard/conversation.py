@@ -15,7 +15,7 @@ async def show(request: Request) -> HttpResponse:
     """GET /dashboard/conversations/{conversation_id}"""
     conversation_id, store = request.path_params["conversation_id"], services(request).store
     row = await store.conversations.get(project(request), conversation_id)
-    found = await store.conversations.items(project(request), conversation_id, page_query(request))
+    found = await store.outline.conversation_items(project(request), conversation_id, page_query(request))
     if row is None or found is None:
         raise NotFound("There is no such conversation: it was not made here, or was deleted.")
     data = {
