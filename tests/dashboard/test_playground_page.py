@@ -78,6 +78,7 @@ def test_tools_files_and_other_parameters_are_sent(
     ask(playground, "How is it?")
     expect(playground.locator("#stored")).to_be_visible()
 
+    expect(playground.locator("#attached li")).to_have_count(0)
     assert '"city": "Rome"' in json.loads(playground.locator("#answer pre").inner_text())["arguments"]
     sent = upstream.last.body
     assert sent["temperature"] == 0.5
@@ -130,6 +131,16 @@ def test_what_is_refused_is_told(playground: Tab, upstream: Upstream) -> None:
     playground.get_by_label("More parameters").fill("{")
     ask(playground, "Hi")
     expect(playground.locator("#answer .bad")).to_contain_text("more is no JSON")
+
+
+def test_what_breaks_off_says_so_once_behind_what_came(playground: Tab, upstream: Upstream) -> None:
+    upstream.script(Answer("Hello there", size=3, cut_after=3))
+    ask(playground, "Hi")
+    expect(playground.locator("#stored")).to_be_visible()
+
+    expect(playground.locator("#answer pre")).to_contain_text("Hel")
+    expect(playground.locator("#answer .bad")).to_have_count(1)
+    expect(playground.locator("#answer")).to_contain_text("failed")
 
 
 def test_an_answer_is_stopped(playground: Tab, upstream: Upstream) -> None:

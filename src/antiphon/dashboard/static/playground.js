@@ -170,12 +170,20 @@ function ended(response) {
     link.href = `/dashboard/responses/${encodeURIComponent(response.id)}`;
     link.id = "stored";
     line.append(link);
-    if (document.getElementById("follow").checked) form.elements.previous_response_id.value = response.id;
+    if (document.getElementById("follow").checked) continueWith(response);
   }
   answer.append(line);
-  if (response.error) answer.append(made("p", "bad", response.error.message));
+  if (response.error && !answer.querySelector(".bad")) answer.append(made("p", "bad", response.error.message));
   if (response.incomplete_details) answer.append(made("p", "bad", response.incomplete_details.reason));
   showCode();
+}
+
+// The next request goes on from here: what was attached has been read.
+function continueWith(response) {
+  form.elements.previous_response_id.value = response.id;
+  attached.length = 0;
+  showAttached();
+  form.elements.input.select();
 }
 
 function follow(event) {
