@@ -279,6 +279,30 @@ def test_what_is_passed_on_counts_by_the_usage_in_its_answer(start: Make, stream
     assert left(running, "t") == 99_900
 
 
+def test_a_limited_key_hears_of_its_own_limits_and_not_of_an_upstreams(
+    start: Make, upstream: Upstream
+) -> None:
+    running = start(key("k", requests_per_minute=3) | key("free"))
+    upstream.default = Answer("Hello", headers={"x-ratelimit-limit-requests": "7777"})
+    told = {}
+    for name in ("k", "free"):
+        with checked_client(running.url, f"sk-{name}") as client:
+            raw = client.chat.completions.with_raw_response
+            head = raw.create(model="m", messages=[{"role": "user", "content": "Hi"}]).http_response.headers
+            told[name] = head.get_list("x-ratelimit-limit-requests")
+
+    assert told == {"k": ["3"], "free": ["7777"]}
+
+
+def test_of_a_stream_without_usage_each_event_is_a_token(start: Make, upstream: Upstream) -> None:
+    running = start(key("t", tokens_per_minute=100_000))
+    upstream.default = Answer("Hello you there", size=1)
+    with checked_client(running.url, "sk-t") as client:
+        chat(client, stream=True)
+
+    assert 15 <= 100_000 - left(running, "t") <= 60
+
+
 def test_a_compaction_counts_by_its_usage(start: Make) -> None:
     running = start(key("t", tokens_per_minute=100_000))
     with checked_client(running.url, "sk-t") as client:

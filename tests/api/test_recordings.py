@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,19 +10,19 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 from msgspec.structs import replace
+from tests import messages_script, responses_script
 from tests.api.asking import ADD
 from tests.api.test_activity import activity
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
+from tests.moderators import ServedModerator
 from tests.papers import PNG
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.tools.mcp_servers import Toolset, served
-from yarl import URL
 
 from antiphon.api.recording_setup import sweeps_of
-from antiphon.backends.tape import Room, Server, Tape
-from antiphon.config import BackendSettings, Config, Dashboard, Outbound, Project
-from antiphon.engine.recorded import KEPT_BYTES, kept
+from antiphon.config import BackendSettings, Config, Dashboard, Moderation, Outbound, Project
+from antiphon.engine.recorded import KEPT_BYTES
 from antiphon.store.open import open_store
 from antiphon.store.recordings import Recording
 
@@ -200,6 +199,45 @@ def test_a_response_in_the_background_is_recorded(upstream: Upstream, config: Co
     assert found.answer
 
 
+@pytest.mark.parametrize("script", [messages_script, responses_script])
+@pytest.mark.parametrize("stream", [False, True])
+def test_other_kinds_of_upstreams_are_recorded_as_well(
+    upstream: Upstream, tmp_path: Path, script: Any, stream: bool
+) -> None:
+    config = script.config(upstream, str(tmp_path))
+    (backend,) = config.backends
+    said = script.answer(script.text("Hello there", size=3))
+    upstream.script(said)
+
+    ask(config, stream=stream)
+
+    (found,) = recorded(config)
+    assert (found.recording.backend, found.recording.status) == (backend, 200)
+    assert found.recording.error is None
+    assert found.answer == b"".join(said.raw)
+    assert found.request is not None
+    assert json.loads(found.request) == upstream.last.body
+
+
+def test_what_one_server_began_and_another_ended_is_recorded_by_both(
+    upstream: Upstream, config: Config
+) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("one two three", size=4, gate=gate), Answer("four"))
+    with Running(config) as running, checked_client(running.url) as client:
+        response = begin(client)
+        gate.wait_reached()
+    gate.open()
+    with Running(config) as running, checked_client(running.url) as client:
+        assert ended(client, response.id).status == "completed"
+
+    first, second = recorded(config, response.id)
+    assert first.recording.error is not None
+    assert second.recording.error is None
+    assert second.answer is not None
+    assert b"four" in second.answer
+
+
 # ---- what is not kept -------------------------------------------------------------------------------
 
 
@@ -287,6 +325,34 @@ def test_who_is_deleted_takes_along_what_was_sent(upstream: Upstream, config: Co
     assert len(recorded(config, second.id)) == 1
 
 
+def test_who_is_deleted_while_it_is_made_is_not_recorded(upstream: Upstream, config: Config) -> None:
+    gate = Gate(after=1)
+    upstream.script(Answer("one two three", size=4, gate=gate))
+    with Running(config) as running, checked_client(running.url) as client:
+        response = begin(client)
+        gate.wait_reached()
+        client.responses.delete(response.id)
+        gate.open()
+
+    assert recorded(config, response.id) == []
+
+
+def test_of_an_output_that_was_blocked_no_content_is_kept(upstream: Upstream, config: Config) -> None:
+    upstream.script(Answer("You idiot"), Answer("You friend"))
+    policy = {"model": "omni-moderation-latest", "policy": {"output": {"mode": "block"}}}
+    with ServedModerator({"idiot": "harassment"}) as moderator:
+        judged = replace(config, moderation=Moderation(base_url=f"{moderator.url}/v1", model="m1"))
+        with Running(judged) as running, checked_client(running.url) as client:
+            blocked, passed = (
+                client.responses.create(model="m", input="Hi", extra_body={"moderation": policy})
+                for _ in range(2)
+            )
+    assert (blocked.status, passed.status) == ("incomplete", "completed")
+
+    assert [(each.request, each.answer) for each in recorded(config, blocked.id)] == [(None, None)] * 3
+    assert any(each.answer and b"You friend" in each.answer for each in recorded(config, passed.id))
+
+
 # ---- secrets and bounds -----------------------------------------------------------------------------
 
 
@@ -304,6 +370,21 @@ def test_no_key_is_recorded_though_the_server_repeats_it(
     assert b"sk-very-secret" not in repr(found).encode()
     assert found.answer is not None
     assert b"API key provided: ***" in found.answer
+
+
+def test_credentials_of_a_url_are_not_recorded_in_the_form_of_a_header_either(
+    upstream: Upstream, config: Config
+) -> None:
+    address = upstream.base_url.replace("http://", "http://me:hidden-word@")
+    sent = base64.b64encode(b"me:hidden-word").decode()
+    upstream.script(refusal(401, f"Basic {sent} is hidden-word"))
+
+    ask(replace(config, backends={"upstream": replace(config.backends["upstream"], base_url=address)}))
+
+    (found,) = recorded(config)
+    assert upstream.last.headers["Authorization"] == f"Basic {sent}"
+    assert found.answer is not None
+    assert b"Basic *** is ***" in found.answer
 
 
 def test_urls_are_kept_without_what_may_be_secret_in_them(upstream: Upstream, config: Config) -> None:
@@ -372,39 +453,6 @@ def test_words_that_are_no_secrets_though_they_stand_for_a_key_are_kept(
     (found,) = recorded(config)
     assert found.answer is not None
     assert b"There is none." in found.answer
-
-
-@pytest.mark.parametrize("what", [b"A" * 4095 + b'"', b"A" * 4095 + b".", b"A", b'"'])
-def test_a_body_is_made_ready_without_holding_others_up(what: bytes) -> None:
-    body = what * (8 * 2**20 // len(what))
-    begun = time.process_time()
-
-    kept(body, (b"a secret word",))
-
-    assert time.process_time() - begun < 2
-
-
-def test_nothing_is_kept_that_has_no_room_and_room_is_given_back() -> None:
-    room = Room(22_000)
-    tape = Tape(room, keeps=True)
-    server = Server("b", ())
-    first = tape.record(server, "POST", URL("http://b/v1"), b"x" * 1_000)
-    second = tape.record(server, "POST", URL("http://b/v1"), b"y" * 30_000)
-    assert first is not None
-    assert second is not None
-    for _ in range(200):
-        first.heard(b"z" * 100)
-
-    assert (second.request, second.request_bytes) == (b"", 30_000)
-    assert first.answer_bytes == 20_000
-    assert 0 < len(first.answer) < 20_000
-    assert [tape.record(server, "GET", URL("http://b/v1"), None) is None for _ in range(3)][-1]
-    tape.end()
-    tape.release()
-    assert room.left == 22_000
-    first.heard(b"z" * 10_000)
-    assert room.left == 22_000
-    assert tape.record(server, "GET", URL("http://b/v1"), None) is None
 
 
 def test_calls_that_the_server_runs_are_timed(upstream: Upstream, config: Config) -> None:

@@ -12,7 +12,7 @@ from antiphon.protocol.parse import Parsed
 from antiphon.store.keys import KeyUse
 
 _ADMISSION = "admission"
-TAIL = 2048
+_TAIL = 2048
 """Bytes of the end of an answer in which its usage stands."""
 _TOTAL = re.compile(rb'"total_tokens"\s*:\s*(\d{1,12})')
 
@@ -43,23 +43,10 @@ async def admitted(
     return None if asking.meter is None else await asking.meter.admit(size, output)
 
 
-def is_admitted(scope: Scope) -> bool:
-    """Whether what the answer takes is counted."""
-    return _ADMISSION in scope
-
-
 def settle(scope: Scope, tokens: int) -> None:
     """The request took so many tokens."""
     if _ADMISSION in scope:
         scope[_ADMISSION].settle(tokens)
-
-
-def settle_by(scope: Scope, status: int, tail: bytes) -> None:
-    """By the usage at the end of an answer. One without any took as many as were reserved, or none when it
-    was refused."""
-    found = _TOTAL.findall(tail)
-    if _ADMISSION in scope and (found or status < 400):
-        settle(scope, int(found[-1]) if found else scope[_ADMISSION].use.reserved)
 
 
 def hand_over(scope: Scope) -> None:
@@ -72,3 +59,30 @@ def end(scope: Scope) -> None:
     """The request is answered."""
     if _ADMISSION in scope:
         scope.pop(_ADMISSION).end()
+
+
+class Watch:
+    """Finds out what an answer took that is handed on as it comes: by the usage at its end. A stream has none
+    unless it was asked for: then each of its events is a token. Another answer took what was reserved."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._tail = b""
+        self._events = 0
+
+    def see(self, piece: bytes) -> None:
+        self._events += piece.count(b"\n\n")
+        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+
+    def settle(self, status: int) -> None:
+        """The answer is over. A refusal took nothing."""
+        use, found = self._admission.use, _TOTAL.findall(self._tail)
+        if found:
+            self._admission.settle(int(found[-1]))
+        elif status < 400:
+            self._admission.settle(use.seen + self._events if self._events else use.reserved)
+
+
+def watch(scope: Scope) -> Watch | None:
+    """None: nothing is counted."""
+    return Watch(scope[_ADMISSION]) if _ADMISSION in scope else None

@@ -4,7 +4,6 @@ What the store says of a key is remembered for two seconds, in each process by i
 revoked may still be let in, and one whose limits changed may use the old ones.
 """
 
-import hashlib
 import time
 from contextlib import suppress
 from datetime import UTC
@@ -15,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from antiphon.config import Config, KeySettings, Server
 from antiphon.guard.pages import Head
+from antiphon.keys.issuing import digest_of
 from antiphon.keys.limiter import Limiter
 from antiphon.keys.meter import Meter
 from antiphon.protocol.errors import Unauthorized
@@ -147,7 +147,7 @@ def _row(name: str, digest: str, settings: KeySettings) -> KeyRow:
 
 
 def _digest(head: Head) -> str:
-    return "sha256:" + hashlib.sha256(_key(head).encode()).hexdigest()
+    return digest_of(_key(head))
 
 
 def _key(head: Head) -> str:

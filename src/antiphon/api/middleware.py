@@ -167,13 +167,13 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             milliseconds = int((time.perf_counter() - self._started) * 1000)
+            said: Headers = message.get("headers", ())
             message["headers"] = [
-                *message.get("headers", ()),
+                *(said if self.meter is None else _with_limits(said, self.meter)),
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", b"%d" % milliseconds),
                 (b"openai-version", VERSION),
                 *self._headers,
-                *(self.meter.headers() if self.meter is not None else ()),
             ]
         await self._send(message)
 
@@ -184,6 +184,11 @@ class _Answer:
         headers = [(b"content-type", b"application/json"), *fault.headers]
         await self.send({"type": "http.response.start", "status": fault.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": encode({"error": fault.body()})})
+
+
+def _with_limits(headers: Headers, meter: Meter) -> Headers:
+    """What is left of a key, and not what an upstream says of its own."""
+    return [*(each for each in headers if not each[0].startswith(b"x-ratelimit-")), *meter.headers()]
 
 
 def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:

@@ -242,7 +242,7 @@ class HttpAnswer:
             if self.exchange is not None:
                 self.exchange.failed(fault)
             raise
-        if self.exchange is not None:
+        if self.exchange is not None and data:
             self.exchange.heard(data)
         return data
 

@@ -10,7 +10,7 @@ from antiphon.store.key_places import KeyPlaces
 log = structlog.get_logger()
 
 _KEPT = 0.1
-"""Seconds for which a place is kept that a request left: the next one may come at once."""
+"""Seconds for which a place is kept that nobody uses: the next request may come at once."""
 _TRIES, _PAUSE = 8, 0.05
 """How often, and how many seconds apart, a place is looked for: another process may just let go of one."""
 
@@ -21,6 +21,8 @@ class Places:
     def __init__(self, store: KeyPlaces, digest: str, owner: str) -> None:
         self.used = 0
         self._held = 0
+        self._most_used = 0
+        """At once, since it was last looked at what may be given back."""
         self._store = store
         self._digest = digest
         self._owner = owner
@@ -34,6 +36,7 @@ class Places:
         for tried in range(_TRIES):
             if most is None or self.used < min(self._held, most) or await self._more(most):
                 self.used += 1
+                self._most_used = max(self._most_used, self.used)
                 return
             if tried < _TRIES - 1:
                 await asyncio.sleep(_PAUSE)
@@ -42,8 +45,8 @@ class Places:
     def leave(self) -> None:
         """A request is answered."""
         self.used -= 1
-        if self._held > self.used and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_KEPT, self._give_back)
+        if self._held and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_KEPT, self._look)
 
     @property
     def any_held(self) -> bool:
@@ -51,7 +54,8 @@ class Places:
 
     async def close(self) -> None:
         """Give back what is not used."""
-        self._give_back()
+        self._most_used = self.used
+        self._look()
         await asyncio.gather(*self._giving, return_exceptions=True)
 
     async def _more(self, most: int) -> bool:
@@ -65,18 +69,22 @@ class Places:
                     self._none_until = loop.time() + _PAUSE
             return self.used < min(self._held, most)
 
-    def _give_back(self) -> None:
+    def _look(self) -> None:
+        """Gives back what nobody has used since the last time."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        spare = max(0, self._held - self.used)
+        spare = max(0, self._held - self._most_used)
+        self._most_used = self.used
+        self._held -= spare
         if spare:
-            self._held -= spare
-            task = asyncio.create_task(self._given_back(spare))
+            task = asyncio.create_task(self._give_back(spare))
             self._giving.add(task)
             task.add_done_callback(self._giving.discard)
+        if self._held > self.used:
+            self._timer = asyncio.get_running_loop().call_later(_KEPT, self._look)
 
-    async def _given_back(self, spare: int) -> None:
+    async def _give_back(self, spare: int) -> None:
         try:
             await self._store.give_back(self._digest, self._owner, spare)
         except Exception as error:  # noqa: BLE001 (they lapse)

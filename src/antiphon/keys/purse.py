@@ -21,6 +21,10 @@ class Purse:
         self._portion = max(1, allowance.limit // _PORTIONS[allowance.kind])
         self._slots: Slots = ()
         """All that is used, as it was known last."""
+        self._counted: tuple[int, Slots] = (0, ())
+        """The second and the slots for which it is known how much is used, and when all is there again:
+        each answer says it."""
+        self._known, self._full_at = 0, 0.0
         self._drawn_at = 0.0
         self._refused_until = 0.0
 
@@ -78,13 +82,16 @@ class Purse:
         return Settled(self._digest, self.allowance.kind, slot, -held, int(self._drawn_at))
 
     def headers(self, now: float) -> Headers:
-        full = self.allowance.free_at(self._slots, self.allowance.limit, now) - now
-        used = self._used(now)
-        return refusals.headers(self.allowance, used, full if used else 0.0)
+        used, full_at = self._used(now), self._full_at
+        return refusals.headers(self.allowance, used, full_at - now if used else 0.0)
 
     def _used(self, now: float) -> int:
         """By all, without what lies here unused."""
-        return max(0, self.allowance.used(self._slots, now) - max(0, self._held))
+        if self._counted != (int(now), self._slots):
+            self._counted = int(now), self._slots
+            self._known = self.allowance.used(self._slots, now)
+            self._full_at = self.allowance.free_at(self._slots, self.allowance.limit, now)
+        return max(0, self._known - max(0, self._held))
 
     def _refusal(self, name: str, amount: int, now: float) -> RateLimited:
         wanted = max(1, amount - self._held)

@@ -10,8 +10,8 @@ packed, and many are written in one statement. Lists come without them.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -23,8 +23,6 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-T = TypeVar("T")
 
 _LEVEL = 1
 _ROW = 200
@@ -184,19 +182,16 @@ class Recordings:
 
     async def trim(self, most: int) -> None:
         """Forget the oldest until at most so many bytes are left."""
-        before = await self._database.read_long(excess, most)
-        if before is not None:
-            await self._all(expire, before)
+        excess = await self.size() - most
+        while excess > 0 and (gone := await self._database.write(trim, excess, _BATCH)):
+            excess -= gone
+            await asyncio.sleep(_PAUSE)
 
     async def forget(self, project: str) -> None:
         """Forget those of a project."""
-        await self._all(forget, project)
-
-    async def _all(self, rule: Callable[[T, int], Steps[int]], which: T) -> None:
-        """Carry out a rule that forgets some until it has forgotten them all."""
         gone = _BATCH
         while gone == _BATCH:
-            gone = await self._database.write(rule, which, _BATCH)
+            gone = await self._database.write(forget, project, _BATCH)
             await asyncio.sleep(_PAUSE)
 
 
@@ -242,23 +237,24 @@ def size() -> Steps[int]:
     return int(found)
 
 
-def excess(most: int) -> Steps[float | None]:
-    """Before which time those began that are too many; None: all have room."""
-    if (yield from size()) <= most:
-        return None
-    sql = """
-        SELECT started_at FROM (
-            SELECT started_at, sum(size) OVER (ORDER BY started_at DESC) AS newer FROM recordings) AS summed
-        WHERE newer <= $1 ORDER BY started_at LIMIT 1"""
-    rows = yield Statement(sql, (most,))
-    return float(rows[0][0]) if rows else float("inf")
+_OLDEST = """
+    SELECT key, started_at, size FROM recordings ORDER BY key LIMIT $2 /*! FOR UPDATE SKIP LOCKED */"""
+"""Those that were written first. Each is written when its response has ended, so that another began before
+it by no more than a response takes."""
+
+
+def trim(excess: int, limit: int) -> Steps[int]:
+    """Forget the oldest, at most `limit`, until so many bytes are gone; gives how many went."""
+    summed = f"SELECT key, sum(size) OVER (ORDER BY key) - size AS older FROM ({_OLDEST}) AS oldest"
+    sql = f"""
+        DELETE FROM recordings WHERE key IN (SELECT key FROM ({summed}) AS summed WHERE older < $1)
+        RETURNING size"""
+    return sum(size for (size,) in (yield Statement(sql, (excess, limit))))
 
 
 def expire(before: float, limit: int) -> Steps[int]:
-    sql = """
-        DELETE FROM recordings WHERE key IN (
-            SELECT key FROM recordings WHERE started_at < $1 ORDER BY started_at LIMIT $2
-            /*! FOR UPDATE SKIP LOCKED */)
+    sql = f"""
+        DELETE FROM recordings WHERE key IN (SELECT key FROM ({_OLDEST}) AS oldest WHERE started_at < $1)
         RETURNING key"""
     return len((yield Statement(sql, (before, limit))))
 

@@ -1,11 +1,13 @@
 """Recordings: kept byte for byte, apart from their responses, and gone with them."""
 
+import asyncio
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 from tests.store.contract.kit import P, rows_of, turn
 
-from antiphon.store.recordings import Bodies, Mark, NewRecording, Recording, pack
+from antiphon.store.recordings import Bodies, Mark, NewRecording, Packed, Recording, pack, record_all
+from antiphon.store.statements import Lock, Steps
 from antiphon.store.store import Store
 
 FULL = Recording(
@@ -105,6 +107,21 @@ async def test_of_a_response_that_was_deleted_meanwhile_nothing_is_written(store
 
     assert await kept(store, "gone") == []
     assert await kept(store, "kept") == [BARE]
+
+
+async def test_what_is_deleted_while_it_is_recorded_leaves_nothing_behind(store: Store) -> None:
+    await store.responses.save(P, turn("r"))
+
+    def slowly(rows: Sequence[Packed]) -> Steps[None]:
+        yield Lock("SELECT 1 FROM responses WHERE id = 'r' FOR KEY SHARE")
+        yield Lock("SELECT pg_sleep(0.3)")  # time for who writes meanwhile
+        yield from record_all(rows)
+
+    database = store.recordings._database
+    recording = asyncio.ensure_future(database.write(slowly, pack(new("r", FULL))))
+    await asyncio.gather(recording, store.responses.delete(P, "r"))
+
+    assert await kept(store, "r") == []
 
 
 async def test_responses_that_are_not_stored_are_recorded_and_can_be_forgotten(store: Store) -> None:

@@ -12,5 +12,4 @@ CREATE TABLE recordings (
 
 ALTER TABLE recordings ALTER COLUMN content SET STORAGE EXTERNAL;  -- which is packed already
 
-CREATE INDEX recordings_by_response ON recordings (project_id, response_id);
-CREATE INDEX recordings_by_age ON recordings (started_at, size);
+CREATE INDEX recordings_by_response ON recordings (project_id, response_id, size);

@@ -10,5 +10,4 @@ CREATE TABLE recordings (
     content     BLOB               -- zstd: the request, and behind it the answer; NULL: no content is kept
 ) STRICT;
 
-CREATE INDEX recordings_by_response ON recordings (project_id, response_id);
-CREATE INDEX recordings_by_age ON recordings (started_at, size);
+CREATE INDEX recordings_by_response ON recordings (project_id, response_id, size);
