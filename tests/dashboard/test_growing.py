@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,12 +10,12 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
-from tests.conftest import Running
+from tests.conftest import Running, config_for
 from tests.dashboard.browser import BROWSER
 from tests.dashboard.cable import Cable
 from tests.scripted import Answer, Called, Gate, Upstream
 
-from antiphon.dashboard import live
+from antiphon.dashboard import feed
 
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
 
@@ -227,11 +228,22 @@ def test_what_is_not_there_does_not_grow(pages: httpx2.Client) -> None:
 def test_so_many_readers_are_kept_up_to_date_and_no_more(
     pages: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "places", live.Places(1))
+    monkeypatch.setattr(feed, "places", feed.Places(1))
     with pages.stream("GET", "/dashboard/responses/live") as first:
         assert first.status_code == 200
         refused = pages.get("/dashboard/responses/live")
         assert refused.status_code == 503
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "SECONDS", 0.0)
+        patch.setattr(feed, "SECONDS", 0.0)
         assert any(pages.get("/dashboard/responses/live").status_code == 200 for _ in range(500))
+
+
+def test_a_server_that_stops_lets_go_of_its_readers(upstream: Upstream, tmp_path: Path) -> None:
+    with (
+        Running(config_for(upstream, tmp_path)) as server,
+        httpx2.stream("GET", f"{server.url}/dashboard/responses/live", timeout=30) as answer,
+    ):
+        told = answer.iter_lines()
+        assert next(told) == ": nothing new"
+        server.stop()
+        assert list(told)[-1] == ""
