@@ -113,6 +113,21 @@ def test_names_of_files_and_what_is_in_them_are_text(tab: Tab, server: Running, 
     assert answer.headers["content-security-policy"].startswith("sandbox;")
 
 
+@BROWSER
+def test_who_is_not_signed_in_any_more_is_told(tab: Tab, upstream: Upstream, tmp_path: Path) -> None:
+    with two_projects(upstream, tmp_path) as server:
+        with checked_client(server.url, KEYS["one"]) as client:
+            client.vector_stores.create(name="mine")
+        tab.goto(f"{server.url}/dashboard/vector_stores")
+        tab.get_by_label("API key").fill(KEYS["one"])
+        tab.get_by_role("button", name="Sign in").click()
+        expect(tab.locator("main")).to_contain_text("mine")
+        tab.context.clear_cookies()
+        tab.on("dialog", lambda dialog: dialog.accept())
+        tab.get_by_role("button", name="Delete").click()
+        expect(tab.locator("#said")).to_contain_text("Your session is over.")
+
+
 def test_lists_go_on_behind_their_cursor(client: OpenAI, pages: httpx2.Client) -> None:
     made = [client.vector_stores.create(name=f"s{n}").id for n in range(51)]
     first = pages.get("/dashboard/vector_stores.json").json()

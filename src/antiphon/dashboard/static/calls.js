@@ -5,6 +5,7 @@
 
 window.antiphon = {
   base: "/dashboard/v1",
+  over: "Your session is over. Load the page again.",
   headers: () => ({ "x-csrf-token": document.querySelector("meta[name=csrf-token]")?.content ?? "" }),
 
   say(text, isBad = true) {
@@ -19,7 +20,8 @@ window.antiphon = {
     const isForm = body instanceof FormData;
     const headers = { ...this.headers(), ...(body && !isForm ? { "content-type": "application/json" } : {}) };
     const sent = body && !isForm ? JSON.stringify(body) : body;
-    const answer = await fetch(this.base + path, { method, headers, body: sent, redirect: "error", ...settings });
+    const answer = await fetch(this.base + path, { method, headers, body: sent, redirect: "manual", ...settings });
+    if (answer.type === "opaqueredirect") throw new Error(this.over);
     if (!answer.ok) throw new Error((await answer.json())?.error?.message ?? answer.statusText);
     return answer;
   },

@@ -46,7 +46,7 @@ async function uploadOne(form, file) {
 
 // The File object. A fetch does not tell how far it is.
 function uploaded(file, tell) {
-  const { base, headers } = window.antiphon;
+  const { base, headers, over } = window.antiphon;
   const body = new FormData();
   body.append("purpose", "assistants");
   body.append("file", file);
@@ -58,8 +58,8 @@ function uploaded(file, tell) {
     request.upload.addEventListener("progress", (event) => tell(event.loaded / (event.total || 1)));
     request.addEventListener("error", () => reject(new Error("The server cannot be reached.")));
     request.addEventListener("load", () => {
-      if (request.status === 200) resolve(request.response);
-      else reject(new Error(request.response?.error?.message ?? request.statusText));
+      if (request.response?.id) resolve(request.response);
+      else reject(new Error(request.response?.error?.message ?? over));
     });
     request.send(body);
   });
