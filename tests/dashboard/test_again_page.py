@@ -73,6 +73,23 @@ def test_what_is_refused_is_said_and_nothing_of_the_form_is_lost(
     assert 'value="m-kept"' in answer.text
 
 
+def test_links_that_would_be_too_much_are_refused(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream
+) -> None:
+    from tests.dashboard.test_media import PICTURE, SHA256
+
+    upstream.default = Answer("A cat.")
+    content = [{"type": "input_image", "image_url": PICTURE, "detail": "auto"}]
+    made = client.responses.create(model="m", input=[{"role": "user", "content": content}]).id  # type: ignore[list-item, misc]
+    many = f"inline:{SHA256} " * 50_000
+    answer = pages.post(f"/dashboard/responses/{made}/again", data=form(pages, made) | {"input": many})
+    assert answer.status_code == 413
+    assert "max_body_bytes" in answer.text
+    named = client.responses.create(model="m", input=many).id
+    assert pages.get(f"/dashboard/responses/{named}/code/curl").status_code == 413
+    assert pages.get(f"/dashboard/responses/{named}/code").status_code == 200
+
+
 def test_nobody_asks_in_the_name_of_a_visitor(made: str, pages: httpx2.Client) -> None:
     place, fields = f"/dashboard/responses/{made}/again", form(pages, made)
     assert pages.post(place, data=fields | {"csrf": "guessed"}).status_code == 403

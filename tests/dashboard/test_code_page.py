@@ -98,6 +98,14 @@ def test_the_code_asks_the_same_again(
     assert KEY not in code
 
 
+def test_what_is_made_in_the_background_is_waited_for(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.default = Answer("At last.")
+    made = client.responses.create(model="m", input="Hi", background=True)
+    assert run("python", pages.get(f"/dashboard/responses/{made.id}/code/python").text) == "At last.\n"
+
+
 def test_the_page_shows_both_and_its_pictures_as_links(chained: str, pages: httpx2.Client) -> None:
     html = pages.get(f"/dashboard/responses/{chained}/code").text
     assert "inline:" in html

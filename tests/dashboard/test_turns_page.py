@@ -14,6 +14,7 @@ from tests.dashboard.browser import BROWSER, tab_of
 from tests.scripted import Answer, Called, Upstream, refusal
 
 from antiphon.config import Dashboard
+from antiphon.dashboard import turns
 from antiphon.dashboard.turns import SHOWN
 
 ADD = {
@@ -124,6 +125,23 @@ def test_a_long_body_is_cut_in_the_page_and_not_behind_it(
     assert "characters more" in html
     (one,) = pages.get(f"{place}.json").json()["recordings"]
     assert pages.get(f"{place}/{one['key']}/request").json() == upstream.last.body
+
+
+def test_bodies_that_are_too_much_for_a_page_have_links(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WITH_BODIES", 100)
+    upstream.script(refusal(503, "Busy."), Answer("Yes"))
+    made = client.responses.create(model="m", input="Hi there.", background=True)
+    while client.responses.retrieve(made.id).status != "completed":
+        pass
+    place = f"/dashboard/responses/{made.id}/turns"
+    first, second = pages.get(f"{place}.json").json()["recordings"]
+    assert first["request"]
+    assert second["request"] is None
+    link = f"{place}/{second['key']}/request"
+    assert f'href="{link}"' in pages.get(place).text
+    assert pages.get(link).json()["messages"] == [{"role": "user", "content": "Hi there."}]
 
 
 def test_where_nothing_is_recorded_the_page_says_why(upstream: Upstream, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from antiphon.api import admission, parsing
 from antiphon.api.services import project, services
 from antiphon.dashboard.access import check_token
-from antiphon.dashboard.asked import asked
+from antiphon.dashboard.asked import asked, with_data
 from antiphon.dashboard.code import lacks
 from antiphon.dashboard.form import form_of
 from antiphon.dashboard.head import helpers_of, place_of
@@ -49,7 +49,7 @@ async def ask(request: Request) -> HttpResponse:
 async def _accepted(request: Request, fields: Mapping[str, str]) -> str:
     """The id of the new response. Raises ApiError."""
     held, owner = services(request), project(request)
-    body = await held.store.outline.whole(owner, msgspec.json.encode(_body(fields)))
+    body = await with_data(request, _body(fields))
     limits = held.config.limits
     make = partial(parse_create, lenient=held.config.server.lenient, most_items=limits.request_items)
     parsed = await parsing.parsed(body, make, limits.request_values)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from antiphon.api.services import project, services
 from antiphon.dashboard.head import stored
+from antiphon.protocol.errors import TooLarge
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
 
@@ -31,6 +32,18 @@ async def asked(request: Request) -> tuple[Any, dict[str, Any]]:
     outline = services(request).store.outline
     rows = await outline.own_input(project(request), response["id"])
     return response, request_of(response, [msgspec.json.decode(row) for row in rows])
+
+
+async def with_data(request: Request, body: Any) -> bytes:
+    """A request as JSON, with data in place of its links. Raises TooLarge."""
+    held, most = services(request), services(request).config.server.max_body_bytes
+    found = await held.store.outline.whole(project(request), msgspec.json.encode(body), most)
+    if found is None:
+        raise TooLarge(
+            f"With its pictures the request has more than {most} bytes (server.max_body_bytes).",
+            code="request_too_large",
+        )
+    return found
 
 
 def request_of(response: Any, items: Sequence[Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
-from antiphon.api.services import project, services
-from antiphon.dashboard.asked import asked
+from antiphon.dashboard.asked import asked, with_data
 from antiphon.dashboard.head import helpers_of
 from antiphon.dashboard.media import POLICY
 from antiphon.dashboard.page import page, routes_of
@@ -43,8 +42,7 @@ async def whole(request: Request) -> HttpResponse:
     if write is None:
         raise NotFound("There is no such code.")
     _, body = await asked(request)
-    json = msgspec.json.encode(_streamed(request, body))
-    filled = await services(request).store.outline.whole(project(request), json)
+    filled = await with_data(request, _streamed(request, body))
     text = await asyncio.to_thread(lambda: write(_base(request), msgspec.json.decode(filled)))
     return HttpResponse(text, media_type="text/plain", headers={"content-security-policy": POLICY})
 

@@ -92,6 +92,8 @@ async def _entries(request: Request, response: Any) -> Sequence[RecordingEntry]:
 
 async def _activity(request: Request, response: Any, recordings: Sequence[Recording]) -> ActivityRow | None:
     """It is looked for where it must be in time, since it has no index of ids."""
+    if response is not None and response["status"] not in TERMINAL:
+        return None
     if response is not None:
         begin, end = response["created_at"], response.get("completed_at")
     elif recordings:
@@ -106,8 +108,6 @@ async def _activity(request: Request, response: Any, recordings: Sequence[Record
         until=end + _LATE if end else begin + _DAY,
         limit=1,
     )
-    if response is not None and response["status"] not in TERMINAL:
-        return None
     page = await services(request).store.activity.page(query)
     return page.entries[0].row if page.entries else None
 

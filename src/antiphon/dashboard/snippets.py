@@ -11,6 +11,11 @@ KEY = "OPENAI_API_KEY"
 _host = re.compile(r"[A-Za-z0-9.:\[\]-]+", re.ASCII).fullmatch
 _UNKNOWN_TO_PYTHON = frozenset({"presence_penalty", "frequency_penalty", "client_metadata"})
 """Members that the client sends in its `extra_body` only."""
+_WAITED_FOR = """\
+while response.status in ("queued", "in_progress"):
+    time.sleep(1)
+    response = client.responses.retrieve(response.id)
+"""
 _WIDE = 80
 """Characters of a value that stands in one line."""
 
@@ -40,14 +45,14 @@ def python(base: str, body: Mapping[str, Any]) -> str:
         members["extra_body"] = extra
     lines = [f"    {name}={literal(value, 4)}," for name, value in members.items()]
     call = "\n".join(["client.responses.create(", *lines, ")"])
-    what = "stream" if body.get("stream") else "response"
-    shown = (
-        "for event in stream:\n    print(event)\n" if body.get("stream") else "print(response.output_text)\n"
-    )
-    return (
-        "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url={literal(base)}, api_key=os.environ["{KEY}"])\n\n{what} = {call}\n{shown}'
-    )
+    client = f'client = OpenAI(base_url={literal(base)}, api_key=os.environ["{KEY}"])'
+    modules, end = "import os", f"response = {call}\nprint(response.output_text)\n"
+    if body.get("stream"):
+        end = f"stream = {call}\nfor event in stream:\n    print(event)\n"
+    elif body.get("background"):
+        modules = "import os\nimport time"
+        end = f"response = {call}\n{_WAITED_FOR}print(response.output_text)\n"
+    return f"{modules}\n\nfrom openai import OpenAI\n\n{client}\n\n{end}"
 
 
 def literal(value: Any, indent: int = 0) -> str:

@@ -20,21 +20,19 @@ SHOWN = 100_000
 """Characters of a body that its page shows."""
 COLOURED = 20_000
 """Characters of a page that are shown in colours."""
-WITH_BODIES = 20
-"""Recordings whose bodies are in the page; the others have links to theirs."""
+WITH_BODIES = 8 * 2**20
+"""Bytes of bodies that are in the page, about; recordings behind them have links to theirs."""
 _SIDES = ("request", "answer")
 
 
 async def show(request: Request) -> HttpResponse:
     """GET /dashboard/responses/{response_id}/turns"""
     found = await known(request)
-    data = {
-        "response": found.response,
-        "recordings": [
-            await _decoded(request, entry, number <= WITH_BODIES)
-            for number, entry in enumerate(found.entries, 1)
-        ],
-    }
+    recordings, size = [], 0
+    for entry in found.entries:
+        recordings.append(await _decoded(request, entry, with_bodies=size < WITH_BODIES))
+        size += (entry.recording.request_kept or 0) + entry.recording.answer_bytes
+    data = {"response": found.response, "recordings": recordings}
     helpers = helpers_of(found.response["id"], found.tabs)
     return await page(request, "turns.html", data, helpers={**helpers, "exchanges": exchanges})
 
@@ -52,7 +50,7 @@ async def body(request: Request) -> HttpResponse:
     return HttpResponse(getattr(found, side), media_type="text/plain; charset=utf-8", headers=headers)
 
 
-async def _decoded(request: Request, entry: RecordingEntry, with_bodies: bool) -> dict[str, Any]:
+async def _decoded(request: Request, entry: RecordingEntry, *, with_bodies: bool) -> dict[str, Any]:
     """A recording and its bodies, which are None where they are not kept, or not in the page."""
     recordings, response_id = services(request).store.recordings, request.path_params["response_id"]
     is_kept = entry.recording.request_kept is not None

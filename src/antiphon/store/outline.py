@@ -5,6 +5,7 @@ writes a link himself gets no more by it than what his project has.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from antiphon.store import conversations, responses, run_log
@@ -14,8 +15,10 @@ from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import PageQuery
 from antiphon.store.responses import StoredResponse
 from antiphon.store.run_log import LoggedEvents
-from antiphon.store.statements import Statement, Steps, one
+from antiphon.store.statements import Row, Statement, Steps, one, placeholders
 
+_IN_ONE = 32
+"""Names of data in one statement."""
 FOLLOWING = 20
 """Forks that are found."""
 LINK = "inline:"
@@ -65,8 +68,15 @@ class Outline:
         """What a link leads to: its SHA-256, in hexadecimal digits."""
         return await self._data.read(project, bytes.fromhex(sha256))
 
-    async def whole(self, project: str, json: bytes) -> bytes:
-        """JSON with data in place of its links."""
+    async def whole(self, project: str, json: bytes, most: int) -> bytes | None:
+        """JSON with data in place of its links. None: that would be more than so many bytes."""
+        named = Counter(_links.findall(json))
+        sizes = await self._database.read_long(
+            sizes_of, project, [bytes.fromhex(name.decode()) for name in named]
+        )
+        more = sum(size * 4 // 3 * named[sha256.hex().encode()] for sha256, size in sizes)
+        if len(json) + more > most:
+            return None
         return (await self._data.filled(project, [_links.sub(MARK + rb"\g<1>", json)]))[0]
 
 
@@ -88,6 +98,17 @@ def following(project: str, response_id: str) -> Steps[list[str]]:
 
 def _linked_page(found: Page) -> Page:
     return Page([ItemRow(row.id, _link(row.json)) for row in found.items], found.more)
+
+
+def sizes_of(project: str, wanted: Sequence[bytes]) -> Steps[list[Row]]:
+    """The SHA-256 of data, and how many bytes it has."""
+    found: list[Row] = []
+    for first in range(0, len(wanted), _IN_ONE):
+        some = wanted[first : first + _IN_ONE]
+        named = placeholders(2, len(some))
+        sql = f"SELECT sha256, size FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
+        found += yield Statement(sql, (project, *some))
+    return found
 
 
 def _linked(jsons: Sequence[bytes]) -> list[bytes]:

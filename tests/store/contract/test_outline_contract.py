@@ -70,10 +70,11 @@ async def test_a_link_leads_to_its_data_and_to_that_of_no_other_project(store: S
     assert await store.outline.data(P, sha256) == PICTURE
     assert await store.outline.data(P, "0" * 64) is None
     assert await store.outline.data("other", sha256) is None
-    assert await store.outline.whole(P, linked("i")) == picture("i").json
-    assert PICTURE not in base64.b64decode(
-        msgspec.json.decode(await store.outline.whole("other", linked("i")))["url"].rpartition(",")[2]
-    )
+    whole = picture("i").json
+    assert await store.outline.whole(P, linked("i"), len(whole) + 100) == whole
+    assert await store.outline.whole(P, linked("i") * 3, 3 * len(whole) + 300) == whole * 3
+    assert await store.outline.whole(P, linked("i") * 3, 2 * len(whole)) is None
+    assert await store.outline.whole("other", linked("i"), 500) == linked("i").replace(LINK.encode(), b"")
 
 
 async def test_what_continues_a_response_is_found(store: Store) -> None:
