@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from antiphon.api.callers import Caller, caller
+from antiphon.backends.router import Router
 from antiphon.keys.limiter import check_model
 from antiphon.keys.meter import Admission
 from antiphon.protocol.parse import Parsed
@@ -28,10 +29,12 @@ async def admit(request: Request, model: str | None, size: int, output: int | No
     return admission.use
 
 
-async def admit_response(request: Request, parsed: Parsed, default_model: str | None) -> KeyUse | None:
+async def admit_response(request: Request, parsed: Parsed, router: Router) -> KeyUse | None:
     """The same for one that a response answers."""
+    if caller(request).use is None:
+        return None
     asked = parsed.request
-    return await admit(request, asked.model or default_model, parsed.length, asked.max_output_tokens)
+    return await admit(request, asked.model or router.default_model, parsed.length, asked.max_output_tokens)
 
 
 async def admitted(

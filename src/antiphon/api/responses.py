@@ -35,7 +35,7 @@ async def create(request: Request) -> ASGIApp:
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
-    use = await admission.admit_response(request, parsed, held.engine.router.default_model)
+    use = await admission.admit_response(request, parsed, held.engine.router)
     if parsed.request.background:
         return await _accept(request, parsed, use)
     if parsed.request.stream:
@@ -151,7 +151,7 @@ async def compact(request: Request) -> HttpResponse:
         raise unsupported("background", "a compaction is waited for")
     if parsed.request.moderation is not None:
         raise unsupported("moderation", "a compaction has no place for what is found")
-    await admission.admit_response(request, parsed, held.engine.router.default_model)
+    await admission.admit_response(request, parsed, held.engine.router)
     with connected(request.scope):
         compacted = await held.engine.compact(project(request), parsed)
     admission.settle(request.scope, compacted.usage.total_tokens)
