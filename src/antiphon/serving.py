@@ -245,6 +245,8 @@ def _reachable(server: config.Server) -> str:
 
 
 def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[tuple[str, str]]:
+    from antiphon.api.telemetry_setup import LACKING, destination, installed
+
     for name, backend in settings.backends.items():
         if model := models.get(name):
             yield "model", f"{model.name}, embedded: {model.memory} (requests wait while it loads)"
@@ -260,6 +262,8 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     missing = {"pictures": images.base_url, "moderation": judge}
     if off := [name for name, place in missing.items() if not place]:
         yield "off", f"{' and '.join(off)} (antiphon doctor says what turns them on)"
+    if to := destination(settings.telemetry):
+        yield "traces", f"and metrics go to {to}" if installed() else LACKING
     yield "data", settings.data_dir
     yield (
         "keys",

@@ -19,7 +19,7 @@ def asked(tape: Tape, body: bytes = b"") -> Exchange:
 
 def test_nothing_is_kept_that_has_no_room_and_room_is_given_back() -> None:
     room = Room(22_000)
-    tape = Tape(room, keeps=True)
+    tape = Tape(room=room, keeps=True)
     first, second = asked(tape, b"x" * 1_000), asked(tape, b"y" * 30_000)
     for _ in range(200):
         first.heard(b"z" * 100)
@@ -33,14 +33,14 @@ def test_nothing_is_kept_that_has_no_room_and_room_is_given_back() -> None:
 
 
 def test_there_are_no_more_exchanges_than_have_room() -> None:
-    tape, narrow = Tape(Room(LARGE), keeps=False), Tape(Room(10_000), keeps=False)
+    tape, narrow = Tape(room=Room(LARGE), keeps=False), Tape(room=Room(10_000), keeps=False)
 
     assert sum(tape.record(SERVER, "GET", HERE, None) is not None for _ in range(2 * EXCHANGES)) == EXCHANGES
     assert 0 < sum(narrow.record(SERVER, "GET", HERE, None) is not None for _ in range(100)) < 20
 
 
 def test_an_answer_in_tiny_pieces_takes_no_more_than_its_bytes() -> None:
-    exchange = asked(Tape(Room(LARGE), keeps=True))
+    exchange = asked(Tape(room=Room(LARGE), keeps=True))
     for _ in range(100_000):
         exchange.heard(b"z")
 
@@ -49,7 +49,7 @@ def test_an_answer_in_tiny_pieces_takes_no_more_than_its_bytes() -> None:
 
 
 def test_an_answer_that_was_cut_has_no_gap() -> None:
-    exchange = asked(Tape(Room(LARGE), keeps=True))
+    exchange = asked(Tape(room=Room(LARGE), keeps=True))
     exchange.heard(b"a" * (ANSWER_BYTES - 1))
     exchange.heard(b"bb")
     exchange.heard(b"c")
@@ -60,7 +60,7 @@ def test_an_answer_that_was_cut_has_no_gap() -> None:
 
 def test_what_goes_on_behind_the_end_of_a_response_is_not_on_its_tape() -> None:
     room = Room(LARGE)
-    tape = Tape(room, keeps=True)
+    tape = Tape(room=room, keeps=True)
     open_one = asked(tape)
     open_one.answered(200, "")
     open_one.heard(b"before")

@@ -96,6 +96,7 @@ SAMPLES = {
     "ANTIPHON_SERVER_ROLE": "worker",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
+    "ANTIPHON_TELEMETRY_CONTENT": "all",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",
 }
 """Another value than the default, where it cannot be made from the default."""

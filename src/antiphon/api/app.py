@@ -34,6 +34,8 @@ from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.opening import Opened, open_services
 from antiphon.api.routing import Routes
 from antiphon.api.services import Services, services
+from antiphon.api.telemetry_setup import destination
+from antiphon.api.tracing import Traced
 from antiphon.config import Config, Server
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
@@ -45,7 +47,8 @@ def create_app(config: Config) -> ASGIApp:
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    return ApiMiddleware(routes, gate_of(server), Cors(origins), budget)
+    app = ApiMiddleware(routes, gate_of(server), Cors(origins), budget)
+    return app if destination(config.telemetry) is None else Traced(app)
 
 
 @asynccontextmanager

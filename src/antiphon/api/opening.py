@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from antiphon.api import metrics
+from antiphon.api import metrics, tracing
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
 from antiphon.api.callers import Callers
 from antiphon.api.draining import Draining
@@ -22,6 +22,7 @@ from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
+from antiphon.api.telemetry_setup import tracer_of
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
@@ -56,6 +57,7 @@ from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
+from antiphon.telemetry.tracing import Tracer
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -86,6 +88,7 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
+    tracer = opened.keep(tracer_of(config))
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     store = opened.keep(
         await open_store(config.store_url, blobs, config.store.listen_url, config.store.connections)
@@ -107,7 +110,9 @@ async def open_services(config: Config, opened: Opened) -> Services:
     recorder = opened.keep(recorder_of(config, store.recordings))
     limiter = Limiter(store, owner_name())
     ended = partial(_ended, limiter)
-    engine = _engine(config, backends, store, seal, attachments, resources, moderator, ended, recorder)
+    engine = _engine(
+        config, backends, store, seal, attachments, resources, moderator, ended, recorder, tracer
+    )
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
@@ -128,6 +133,7 @@ async def open_services(config: Config, opened: Opened) -> Services:
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
+        tracer=tracer,
         readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
@@ -168,14 +174,18 @@ def _engine(
     moderator: Moderator | None,
     ended: Callable[[ActivityRow, KeyUse | None], None],
     recorder: Recorder | None,
+    tracer: Tracer | None,
 ) -> Engine:
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder)
+    return Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder, tracer
+    )
 
 
 def _ended(limiter: Limiter, row: ActivityRow, use: KeyUse | None) -> None:
     """A response has ended here. One in the background was settled with its end."""
     metrics.count_response(row)
+    tracing.tell(row)
     if use is not None:
         limiter.settle(use, tokens_of(row, use))
 

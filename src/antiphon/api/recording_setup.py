@@ -14,7 +14,7 @@ def recorder_of(config: Config, recordings: Recordings) -> Recorder | None:
     which = config.dashboard.records(config.server)
     if which == "off":
         return None
-    rules = Rules(which=which, most_bytes=config.dashboard.record_bytes, silent=frozenset(_silent(config)))
+    rules = Rules(which=which, most_bytes=config.dashboard.record_bytes, silent=frozenset(silent(config)))
     return Recorder(recordings, rules)
 
 
@@ -25,12 +25,12 @@ def sweeps_of(config: Config, store: Store) -> Sequence[Callable[[], Awaitable[o
 
     async def trim() -> None:
         await recordings.trim(settings.record_bytes)
-        for project in _silent(config):
+        for project in silent(config):
             await recordings.forget(project)
 
     return Retention([days]).sweep, trim
 
 
-def _silent(config: Config) -> Sequence[str]:
+def silent(config: Config) -> Sequence[str]:
     """Projects of which nothing is recorded."""
     return [name for name, project in config.projects.items() if not project.record]

@@ -20,6 +20,7 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
+from antiphon.telemetry.tracing import Tracer
 from antiphon.webhooks.webhooks import Webhooks
 
 
@@ -42,6 +43,8 @@ class Services:
     readiness: Readiness
     moderator: Moderator | None
     """None: nothing is set up that judges."""
+    tracer: Tracer | None
+    """None: no spans are told."""
 
 
 def services(request: Request) -> Services:

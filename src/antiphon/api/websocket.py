@@ -20,6 +20,7 @@ from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
 from antiphon.api.store_errors import api_error
+from antiphon.api.tracing import within
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
 from antiphon.protocol.delta_runs import Emitted, single
@@ -140,7 +141,9 @@ class Connection:
         while waiting:
             text = waiting.popleft()
             try:
-                await self._answer(lane, await self._parse(text))
+                parsed = await self._parse(text)
+                with within(self._services.tracer, parsed.request):
+                    await self._answer(lane, parsed)
             except ApiError as fault:
                 self._memory.forget(lane)
                 await self.refuse(fault, lane)

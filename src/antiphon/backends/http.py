@@ -24,6 +24,7 @@ from yarl import URL
 from antiphon.backends import tape
 from antiphon.backends.http_connection import Connection
 from antiphon.backends.tape import Exchange, Server
+from antiphon.telemetry.tracing import passed_on
 
 JSON = "application/json"
 _GRACE = 1.0
@@ -96,7 +97,9 @@ class Client:
         recording = tape.current.get()
         exchange = recording.record(self._server, method, url, body) if recording is not None else None
         try:
-            head = _head(method, url, self._headers, body, content_type)
+            carried = passed_on()
+            headers = self._headers + _lines(carried) if carried else self._headers
+            head = _head(method, url, headers, body, content_type)
             answer = await self._requested(head, body, patience)
         except BaseException as fault:
             self._release()

@@ -12,7 +12,7 @@ import time
 from contextvars import ContextVar
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from yarl import URL
 
 REQUEST_BYTES: Final = 32 * 2**20
@@ -45,52 +45,30 @@ class Server(Struct, frozen=True):
     """What may not be shown, should it stand in a body."""
 
 
-class Exchange:
+class Exchange(Struct, kw_only=True):
     """A request, and its answer as far as it has come. Times are seconds since the epoch."""
 
-    __slots__ = (
-        "_allowed",
-        "_tape",
-        "answer",
-        "answer_bytes",
-        "content_type",
-        "ended_at",
-        "error",
-        "first_at",
-        "method",
-        "request",
-        "request_bytes",
-        "server",
-        "started_at",
-        "status",
-        "turn",
-        "url",
-    )
-
-    def __init__(
-        self, tape: "Tape | None", turn: int, server: Server, method: str, url: URL, body: bytes
-    ) -> None:
-        """Without a `tape` no content is kept."""
-        self.turn = turn
-        self.server = server
-        self.method = method
-        self.url = url
-        self.started_at = time.time()
-        self.first_at: float | None = None
-        """When the head of the answer was there."""
-        self.ended_at: float | None = None
-        self.status: int | None = None
-        self.content_type = ""
-        self.error: str | None = None
-        self.request_bytes = len(body)
-        self.answer_bytes = 0
-        self.answer = bytearray()
-        """As much as was kept."""
-        self._tape = tape
-        self._allowed = 0
-        """How long the answer may be without asking for more room."""
-        fits = tape is not None and len(body) <= REQUEST_BYTES and tape.take(len(body))
-        self.request = body if fits else b""
+    turn: int
+    server: Server
+    method: str
+    url: URL
+    started_at: float
+    request_bytes: int
+    request: bytes
+    """Empty where it is not kept."""
+    tape: "Tape | None"
+    """What has room for the answer. None: no more is kept of it."""
+    first_at: float | None = None
+    """When the head of the answer was there."""
+    ended_at: float | None = None
+    status: int | None = None
+    content_type: str = ""
+    error: str | None = None
+    answer_bytes: int = 0
+    answer: bytearray = field(default_factory=bytearray)
+    """As much as was kept."""
+    allowed: int = 0
+    """How long the answer may be without asking for more room."""
 
     def answered(self, status: int, content_type: str) -> None:
         """The head of the answer is there."""
@@ -99,7 +77,7 @@ class Exchange:
     def heard(self, data: bytes) -> None:
         """A piece of the answer."""
         self.answer_bytes += len(data)
-        if self.answer_bytes <= self._allowed or self._grows():
+        if self.answer_bytes <= self.allowed or self._grows():
             self.answer += data
 
     def failed(self, fault: BaseException) -> None:
@@ -118,61 +96,69 @@ class Exchange:
 
     def _grows(self) -> bool:
         """Whether there is room for all that has come. Once there was none, nothing is kept any more."""
-        more = max(_SLAB, self.answer_bytes - self._allowed)
-        if self._tape is None or self.answer_bytes > ANSWER_BYTES or not self._tape.take(more):
+        more = max(_SLAB, self.answer_bytes - self.allowed)
+        if self.tape is None or self.answer_bytes > ANSWER_BYTES or not self.tape.take(more):
             self._cut()
             return False
-        self._allowed += more
+        self.allowed += more
         return True
 
     def _cut(self) -> None:
-        self._tape, self._allowed = None, -1
+        self.tape, self.allowed = None, -1
 
 
-class Tape:
+class Tape(Struct, kw_only=True):
     """The requests of one response, in the order in which they began."""
 
-    __slots__ = "_ended", "_room", "_taken", "exchanges", "keeps", "turn"
-
-    def __init__(self, room: Room, *, keeps: bool) -> None:
-        """`keeps`: bodies; else only how many bytes they had."""
-        self.keeps = keeps
-        self.turn = 0
-        """The turn of the model that is made; 0: none yet."""
-        self.exchanges: list[Exchange] = []
-        self._room = room
-        self._taken = 0
-        """Bytes of the room."""
-        self._ended = False
+    room: Room
+    keeps: bool
+    """Bodies; else only how many bytes they had."""
+    turn: int = 0
+    """The turn of the model that is made; 0: none yet."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    taken: int = 0
+    """Bytes of the room."""
+    ended: bool = False
 
     def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
         """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
         asks has only begun in its time."""
-        if self._ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
+        if self.ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
             return None
-        exchange = Exchange(self if self.keeps else None, self.turn, server, method, url, body or b"")
+        body = body or b""
+        fits = self.keeps and len(body) <= REQUEST_BYTES and self.take(len(body))
+        exchange = Exchange(
+            turn=self.turn,
+            server=server,
+            method=method,
+            url=url,
+            started_at=time.time(),
+            request_bytes=len(body),
+            request=body if fits else b"",
+            tape=self if self.keeps else None,
+        )
         self.exchanges.append(exchange)
         return exchange
 
     def take(self, size: int) -> bool:
         """Whether the room has so much left, which is taken then."""
-        if size > self._room.left:
+        if size > self.room.left:
             return False
-        self._room.left -= size
-        self._taken += size
+        self.room.left -= size
+        self.taken += size
         return True
 
     def end(self) -> None:
         """What comes from now on is not on it."""
-        self._ended = True
+        self.ended = True
         for exchange in self.exchanges:
             if exchange.ended_at is None:
                 exchange.closed(at_end=False)
 
     def release(self) -> None:
         """Nobody holds what is on it any more."""
-        self._room.left += self._taken
-        self._taken = 0
+        self.room.left += self.taken
+        self.taken = 0
 
 
 current: ContextVar[Tape | None] = ContextVar("tape", default=None)

@@ -45,6 +45,8 @@ def check(config: Config, where: str) -> None:
     _check_web_search(config, where)
     _check_sandbox(config.sandbox, where)
     _check_webhooks(config, where)
+    if config.telemetry.otlp_endpoint is not None:
+        _check_url(config.telemetry.otlp_endpoint, "otlp_endpoint", "[telemetry]", where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")

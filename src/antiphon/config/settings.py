@@ -431,6 +431,18 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Days for what became of each response, without its content: model, tokens, durations, error."""
 
 
+class Telemetry(Struct, frozen=True, kw_only=True):
+    """`[telemetry]`: where traces and metrics go, in OpenTelemetry's protocol OTLP."""
+
+    otlp_endpoint: str | None = None
+    """Of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` and
+    `/v1/metrics` are added. None: what `OTEL_EXPORTER_OTLP_ENDPOINT` says, and nothing is exported without
+    either. Other `OTEL_*` variables hold as well."""
+    content: Literal["none", "all"] = "none"
+    """Whether traces have what was said and called: `all` tells the collector instructions, messages, and the
+    arguments and results of calls, of responses that are stored."""
+
+
 class Dashboard(Struct, frozen=True, kw_only=True):
     """`[dashboard]`: the pages for people, under `/dashboard` of the same port, and what is recorded."""
 
@@ -454,8 +466,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """`[projects.NAME]`: a project, as its keys name it; without keys there is `default`."""
 
     record: bool = True
-    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`). If not, nothing
-    of it is, and what was is forgotten."""
+    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`), and what was said
+    told to a collector (`content` of `[telemetry]`). If not, nothing of it is, and what was is forgotten."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -481,6 +493,7 @@ class Config(Struct, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
     dashboard: Dashboard = Dashboard()
     projects: dict[str, Project] = msgspec.field(default_factory=dict)
 
@@ -508,6 +521,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
+    "telemetry": Telemetry,
     "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {

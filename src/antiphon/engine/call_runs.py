@@ -7,14 +7,16 @@ from typing import NamedTuple, Self
 
 import structlog
 
-from antiphon.engine import timeline
+from antiphon.engine import span_content, timeline
 from antiphon.engine.emission import Flush
+from antiphon.engine.spans import called, calling
 from antiphon.model import TextPart
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.item import Item, item_type
 from antiphon.stream.machine import Machine
 from antiphon.stream.table import IllegalTransition
 from antiphon.telemetry import metrics
+from antiphon.telemetry.tracing import OFF, Span
 from antiphon.tools.base import ServerCall, ToolResult
 from antiphon.tools.emitter import Emitter, Turn
 
@@ -27,6 +29,7 @@ class _Running(NamedTuple):
     turn: Turn
     task: asyncio.Task[tuple[ToolResult, float]]
     begun: float
+    span: Span | None
 
 
 class CallRuns:
@@ -48,17 +51,19 @@ class CallRuns:
     ) -> None:
         for call, running in self._runs.items():
             running.task.cancel()
-            self._count(call, "cancelled", running.begun, time.perf_counter())
+            self._count(call, running, "cancelled", time.perf_counter())
 
     def begin(self, call: ServerCall) -> None:
         turn = Turn(self._passed_on)
-        emit = Emitter(turn, self._machine, lambda: call.item)
-        self._runs[call] = _Running(turn, asyncio.create_task(_timed(call, emit)), time.perf_counter())
+        emit, span = Emitter(turn, self._machine, lambda: call.item), calling(call)
+        task = asyncio.create_task(_timed(call, emit, span))
+        self._runs[call] = _Running(turn, task, time.perf_counter(), span)
 
     async def end(self, call: ServerCall) -> ToolResult:
         """What came of it, when all that it emits was passed on."""
-        turn, task, begun = self._runs[call]
-        turn.come()
+        running = self._runs[call]
+        task = running.task
+        running.turn.come()
         while not task.done():
             news = asyncio.ensure_future(self._news.wait())
             try:
@@ -68,17 +73,23 @@ class CallRuns:
             await self._pass_on()
         result, ended = task.result()
         del self._runs[call]
-        self._count(call, None, begun, ended)
+        if running.span is not None and running.span.content:
+            running.span.set(span_content.called(call.arguments, result.parts))
+        self._count(call, running, None, ended)
         return result
 
-    def _count(self, call: ServerCall, outcome: metrics.Outcome | None, begun: float, ended: float) -> None:
+    def _count(
+        self, call: ServerCall, running: _Running, outcome: metrics.Outcome | None, ended: float
+    ) -> None:
         """`outcome` None: what its item says. A call that has not come to have one is not counted."""
         if call.item is not None:
             item = self._machine.item(call.item)
-            outcome = outcome or _outcome(item)
-            metrics.count_call(item_type(item), outcome, ended - begun)
+            kind, outcome = item_type(item), outcome or _outcome(item)
+            metrics.count_call(kind, outcome, ended - running.begun)
+            if running.span is not None:
+                called(running.span, kind, outcome, time.perf_counter() - ended)
         if (times := timeline.current()) is not None:
-            times.ran(call, begun, ended, outcome or "completed")
+            times.ran(call, running.begun, ended, outcome or "completed")
 
     async def _passed_on(self) -> None:
         """Until what was emitted by now was passed on."""
@@ -96,9 +107,10 @@ class CallRuns:
                 each.set_result(None)
 
 
-async def _timed(call: ServerCall, emit: Emitter) -> tuple[ToolResult, float]:
+async def _timed(call: ServerCall, emit: Emitter, span: Span | None) -> tuple[ToolResult, float]:
     """With the moment when it was there: it may wait for its turn after that."""
-    return await _run(call, emit), time.perf_counter()
+    with span or OFF:
+        return await _run(call, emit), time.perf_counter()
 
 
 def _outcome(item: Item) -> metrics.Outcome:

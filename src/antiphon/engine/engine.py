@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -24,11 +24,13 @@ from antiphon.engine.prepare.run_request import opened, sealed
 from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
+from antiphon.engine.spans import responding, resuming
 from antiphon.engine.usage import usage_of
 from antiphon.engine.warnings import Warnings
 from antiphon.guard.offload import offload
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
+from antiphon.protocol.errors import ApiError
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -39,6 +41,7 @@ from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
+from antiphon.telemetry.tracing import CURRENT, OFF, Span, Tracer
 from antiphon.tools.context import ToolResources
 from antiphon.tools.toolbox import Toolbox
 
@@ -56,10 +59,11 @@ class Engine:
         moderator: Moderator | None = None,
         ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
         recorder: Recorder | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
         what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
-        upstreams."""
+        upstreams, `tracer` is told what is done in the background."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -70,10 +74,9 @@ class Engine:
         self._seal = seal
         self._recorder = recorder
         self._verify = verify
+        self._tracer = tracer
         self.ended = ended
         self.making = Making()
-        self.at_work = 0
-        """How many responses are made here that clients wait for."""
 
     @asynccontextmanager
     async def run(
@@ -85,33 +88,32 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
-        async with locked(self.store, project, parsed.request.conversation_id):
-            plan = await self._plan(project, parsed, memory, use)
-            checkpoint = Checkpoint()
+        with responding():
+            async with locked(self.store, project, parsed.request.conversation_id):
+                plan = await self._plan(project, parsed, memory, use)
+                checkpoint = Checkpoint()
 
-            def activity(response: Response, stored: bool) -> ActivityRow:
-                origin = Origin(project, started_at, plan.caller.backend_name, use)
-                return activity_of(origin, response, checkpoint.first_at, stored=stored)
+                def activity(response: Response, stored: bool) -> ActivityRow:
+                    origin = Origin(project, started_at, plan.caller.backend_name, use)
+                    return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
-            # It does not hold the run: that would be a cycle, with the whole history in it.
-            async def keep(response: Response) -> None:
-                row = activity(response, stored=True)
-                length = await save(self.store, plan, response, row)
-                self.ended(row, use)
-                await self._remember(plan, response, length)
-
-            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
-            self.at_work += 1
-            try:
-                with self.making.listed(plan, events):
-                    yield run
-            finally:
-                self.at_work -= 1
-                if not run.kept:
-                    row = activity(run.machine.snapshot(), stored=False)
-                    self.store.activity.note(row)
+                # It does not hold the run: that would be a cycle, with the whole history in it.
+                async def keep(response: Response) -> None:
+                    row = activity(response, stored=True)
+                    length = await save(self.store, plan, response, row)
                     self.ended(row, use)
+                    await self._remember(plan, response, length)
+
+                events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+                run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+                try:
+                    with self.making.listed(plan, events):
+                        yield run
+                finally:
+                    if not run.kept:
+                        row = activity(run.machine.snapshot(), stored=False)
+                        self.store.activity.note(row)
+                        self.ended(row, use)
 
     async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read
@@ -126,7 +128,8 @@ class Engine:
     async def planned(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            yield await self._plan(project, parsed, use=use)
+            plan, span = await self._plan(project, parsed, use=use), CURRENT.get()
+            yield plan if span is None else replace(plan, span=span.begin_kept())
 
     async def _plan(
         self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
@@ -146,6 +149,17 @@ class Engine:
         """What a request counts to that was kept for `planned_again`. Raises ApiError when it cannot be
         read."""
         return opened(self._seal, project, kept).use
+
+    def background_span(
+        self, project: str, kept: bytes, plan: Plan | None
+    ) -> AbstractContextManager[Span | None]:
+        """The span of a response that was accepted with `plan`, here or, where that is None, elsewhere."""
+        if self._tracer is None:
+            return OFF
+        try:
+            return resuming(self._tracer, plan.span if plan else opened(self._seal, project, kept).span)
+        except ApiError:  # why it cannot be read is the end of its run
+            return resuming(self._tracer, None)
 
     async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""

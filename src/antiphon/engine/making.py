@@ -36,6 +36,8 @@ class Making:
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], Made] = {}
+        self.awaited = 0
+        """How many there are that clients wait for, also of those that cannot be watched."""
 
     def get(self, project: str, response_id: str) -> Made | None:
         return self._made.get((project, response_id))
@@ -48,15 +50,16 @@ class Making:
     @contextmanager
     def listed(self, plan: Plan, log: EventLog) -> Iterator[None]:
         """While the block runs it can be watched, unless nothing of it is to be kept."""
-        if plan.request.store is False:
-            yield
-            return
         place = plan.project, log.machine.id
-        self._made[place] = Made(plan, log)
+        if plan.request.store is not False:
+            self._made[place] = Made(plan, log)
+        awaited = not plan.request.background
+        self.awaited += awaited
         try:
             yield
         finally:
-            del self._made[place]
+            self.awaited -= awaited
+            self._made.pop(place, None)
 
 
 class Watch:

@@ -86,7 +86,7 @@ class Recorder:
     def begin(self, machine: Machine, *, keeps: bool) -> Token[Tape | None]:
         """What this task and those that it starts send from now on is recorded, for the response of the
         machine. `keeps`: its content as well. Gives what ends it."""
-        made = TimedTape(self.room, keeps=keeps)
+        made = TimedTape(room=self.room, keeps=keeps)
         machine.watch = made.watch
         return tape.current.set(made)
 

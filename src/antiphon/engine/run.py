@@ -25,6 +25,8 @@ from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.recorder import Ended, Recorder
+from antiphon.engine.span_content import exchanged
+from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -112,6 +114,8 @@ class Run:
             self._recorder.end(begun, self._ended())
 
     async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
+        stored = self.plan.request.store is not False
+        planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -121,7 +125,7 @@ class Run:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
-            if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+            if stored and (self.plan.followed or not self.silent):
                 self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
@@ -273,22 +277,32 @@ class Run:
     async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says, then what becomes of its calls."""
         next_turn()
-        turn = await self.plan.caller.fit(turn)
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        try:
-            async with aclosing(self._ask(turn)) as deltas:
-                async for batch in deltas:
-                    writer.write(batch)
-                    if batch and self._checkpoint.first_at is None:
-                        self._checkpoint.first_at = time.time()
-                    self._checkpoint.output_complete = writer.awaits_client
-                    await flush()
-        finally:
-            self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        with asking(turn) as span:
+            try:
+                turn = await self.plan.caller.fit(turn)
+                await self._read(turn, writer, flush)
+            finally:
+                self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+                if span is not None:
+                    answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
+                    if span.content:
+                        span.set(exchanged(turn, writer.spoken(), writer.finished))
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
+
+    async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+        """What the model says."""
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
+        async with aclosing(self._ask(turn)) as deltas:
+            async for batch in deltas:
+                writer.write(batch)
+                if batch and writer.first_at is None:
+                    writer.first_at = time.time()
+                    self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
+                self._checkpoint.output_complete = writer.awaits_client
+                await flush()
 
     async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""

@@ -3,8 +3,10 @@
 import time
 from typing import Final, TypeAlias
 
+from msgspec import field
+
 from antiphon.backends import tape
-from antiphon.backends.tape import Room, Tape
+from antiphon.backends.tape import Tape
 from antiphon.protocol.item import Item, item_type
 from antiphon.store.recordings import Mark
 from antiphon.tools.base import ServerCall
@@ -16,38 +18,34 @@ _Seen: TypeAlias = tuple[float, int, str, str]
 """When an item was added or done (seconds since the epoch), its place in the output, its type, its id."""
 
 
-class TimedTape(Tape):
+class TimedTape(Tape, kw_only=True):
     """A tape with the times of a response: noted while it is made, put together when it has ended."""
 
-    __slots__ = "_ran", "_seen"
-
-    def __init__(self, room: Room, *, keeps: bool) -> None:
-        super().__init__(room, keeps=keeps)
-        self._seen: list[_Seen] = []
-        self._ran: list[Mark] = []
+    seen: list[_Seen] = field(default_factory=list)
+    called: list[Mark] = field(default_factory=list)
 
     def watch(self, output_index: int, item: Item) -> None:
         """An item was added, or is done."""
-        if len(self._seen) < 2 * MARKS:
-            self._seen.append((time.time(), output_index, item_type(item), item.id or ""))
+        if len(self.seen) < 2 * MARKS:
+            self.seen.append((time.time(), output_index, item_type(item), item.id or ""))
 
     def ran(self, call: ServerCall, begun: float, ended: float, outcome: str) -> None:
         """A call ran from here to there, by the clock of `time.perf_counter`."""
-        if len(self._ran) < MARKS:
+        if len(self.called) < MARKS:
             at = time.time() - time.perf_counter() + begun
-            self._ran.append(Mark("tool", call.name, call.id, at, _milliseconds(ended - begun), outcome))
+            self.called.append(Mark("tool", call.name, call.id, at, _milliseconds(ended - begun), outcome))
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """In the order in which they began."""
         items: dict[int, Mark] = {}
-        for at, place, kind, item_id in self._seen:
+        for at, place, kind, item_id in self.seen:
             begun = items.get(place)
             if begun is None:
                 items[place] = Mark("item", kind, item_id, at)
             else:
                 items[place] = Mark("item", kind, item_id, begun.at, _milliseconds(at - begun.at))
-        return tuple(sorted((*items.values(), *self._ran), key=lambda mark: mark.at))
+        return tuple(sorted((*items.values(), *self.called), key=lambda mark: mark.at))
 
 
 def current() -> TimedTape | None:

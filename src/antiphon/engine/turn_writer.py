@@ -62,6 +62,8 @@ class TurnWriter:
     ) -> None:
         self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
+        self.first_at: float | None = None
+        """When the model first said something: seconds since the epoch."""
         self.calls: list[ToolCall] = []
         self.answers: list[Message] = []
         """What the model reads of its calls: results of those that we ran, faults of those refused."""

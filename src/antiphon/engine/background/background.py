@@ -59,7 +59,7 @@ class Background:
         self._webhooks = webhooks
         self._runs = engine.store.runs
         self._capacity = capacity
-        self._queue = RunQueue(self._runs, owner_name(), lambda: engine.at_work <= capacity.quiet)
+        self._queue = RunQueue(self._runs, owner_name(), lambda: engine.making.awaited <= capacity.quiet)
         self._pool = Pool(self._queue, self._worker, capacity.runs)
 
     def at_work(self) -> int:

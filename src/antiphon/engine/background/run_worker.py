@@ -72,6 +72,8 @@ class RunWorker:
         self._deaths = claim.deaths
         self._released = False
         self._broken = False
+        self._finished = False
+        """Whether its end is kept."""
         self._clock: asyncio.Timeout | None = None
         self._checkpoint = msgspec.json.decode(claim.progress or b"{}", type=Checkpoint)
         self._journal = Journal(engine.store.runs, claim, self._checkpoint)
@@ -113,12 +115,16 @@ class RunWorker:
 
     async def work(self) -> None:
         """To the end, unless the run is somebody else's by then."""
-        try:
-            events = self._events or await self._resumed()
-            if not self._released:
-                await self._to_the_end(events)
-        except LostRun:
-            log.info("run is done elsewhere", response_id=self._claim.id)
+        with self._engine.background_span(self._claim.project, self._claim.request, self._plan) as span:
+            try:
+                events = self._events or await self._resumed()
+                if not self._released:
+                    await self._to_the_end(events)
+            except LostRun:
+                log.info("run is done elsewhere", response_id=self._claim.id)
+            finally:
+                if span is not None and not self._finished:
+                    span.leave()
 
     async def _resumed(self) -> EventLog:
         """What its log gives; that of hours is read apart, since it takes a while."""
@@ -220,6 +226,7 @@ class RunWorker:
             () if use is None else settlement(use, tokens_of(row, use), self._engine.store.allowances.now)
         )
         await self._journal.finish(response, events.drain(), deliveries, row, counted)
+        self._finished = True
         self._engine.ended(row, None)
         self._webhooks.wake()
 
