@@ -39,4 +39,4 @@ def tab_of(browser: Browser, **settings: object) -> Iterator[Page]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         yield page
-        assert [fault for fault in faults if "404" not in fault and "net::" not in fault] == []
+        assert [fault for fault in faults if "with a status of 4" not in fault and "net::" not in fault] == []

@@ -1,10 +1,6 @@
 """Pictures and files of responses: what is shown, and how they come."""
 
-import base64
 import hashlib
-import random
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
 from tests.conftest import Running, config_for
 from tests.dashboard.browser import BROWSER
+from tests.dashboard.pictures import encoded, png
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import Server, hash_key
@@ -23,24 +20,6 @@ from antiphon.dashboard.items import all_shown, shown
 from antiphon.dashboard.media import media_type
 
 HTML = b"<html><script>document.title = 'run'</script>" + b"<p>x</p>" * 1000
-
-
-def png(width: int, height: int) -> bytes:
-    """A picture that takes as many bytes as its pixels."""
-    dots = random.Random(3).randbytes(width * 3)
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + dots) * height, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 BYTES = png(60, 60)
 PICTURE = f"data:image/png;base64,{encoded(BYTES)}"
 SHA256 = hashlib.sha256(BYTES).hexdigest()

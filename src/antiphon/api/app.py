@@ -43,7 +43,7 @@ from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
 
 def create_app(config: Config) -> ASGIApp:
     """The application. What it needs is opened when it starts and closed when it stops."""
-    found = _routes_of_worker() if config.server.role == "worker" else _routes()
+    found = _routes_of_worker() if config.server.role == "worker" else api_routes()
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
@@ -75,7 +75,8 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse(words, 200 if is_ready else 503)
 
 
-def _routes() -> list[BaseRoute]:
+def api_routes() -> list[BaseRoute]:
+    """All that the API has."""
     return [
         *responses.routes,
         *conversations.routes,

@@ -57,13 +57,10 @@ def redeliver(
     settings = config.load(config_file, data_dir=data_dir)
 
     async def again(store: "Store") -> "tuple[DeliveryRow | None, bool]":
+        from antiphon.webhooks.redelivery import redeliver
+
         found = await store.webhooks.get(delivery)
-        if found is None:
-            return None, False
-        there = found.endpoint in settings.webhooks or bool(
-            await store.webhook_endpoints.get(found.project, found.endpoint)
-        )
-        return found, there and await store.webhooks.again(delivery, time.time())
+        return found, found is not None and await redeliver(store, settings.webhooks, found)
 
     found, is_due = with_store(settings, again)
     if found is None:

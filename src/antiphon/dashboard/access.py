@@ -8,6 +8,7 @@ import time
 from hmac import compare_digest
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
@@ -17,6 +18,8 @@ from antiphon.context.seal import Seal
 from antiphon.protocol.errors import PermissionDenied
 
 COOKIE = "antiphon_session"
+PROJECT = "antiphon_project"
+"""The cookie that names the project which an administrator looks at."""
 SECONDS = 7 * 24 * 60 * 60
 """For which a session lasts."""
 _INSTALLATION = ""
@@ -47,12 +50,12 @@ class Access:
     async def visitor(self, request: Request) -> Visitor | None:
         """None: nobody that we know."""
         if self._callers.anybody is not None:
-            return self._visitor(self._callers.anybody, "", signed_in=False)
+            return self._visitor(_looking(request, self._callers.anybody), "", signed_in=False)
         cookie = request.cookies.get(COOKIE, "")
         opened = self._seal.open(_INSTALLATION, "session", cookie) if cookie.isascii() else None
         until, _, hashed = (opened or "0 ").partition(" ")
         caller = await self._callers.keyed(hashed) if float(until) > time.time() else None
-        return None if caller is None else self._visitor(caller, cookie, signed_in=True)
+        return None if caller is None else self._visitor(_looking(request, caller), cookie, signed_in=True)
 
     def _visitor(self, caller: Caller, cookie: str, *, signed_in: bool) -> Visitor:
         return Visitor(caller, self._seal.sign(caller.project, "csrf", cookie.encode()), signed_in)
@@ -67,6 +70,12 @@ class Access:
             COOKIE, sealed, SECONDS, path="/dashboard", secure=secure, httponly=True, samesite="strict"
         )
         return True
+
+
+def _looking(request: Request, caller: Caller) -> Caller:
+    """An administrator, at the project that was chosen."""
+    chosen = request.cookies.get(PROJECT)
+    return replace(caller, project=chosen) if caller.admin and chosen else caller
 
 
 def visitor(request: Request) -> Visitor:

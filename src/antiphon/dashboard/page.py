@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
+import msgspec
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -19,12 +20,42 @@ from antiphon.api.body import json
 from antiphon.dashboard import shown
 from antiphon.dashboard.markdown import code, markdown
 from antiphon.protocol.errors import NotFound
+from antiphon.protocol.wire import encode
+from antiphon.store.paging import PageQuery
 
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-_NAVIGATION = [("Responses", "/dashboard/responses")]
+LIMIT = 50
+"""Rows of a list that a page shows."""
+_NAVIGATION = [
+    ("Responses", "/dashboard/responses"),
+    ("Playground", "/dashboard/playground"),
+    ("Conversations", "/dashboard/conversations"),
+    ("Prompts", "/dashboard/prompts"),
+    ("Files", "/dashboard/files"),
+    ("Vector stores", "/dashboard/vector_stores"),
+    ("Containers", "/dashboard/containers"),
+    ("Queue", "/dashboard/queue"),
+    ("Webhooks", "/dashboard/webhooks"),
+    ("Usage", "/dashboard/usage"),
+    ("Keys", "/dashboard/keys"),
+]
 """What is at the top of every page: a page that is added is named here."""
 
 Endpoint = Callable[[Request], Awaitable[HttpResponse]]
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Listed(Protocol):
+    """A part of a list of the store."""
+
+    @property
+    def rows(self) -> Sequence[_Row]: ...
+    @property
+    def more(self) -> bool: ...
 
 
 class _Static(NamedTuple):
@@ -54,8 +85,8 @@ def routes_of(path: str, endpoint: Endpoint) -> list[Route]:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether it is the JSON of a page that is asked for."""
-    return request.url.path.endswith(".json")
+    """Whether it is the JSON of a page that is asked for, or the API."""
+    return request.url.path.endswith(".json") or request.url.path.startswith("/dashboard/v1/")
 
 
 async def page(
@@ -79,6 +110,21 @@ def url_with(request: Request, **changes: str | None) -> str:
     members = {**request.query_params, **changes}
     query = urlencode({name: value for name, value in members.items() if value})
     return f"{request.url.path}?{query}" if query else request.url.path
+
+
+def plain(value: object) -> Any:
+    """An object of the API as its JSON has it, for templates."""
+    return msgspec.json.decode(encode(value))
+
+
+def page_query(request: Request) -> PageQuery:
+    """Which part of a list the address asks for."""
+    return PageQuery(limit=LIMIT, after=request.query_params.get("after") or None)
+
+
+def next_page(request: Request, found: Listed) -> str | None:
+    """The address of the part of the list behind the one that was found; None: there is no more."""
+    return url_with(request, after=found.rows[-1].id) if found.more and found.rows else None
 
 
 # ---- what browsers fetch beside pages --------------------------------------------------------------------

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
 
 def moment(seconds: float) -> str:
     """Seconds since the epoch, as people read them, in UTC."""
@@ -26,6 +28,12 @@ def duration(milliseconds: int | None) -> str:
 
 def number(value: int) -> str:
     return f"{value:,}"
+
+
+def size(count: int) -> str:
+    """So many bytes."""
+    power = min((len(str(count)) - 1) // 3, len(_UNITS) - 1)
+    return f"{count} B" if power == 0 else f"{count / 1000**power:.1f} {_UNITS[power]}"
 
 
 def pretty(value: Any) -> str:
@@ -56,6 +64,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "duration": duration,
     "number": number,
+    "size": size,
     "kind": kind,
     "pretty": pretty,
     "web_address": web_address,

@@ -3,7 +3,18 @@
 from typing import Literal
 
 Listed = Literal[
-    "item", "file", "prompt", "version", "activity", "vector store", "container", "skill", "webhook endpoint"
+    "item",
+    "file",
+    "conversation",
+    "run",
+    "prompt",
+    "version",
+    "activity",
+    "vector store",
+    "container",
+    "skill",
+    "webhook endpoint",
+    "webhook delivery",
 ]
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from antiphon.store import responses, run_log
+from antiphon.store import conversations, responses, run_log
 from antiphon.store.database import Database
 from antiphon.store.inline_data import MARK, InlineData
 from antiphon.store.items import ItemRow, Page
@@ -42,7 +42,12 @@ class Outline:
         """What the response read, the newest first."""
         query = PageQuery(limit=limit)
         found = await self._database.read_long(responses.input_items, project, response_id, query)
-        return found and Page([ItemRow(row.id, _link(row.json)) for row in found.items], found.more)
+        return found and _linked_page(found)
+
+    async def conversation_items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
+        """Raises UnknownCursor when `query.after` is not in the conversation."""
+        found = await self._database.read_long(conversations.list_items, project, conversation_id, query)
+        return found and _linked_page(found)
 
     async def own_input(self, project: str, response_id: str) -> Sequence[bytes]:
         """The items that the response brought itself."""
@@ -89,6 +94,10 @@ def following(project: str, response_id: str) -> Steps[list[str]]:
         JOIN responses AS r ON r.thread = t.id AND r.start = t.parent_position
         WHERE t.parent = $1 AND t.parent_position = $2 ORDER BY t.id LIMIT {FOLLOWING}"""
     return [found for (found,) in (*next_one, *(yield Statement(sql, place)))]
+
+
+def _linked_page(found: Page) -> Page:
+    return Page([ItemRow(row.id, _link(row.json)) for row in found.items], found.more)
 
 
 def sizes_of(project: str, wanted: Sequence[bytes]) -> Steps[list[Row]]:

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from antiphon.store import inline_data, responses, run_log, threads
 from antiphon.store.database import Database
-from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
+from antiphon.store.paging import PageQuery
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
@@ -53,6 +54,29 @@ class Context(Struct, frozen=True):
     input: Sequence[bytes]
 
 
+class QueuedRun(Struct, frozen=True):
+    """A run that has not ended, as people look at it. Times are seconds since the epoch."""
+
+    id: str
+    status: str
+    """`queued` or `running`."""
+    created_at: int
+    started_at: float | None
+    claims: int
+    """How often a process took it up."""
+    cancelled: int
+    """1: somebody has asked for its end."""
+    patient_until: float
+    """Until when it may wait for quiet times; 0: it may not."""
+    response: bytes
+    """JSON, as it stood when it was accepted."""
+
+
+class RunPage(Struct, frozen=True):
+    rows: Sequence[QueuedRun]
+    more: bool
+
+
 class Waiting(Struct, frozen=True):
     """What nobody has begun."""
 
@@ -86,6 +110,10 @@ class Runs:
         """The responses of the project that are queued or made in the background, the newest first: JSON
         without output."""
         return await self._database.read_long(unended, project, limit)
+
+    async def page(self, project: str, query: PageQuery) -> RunPage:
+        """Runs that have not ended, by creation. Raises UnknownCursor."""
+        return await self._database.read_long(list_runs, project, query)
 
     async def claim(
         self, owner: str, lease: float, only: Place | None = None, *, quiet: bool = False
@@ -386,6 +414,24 @@ def unended(project: str, limit: int) -> Steps[list[bytes]]:
         JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
         WHERE r.status <> 'ended' AND r.project_id = $1 ORDER BY r.key DESC LIMIT $2"""
     return [json for (json,) in (yield Statement(sql, (project, limit)))]
+
+
+def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
+    wanted, values = "", [project, query.limit + 1]
+    if query.after is not None:
+        sql = "SELECT key FROM runs WHERE project_id = $1 AND id = $2"
+        found = yield from one(Statement(sql, (project, query.after)))
+        if found is None:
+            raise UnknownCursor("run", query.after)
+        values.append(found[0])
+        wanted = f"AND r.key {query.side} $3"
+    sql = f"""
+        SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, r.patient_until, p.json
+        FROM runs AS r
+        JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
+        WHERE r.status <> 'ended' AND r.project_id = $1 {wanted} ORDER BY r.key {query.order} LIMIT $2"""
+    rows = [QueuedRun(*row) for row in (yield Statement(sql, tuple(values)))]
+    return RunPage(rows[: query.limit], more=len(rows) > query.limit)
 
 
 def running(project: str, response_id: str) -> Steps[bool]:

@@ -7,7 +7,8 @@ import random
 import msgspec
 from tests.store.contract.kit import P, begin, item, items, talk, texts, turn
 
-from antiphon.store.items import ItemRow
+from antiphon.store.items import ItemRow, Page
+from antiphon.store.paging import PageQuery
 from antiphon.store.run_log import Record, RunEnd
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.store import Store
@@ -49,6 +50,17 @@ async def test_items_have_links_in_place_of_their_pictures(store: Store) -> None
     assert await store.outline.own_input(P, "a") == [linked("i"), item("j").json]
     assert await store.outline.response("other", "a") is None
     assert await store.outline.input_items("other", "a", 9) is None
+
+
+async def test_items_of_conversations_have_links_too(store: Store) -> None:
+    await begin(store, "c")
+    await store.conversations.add_items(P, "c", [picture("i"), item("j")])
+
+    newest = await store.outline.conversation_items(P, "c", PageQuery(limit=1))
+    rest = await store.outline.conversation_items(P, "c", PageQuery(after="j"))
+    assert newest == Page([item("j")], more=True)
+    assert rest == Page([ItemRow("i", linked("i"))], more=False)
+    assert await store.outline.conversation_items("other", "c", PageQuery()) is None
 
 
 async def test_a_link_leads_to_its_data_and_to_that_of_no_other_project(store: Store) -> None:

@@ -9,7 +9,7 @@ from tests.store.contract.homes import Home
 from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, texts, turn
 
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
 from antiphon.store.paging import PageQuery
 from antiphon.store.run_log import Claim, Record, RunEnd
 from antiphon.store.runs import AcceptedRun, Waiting
@@ -395,3 +395,25 @@ async def test_what_an_end_says_elsewhere_comes_with_it_or_not_at_all(store: Sto
         await store.runs.finish(mine, ending("a"))
     assert (await counts(store))["items"] == 1
     assert await store.runs.running(P, "a")
+
+
+async def test_runs_of_a_project_that_have_not_ended_are_listed(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    mine = await claim(store)
+    await store.runs.cancel(P, "b")
+
+    first = await store.runs.page(P, PageQuery(limit=2, order="asc"))
+    rest = await store.runs.page(P, PageQuery(limit=2, order="asc", after="b"))
+
+    assert [(row.id, row.status, row.claims, row.cancelled) for row in first.rows] == [
+        ("a", "running", 1, 0),
+        ("b", "queued", 0, 1),
+    ]
+    assert (first.more, [row.id for row in rest.rows], rest.more) == (True, ["c"], False)
+    assert (first.rows[0].response, rest.rows[0].started_at) == (b'{"id":"a"}', None)
+    assert (await store.runs.page("other", PageQuery())).rows == []
+    await store.runs.finish(mine, ending("a"))
+    assert [row.id for row in (await store.runs.page(P, PageQuery(order="asc"))).rows] == ["b", "c"]
+    with pytest.raises(UnknownCursor):
+        await store.runs.page("other", PageQuery(after="a"))
