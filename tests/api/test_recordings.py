@@ -296,6 +296,19 @@ def test_only_what_went_wrong_is_kept_where_that_is_wanted(upstream: Upstream, c
     ] == [400]
 
 
+def test_that_a_client_went_away_is_nothing_that_went_wrong(upstream: Upstream, config: Config) -> None:
+    config = replace(config, dashboard=Dashboard(record="errors"))
+    gate = Gate(after=2)
+    upstream.script(Answer("one two three", size=4, gate=gate))
+    with Running(config) as running, httpx2.Client(base_url=running.url, timeout=30) as http:
+        with http.stream("POST", "/v1/responses", json={"model": "m", "input": "Hi", "stream": True}) as it:
+            next(line for line in it.iter_lines() if "output_text.delta" in line)
+        upstream.last.wait_gone()
+        gate.open()
+
+    assert recorded(config) == []
+
+
 def test_nothing_is_kept_where_it_is_switched_off(upstream: Upstream, config: Config) -> None:
     config = replace(config, dashboard=Dashboard(record="off"))
     upstream.script(refusal(400, "No such thing"))

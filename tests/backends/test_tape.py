@@ -73,3 +73,10 @@ def test_what_goes_on_behind_the_end_of_a_response_is_not_on_its_tape() -> None:
     assert open_one.error == "The answer was not read to its end."
     assert tape.record(SERVER, "GET", HERE, None) is None
     assert room.left == LARGE
+
+
+def test_a_tape_that_was_let_go_of_holds_nothing_whoever_has_it() -> None:
+    tape = Tape(room=Room(1 << 20), keeps=True)
+    asked(tape, b"x" * 1000)
+    tape.release()
+    assert (tape.exchanges, tape.room.left) == ([], 1 << 20)

@@ -1,5 +1,6 @@
 """Requests as code that can be copied, and that asks the same again."""
 
+import ast
 import base64
 import inspect
 import json
@@ -8,6 +9,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,30 @@ def test_what_a_template_said_is_not_asked_for_again() -> None:
     prompt = {"id": "pmpt_1", "version": "2"}
     response = {"model": "m", "prompt": prompt, "instructions": [{"role": "system"}], "top_p": 1.0}
     assert request_of(response, []) == {"model": "m", "input": [], "prompt": prompt}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        found = {"type": "object", "properties": {"a": found}}
+    return found
+
+
+def test_what_is_nested_deeply_is_written_in_time_of_its_length() -> None:
+    assert ast.literal_eval(literal(nested(40))) == nested(40)
+    deep: Any = "x" * 1_000_000
+    for _ in range(400):
+        deep = [deep]
+    begun = time.process_time()
+    literal(deep)
+    assert time.process_time() - begun < 5
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_no_fault_of_ours(
+    client: OpenAI, pages: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.default = Answer("Hi")
+    tool = {"type": "function", "name": "f", "parameters": nested(400), "strict": False}
+    made = client.responses.create(model="m", input="Hi", tools=[tool])  # type: ignore[list-item]
+    for page in ("", "/code", "/code/python", "/turns", "/again"):
+        assert pages.get(f"/dashboard/responses/{made.id}{page}").status_code in (200, 400), page

@@ -151,6 +151,7 @@ def test_an_answer_is_stopped(playground: Tab, upstream: Upstream) -> None:
     playground.get_by_role("button", name="Stop").click()
 
     expect(playground.locator("#answer .bad")).to_have_text("Stopped.")
+    upstream.last.wait_gone()
     gate.open()
 
 
@@ -205,6 +206,16 @@ def test_the_api_behind_pages_changes_nothing_without_their_token(pages: httpx2.
     assert pages.get(f"/dashboard/v1/vector_stores/{made.json()['id']}").status_code == 200
     assert pages.get("/dashboard/v1/nothing").json()["error"]["message"]
     assert pages.delete("/dashboard/v1/vector_stores/vs_1", headers={"x-csrf-token": "x"}).status_code == 403
+
+
+def test_a_token_that_is_no_ascii_is_wrong(pages: httpx2.Client) -> None:
+    answer = pages.post("/dashboard/v1/responses", json={}, headers={"x-csrf-token": "é".encode()})
+    assert answer.status_code == 403
+    assert pages.post("/dashboard/keys", data={"csrf": "é"}).status_code == 403
+
+
+def test_a_form_that_is_too_large_is_refused(pages: httpx2.Client) -> None:
+    assert pages.post("/dashboard/sign-in", data={"key": "A" * 100_000}).status_code == 413
 
 
 def test_the_page_is_json_too(pages: httpx2.Client) -> None:

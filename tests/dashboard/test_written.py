@@ -31,3 +31,8 @@ def test_code_of_an_unknown_language_is_escaped() -> None:
 def test_only_an_address_of_the_web_is_a_link(url: object) -> None:
     assert web_address(url) is None
     assert web_address("https://a.example/x") == "https://a.example/x"
+
+
+def test_long_code_is_coloured_where_that_takes_no_longer_than_its_length() -> None:
+    assert "span" not in code("a<" * 3_000, "java")
+    assert "span" in code("[" + "1, " * 3_000 + "1]", "json")

@@ -49,6 +49,20 @@ async def used(store: Store, kind: Kind = "requests") -> int:
     return allowance.used(found.slots, store.allowances.now)
 
 
+async def test_what_was_taken_for_who_has_gone_away_is_given_back(store: Store) -> None:
+    limits = {"requests_per_minute": 10, "concurrency": 1}
+    gone = meter(store, "a", **limits)
+    asking = asyncio.ensure_future(gone.admit(0, 1))
+    await asyncio.sleep(0)  # the store is asked, and has not answered
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await used(store) == 0  # behind what was asked before
+    await gone.places.close()
+
+    (await meter(store, "b", **limits).admit(0, 1)).end()
+
+
 async def until_refused(meters: Sequence[Meter]) -> list[Admission]:
     """What is let in before all refuse."""
     found, open_meters = [], list(meters)

@@ -25,8 +25,8 @@ _EXCHANGE = 2**10
 """Bytes of the room that an exchange takes beside its bodies, about."""
 _SLAB = 2**14
 """Bytes of the room that an answer takes in one go."""
-_NOT_READ = "The answer was not read to its end."
-_NOT_ANSWERED = "It was given up before an answer came."
+NOT_READ = "The answer was not read to its end."
+NOT_ANSWERED = "It was given up before an answer came."
 
 
 class Room:
@@ -91,7 +91,7 @@ class Exchange(Struct, kw_only=True):
         if self.ended_at is None:
             self.ended_at = time.time()
             if not at_end and self.error is None:
-                self.error = _NOT_READ if self.status else _NOT_ANSWERED
+                self.error = NOT_READ if self.status else NOT_ANSWERED
             self._cut()
 
     def _grows(self) -> bool:
@@ -156,7 +156,9 @@ class Tape(Struct, kw_only=True):
                 exchange.closed(at_end=False)
 
     def release(self) -> None:
-        """Nobody holds what is on it any more."""
+        """Nobody needs what is on it any more. Connections and tasks that began in its time still have the
+        tape, in their context."""
+        self.exchanges = []
         self.room.left += self.taken
         self.taken = 0
 

@@ -86,5 +86,5 @@ def visitor(request: Request) -> Visitor:
 
 def check_token(request: Request, given: str) -> None:
     """Raises PermissionDenied unless a form brought the token of its visitor."""
-    if not compare_digest(visitor(request).csrf, given):
+    if not compare_digest(visitor(request).csrf.encode(), given.encode()):
         raise PermissionDenied("This form is out of date. Load its page again.", code="csrf")

@@ -15,7 +15,7 @@ from antiphon.api.services import project, services
 from antiphon.dashboard.access import check_token
 from antiphon.dashboard.asked import asked, with_data
 from antiphon.dashboard.code import lacks
-from antiphon.dashboard.form import form_of
+from antiphon.dashboard.form import LARGE, form_of
 from antiphon.dashboard.head import helpers_of, place_of
 from antiphon.dashboard.page import page, routes_of
 from antiphon.dashboard.shown import pretty
@@ -34,7 +34,7 @@ async def show(request: Request) -> HttpResponse:
 
 async def ask(request: Request) -> HttpResponse:
     """POST /dashboard/responses/{response_id}/again"""
-    fields = await form_of(request)
+    fields = await form_of(request, LARGE)
     check_token(request, fields.get("csrf", ""))
     try:
         made = await _accepted(request, fields)

@@ -32,14 +32,17 @@ class Bridge:
         request = Request(scope)
         if scope["method"] != "GET":
             check_token(request, request.headers.get(TOKEN, ""))
-        asked = {**scope, "path": f"/v1/{scope['path_params']['rest']}", "path_params": {}}
+        before = {"path": scope["path"], "path_params": scope["path_params"]}
 
         async def sandboxed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["content-security-policy"] = _SANDBOX
             await send(message)
 
+        # The scope itself: who leaves, and a server that stops, are noted there.
+        scope.update(path=f"/v1/{scope['path_params']['rest']}", path_params={})
         try:
-            await self._routes(asked, receive, sandboxed)
+            await self._routes(scope, receive, sandboxed)
         finally:
-            release(asked)
+            scope.update(before)
+            release(scope)

@@ -26,13 +26,9 @@ async def show(request: Request) -> HttpResponse:
     response, body = await asked(request)
     streamed = _streamed(request, body)
     base = _base(request)
-    data = {
-        "response": response,
-        "request": streamed,
-        "stream": bool(streamed.get("stream")),
-        **{name: write(base, streamed) for name, write in _WRITTEN.items()},
-    }
-    helpers = {**helpers_of(response["id"]), "lacks": lacks(body), "most": SHOWN}
+    written, lacking = await asyncio.to_thread(_written, base, streamed)
+    data = {"response": response, "request": streamed, "stream": bool(streamed.get("stream")), **written}
+    helpers = {**helpers_of(response["id"]), "lacks": lacking, "most": SHOWN}
     return await page(request, "code.html", data, helpers=helpers)
 
 
@@ -45,6 +41,11 @@ async def whole(request: Request) -> HttpResponse:
     filled = await with_data(request, _streamed(request, body))
     text = await asyncio.to_thread(lambda: write(_base(request), msgspec.json.decode(filled)))
     return HttpResponse(text, media_type="text/plain", headers={"content-security-policy": POLICY})
+
+
+def _written(base: str, body: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The code, and what it lacks."""
+    return {name: write(base, body) for name, write in _WRITTEN.items()}, lacks(body)
 
 
 def lacks(body: dict[str, Any]) -> list[str]:

@@ -27,7 +27,13 @@ from antiphon.dashboard.access import Access
 from antiphon.dashboard.page import page
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import SEEN, Refused, check_same
-from antiphon.protocol.errors import ApiError, MethodNotAllowed, NotFound, PermissionDenied
+from antiphon.protocol.errors import (
+    ApiError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+)
 
 OPEN = "/dashboard/sign-in"
 _STATIC = "/dashboard/static/"
@@ -123,4 +129,6 @@ def _fault(error: Exception, scope: Scope) -> ApiError:
         if error.status_code == 405:
             return MethodNotAllowed("This page cannot be asked for in this way.", {"GET"})
         return NotFound("There is no such page.")
+    if isinstance(error, RecursionError):
+        return InvalidRequest("What this page would show is nested too deeply.")
     return api_error(error) or unforeseen(error, "page failed", path=scope["path"])

@@ -14,7 +14,9 @@ from pygments.util import ClassNotFound
 MOST = 50_000
 """Characters of a text that is shown with its form; a longer one is shown as it is. The parser takes half a
 second for the worst of this length, and four times as long for twice as much."""
-_MOST_CODE = 50_000
+_MOST_CODE = 3_000
+"""Characters of code that are coloured: for the worst texts many languages take four times as long for twice
+as much. JSON does not."""
 _TAGS = {
     *("p", "br", "hr", "em", "strong", "s", "blockquote", "ul", "ol", "li", "code", "pre", "span", "a"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
@@ -43,7 +45,7 @@ def code(text: str, language: str = "") -> Markup:
 
 
 def _coloured(text: str, language: str, _attributes: str) -> str:
-    if len(text) > _MOST_CODE:
+    if len(text) > (MOST if language == "json" else _MOST_CODE):
         return str(escape(text))
     try:
         lexer = get_lexer_by_name(language, stripnl=False)

@@ -22,7 +22,7 @@ from antiphon.store.store import Store
 LIMIT = 50
 SEARCHED = 500
 """Responses that are looked through for a text, the newest first, among those that fit the other filters."""
-_AT_ONCE = 20
+_AT_ONCE = 5
 STATUSES = ("completed", "failed", "incomplete", "cancelled", "in_progress", "queued")
 _UNENDED = ("in_progress", "queued")
 _EQUAL = {"model": "model", "status": "status", "key": "api_key", "conversation": "conversation_id"}

@@ -57,14 +57,15 @@ def python(base: str, body: Mapping[str, Any]) -> str:
 
 def literal(value: Any, indent: int = 0) -> str:
     """JSON as Python writes it; what is long is spread over lines."""
-    short = repr(value)
-    if not isinstance(value, dict | list) or not value or len(short) <= _WIDE:
-        return short
+    if not isinstance(value, dict | list):
+        return repr(value)
     inner = " " * (indent + 4)
     if isinstance(value, dict):
         parts = [f"{key!r}: {literal(each, indent + 4)}" for key, each in value.items()]
     else:
         parts = [literal(each, indent + 4) for each in value]
     opened, closed = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    if sum(map(len, parts)) + 2 * len(parts) <= _WIDE and not any("\n" in part for part in parts):
+        return f"{opened}{', '.join(parts)}{closed}"
     lines = "".join(f"{inner}{part},\n" for part in parts)
     return f"{opened}\n{lines}{' ' * indent}{closed}"

@@ -145,7 +145,9 @@ class Recorder:
 
 
 def _went_wrong(made: Tape) -> bool:
-    return any(each.error is not None or (each.status or 0) >= 400 for each in made.exchanges)
+    """Whether an upstream did: that nobody waited for its answer any more is no fault of its."""
+    fine = (None, tape.NOT_READ, tape.NOT_ANSWERED)
+    return any(each.error not in fine or (each.status or 0) >= 400 for each in made.exchanges)
 
 
 def _portions(taped: Sequence[_Taped]) -> Iterator[tuple[int, Sequence[_Take]]]:

@@ -35,6 +35,10 @@ class TimedTape(Tape, kw_only=True):
             at = time.time() - time.perf_counter() + begun
             self.called.append(Mark("tool", call.name, call.id, at, _milliseconds(ended - begun), outcome))
 
+    def release(self) -> None:
+        super().release()
+        self.seen, self.called = [], []
+
     @property
     def marks(self) -> tuple[Mark, ...]:
         """In the order in which they began."""

@@ -7,13 +7,14 @@ and settled when its usage is known.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from antiphon.keys.estimate import Estimate
+from antiphon.keys.late import finished
 from antiphon.keys.places import Places
 from antiphon.keys.purse import Purse
 from antiphon.keys.refusals import Headers
-from antiphon.store.allowances import Allowances, Settled, allowances_of
+from antiphon.store.allowances import Allowances, Drawn, Settled, allowances_of
 from antiphon.store.keys import KeyUse
 
 _KINDS = ("budget", "requests", "tokens")
@@ -81,8 +82,12 @@ class Meter:
         draws = [draw for kind, amount in amounts.items() if (draw := self._purses[kind].draw(amount))]
         if not draws:
             return
-        for draw, drawn in zip(draws, await self._allowances.draw(self._use.digest, draws), strict=True):
-            self._purses[draw.allowance.kind].take(drawn, now)
+
+        def keep(found: Sequence[Drawn]) -> None:
+            for draw, drawn in zip(draws, found, strict=True):
+                self._purses[draw.allowance.kind].take(drawn, now)
+
+        keep(await finished(self._allowances.draw(self._use.digest, draws), keep))
         for kind, amount in amounts.items():
             if not self._purses[kind].covers(amount):
                 raise self._purses[kind].refuse(name, amount, now)

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from antiphon.keys import refusals
+from antiphon.keys.late import finished
 from antiphon.store.key_places import KeyPlaces
 
 log = structlog.get_logger()
@@ -63,11 +64,17 @@ class Places:
         loop = asyncio.get_running_loop()
         async with self._asking:
             if self.used >= self._held and loop.time() >= self._none_until:
-                if await self._store.take(self._digest, self._owner, most):
+                if await finished(self._store.take(self._digest, self._owner, most), self._late):
                     self._held += 1
                 else:
                     self._none_until = loop.time() + _PAUSE
             return self.used < min(self._held, most)
+
+    def _late(self, taken: bool) -> None:
+        """A place was taken for a request that has gone away."""
+        if taken:
+            self._held += 1
+            self._look()
 
     def _look(self) -> None:
         """Gives back what nobody has used since the last time."""

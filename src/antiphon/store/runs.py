@@ -82,7 +82,7 @@ class Waiting(Struct, frozen=True):
 
     count: int
     since: float | None
-    """When the oldest was accepted: seconds since the epoch."""
+    """When the oldest was accepted, of those that are wanted soonest: seconds since the epoch."""
 
 
 class Runs:
@@ -235,7 +235,7 @@ _DUE = f"{_FREE} AND (status = 'running' OR patient_until <= $1)"
 _AT_ONE_MOMENT = 250
 """Runs that servers accept at the same moment, at most: each has a few connections to the database."""
 _QUEUED = "FROM runs WHERE status = 'queued'"
-_WAITING = f"SELECT count(*) {_QUEUED}"
+_WAITING = f"SELECT count(*) {_QUEUED} AND patient_until"
 
 
 def accept(
@@ -249,7 +249,7 @@ def accept(
 
 def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     """Gives how many wait already. Raises QueueFull."""
-    waiting = yield from _waiting(queue)
+    waiting = yield from _waiting(queue, is_patient=bool(run.patience))
     if waiting >= queue:
         raise QueueFull
     row = run.response
@@ -285,17 +285,19 @@ def _patient_until(project: str, run: AcceptedRun) -> Steps[float]:
 
 
 def waiting() -> Steps[Waiting]:
-    ((count, since),) = yield Statement(f"SELECT count(*), min(created_at) {_QUEUED}")
+    oldest = "min(CASE WHEN patient_until = 0 THEN created_at END)"
+    ((count, since),) = yield Statement(f"SELECT count(*), {oldest} {_QUEUED}")
     return Waiting(int(count), None if since is None else float(since))
 
 
-def _waiting(queue: int) -> Steps[int]:
-    """How many wait. Where as many more as may come at the same moment would be too many, they come one
-    behind another."""
-    ((waiting,),) = yield Statement(_WAITING)
+def _waiting(queue: int, *, is_patient: bool) -> Steps[int]:
+    """How many wait that are patient, or that are not: neither takes the room of the others. Where as many
+    more as may come at the same moment would be too many, they come one behind another."""
+    sql = f"{_WAITING} {'>' if is_patient else '='} 0"
+    ((waiting,),) = yield Statement(sql)
     if waiting < queue <= waiting + _AT_ONE_MOMENT:
         yield from alone("queue", "")
-        ((waiting,),) = yield Statement(_WAITING)
+        ((waiting,),) = yield Statement(sql)
     return int(waiting)
 
 
@@ -403,7 +405,8 @@ def context(claim: Claim) -> Steps[Context]:
 
 def cancel(project: str, response_id: str) -> Steps[bool]:
     sql = """
-        UPDATE runs SET cancelled = 1 WHERE project_id = $1 AND id = $2 AND status <> 'ended'
+        UPDATE runs SET cancelled = 1, patient_until = 0
+        WHERE project_id = $1 AND id = $2 AND status <> 'ended'
         RETURNING 1"""
     return (yield from changed(Statement(sql, (project, response_id))))
 

@@ -107,6 +107,20 @@ async def test_what_was_begun_is_patient_no_more(store: Store, other: Store) -> 
     assert (await claim(other, "you")).id == "a"
 
 
+async def test_what_is_patient_takes_no_room_of_what_is_not(store: Store) -> None:
+    await patient(store, "a", 1e10)
+    await accept(store, "b", queue=1)
+    with pytest.raises(QueueFull):
+        await accept(store, "c", queue=1)
+    assert await store.runs.waiting() == Waiting(2, 1.0)
+
+
+async def test_what_is_cancelled_is_patient_no_more(store: Store) -> None:
+    await patient(store, "a", 1e10)
+    assert await store.runs.cancel(P, "a")
+    assert await claimed(store, quiet=False) == ["a"]
+
+
 async def test_what_goes_on_with_a_patient_run_is_as_urgent_as_that(store: Store) -> None:
     await patient(store, "first", 8e9, "c")
     await patient(store, "other", 9e9)

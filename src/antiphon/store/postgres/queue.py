@@ -153,6 +153,16 @@ def claim_run(owner: str, now: float, lease: float, only: Place | None, quiet: b
     return None if place is None else (yield from runs.claim(owner, now, _HELD, place, quiet))
 
 
+def cancel_run(project: str, response_id: str) -> Steps[bool]:
+    """A patient one is due now, so that whoever looks next ends it."""
+    asked = yield from runs.cancel(project, response_id)
+    if asked:
+        job = "(SELECT job FROM runs WHERE project_id = $1 AND id = $2)"
+        sql = f"UPDATE {_JOBS} SET scheduled_at = NULL WHERE status = 'todo' AND id = {job}"
+        yield Statement(sql, (project, response_id))
+    return asked
+
+
 def _next_run(worker: _Worker, only: Place | None) -> Steps[Place | None]:
     """The run whose job is the worker's now."""
     if only is None:
@@ -247,6 +257,7 @@ _OWN: Mapping[Callable[..., Steps[Any]], Any] = {
     runs.accept: accept,
     runs.waits: run_waits,
     runs.claim: claim_run,
+    runs.cancel: cancel_run,
     runs.renew: renew_runs,
     runs.release: release_runs,
     work.next_due: next_work,
