@@ -1,10 +1,10 @@
-"""Names of the test modules."""
+"""What names of test modules stand before."""
 
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 
 
 def test_no_module_of_the_tests_hides_a_library() -> None:
