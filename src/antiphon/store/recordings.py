@@ -25,6 +25,10 @@ else:
     from backports import zstd
 
 _LEVEL = 1
+_SHORT = 2048
+"""Bytes that are kept as they are: to pack them takes longer than to write them."""
+_FRAME = b"\x28\xb5\x2f\xfd"
+"""What packed bytes begin with."""
 _ROW = 200
 """Bytes of a row beside its head and its content, about, with what the indexes have of it."""
 _BATCH = 200
@@ -127,7 +131,8 @@ def pack(new: Iterable[NewRecording]) -> list[Packed]:
         content = None
         if each.bodies is not None:
             both = each.bodies.request + each.bodies.answer
-            content = compressor.compress(both, compressor.FLUSH_FRAME)
+            packs = len(both) > _SHORT or both.startswith(_FRAME)
+            content = compressor.compress(both, compressor.FLUSH_FRAME) if packs else both
         head = _head.encode(each.recording)
         size = _ROW + len(head) + len(content or b"")
         began = each.recording.started_at
@@ -137,7 +142,7 @@ def pack(new: Iterable[NewRecording]) -> list[Packed]:
 
 def _unpacked(found: tuple[Recording, bytes]) -> Bodies:
     recording, content = found
-    both = zstd.decompress(content)
+    both = zstd.decompress(content) if content.startswith(_FRAME) else content
     return Bodies(both[: recording.request_kept], both[recording.request_kept :])
 
 
