@@ -12,11 +12,11 @@ from typing import cast
 from msgspec import Struct, convert
 from starlette.requests import HTTPConnection
 
-from antiphon.config import Config, KeySettings, Server
+from antiphon.config import Config, KeySettings, Server, is_loopback
 from antiphon.guard.pages import Head
-from antiphon.keys.issuing import digest_of
 from antiphon.keys.limiter import Limiter
 from antiphon.keys.meter import Meter
+from antiphon.keys.secret import digest_of
 from antiphon.protocol.errors import Unauthorized
 from antiphon.store.keys import KeyLimits, KeyRow, Keys, KeyUse
 
@@ -25,7 +25,6 @@ CALLER = "caller"
 DEFAULT_PROJECT = "default"
 REMEMBERED_SECONDS = 2.0
 _REMEMBERED = 4096
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Caller(Struct, frozen=True):
@@ -119,8 +118,7 @@ class Callers:
 
 def _anybody(server: Server) -> Caller:
     """On loopback whoever asks is he who runs the server."""
-    is_own = server.host in _LOOPBACK or server.host.startswith("127.")
-    return Caller(DEFAULT_PROJECT, admin=True) if is_own else ANYBODY
+    return Caller(DEFAULT_PROJECT, admin=True) if is_loopback(server.host) else ANYBODY
 
 
 def _configured(config: Config) -> list[KeyRow]:

@@ -4,7 +4,6 @@ They work on the store, beside a server that runs or not: it takes notice within
 """
 
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail, make_data_dir
 from antiphon.cli.stores import with_store
 from antiphon.cli.tables import show
+from antiphon.keys.secret import new_secret
 
 if TYPE_CHECKING:
     from antiphon.keys.issuing import Issuer
@@ -79,6 +79,8 @@ def create(
     config_file: ConfigFile = None,
 ) -> None:
     """Makes a key that is let in at once, and prints it: it is shown this once."""
+    from antiphon.keys.issuing import shown
+
     settings = config.load(config_file, data_dir=data_dir)
     limits = _changed(
         None,
@@ -93,7 +95,7 @@ def create(
     whose, ends = project or _only_project(settings), _ends(expires)
     new = _issuing(settings, lambda issuer: issuer.create(whose, name, limits, ends, admin))
     if as_json:
-        print(msgspec.json.encode({"key": new.secret, **_members(new.row)}).decode())
+        print(msgspec.json.encode({"key": new.secret, **shown(new.row)}).decode())
         return
     print(f"The key '{name}' of project {whose} (it is shown this once):\n\n    {new.secret}\n")
     print(f"It is let in at once. `antiphon key revoke {new.row.id}` takes it back.")
@@ -107,11 +109,13 @@ def list_keys(
     config_file: ConfigFile = None,
 ) -> None:
     """Lists the keys that were made at run time, the newest first."""
+    from antiphon.keys.issuing import shown
+
     settings = config.load(config_file, data_dir=data_dir)
     rows = [row for row in _issuing(settings, lambda issuer: issuer.listed()) if revoked or _is_let_in(row)]
     if as_json:
         for row in rows:
-            print(msgspec.json.encode(_members(row)).decode())
+            print(msgspec.json.encode(shown(row)).decode())
     elif rows:
         show(_TITLES, [_cells(row) for row in rows], False)
     else:
@@ -171,7 +175,7 @@ def line(
     """Makes a key, and the line of the configuration that lets it in."""
     if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii():
         fail("A project's name is made of letters, digits, - and _.")
-    secret = f"sk-antiphon-{secrets.token_urlsafe(32)}"
+    secret = new_secret()
     print(f"The key of project {project} (it is shown this once):\n\n    {secret}\n")
     print(f'For {config.FILE_NAME}:\n\n    [server.keys]\n    {project} = "{config.hash_key(secret)}"')
 
@@ -252,9 +256,3 @@ def _state(row: "KeyRow") -> str:
 
 def _day(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _members(row: "KeyRow") -> dict[str, Any]:
-    """For programs: all but its digest."""
-    members: dict[str, Any] = msgspec.to_builtins(row)
-    return {name: value for name, value in members.items() if name != "digest"}

@@ -3,7 +3,6 @@
 Pure data: nothing is read or built here.
 """
 
-import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools, WebSearchSettings
+from antiphon.keys.secret import digest_of
 from antiphon.protocol.webhooks import EVENTS, EventType
 
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -547,4 +547,4 @@ def is_loopback(host: str) -> bool:
 
 def hash_key(key: str) -> str:
     """An API key as `[server.keys]` holds it."""
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    return digest_of(key)

@@ -6,9 +6,7 @@ A key is shown once, in the answer to the form that made it.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.responses import Response as HttpResponse
@@ -18,9 +16,9 @@ from antiphon.api.services import services
 from antiphon.dashboard.access import check_token, visitor
 from antiphon.dashboard.form import form_of
 from antiphon.dashboard.page import page, routes_of
-from antiphon.keys.issuing import BadKey, Issuer, NewKey
+from antiphon.keys.issuing import BadKey, Issuer, NewKey, shown
 from antiphon.protocol.errors import InvalidRequest, PermissionDenied
-from antiphon.store.keys import KeyLimits, KeyRow
+from antiphon.store.keys import KeyLimits
 
 MOST = 500
 """Keys that are shown, the newest ones."""
@@ -62,15 +60,8 @@ async def revoke(request: Request) -> HttpResponse:
 async def _page(request: Request, new: NewKey | None) -> HttpResponse:
     who = visitor(request)
     rows = await services(request).store.keys.newest(None if who.caller.admin else who.project, MOST)
-    data = {"keys": [_shown(row) for row in rows], "may_change": who.caller.admin}
+    data = {"keys": [shown(row) for row in rows], "may_change": who.caller.admin}
     return await page(request, "keys.html", data, helpers={"new": new})
-
-
-def _shown(row: KeyRow) -> dict[str, Any]:
-    """All of it but the digest, by which it is found."""
-    members: dict[str, Any] = msgspec.to_builtins(row)
-    del members["digest"]
-    return members
 
 
 async def _administrators(request: Request) -> Mapping[str, str]:

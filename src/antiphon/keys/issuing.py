@@ -1,14 +1,14 @@
 """Keys are made, limited and revoked: by whom runs the server, or within a project by an administrator of its
 own."""
 
-import hashlib
 import re
-import secrets
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
+from antiphon.keys.secret import PREFIX, digest_of, new_secret
 from antiphon.protocol.ids import new_key_id
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.keys import KeyLimits, KeyRow, Keys
@@ -51,13 +51,13 @@ class Issuer:
         _check_name(project, "project")
         _check_name(name, "key")
         _check(limits, expires_at)
-        secret = f"sk-antiphon-{secrets.token_urlsafe(32)}"
+        secret = new_secret()
         row = KeyRow(
             id=new_key_id(),
             project=project,
             name=name,
             digest=digest_of(secret),
-            hint=f"sk-antiphon-…{secret[-4:]}",
+            hint=f"{PREFIX}…{secret[-4:]}",
             admin=admin,
             limits=limits,
             created_at=int(time.time()),
@@ -100,9 +100,11 @@ class Issuer:
         return row
 
 
-def digest_of(secret: str) -> str:
-    """By which a key is found."""
-    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+def shown(row: KeyRow) -> dict[str, Any]:
+    """A key for people and programs: all of it but the digest, by which it is found."""
+    members: dict[str, Any] = to_builtins(row)
+    del members["digest"]
+    return members
 
 
 def brief(text: str) -> str:

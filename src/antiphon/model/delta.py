@@ -26,7 +26,7 @@ class TextRun(TextDelta, frozen=True, gc=False):
     @property
     def texts(self) -> list[str]:
         """The text of each of them."""
-        return _texts(b'["%b"]' % b'","'.join(self.pieces))
+        return _texts_in(self.pieces)
 
     def deltas(self) -> list[TextDelta]:
         """Them, one by one."""
@@ -34,6 +34,10 @@ class TextRun(TextDelta, frozen=True, gc=False):
 
 
 _texts = msgspec.json.Decoder(list[str]).decode
+
+
+def _texts_in(pieces: Sequence[bytes]) -> list[str]:
+    return _texts(b'["%b"]' % b'","'.join(pieces))
 
 
 class RefusalDelta(Struct, frozen=True, gc=False):
@@ -83,7 +87,7 @@ class CallRun(CallArguments, frozen=True, gc=False):
     @property
     def texts(self) -> list[str]:
         """The text of each of them."""
-        return _texts(b'["%b"]' % b'","'.join(self.pieces))
+        return _texts_in(self.pieces)
 
     def deltas(self) -> list[CallArguments]:
         """Them, one by one."""

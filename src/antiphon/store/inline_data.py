@@ -28,7 +28,7 @@ from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
 from antiphon.store.errors import Conflict, LostData
-from antiphon.store.statements import Insert, Lock, Statement, Steps, one, placeholders
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one, rows_named
 from antiphon.store.work import ClaimedJob, Job
 
 LEAST = 4096
@@ -161,14 +161,8 @@ def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
 
 def find(project: str, wanted: Collection[bytes]) -> Steps[dict[bytes, str]]:
     """Where data lies, as far as it is there, by SHA-256."""
-    found: dict[bytes, str] = {}
-    names = list(wanted)
-    for first in range(0, len(names), _IN_ONE):
-        some = names[first : first + _IN_ONE]
-        named = placeholders(2, len(some))
-        sql = f"SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
-        found.update((yield Statement(sql, (project, *some))))
-    return found
+    select = "SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256"
+    return dict((yield from rows_named(select, project, list(wanted))))
 
 
 # ---- the way in and out -----------------------------------------------------------------------------

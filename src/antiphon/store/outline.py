@@ -15,7 +15,7 @@ from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import PageQuery
 from antiphon.store.responses import StoredResponse
 from antiphon.store.run_log import LoggedEvents
-from antiphon.store.statements import Row, Statement, Steps, one, placeholders
+from antiphon.store.statements import Row, Statement, Steps, one, rows_named
 
 _IN_ONE = 32
 """Names of data in one statement."""
@@ -102,13 +102,8 @@ def _linked_page(found: Page) -> Page:
 
 def sizes_of(project: str, wanted: Sequence[bytes]) -> Steps[list[Row]]:
     """The SHA-256 of data, and how many bytes it has."""
-    found: list[Row] = []
-    for first in range(0, len(wanted), _IN_ONE):
-        some = wanted[first : first + _IN_ONE]
-        named = placeholders(2, len(some))
-        sql = f"SELECT sha256, size FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
-        found += yield Statement(sql, (project, *some))
-    return found
+    select = "SELECT sha256, size FROM inline_data WHERE project_id = $1 AND sha256"
+    return (yield from rows_named(select, project, wanted))
 
 
 def _linked(jsons: Sequence[bytes]) -> list[bytes]:

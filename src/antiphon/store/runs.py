@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from antiphon.store import inline_data, responses, run_log, threads
 from antiphon.store.database import Database
-from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
+from antiphon.store.errors import LostRun, QueueFull
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
@@ -423,10 +423,7 @@ def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
     wanted, values = "", [project, query.limit + 1]
     if query.after is not None:
         sql = "SELECT key FROM runs WHERE project_id = $1 AND id = $2"
-        found = yield from one(Statement(sql, (project, query.after)))
-        if found is None:
-            raise UnknownCursor("run", query.after)
-        values.append(found[0])
+        values.append((yield from key_of("run", query.after, Statement(sql, (project, query.after)))))
         wanted = f"AND r.key {query.side} $3"
     sql = f"""
         SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, r.patient_until, p.json

@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.store.database import Database
-from antiphon.store.errors import UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one
 
 MOST: Final = 100
@@ -161,10 +160,7 @@ def list_endpoints(project: str, query: PageQuery) -> Steps[EndpointPage]:
     after = None
     if query.after is not None:
         sql = f"SELECT key FROM webhook_endpoints WHERE {_ONE}"
-        found = yield from one(Statement(sql, (project, query.after)))
-        if found is None:
-            raise UnknownCursor("webhook endpoint", query.after)
-        (after,) = found
+        after = yield from key_of("webhook endpoint", query.after, Statement(sql, (project, query.after)))
     sql = f"""{_SELECT}
         WHERE project_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR key {query.side} $2)
         ORDER BY key {query.order} LIMIT $3"""

@@ -15,8 +15,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.errors import UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
 
 DeliveryStatus: TypeAlias = Literal["pending", "delivered", "failed"]
@@ -188,19 +187,13 @@ def list_deliveries(project: str, query: PageQuery, status: DeliveryStatus | Non
         if status != "delivered":
             wanted += " AND status <> 'delivered'"  # which has an index
     if query.after is not None:
-        values.append((yield from _cursor(project, query.after)))
+        sql = "SELECT key FROM webhook_deliveries WHERE id = $1 AND project_id = $2"
+        cursor = Statement(sql, (query.after, project))
+        values.append((yield from key_of("webhook delivery", query.after, cursor)))
         wanted += f" AND key {query.side} ${len(values)}"
     sql = f"{_ROW} WHERE project_id = $1{wanted} ORDER BY key {query.order} LIMIT $2"
     rows = [_row(row) for row in (yield Statement(sql, tuple(values)))]
     return DeliveryPage(rows[: query.limit], more=len(rows) > query.limit)
-
-
-def _cursor(project: str, delivery_id: str) -> Steps[int]:
-    sql = "SELECT key FROM webhook_deliveries WHERE id = $1 AND project_id = $2"
-    found = yield from one(Statement(sql, (delivery_id, project)))
-    if found is None:
-        raise UnknownCursor("webhook delivery", delivery_id)
-    return int(found[0])
 
 
 def load(delivery_id: str) -> Steps[DeliveryRow | None]:
