@@ -4,12 +4,9 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
+from antiphon.config.model_settings import BackendSettings, Embeddings, Moderation, Reranker
 from antiphon.config.settings import (
-    BackendSettings,
     Config,
-    Embeddings,
-    Moderation,
-    Reranker,
     Sandbox,
 )
 from antiphon.config.tool_settings import SEARCH_ENGINES
