@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import msgspec
-
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, shown
 
@@ -24,26 +22,6 @@ class Peek(Wire, forbid_unknown_fields=False):
 
     type: str | None = None
     stream_id: str | None = None
-    previous_response_id: str | None = None
-    input: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class Steer(Wire):
-    previous_response_id: str | None
-    input: msgspec.Raw
-
-
-class SteerError(Wire):
-    type: str
-    code: str
-    message: str
-
-
-class SteerFailed(Wire, tag="response.steer.failed", tag_field="type"):
-    """No backend of ours can be steered while it writes (behaviours.md section 8)."""
-
-    error: SteerError
-    steer: Steer
 
 
 class ErrorFrame(Wire, tag="error", tag_field="type", kw_only=True):
