@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from openai.resources.responses.responses import ResponsesConnection
 from openai.types.responses import ResponsesServerEvent
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
+from tests.moderators import ServedModerator
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.mcp_servers import Toolset, served
 from websockets.sync.client import ClientConnection, connect
 
-from antiphon.config import Outbound
+from antiphon.config import Moderation, Outbound
 from antiphon.engine.steering import MOST
 from antiphon.stream.fold import fold
 
@@ -444,6 +446,31 @@ def test_a_successor_that_cannot_be_gives_back_what_was_said(
     connection.response.create(model="m", input="On.", previous_response_id=target["id"])
     assert text_of(heard.response()) == "still here"
     assert said(upstream)[-1] == ("user", "On.")
+
+
+def test_a_response_that_ends_by_itself_is_succeeded_too(upstream: Upstream, tmp_path: Path) -> None:
+    with ServedModerator({}) as moderator:
+        named = Moderation(base_url=f"{moderator.url}/v1", model="m1")
+        config = config_for(upstream, tmp_path)
+        config = replace(config, moderation=named, outbound=Outbound(allow_private=True))
+        upstream.script(Answer("one two"), Answer("un deux"))
+        with (
+            Running(config) as running,
+            checked_client(running.url) as client,
+            client.responses.connect() as connection,
+        ):
+            heard = Heard(connection)
+            moderator.hold()
+            judged: Any = {"model": "omni-moderation-latest"}
+            events, first_id = begin(connection, heard, moderation=judged)
+            events += heard.until("response.output_item.done")
+            connection.response.steer(previous_response_id=first_id, input="In French.")
+            events += heard.until("response.steer.accepted")
+            moderator.release()
+            target = heard.whole(events + heard.until(*TERMINAL))
+            successor = heard.response()
+    assert (target["status"], text_of(target)) == ("completed", "one two")
+    assert (successor["previous_response_id"], text_of(successor)) == (first_id, "un deux")
 
 
 @pytest.fixture

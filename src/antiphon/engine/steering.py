@@ -145,12 +145,12 @@ class Steering:
 
     async def _next(self, deltas: Deltas) -> Sequence[Delta] | None:
         """The next batch; None when there is none, or something was said."""
-        task = asyncio.current_task()
-        self._reader = task
+        task = self._reader = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         try:
             return await anext(deltas, None)
         except asyncio.CancelledError:
-            if not self._interrupted or task is None or task.uncancel() > 0:
+            if not self._interrupted or task is None or task.uncancel() > before:
                 raise
             return None
         finally:

@@ -1,6 +1,8 @@
 """What goes over a WebSocket besides events (surface.md section 8)."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, shown
@@ -13,7 +15,7 @@ class CreateFrame(CreateResponse, kw_only=True):
     type: Literal["response.create"] = shown("response.create")
     generate: bool | None = None
     """false: prepare the state and answer nothing. The response's id can be continued."""
-    stream_id: str | None = None
+    stream_id: Annotated[str, Meta(max_length=256)] | None = None
     """The lane of the connection that this response uses: lanes run side by side."""
 
 
