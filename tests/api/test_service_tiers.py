@@ -1,17 +1,20 @@
-"""The service tier that a response was really served in, whoever says so."""
+"""The service tier that a response was really served in, whoever says so, and those that a key may have."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 from msgspec.structs import replace
 from openai import OpenAI
 from tests import messages_script, responses_script
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Upstream
+from websockets.sync.client import connect
 
-from antiphon.config import BackendSettings
+from antiphon.config import BackendSettings, KeySettings, Server, hash_key
+from antiphon.protocol.tiers import Tier, tier_of
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +88,93 @@ def test_the_tier_that_was_used_is_told(
 
     assert response.service_tier == shown
     assert client.responses.retrieve(response.id).service_tier == shown
+
+
+# ---- keys that may not have every tier ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def limited(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Keys that are named after the tiers that they may have, before a bounded backend."""
+    tiers: dict[str, list[Tier]] = {
+        "plain": ["default", "flex"],
+        "slow": ["flex"],
+        "fast": ["priority"],
+        "any": [],
+    }
+    keys = {name: KeySettings(project="shop", service_tiers=allowed) for name, allowed in tiers.items()}
+    server = Server(verify=True, keys={name: hash_key(f"sk-{name}") for name in keys})
+    config = config_for(_upstream, tmp_path_factory.mktemp("keys"), server)
+    bounded = replace(config.backends["upstream"], max_concurrency=4, dialect="openai")
+    with Running(replace(config, keys=keys, backends={"upstream": bounded})) as running:
+        yield running
+
+
+GRANTED = [
+    ("plain", "priority", "default"),
+    ("plain", "ultrafast", "default"),
+    ("plain", "scale", "default"),
+    ("plain", "flex", "flex"),
+    ("slow", "fast", "flex"),
+    ("slow", None, "flex"),
+    ("slow", "auto", "flex"),
+    ("fast", "flex", "priority"),
+    ("any", "fast", "priority"),
+]
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"stream": True}, {"background": True}], ids=["whole", "streamed", "later"]
+)
+@pytest.mark.parametrize(("key", "asked", "served"), GRANTED)
+def test_a_key_is_served_in_the_tiers_that_it_may_have(
+    limited: Running, upstream: Upstream, key: str, asked: Any, served: str, how: Any
+) -> None:
+    upstream.default = Answer("Hi")
+    with checked_client(limited.url, f"sk-{key}") as client:
+        request: Any = {"model": "m", "input": "Hi", "service_tier": asked, **how}
+        said: Any = client.responses.create(**request)
+        response = list(said)[-1].response if how.get("stream") else said
+        while response.status in ("queued", "in_progress"):
+            response = client.responses.retrieve(response.id)
+
+    assert response.service_tier == served
+    assert tier_of(upstream.last.body.get("service_tier")) == served, "its server is told no other"
+
+
+def test_frames_and_compactions_are_held_to_the_tiers_too(limited: Running, upstream: Upstream) -> None:
+    upstream.default = Answer("Hi")
+    url, head = limited.url.replace("http", "ws"), {"authorization": "Bearer sk-plain"}
+    with connect(f"{url}/v1/responses", additional_headers=head) as socket:
+        socket.send(
+            json.dumps({"type": "response.create", "model": "m", "input": "Hi", "service_tier": "fast"})
+        )
+        while (event := json.loads(socket.recv()))["type"] != "response.completed":
+            assert event["type"] != "error", event
+    assert event["response"]["service_tier"] == "default"
+    assert upstream.last.body["service_tier"] == "default"
+
+    with checked_client(limited.url, "sk-plain") as client:
+        client.post(
+            "/responses/compact", body={"model": "m", "input": "Hi", "service_tier": "fast"}, cast_to=object
+        )
+    assert upstream.last.body.get("service_tier") != "fast"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("fast", "default"),
+        ("flex", "flex"),
+        ("performance", "left out"),
+        (["priority"], "left out"),
+    ],
+)
+def test_what_is_passed_on_asks_for_no_tier_that_the_key_may_not_have(
+    limited: Running, upstream: Upstream, asked: Any, told: Any
+) -> None:
+    upstream.default = Answer("Hi")
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "service_tier": asked}
+    head = {"authorization": "Bearer sk-plain"}
+    assert httpx2.post(f"{limited.url}/v1/chat/completions", json=body, headers=head).status_code == 200
+    assert upstream.last.body.get("service_tier", "left out") == told
