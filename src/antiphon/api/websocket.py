@@ -13,7 +13,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import parsing
-from antiphon.api.admission import admitted
+from antiphon.api.admission import admitted, serve_as_granted
 from antiphon.api.body import HEAD
 from antiphon.api.callers import Caller, caller
 from antiphon.api.faults import unforeseen
@@ -203,6 +203,7 @@ class Connection:
         parsed = steering.parsed
         asking = await self._services.callers.asking(self._socket.scope[HEAD])
         asked, engine = parsed.request, self._services.engine
+        serve_as_granted(asking, asked)
         model = asked.model or engine.router.default_model
         admission = await admitted(asking, model, parsed.length, asked.max_output_tokens)
         try:

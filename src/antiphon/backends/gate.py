@@ -8,30 +8,15 @@ thousand turns of one keep nobody else waiting.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from antiphon.guard.turns import Turns
 from antiphon.protocol.errors import Unavailable
-
-Tier = Literal["priority", "default", "flex"]
-TIERS: tuple[Tier, ...] = ("priority", "default", "flex")
-"""In their order."""
-
-_TIERS: dict[str | None, Tier] = {
-    "priority": "priority",
-    "fast": "priority",
-    "ultrafast": "priority",
-    "flex": "flex",
-}
+from antiphon.protocol.tiers import TIERS, Tier
 
 WAIT_SECONDS = 60.0
 """How long a turn waits whose client waits too."""
 _RETRY_SECONDS = 5.0
-
-
-def tier_of(asked: str | None) -> Tier:
-    """What a request's `service_tier` is here."""
-    return _TIERS.get(asked, "default")
 
 
 class Place(NamedTuple):

@@ -31,7 +31,7 @@ from antiphon.engine.steering import Steering
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
-from antiphon.model import Function, NamedFunction, Turn
+from antiphon.model import Function, NamedFunction, Turn, UsageDelta
 from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTimeout
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
@@ -210,7 +210,7 @@ class Run:
         compacted = await compact(plan.caller, turn, self._seal, plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
-        self._checkpoint.usage = with_turn(self._checkpoint.usage, compacted.usage)
+        self._count(compacted.usage)
         await flush()
 
     def _compacted(self, count: int) -> Sequence[Item]:
@@ -299,7 +299,7 @@ class Run:
                 turn = await self.plan.caller.fit(turn)
                 await self._read(turn, writer, flush)
             finally:
-                self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+                self._count(writer.usage)
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
                     if span.content:
@@ -308,6 +308,11 @@ class Run:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
+
+    def _count(self, usage: UsageDelta | None) -> None:
+        """What a turn took, and the service tier that its server says it was served in."""
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, usage)
+        self.machine.tier = (usage and usage.tier) or self.machine.tier
 
     async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says."""
