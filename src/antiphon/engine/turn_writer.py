@@ -34,6 +34,8 @@ CALL_ID_LENGTH = 64
 _SIGNED = "__thought__"
 """In an id that has a signature behind it."""
 
+Phase = Callable[[], Literal["commentary", "final_answer"] | None]
+"""What a text is to the response that a turn ends with."""
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
@@ -59,6 +61,7 @@ class TurnWriter:
         taken: set[str] | None = None,
         most: int | None = None,
         ahead: bool = False,
+        phase: Phase = lambda: None,
     ) -> None:
         self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
@@ -79,6 +82,7 @@ class TurnWriter:
         self._taken = set() if taken is None else taken
         self._most = most
         self._ahead = ahead
+        self._phase = phase
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
         self._writing: ToolCall | None = None
@@ -130,6 +134,8 @@ class TurnWriter:
     async def run_calls(self, flush: Flush) -> None:
         """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
         whenever there is something new to hand over, and goes on when it was."""
+        if self._message is not None and not self.calls:
+            self._message.phase = self._phase()
         self.close()
         ready = [call for call in self.calls if self._is_due(call) and await self._is_right(call)]
         if self._ahead:

@@ -15,7 +15,7 @@ from antiphon.stream.table import State
 
 __all__ = ["BrokenLog", "Fold", "fold"]
 
-_IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role")
+_IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role", "agent")
 _ECHOES_THAT_CHANGE = frozenset(
     {
         "status",

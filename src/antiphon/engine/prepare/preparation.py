@@ -198,7 +198,10 @@ class Preparation:
             window=can.context_window,
             certify=Certificates(self._seal, project).certified,
         )
-        return Toolbox(request.tools or (), context)
+        toolbox = Toolbox(request.tools or (), context)
+        if request.has_agents:
+            toolbox.add_agents()
+        return toolbox
 
     async def _transcript(
         self, project: str, route: Route, toolbox: Toolbox, context: RequestContext

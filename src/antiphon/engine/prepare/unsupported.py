@@ -29,6 +29,21 @@ NOT_YET = (
         "the upstream's cache cannot be warmed without generating",
     ),
     Refusal(
+        "multi_agent",
+        lambda r: r.has_agents and r.background,
+        "several agents are not carried in the background",
+    ),
+    Refusal(
+        "reasoning.summary",
+        lambda r: r.has_agents and r.reasoning and (r.reasoning.summary or r.reasoning.generate_summary),
+        "nothing is summarised of what several agents think",
+    ),
+    Refusal(
+        "max_tool_calls",
+        lambda r: r.has_agents and r.max_tool_calls,
+        "the calls of several agents are not counted together",
+    ),
+    Refusal(
         "image.context_compression",
         lambda r: r.image and r.image.context_compression == "enabled",
         "images reach the model as they are",
