@@ -149,6 +149,8 @@ async def compact(request: Request) -> HttpResponse:
     parsed = await _parsed(request)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
+    if parsed.request.has_agents:
+        raise unsupported("multi_agent", "what several agents know is not compacted together")
     if parsed.request.moderation is not None:
         raise unsupported("moderation", "a compaction has no place for what is found")
     await admission.admit_response(request, parsed, held.engine.router)

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
-import structlog
 from msgspec.structs import replace
 
 from antiphon.context.agents import ROOT, owners
@@ -37,8 +36,6 @@ from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCall
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
 from antiphon.tools.calls import Arguments
-
-log = structlog.get_logger()
 
 CONCURRENT = 3
 """Subagents that work at once, where the request does not say."""
