@@ -422,7 +422,6 @@ REFUSED = [
         "image.context_compression",
         UNSUPPORTED,
     ),
-    case("param.multi_agent", {"multi_agent": {"enabled": True}}, "multi_agent", "unknown_parameter"),
 ]
 
 

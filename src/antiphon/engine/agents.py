@@ -314,6 +314,8 @@ class Crew:
     async def _stop(self) -> None:
         for agent in self._agents.values():
             await self._cancel(agent)
+            self._machine.abandon_of(agent.name)
+            self._answer_calls(agent)
 
     # ---- what the client gives them ----
 

@@ -38,7 +38,7 @@ _UNFINISHED = ResponseError(
     code="server_error", message="The server or the connection ended before the response was finished."
 )
 """What a successor shows whose end was never written."""
-_UNOWED = frozenset({"program_output"})
+_UNOWED = frozenset({"program_output", "multi_agent_call_output"})
 """Answers to calls that no client gives."""
 
 
