@@ -9,6 +9,8 @@ from tests.api.asking import whole
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
 
+from antiphon.engine.agents import TURNS_IN_ALL
+
 Json = dict[str, Any]
 BETA: Any = ["responses_multi_agent=v1"]
 
@@ -228,6 +230,16 @@ def test_a_root_that_is_cut_short_ends_the_response(client: OpenAI, upstream: Up
     assert response["incomplete_details"] == {"reason": "max_output_tokens"}
     slow = next(each for each in upstream.requests if "to you, /root/a:" in str(each.body))
     slow.wait_gone()
+
+
+def test_agents_that_keep_each_other_busy_come_to_an_end(client: OpenAI, upstream: Upstream) -> None:
+    upstream.on(says("to you, /root/a:"), Answer("Done."))
+    more = Called("followup_task", '{"target": "/root/a", "message": "Again."}')
+    upstream.on(says("has begun"), Answer(calls=[more, Called("wait_agent")]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Begin."), Called("wait_agent")]))
+    response = ask(client, "Go.")
+    assert response["incomplete_details"] == {"reason": "max_messages"}
+    assert len(upstream.requests) == TURNS_IN_ALL
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ CONCURRENT = 3
 """Subagents that work at once, where the request does not say."""
 MOST = 32
 """Agents of a response."""
+TURNS_IN_ALL = 200
+"""Turns of all agents of a response together."""
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
 
@@ -111,6 +113,8 @@ class Crew:
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._ending = False
+        self._turns = 0
+        """How many were taken."""
 
     async def run(self, turn: Turn) -> IncompleteReason | None:
         """Until nobody works. `turn`: the root's first. Gives why the root was cut short. Raises ApiError."""
@@ -139,7 +143,8 @@ class Crew:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
             agent = self._agents[name] = _Agent(name, _plain(built))
-            if isinstance(item, AgentMessage) or kind_of(item).nature == "output":
+            heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
+            if heard or kind_of(item).nature == "output":
                 self._start(agent)
         self._start(self._agents[ROOT])
 
@@ -166,6 +171,9 @@ class Crew:
         SPEAKER.set(agent.name)
         faulty = 0
         for _ in range(TURNS):
+            self._turns += 1
+            if self._turns > TURNS_IN_ALL:
+                raise _Cut("max_messages")
             await self._deliver(agent)
             writer = await self._take(agent.turn, self._flush, lambda: self._phase(agent))
             if writer.finished in ("length", "content_filter"):
