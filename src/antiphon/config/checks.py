@@ -19,8 +19,7 @@ def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
         _check_addresses(name, backend, where)
-        if backend.dialect and backend.type != "chat_completions":
-            raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
+        _check_api(name, backend, where)
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:
@@ -61,6 +60,17 @@ def _check_addresses(name: str, backend: BackendSettings, where: str) -> None:
         raise ConfigError(f"base_urls of {section} in {where} would all lead to its unix_socket.")
     for url in addresses:
         _check_url(url, "base_urls" if several else "base_url", section, where)
+
+
+def _check_api(name: str, backend: BackendSettings, where: str) -> None:
+    """What goes with one API alone."""
+    if backend.dialect and backend.type != "chat_completions":
+        raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
+    if backend.hosted and backend.type != "responses":
+        raise ConfigError(
+            f"hosted of [backends.{name}] in {where} names tools of a server that speaks the Responses API: "
+            'it goes with type = "responses".'
+        )
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
