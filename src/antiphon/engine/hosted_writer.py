@@ -143,8 +143,9 @@ def _begun(item: Item) -> Item:
     """An item as it is added, of what its server says of it then."""
     if isinstance(item, WebSearchCall):
         action = item.action
-        kind = type(action)() if isinstance(action, Search | OpenPage) else action
-        return WebSearchCall(status="in_progress", action=kind)
+        return WebSearchCall(
+            status="in_progress", action=OpenPage() if isinstance(action, OpenPage) else Search()
+        )
     if isinstance(item, CodeInterpreterCall):
         return replace(item, status="in_progress", code="", outputs=[])
     return ImageGenerationCall(status="in_progress", result=UNSET)
