@@ -11,6 +11,13 @@ from antiphon.config.settings import (
 )
 from antiphon.config.tool_settings import SEARCH_ENGINES
 
+_HOSTED: Final = ("web_search", "code_interpreter", "image_generation")
+_RUN_HERE: Final = {
+    "file_search": "the files and vector stores of a request are this server's",
+    "mcp": "secrets and approvals stay with this server",
+    "shell": "the containers and skills of a request are this server's",
+}
+"""Tools that are not left to a model's server, and why."""
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
@@ -71,6 +78,13 @@ def _check_api(name: str, backend: BackendSettings, where: str) -> None:
             f"hosted of [backends.{name}] in {where} names tools of a server that speaks the Responses API: "
             'it goes with type = "responses".'
         )
+    for tool in backend.hosted:
+        if tool in _RUN_HERE:
+            raise ConfigError(
+                f"hosted of [backends.{name}] in {where} cannot have {tool}, which is run here: "
+                f"{_RUN_HERE[tool]}."
+            )
+        check_known(tool, _HOSTED, f"hosted of [backends.{name}] in {where}", "tool")
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
