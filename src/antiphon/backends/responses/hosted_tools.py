@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import msgspec
 
 from antiphon.model import Function, Hosted, Turn
-from antiphon.protocol.item import Item
+from antiphon.model.hosted import in_words
+from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.wire import JsonObject
 
 _SHOWN = {"web_search": "web_search_call.action.sources", "code_interpreter": "code_interpreter_call.outputs"}
@@ -20,7 +21,9 @@ _TAKEN = {
 
 
 def hosted_in(turn: Turn) -> dict[str, Hosted]:
-    """The tools of the server's own that the turn offers, by their kinds."""
+    """The tools of the server's own that the turn offers, by their kinds: none when no call is left."""
+    if turn.most_calls == 0:
+        return {}
     return {each.hosted.kind: each.hosted for each in turn.functions if each.hosted is not None}
 
 
@@ -45,6 +48,12 @@ def shown(turn: Turn) -> Iterator[str]:
 
 
 # ---- what they did before ---------------------------------------------------------------------------
+
+
+def offered_again(turn: Turn) -> Turn:
+    """The turn, with words for what tools did that it does not offer."""
+    offered = hosted_in(turn)
+    return in_words(turn, lambda part: item_type(part.item).removesuffix("_call") not in offered)
 
 
 def given_back(item: Item) -> JsonObject:

@@ -1,7 +1,7 @@
 """A turn as the body of a request to the Responses API. State is ours: nothing is stored there, and the whole
 history is sent."""
 
-from antiphon.backends.responses.hosted_tools import chosen, hosted_in, own, shown
+from antiphon.backends.responses.hosted_tools import chosen, hosted_in, offered_again, own, shown
 from antiphon.backends.responses.items import instructions, items
 from antiphon.backends.responses.traits import Traits
 from antiphon.backends.wire_turns import ordered
@@ -27,7 +27,7 @@ def payload(turn: Turn, traits: Traits) -> JsonObject:
 
 def counted(turn: Turn, traits: Traits) -> JsonObject:
     """What of it the model reads."""
-    said = ordered(turn.messages)
+    said = ordered(offered_again(turn).messages)
     body: JsonObject = {"model": turn.model, "input": items(said, traits)}
     if leading := instructions(said.leading):
         body["instructions"] = leading
@@ -43,7 +43,7 @@ def _tools(turn: Turn, traits: Traits) -> JsonObject:
         return {}
     if not traits.forced:
         choice = "auto"
-    hosted = {} if turn.most_calls == 0 else hosted_in(turn)
+    hosted = hosted_in(turn)
     functions = [_function(function, traits) for function in own(turn)]
     body: JsonObject = {"tools": [*functions, *(tool.entry for tool in hosted.values())]}
     if not body["tools"]:
