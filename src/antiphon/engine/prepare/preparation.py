@@ -94,7 +94,7 @@ class Preparation:
         check_moderation(request, self._moderator)
         toolbox = self._toolbox(project, request, route)
         await toolbox.compile()
-        response_id = new_response_id()
+        response_id = parsed.response_id or new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory, self._histories)
         if not context.words:
