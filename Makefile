@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos attack live bench docs
+.PHONY: help setup serve pull lint check test chaos attack live bench soak docs
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
 	@echo 'make live ARGS="…"      real model servers, with Antiphon in front of them (ARGS="--servers llama.cpp LiteLLM")'
+	@echo 'make soak ARGS="…"      mixed traffic for half an hour, and whether anything grows (ARGS="--minutes 5")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
@@ -67,3 +68,6 @@ docs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(READY)
+	@$(BIN)/python -m bench.soak $(ARGS)
