@@ -14,7 +14,7 @@ help:
 	@echo 'make pull ARGS="…"      fetches a model that runs here (ARGS=hf:OWNER/REPO:Q4_K_M)'
 	@echo 'make check              style, types, import rules, and the tests that need no model, no browser and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
-	@echo 'make docs               renews what the documents take from the code'
+	@echo 'make docs               renews what the documents take from the code, and builds their site'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
 	@echo 'make live ARGS="…"      real model servers, with Antiphon in front of them (ARGS="--servers llama.cpp LiteLLM")'
@@ -65,6 +65,7 @@ live: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m scripts.docs
 	@$(BIN)/python -m tests.ledger --write
+	@$(BIN)/python -m scripts.site
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -34,6 +34,7 @@ FAULTS = (OpenAIError, httpx2.HTTPError, WebSocketException, OSError, AssertionE
 """What a client may meet when a server fails it (a timeout is an OSError)."""
 REST = 30.0
 """Seconds in which a server without clients must have ended what it did for them."""
+AT_REST = ("antiphon_background_runs 0.0", "antiphon_open_connections 1.0")
 CONFIG = """
 [outbound]
 allow_private = true
@@ -110,13 +111,12 @@ class Soak:
         """Until the server has let go of all clients and runs."""
         async with httpx2.AsyncClient(base_url=self._url, timeout=PATIENCE) as http:
             for _ in range(int(REST * 10)):
-                shown = (await http.get("/metrics", headers={"connection": "close"})).text
-                if {"antiphon_background_runs 0.0", "antiphon_open_connections 1.0"} <= set(
-                    shown.split("\n")
-                ):
+                shown = (await http.get("/metrics", headers={"connection": "close"})).text.splitlines()
+                if all(line in shown for line in AT_REST):
                     return
                 await asyncio.sleep(0.1)
-        self.faults["the server did not come to rest after a round"] += 1
+        left = [line for line in shown if line.startswith(tuple(line.split()[0] for line in AT_REST))]
+        self.faults[f"no rest after a round: {left}"] += 1
 
 
 def main() -> None:

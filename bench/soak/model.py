@@ -7,6 +7,7 @@ offered, and says something when it has the result; `schema` answers in JSON; an
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from tests.scripted import Answer, Called, Gate, Upstream
@@ -34,11 +35,11 @@ def play(upstream: Upstream) -> None:
     upstream.on(lambda body: body["model"] == "schema", Answer('{"river": "Loire"}', size=4))
     for name, arguments in ARGUMENTS.items():
         call = Answer(reasoning="Hm.", calls=[Called(name, json.dumps(arguments))], size=4)
-        upstream.on(lambda body, name=name: _is_asked_to_call(body, name), call)
+        upstream.on(partial(_is_asked_to_call, name), call)
     upstream.default = Answer(TEXT, size=3, reasoning="Let me see.")
 
 
-def _is_asked_to_call(body: Any, name: str) -> bool:
+def _is_asked_to_call(name: str, body: Any) -> bool:
     if body["model"] != "calls" or body["messages"][-1]["role"] == "tool":
         return False
     return next(_offered(body), None) == name
