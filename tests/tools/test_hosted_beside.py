@@ -55,6 +55,16 @@ def test_both_are_used_in_one_response(client: OpenAI, upstream: Upstream) -> No
     assert upstream.last.body["input"][1]["id"] == response["output"][0]["id"]
 
 
+def test_a_limit_holds_within_one_turn(client: OpenAI, upstream: Upstream, engine: SearchServer) -> None:
+    upstream.script(answer(code("x = 6", ""), LOOK), answer(text("So.")))
+    asked = len(engine.asked)
+
+    response = ask(client, WEB, PYTHON, max_tool_calls=1)
+
+    assert types(response) == ["code_interpreter_call", "message"]
+    assert len(engine.asked) == asked
+
+
 def test_a_limit_counts_the_calls_of_both(client: OpenAI, upstream: Upstream) -> None:
     upstream.script(answer(code("x = 6", ""), LOOK), answer(LOOK), answer(text("So.")))
 

@@ -210,7 +210,7 @@ class TurnWriter:
 
     def _admit(self, call: ToolCall) -> None:
         """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model reads so."""
-        if self._allowed is None or self.ran < self._allowed:
+        if self._allowed is None or self.ran + self.ran_upstream < self._allowed:
             self.ran += 1
         else:
             self._refuse(call, "This call was not made: the response may make no more tool calls.")

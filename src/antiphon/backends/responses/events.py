@@ -63,6 +63,7 @@ class Response(Struct, frozen=True, gc=False):
     error: Any = None
     incomplete_details: Incomplete | None = None
     tool_usage: Any = None
+    service_tier: str | None = None
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -84,6 +85,7 @@ class Event(Struct, frozen=True, gc=False):
     usage: Usage | None = None
     incomplete_details: Incomplete | None = None
     tool_usage: Any = None
+    service_tier: str | None = None
 
 
 decode = msgspec.json.Decoder(Event).decode

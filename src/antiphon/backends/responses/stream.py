@@ -22,6 +22,7 @@ from antiphon.backends.responses.events import HALVES, Event, Item, Part, Respon
 from antiphon.backends.responses.hosted import HostedCalls
 from antiphon.backends.tokens import Token, bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
+from antiphon.backends.usage import tier_in
 from antiphon.model import (
     AnnotationDelta,
     CacheWrites,
@@ -146,7 +147,12 @@ class ResponsesReader(EventReader[Event]):
         """What is no event: the whole response, or words."""
         if event.output is not None or event.status in _ENDS.values():
             whole = Response(
-                event.status, event.output, event.usage, None, event.incomplete_details, event.tool_usage
+                event.status,
+                event.output,
+                event.usage,
+                incomplete_details=event.incomplete_details,
+                tool_usage=event.tool_usage,
+                service_tier=event.service_tier,
             )
             self._on_response(whole, "completed", raw, out)
         else:
@@ -350,7 +356,7 @@ class ResponsesReader(EventReader[Event]):
         if not (self._said or out) and not response.output and self._usage is None:
             raise self._nothing(self._words)
         if self._usage is not None:
-            out.append(_cost(self._usage))
+            out.append(_cost(self._usage, tier_in(response.service_tier)))
         out += _pictures(response.tool_usage)
         out.append(self._finished(response))
 
@@ -412,7 +418,7 @@ def _pictures(tool_usage: Any) -> Iterator[PicturesDelta]:
         yield PicturesDelta(took)
 
 
-def _cost(usage: Usage) -> UsageDelta:
+def _cost(usage: Usage, tier: str | None) -> UsageDelta:
     read, wrote = usage.input_tokens_details, usage.output_tokens_details
     writes = read.cache_write_tokens_details if read else None
     return UsageDelta(
@@ -422,4 +428,5 @@ def _cost(usage: Usage) -> UsageDelta:
         (wrote.reasoning_tokens if wrote else None) or 0,
         (read.cache_write_tokens if read else None) or 0,
         CacheWrites(writes.ttl_30m_tokens or 0, writes.ttl_12h_tokens or 0) if writes else None,
+        tier,
     )
