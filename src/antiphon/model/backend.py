@@ -44,6 +44,8 @@ class Capabilities(Struct, frozen=True):
     """Sends the logprobs that it is asked for, as far as is known by now."""
     opaque: bool = False
     """Gives signatures and the like that it wants back as they came, as far as is known by now."""
+    hosted: frozenset[str] = frozenset()
+    """Tools that its server runs itself when they are asked for."""
     context_window: int | None = None
     """Tokens of context; None: not known."""
 
