@@ -143,6 +143,15 @@ def antiphon(
 
 
 @contextlib.contextmanager
+def configured(file: Path, data: Path) -> Iterator[Server]:
+    """Antiphon with a configuration of its own."""
+    port = free_port()
+    options = ("--config", str(file), "--port", str(port), "--data-dir", str(data))
+    with _running(port, [sys.executable, "-m", "antiphon", "serve", *options]) as server:
+        yield server
+
+
+@contextlib.contextmanager
 def haproxy(url: str) -> Iterator[Server | None]:
     """The physical limit: a proxy written in C that passes everything through, on one thread. None where it
     is not installed."""

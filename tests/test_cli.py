@@ -359,6 +359,16 @@ def test_several_workers_share_one_port(serve: Serve) -> None:
         assert server.process.wait(30) == 0
 
 
+def test_workers_stop_when_their_supervisor_is_killed(serve: Serve) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
+        port = int(server.url.rpartition(":")[2])
+        server.process.kill()
+        server.process.wait(30)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                socket.create_connection(("127.0.0.1", port), timeout=30).close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel deals out no connections")
 def test_connections_are_dealt_out_among_workers(serve: Serve) -> None:
     with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
@@ -512,8 +522,11 @@ def test_a_database_of_a_newer_version_is_one_sentence(run: Run, tmp_path: Path)
     (tmp_path / "data").mkdir()
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as db:
         db.execute("PRAGMA user_version = 9999")
+        db.execute("PRAGMA application_id = 9999")
 
-    assert "newer version" in one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+    assert "A newer version of Antiphon has changed the database (schema 9999;" in one_sentence(
+        run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1")
+    )
 
 
 def test_a_store_that_there_is_not_is_one_sentence(run: Run) -> None:
