@@ -479,3 +479,10 @@ def test_an_origin_that_would_never_fit_is_refused(write: Write, origin: str) ->
 def test_the_largest_body_must_fit_into_what_is_held(write: Write) -> None:
     with pytest.raises(config.ConfigError, match=r"held_bytes of .limits. .* at least 67108864"):
         config.load(write("[limits]\nheld_bytes = 1_000_000"), environ={})
+
+
+def test_a_models_default_effort_is_one_that_it_takes(write: Write) -> None:
+    said = 'efforts = ["low", "high"]\nreasoning_effort = '
+    assert config.load(write(f'[models.m]\n{said}"high"'), environ={}).models["m"].efforts == ["low", "high"]
+    with pytest.raises(config.ConfigError, match="'max', which is not among its efforts"):
+        config.load(write(f'[models.m]\n{said}"max"'), environ={})

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -90,5 +91,10 @@ def named_models(config: Config) -> Iterator[NamedModel]:
             top_p=settings.top_p,
             max_output_tokens=settings.max_output_tokens,
             reasoning_effort=settings.reasoning_effort,
-            capabilities={member: value for member, value in said.items() if value is not None},
+            capabilities={member: _known(value) for member, value in said.items() if value not in (None, [])},
         )
+
+
+def _known(value: Any) -> Any:
+    """A setting, as `Capabilities` has it."""
+    return frozenset(value) if isinstance(value, list) else value

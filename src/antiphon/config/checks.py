@@ -43,6 +43,7 @@ def check(config: Config, where: str) -> None:
                 f"[keys.{name}] in {where} says what a key may that is not in [server.keys]: `antiphon key "
                 f"{name}` makes one."
             )
+    _check_models(config, where)
     _check_models_beside(config, where)
     _check_moderation(config.moderation, where)
     _check_web_search(config, where)
@@ -114,6 +115,16 @@ def _check_server(config: Config, where: str) -> None:
             f"held_bytes of [limits] in {where} must be at least {config.server.max_body_bytes}, which is "
             "max_body_bytes of [server]: a body of that size could never be taken."
         )
+
+
+def _check_models(config: Config, where: str) -> None:
+    for name, model in config.models.items():
+        default, taken = model.reasoning_effort, model.efforts
+        if default is not None and taken and default not in taken:
+            raise ConfigError(
+                f"reasoning_effort of [models.{name}] in {where} is '{default}', which is not among its "
+                "efforts."
+            )
 
 
 def _check_models_beside(config: Config, where: str) -> None:

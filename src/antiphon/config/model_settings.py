@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
     """`[backends.NAME]`: something that answers."""
@@ -78,12 +80,17 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     """Where the request does not say."""
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     """Where the request does not say."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: Effort | None = None
     """Where the request does not say."""
+    efforts: list[Effort] = msgspec.field(default_factory=list)
+    """The reasoning efforts that it takes: others are refused before it is asked. None named: whatever its
+    server takes."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of its context; none: what its backend says."""
     images: bool | None = None
     """Whether it reads images; none, as for all that follow: what its server's dialect says."""
+    smallest_image: Annotated[int, Meta(ge=1)] | None = None
+    """Pixels of the shorter side of an image that it reads: smaller ones are refused before it is asked."""
     audio: bool | None = None
     """Whether it hears."""
     files: bool | None = None

@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from antiphon.backends.tape import next_turn
+from antiphon.backends.upstream_errors import REFUSED
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
 from antiphon.engine.calling.ask import Ask
@@ -51,7 +52,7 @@ TURNS = 100
 
 _FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
 """The codes of failed responses."""
-_TOLD = ("context_length_exceeded", "invalid_prompt", "image_content_policy_violation")
+_TOLD = frozenset({"context_length_exceeded", *REFUSED.values()})
 """Codes of faults that are also those of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]

@@ -168,6 +168,8 @@ class Turn(Struct, frozen=True, gc=False):
     """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
     summary: str | None = None
     """The summary of its reasoning that is asked for: auto, concise, detailed."""
+    mode: str | None = None
+    """How OpenAI serves a reasoning model: standard, pro."""
     verbosity: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -177,6 +179,8 @@ class Turn(Struct, frozen=True, gc=False):
     cache_options: Mapping[str, str] | None = None
     """How it should be cached: `mode` and `ttl`, as OpenAI has them."""
     service_tier: str | None = None
+    access_programs: Mapping[str, str] | None = None
+    """Programs of OpenAI's that open models to an account."""
     most_calls: int | None = None
     """How many calls of its own tools the model's server may make; None: any number."""
     whole: bool = False

@@ -46,11 +46,13 @@ Load = Callable[[str, InputImage, str], Awaitable[bytes]]
 InvalidRequest."""
 
 
-class Images(Struct, frozen=True, kw_only=True):
+class Images(Struct, frozen=True):
     """How pictures are made."""
 
     server: ImageServer
     load: Load
+    load_mask: Load
+    """For one that says which part of another changes."""
 
 
 class ToolResources(Struct, frozen=True, kw_only=True):

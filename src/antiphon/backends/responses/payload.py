@@ -98,6 +98,8 @@ def _reasoning(turn: Turn, traits: Traits) -> JsonObject:
         reasoning["effort"] = turn.effort
     if turn.summary and traits.summary:
         reasoning["summary"] = turn.summary
+    if turn.mode and "reasoning.mode" in traits.hints:
+        reasoning["mode"] = turn.mode
     return {"reasoning": reasoning} if reasoning else {}
 
 
@@ -132,5 +134,6 @@ def _hints(turn: Turn, traits: Traits) -> JsonObject:
         "prompt_cache_retention": turn.cache_retention,
         "prompt_cache_options": turn.cache_options,
         "service_tier": turn.service_tier,
+        "access_programs": turn.access_programs,
     }
     return {name: value for name, value in known.items() if value is not None and name in traits.hints}

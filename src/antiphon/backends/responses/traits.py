@@ -11,6 +11,8 @@ from antiphon.backends.lessons import refuses
 from antiphon.model import Capabilities
 from antiphon.protocol.wire import JsonObject
 
+_HINTS = frozenset({*HINTS, "reasoning.mode", "access_programs"})
+
 
 class Traits(Struct, frozen=True, kw_only=True):
     """Of one model."""
@@ -39,7 +41,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Its reasoning comes sealed."""
     shows: bool = False
     """Its reasoning comes as it is, and is taken back so."""
-    hints: frozenset[str] = frozenset(HINTS)
+    hints: frozenset[str] = _HINTS
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -72,6 +74,7 @@ _TAUGHT: dict[str, _Change] = {
     "include": lambda traits: replace(traits, sealed=False, finds=False),
     "summary": lambda traits: replace(traits, summary=False),
     "summaries": lambda traits: replace(traits, summary=False),
+    "reasoning.mode": _without("reasoning.mode"),
     "effort": lambda traits: replace(traits, effort=False),
     "reasoning": lambda traits: replace(traits, effort=False, summary=False),
     "parallel_tool_calls": lambda traits: replace(traits, parallel=False),
@@ -81,7 +84,7 @@ _TAUGHT: dict[str, _Change] = {
     "format": lambda traits: replace(traits, schemas=False, json_object=False),
     "strict": lambda traits: replace(traits, strict=False),
     "logprobs": lambda traits: replace(traits, logprobs=False),
-    **{hint: _without(hint) for hint in HINTS},
+    **{hint: _without(hint) for hint in (*HINTS, "access_programs")},
 }
 """What is left out, by a word of the refusal. The first that fits, and was sent, counts."""
 
@@ -106,6 +109,7 @@ def _was_sent(name: str, body: JsonObject) -> bool:
         "encrypted": "include" in body,
         "summary": "summary" in reasoning,
         "summaries": "summary" in reasoning,
+        "reasoning.mode": "mode" in reasoning,
         "effort": "effort" in reasoning,
         "json_schema": form.get("type") == "json_schema",
         "json_object": form.get("type") == "json_object",

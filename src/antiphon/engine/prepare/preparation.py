@@ -42,7 +42,7 @@ from antiphon.protocol.content import InputText
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import Response, opening
+from antiphon.protocol.response import Response, compression, opening
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
@@ -144,7 +144,7 @@ class Preparation:
         response: Response,
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
-        transcript = await self._transcript(project, route, toolbox, context)
+        transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         check_choice(request.tool_choice, toolbox)
@@ -207,14 +207,16 @@ class Preparation:
         return Toolbox(request.tools or (), context)
 
     async def _transcript(
-        self, project: str, route: Route, toolbox: Toolbox, context: RequestContext
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
         whole = () if context.words else await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
         unseen = _UNSEEN if toolbox.takes_pictures else None
-        attached = await self._attachments.resolve(project, read, context.input, can, unseen)
+        attached = await self._attachments.resolve(
+            project, read, context.input, can, unseen, compression(request)
+        )
         recollect = partial(unseal, self._seal, project)
         source = (route.name or "", route.model)
         found = Recollection()
