@@ -313,6 +313,41 @@ def test_a_container_that_a_client_names_does_not_reach_the_server(gpt: OpenAI, 
     assert "secret = 1" in told
 
 
+@pytest.mark.parametrize(
+    "carried",
+    [
+        lambda items: {**items[0], "action": None},
+        lambda items: {**items[0], "action": {"type": "search"}},
+        lambda items: {**items[1], "status": "incomplete"},
+        lambda items: {**items[0], "id": items[0]["id"][:-1] + ("1" if items[0]["id"][-1] == "0" else "0")},
+        lambda items: {**items[0], "id": None},
+    ],
+    ids=["no action", "no question", "cut short", "another id", "no id"],
+)
+def test_what_a_client_has_changed_is_told_in_words(gpt: OpenAI, upstream: Upstream, carried: Any) -> None:
+    upstream.script(answer(web("x"), code("1", "1"), picture("a cat"), text("So.")), answer(text("Yes.")))
+    first = ask(gpt, WEB, PYTHON, PAINT, store=False, include=OUTPUTS)
+
+    given = [carried(first["output"]), {"role": "user", "content": "And?"}]
+    ask(gpt, WEB, PYTHON, PAINT, given=given, store=False)
+
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert kinds[:2] == ["function_call", "function_call_output"]
+    assert kinds[-1] == "user"
+
+
+def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(web("x"), code("1", "1"), text("So.")), answer(text("They looked for x.")))
+    first = ask(gpt, WEB, PYTHON)
+
+    gpt.responses.compact(model="gpt", previous_response_id=first["id"])
+
+    body = sent(upstream)
+    assert "tools" not in body
+    assert not {"web_search_call", "code_interpreter_call"} & {each["type"] for each in body["input"]}
+    assert '"x"' in json.dumps(body["input"]).replace("\\", "")
+
+
 def test_turns_of_one_response_go_on_with_them(gpt: OpenAI, upstream: Upstream) -> None:
     """The model calls a function behind a search: the next request has both, in their order."""
     upstream.script(
