@@ -153,6 +153,8 @@ class Turn(Struct, frozen=True, gc=False):
     cache_options: Mapping[str, str] | None = None
     """How it should be cached: `mode` and `ttl`, as OpenAI has them."""
     service_tier: str | None = None
+    prewarms: bool = False
+    """The answer is thrown away: the context is to be in the server's cache."""
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
     said: Said | None = None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from antiphon.protocol.moderation import ResponseModeration
+from antiphon.protocol.prompt_cache import PromptCacheDiagnostics
 from antiphon.protocol.request import (
     AccessPrograms,
     ConversationRef,
@@ -171,6 +172,8 @@ class Response(Wire, kw_only=True):
     presence_penalty: float = shown(0.0)
     previous_response_id: str | None = shown(None)
     prompt: PromptRef | None = None
+    prompt_cache_diagnostics: PromptCacheDiagnostics | None = None
+    """Left out where nobody asked."""
     prompt_cache_key: str | None = shown(None)
     prompt_cache_options: PromptCacheOptions | None = None
     prompt_cache_retention: str | None = shown(None)

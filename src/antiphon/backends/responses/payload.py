@@ -10,6 +10,8 @@ from antiphon.protocol.wire import JsonObject
 
 _SEALED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
+_LEAST_TOKENS = 16
+"""Of an answer, as the API has it."""
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
@@ -19,7 +21,7 @@ def payload(turn: Turn, traits: Traits) -> JsonObject:
     body |= _sampling(turn, traits)
     body |= _reasoning(turn, traits)
     if turn.max_tokens is not None:
-        body["max_output_tokens"] = turn.max_tokens
+        body["max_output_tokens"] = max(turn.max_tokens, _LEAST_TOKENS)
     return body | _hints(turn, traits)
 
 
@@ -111,7 +113,9 @@ def _hints(turn: Turn, traits: Traits) -> JsonObject:
         "safety_identifier": turn.safety_identifier,
         "prompt_cache_key": turn.cache_key,
         "prompt_cache_retention": turn.cache_retention,
-        "prompt_cache_options": turn.cache_options,
+        "prompt_cache_options": {**(turn.cache_options or {}), "prewarm": True}
+        if turn.prewarms
+        else turn.cache_options,
         "service_tier": turn.service_tier,
     }
     return {name: value for name, value in known.items() if value is not None and name in traits.hints}
