@@ -43,7 +43,7 @@ from antiphon.protocol.content import InputText
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import Response, compression, opening
+from antiphon.protocol.response import InputTransformation, Response, compression, opening
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
@@ -115,6 +115,7 @@ class Preparation:
             await plan.moderation.admit()
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
             plan = replace(plan, compacts=len(context.items))
+        response.input_transformations = _withheld(plan)
         response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
         return plan
 
@@ -242,3 +243,9 @@ def _opened(request: CreateResponse, route: Route, response_id: str, context: Re
     if context.prompt is not None:
         response.instructions = list(context.prompt)
     return response
+
+
+def _withheld(plan: Plan) -> list[InputTransformation] | None:
+    """The reasoning that the model is not given as it was sealed. What was not sealed is read as words."""
+    ids = plan.turns.transcript.withheld
+    return [InputTransformation(id=each, reason="model_mismatch") for each in ids] or None
