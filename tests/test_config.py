@@ -183,6 +183,18 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             '[backends.a]\ntype = "anthropic"\ndialect = "vllm"',
             r"dialect of \[backends.a\] in .* is for servers of Chat Completions",
         ),
+        (
+            '[backends.a]\nbase_url = "http://a"\nhosted = ["web_search"]',
+            r'hosted of \[backends.a\] in .* it goes with type = "responses"',
+        ),
+        (
+            '[backends.a]\ntype = "responses"\nbase_url = "http://a"\nhosted = ["file_search"]',
+            r"hosted of \[backends.a\] in .* cannot have file_search, which is run here: the files and",
+        ),
+        (
+            '[backends.a]\ntype = "responses"\nbase_url = "http://a"\nhosted = ["web_serch"]',
+            r"Did you mean 'web_search'",
+        ),
         ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
         ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is an embedded model: it has no base_url"),
         (

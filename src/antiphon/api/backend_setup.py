@@ -57,6 +57,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             first_byte_timeout=settings.first_byte_timeout,
             max_concurrency=settings.max_concurrency,
             fallbacks=settings.fallbacks,
+            hosted=settings.hosted,
             context_window=settings.context_window,
             structured_output=settings.structured_output,
             text_calls=settings.text_calls,

@@ -42,6 +42,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     any number."""
     fallbacks: list[str] = msgspec.field(default_factory=list)
     """Names of models or backends that answer in its place when it cannot, in their order."""
+    hosted: list[str] = msgspec.field(default_factory=list)
+    """For `responses`, the tools that its server runs itself when a request asks for them: `web_search`,
+    `code_interpreter`, `image_generation`. Those that are not named are run here."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request.
     For `llama`, how many are kept in memory for each answer; none: as many as it was trained for, up to

@@ -48,6 +48,8 @@ class Capabilities(Struct, frozen=True):
     """Gives signatures and the like that it wants back as they came, as far as is known by now."""
     caches_prompts: bool = False
     """Its server keeps what it has read of a prompt, for the next that begins in the same way."""
+    hosted: frozenset[str] = frozenset()
+    """Tools that its server runs itself when they are asked for."""
     efforts: frozenset[str] | None = None
     """The reasoning efforts that it takes, where it is not any; None: not known."""
     context_window: int | None = None

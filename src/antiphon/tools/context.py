@@ -76,6 +76,17 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Makes pictures; None: no server is set up that does."""
 
 
+class Hosting(Struct, frozen=True, kw_only=True):
+    """What the model's server runs itself."""
+
+    kinds: frozenset[str] = frozenset()
+    """The tools, as `hosted` of its backend names them."""
+    backend: str = ""
+    """The backend's name."""
+    sign: Callable[[bytes], str] = lambda content: ""
+    """Hex digits that nobody can make but this installation, for the project."""
+
+
 def _unchanged(item: Item) -> Item:
     return item
 
@@ -102,6 +113,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """Whether the model reads images."""
     window: int | None = None
     """Tokens that the model reads; None: not known."""
+    hosting: Hosting = Hosting()
     certify: Callable[[Item], Item] = _unchanged
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 

@@ -47,10 +47,11 @@ from antiphon.protocol.response import InputTransformation, Response, compressio
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
-from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.context import Hosting, ToolContext, ToolResources
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
+from antiphon.tools.upstream import SIGNED_AS
 
 _UNSEEN = InputText(text="[A picture, which you cannot see. The tools that change pictures can.]")
 
@@ -201,6 +202,11 @@ class Preparation:
             project=project,
             images=can.images,
             window=can.context_window,
+            hosting=Hosting(
+                kinds=can.hosted,
+                backend=route.name or "",
+                sign=partial(self._seal.sign, project, SIGNED_AS),
+            ),
             certify=Certificates(self._seal, project).certified,
         )
         return Toolbox(request.tools or (), context)
