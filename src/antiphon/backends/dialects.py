@@ -134,6 +134,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     tools: bool = True
     """Knows functions. Otherwise they are emulated."""
     images: bool = True
+    smallest_image: int = 1
+    """Pixels of the shorter side of an image that it reads."""
     audio: bool = False
     files: bool = False
     tokenizer: Literal["", "messages", "template"] = ""
@@ -341,6 +343,7 @@ MISTRAL = Dialect(
 # Several calls at once must be asked for.
 DASHSCOPE = Dialect(
     name="dashscope",
+    smallest_image=11,
     reasoning_sent="reasoning_content",
     reasoning_of="all",
     choice="auto",
@@ -414,3 +417,9 @@ def known(base_url: str) -> Dialect | None:
     """The dialect of a well-known address."""
     url = urlsplit(base_url)
     return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0)
+
+
+def addresses(dialect: Dialect) -> list[str]:
+    """The hosts, and the ports of any host, at which a dialect is expected."""
+    hosts = [host for host, known_there in _HOSTS.items() if known_there is dialect]
+    return [*hosts, *(f":{port}" for port, known_there in _PORTS.items() if known_there is dialect)]
