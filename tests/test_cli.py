@@ -179,8 +179,8 @@ def test_a_new_secret_is_one_that_can_be_used(run: Run) -> None:
             {},
             (
                 {},
-                "The secret of webhook 'a' is read from A_SECRET, a variable that is not set: set it, as with "
-                "`export NAME=…`, before the start.",
+                "The secret of webhook 'a' is read from A_SECRET, a variable that is not set: set it, "
+                "as with `export NAME=…`, before the start.",
             ),
         ),
         (
