@@ -279,6 +279,7 @@ class Run:
             allowed=self._allowed(),
             most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
+            backend=lambda: plan.caller.source()[0],
         )
 
     def _unasked(self) -> None:
@@ -298,9 +299,12 @@ class Run:
         with asking(turn) as span:
             try:
                 turn = await self.plan.caller.fit(turn)
+                if (allowed := self._allowed()) is not None:
+                    turn = replace(turn, most_calls=allowed)
                 await self._read(turn, writer, flush)
             finally:
                 self._count(writer.usage)
+                self._checkpoint.ran += writer.ran_upstream
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
                     if span.content:

@@ -22,6 +22,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """It can be asked for summaries of its reasoning."""
     sealed: bool = True
     """It can be asked for its reasoning, sealed."""
+    finds: bool = True
+    """It can be asked for what its own tools find."""
     schemas: bool = True
     json_object: bool = True
     strict: bool = True
@@ -67,8 +69,9 @@ def _without(hint: str) -> _Change:
 
 
 _TAUGHT: dict[str, _Change] = {
+    "_call.": lambda traits: replace(traits, finds=False),
     "encrypted": lambda traits: replace(traits, sealed=False),
-    "include": lambda traits: replace(traits, sealed=False),
+    "include": lambda traits: replace(traits, sealed=False, finds=False),
     "summary": lambda traits: replace(traits, summary=False),
     "summaries": lambda traits: replace(traits, summary=False),
     "reasoning.mode": _without("reasoning.mode"),
@@ -102,6 +105,7 @@ def _was_sent(name: str, body: JsonObject) -> bool:
     reasoning, text = body.get("reasoning") or {}, body.get("text") or {}
     form = text.get("format") or {}
     places: dict[str, bool] = {
+        "_call.": any("_call." in name for name in body.get("include") or ()),
         "encrypted": "include" in body,
         "summary": "summary" in reasoning,
         "summaries": "summary" in reasoning,
