@@ -158,7 +158,9 @@ class _Form(NamedTuple):
         first, *parts = events[at:].split(mark)
         rest = len(between) - len(mark)
         pieces = [first, *[part[rest:] for part in parts[:-1]]]
-        return pieces if events.startswith(between.join(pieces) + self.tail, at) else []
+        again = between.join(pieces)
+        alike = events.startswith(again, at) and events.startswith(self.tail, at + len(again))
+        return pieces if alike else []
 
     def _sound(self, events: bytes, at: int) -> list[bytes]:
         """The texts from a place on, up to the first that is none: another chunk is there, or no text."""
