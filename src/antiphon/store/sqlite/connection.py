@@ -17,7 +17,7 @@ _STATEMENTS = 512
 # What is neither text nor number is looked up among the adapters, and where there is none an exception is
 # made and dropped for each value that is bound. These two give back what they are given.
 sqlite3.register_adapter(bytes, bytes)
-sqlite3.register_adapter(type(None), {}.get)
+sqlite3.register_adapter(type(None), lambda value: value)
 
 # FULL: what was committed survives a power cut too. Group commit makes it affordable.
 _PRAGMAS = (
