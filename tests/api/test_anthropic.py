@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from openai import APIError, APIStatusError, BadRequestError, InternalServerError, OpenAI
-from tests.api.asking import ADD, CITY
+from tests.api.asking import ADD, CITY, whole
 from tests.conftest import Running, checked_client
+from tests.ledger import covers
 from tests.messages_script import answer, began, blocks, config, event, redacted, text, thinking, tool
 from tests.scripted import Answer, Called, Upstream, refusal
 
@@ -290,7 +291,8 @@ def test_a_model_that_thinks_within_a_budget_gets_one(claude: OpenAI, upstream: 
 
 
 def test_a_budget_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream: Upstream) -> None:
-    upstream.script(refusal(400, "adaptive thinking is not supported on this model"))
+    upstream.script(refusal(400, "adaptive thinking is not supported on this model"), answer(text("Hi")))
+    ask(claude, model="opus-4", reasoning={"effort": "high"})
     upstream.default = answer(tool("add", '{"a": 1, "b": 2}', "toolu_g"), reason="tool_use")
     forced: Any = {"tools": [ADD], "tool_choice": "required", "reasoning": {"effort": "high"}}
     first = ask(claude, model="opus-4", **forced)
@@ -301,6 +303,19 @@ def test_a_budget_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream:
     more: Any = {"previous_response_id": first.id, "tools": [ADD], "reasoning": {"effort": "high"}}
     ask(claude, [output], model="opus-4", **more)
     assert "thinking" not in sent(upstream), "a loop that was begun without thinking ends without"
+
+
+def test_thinking_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream: Upstream) -> None:
+    upstream.default = answer(tool("add", '{"a": 1, "b": 2}', "toolu_h"), reason="tool_use")
+    forced: Any = {"tools": [ADD], "tool_choice": "required", "reasoning": {"effort": "high"}}
+    first = ask(claude, **forced)
+    assert "thinking" not in sent(upstream)
+    assert sent(upstream)["output_config"] == {"effort": "high"}
+
+    upstream.default = answer(text("3"))
+    output = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "3"}
+    ask(claude, [output], previous_response_id=first.id, tools=[ADD], reasoning={"effort": "high"})
+    assert sent(upstream)["thinking"]["type"] == "adaptive"
 
 
 def test_the_length_of_an_answer_is_learned(claude: OpenAI, upstream: Upstream) -> None:
@@ -442,6 +457,7 @@ def both(upstream: Upstream, data_dir: Path) -> Config:
     return replace(found, backends={**found.backends, "local": local})
 
 
+@covers("field.input_transformations")
 def test_a_chain_that_moves_to_another_backend_keeps_what_can_be_read(
     upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -456,8 +472,13 @@ def test_a_chain_that_moves_to_another_backend_keeps_what_can_be_read(
         output = {"type": "function_call_output", "call_id": "toolu_x", "output": "3"}
         second = ask(client, [output], model="local", previous_response_id=first.id, tools=[ADD])
         moved = json.dumps(sent(upstream))
-        ask(client, "Sure?", previous_response_id=second.id, tools=[ADD])
+        third = ask(client, "Sure?", previous_response_id=second.id, tools=[ADD])
         back = json.dumps(sent(upstream))
+        thought = next(item for item in first.output if item.type == "reasoning")
+        withheld = {"id": thought.id, "type": "reasoning", "action": "removed", "reason": "model_mismatch"}
+        assert whole(client.responses.retrieve(second.id))["input_transformations"] == [withheld]
+        assert whole(second)["input_transformations"] == [withheld]
+        assert all("input_transformations" not in whole(each) for each in (first, third))
 
     assert "I had better add." in moved
     assert "sig-1" not in moved

@@ -71,6 +71,7 @@ ABOVE = {"keys.NAME": f'server.keys.name = "{config.hash_key("secret")}"'}
 """What a section needs of others."""
 
 SAMPLES = {
+    "ANTIPHON_KEYS_NAME_SERVICE_TIERS": "default,flex",
     "ANTIPHON_DASHBOARD_RECORD": "errors",
     "ANTIPHON_KEYS_NAME_BUDGET_WINDOW": "day",
     "ANTIPHON_KEYS_NAME_EXPIRES_AT": "2027-01-31T00:00:00Z",
@@ -83,7 +84,9 @@ SAMPLES = {
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
     "ANTIPHON_MODELS_NAME_REASONING_EFFORT": "low",
+    "ANTIPHON_MODELS_NAME_EFFORTS": "low, high",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
+    "ANTIPHON_BACKENDS_NAME_HOSTED": "web_search, image_generation",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
@@ -118,6 +121,7 @@ def sample(setting: Setting) -> str:
 
 KIND = {
     "ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"},
+    "ANTIPHON_BACKENDS_NAME_HOSTED": {"type": "responses"},
     **{
         f"ANTIPHON_SANDBOX_{key}": {"driver": "jupyter", "url": "http://a.example:8888"}
         for key in ("URL", "TOKEN_ENV", "KERNEL")

@@ -179,7 +179,7 @@ def _run(pieces: list[bytes]) -> Run | None:
     joined = _DEL.join(pieces)
     try:
         text = _text(b'"%b"' % joined)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if text.count("\x7f") != len(pieces) - 1 or b"" in pieces:
         return None
@@ -211,7 +211,7 @@ def _chunk(event: bytes) -> Chunk | None:
     found = data_of(event)
     try:
         return decode(found[0]) if len(found) == 1 else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
