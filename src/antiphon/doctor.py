@@ -137,7 +137,7 @@ async def _database(config: Config) -> Finding:
 def _search(config: Config) -> Finding:
     if can_embed(config.embeddings):
         return Finding("search", "ok", "files can be searched")
-    hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
+    hint = "`pip install 'antiphon[retrieval]'` installs what it needs."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
 
 
@@ -326,6 +326,8 @@ async def _reached(
     model = _model(settings, models)
     can = backend.capabilities(model)
     yield Finding(subject, "ok", f"can: {_listed(can)}")
+    if can.hosted:
+        yield Finding(subject, "ok", f"its server runs: {', '.join(sorted(can.hosted))}")
     if names := unheeded(can):
         yield Finding(subject, "ok", f"not sent, and named in x-antiphon-warnings: {', '.join(names)}")
     if deep and model:

@@ -36,12 +36,16 @@ def test_cache_options_are_echoed_filled_in(client: OpenAI, upstream: Upstream) 
             {"mode": "implicit", "ttl": "30m", "comparison_response_id": "resp_1"},
         ),
     ):
-        told = client.responses.create(model="m", input="Hi", extra_body={"prompt_cache_options": asked})
-        assert whole(told) == response(message("ok"), prompt_cache_options=shown)
+        told = whole(
+            client.responses.create(model="m", input="Hi", extra_body={"prompt_cache_options": asked})
+        )
+        diagnosed = told.pop("prompt_cache_diagnostics", None)
+        assert (diagnosed is not None) == ("comparison_response_id" in asked)
+        assert told == response(message("ok"), prompt_cache_options=shown)
 
 
 @covers("param.access_programs", "param.access_programs.cyber")
-def test_access_programs_are_echoed(client: OpenAI, upstream: Upstream) -> None:
+def test_access_programs_are_shown(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = Answer("ok")
 
     told = client.responses.create(

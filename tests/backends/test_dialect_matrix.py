@@ -86,12 +86,8 @@ CASES: dict[str, Case] = {
     ),
     "prompt_cache_options.ttl": Case({"prompt_cache_options": {"ttl": "30m"}}, {}, "prompt_cache_options"),
     "prompt_cache_options.prewarm": Case({"prompt_cache_options": {"prewarm": True}}),
-    "prompt_cache_options.comparison_response_id": Case(
-        {"prompt_cache_options": {"comparison_response_id": "resp_1"}}
-    ),
     "service_tier": Case({"service_tier": "flex"}),
     "access_programs.cyber": Case({"access_programs": {"cyber": "standard"}}, {}, "access_programs"),
-    "image.context_compression": Case({"image": {"context_compression": "enabled"}}),
 }
 OURS = {
     "model": "chooses the backend",
@@ -112,6 +108,8 @@ OURS = {
     "moderation": "who judges is not who answers",
     "truncation": "the window is ours to keep",
     "context_management": "compaction is ours",
+    "prompt_cache_options.comparison_response_id": "contexts are compared here",
+    "image.context_compression": "images are made smaller here",
     "client_metadata": "about the client's own session",
 }
 """Parameters that a server of Chat Completions has no part in, and why; the ledger has their proofs."""

@@ -15,14 +15,14 @@ import pytest
 from msgspec.structs import replace
 from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
 from tests.docs.programs import line
-from tests.docs.reading import ROOT, blocks, named, pages
+from tests.docs.reading import ROOT, blocks, named, pages, read
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.coding import serving as coding
 from tests.tools.images_server import ImagesServer
 from tests.tools.mcp_servers import Toolset, served
 from tests.web.search_server import Entry, SearchServer
 
-from antiphon import config
+from antiphon import __version__, config
 from antiphon.config import Config
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -67,6 +67,18 @@ def _readme(upstream: Upstream, running: Running, _: Path) -> None:
     upstream.script(Answer("The Loire."), Answer("The Po.", size=3))
 
     assert printed("README.md", running) == ["The Loire.", "The Po."]
+
+
+def _start(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("The Loire."), Answer("The Loire."))
+    (curl,) = (block.text for block in blocks("docs/start.md", "sh") if block.name == "ask")
+    told = subprocess.run(
+        ["sh", "-c", curl.replace(ADDRESS, running.url)], capture_output=True, timeout=60, check=True
+    )
+
+    assert json.loads(told.stdout)["status"] == "completed"
+    assert f"\nAntiphon {__version__} listens on {ADDRESS}/v1\n" in read("docs/start.md")
+    assert printed("docs/start.md", running) == ["The Loire."]
 
 
 def _background(upstream: Upstream, running: Running, _: Path) -> None:
@@ -309,6 +321,7 @@ def _keys(upstream: Upstream, running: Running, tmp_path: Path) -> None:
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/agents.md": _agents,
+    "docs/start.md": _start,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,
     "docs/containers.md": _containers,
@@ -334,9 +347,10 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
 
 
 def test_every_page_with_python_is_run() -> None:
+    """Those of clients are run with their clients: `tests/clients/test_client_pages.py`."""
     with_python = {page for page in pages() if any(not block.name for block in blocks(page, "python"))}
 
-    assert with_python == PAGES.keys()
+    assert {page for page in with_python if not page.startswith("docs/clients/")} == PAGES.keys()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -84,7 +84,9 @@ SAMPLES = {
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
     "ANTIPHON_MODELS_NAME_REASONING_EFFORT": "low",
+    "ANTIPHON_MODELS_NAME_EFFORTS": "low, high",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
+    "ANTIPHON_BACKENDS_NAME_HOSTED": "web_search, image_generation",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
@@ -119,6 +121,7 @@ def sample(setting: Setting) -> str:
 
 KIND = {
     "ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"},
+    "ANTIPHON_BACKENDS_NAME_HOSTED": {"type": "responses"},
     **{
         f"ANTIPHON_SANDBOX_{key}": {"driver": "jupyter", "url": "http://a.example:8888"}
         for key in ("URL", "TOKEN_ENV", "KERNEL")

@@ -7,7 +7,7 @@ thousand turns of one keep nobody else waiting.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from antiphon.guard.turns import Turns
@@ -37,13 +37,19 @@ class Gate:
     @asynccontextmanager
     async def entered(self, place: Place) -> AsyncIterator[None]:
         """In the block a turn may be asked for. Raises Unavailable when it would take too long."""
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(place.patience):
-                    await stack.enter_async_context(self._turns.turn(place.project, TIERS.index(place.tier)))
-            except TimeoutError:
-                raise _crowded() from None
+        if not self._turns.take_free(place.project):
+            await self._awaited(place)
+        try:
             yield
+        finally:
+            self._turns.give_back(place.project)
+
+    async def _awaited(self, place: Place) -> None:
+        try:
+            async with asyncio.timeout(place.patience):
+                await self._turns.take(place.project, TIERS.index(place.tier))
+        except TimeoutError:
+            raise _crowded() from None
 
 
 def _crowded() -> Unavailable:

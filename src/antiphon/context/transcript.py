@@ -61,6 +61,9 @@ class Transcript:
         self._source = source
         self._of_calls = of_calls
         self._attached = attached
+        self.withheld: dict[str, None] = {}
+        """The ids of reasoning whose sealed part only another model can read, in their order, as far as it
+        was read."""
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
@@ -103,6 +106,8 @@ class Transcript:
         # Of reasoning that only its own server can read, the summary is what others can.
         text = text or (thought.text if thought else "") or "\n".join(part.text for part in item.summary)
         opaque = thought.opaque_for(self._source) if thought else None
+        if thought is not None and thought.opaque and opaque is None:
+            self.withheld[item.id or ""] = None
         return Message("assistant", reasoning=text, opaque=opaque)
 
     def _with_opaque(self, message: Message) -> Message:
@@ -171,9 +176,13 @@ def _opaque(turn: list[Message]) -> Opaque | None:
 
 
 def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
-    """The parts of several messages, which are thoughts of their own: a blank line stands between them."""
-    for number, parts in enumerate(filter(None, messages)):
-        yield from (TextPart(BLANK_LINE), *parts) if number else parts
+    """The parts of several messages, which are thoughts of their own: a blank line stands between texts."""
+    last: Part | None = None
+    for parts in filter(None, messages):
+        if isinstance(last, TextPart) and isinstance(parts[0], TextPart):
+            yield TextPart(BLANK_LINE)
+        yield from parts
+        last = parts[-1]
 
 
 def _with_reasoning(messages: Sequence[Message], context: ReasoningContext) -> Sequence[Message]:

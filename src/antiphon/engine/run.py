@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from antiphon.backends.tape import next_turn
+from antiphon.backends.upstream_errors import REFUSED
 from antiphon.context.agents import ROOT
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
@@ -49,7 +50,7 @@ log = structlog.get_logger()
 
 _FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
 """The codes of failed responses."""
-_TOLD = ("context_length_exceeded", "invalid_prompt", "image_content_policy_violation")
+_TOLD = frozenset({"context_length_exceeded", *REFUSED.values()})
 """Codes of faults that are also those of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]
@@ -194,13 +195,28 @@ class Run:
             await self._compact(plan.compacts, flush)
             items = self._compacted(plan.compacts)
             turn = await offload(len(items), plan.turns.build, items)
-        if not plan.generates or plan.context.only_compacts:
+        reads = plan.generates or plan.prewarms
+        if not reads or plan.context.only_compacts:
             await self._complete()
             return
-        if plan.toolbox.agents is not None:
+        if plan.toolbox.agents is not None and plan.generates:
             await self._have_agents_work(plan.toolbox.agents, turn, emission)
+            return
+        turn = await self._with_tools(turn, emission)
+        if plan.generates:
+            await self._loop(turn, flush)
         else:
-            await self._loop(await self._with_tools(turn, emission), flush)
+            await self._prewarm(turn)
+
+    async def _prewarm(self, turn: Turn) -> None:
+        """Have the model's server read the context. What the model says is thrown away."""
+        next_turn()
+        with asking(turn) as span:
+            cost = await self.plan.caller.warm(await self.plan.caller.fit(turn))
+            if span is not None:
+                answered(span, self.plan.caller, "length", cost, None)
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, cost)
+        await self._complete()
 
     async def _compact(self, count: int, flush: Flush) -> None:
         """Compact the first `count` items, as an item of the output."""
@@ -298,6 +314,7 @@ class Run:
             most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
             phase=phase,
+            backend=lambda: plan.caller.source()[0],
         )
 
     def _unasked(self) -> None:
@@ -317,9 +334,12 @@ class Run:
         with asking(turn) as span:
             try:
                 turn = await self.plan.caller.fit(turn)
+                if (allowed := self._allowed()) is not None:
+                    turn = replace(turn, most_calls=allowed)
                 await self._read(turn, writer, flush)
             finally:
                 self._count(writer.usage)
+                self._checkpoint.ran += writer.ran_upstream
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
                     if span.content:

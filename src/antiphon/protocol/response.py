@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from antiphon.protocol.moderation import ResponseModeration
+from antiphon.protocol.prompt_cache import PromptCacheDiagnostics
 from antiphon.protocol.request import (
     AccessPrograms,
     ConversationRef,
@@ -144,6 +145,18 @@ class ShownImageOptions(Wire):
     context_compression: Literal["enabled", "disabled"]
 
 
+class InputTransformation(Wire, kw_only=True):
+    """Reasoning of the input that was withheld from the model."""
+
+    id: str
+    """Of its item."""
+    type: Literal["reasoning"] = shown("reasoning")
+    action: Literal["removed"] = shown("removed")
+    reason: Literal[
+        "organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch", "turn_boundary"
+    ]
+
+
 class Response(Wire, kw_only=True):
     """The Response object. Members that a minimal answer of the real API shows are always shown."""
 
@@ -160,6 +173,8 @@ class Response(Wire, kw_only=True):
     frequency_penalty: float = shown(0.0)
     image: ShownImageOptions | None = None
     incomplete_details: IncompleteDetails | None = shown(None)
+    input_transformations: list[InputTransformation] | None = None
+    """Left out where there are none."""
     instructions: str | list[Any] | None = shown(None)
     max_output_tokens: int | None = shown(None)
     max_tool_calls: int | None = shown(None)
@@ -171,6 +186,8 @@ class Response(Wire, kw_only=True):
     presence_penalty: float = shown(0.0)
     previous_response_id: str | None = shown(None)
     prompt: PromptRef | None = None
+    prompt_cache_diagnostics: PromptCacheDiagnostics | None = None
+    """Left out where nobody asked."""
     prompt_cache_key: str | None = shown(None)
     prompt_cache_options: PromptCacheOptions | None = None
     prompt_cache_retention: str | None = shown(None)
@@ -202,7 +219,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         background=bool(request.background),
         conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
         frequency_penalty=_or(request.frequency_penalty, 0.0),
-        image=ShownImageOptions(context_compression="disabled") if request.image else None,
+        image=ShownImageOptions(compression(request)) if request.image else None,
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
         max_tool_calls=request.max_tool_calls,
@@ -236,6 +253,13 @@ def _or(value: Any, default: Any) -> Any:
 def cache_retention(value: str | None) -> str | None:
     """How long a prompt should stay cached, in today's spelling. The older spelling reads `in-memory`."""
     return "in_memory" if value == "in-memory" else value
+
+
+def compression(request: CreateResponse) -> Literal["enabled", "disabled"]:
+    """Whether images are made as small as their `detail` allows. Left to us, they stay as they are: a model's
+    server knows best how large its model sees them."""
+    asked = request.image and request.image.context_compression
+    return "enabled" if asked == "enabled" else "disabled"
 
 
 def _cache_options(asked: PromptCacheOptions | None) -> PromptCacheOptions | None:

@@ -46,11 +46,13 @@ Load = Callable[[str, InputImage, str], Awaitable[bytes]]
 InvalidRequest."""
 
 
-class Images(Struct, frozen=True, kw_only=True):
+class Images(Struct, frozen=True):
     """How pictures are made."""
 
     server: ImageServer
     load: Load
+    load_mask: Load
+    """For one that says which part of another changes."""
 
 
 class ToolResources(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,17 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Where code from a model runs; None: nowhere."""
     images: Images | None = None
     """Makes pictures; None: no server is set up that does."""
+
+
+class Hosting(Struct, frozen=True, kw_only=True):
+    """What the model's server runs itself."""
+
+    kinds: frozenset[str] = frozenset()
+    """The tools, as `hosted` of its backend names them."""
+    backend: str = ""
+    """The backend's name."""
+    sign: Callable[[bytes], str] = lambda content: ""
+    """Hex digits that nobody can make but this installation, for the project."""
 
 
 def _unchanged(item: Item) -> Item:
@@ -100,6 +113,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """Whether the model reads images."""
     window: int | None = None
     """Tokens that the model reads; None: not known."""
+    hosting: Hosting = Hosting()
     certify: Callable[[Item], Item] = _unchanged
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 

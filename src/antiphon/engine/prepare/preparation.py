@@ -20,6 +20,7 @@ from antiphon.engine.histories import Histories
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import Certificates, approved_in
+from antiphon.engine.prepare.cache_diagnostics import diagnosed
 from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
@@ -36,20 +37,21 @@ from antiphon.engine.prepare.resumed_context import in_containers, resumed_conte
 from antiphon.engine.prepare.run_request import opened
 from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
-from antiphon.engine.prepare.unsupported import check_capable, check_supported
+from antiphon.engine.prepare.unsupported import check_capable, check_makes_calls, check_supported
 from antiphon.guard.offload import offload
 from antiphon.protocol.content import InputText
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import Response, opening
+from antiphon.protocol.response import InputTransformation, Response, compression, opening
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
-from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.context import Hosting, ToolContext, ToolResources
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
+from antiphon.tools.upstream import SIGNED_AS
 
 _UNSEEN = InputText(text="[A picture, which you cannot see. The tools that change pictures can.]")
 
@@ -113,7 +115,9 @@ class Preparation:
         if plan.moderation is not None:
             await plan.moderation.admit()
         if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
-            return replace(plan, compacts=len(context.items))
+            plan = replace(plan, compacts=len(context.items))
+        response.input_transformations = _withheld(plan)
+        response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
         return plan
 
     async def resume(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
@@ -143,7 +147,9 @@ class Preparation:
         response: Response,
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
-        transcript = await self._transcript(project, route, toolbox, context)
+        if approved:
+            check_makes_calls(request)
+        transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         check_choice(request.tool_choice, toolbox)
@@ -196,6 +202,11 @@ class Preparation:
             project=project,
             images=can.images,
             window=can.context_window,
+            hosting=Hosting(
+                kinds=can.hosted,
+                backend=route.name or "",
+                sign=partial(self._seal.sign, project, SIGNED_AS),
+            ),
             certify=Certificates(self._seal, project).certified,
         )
         toolbox = Toolbox(request.tools or (), context)
@@ -204,14 +215,16 @@ class Preparation:
         return toolbox
 
     async def _transcript(
-        self, project: str, route: Route, toolbox: Toolbox, context: RequestContext
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
         whole = () if context.words else await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
         unseen = _UNSEEN if toolbox.takes_pictures else None
-        attached = await self._attachments.resolve(project, read, context.input, can, unseen)
+        attached = await self._attachments.resolve(
+            project, read, context.input, can, unseen, compression(request)
+        )
         recollect = partial(unseal, self._seal, project)
         source = (route.name or "", route.model)
         found = Recollection()
@@ -239,3 +252,9 @@ def _opened(request: CreateResponse, route: Route, response_id: str, context: Re
     if context.prompt is not None:
         response.instructions = list(context.prompt)
     return response
+
+
+def _withheld(plan: Plan) -> list[InputTransformation] | None:
+    """The reasoning that the model is not given as it was sealed. What was not sealed is read as words."""
+    ids = plan.turns.transcript.withheld
+    return [InputTransformation(id=each, reason="model_mismatch") for each in ids] or None
