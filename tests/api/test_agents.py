@@ -315,3 +315,75 @@ def test_outputs_are_injected_into_a_response_that_is_made(client: OpenAI, upstr
             failed = whole(connection.recv())
             assert (failed["type"], failed["error"]["code"]) == ("response.inject.failed", code)
             assert failed["input"][0]["call_id"] == call["call_id"]
+
+
+def begin_alone(connection: Any, upstream: Upstream) -> tuple[list[Json], Json]:
+    """A response whose one agent calls the client: its events so far, and the call."""
+    upstream.on(says(last="red"), Answer("It is red."))
+    upstream.on(says(last="Go."), Answer(calls=[Called("look", "{}")]))
+    connection.response.create(model="m", input="Go.", multi_agent={"enabled": True}, tools=[LOOK])
+    told = [whole(connection.recv())]
+    while told[-1]["type"] != "response.output_item.done":
+        told.append(whole(connection.recv()))
+    return told, told[-1]["item"]
+
+
+def test_a_response_whose_agents_all_wait_can_be_given_what_they_wait_for(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        connection.response.steer(previous_response_id=response_id, input="Hurry.")
+        told.append(whole(connection.recv()))
+        assert (told[-1]["type"], told[-1]["error"]["code"]) == (
+            "response.steer.failed",
+            "steering_not_supported",
+        )
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        connection.response.inject(response_id=response_id, input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    response = told[-1]["response"]
+    assert [item["type"] for item in response["output"]] == [
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+    assert texts(response, "/root") == ["It is red."]
+    assert whole(client.beta.responses.retrieve(response_id, betas=BETA)) == response
+    items = client.beta.responses.input_items.list(response_id, betas=BETA)
+    assert [item.type for item in items] == ["message"]
+
+
+def test_it_waits_for_its_client_only_so_long(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon.engine.agents.INJECTION_SECONDS", 0.01)
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        first = told[-1]["response"]["id"]
+        again: Any = {"previous_response_id": first, "multi_agent": {"enabled": True}, "tools": [LOOK]}
+        connection.response.create(model="m", input=[output], **again)
+        while told[-1]["type"] != "response.completed" or told[-1]["response"]["id"] == first:
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+
+
+def test_a_client_that_goes_away_stops_all_agents(client: OpenAI, upstream: Upstream) -> None:
+    gates = [Gate(after=1), Gate(after=1)]
+    for name, gate in zip("ab", gates, strict=True):
+        upstream.on(says(f"to you, /root/{name}:"), Answer("Never said.", size=2, gate=gate))
+    upstream.on(says("has begun"), WAIT)
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "One."), spawn("b", "Two.")]))
+    with client.beta.responses.create(
+        model="m", input="Go.", multi_agent={"enabled": True}, betas=BETA, stream=True
+    ):
+        for gate in gates:
+            gate.wait_reached()
+    for received in upstream.requests:
+        if "to you, /root/" in str(received.body["messages"][-1]):
+            received.wait_gone()
