@@ -443,6 +443,49 @@ def test_a_container_that_is_gone_does_not_end_the_conversation(gpt: OpenAI, ups
     assert "x = 1" in told
 
 
+def test_a_container_that_is_there_still_is_gone_on_with(gpt: OpenAI, upstream: Upstream) -> None:
+    gone = refused(400, "Container cntr_old is expired.")
+    upstream.script(
+        answer(code("x = 1", "", "cntr_old"), text("Kept")),
+        gone,
+        answer(code("x = 2", "", "cntr_new"), text("Anew")),
+        gone,
+        answer(text("Yes.")),
+    )
+    first = ask(gpt, PYTHON)
+    second = ask(gpt, PYTHON, previous_response_id=first["id"])
+    ask(gpt, PYTHON, previous_response_id=second["id"])
+
+    given = sent(upstream)["input"]
+    assert [each["container_id"] for each in given if "container_id" in each] == ["cntr_new"]
+    assert "x = 1" in json.dumps(given)
+
+
+def test_a_server_that_takes_no_such_items_back_reads_of_them_in_words(
+    gpt: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(
+        answer(*ALL), refused(400, "input[2]: unknown type 'web_search_call'"), answer(text("Yes."))
+    )
+    first = ask(gpt, WEB, PYTHON, PAINT)
+
+    ask(gpt, WEB, PYTHON, PAINT, previous_response_id=first["id"])
+
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert not {"web_search_call", "code_interpreter_call", "image_generation_call"} & set(kinds)
+    assert kinds.count("function_call") == 3
+
+
+def test_a_refusal_that_is_about_something_else_is_told(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(*ALL), refused(400, "That is odd."), refused(400, "Odder still."))
+    first = ask(gpt, WEB, PYTHON, PAINT)
+
+    with pytest.raises(BadRequestError, match="That is odd"):
+        ask(gpt, WEB, PYTHON, PAINT, previous_response_id=first["id"])
+
+    assert len(upstream.requests) == 3
+
+
 # ---- choice and limits ------------------------------------------------------------------------------
 
 
