@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from openai import BadRequestError, OpenAI
 from tests.api.asking import ADD, Json, events_of, some_id, whole
 from tests.conftest import Running, checked_client
@@ -19,6 +20,7 @@ from tests.scripted import Answer, Upstream
 from tests.scripted import refusal as refused
 from tests.tools.using import ask, emitted, stream
 
+from antiphon.config import Server, hash_key
 from antiphon.stream.fold import fold
 
 HOSTED = ["web_search", "code_interpreter", "image_generation"]
@@ -408,6 +410,24 @@ def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> No
     assert "tools" not in body
     assert not {"web_search_call", "code_interpreter_call"} & {each["type"] for each in body["input"]}
     assert '"x"' in json.dumps(body["input"]).replace("\\", "")
+
+
+def test_a_container_of_another_project_is_not_gone_on_with(upstream: Upstream, tmp_path: Path) -> None:
+    """Even where somebody has got hold of the item itself."""
+    keyed = Server(verify=True, keys={"one": hash_key("k1"), "two": hash_key("k2")})
+    settings = replace(config(upstream, str(tmp_path), hosted=HOSTED), server=keyed)
+    upstream.script(answer(code("x = 1", ""), text("Kept")), answer(text("Hm")), answer(text("Yes")))
+    question: Json = {"role": "user", "content": "Go on"}
+    with (
+        Running(settings) as running,
+        checked_client(running.url, api_key="k1") as owner,
+        checked_client(running.url, api_key="k2") as other,
+    ):
+        item = ask(owner, PYTHON, include=OUTPUTS)["output"][0]
+        ask(other, PYTHON, given=[item, question])
+        assert "cntr_theirs" not in json.dumps(sent(upstream))
+        ask(owner, PYTHON, given=[item, question])
+        assert "cntr_theirs" in json.dumps(sent(upstream))
 
 
 def test_turns_of_one_response_go_on_with_them(gpt: OpenAI, upstream: Upstream) -> None:
