@@ -160,6 +160,18 @@ def test_a_picture_that_the_server_makes_is_shown_while_it_is_made(gpt: OpenAI, 
     assert response["tool_usage"]["image_gen"]["output_tokens"] == 272
 
 
+@covers("field.tool_usage")
+def test_what_pictures_read_of_a_cache_is_told_where_the_server_tells(
+    gpt: OpenAI, upstream: Upstream
+) -> None:
+    counts = {"input_tokens": 11, "output_tokens": 272, "total_tokens": 283}
+    details = {"cached_image_tokens": 5, "cached_text_tokens": 2}
+    for cached in ({}, {"cached_tokens": 7}, {"cached_tokens": 7, "cached_tokens_details": details}):
+        upstream.script(answer(picture("a cat"), tool_usage={"image_gen": {**counts, **cached}}))
+        shown = stream(gpt, PAINT)[-1]["response"]["tool_usage"]["image_gen"]
+        assert {name: shown[name] for name in shown if name.startswith("cached")} == cached
+
+
 @pytest.mark.parametrize(
     "name",
     [
