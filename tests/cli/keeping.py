@@ -11,8 +11,7 @@ from tests.papers import picture_url, png
 
 Json = dict[str, Any]
 CONTAINERS = "/v1/containers"
-PICTURE = picture_url(png(2_500, 1_600))
-"""Long enough to be kept beside its item."""
+PICTURE = picture_url(png() + bytes(200_000))
 
 
 class Kept:

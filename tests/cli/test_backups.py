@@ -234,6 +234,10 @@ def test_what_is_kept_already_is_never_overwritten(run: Run, config: Config, tmp
     (tmp_path / "other" / "sealing.key").write_bytes(bytes(32))
     assert "is another sealing key" in one_sentence(restored(run, file, tmp_path / "other"))
     assert file.read_bytes() == before
+    nowhere = tmp_path / "no" / "kept.tar"
+    assert (
+        one_sentence(backed_up(run, config, nowhere)) == f"antiphon: There is no folder {nowhere.parent}.\n"
+    )
     assert not (tmp_path / "other" / "antiphon.db").exists()
 
 
