@@ -182,7 +182,7 @@ def _show(console: Console, soak: Soak, grown: list[Growth]) -> None:
     for name, count in soak.done.most_common():
         kinds.add_row(name.replace("_", " "), str(count))
     rounds = Table(
-        "done", "resident MB", "MB with children", "open files", "threads", "processes", "stored MB"
+        "done", "resident MB", "own MB, with children", "open files", "threads", "processes", "stored MB"
     )
     step = max(1, len(soak.rounds) // 12)
     for vitals in soak.rounds[::step]:
