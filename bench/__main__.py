@@ -17,7 +17,7 @@ from bench import measure, plot, server
 from bench.client import Job
 from bench.report import RESULTS, Report
 from bench.server import Server
-from bench.workloads import WORKLOADS, Workload
+from bench.workloads import RECORDED, WORKLOADS, Workload
 
 
 def main() -> None:
@@ -37,6 +37,9 @@ def main() -> None:
                 status.update(workload.name)
                 prefix = arguments.model_prefix
                 report.costs.append(measure.compare(workload, floor, subject, haproxy, prefix))
+            if not arguments.url:
+                status.update("recordings")
+                _add_recorded(report, subject, url, arguments)
             status.update("chains and reads")
             _add_reads(report, subject, arguments)
         if not arguments.url and not arguments.only:
@@ -77,11 +80,19 @@ def _subject(arguments: argparse.Namespace, url: str) -> Iterator[Server]:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Workload]:
-    return [
-        workload
-        for workload in WORKLOADS
-        if (workload.quick or not arguments.quick) and (arguments.only or "") in workload.name
-    ]
+    return [workload for workload in WORKLOADS if _is_chosen(workload, arguments)]
+
+
+def _is_chosen(workload: Workload, arguments: argparse.Namespace) -> bool:
+    return (workload.quick or not arguments.quick) and (arguments.only or "") in workload.name
+
+
+def _add_recorded(report: Report, subject: Server, url: str, arguments: argparse.Namespace) -> None:
+    """What it costs that all is recorded, beside the server that records nothing."""
+    with server.antiphon(url, record="all") as recording:
+        for workload, most in RECORDED:
+            if _is_chosen(workload, arguments):
+                report.recorded.append(measure.surcharge(workload, most, subject, recording))
 
 
 def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -> None:

@@ -85,6 +85,20 @@ class Compared:
         return told["cpu_per_1000"] / floor if told and floor else None
 
 
+@dataclass
+class Surcharge:
+    """What a workload costs on a server that does more, in terms of what it costs on one that does not."""
+
+    name: str
+    ratios: list[float]
+    """Of each round."""
+    most: float
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ratios)
+
+
 def percentile(values: Sequence[float], rank: int) -> float | None:
     """In milliseconds; None of nothing."""
     if not values:
@@ -112,6 +126,19 @@ def compare(
             _count(contender, wanted, cost)
     below, above, *limit = (cost.summary() for _, _, cost in contenders)
     return Compared(workload.name, above, below, workload.budget, *limit)
+
+
+def surcharge(workload: Workload, most: float, less: Server, more: Server) -> Surcharge:
+    """Rounds of both in turn. A round of one is held against the next of the other, so that whatever else
+    goes on here meets both."""
+    both = [(less, workload.job(less), Cost()), (more, workload.job(more), Cost())]
+    for _server, wanted, _cost in both:
+        load(_part(wanted))
+    for _ in range(workload.rounds):
+        for contender, wanted, cost in both:
+            _count(contender, wanted, cost)
+    below, above = (cost.cpu for _, _, cost in both)
+    return Surcharge(workload.name, [b / a for a, b in zip(below, above, strict=True)], most)
 
 
 def _part(wanted: Job) -> Job:

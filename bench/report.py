@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from antiphon import __version__
-from bench.measure import Compared
+from bench.measure import Compared, Surcharge
 from bench.server import Memory
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -27,6 +27,8 @@ class Report:
 
     subject: str
     costs: list[Compared] = field(default_factory=list)
+    recorded: list[Surcharge] = field(default_factory=list)
+    """Where all is recorded that is sent upstream."""
     chain: list[float] = field(default_factory=list)
     """Milliseconds of each turn."""
     start_up: tuple[float, float] | None = None
@@ -127,13 +129,29 @@ def _figures(report: Report) -> Table:
     table = Table(title="Beside that", title_justify="left")
     for name in ("what", "found", "must", "aim"):
         table.add_column(name, justify="left" if name == "what" else "right")
-    for row in (*_beginning(report), *_turns(report.chain), *_sizes(report.sizes)):
+    for row in (
+        *_recorded(report.recorded),
+        *_beginning(report),
+        *_turns(report.chain),
+        *_sizes(report.sizes),
+    ):
         table.add_row(*row)
     for name, kilobytes in report.idle.items():
         table.add_row(f"each of 1,000 idle streams, {name}", f"{kilobytes:.0f} KB", "30 KB")
     for name, megabytes in report.unread.items():
         table.add_row(f"50 MB that nobody reads, {name}", f"{megabytes:.1f} MB")
     return table
+
+
+def _recorded(found: Sequence[Surcharge]) -> list[list[str]]:
+    return [
+        [
+            f"{each.name}, recorded, against not",
+            _coloured(f"{each.ratio:.2f} x", each.ratio, each.most, each.most),
+            f"{each.most:.2f} x",
+        ]
+        for each in found
+    ]
 
 
 def _beginning(report: Report) -> list[list[str]]:

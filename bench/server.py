@@ -128,11 +128,13 @@ def floor(url: str) -> contextlib.AbstractContextManager[Server]:
 
 
 @contextlib.contextmanager
-def antiphon(url: str, *options: str) -> Iterator[Server]:
+def antiphon(url: str, *options: str, record: str = "off") -> Iterator[Server]:
+    """`record`: as `[dashboard]` has it. The budgets are without."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as folder:
         arguments = ("serve", "--port", str(port), "--upstream", url, "--data-dir", folder, *options)
-        with running(port, "antiphon", *arguments) as server:
+        command = [sys.executable, "-m", "antiphon", *arguments]
+        with _running(port, command, ANTIPHON_DASHBOARD_RECORD=record) as server:
             yield server
 
 
@@ -175,8 +177,8 @@ def running(port: int, module: str, *arguments: str) -> contextlib.AbstractConte
 
 
 @contextlib.contextmanager
-def _running(port: int, command: list[str]) -> Iterator[Server]:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+def _running(port: int, command: list[str], **variables: str) -> Iterator[Server]:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | variables
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         _await_answer(port, process)

@@ -20,8 +20,8 @@ from tests.scripted import Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
-from antiphon.api.app import create_app
 from antiphon.api.protocol import HttpProtocol
+from antiphon.application import create_application
 from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
@@ -34,7 +34,7 @@ class Running(Served):
 
     def __init__(self, config: Config) -> None:
         super().__init__(
-            create_app(config),
+            create_application(config),
             uvloop.run,
             loop="uvloop",
             http=HttpProtocol,

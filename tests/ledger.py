@@ -168,6 +168,7 @@ _TITLES = {
     "status": "Statuses of a response",
     "incomplete": "Reasons of incomplete_details",
     "failure": "Codes of a response that failed",
+    "header": "Headers",
     "error": "Errors",
     "member": "Members and values in which our types and the SDK's differ",
 }

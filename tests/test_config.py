@@ -164,6 +164,10 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ("server = 1", r"\[server\] of .* must be a table of keys"),
         ('[server]\nport = "x"', r"server.port in .* has a wrong value: expected `int`, got `str`"),
         ("[server]\nport = 99999", r"server.port in .* has a wrong value: expected `int` <= 65535"),
+        (
+            "[keys.shop]\nconcurrency = 1",
+            r"\[keys.shop\] in .* says what a key may that is not in \[server.keys\]",
+        ),
         ('[server]\nkeys.a = "plain"', r"server.keys.* in .* has a wrong value"),
         (
             '[backends.a]\ntype = "magic"',
@@ -282,10 +286,14 @@ def test_the_configuration_survives_the_way_to_the_workers(write: Write) -> None
 
 
 def test_keys_are_found_by_their_hash() -> None:
-    server = config.Server(keys={"blog": config.hash_key("secret")})
+    server = config.Server(keys={"blog": config.hash_key("secret"), "mine": config.hash_key("second")})
+    settings = config.Config(
+        data_dir="d", server=server, keys={"mine": config.KeySettings(project="blog", concurrency=1)}
+    )
 
-    assert server.projects().get(config.hash_key("secret")) == "blog"
-    assert server.projects().get(config.hash_key("wrong")) is None
+    assert settings.projects_by_key().get(config.hash_key("secret")) == "blog"
+    assert settings.projects_by_key().get(config.hash_key("second")) == "blog"
+    assert settings.projects_by_key().get(config.hash_key("wrong")) is None
 
 
 def test_what_may_be_fetched_is_set_in_the_environment_too() -> None:

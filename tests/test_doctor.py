@@ -15,6 +15,8 @@ from tests.tools.images_server import ImagesServer
 from tests.tools.rerankers import ServedReranker
 from tests.weights.heads import SMALL, gguf_file
 
+from antiphon import config
+
 
 def doctor(
     tmp_path: Path, *arguments: str, toml: str = "", **environ: str
@@ -163,6 +165,16 @@ def test_a_server_without_keys_that_others_reach_fails(tmp_path: Path) -> None:
     done = doctor(tmp_path, toml='[server]\nhost = "0.0.0.0"\n')
     assert done.returncode == 1
     assert "`antiphon key PROJECT` makes a key." in done.stdout
+
+
+def test_it_says_which_keys_let_in(tmp_path: Path) -> None:
+    keys = f'[server.keys]\nblog = "{config.hash_key("a")}"\nshop = "{config.hash_key("b")}"\n'
+    some = doctor(tmp_path, toml=f"{keys}[keys.shop]\nconcurrency = 1\n")
+    required = doctor(tmp_path, toml="[server]\nrequire_keys = true\nhost = '0.0.0.0'\n")
+
+    assert "ok      keys: 2 in [server.keys], 1 of them with [keys.NAME]" in some.stdout
+    assert "ok      keys: none in [server.keys]: who has one that was made at run time" in required.stdout
+    assert "`antiphon key create NAME --admin` makes one." in required.stdout
 
 
 def test_deep_sends_tiny_requests(tmp_path: Path, upstream: Upstream) -> None:

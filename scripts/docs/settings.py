@@ -116,6 +116,8 @@ def _in_words(kind: types.Type) -> str:
             return " or ".join(f"`{json.dumps(value)}`" for value in values)
         case types.StrType():
             return "string"
+        case types.DateTimeType():
+            return "time"
     raise TypeError(f"no words for {kind}")
 
 

@@ -16,6 +16,7 @@ from antiphon.api.moderation_setup import moderator_of
 from antiphon.api.sandbox_setup import sandbox_options
 from antiphon.api.seal_setup import BadSealingKey, seal_of
 from antiphon.api.search_setup import can_embed, reranking_of
+from antiphon.api.telemetry_setup import LACKING, destination, installed, obstacle_of
 from antiphon.api.web_setup import key_variables, missing
 from antiphon.backends.router import build
 from antiphon.config import BackendSettings, Config
@@ -66,6 +67,7 @@ _SCHEMA = JsonSchema("word", _WORD)
 
 
 _DATABASE_SECONDS = 10.0
+_COLLECTOR_SECONDS = 3.0
 
 
 class Finding(Struct, frozen=True):
@@ -93,6 +95,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     wrong = _misnamed(config) if config.backends else None
     yield await _moderation(config, deep) if wrong is None else Finding("models", "failed", wrong)
     yield _web(config)
+    yield await _telemetry(config)
     yield await _images(config)
     if not config.backends:
         yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
@@ -226,6 +229,20 @@ def _web(config: Config) -> Finding:
     return Finding("web", "ok", f"searched by {', '.join(settings.engines)}")
 
 
+async def _telemetry(config: Config) -> Finding:
+    subject, to = "telemetry", destination(config.telemetry)
+    if to is None:
+        hint = 'otlp_endpoint = "http://HOST:4318" of [telemetry] turns it on.'
+        return Finding(subject, "ok", "traces and metrics are not exported; /metrics has the numbers", hint)
+    if not installed():
+        return Finding(subject, "failed", f"nothing is exported to {to}", LACKING)
+    reason = await obstacle_of(config.telemetry, _COLLECTOR_SECONDS)
+    if reason is not None:
+        hint = "It must take OTLP over HTTP with protobuf, which collectors do on port 4318 and not on 4317."
+        return Finding(subject, "failed", f"the collector at {to} takes nothing: {reason}", hint)
+    return Finding(subject, "ok", f"the collector at {to} takes traces and metrics")
+
+
 async def _images(config: Config) -> Finding:
     settings = config.images
     server = image_server_of(config)
@@ -245,8 +262,13 @@ async def _images(config: Config) -> Finding:
 
 
 def _keys(config: Config) -> Finding:
+    made = "`antiphon key list` shows those that were made at run time."
     if config.server.keys:
-        return Finding("keys", "ok", f"{len(config.server.keys)} in [server.keys]")
+        words = f"{len(config.server.keys)} in [server.keys], {len(config.keys)} of them with [keys.NAME]"
+        return Finding("keys", "ok", words, made)
+    if config.server.require_keys:
+        words = "none in [server.keys]: who has one that was made at run time is let in, and nobody else"
+        return Finding("keys", "ok", words, f"`antiphon key create NAME --admin` makes one. {made}")
     local = config.server.host in ("127.0.0.1", "localhost", "::1")
     if local:
         return Finding("keys", "ok", f"none: anybody who reaches {config.server.host} is let in")

@@ -137,6 +137,8 @@ def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from antiphon.telemetry.worker_files import shared_folder
+
     _allow_files()
     os.environ[config.RESOLVED] = config.dump(settings)
     server = uvicorn.Server(_uvicorn(settings))
@@ -146,7 +148,8 @@ def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "
         if settings.server.workers == 1:
             server.run(sockets=[listener])
         else:
-            Multiprocess(server.config, sockets=[listener]).run()
+            with shared_folder():
+                Multiprocess(server.config, sockets=[listener]).run()
     finally:
         stopped.set()
 
@@ -206,13 +209,15 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
     if settings.server.role == "worker":
         console.print("\nIt carries work of the background, and answers /healthz, /readyz and /metrics.")
     else:
+        if settings.dashboard.enabled:
+            console.print(f"\nLook at what it does: [bold]http://{_reachable(settings.server)}/dashboard[/]")
         console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
     if settings.store.is_shared and not (settings.blobs.url or "").startswith("s3://"):
         console.print(
             "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
             "or with a disk that all of them share.",
         )
-    if not settings.server.keys and not _is_loopback(settings.server.host):
+    if not settings.server.needs_key and not config.is_loopback(settings.server.host):
         console.print(
             "[yellow]Everyone who can reach this address can use it:[/] no API keys are configured. "
             "`antiphon key PROJECT` makes one.",
@@ -239,11 +244,9 @@ def _reachable(server: config.Server) -> str:
     return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
 def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[tuple[str, str]]:
+    from antiphon.api.telemetry_setup import LACKING, destination, installed
+
     for name, backend in settings.backends.items():
         if model := models.get(name):
             yield "model", f"{model.name}, embedded: {model.memory} (requests wait while it loads)"
@@ -259,11 +262,19 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     missing = {"pictures": images.base_url, "moderation": judge}
     if off := [name for name, place in missing.items() if not place]:
         yield "off", f"{' and '.join(off)} (antiphon doctor says what turns them on)"
+    if to := destination(settings.telemetry):
+        yield "traces", f"and metrics go to {to}" if installed() else LACKING
     yield "data", settings.data_dir
     yield (
         "keys",
-        f"{len(settings.server.keys)} projects" if settings.server.keys else "any API key is accepted",
+        _keys(settings),
     )
+
+
+def _keys(settings: config.Config) -> str:
+    if not settings.server.needs_key:
+        return "any API key is accepted"
+    return f"{len(set(settings.projects_by_key().values()))} projects, and keys made at run time"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:

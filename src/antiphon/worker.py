@@ -12,11 +12,11 @@ from typing import Any
 def application() -> Any:
     """The app, by the configuration that `serve` left in the environment for its workers."""
     from antiphon import config, logs
-    from antiphon.api.app import create_app
+    from antiphon.application import create_application
 
     logs.configure()
     _keep_to_ourselves()
-    app = create_app(config.resolved())
+    app = create_application(config.resolved())
     _calm_collector()
     return app
 

@@ -16,7 +16,7 @@ from tests.scripted import Upstream
 from tests.tools.images_server import ImagesServer, png
 from tests.tools.painting import painting, size_of
 
-from antiphon.config import Limits, Server, hash_key
+from antiphon.config import KeySettings, Limits, Server, hash_key
 
 KEY = "sk-of-the-image-server"
 
@@ -210,3 +210,18 @@ def test_what_the_sdk_reads_is_what_came(client: OpenAI, images: ImagesServer) -
 
     assert len(answer["data"]) == 2
     assert answer["quality"] == "low"
+
+
+@pytest.mark.parametrize("model", [{}, {"model": "gpt-image-9"}], ids=["its default", "another"])
+def test_a_key_that_may_not_use_the_model_makes_no_picture(
+    upstream: Upstream, images: ImagesServer, tmp_path: Path, model: Json
+) -> None:
+    config = painting(upstream, images, tmp_path, dialect="openai", models=["gpt-image-*"])
+    server = Server(keys={"one": hash_key("sk-one")})
+    config = replace(config, server=server, keys={"one": KeySettings(models=["small-*"])})
+    with Running(config) as running, checked_client(running.url, "sk-one") as client:
+        with refused(403, "model_not_found", "model"):
+            client.images.generate(prompt="a cat", **model)
+        with refused(403, "model_not_found", "model"):
+            client.images.edit(image=("a.png", png(8, 8), "image/png"), prompt="a dog", **model)
+    assert images.requests == []

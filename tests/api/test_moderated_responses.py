@@ -236,12 +236,12 @@ def test_an_input_that_is_blocked_reaches_no_model(
 ) -> None:
     conversation = client.conversations.create()
     with refused(400, "invalid_prompt", "input") as raised:
-        ask(client, "You secret idiot", BLOCKS_INPUT, conversation=conversation.id, **members)
+        ask(client, "You zephyr idiot", BLOCKS_INPUT, conversation=conversation.id, **members)
 
     assert "(harassment)" in raised.message
     assert upstream.requests == []
     assert client.conversations.items.list(conversation.id).data == []
-    assert kept(tmp_path, b"secret") == []
+    assert kept(tmp_path, b"zephyr") == []
 
 
 @covers("failure.image_content_policy_violation")
@@ -352,12 +352,12 @@ def test_an_output_that_is_blocked_is_shown_nowhere_and_kept_nowhere(
 ) -> None:
     upstream.script(
         Answer(
-            "A secret of dynamite.", reasoning="A secret", calls=[Called("add", '{"a": "secret"}')], size=3
+            "A zephyr of dynamite.", reasoning="A zephyr", calls=[Called("add", '{"a": "zephyr"}')], size=3
         )
     )
     told = way(running, tools=[ADD])
 
-    assert "secret" not in json.dumps(told)
+    assert "zephyr" not in json.dumps(told)
     response = told[-1]["response"]
     assert (response["status"], response["incomplete_details"]) == (
         "incomplete",
@@ -365,7 +365,7 @@ def test_an_output_that_is_blocked_is_shown_nowhere_and_kept_nowhere(
     )
     assert (response["output"], by_sides(response)) == ([], [[], ["illicit/violent"]])
     assert response["usage"]["output_tokens"] == 5
-    assert kept(tmp_path, b"secret") == []
+    assert kept(tmp_path, b"zephyr") == []
     kinds = [event["type"] for event in told if "type" in event]
     assert kinds[-1:] in ([], ["response.incomplete"])
     assert set(kinds) <= {
@@ -459,7 +459,7 @@ def test_an_output_that_cannot_be_judged_is_not_let_through(
     way: Callable[..., list[Json]],
 ) -> None:
     moderator.mood = "broken"
-    upstream.script(Answer("A secret"))
+    upstream.script(Answer("A zephyr"))
     if way is _plainly:
         with refused(502, "moderation_failed", kind="server_error"):
             way(running)
@@ -469,15 +469,15 @@ def test_an_output_that_cannot_be_judged_is_not_let_through(
         assert (response["status"], response["output"]) == ("failed", [])
         assert "The moderation failed" in response["error"]["message"]
         assert response["usage"]["output_tokens"] == 5
-        assert "secret" not in json.dumps(told)
-    assert kept(tmp_path, b"A secret") == []
+        assert "zephyr" not in json.dumps(told)
+    assert kept(tmp_path, b"A zephyr") == []
 
 
 @pytest.mark.parametrize("way", [_plainly, _in_the_background, _over_a_websocket])
 def test_a_fault_of_the_model_quotes_nothing_that_is_blocked(
     running: Running, upstream: Upstream, way: Callable[..., list[Json]]
 ) -> None:
-    upstream.default = Answer('{"word": "secret dynamite"}')
+    upstream.default = Answer('{"word": "zephyr dynamite"}')
     word = {"type": "object", "properties": {"word": {"type": "integer"}}, "required": ["word"]}
     schema = {
         "type": "json_schema",
@@ -488,7 +488,7 @@ def test_a_fault_of_the_model_quotes_nothing_that_is_blocked(
     told = way(running, text={"format": schema})
 
     assert told[-1]["response"]["incomplete_details"] == {"reason": "content_filter"}
-    assert "secret" not in json.dumps(told)
+    assert "zephyr" not in json.dumps(told)
 
 
 def test_a_fault_of_the_model_that_may_be_read_is_told(client: OpenAI, upstream: Upstream) -> None:

@@ -1,5 +1,5 @@
-"""Texts that are taken in runs (`text_runs` of a backend) reach clients as those that are decoded do: in the
-same events, whoever reads them and whatever stands in between."""
+"""Texts and arguments that are taken in runs (`text_runs` of a backend) reach clients as those that are
+decoded do: in the same events, whoever reads them and whatever stands in between."""
 
 import json
 import re
@@ -50,6 +50,28 @@ def told(*words: str, before: bytes = b"", behind: bytes = chunk("stop")) -> Ans
     )
 
 
+def written(*calls: tuple[str, Json], before: bytes = b"") -> Answer:
+    """Calls, a few characters of their arguments in each chunk."""
+    chunks = [chunk(role="assistant", content=None), before]
+    for index, (name, arguments) in enumerate(calls):
+        opening = {"index": index, "id": f"call_{index}", "function": {"name": name, "arguments": ""}}
+        chunks.append(chunk(tool_calls=[opening]))
+        text = json.dumps(arguments, ensure_ascii=False)
+        pieces = [{"arguments": text[at : at + 3]} for at in range(0, len(text), 3)]
+        chunks += [chunk(tool_calls=[{"index": index, "function": piece}]) for piece in pieces]
+    half = len(chunks) // 2
+    end = chunk("tool_calls") + b"data: [DONE]\n\n"
+    return Answer(raw=[b"".join(chunks[:half]), b"".join(chunks[half:]) + end])
+
+
+NOTE: Json = {
+    "type": "function",
+    "name": "note",
+    "parameters": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+    "strict": False,
+}
+NOTED = ("note", {"text": 'Salt is old, {"and"} é\n so is the \\ sea.'})
+PATCH = {"operation": {"type": "create_file", "path": "a", "diff": "@@\n+salt {}\n+sea\n"}}
 TEXT = told(*WORDS)
 CALL = chunk(
     "tool_calls", tool_calls=[{"index": 0, "id": "x", "function": {"name": "add", "arguments": "{}"}}]
@@ -77,6 +99,39 @@ CASES: dict[str, tuple[Json, Answer]] = {
     "blocked": ({"moderation": JUDGED}, told("I", " hate", " salt")),
     "broken off": ({}, Answer(raw=[chunk(content="a") + chunk(content="b"), b"data: {nonsense\n\n"])),
     "logprobs": ({"include": ["message.output_text.logprobs"]}, Answer("Salt is old", size=4)),
+    "a call": ({"tools": [NOTE]}, written(NOTED)),
+    "a call that is held back": (
+        {
+            "tools": [
+                NOTE | {"strict": True, "parameters": NOTE["parameters"] | {"additionalProperties": False}}
+            ]
+        },
+        written(NOTED),
+    ),
+    "several calls": ({"tools": [NOTE]}, written(NOTED, NOTED, ("note", {}), NOTED)),
+    "one call at most": ({"tools": [NOTE], "parallel_tool_calls": False}, written(NOTED, NOTED)),
+    "a call behind a text": ({"tools": [NOTE]}, written(NOTED, before=chunk(content="Well"))),
+    "a call in a namespace": (
+        {"tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [NOTE]}]},
+        written(("n__note", NOTED[1])),
+    ),
+    "a custom tool": (
+        {"tools": [{"type": "custom", "name": "say"}]},
+        written(("say", {"input": "Salt {is} old. " * 4})),
+    ),
+    "a patch": ({"tools": [{"type": "apply_patch"}]}, written(("apply_patch", PATCH))),
+    "a shell": (
+        {"tools": [{"type": "shell", "environment": {"type": "local"}}]},
+        written(("shell", {"commands": ["echo salt", "echo {sea}"]})),
+    ),
+    "a call that nobody offered": ({"tools": [ADD]}, written(NOTED)),
+    "a judged call": ({"tools": [NOTE], "moderation": JUDGED}, written(NOTED)),
+    "a blocked call": ({"tools": [NOTE], "moderation": JUDGED}, written(("note", {"text": "I hate salt"}))),
+    "a call instead of a form": (
+        {"tools": [NOTE], "text": {"format": {"type": "json_object"}}},
+        written(NOTED),
+    ),
+    "a forced call": ({"tools": [NOTE], "tool_choice": "required"}, written(NOTED)),
     "many short reads": ({}, Answer("Salt is as old as the sea.", size=1, calls=[Called("add")])),
 }
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tests.attack.damaged_requests import damaged_addresses, damaged_bodies, damaged_frames
 from tests.attack.heads import heads
 from tests.attack.heavy import heavy
 from tests.attack.names import own_names
 from tests.attack.opening import opened
 from tests.attack.outbound import own_network
 from tests.attack.papers import slow_documents
-from tests.attack.requests import damaged_addresses, damaged_bodies, damaged_frames
 from tests.attack.tenancy import across_projects
 from tests.attack.world import Effort, Held, Section, World
 

@@ -103,6 +103,7 @@ OURS = {
     "stream": "answers are streamed as they come",
     "stream_options.include_obfuscation": "so are paddings",
     "background": "runs are ours",
+    "background_options": "runs are ours",
     "max_tool_calls": "we count",
     "parallel_tool_calls": "we count too, whatever the model does; servers that know it are told",
     "reasoning.summary": "we have it written",

@@ -291,6 +291,15 @@ def test_a_server_that_does_not_say_that_it_cut_the_answer_is_seen_through() -> 
     assert read(body, most=6)[-1] == Finished("stop")
 
 
+def test_a_logprob_that_is_null_is_minus_infinity_and_not_certainty() -> None:
+    token = {"token": "Hi", "logprob": None, "top_logprobs": [{"token": "Ho", "logprob": None}]}
+    delta = {"type": "response.output_text.delta", "delta": "Hi", "logprobs": [token]}
+    said = ResponsesReader(top=1).read(Events().feed(told(delta)))
+    assert isinstance(said[0], TextDelta)
+    (logprob,) = said[0].logprobs
+    assert logprob.logprob == logprob.top_logprobs[0].logprob == -9999.0
+
+
 def test_logprobs_are_those_that_were_asked_for() -> None:
     other = {"token": "Ho", "logprob": -2.0, "bytes": [72, 111]}
     token = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": [other, other]}

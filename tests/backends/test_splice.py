@@ -11,7 +11,17 @@ from tests.backends.reading import batches, read
 
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.splice import Splicer
-from antiphon.model import Delta, Finished, TextDelta, TextRun, UsageDelta, single
+from antiphon.model import (
+    CallArguments,
+    CallRun,
+    CallStarted,
+    Delta,
+    Finished,
+    TextDelta,
+    TextRun,
+    UsageDelta,
+    single,
+)
 from antiphon.protocol.errors import ApiError
 
 BASE = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -31,6 +41,19 @@ def event(value: Any) -> bytes:
 def text(inside: bytes, frame: bytes = chunk({"content": "@"})) -> bytes:
     """A chunk whose text stands in its JSON string like that, be it right or wrong."""
     return frame.replace(b"@", inside)
+
+
+def call(inside: bytes, index: int | None = 0, **more: Any) -> bytes:
+    """A chunk with a piece of the arguments of a call, whose JSON string is that."""
+    piece = {"index": index, "function": {"arguments": "@"}, **more}
+    return chunk({"tool_calls": [piece]}).replace(b"@", inside)
+
+
+def begun(index: int | None = 0, name: str = "f") -> bytes:
+    """A chunk in which a call begins."""
+    function = {"name": name, "arguments": ""}
+    piece = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
+    return chunk({"role": "assistant", "content": None, "tool_calls": [piece]})
 
 
 def runs(stream: bytes, **options: Any) -> list[Delta]:
@@ -96,6 +119,63 @@ def test_a_server_whose_clock_goes_on_teaches_a_second_form() -> None:
 def test_a_server_that_writes_something_new_into_each_chunk_is_decoded() -> None:
     found = runs(b"".join(text(b"a", chunk({"content": "@"}, created=n)) for n in range(50)) + STOP)
     assert [type(delta) for delta in found[:-1]] == [*[TextRun] * 3, *[TextDelta] * 47]
+
+
+# ---- arguments of calls -----------------------------------------------------------------------------
+
+HEAD = (b'{\\"', b'a\\"', b":")
+END = chunk({}, "tool_calls") + DONE
+
+
+def called(*insides: bytes, index: int | None = 0, **more: Any) -> bytes:
+    return begun(index) + b"".join(call(inside, index, **more) for inside in (*HEAD, *insides))
+
+
+def calls_of(stream: bytes) -> list[Delta]:
+    """The deltas of an answer that is read in one piece, which say what the decoder says."""
+    read(stream, names=frozenset({"f"}))
+    return [delta for delta in runs(stream, names=frozenset({"f"})) if type(delta) is not CallStarted]
+
+
+def test_pieces_of_arguments_are_one_run_as_soon_as_they_can_be_no_empty_object() -> None:
+    assert calls_of(called(b'\\"x', b" y", b'\\"', b"}") + END) == [
+        CallArguments(0, '{"'),
+        CallRun(0, 'a":"x y"}', pieces=[b'a\\"', b":", b'\\"x', b" y", b'\\"', b"}"]),
+        Finished("calls"),
+    ]
+
+
+def test_the_arguments_of_each_call_are_runs() -> None:
+    stream = called(b"1", b"}") + called(b"2", b"}", index=1) + END
+    assert [type(delta) for delta in calls_of(stream)] == [CallArguments, CallRun] * 2 + [Finished]
+
+
+def test_arguments_behind_a_text_are_a_run() -> None:
+    found = [type(delta) for delta in calls_of(WORDS + called(b"1", b"}") + END)]
+    assert found == [TextRun, CallArguments, CallRun, Finished]
+
+
+def test_braces_within_arguments_part_runs_and_lose_nothing() -> None:
+    found = calls_of(called(b"{", b"}", b", ", b'\\"b\\":', b"1", b"}") + END)
+    assert [delta.text for delta in found if isinstance(delta, CallRun)] == ['a":{}', ', "b":1}']
+
+
+@pytest.mark.parametrize("behind", [b" ", b"\\n", b"{}", b'{\\"a\\":1}', b"}", b"x"])
+def test_what_comes_behind_whole_arguments_is_for_the_decoder(behind: bytes) -> None:
+    assert CallRun in map(type, calls_of(called(b"1", b"}", behind, behind) + END))
+
+
+def test_pieces_that_repeat_all_so_far_are_not_joined() -> None:
+    grown = [b'{\\"a\\":', b'{\\"a\\":1', b'{\\"a\\":12', b'{\\"a\\":12}']
+    found = calls_of(begun() + b"".join(map(call, grown)) + END)
+    assert "".join(delta.text for delta in found if isinstance(delta, CallArguments)) == '{"a":12}'
+
+
+@pytest.mark.parametrize(
+    "more", [{"id": "other"}, {"extra_content": {"a": 1}}, {"function": {"name": "f", "arguments": "@"}}]
+)
+def test_pieces_that_say_more_than_arguments_teach_nothing(more: dict[str, Any]) -> None:
+    assert CallRun not in map(type, calls_of(called(b"1", b"}", **more) + END))
 
 
 # ---- what is not ------------------------------------------------------------------------------------
@@ -202,7 +282,18 @@ OTHERS = [
 ]
 # Nearly always the same form comes again: else nothing would ever be spliced.
 ALIKE = st.builds(lambda inside, count: text(inside) * count, PIECES, st.integers(1, 4))
-EVENTS = st.one_of(ALIKE, ALIKE, st.builds(text, PIECES, st.sampled_from(FRAMES)), st.sampled_from(OTHERS))
+ARGUMENTS = st.lists(
+    st.one_of(PIECES, st.sampled_from([b"{", b"}", b" ", b'\\"a\\":', b'{\\"a\\":1}', b'\\"', b"1", b"\\n"])),
+    max_size=8,
+)
+INDEXES = st.sampled_from([0, 0, 0, 1, -1, None])
+CALLS = st.one_of(
+    st.builds(lambda insides, index: called(*insides, index=index), ARGUMENTS, INDEXES),
+    st.builds(lambda insides, index: b"".join(call(each, index) for each in insides), ARGUMENTS, INDEXES),
+)
+EVENTS = st.one_of(
+    ALIKE, ALIKE, CALLS, st.builds(text, PIECES, st.sampled_from(FRAMES)), st.sampled_from(OTHERS)
+)
 
 
 @settings(deadline=None, max_examples=400)

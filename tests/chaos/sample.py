@@ -9,11 +9,11 @@ from tests.chaos.plan import Plan, result_of
 
 from antiphon.api import sse
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import single
 from antiphon.protocol.hosted_items import McpCall
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
-from antiphon.protocol.text_deltas import single
 from antiphon.protocol.wire import encode
 from antiphon.stream.items import OpenMessage, OpenText
 from antiphon.stream.machine import Machine

@@ -26,9 +26,13 @@ from tests.s3 import shared_s3
 from tests.scripted import Answer, Upstream
 
 from antiphon.config import Blobs, Config, Store
+from antiphon.keys.issuing import Issuer
 from antiphon.store import copying
+from antiphon.store.allowances import Allowance, Draw
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
+from antiphon.store.keys import KeyLimits
 from antiphon.store.open import open_store
+from antiphon.store.recordings import NewRecording, Recording, pack
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
 from antiphon.store.work import Job
@@ -96,6 +100,8 @@ class Kept:
         talk = client.conversations.create(items=[{"role": "user", "content": "Hi"}])
         client.responses.create(model="m", input="There", conversation=talk.id)
         run_id = self._run()
+        hook: Json = {"name": "x", "url": "https://a.example/hook", "event_types": ["response.cancelled"]}
+        post("/v1/webhook_endpoints", json=hook)
         self.prompt = post("/v1/prompts", json={"instructions": "One"})
         self.store, files = filled(client, TREES, HARBOURS)
         batch = client.vector_stores.file_batches.create(self.store.id, file_ids=files)
@@ -117,6 +123,7 @@ class Kept:
             f"/v1/conversations/{talk.id}/items",
             f"/v1/prompts/{self.prompt.json()['id']}",
             "/v1/prompts",
+            "/v1/webhook_endpoints",
             "/v1/files",
             *(f"/v1/files/{each}/content" for each in files),
             "/v1/vector_stores",
@@ -161,7 +168,7 @@ class Kept:
 
 
 async def wait(url: str) -> None:
-    """What waits in the old store: a webhook, and a job."""
+    """What waits in the old store: a webhook, and a job. And what was sent for a response."""
     store = await open_store(url)
     delivery = Delivery(
         id="whd_1",
@@ -174,6 +181,10 @@ async def wait(url: str) -> None:
         body=b"{}",
     )
     await store.webhooks.add([delivery])
+    sent = Recording(turn=1, backend="b", url="http://b/v1", started_at=1.0, milliseconds=1, request_bytes=1)
+    await store.recordings.add(pack([NewRecording("default", "resp_1", False, sent)]))
+    new = await Issuer(store.keys, None).create("default", "one", KeyLimits(concurrency=2))
+    await store.allowances.draw(new.row.digest, [Draw(Allowance("budget", 9, window="month"), 2, 1)])
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])
     await store.close()
 

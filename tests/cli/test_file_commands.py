@@ -170,6 +170,19 @@ def test_every_project_has_files_of_its_own(run: Run, folder: Path, tmp_path: Pa
     assert "no store 'trees'" in one_sentence(run("search", "trees", "oak", "--project", "two"))
 
 
+def test_a_project_of_a_key_that_was_made_at_run_time_has_files_too(run: Run, folder: Path) -> None:
+    made = ("files", "add", str(folder), "--store", "trees", "--project", "shop")
+    run("key", "create", "ann")
+
+    unknown = run(*made)
+    run("key", "create", "bob", "--project", "shop")
+    run(*made)
+
+    assert "No key is of the project 'shop'. There are: default." in one_sentence(unknown)
+    assert len(listed(run, "--project", "shop")) == 3
+    assert listed(run) == []
+
+
 def test_a_project_that_is_full_takes_no_more(run: Run, folder: Path) -> None:
     (folder / "large.txt").write_text("word " * 1000)
     full = {"ANTIPHON_LIMITS_STORED_BYTES": "2000"}

@@ -102,6 +102,13 @@ def _scaling(upstream: Upstream, running: Running, tmp_path: Path) -> None:
     assert lines == ["Once upon a time."]
 
 
+def _webhooks(upstream: Upstream, running: Running, _: Path) -> None:
+    made, rotated = printed("docs/webhooks.md", running)
+
+    assert re.fullmatch(r"we_[0-9a-f]{48} whsec_\S{44}", made)
+    assert re.fullmatch(r"\['Mine'\] whsec_…\S{4}", rotated)
+
+
 def _prompts(upstream: Upstream, running: Running, tmp_path: Path) -> None:
     (curl,) = blocks("docs/prompts.md", "sh")
     words = shlex.split(curl.text)
@@ -269,11 +276,26 @@ def _skills(_: Upstream, running: Running, __: Path) -> None:
     assert printed("docs/skills.md", running) == ["greeting 1", "2 2"]
 
 
+def _keys(upstream: Upstream, running: Running, tmp_path: Path) -> None:
+    upstream.default = Answer("Hello.")
+    (command,) = blocks("docs/keys.md", "sh")
+    words = [sys.executable, "-m", *shlex.split(command.text), "--data-dir", str(tmp_path)]
+    made = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    (key,) = re.findall(r"sk-antiphon-\S+", made)
+
+    assert printed("docs/keys.md", running, {"sk-antiphon-…": key}) == [
+        "Hello. 1",
+        "Hello. 0",
+        "rate_limit_exceeded 2",
+    ]
+
+
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,
     "docs/containers.md": _containers,
+    "docs/keys.md": _keys,
     "docs/mcp.md": _mcp,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
@@ -289,6 +311,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,
+    "docs/webhooks.md": _webhooks,
 }
 
 

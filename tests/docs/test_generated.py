@@ -67,7 +67,14 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 """What each section needs at least."""
 
+ABOVE = {"keys.NAME": f'server.keys.name = "{config.hash_key("secret")}"'}
+"""What a section needs of others."""
+
 SAMPLES = {
+    "ANTIPHON_DASHBOARD_RECORD": "errors",
+    "ANTIPHON_KEYS_NAME_BUDGET_WINDOW": "day",
+    "ANTIPHON_KEYS_NAME_EXPIRES_AT": "2027-01-31T00:00:00Z",
+    "ANTIPHON_KEYS_NAME_MODELS": "gpt-*, llama",
     "ANTIPHON_MODERATION_FORM": "llama-guard",
     "ANTIPHON_EMBEDDINGS_THREADS": "2",
     "ANTIPHON_IMAGES_DIALECT": "sglang",
@@ -89,6 +96,7 @@ SAMPLES = {
     "ANTIPHON_SERVER_ROLE": "worker",
     "ANTIPHON_SERVER_ALLOWED_HOSTS": "ai.example.com, *.b.example",
     "ANTIPHON_SERVER_ALLOWED_ORIGINS": "https://a.example, http://b.example:3000",
+    "ANTIPHON_TELEMETRY_CONTENT": "all",
     "ANTIPHON_WEBHOOKS_NAME_PROJECT": "default",
 }
 """Another value than the default, where it cannot be made from the default."""
@@ -100,7 +108,7 @@ def sample(setting: Setting) -> str:
     if isinstance(setting.field.default, bool):
         return json.dumps(not setting.field.default)
     if isinstance(setting.field.default, int | float):
-        return str(setting.field.default * 2)
+        return str(setting.field.default * 2 or 1)
     if setting.type == "boolean":
         return "false"
     if setting.type.startswith("number"):
@@ -132,7 +140,7 @@ def loaded(setting: Setting, file: Path, environ: dict[str, str]) -> Any:
     needed = OTHER_KIND.get(setting.variable, least)
     if environ:
         needed = {k: v for k, v in needed.items() if f"{k}_env" != setting.field.name}
-    lines = [f"[{way}]"] if way else []
+    lines = [ABOVE.get(setting.section, ""), f"[{way}]"] if way else []
     file.write_text("\n".join([*lines, *(f"{k} = {json.dumps(v)}" for k, v in needed.items())]))
     value: Any = msgspec.to_builtins(config.load(file, environ={"XDG_DATA_HOME": "/x", **environ}))
     for step in (*filter(None, way.split(".")), setting.field.name):

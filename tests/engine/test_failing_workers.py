@@ -72,7 +72,7 @@ async def accept(store: Store, name: str, owner: str | None = None) -> None:
 
 async def test_a_run_whose_worker_failed_is_begun_again_while_others_go_on(store: Store) -> None:
     workers = Workers()
-    pool = Pool(RunQueue(store.runs, "me"), workers, 4)
+    pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
     await accept(store, "steady")
     await accept(store, "faulty")
     async with pool.running():
@@ -84,7 +84,7 @@ async def test_a_run_whose_worker_failed_is_begun_again_while_others_go_on(store
 async def test_a_run_that_is_ours_and_of_which_we_never_heard_is_begun(store: Store) -> None:
     workers = Workers()
     workers.begun.append("unheard")
-    pool = Pool(RunQueue(store.runs, "me"), workers, 4)
+    pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
     await accept(store, "unheard", "me")
     await accept(store, "steady")
     async with pool.running():

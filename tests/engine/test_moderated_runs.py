@@ -36,7 +36,7 @@ def life(config: Config) -> Iterator[OpenAI]:
 def interrupted(config: Config, upstream: Upstream, answer: Answer) -> str:
     """The id of a response whose server stops in the middle of the answer."""
     gate = Gate(after=3)
-    upstream.script(Answer("A secret that goes on", size=4, gate=gate), answer)
+    upstream.script(Answer("A zephyr that goes on", size=4, gate=gate), answer)
     with life(config) as client:
         response_id: str = ask(client, "You idiot", BLOCKS_OUTPUT, background=True)["id"]
         gate.wait_reached()
@@ -45,7 +45,7 @@ def interrupted(config: Config, upstream: Upstream, answer: Answer) -> str:
 
 def test_what_was_held_back_is_lost_and_said_anew(config: Config, upstream: Upstream, tmp_path: Path) -> None:
     response_id = interrupted(config, upstream, Answer("Fine."))
-    assert kept(tmp_path, b"secret") == []
+    assert kept(tmp_path, b"zephyr") == []
     with life(config) as client:
         response = ended(client, response_id)
     assert (response["status"], by_sides(response)) == ("completed", [["harassment"], []])
@@ -53,17 +53,17 @@ def test_what_was_held_back_is_lost_and_said_anew(config: Config, upstream: Upst
 
 
 def test_the_next_process_blocks_too(config: Config, upstream: Upstream, tmp_path: Path) -> None:
-    response_id = interrupted(config, upstream, Answer("A secret of dynamite."))
+    response_id = interrupted(config, upstream, Answer("A zephyr of dynamite."))
     with life(config) as client:
         response = ended(client, response_id)
     assert response["incomplete_details"] == {"reason": "content_filter"}
-    assert (response["output"], kept(tmp_path, b"secret")) == ([], [])
+    assert (response["output"], kept(tmp_path, b"zephyr")) == ([], [])
 
 
 def test_where_nothing_judges_any_more_nothing_passes(
     config: Config, upstream: Upstream, tmp_path: Path
 ) -> None:
-    response_id = interrupted(config, upstream, Answer("A secret of dynamite."))
+    response_id = interrupted(config, upstream, Answer("A zephyr of dynamite."))
     with life(replace(config, moderation=Moderation())) as client:
         response = ended(client, response_id)
     assert (response["status"], response["output"]) == ("failed", [])

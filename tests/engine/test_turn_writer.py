@@ -21,10 +21,10 @@ from antiphon.model import (
     TextDelta,
     TextRun,
 )
+from antiphon.protocol.delta_runs import single
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import opening
-from antiphon.protocol.text_deltas import single
 from antiphon.protocol.tools import CustomTool, FunctionTool
 from antiphon.protocol.wire import encode
 from antiphon.stream.filters import TextFilter

@@ -187,6 +187,39 @@ async def test_its_folder_is_the_one_of_the_files_and_programs_print_too(sandbox
     )
 
 
+SLOW = """
+import os, threading, time
+from ipykernel.iostream import OutStream
+write = OutStream.write
+def slowly(stream, text):
+    if threading.current_thread() is not threading.main_thread(): time.sleep(0.3)
+    return write(stream, text)
+OutStream.write = slowly
+"""
+
+
+async def test_what_is_written_last_is_not_lost_when_the_thread_that_reads_it_is_slow(
+    sandbox: Sandbox,
+) -> None:
+    await run(sandbox, SLOW)
+
+    assert await logs(sandbox, "_ = os.write(1, b'the last')") == "the last"
+
+
+async def test_a_character_may_be_written_in_two_halves(sandbox: Sandbox) -> None:
+    halves = "import os, time\n_ = os.write(1, b'caf\\xc3'); time.sleep(0.2); _ = os.write(1, b'\\xa9')"
+
+    assert await logs(sandbox, halves) == "café"
+
+
+async def test_code_that_closes_its_descriptors_costs_nothing(sandbox: Sandbox) -> None:
+    used = "import os, time\nbegun = time.process_time(); time.sleep(0.5); time.process_time() - begun < 0.2"
+
+    await run(sandbox, "import os\nos.close(1); os.close(2)")
+
+    assert await logs(sandbox, used) == "True\n"
+
+
 async def test_executions_wait_for_each_other(sandbox: Sandbox) -> None:
     slow = asyncio.ensure_future(logs(sandbox, "import time\nx = 1\ntime.sleep(0.5)\nx = 2"))
     await asyncio.sleep(0)

@@ -12,13 +12,16 @@ import pytest
 from tests.store.contract.kit import P, begin, counts, item, talk, turn
 from tests.store.contract.vectors import add_file, index, new_store
 
+from antiphon.store import activity, containers, conversations, files, prompts, runs, webhooks
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import Incompatible
 from antiphon.store.open import UnknownStore, open_store
+from antiphon.store.paging import PageQuery
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.sqlite.driver import drive
+from antiphon.store.statements import Statement, Steps
 from antiphon.store.vector_files import NewEntry
 from antiphon.store.work import MANY, Job, Wanted, next_due
 
@@ -275,3 +278,32 @@ async def test_a_job_that_is_under_way_is_due_again_when_its_lease_ends(tmp_path
     assert await store.work.claim(["index"], "me", 5.0, 1)
     assert await store.work.due(["index"]) == now + 5
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("rule", "index"),
+    [
+        (conversations.list_conversations(P, PageQuery()), "conversations_by_age"),
+        (webhooks.list_deliveries(P, PageQuery(), None), "webhook_deliveries_by_project"),
+        (webhooks.list_deliveries(P, PageQuery(), "failed"), "webhook_deliveries_by_status"),
+        (prompts.list_prompts(P, PageQuery()), "prompts_by_project"),
+        (files.list_files(P, PageQuery(), None, 0), "files_by_project"),
+        (containers.list_containers(P, PageQuery(), None, 0), "containers_by_project"),
+        (runs.list_runs(P, PageQuery()), "runs_by_project"),
+        (runs.unended(P, 9), "runs_by_project"),
+        (activity.load_usage(P, 20_000), "activity_by_day"),
+    ],
+)
+async def test_what_pages_list_is_read_by_an_index(file: Path, rule: Steps[object], index: str) -> None:
+    store = await open_sqlite(file)
+    statement = next(rule)
+    assert isinstance(statement, Statement)
+
+    def plan() -> Steps[list[str]]:
+        rows = yield Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.parameters)
+        return [row[3] for row in rows]
+
+    steps = await store.read_long(plan)
+    await store.close()
+    assert index in steps[0]
+    assert [step for step in steps if "SCAN" in step or "FOR GROUP BY" in step] == []

@@ -41,6 +41,7 @@ class Toolset:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.meta: list[dict[str, Any]] = []
         self.begun = threading.Event()
         self.ended = threading.Event()
         self.meeting = Meeting(20)
@@ -56,9 +57,11 @@ class Toolset:
         @server.tool(annotations=ToolAnnotations(read_only_hint=True))
         def add(a: int, b: int) -> int:
             """Adds two numbers."""
-            from fastmcp.server.dependencies import get_http_headers
+            from fastmcp.server.dependencies import get_context, get_http_headers
 
             self.called.append("add")
+            asked = get_context().request_context
+            self.meta.append(dict(asked.meta or {}) if asked is not None else {})
             self.headers.append(dict(get_http_headers(include_all=True)))
             return a + b
 

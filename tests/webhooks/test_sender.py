@@ -11,11 +11,14 @@ import structlog
 from openai import InvalidWebhookSignatureError, OpenAI
 from tests.receiver import Answer, Received, Receiver
 
+from antiphon.context.seal import Seal
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.store import Store
 from antiphon.store.webhooks import Delivery, DeliveryRow
 from antiphon.webhooks.endpoints import Endpoint, secret_of
-from antiphon.webhooks.sender import AT_ONCE, LEASE_SECONDS, Webhooks
+from antiphon.webhooks.sender import AT_ONCE, LEASE_SECONDS
+from antiphon.webhooks.stored import StoredEndpoints
+from antiphon.webhooks.webhooks import Webhooks
 
 KEY = b"k" * 32
 
@@ -72,7 +75,12 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 def webhooks(store: Store, receiver: Receiver, clock: Clock) -> Webhooks:
-    return Webhooks([hook(receiver.url)], store.webhooks, clock)
+    return sending([hook(receiver.url)], store, clock)
+
+
+def sending(endpoints: Sequence[Endpoint], store: Store, clock: Clock, **patience: Any) -> Webhooks:
+    stored = StoredEndpoints(store.webhook_endpoints, Seal(b"s" * 32))
+    return Webhooks(endpoints, store.webhooks, clock, stored=stored, **patience)
 
 
 def hook(url: str, name: str = "hook") -> Endpoint:
@@ -81,7 +89,7 @@ def hook(url: str, name: str = "hook") -> Endpoint:
 
 async def end(webhooks: Webhooks, store: Store, clock: Clock, *responses: str) -> list[Delivery]:
     """Responses that end now."""
-    made = [d for name in responses for d in webhooks.deliveries_for("p", name, "completed", clock())]
+    made = [d for name in responses for d in await webhooks.deliveries_for("p", name, "completed", clock())]
     await store.webhooks.add(made)
     webhooks.wake()
     return made
@@ -191,7 +199,7 @@ async def test_a_restart_goes_on_where_the_last_server_stopped(file: Path, clock
     async with Receiver() as down:
         port = down.port
     store = await open_sqlite(file)
-    webhooks = Webhooks([hook(f"http://127.0.0.1:{port}/hook")], store.webhooks, clock)
+    webhooks = sending([hook(f"http://127.0.0.1:{port}/hook")], store, clock)
     failures = Noticing("webhook failed")
     with structlog.testing.capture_logs(processors=[failures]):
         async with webhooks.running():
@@ -205,7 +213,7 @@ async def test_a_restart_goes_on_where_the_last_server_stopped(file: Path, clock
     clock.now += 10
     store = await open_sqlite(file)
     async with Receiver(port) as up:
-        received = await attempt(Webhooks([hook(up.url)], store.webhooks, clock), up)
+        received = await attempt(sending([hook(up.url)], store, clock), up)
     assert received.headers["webhook-id"] == delivery.id
     assert (await row(store, delivery)).status == "delivered"
     await store.close()
@@ -215,7 +223,7 @@ async def test_two_servers_on_one_file_send_each_event_once(
     store: Store, file: Path, receiver: Receiver, clock: Clock
 ) -> None:
     other = await open_sqlite(file)
-    one, two = (Webhooks([hook(receiver.url)], each.webhooks, clock) for each in (store, other))
+    one, two = (sending([hook(receiver.url)], each, clock) for each in (store, other))
     made = await end(one, store, clock, *(f"resp_{n}" for n in range(60)))
 
     async with one.running(), two.running():
@@ -269,7 +277,7 @@ async def test_a_url_that_cannot_be_used_is_a_failed_attempt_and_follows_the_sch
     store: Store, clock: Clock, host: str
 ) -> None:
     """Whatever the HTTP client raises for it: a name that cannot be encoded is no error of the client's."""
-    webhooks = Webhooks([hook(f"http://user:password@{host}/hook")], store.webhooks, clock)
+    webhooks = sending([hook(f"http://user:password@{host}/hook")], store, clock)
     failures = Noticing("webhook failed")
     (delivery,) = await end(webhooks, store, clock, "resp_1")
     with structlog.testing.capture_logs(processors=[failures]) as logs:
@@ -301,7 +309,7 @@ async def test_an_endpoint_that_is_gone_is_not_asked_again(
 async def test_after_the_last_attempt_it_is_given_up_until_somebody_asks_for_it(
     store: Store, receiver: Receiver, clock: Clock
 ) -> None:
-    webhooks = Webhooks([hook(receiver.url)], store.webhooks, clock, delays=[0.0])
+    webhooks = sending([hook(receiver.url)], store, clock, delays=[0.0])
     receiver.answers.extend([Answer(500), Answer(500)])
     async with webhooks.running():
         (delivery,) = await end(webhooks, store, clock, "resp_1")
@@ -323,7 +331,7 @@ async def test_an_endpoint_that_does_not_answer_keeps_no_other_waiting(
     async with Receiver() as stuck:
         stuck.answers.extend([Answer(stuck=True)] * 30)
         endpoints = [hook(stuck.url, "stuck"), hook(receiver.url, "well")]
-        webhooks = Webhooks(endpoints, store.webhooks, clock, seconds=0.2)
+        webhooks = sending(endpoints, store, clock, seconds=0.2)
         async with webhooks.running():
             made = await end(webhooks, store, clock, *(f"resp_{n}" for n in range(30)))
             for _ in range(30):
@@ -350,7 +358,7 @@ async def test_a_burst_is_sent_a_few_at_a_time(
 async def test_deliveries_for_an_endpoint_that_is_not_configured_wait(
     webhooks: Webhooks, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
-    other = Webhooks([hook(receiver.url, "other")], store.webhooks, clock)
+    other = sending([hook(receiver.url, "other")], store, clock)
     (waiting,) = await end(other, store, clock, "resp_1")
     await end(webhooks, store, clock, "resp_2")
 
@@ -364,7 +372,7 @@ async def test_what_is_logged_of_a_delivery_holds_no_secret(
     store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     url = receiver.url.replace("http://", "http://user:password@")
-    webhooks = Webhooks([hook(url), hook("http://user:password@[::1]:1/", "down")], store.webhooks, clock)
+    webhooks = sending([hook(url), hook("http://user:password@[::1]:1/", "down")], store, clock)
     receiver.answers.extend([Answer(500), Answer(410)])
     with structlog.testing.capture_logs() as logs:
         made = await end(webhooks, store, clock, "resp_1", "resp_2")
@@ -380,12 +388,11 @@ async def test_what_is_logged_of_a_delivery_holds_no_secret(
         assert secret not in repr(made)
 
 
-async def test_without_endpoints_nothing_runs(store: Store, clock: Clock) -> None:
-    webhooks = Webhooks([], store.webhooks, clock)
+async def test_without_endpoints_nothing_is_sent(store: Store, clock: Clock) -> None:
+    webhooks = sending([], store, clock)
 
     async with webhooks.running():
-        assert len(asyncio.all_tasks()) == 1
-        assert webhooks.deliveries_for("p", "resp_1", "completed", clock.now) == []
+        assert await webhooks.deliveries_for("p", "resp_1", "completed", clock.now) == []
 
 
 def names(rows: Sequence[DeliveryRow]) -> list[str]:

@@ -21,7 +21,7 @@ def client() -> OpenAI:
 def test_the_official_client_takes_every_event(client: OpenAI, status: str) -> None:
     (delivery,) = deliveries_for([HOOK], "p", "resp_1", status, 1_700_000_000.9)
 
-    event = client.webhooks.unwrap(delivery.body, headers(KEY, delivery.id, time.time(), delivery.body))
+    event = client.webhooks.unwrap(delivery.body, headers([KEY], delivery.id, time.time(), delivery.body))
 
     assert type(event).__name__ == f"Response{status.capitalize()}WebhookEvent"
     assert event.to_dict() == {
@@ -34,7 +34,7 @@ def test_the_official_client_takes_every_event(client: OpenAI, status: str) -> N
 
 
 def test_a_secret_that_is_another_or_a_body_that_was_changed_is_refused(client: OpenAI) -> None:
-    signed = headers(KEY, "wh_1", time.time(), b"{}")
+    signed = headers([KEY], "wh_1", time.time(), b"{}")
 
     client.webhooks.verify_signature(b"{}", signed)
     for payload, secret in ((b"{ }", secret_of(KEY)), (b"{}", secret_of(KEY[::-1]))):
@@ -45,7 +45,7 @@ def test_a_secret_that_is_another_or_a_body_that_was_changed_is_refused(client: 
 def test_a_signature_is_that_of_the_specifications_example() -> None:
     """From the specification's reference libraries, which share it among their tests."""
     signed = headers(
-        key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        [key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1614265330.7,
         b'{"test": 2432232314}',

@@ -27,12 +27,15 @@ from antiphon.api import (
     uploads,
     vector_store_files,
     vector_stores,
+    webhook_endpoints,
 )
 from antiphon.api.cors import Cors
 from antiphon.api.middleware import ApiMiddleware
 from antiphon.api.opening import Opened, open_services
 from antiphon.api.routing import Routes
 from antiphon.api.services import Services, services
+from antiphon.api.telemetry_setup import destination
+from antiphon.api.tracing import Traced
 from antiphon.config import Config, Server
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
@@ -40,11 +43,12 @@ from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
 
 def create_app(config: Config) -> ASGIApp:
     """The application. What it needs is opened when it starts and closed when it stops."""
-    found = _routes_of_worker() if config.server.role == "worker" else _routes()
+    found = _routes_of_worker() if config.server.role == "worker" else api_routes()
     routes = Routes(found, partial(_lifespan, config))
     server, origins = config.server, Origins(config.server.allowed_origins)
     budget = Budget(config.limits.held_bytes)
-    return ApiMiddleware(routes, server.projects(), _gate(server, origins), Cors(origins), budget)
+    app = ApiMiddleware(routes, gate_of(server), Cors(origins), budget)
+    return app if destination(config.telemetry) is None else Traced(app)
 
 
 @asynccontextmanager
@@ -53,11 +57,11 @@ async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]
         yield {"services": await open_services(config, opened)}
 
 
-def _gate(server: Server, origins: Origins) -> Gate:
+def gate_of(server: Server) -> Gate:
     """The address that the operator gave is one of the server's names."""
-    if server.keys:
+    if server.needs_key:
         return KeyedGate(server.allowed_hosts)
-    return OpenGate([*server.allowed_hosts, server.host], origins)
+    return OpenGate([*server.allowed_hosts, server.host], Origins(server.allowed_origins))
 
 
 async def health(_: Request) -> PlainTextResponse:
@@ -71,7 +75,8 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse(words, 200 if is_ready else 503)
 
 
-def _routes() -> list[BaseRoute]:
+def api_routes() -> list[BaseRoute]:
+    """All that the API has."""
     return [
         *responses.routes,
         *conversations.routes,
@@ -88,6 +93,7 @@ def _routes() -> list[BaseRoute]:
         *container_files.routes,
         *skills.routes,
         *skill_versions.routes,
+        *webhook_endpoints.routes,
         *_routes_of_worker(),
     ]
 

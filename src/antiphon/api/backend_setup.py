@@ -13,7 +13,7 @@ from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import MAKERS as ROUTED
 from antiphon.backends.router import BackendConfig, Maker, Router, build
 from antiphon.config import Config
-from antiphon.config.settings import ModelSettings
+from antiphon.config.model_settings import ModelSettings
 from antiphon.model import Backend, Capabilities
 from antiphon.weights import gguf
 
@@ -28,6 +28,7 @@ def _embedded(config: BackendConfig) -> Backend:
         timeout=config.timeout,
         max_output_tokens=config.max_output_tokens,
         text_runs=config.text_runs,
+        name=config.name,
     )
 
 

@@ -32,7 +32,7 @@ async def create(request: Request) -> HttpResponse:
             row = await _uploaded(request, container_id)
         else:
             row = await _copied(request, container_id)
-    return json(_shown(row, container_id))
+    return json(shown(row, container_id))
 
 
 async def list_files(request: Request) -> HttpResponse:
@@ -45,13 +45,13 @@ async def list_files(request: Request) -> HttpResponse:
     page = await held.store.container_files.page(project(request), container_id, query)
     if page is None:
         raise not_found()
-    rows = [ItemRow(row.id, encode(_shown(row, container_id))) for row in page.rows]
+    rows = [ItemRow(row.id, encode(shown(row, container_id))) for row in page.rows]
     return pages.show_page(Page(rows, page.more))
 
 
 async def retrieve(request: Request) -> HttpResponse:
     """GET /containers/{id}/files/{file_id}"""
-    return json(_shown(await _stored(request), asked_id(request)))
+    return json(shown(await _stored(request), asked_id(request)))
 
 
 async def delete(request: Request) -> HttpResponse:
@@ -105,7 +105,8 @@ def _file_not_found(file_id: str) -> NotFound:
     return NotFound(f"Container file '{error_messages.brief(file_id)}' not found.")
 
 
-def _shown(row: ContainerFileRow, container_id: str) -> ContainerFile:
+def shown(row: ContainerFileRow, container_id: str) -> ContainerFile:
+    """The file object of a container."""
     return ContainerFile(
         id=row.id,
         container_id=container_id,

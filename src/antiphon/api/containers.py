@@ -37,7 +37,7 @@ async def create(request: Request) -> HttpResponse:
         domains=allowed_domains(asked.network_policy, "network_policy"),
         skills=asked.skills or (),
     )
-    return json(_shown(await services(request).containers.make(project(request), new)))
+    return json(shown(await services(request).containers.make(project(request), new)))
 
 
 async def list_containers(request: Request) -> HttpResponse:
@@ -45,7 +45,7 @@ async def list_containers(request: Request) -> HttpResponse:
     query = pages.page_query(request.query_params, ("name",))
     containers = services(request).store.containers
     page = await containers.page(project(request), query, request.query_params.get("name"))
-    return pages.show_page(Page([ItemRow(row.id, encode(_shown(row))) for row in page.rows], page.more))
+    return pages.show_page(Page([ItemRow(row.id, encode(shown(row))) for row in page.rows], page.more))
 
 
 async def retrieve(request: Request) -> HttpResponse:
@@ -53,7 +53,7 @@ async def retrieve(request: Request) -> HttpResponse:
     row = await services(request).store.containers.use(project(request), asked_id(request))
     if row is None:
         raise not_found()
-    return json(_shown(row))
+    return json(shown(row))
 
 
 async def delete(request: Request) -> HttpResponse:
@@ -87,7 +87,8 @@ def refusals() -> Iterator[None]:
         raise InvalidRequest(str(error)) from None
 
 
-def _shown(row: ContainerRow) -> Container:
+def shown(row: ContainerRow) -> Container:
+    """The Container object."""
     return Container(
         id=row.id,
         name=row.name,

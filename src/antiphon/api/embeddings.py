@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
 from antiphon.api import parsing
+from antiphon.api.admission import settle
 from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.services import services
@@ -36,6 +37,7 @@ async def answer(request: Request, body: bytes) -> HttpResponse:
             tokens = await asyncio.to_thread(lambda: sum(count(texts)))
     except EmbedderError as error:
         raise UpstreamError(str(error), code="embeddings_failed") from None
+    settle(request.scope, tokens)
     data = await asyncio.to_thread(_shown, vectors, asked.encoding_format == "base64")
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     body_of = {"object": "list", "data": data, "model": held.embedder.name, "usage": usage}

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, suppress
 
 from starlette.types import Message, Receive, Scope, Send
 
+from antiphon.api import admission
+from antiphon.api.admission import Watch
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING
 from antiphon.model.passthrough import Answer
@@ -26,13 +28,14 @@ class Handed:
         self._tail = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watch = admission.watch(scope)
         with connected(scope):
             async with self._answered as answer:
                 await send(
                     {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
                 )
                 try:
-                    await self._hand_on(answer, send)
+                    await self._hand_on(answer, send, watch)
                 except asyncio.CancelledError:
                     await self._break_off(answer, send)
                     raise
@@ -40,6 +43,9 @@ class Handed:
                     if not self._is_between_events(answer):
                         raise
                     await send(_event(fault))
+                finally:
+                    if watch is not None:
+                        watch.settle(answer.status)
         await send(_END)
 
     async def _break_off(self, answer: Answer, send: Send) -> None:
@@ -50,10 +56,12 @@ class Handed:
                     await send(_event(Unavailable(STOPPING, retry_after=1)))
                     await send(_END)
 
-    async def _hand_on(self, answer: Answer, send: Send) -> None:
+    async def _hand_on(self, answer: Answer, send: Send, watch: Watch | None) -> None:
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 self._tail = (self._tail + piece[-3:])[-3:]
+                if watch is not None:
+                    watch.see(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     def _is_between_events(self, answer: Answer) -> bool:

@@ -1,4 +1,5 @@
-"""What requests hold of the server's memory: their bodies, from their arrival until they are answered."""
+"""What requests hold until they are answered: memory of the server, for their bodies, and places of their
+keys."""
 
 from contextlib import suppress
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
@@ -6,6 +7,7 @@ from traceback import walk_tb
 
 from starlette.types import Scope
 
+from antiphon.api import admission
 from antiphon.guard.budget import Budget, OverBudget
 from antiphon.protocol.errors import Unavailable
 
@@ -33,6 +35,7 @@ def release(scope: Scope) -> None:
     """The request is over, and holds nothing any more."""
     if _HELD in scope:
         scope[BUDGET].give_back(scope.pop(_HELD))
+    admission.end(scope)
 
 
 def take(budget: Budget, size: int) -> None:

@@ -10,15 +10,19 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from antiphon.api.admission import admit
 from antiphon.api.body import read_any_body, read_body
+from antiphon.api.callers import caller
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.guard.offload import in_bytes, offload
+from antiphon.keys.limiter import check_model
 from antiphon.model import Members
 from antiphon.protocol.error_messages import brief, not_an_object, not_json, wrong_type
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.wire import encode
+from antiphon.store.keys import KeyUse
 
 _FORM = b"multipart/form-data"
 _JSON = "application/json"
@@ -45,21 +49,23 @@ async def _passed_on(request: Request, path: str) -> ASGIApp:
             "one up.",
             code="unknown_url",
         )
+    asking = caller(request)
+    await admit(request, None, 0, 0)
     given = request.headers.get("content-type", "")
     kind, parameters = parse_options_header(given)
     most = held.config.server.max_body_bytes
     if kind == _FORM:
         body = await read_any_body(request, most)
         boundary = parameters.get(b"boundary", b"")
-        body = await offload(in_bytes(len(body)), _form_with_model, body, boundary, server)
+        body = await offload(in_bytes(len(body)), _form_with_model, body, boundary, server, asking.use)
         return Handed(server.answered(path, body, given))
     body = await read_body(request, most)
-    body = await offload(in_bytes(len(body)), _json_with_model, body, server)
+    body = await offload(in_bytes(len(body)), _json_with_model, body, server, asking.use)
     return Handed(server.answered(path, body, _JSON))
 
 
-def _json_with_model(body: bytes, server: RemoteImageServer) -> bytes:
-    """Raises InvalidRequest, or NotFound."""
+def _json_with_model(body: bytes, server: RemoteImageServer, use: KeyUse | None) -> bytes:
+    """Raises InvalidRequest, NotFound, or PermissionDenied."""
     try:
         members = _members(body)
         name = msgspec.json.decode(members.get("model", b"null"))
@@ -69,18 +75,20 @@ def _json_with_model(body: bytes, server: RemoteImageServer) -> bytes:
         raise not_json() from None
     if name is not None and not isinstance(name, str):
         raise wrong_type("model", "a string", name)
+    _check_key(use, name or server.model)
     if name:
         _check(name, server)
         return body
     return encode({**members, "model": msgspec.Raw(encode(server.model))})
 
 
-def _form_with_model(body: bytes, boundary: bytes, server: RemoteImageServer) -> bytes:
-    """Raises InvalidRequest, or NotFound."""
+def _form_with_model(body: bytes, boundary: bytes, server: RemoteImageServer, use: KeyUse | None) -> bytes:
+    """Raises InvalidRequest, NotFound, or PermissionDenied."""
     border = b"--" + boundary
     if not boundary or not body.lstrip(b"\r\n").startswith(border):
         raise InvalidRequest("Could not parse multipart form: it has no boundary.", code="invalid_form")
     name = _field(body, border)
+    _check_key(use, name or server.model)
     if name:
         _check(name, server)
         return body
@@ -98,6 +106,12 @@ def _field(body: bytes, border: bytes) -> str:
             stop = body.find(b"\r\n" + border, end)
             return body[end + 4 : stop].decode(errors="replace").strip()
     return ""
+
+
+def _check_key(use: KeyUse | None, model: str) -> None:
+    """Raises PermissionDenied."""
+    if use is not None:
+        check_model(use, model)
 
 
 def _check(model: str, server: RemoteImageServer) -> None:

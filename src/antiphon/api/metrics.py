@@ -1,59 +1,49 @@
-"""What `/metrics` shows, in Prometheus' form."""
+"""What `/metrics` shows, of all workers together."""
 
-from functools import cache
+import time
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.types import Scope
 
-from antiphon.api.services import project, services
-from antiphon.protocol.response import Response
-
-registry = CollectorRegistry()
-_requests = Counter(
-    "antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
-)
-_responses = Counter("antiphon_responses", "Responses by how they ended", ("status",), registry=registry)
-_tokens = Counter("antiphon_tokens", "Tokens read and written by models", ("kind",), registry=registry)
-_input_tokens, _output_tokens = _tokens.labels("input"), _tokens.labels("output")
+from antiphon.api.services import Services, project, services
+from antiphon.store.activity import ActivityRow
+from antiphon.telemetry import metrics, worker_files
 
 
 def count_request(scope: Scope, status: int) -> None:
     """Count an answered request, under the pattern of its route: ids would make a series each."""
     route = scope.get("route")
-    path = getattr(route, "path", "unknown")
-    _requests_of(scope["method"], path, status).inc()
+    metrics.count_request(scope["method"], getattr(route, "path", "unknown"), status)
 
 
-def count_response(response: Response) -> None:
+def count_response(row: ActivityRow) -> None:
     """Count a response that has ended."""
-    _responses_of(response.status).inc()
-    if response.usage is not None:
-        _input_tokens.inc(response.usage.input_tokens)
-        _output_tokens.inc(response.usage.output_tokens)
-
-
-@cache  # the client looks its labels up under a lock, and keeps them all as well
-def _requests_of(method: str, path: str, status: int) -> Counter:
-    return _requests.labels(method, path, str(status or "gone"))
-
-
-@cache
-def _responses_of(status: str) -> Counter:
-    return _responses.labels(status)
+    metrics.count_end(row.status, row.backend, row.error_code if row.status == "failed" else None)
+    metrics.count_tokens(row.input_tokens, row.output_tokens)
+    first = row.first_milliseconds
+    metrics.observe_response(row.milliseconds / 1000, None if first is None else first / 1000)
 
 
 async def show(request: Request) -> HttpResponse:
     """GET /metrics. Of what is stored whoever asks sees only his own project's part."""
-    asking = project(request)
-    stored = await services(request).store.usage.stored(asking)
-    shown = generate_latest(registry) + (b"" if stored is None else _shown(asking, stored))
+    registry = worker_files.of_all_workers() if worker_files.is_shared() else metrics.registry
+    shown = generate_latest(registry) + await _stored(services(request), project(request))
     return HttpResponse(shown, media_type=CONTENT_TYPE_LATEST)
 
 
-def _shown(project: str, stored: int) -> bytes:
-    own = CollectorRegistry()
-    gauge = Gauge("antiphon_stored_bytes", "Bytes that the project keeps", ("project",), registry=own)
-    gauge.labels(project).set(stored)
+async def _stored(held: Services, project: str) -> bytes:
+    """What the store says at this moment."""
+    now, own = time.time(), CollectorRegistry()
+    waiting = Gauge("antiphon_queue_length", "What waits to be done", ("queue",), registry=own)
+    age = Gauge("antiphon_queue_age_seconds", "How long the oldest has waited", ("queue",), registry=own)
+    runs = await held.store.runs.waiting()
+    waiting.labels("background").set(runs.count)
+    age.labels("background").set(0 if runs.since is None else max(0.0, now - runs.since))
+    waiting.labels("jobs").set(await held.store.work.waiting())
+    stored = await held.store.usage.stored(project)
+    if stored is not None:
+        kept = Gauge("antiphon_stored_bytes", "Bytes that the project keeps", ("project",), registry=own)
+        kept.labels(project).set(stored)
     return generate_latest(own)

@@ -6,7 +6,6 @@ as a route.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from antiphon.api import body, cors, metrics
+from antiphon.api.callers import ANYBODY, CALLER, Callers
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import STOPPING, unforeseen
@@ -26,19 +26,18 @@ from antiphon.api.store_errors import api_error
 from antiphon.guard import pages
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, Head, Refused, foreign
+from antiphon.keys.meter import Meter
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
     PermissionDenied,
-    Unauthorized,
     Unavailable,
 )
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
 
-DEFAULT_PROJECT = "default"
 _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN | body.SEEN
 
 _OPEN = frozenset({"/healthz", "/health", "/readyz"})
@@ -58,13 +57,10 @@ VERSION = b"2020-10-01"
 
 
 class ApiMiddleware:
-    """Wraps the routes. `projects` maps hashed keys to projects; without any, every key is welcome."""
+    """Wraps the routes. Who asks is found by the `callers` of the services."""
 
-    def __init__(
-        self, routes: ASGIApp, projects: Mapping[str, str], gate: Gate, cors: Cors, budget: Budget
-    ) -> None:
+    def __init__(self, routes: ASGIApp, gate: Gate, cors: Cors, budget: Budget) -> None:
         self._routes = routes
-        self._projects = projects
         self._gate = gate
         self._cors = cors
         self._budget = budget
@@ -83,7 +79,7 @@ class ApiMiddleware:
             if is_preflight(head, scope["method"]):
                 await self._permit(head, answer)
             else:
-                self._let_in(scope, head)
+                answer.meter = await self._let_in(scope, head)
                 await self._routes(scope, receive, answer.send)
         except ApiError as fault:
             forget(fault)
@@ -107,7 +103,8 @@ class ApiMiddleware:
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket: one that may not come in is refused by an HTTP answer to its handshake."""
         try:
-            self._let_in(scope, _head(scope))
+            head = scope[body.HEAD] = _head(scope)
+            await self._let_in(scope, head)
         except ApiError as fault:
             await _deny(scope, receive, send, fault)
             return
@@ -126,25 +123,19 @@ class ApiMiddleware:
         await answer.send({"type": "http.response.start", "status": 204, "headers": permission(head)})
         await answer.send({"type": "http.response.body", "body": b""})
 
-    def _let_in(self, scope: Scope, head: Head) -> None:
-        """Raises PermissionDenied, or Unauthorized."""
+    async def _let_in(self, scope: Scope, head: Head) -> Meter | None:
+        """The limits of who asks. Raises PermissionDenied, or Unauthorized."""
         try:
             self._gate.check(head, scope.get("method", "GET"))
         except Refused as refusal:
             raise _denied(refusal) from None
         scope[BUDGET] = self._budget
-        scope["project"] = self._project(scope["path"], head)
-
-    def _project(self, path: str, head: Head) -> str:
-        if not self._projects or path in _OPEN:
-            return DEFAULT_PROJECT
-        scheme, _, key = head.get(b"authorization", b"").decode("latin-1").partition(" ")
-        key = key.strip() if scheme.lower() == "bearer" else ""
-        project = self._projects.get("sha256:" + hashlib.sha256(key.encode()).hexdigest())
-        if project is None:
-            shown = f"{key[:3]}***" if key else "(none)"
-            raise Unauthorized(f"Incorrect API key provided: {shown}.", code="invalid_api_key")
-        return project
+        if scope["path"] in _OPEN:
+            scope[CALLER] = ANYBODY
+            return None
+        callers: Callers = scope["state"]["services"].callers
+        asking = scope[CALLER] = callers.known(head) or await callers.find(head)
+        return asking.meter
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, fault: ApiError) -> None:
@@ -167,6 +158,7 @@ class _Answer:
     def __init__(self, send: Send, headers: Headers) -> None:
         self.request_id = new_request_id()
         self.status = 0
+        self.meter: Meter | None = None
         self._send = send
         self._headers = headers
         self._started = time.perf_counter()
@@ -175,8 +167,9 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             milliseconds = int((time.perf_counter() - self._started) * 1000)
+            said: Headers = message.get("headers", ())
             message["headers"] = [
-                *message.get("headers", ()),
+                *(said if self.meter is None else _with_limits(said, self.meter)),
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", b"%d" % milliseconds),
                 (b"openai-version", VERSION),
@@ -191,6 +184,11 @@ class _Answer:
         headers = [(b"content-type", b"application/json"), *fault.headers]
         await self.send({"type": "http.response.start", "status": fault.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": encode({"error": fault.body()})})
+
+
+def _with_limits(headers: Headers, meter: Meter) -> Headers:
+    """What is left of a key, and not what an upstream says of its own."""
+    return [*(each for each in headers if not each[0].startswith(b"x-ratelimit-")), *meter.headers()]
 
 
 def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:

@@ -5,7 +5,7 @@ from functools import partial
 from antiphon.api.surroundings import secret
 from antiphon.backends.moderations import RemoteJudge
 from antiphon.backends.router import Router
-from antiphon.config.settings import Moderation
+from antiphon.config.model_settings import Moderation
 from antiphon.engine.moderating.guards import GUARDS, guard_of
 from antiphon.engine.moderating.judge import ChatJudge
 from antiphon.engine.moderating.moderator import Moderator

@@ -8,6 +8,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route
 
 from antiphon.api import parsing
+from antiphon.api.admission import admit
 from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.services import project, services
@@ -35,6 +36,7 @@ async def create(request: Request) -> HttpResponse:
             code="moderation_not_set_up",
         )
     held.moderator.check_model(asked.model, "model")
+    await admit(request, asked.model, 0, 0)
     with connected(request.scope):
         contents = await _contents(asked.input, held.attachments, project(request))
         judged = await held.moderator.judge(contents)

@@ -4,12 +4,15 @@ Each request goes to the backend that its model is routed to, if that speaks the
 as it is. Nothing is kept of either.
 """
 
+from contextlib import suppress
+
 import msgspec
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from antiphon.api import embeddings as own_embeddings
+from antiphon.api.admission import admit
 from antiphon.api.body import read_body
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
@@ -44,6 +47,7 @@ async def embeddings(request: Request) -> ASGIApp:
     body = await read_body(request, held.config.server.max_body_bytes)
     members = await offload(in_bytes(len(body)), _read, body)
     if _model(members) == held.embedder.name:
+        await admit(request, held.embedder.name, len(body), 0)
         return await own_embeddings.answer(request, body)
     return await _handed(request, "embeddings", members, len(body))
 
@@ -55,8 +59,10 @@ async def _passed_on(request: Request, endpoint: Endpoint) -> ASGIApp:
 
 
 async def _handed(request: Request, endpoint: Endpoint, members: Members, size: int) -> ASGIApp:
-    held = services(request)
-    route = _routed(held.engine.router, _model(members))
+    router = services(request).engine.router
+    model = _model(members)
+    await admit(request, model or router.default_model, size, _output(members))
+    route = _routed(router, model)
     members["model"] = msgspec.Raw(encode(route.model))
     passed = Passed(endpoint, route.model, members, size)
     return Handed(_passthrough(route, endpoint).answered(passed))
@@ -84,6 +90,16 @@ def _model(members: Members) -> str | None:
     if name is None or isinstance(name, str):
         return name
     raise wrong_type("model", "a string", name)
+
+
+def _output(members: Members) -> int | None:
+    """How many tokens the answer may have, as far as the request says so."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        with suppress(ValueError, RecursionError):
+            value = msgspec.json.decode(members.get(name, b"null"))
+            if isinstance(value, int) and value > 0:
+                return value
+    return None
 
 
 def _routed(router: Router, model: str | None) -> Routed:

@@ -1,23 +1,28 @@
 """What the server works with: opened when it starts, running while it runs, closed when it stops."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from antiphon.api import metrics
+from antiphon.api import metrics, tracing
 from antiphon.api.backend_setup import MAKERS, backend_configs, named_models
+from antiphon.api.callers import Callers
 from antiphon.api.draining import Draining
 from antiphon.api.image_setup import image_server_of
 from antiphon.api.moderation_setup import moderator_of
+from antiphon.api.protocol import HttpProtocol
+from antiphon.api.pulse import Pulse
 from antiphon.api.readiness import Readiness
+from antiphon.api.recording_setup import recorder_of, sweeps_of
 from antiphon.api.sandbox_setup import container_rules, sandbox_options
 from antiphon.api.seal_setup import seal_of
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.api.services import Services
 from antiphon.api.surroundings import reachable
+from antiphon.api.telemetry_setup import tracer_of
 from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
@@ -25,30 +30,39 @@ from antiphon.config import Config, FileSearchSettings, Outbound
 from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
+from antiphon.context.seal import Seal
+from antiphon.engine.activity import tokens_of
 from antiphon.engine.background.background import Background, Capacity
+from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
 from antiphon.engine.moderating.moderator import Moderator
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
+from antiphon.keys.limiter import Limiter
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
+from antiphon.store.activity import ActivityRow
 from antiphon.store.blobs import Blobs
 from antiphon.store.container_storage import ContainerStorage
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.inline_data import REMOVE
+from antiphon.store.keys import KeyUse
 from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
+from antiphon.telemetry.tracing import Tracer
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.stored import StoredEndpoints
+from antiphon.webhooks.webhooks import Webhooks
 
 
 class _Closed(Protocol):
@@ -74,6 +88,7 @@ class Opened(AsyncExitStack):
 
 async def open_services(config: Config, opened: Opened) -> Services:
     """All of it, from the ground up."""
+    tracer = opened.keep(tracer_of(config))
     blobs = open_blobs(config.blobs.url, Path(config.data_dir))
     store = opened.keep(
         await open_store(config.store_url, blobs, config.store.listen_url, config.store.connections)
@@ -91,16 +106,24 @@ async def open_services(config: Config, opened: Opened) -> Services:
     images = None if image_server is None else Images(server=image_server, load=attachments.image)
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
-    engine = _engine(config, backends, store, attachments, resources, moderator)
-    webhooks = Webhooks(list(_endpoints(config)), store.webhooks)
-    background = Background(engine, webhooks, _capacity(config), ended=metrics.count_response)
+    seal = seal_of(config)
+    recorder = opened.keep(recorder_of(config, store.recordings))
+    limiter = Limiter(store, owner_name())
+    ended = partial(_ended, limiter)
+    engine = _engine(
+        config, backends, store, seal, attachments, resources, moderator, ended, recorder, tracer
+    )
+    webhooks = _webhooks(config, store, seal)
+    background = Background(engine, webhooks, _capacity(config))
     sweeping = _sweeping(config, store, files, room)
     jobs = _jobs(config, store, Indexer(store, files, documents, embedder), sweeping)
     made = Services(
         config=config,
         engine=engine,
         background=background,
+        webhooks=webhooks,
         store=store,
+        callers=Callers(config, store.keys, limiter),
         files=files,
         jobs=jobs,
         embedder=embedder,
@@ -110,23 +133,24 @@ async def open_services(config: Config, opened: Opened) -> Services:
         image_server=image_server,
         attachments=attachments,
         moderator=moderator,
+        tracer=tracer,
         readiness=_readiness(store, blobs, Draining([background.leave, jobs.leave])),
     )
     await sweeping.begin()
-    await _run(made, opened, backends, webhooks, driver)
+    await _run(made, opened, backends, driver)
     return made
 
 
-async def _run(
-    made: Services, opened: Opened, backends: BackendRouter, webhooks: Webhooks, driver: Prepared
-) -> None:
+async def _run(made: Services, opened: Opened, backends: BackendRouter, driver: Prepared) -> None:
     """What goes on beside the requests."""
     config = made.config
     for running in (
         made.containers.running(Path(config.data_dir) / "sockets"),
         backends.probing(),
-        nullcontext() if config.server.role == "server" else webhooks.running(),
+        Pulse(HttpProtocol.open_connections, made.background.at_work).running(),
+        nullcontext() if config.server.role == "server" else made.webhooks.running(),
         made.background.running(),
+        made.callers.limiter.running(),
         made.jobs.running(),
         made_early(driver) if config.sandbox.setup == "start" else nullcontext(),
         made.readiness.draining.at_sigterm(config.server.drain_seconds),
@@ -144,13 +168,26 @@ def _engine(
     config: Config,
     backends: BackendRouter,
     store: Store,
+    seal: Seal,
     attachments: Attachments,
     resources: ToolResources,
     moderator: Moderator | None,
+    ended: Callable[[ActivityRow, KeyUse | None], None],
+    recorder: Recorder | None,
+    tracer: Tracer | None,
 ) -> Engine:
-    seal = seal_of(config)
     verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(backends, store, seal, attachments, verify, seconds, resources, moderator)
+    return Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder, tracer
+    )
+
+
+def _ended(limiter: Limiter, row: ActivityRow, use: KeyUse | None) -> None:
+    """A response has ended here. One in the background was settled with its end."""
+    metrics.count_response(row)
+    tracing.tell(row)
+    if use is not None:
+        limiter.settle(use, tokens_of(row, use))
 
 
 def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) -> StoreFinder:
@@ -163,7 +200,7 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
 def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
     retention = _retention(store, config.retention)
     sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
-    return Sweeping(store.work, sweeps)
+    return Sweeping(store.work, [*sweeps, *sweeps_of(config, store)])
 
 
 def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRewriter:
@@ -188,6 +225,7 @@ def _capacity(config: Config) -> Capacity:
         runs=limits.background_runs if carries else 0,
         queue=limits.background_queue,
         seconds=limits.background_seconds,
+        quiet=limits.background_quiet,
     )
 
 
@@ -195,6 +233,12 @@ def _jobs(config: Config, store: Store, indexer: Indexer, sweeping: Sweeping) ->
     at_once = 0 if config.server.role == "server" else AT_ONCE
     handlers = {**indexer.handlers, **sweeping.handlers, REMOVE: store.inline_data.remove}
     return Jobs(store.work, handlers, at_once=at_once)
+
+
+def _webhooks(config: Config, store: Store, seal: Seal) -> Webhooks:
+    stored = StoredEndpoints(store.webhook_endpoints, seal)
+    configured = list(_endpoints(config))
+    return Webhooks(configured, store.webhooks, stored=stored, reachable=reachable(config.outbound))
 
 
 def _endpoints(config: Config) -> Iterator[Endpoint]:

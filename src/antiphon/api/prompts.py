@@ -49,7 +49,7 @@ async def create(request: Request) -> HttpResponse:
     await _check_room(request, template)
     row = PromptRow(new_prompt_id(), int(time.time()), asked.name, 1, 1, template)
     await services(request).store.prompts.create(project(request), row)
-    return json(await _shown(row))
+    return json(await shown(row))
 
 
 async def show(request: Request) -> HttpResponse:
@@ -69,7 +69,7 @@ async def retrieve(request: Request) -> HttpResponse:
         raise absent_version(prompt_id, version)
     if row is None:
         raise prompt_not_found(prompt_id)
-    return json(await _shown(row))
+    return json(await shown(row))
 
 
 async def update(request: Request) -> HttpResponse:
@@ -83,7 +83,7 @@ async def update(request: Request) -> HttpResponse:
     row = await services(request).store.prompts.update(project(request), prompt_id, change)
     if row is None:
         raise prompt_not_found(prompt_id)
-    return json(await _shown(row))
+    return json(await shown(row))
 
 
 async def delete(request: Request) -> HttpResponse:
@@ -145,7 +145,8 @@ def _messages(raws: Sequence[msgspec.Raw], lenient: bool) -> list[PromptMessage]
     return messages
 
 
-async def _shown(row: PromptRow) -> Prompt:
+async def shown(row: PromptRow) -> Prompt:
+    """The prompt object."""
     return await offload(len(row.template) // 100, _prompt, row)
 
 
@@ -164,8 +165,8 @@ def _prompt(row: PromptRow) -> Prompt:
 
 
 async def _show_page(page: PromptPage, cursors: Sequence[str]) -> HttpResponse:
-    shown = [encode(await _shown(row)) for row in page.rows]
-    rows = [ItemRow(*each) for each in zip(cursors, shown, strict=True)]
+    jsons = [encode(await shown(row)) for row in page.rows]
+    rows = [ItemRow(*each) for each in zip(cursors, jsons, strict=True)]
     return pages.show_page(Page(rows, page.more))
 
 

@@ -89,6 +89,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         """Ends the connection when its client reads nothing."""
 
+    @classmethod
+    def open_connections(cls) -> int:
+        """Of the servers of this process, WebSockets included."""
+        return sum(len(server.connections) for server in cls._books)
+
     # ---- the connection ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

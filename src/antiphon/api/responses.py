@@ -10,7 +10,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from antiphon.api import answered, metrics, pages, parsing, sse, websocket
+from antiphon.api import admission, answered, pages, parsing, sse, websocket
 from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
@@ -23,6 +23,7 @@ from antiphon.protocol.errors import InvalidRequest, NotFound, UpgradeRequired
 from antiphon.protocol.parse import Parsed, parse_count, parse_create
 from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.response import TERMINAL, Response
+from antiphon.store.keys import KeyUse
 
 
 async def create(request: Request) -> ASGIApp:
@@ -34,18 +35,18 @@ async def create(request: Request) -> ASGIApp:
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
+    use = await admission.admit_response(request, parsed, held.engine.router)
     if parsed.request.background:
-        return await _accept(held, project(request), parsed)
+        return await _accept(request, parsed, use)
     if parsed.request.stream:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
         frames = sse.plain if plain else sse.obfuscated
-        return sse.EventStream(partial(_execute, held, project(request), parsed), frames)
+        return sse.EventStream(partial(_execute, held, project(request), parsed, use), frames)
     with connected(request.scope):
-        async with held.engine.run(project(request), parsed) as run:
+        async with held.engine.run(project(request), parsed, use=use) as run:
             response = await run.result()
             headers = answered.headers(held.engine, run.plan)
-    metrics.count_response(response)
     shows = run.shows
     shown = replace(response, output=shows.items(response.output)) if shows else response
     return json(shown, headers=headers)
@@ -67,22 +68,25 @@ async def _parsed(request: Request) -> Parsed:
     return await parsing.read(request, make)
 
 
-async def _accept(held: Services, project: str, parsed: Parsed) -> ASGIApp:
+async def _accept(request: Request, parsed: Parsed, use: KeyUse | None) -> ASGIApp:
     """A response in the background: queued, whatever becomes of this connection."""
-    response, plan = await held.background.accept(project, parsed)
+    held, own = services(request), project(request)
+    response, plan = await held.background.accept(own, parsed, use)
+    admission.hand_over(request.scope)
     headers = answered.headers(held.engine, plan)
     if parsed.request.stream:
         shows, seconds = projection(parsed.request.include), held.config.server.keep_alive
-        return Replay(held.store.runs, project, response.id, -1, seconds, shows, headers)
+        return Replay(held.store.runs, own, response.id, -1, seconds, shows, headers)
     return json(response, headers=headers)
 
 
-async def _execute(held: Services, project: str, parsed: Parsed, emit: Emit, begin: sse.Begin) -> None:
+async def _execute(
+    held: Services, project: str, parsed: Parsed, use: KeyUse | None, emit: Emit, begin: sse.Begin
+) -> None:
     """A response that somebody follows while it is made."""
-    async with held.engine.run(project, parsed) as run:
+    async with held.engine.run(project, parsed, use=use) as run:
         begin(partial(answered.headers, held.engine, run.plan))
         await run.execute(emit, held.config.server.keep_alive, run.shows)
-        metrics.count_response(run.machine.snapshot())
 
 
 async def retrieve(request: Request) -> ASGIApp:
@@ -147,8 +151,11 @@ async def compact(request: Request) -> HttpResponse:
         raise unsupported("background", "a compaction is waited for")
     if parsed.request.moderation is not None:
         raise unsupported("moderation", "a compaction has no place for what is found")
+    await admission.admit_response(request, parsed, held.engine.router)
     with connected(request.scope):
-        return json(await held.engine.compact(project(request), parsed))
+        compacted = await held.engine.compact(project(request), parsed)
+    admission.settle(request.scope, compacted.usage.total_tokens)
+    return json(compacted)
 
 
 async def input_tokens(request: Request) -> HttpResponse:

@@ -14,7 +14,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 class Routes(Router):
     """Calls the endpoint of a request, which is left in its scope as `route`."""
 
-    def __init__(self, routes: Sequence[BaseRoute], lifespan: Lifespan[Router]) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], lifespan: Lifespan[Router] | None = None) -> None:
         super().__init__(routes, lifespan=lifespan, redirect_slashes=False)
         self._fixed = {
             (route.path, method): route

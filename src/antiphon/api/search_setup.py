@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from antiphon.api.surroundings import secret
 from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.rerank import RemoteReranker
-from antiphon.config.settings import Embeddings, Reranker
+from antiphon.config.model_settings import Embeddings, Reranker
 from antiphon.retrieval import minilm
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.reranker import Reranking

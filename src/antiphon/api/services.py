@@ -5,6 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from antiphon.api.callers import Callers, caller
 from antiphon.api.readiness import Readiness
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.config import Config
@@ -19,6 +20,8 @@ from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
 from antiphon.store.store import Store
+from antiphon.telemetry.tracing import Tracer
+from antiphon.webhooks.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class Services:
     config: Config
     engine: Engine
     background: Background
+    webhooks: Webhooks
     store: Store
+    callers: Callers
     files: FileStorage
     jobs: Jobs
     embedder: Embedder
@@ -38,6 +43,8 @@ class Services:
     readiness: Readiness
     moderator: Moderator | None
     """None: nothing is set up that judges."""
+    tracer: Tracer | None
+    """None: no spans are told."""
 
 
 def services(request: Request) -> Services:
@@ -46,4 +53,4 @@ def services(request: Request) -> Services:
 
 def project(request: Request) -> str:
     """The project whose key the request has."""
-    return cast(str, request.scope["project"])
+    return caller(request).project

@@ -11,15 +11,15 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from antiphon.api import text_frames
+from antiphon.api import run_frames
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.padding import padding_for
 from antiphon.engine.emission import Emit
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.errors import ApiError, Unavailable
 from antiphon.protocol.events import Event, event_type
-from antiphon.protocol.text_deltas import Emitted, TextDeltas
 from antiphon.protocol.wire import encode
 
 HEADERS = [
@@ -54,17 +54,15 @@ def frame(event: Event) -> bytes:
 
 def plain(emitted: Sequence[Emitted]) -> bytes:
     """A batch of events."""
-    return b"".join(
-        text_frames.plain(each) if isinstance(each, TextDeltas) else frame(each) for each in emitted
-    )
+    return b"".join(run_frames.plain(each) if isinstance(each, DeltaRun) else frame(each) for each in emitted)
 
 
 def obfuscated(emitted: Sequence[Emitted]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
     pieces: list[bytes] = []
     for event in emitted:
-        if isinstance(event, TextDeltas):
-            pieces.append(text_frames.obfuscated(event))
+        if isinstance(event, DeltaRun):
+            pieces.append(run_frames.obfuscated(event))
             continue
         data = encode(event)
         if event.obfuscated:
@@ -122,7 +120,7 @@ class EventStream:
             headers = [*HEADERS, *self._more()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         last = events[-1]
-        self._next = last.next_number if isinstance(last, TextDeltas) else last.sequence_number + 1
+        self._next = last.next_number if isinstance(last, DeltaRun) else last.sequence_number + 1
         await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 
 

@@ -1,7 +1,5 @@
 """What the store refuses, in the API's words: the one place that turns a store's error into an answer."""
 
-from typing import assert_never
-
 from antiphon.protocol.errors import ApiError, InsufficientStorage, InvalidRequest, NotFound, Unavailable
 from antiphon.store.errors import (
     BadPart,
@@ -92,9 +90,7 @@ def _unknown_cursor(error: UnknownCursor) -> str:
             return f"Item with id '{error.after}' not found."
         case "file":
             return f"No such File object: {error.after}"
-        case "prompt" | "version" | "activity" | "vector store" | "container" | "skill":
-            return f"Nothing with id '{error.after}' is in this list."
-    assert_never(error.listed)
+    return f"Nothing with id '{error.after}' is in this list."
 
 
 def _bad_part(error: BadPart) -> str:

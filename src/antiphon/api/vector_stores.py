@@ -157,7 +157,7 @@ async def search(request: Request) -> HttpResponse:
     query = _query(asked)
     headers: answered.Headers = []
     finder = services(request).finder
-    with _faults_of(store_id):
+    with faults_of(store_id):
         if asked.rewrite_query:
             await finder.check(project(request), [store_id])
             rewritten = await services(request).rewriter.rewrite(query.texts)
@@ -167,7 +167,7 @@ async def search(request: Request) -> HttpResponse:
         {
             "object": "vector_store.search_results.page",
             "search_query": query.texts,
-            "data": [_result(each) for each in found],
+            "data": [result(each) for each in found],
             "has_more": False,
             "next_page": None,
         },
@@ -176,7 +176,7 @@ async def search(request: Request) -> HttpResponse:
 
 
 @contextlib.contextmanager
-def _faults_of(store_id: str) -> Iterator[None]:
+def faults_of(store_id: str) -> Iterator[None]:
     """Faults of a search, as the API says them."""
     try:
         yield
@@ -217,7 +217,8 @@ def _query(asked: SearchRequest) -> Query:
     )
 
 
-def _result(found: Found) -> SearchResult:
+def result(found: Found) -> SearchResult:
+    """What was found, as the API shows it."""
     return SearchResult(
         file_id=found.file_id,
         filename=found.filename,

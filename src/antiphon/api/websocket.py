@@ -12,19 +12,24 @@ from functools import partial
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from antiphon.api import metrics, parsing
+from antiphon.api import parsing
+from antiphon.api.admission import admitted
+from antiphon.api.body import HEAD
+from antiphon.api.callers import Caller, caller
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
 from antiphon.api.store_errors import api_error
+from antiphon.api.tracing import within
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
 from antiphon.protocol.events import Event
 from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
 from antiphon.protocol.parse import Parsed, parse_create
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
+from antiphon.store.keys import KeyUse
 
 LANES = 16
 """Lanes that are at work at once, and responses that a connection remembers."""
@@ -38,8 +43,9 @@ _peek = msgspec.json.Decoder(Peek)
 
 async def respond(socket: WebSocket) -> None:
     """GET /responses with Upgrade: websocket."""
-    await socket.accept()
-    connection = Connection(socket, socket.state.services, socket.scope["project"])
+    meter = caller(socket).meter
+    await socket.accept(headers=meter.headers() if meter is not None else None)
+    connection = Connection(socket, socket.state.services, caller(socket))
     try:
         async with asyncio.timeout(LIFETIME):
             await connection.serve()
@@ -52,10 +58,10 @@ async def respond(socket: WebSocket) -> None:
 class Connection:
     """One client, with its lanes and what is remembered for it."""
 
-    def __init__(self, socket: WebSocket, services: Services, project: str) -> None:
+    def __init__(self, socket: WebSocket, services: Services, asking: Caller) -> None:
         self._socket = socket
         self._services = services
-        self._project = project
+        self._project = asking.project
         self._memory = Memory(LANES)
         self._lanes: dict[str | None, deque[bytes]] = {}
         """The frames that wait in each lane that is at work; an idle lane takes no place."""
@@ -135,7 +141,9 @@ class Connection:
         while waiting:
             text = waiting.popleft()
             try:
-                await self._answer(lane, await self._parse(text))
+                parsed = await self._parse(text)
+                with within(self._services.tracer, parsed.request):
+                    await self._answer(lane, parsed)
             except ApiError as fault:
                 self._memory.forget(lane)
                 await self.refuse(fault, lane)
@@ -155,11 +163,22 @@ class Connection:
         return await parsing.parsed(text, parse, limits.request_values)
 
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
+        """Raises Unauthorized when the key of the connection is none any more."""
+        asking = await self._services.callers.asking(self._socket.scope[HEAD])
+        asked, engine = parsed.request, self._services.engine
+        model = asked.model or engine.router.default_model
+        admission = await admitted(asking, model, parsed.length, asked.max_output_tokens)
+        try:
+            await self._run(lane, parsed, asking.use if admission is None else admission.use)
+        finally:
+            if admission is not None:
+                admission.end()
+
+    async def _run(self, lane: str | None, parsed: Parsed, use: KeyUse | None) -> None:
         seconds = self._services.config.server.keep_alive
-        async with self._services.engine.run(self._project, parsed, self._memory) as run:
+        async with self._services.engine.run(self._project, parsed, self._memory, use) as run:
             await run.execute(partial(self._emit, lane), seconds, run.shows)
             self._services.engine.warnings.of(run.plan)  # no frame has a place for them: they are logged
-        metrics.count_response(run.machine.snapshot())
         self._remember(lane, run)
 
     async def _emit(self, lane: str | None, events: Sequence[Emitted]) -> None:

@@ -7,7 +7,8 @@ that may repeat all that came before it. Then what is valid JSON as a whole deci
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.offer import meant
-from antiphon.model import CallArguments, CallStarted, Delta, OpaqueDelta
+from antiphon.backends.splice import Run
+from antiphon.model import CallArguments, CallRun, CallStarted, Delta, OpaqueDelta
 from antiphon.model.json_text import is_json
 from antiphon.model.opaque import joined
 from antiphon.protocol.wire import JsonObject
@@ -85,6 +86,23 @@ class _Open:
         self._pieces.append(text)
         self._size += len(text)
 
+    @property
+    def flows(self) -> bool:
+        """Whether the next piece is only appended, unless it repeats what came before."""
+        if self.repeated or not 0 < self.sent == len(self._pieces) or self.complete:
+            return False
+        return self._beginning().strip() not in ("", "{", "{}")
+
+    def more_of(self, run: Run) -> bool:
+        """As `more` and `take` with each piece of a run, of which only the last may end as an object does;
+        False: they have to be looked at one by one."""
+        if run.has_beginning(self._beginning()):
+            return False
+        self._pieces.append(run.text)
+        self._size += len(run.text)
+        self.sent += 1
+        return True
+
     def take(self) -> str:
         """What is certain of the arguments, and was not passed on yet."""
         if self.repeated or self._is_placeholder():
@@ -99,6 +117,14 @@ class _Open:
     def _repeats(self, text: str) -> bool:
         so_far = self.repeated or ("".join(self._pieces) if 0 < self._size <= len(text) else "")
         return bool(so_far) and text.startswith(so_far)
+
+    def _beginning(self) -> str:
+        beginning = ""
+        for piece in self._pieces:
+            beginning += piece[:_SHORT]
+            if len(beginning) >= _SHORT:
+                break
+        return beginning[:_SHORT]
 
     def _is_placeholder(self) -> bool:
         return 1 < self._size <= _SHORT and "".join(self._pieces).strip() == "{}"
@@ -143,6 +169,22 @@ class Calls:
         if text:
             call.more(text)
         self._pass_on(out)
+
+    @property
+    def flowing(self) -> int | None:
+        """The upstream's index of a call whose pieces are passed on as they come; None: of none is that
+        certain."""
+        call = self._calls[-1] if self._calls and self._current == len(self._calls) - 1 else None
+        return call.key if call is not None and call.flows else None
+
+    def feed_run(self, run: Run, out: list[Delta]) -> bool:
+        """As `feed` with each piece of the arguments of the call that flows. False: nothing was done, since
+        one of them may repeat what came before it."""
+        call = self._calls[self._current]
+        if not call.more_of(run):
+            return False
+        out.append(CallRun(self._current, run.text, run.pieces))
+        return True
 
     def finish(self, out: list[Delta]) -> None:
         """The answer ends: what waited is passed on."""

@@ -69,13 +69,15 @@ class ChatCompletions(Backend):
         answer_bytes: int = ANSWER_BYTES,
         attempts: int = 2,
         check_passed: Check = lambda _: None,
+        name: str | None = None,
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
         models of a dialect can; `read_timeout` is for the first byte and between two reads;
         `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read;
         `text_runs`: texts are taken in runs (`splice`); `attempts`: how often a server that cannot just now
-        is asked; `check_passed` refuses what is not passed through."""
+        is asked; `check_passed` refuses what is not passed through;
+        `name`: under which it is configured."""
         found = dialect or known(base_url)
         self.dialect = found or GENERIC
         self._is_known = found is not None or bool(unix_socket)
@@ -92,6 +94,7 @@ class ChatCompletions(Backend):
             phrases=self.dialect.context_phrases,
             ready=ready,
             most=max_connections,
+            name=name,
         )
         self._capabilities = can
         self._window: int | None = None

@@ -17,11 +17,11 @@ from antiphon.backends.chat_chunk import (
     decode,
     decode_leniently,
 )
-from antiphon.backends.splice import Splicer
+from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.tokens import bytes_of
+from antiphon.backends.tokens import bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
@@ -32,6 +32,7 @@ from antiphon.model import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    TextRun,
 )
 from antiphon.protocol.content import Logprob, TopLogprob
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -149,16 +150,30 @@ class ChatStreamParser:
         for _ in range(_RUNS):
             if at == len(events) or self.ended:
                 break
-            if self._plain and self._decode is decode:
-                run, end = splicer.take(events, at)
-            else:
+            wanted = self._wanted()
+            if wanted is None:
                 run, end = None, splicer.first_text(events, at)
-            if run is not None:
-                out.append(run)
             else:
+                run, end = splicer.take(events, at, wanted)
+            if run is None or not self._take_run(run, out):
                 self._read(data_of(events[at:end]), out)
             at = end
         return at
+
+    def _wanted(self) -> Wanted | None:
+        """What may come in runs: text, or the arguments of a call; None: nothing just now."""
+        if self._decode is not decode:
+            return None
+        if self._plain:
+            return "text"
+        return None if self._waiting else self._calls.flowing
+
+    def _take_run(self, run: Run, out: list[Delta]) -> bool:
+        """Whether it may be taken as it is."""
+        if not self._plain:
+            return self._calls.feed_run(run, out)
+        out.append(TextRun(run.text, pieces=run.pieces))
+        return True
 
     def _read(self, events: list[bytes], out: list[Delta]) -> None:
         for event in events:
@@ -320,9 +335,9 @@ class ChatStreamParser:
             Logprob(
                 token=token.token,
                 bytes=bytes_of(token),
-                logprob=_number(token.logprob),
+                logprob=logprob_of(token),
                 top_logprobs=[
-                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=_number(other.logprob))
+                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=logprob_of(other))
                     for other in (token.top_logprobs or ())[: self._top]
                 ],
             )
@@ -410,8 +425,3 @@ def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:
         elif isinstance(text := part.get("text"), str):
             texts.append(text)
     return "".join(texts)
-
-
-def _number(logprob: float | None) -> float:
-    """JSON has no minus infinity: servers write null, or OpenAI's own -9999."""
-    return -9999.0 if logprob is None else logprob

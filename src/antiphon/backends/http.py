@@ -21,7 +21,10 @@ from typing import Self
 from msgspec import Struct
 from yarl import URL
 
+from antiphon.backends import tape
 from antiphon.backends.http_connection import Connection
+from antiphon.backends.tape import Exchange, Server
+from antiphon.telemetry.tracing import passed_on
 
 JSON = "application/json"
 _GRACE = 1.0
@@ -31,6 +34,10 @@ _GRACE = 1.0
 _MOST_UNPACKED = 2**18
 """Bytes of an answer that are unpacked in one go."""
 _KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
+_SECRET = ("authorization", "x-api-key")
+"""Headers that carry a key, in lower case."""
+_SHORT = 8
+"""Characters: what is shorter is no secret, but such a word as `none`, which stands in many answers."""
 
 
 class ConnectFault(OSError):
@@ -59,9 +66,11 @@ class Client:
         unix_socket: str | None = None,
         most: int = 0,
         keep: float = 4.0,
+        name: str | None = None,
     ) -> None:
-        """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept. Raises
-        ValueError for a URL or a header that cannot be sent."""
+        """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept;
+        `name`: under which the server is configured, for recordings. Raises ValueError for a URL or a header
+        that cannot be sent."""
         if base.scheme not in ("http", "https") or not base.host:
             raise ValueError(f"{base} is no HTTP URL")
         self._base = base
@@ -74,7 +83,9 @@ class Client:
         self._open: set[Connection] = set()
         """All that are not closed yet."""
         self._ssl: ssl.SSLContext | None = None
-        self._headers = _lines({"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers})
+        sent = {"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers}
+        self._headers = _lines(sent)
+        self._server = Server(name, _secrets(base, sent))
 
     async def request(
         self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str = JSON
@@ -83,12 +94,22 @@ class Client:
         connection just then, is sent once more. Raises OSError."""
         if self._slots is not None:
             await self._slots.acquire()
+        recording = tape.current.get()
+        exchange = recording.record(self._server, method, url, body) if recording is not None else None
         try:
-            head = _head(method, url, self._headers, body, content_type)
-            return await self._requested(head, body, patience)
-        except BaseException:
+            carried = passed_on()
+            headers = self._headers + _lines(carried) if carried else self._headers
+            head = _head(method, url, headers, body, content_type)
+            answer = await self._requested(head, body, patience)
+        except BaseException as fault:
             self._release()
+            if exchange is not None:
+                exchange.failed(fault)
             raise
+        if exchange is not None:
+            exchange.answered(answer.status, answer.headers.get("Content-Type", ""))
+            answer.exchange = exchange
+        return answer
 
     async def close(self) -> None:
         """Close all connections, and wait until they are. Answers that are still being read break off."""
@@ -196,6 +217,8 @@ class HttpAnswer:
         self.headers = connection.headers
         self._client = client
         self._connection: Connection | None = connection
+        self.exchange: Exchange | None = None
+        """Where it is recorded."""
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
         """47: gzip or zlib, whichever it is."""
@@ -213,9 +236,18 @@ class HttpAnswer:
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises OSError."""
-        if self._unpack is not None:
-            return await self._unpacked(self._unpack)
-        return await self._connection.read() if self._connection is not None else b""
+        try:
+            if self._unpack is not None:
+                data = await self._unpacked(self._unpack)
+            else:
+                data = await self._connection.read() if self._connection is not None else b""
+        except OSError as fault:
+            if self.exchange is not None:
+                self.exchange.failed(fault)
+            raise
+        if self.exchange is not None and data:
+            self.exchange.heard(data)
+        return data
 
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
         """In pieces: a few bytes may stand for very many."""
@@ -256,6 +288,8 @@ class HttpAnswer:
             return
 
     def close(self) -> None:
+        if self.exchange is not None:
+            self.exchange.closed(self.at_end)
         connection, self._connection = self._connection, None
         if connection is not None:
             self._client._done(connection)
@@ -297,6 +331,12 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 def _host(base: URL) -> str:
     host = f"[{base.host}]" if base.host and ":" in base.host else base.raw_host or ""
     return host if base.is_default_port() or base.port is None else f"{host}:{base.port}"
+
+
+def _secrets(base: URL, headers: Mapping[str, str]) -> tuple[bytes, ...]:
+    """What a server that is asked with it may not have shown, should it repeat it."""
+    keys = [value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET]
+    return tuple(key.encode() for key in (*keys, base.password or "") if len(key) >= _SHORT)
 
 
 def _credentials(base: URL) -> dict[str, str]:

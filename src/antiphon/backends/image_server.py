@@ -88,7 +88,7 @@ class RemoteImageServer:
         """Parameters that it was found not to know."""
         self._asked_at: float | None = None
         authorized = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = Client(self._base, {"User-Agent": "antiphon", **authorized})
+        self._client = Client(self._base, {"User-Agent": "antiphon", **authorized}, name="images")
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
     # ---- what it is ----

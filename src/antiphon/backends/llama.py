@@ -42,9 +42,10 @@ def embedded(
     timeout: float = 600.0,
     max_output_tokens: int | None = None,
     text_runs: bool = True,
+    name: str | None = None,
 ) -> Backend:
     """The model behind the socket of a `LlamaProcess`, which may live in another process. Its answers have at
-    most `max_output_tokens` when nothing else is said."""
+    most `max_output_tokens` when nothing else is said. `name`: under which it is configured."""
     engine: Backend = ChatCompletions(
         "http://embedded/v1",
         dialect=model.dialect,
@@ -56,6 +57,7 @@ def embedded(
         read_timeout=timeout,
         text_runs=text_runs,
         check_passed=refuse_forms,
+        name=name,
     )
     if most := max_output_tokens or model.max_output_tokens:
         engine = Bounded(engine, most)

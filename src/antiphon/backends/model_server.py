@@ -124,7 +124,7 @@ class ModelServer:
             if self._api_key:
                 headers["Authorization"] = f"Bearer {self._api_key}"
             try:
-                self._client = Client(self._url, headers)
+                self._client = Client(self._url, headers, name=self._section)
             except ValueError as fault:
                 raise self.fault(f"{self.name} cannot be asked: {fault}.") from fault
         return self._client

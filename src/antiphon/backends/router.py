@@ -19,6 +19,7 @@ from antiphon.backends.emulated import adapt
 from antiphon.backends.gate import Gate
 from antiphon.backends.named_models import NamedModel, Rated
 from antiphon.backends.payload import capabilities
+from antiphon.backends.provider import provider_of
 from antiphon.backends.replicas import Replicas
 from antiphon.backends.responses.backend import Responses
 from antiphon.backends.upstream import ANSWER_BYTES
@@ -88,6 +89,8 @@ class Route(Struct, frozen=True):
     """What bounds how much it is asked at once."""
     settings: NamedModel | None = None
     """What the configuration says of the model."""
+    provider: str = "openai"
+    """Who is asked, as traces call it."""
 
 
 class Offer(Struct, frozen=True):
@@ -102,6 +105,8 @@ class Offer(Struct, frozen=True):
     gate: Gate | None = None
     fallbacks: Sequence[str] = ()
     """Models or backends that answer in its place."""
+    provider: str = "openai"
+    """Who is asked, as traces call it."""
 
 
 class Router:
@@ -202,7 +207,8 @@ class Router:
 
     def _route(self, model: str, backend: Backend, settings: NamedModel | None) -> Route:
         offer = self._by_backend[id(backend)]
-        return Route(backend, model, backend.capabilities(model), offer.name, offer.gate, settings)
+        can = backend.capabilities(model)
+        return Route(backend, model, can, offer.name, offer.gate, settings, offer.provider)
 
     def _known_as(self, name: str) -> str:
         """The name of the model of which this is an alias; else the name itself."""
@@ -309,6 +315,7 @@ def _chat_completions(config: BackendConfig) -> Backend:
         text_runs=config.text_runs,
         answer_bytes=config.answer_bytes,
         attempts=config.attempts,
+        name=config.name,
     )
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)
@@ -334,6 +341,7 @@ def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: Back
         text_calls=config.text_calls,
         attempts=config.attempts,
         configured=partial(_configured, config),
+        name=config.name,
     )
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)
@@ -388,6 +396,7 @@ def _offer(config: BackendConfig, makers: Mapping[str, Maker]) -> Offer:
         config.name,
         Gate(config.max_concurrency) if config.max_concurrency else None,
         config.fallbacks,
+        provider_of(config.type, config.base_url),
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs of text, cut out of a stream of Chat Completions by comparison alone.
+"""Runs of text, or of a call's arguments, cut out of a stream of Chat Completions by comparison alone.
 
 Theory of operation
 -------------------
@@ -7,14 +7,17 @@ the id, the model, the time; behind it nulls and brackets. So the first chunk of
 bytes in front of that string (`head`) and those behind it, up to the end of the blank line (`tail`). A chunk
 that has both says the same as the one that taught them, but for its text. So a read of many chunks is split
 with one search for `tail` + `head`, and no chunk is decoded: what lies between is the text of one delta
-each, as JSON has it. They are carried as one `TextRun`, through the machine (as one object that counts for
-as many events) up to the frames that a client gets, which are made of these very bytes.
+each, as JSON has it. They are carried as one `TextRun` or `CallRun`, through the machine (as one object that
+counts for as many events) up to the frames that a client gets, which are made of these very bytes.
 
 What has to be right, and why it is:
 
 1.  *The form is that of `delta.content`.* The string is found by its name; that it is the one which the
     decoder reads is then tried out: the chunk with another text in its place is decoded, and must say the
     other text and nothing else that is new. And the chunk must be one that says nothing but text.
+    The arguments of a call are learnt in the same way, those of each call anew, since its index stands in
+    the form. There a run ends with a text that may be the end of the arguments: `Calls` decides what it is
+    that comes behind it.
 2.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
     that JSON does not escape. An escape or a character that is cut off, a quotation mark, a line break or a
     byte that is no UTF-8 cannot hide there: the decoder refuses it, since no string goes on behind a DEL as
@@ -22,33 +25,60 @@ What has to be right, and why it is:
 3.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
     every other character as it is.
 4.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
-    as long as reasoning may stand in the text, a call is being written, or half of a character waits; the
-    parser knows when (`ChatStreamParser`).
+    as long as reasoning may stand in the text, it is not certain what the arguments of a call are, or half
+    of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
 read of a few chunks is decoded, since a run has to be of some length to pay.
 """
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.chat_chunk import Choice, Chunk, Said, decode
+from antiphon.backends.chat_chunk import CallPiece, Chunk, Said, decode
 from antiphon.backends.sse import data_of
-from antiphon.model import TextRun
 from antiphon.protocol.wire import encode
+
+Wanted = int | Literal["text"]
+"""The text of the answer, or the arguments of the call with such an index."""
 
 _BLANK = b"\n\n"
 _DEL = b"\x7f"
-_CONTENT = re.compile(rb'"content":\s?"((?:[^"\\]|\\.){1,1000}+)"')
+_STRING = re.compile(rb'"(?:content|arguments)":\s?"((?:[^"\\]|\\.){1,1000}+)"')
 _LESSONS = 3
 """Forms that are learnt without being of use, before no more are."""
 _MARK = 16
 """Bytes of a tail that are searched for."""
 
 _text = msgspec.json.Decoder(str).decode
+
+
+class Run(NamedTuple):
+    """Texts in a row, none of which is empty."""
+
+    joined: str
+    """Them, with a DEL between two."""
+    pieces: list[bytes]
+    """Each, as the inside of a JSON string."""
+
+    @property
+    def text(self) -> str:
+        return self.joined.replace("\x7f", "")
+
+    def has_beginning(self, beginning: str) -> bool:
+        """Whether one of them begins so."""
+        return f"\x7f{beginning}" in f"\x7f{self.joined}"
+
+    def up_to_brace(self) -> int:
+        """How many of them there are up to the first that ends as an object does."""
+        if "}" in self.joined:
+            for count, text in enumerate(self.joined.split("\x7f"), 1):
+                if text.rstrip().endswith("}"):
+                    return count
+        return len(self.pieces)
 
 
 class Splicer:
@@ -65,32 +95,32 @@ class Splicer:
         """Whether so much has come in one read that it is worth while."""
         return len(events) >= self._least
 
-    def take(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
+    def take(self, events: bytes, at: int, wanted: Wanted) -> tuple[Run | None, int]:
         """The run that begins at a place of whole events (`Events.whole`), and where it ends. None: where
         that ends which the decoder has to read."""
         form = self._form
-        if form is not None and events.startswith(form.head, at):
+        if form is not None and form.wanted == wanted and events.startswith(form.head, at):
             run, end = form.run(events, at)
             if run is not None:
                 self._useless = 0
                 return run, end
-        return self._learn(events, at)
+        return self._learn(events, at, wanted)
 
     def first_text(self, events: bytes, at: int) -> int:
-        """Where the first chunk behind a place ends that may say text."""
-        found = _CONTENT.search(events, at)
+        """Where the first chunk behind a place ends that may say text, or arguments."""
+        found = _STRING.search(events, at)
         return len(events) if found is None else _end(events, found.end())
 
-    def _learn(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
-        """As `take`, by the form of the next chunk that may say text, if that chunk begins here."""
-        found = _CONTENT.search(events, at) if self._useless < _LESSONS else None
+    def _learn(self, events: bytes, at: int, wanted: Wanted) -> tuple[Run | None, int]:
+        """As `take`, by the form of the next chunk that may say what is wanted, if that chunk begins here."""
+        found = _STRING.search(events, at) if self._useless < _LESSONS else None
         if found is None:
             return None, len(events)
         if (before := events.rfind(_BLANK, at, found.start())) >= 0:
             return None, before + len(_BLANK)
         self._useless += 1
         end = _end(events, found.end())
-        self._form = form = _learned(events[at:end])
+        self._form = form = _learned(events[at:end], wanted)
         return (None, end) if form is None else form.run(events, at)
 
 
@@ -102,16 +132,20 @@ def _end(events: bytes, at: int) -> int:
 class _Form(NamedTuple):
     """What the chunks of an answer have in common, from the line's beginning to the blank line's end."""
 
+    wanted: Wanted
     head: bytes
     tail: bytes
 
-    def run(self, events: bytes, at: int) -> tuple[TextRun | None, int]:
+    def run(self, events: bytes, at: int) -> tuple[Run | None, int]:
         """The chunks of this form that follow one another from a place on, and the place behind them."""
         at += len(self.head)
         pieces = self._alike(events, at)
         run = _run(pieces)
         if run is None:
             pieces = self._sound(events, at)
+            run = _run(pieces)
+        if run is not None and self.wanted != "text" and (count := run.up_to_brace()) < len(pieces):
+            pieces = pieces[:count]
             run = _run(pieces)
         between = len(self.tail) + len(self.head)
         return run, at + sum(map(len, pieces)) + len(pieces) * between - len(self.head)
@@ -138,7 +172,7 @@ class _Form(NamedTuple):
         return sound
 
 
-def _run(pieces: list[bytes]) -> TextRun | None:
+def _run(pieces: list[bytes]) -> Run | None:
     """The texts as one; None when one of them is no JSON string, or empty, or cannot be told apart."""
     joined = _DEL.join(pieces)
     try:
@@ -149,22 +183,24 @@ def _run(pieces: list[bytes]) -> TextRun | None:
         return None
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
-    return TextRun(text.replace("\x7f", ""), pieces=pieces)
+    return Run(text, pieces)
 
 
-def _learned(event: bytes) -> _Form | None:
-    """The form of a chunk that says nothing but text; None for any other."""
-    found, chunk = _CONTENT.search(event), _chunk(event)
+def _learned(event: bytes, wanted: Wanted) -> _Form | None:
+    """The form of a chunk that says nothing but what is wanted; None for any other."""
+    found, chunk = _STRING.search(event), _chunk(event)
     if found is None or chunk is None or chunk.usage or chunk.error or not chunk.choices:
         return None
     choice, *others = chunk.choices
     said = choice.delta
-    if said is None or not _is_text(choice, said):
+    if said is None or choice.finish_reason or choice.logprobs or choice.index != 0:
         return None
-    other = f"{said.content}?"
-    form = _Form(event[: found.start(1)], event[found.end(1) :])
-    expected = replace(chunk, choices=[replace(choice, delta=replace(said, content=other)), *others])
-    tried = form.head + encode(other)[1:-1] + form.tail
+    other = _other_text(said) if wanted == "text" else _other_arguments(said, wanted)
+    if other is None:
+        return None
+    form = _Form(wanted, event[: found.start(1)], event[found.end(1) :])
+    expected = replace(chunk, choices=[replace(choice, delta=other), *others])
+    tried = form.head + found[1] + b"?" + form.tail
     return form if _chunk(tried) == expected else None
 
 
@@ -177,8 +213,27 @@ def _chunk(event: bytes) -> Chunk | None:
         return None
 
 
-def _is_text(choice: Choice, said: Said) -> bool:
-    """Whether all that a choice says is a piece of text."""
-    beside = any(getattr(said, name) for name in Said.__struct_fields__ if name != "content")
-    silent = not (choice.finish_reason or choice.logprobs or beside)
-    return silent and choice.index == 0 and isinstance(said.content, str)
+def _other_text(said: Said) -> Said | None:
+    """The same with a longer text, if a text is all that there is."""
+    if _has_more(said, "content") or not isinstance(said.content, str):
+        return None
+    return replace(said, content=f"{said.content}?")
+
+
+def _other_arguments(said: Said, index: int) -> Said | None:
+    """The same with longer arguments, if arguments of that call are all that there is."""
+    pieces = said.tool_calls or ()
+    if _has_more(said, "tool_calls") or len(pieces) != 1:
+        return None
+    piece, function = pieces[0], pieces[0].function
+    if piece.index != index or _has_more(piece, "function", "index") or function is None:
+        return None
+    if function.name or not isinstance(function.arguments, str):
+        return None
+    longer = replace(function, arguments=f"{function.arguments}?")
+    return replace(said, tool_calls=[replace(piece, function=longer)])
+
+
+def _has_more(said: Said | CallPiece, *names: str) -> bool:
+    """Whether there is anything besides these members."""
+    return any(getattr(said, name) for name in type(said).__struct_fields__ if name not in names)

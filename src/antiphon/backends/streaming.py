@@ -75,9 +75,11 @@ class StreamingBackend(Backend, Generic[T, R]):
         text_calls: bool = True,
         attempts: int = 2,
         configured: Callable[[Capabilities], Capabilities] = lambda can: can,
+        name: str | None = None,
     ) -> None:
         """`text_calls`: calls that the server leaves in the text are read; `attempts`: how often a server
-        that cannot just now is asked; `configured` is what the configuration says of what models can."""
+        that cannot just now is asked; `configured` is what the configuration says of what models can;
+        `name`: under which it is configured."""
         self.upstream = Upstream(
             base_url,
             speaks=self.speaks,
@@ -87,6 +89,7 @@ class StreamingBackend(Backend, Generic[T, R]):
             unix_socket=unix_socket,
             answer_bytes=answer_bytes,
             phrases=self.phrases,
+            name=name,
         )
         self._own = self.upstream.host == self.house
         """Whether the server is that of who made the API."""

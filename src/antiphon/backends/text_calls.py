@@ -108,7 +108,7 @@ class TextCalls:
                     break
             else:
                 return batch
-        batch = single(batch)
+        batch = single(batch, (TextRun,))
         if self._free and len(batch) == 1 and batch[0].__class__ is TextDelta:
             passed = self._pass_on(batch[0])
             if passed is not None:

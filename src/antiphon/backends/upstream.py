@@ -11,6 +11,7 @@ from antiphon.backends.sse import MAX_EVENT, Events
 from antiphon.model import Delta
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import encode
+from antiphon.telemetry import metrics
 
 # Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
 _KEEP_ALIVE = 4.0
@@ -46,7 +47,7 @@ class Upstream:
     """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket. `speaks` is the name of its
     API, for messages; `phrases` are how it says that a context is too long; `patience` is that with which it
     is asked, unless another one is given. `ready` is awaited before each request and raises Unavailable while
-    the server starts; `most` connections at once, 0 for any number."""
+    the server starts; `most` connections at once, 0 for any number; `name`: under which it is configured."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Upstream:
         phrases: tuple[str, ...] = (),
         ready: Callable[[], Awaitable[None]] | None = None,
         most: int = 0,
+        name: str | None = None,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
         self.where = str(self._base.with_user(None).with_query(None))
@@ -74,7 +76,10 @@ class Upstream:
         self._patience = patience
         self._ready = ready
         self._most = most
+        self._name = name
         self._client: Client | None = None
+        self._up: bool | None = None
+        """Whether it answered when it was last asked; None: it was not."""
 
     def url(self, path: str) -> URL:
         """Below the base URL."""
@@ -96,9 +101,19 @@ class Upstream:
             await self._ready()
         patience = patience or self._patience
         try:
-            return await self._opened().request(method, url, body, patience)
+            answer = await self._opened().request(method, url, body, patience)
         except OSError as fault:
+            metrics.count_upstream(self.where, _what_failed(fault))
+            self._found(up=False)
             raise self.fault(fault, patience) from fault
+        metrics.count_upstream(self.where, str(answer.status))
+        self._found(up=answer.status < 500)
+        return answer
+
+    def _found(self, *, up: bool) -> None:
+        if up is not self._up:
+            self._up = up
+            metrics.set_up(self.where, up)
 
     async def ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
         """The body of a small answer; None when the server does not know the question. Raises ApiError."""
@@ -198,6 +213,7 @@ class Upstream:
                     unix_socket=self._unix_socket,
                     most=self._most,
                     keep=_KEEP_ALIVE,
+                    name=self._name,
                 )
             except ValueError as fault:
                 raise UpstreamError(
@@ -205,6 +221,12 @@ class Upstream:
                     "HTTP can carry."
                 ) from fault
         return self._client
+
+
+def _what_failed(fault: OSError) -> str:
+    if isinstance(fault, ConnectFault | ConnectTimeout):
+        return "unreachable"
+    return "silent" if isinstance(fault, TimeoutError) else "broken"
 
 
 def _too_large() -> UpstreamError:

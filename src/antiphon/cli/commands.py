@@ -1,12 +1,12 @@
-"""The commands and their options: `antiphon serve`, `pull`, `doctor`, `key`. What they do is in `serving` and
+"""The commands and their options: `antiphon serve`, `pull`, `doctor`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
-`antiphon search` in `searches`, `antiphon migrate` and `antiphon copy` in `homes`."""
+`antiphon key` in `keys`, `antiphon search` in `searches`, `antiphon logs` in `logs`, `antiphon migrate` and
+`copy` in `homes`."""
 
 import asyncio
 import contextlib
 import difflib
 import os
-import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +17,8 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, homes, sandbox, searches, webhooks
-from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli import files, homes, keys, logs, sandbox, searches, webhooks
+from antiphon.cli.options import ConfigFile, DataDir, fail, make_data_dir
 
 if TYPE_CHECKING:
     from antiphon.engines import Wanted
@@ -28,10 +28,12 @@ app = typer.Typer(
     help="OpenAI's Responses and Conversations APIs on top of any model.",
     add_completion=False,
 )
+app.add_typer(keys.app, name="key")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
+app.command()(logs.logs)
 app.command()(homes.migrate)
 app.command()(homes.copy)
 
@@ -95,7 +97,7 @@ def serve(
     _check_moderation(settings)
     _check_connectors(settings)
     _check_sandbox(settings.sandbox)
-    _make_data_dir(settings)
+    make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
         serving.check_data(settings)
@@ -132,7 +134,7 @@ def pull(
 ) -> None:
     """Fetches a model that can run here, if it is not there yet; a download that was cut off goes on."""
     settings = config.load(config_file, data_dir=data_dir)
-    _make_data_dir(settings)
+    make_data_dir(settings)
     with _in_words():
         if listed:
             _list_models(Path(settings.data_dir))
@@ -187,18 +189,6 @@ def doctor(
         settings = _with_backend(settings, upstream, upstream_key_env, None, None)
     if not asyncio.run(_examine(settings, deep, as_json)):
         raise SystemExit(1)
-
-
-@app.command()
-def key(
-    project: Annotated[str, typer.Argument(help="Whose key: what is stored belongs to a project.")],
-) -> None:
-    """Makes an API key, and the line of the configuration that lets it in."""
-    if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii():
-        fail("A project's name is made of letters, digits, - and _.")
-    secret = f"sk-antiphon-{secrets.token_urlsafe(32)}"
-    print(f"The key of project {project} (it is shown this once):\n\n    {secret}\n")
-    print(f'For {config.FILE_NAME}:\n\n    [server.keys]\n    {project} = "{config.hash_key(secret)}"')
 
 
 async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
@@ -331,10 +321,3 @@ def _check_webhooks(settings: config.Config) -> None:
             key_of(webhook.secret or os.environ.get(variable, ""))
         except BadSecret as error:
             fail(f"The secret of webhook '{name}' is not one: {error}. `antiphon webhooks secret` makes one.")
-
-
-def _make_data_dir(settings: config.Config) -> None:
-    try:
-        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"The data directory {settings.data_dir} cannot be made: {error.strerror}. Use --data-dir.")

@@ -14,6 +14,7 @@ from typing import TypeVar
 from antiphon import config, serving
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.cli.options import fail
+from antiphon.cli.stores import with_store
 from antiphon.engine.jobs import Jobs
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
@@ -88,17 +89,23 @@ def run(settings: config.Config, command: Callable[[Installation], Awaitable[T]]
 
 def project_of(settings: config.Config, given: str | None) -> str:
     """Whose files they are. Fails when that cannot be known."""
-    known = projects_of(settings)
+    known = _configured(settings)
     if given is None and len(known) > 1:
         fail(f"Whose files? Say --project with one of {', '.join(known)}.")
-    if given is not None and given not in known:
-        fail(f"No key is of the project '{given}'. There are: {', '.join(known)}.")
+    if given is not None and given not in known and given not in projects_of(settings):
+        fail(f"No key is of the project '{given}'. There are: {', '.join(projects_of(settings))}.")
     return given or known[0]
 
 
 def projects_of(settings: config.Config) -> Sequence[str]:
-    """All that there are."""
-    return list(settings.server.keys) or ["default"]
+    """All that there are: of keys that were made at run time too."""
+    with _in_words(settings):
+        made = with_store(settings, lambda store: store.keys.newest(None))
+    return list(dict.fromkeys([*_configured(settings), *(row.project for row in made)]))
+
+
+def _configured(settings: config.Config) -> Sequence[str]:
+    return list(dict.fromkeys(settings.projects_by_key().values())) or ["default"]
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from antiphon import config
+
 DataDir = Annotated[Path | None, typer.Option(help="Where the model and everything stored is kept.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file. Without: ./antiphon.toml.")]
 Project = Annotated[
@@ -18,3 +20,11 @@ def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence for people."""
     print(f"antiphon: {sentence}", file=sys.stderr)
     raise SystemExit(1)
+
+
+def make_data_dir(settings: config.Config) -> None:
+    """Fails when it cannot be made."""
+    try:
+        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"The data directory {settings.data_dir} cannot be made: {error.strerror}. Use --data-dir.")

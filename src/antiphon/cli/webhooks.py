@@ -1,17 +1,16 @@
 """The commands `antiphon webhooks`: the log of deliveries, sending one again, making a secret."""
 
-import asyncio
-import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from antiphon import config, serving
+from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import with_store
 
 if TYPE_CHECKING:
     from antiphon.store.store import Store
@@ -22,7 +21,6 @@ T = TypeVar("T")
 app = typer.Typer(help="The webhooks that were sent, and that wait.")
 
 _TITLES = ("created", "status", "attempts", "endpoint", "event", "delivery", "response", "last error")
-_KEY_BYTES = 32
 
 
 @app.callback(invoke_without_command=True)
@@ -38,7 +36,7 @@ def _list(
     if context.invoked_subcommand is not None:
         return
     settings = config.load(config_file, data_dir=data_dir)
-    rows = _with_store(settings, lambda store: store.webhooks.latest(limit, "failed" if failed else None))
+    rows = with_store(settings, lambda store: store.webhooks.latest(limit, "failed" if failed else None))
     if as_json:
         import msgspec
 
@@ -58,40 +56,26 @@ def redeliver(
     """Has a webhook sent once more, by the server that runs or will run."""
     settings = config.load(config_file, data_dir=data_dir)
 
-    async def again(store: "Store") -> "DeliveryRow | None":
-        found = await store.webhooks.get(delivery)
-        if found is not None and found.endpoint in settings.webhooks:
-            await store.webhooks.again(delivery, time.time())
-        return found
+    async def again(store: "Store") -> "tuple[DeliveryRow | None, bool]":
+        from antiphon.webhooks.redelivery import redeliver
 
-    found = _with_store(settings, again)
+        found = await store.webhooks.get(delivery)
+        return found, found is not None and await redeliver(store, settings.webhooks, found)
+
+    found, is_due = with_store(settings, again)
     if found is None:
         fail(f"There is no delivery '{delivery}'. `antiphon webhooks` lists those that there are.")
-    if found.endpoint not in settings.webhooks:
-        fail(f"It was for the endpoint '{found.endpoint}', which is not configured any more.")
+    if not is_due:
+        fail(f"It was for the endpoint '{found.endpoint}', which is not there any more.")
     print(f"{delivery} is due for '{found.endpoint}': the server sends it within seconds.")
 
 
 @app.command()
 def secret() -> None:
     """Makes a secret, for this server and for whom it sends to."""
-    from antiphon.webhooks.endpoints import secret_of
+    from antiphon.webhooks.endpoints import new_secret
 
-    print(secret_of(secrets.token_bytes(_KEY_BYTES)))
-
-
-def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[T]]") -> T:
-    from antiphon.store.open import open_store
-
-    async def asked() -> T:
-        with serving.data_in_words(settings):
-            store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
-        try:
-            return await ask(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(asked())
+    print(new_secret())
 
 
 def _show(rows: "Sequence[DeliveryRow]") -> None:

@@ -2,35 +2,35 @@
 
 Nothing is built here. What is set on the command line wins over the environment (`ANTIPHON_SECTION_KEY`, for
 named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the file, which wins over the defaults of
-`settings.py` and `tool_settings.py`. A key that is not known is an error: a misspelt setting that is silently
-ignored is found out too late.
+`settings.py`, `model_settings.py` and `tool_settings.py`. A key that is not known is an error: a misspelt
+setting that is silently ignored is found out too late.
 """
 
 from antiphon.config.checks import check
 from antiphon.config.environment import RESOLVED
 from antiphon.config.errors import ConfigError
 from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
+from antiphon.config.model_settings import BackendSettings, Embeddings, Images, Moderation, Reranker
 from antiphon.config.settings import (
-    BackendSettings,
     Blobs,
     Config,
     Connector,
-    Embeddings,
+    Dashboard,
     HashedKey,
-    Images,
+    KeySettings,
     Limits,
     McpServer,
-    Moderation,
     Outbound,
-    Reranker,
+    Project,
     Retention,
     Role,
     Sandbox,
     Server,
     Store,
+    Telemetry,
     Webhook,
-    WebhookEvent,
     hash_key,
+    is_loopback,
 )
 from antiphon.config.tool_settings import (
     SEARCH_ENGINES,
@@ -49,29 +49,33 @@ __all__ = [
     "Config",
     "ConfigError",
     "Connector",
+    "Dashboard",
     "Embeddings",
     "FileSearchSettings",
     "HashedKey",
     "Images",
+    "KeySettings",
     "Limits",
     "McpServer",
     "McpSettings",
     "Moderation",
     "Outbound",
+    "Project",
     "Reranker",
     "Retention",
     "Role",
     "Sandbox",
     "Server",
     "Store",
+    "Telemetry",
     "Tools",
     "WebSearchSettings",
     "Webhook",
-    "WebhookEvent",
     "check",
     "default_data_dir",
     "dump",
     "hash_key",
+    "is_loopback",
     "load",
     "resolved",
 ]

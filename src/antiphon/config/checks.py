@@ -4,12 +4,9 @@ import re
 from typing import Final
 
 from antiphon.config.errors import ConfigError, check_known
+from antiphon.config.model_settings import BackendSettings, Embeddings, Moderation, Reranker
 from antiphon.config.settings import (
-    BackendSettings,
     Config,
-    Embeddings,
-    Moderation,
-    Reranker,
     Sandbox,
 )
 from antiphon.config.tool_settings import SEARCH_ENGINES
@@ -34,11 +31,19 @@ def check(config: Config, where: str) -> None:
     for name, connector in config.connectors.items():
         _check_url(connector.url, "url", f"[connectors.{name}]", where)
     _check_server(config, where)
+    for name in config.keys:
+        if name not in config.server.keys:
+            raise ConfigError(
+                f"[keys.{name}] in {where} says what a key may that is not in [server.keys]: `antiphon key "
+                f"{name}` makes one."
+            )
     _check_models_beside(config, where)
     _check_moderation(config.moderation, where)
     _check_web_search(config, where)
     _check_sandbox(config.sandbox, where)
     _check_webhooks(config, where)
+    if config.telemetry.otlp_endpoint is not None:
+        _check_url(config.telemetry.otlp_endpoint, "otlp_endpoint", "[telemetry]", where)
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
@@ -148,7 +153,7 @@ def _check_sandbox(sandbox: Sandbox, where: str) -> None:
 
 
 def _check_webhooks(config: Config, where: str) -> None:
-    projects = tuple(config.server.keys or ("default",))
+    projects = tuple(config.projects_by_key().values() or ("default",))
     for name, webhook in config.webhooks.items():
         section = f"[webhooks.{name}]"
         _check_url(webhook.url, "url", section, where)

@@ -1,20 +1,32 @@
-"""What can be set: one class for each section of the configuration; those of tools are in `tool_settings`.
+"""What can be set: one class for each section of the configuration. Those of model servers are in
+`model_settings`, those of tools in `tool_settings`.
 
 Pure data: nothing is read or built here.
 """
 
-import hashlib
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from antiphon.config.model_settings import (
+    BackendSettings,
+    Embeddings,
+    Images,
+    ModelSettings,
+    Moderation,
+    Reranker,
+)
 from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools, WebSearchSettings
+from antiphon.keys.secret import digest_of
+from antiphon.protocol.webhooks import EVENTS, EventType
 
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
+_Most = Annotated[int, Meta(ge=1)] | None
 Role = Literal["both", "server", "worker"]
 
 
@@ -28,7 +40,11 @@ class Server(Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes that share the port and the data directory."""
     keys: dict[str, HashedKey] = msgspec.field(default_factory=dict)
-    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key is project `default`."""
+    """Project to hashed API key (`antiphon key PROJECT` makes both). None: every key that was not made at run
+    time is project `default`."""
+    require_keys: bool = False
+    """Whether requests need a key though there are none here: one that was made at run time (`antiphon key
+    create`). With keys here they always do."""
     allowed_hosts: list[str] = msgspec.field(default_factory=list)
     """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
     answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have
@@ -56,9 +72,33 @@ class Server(Struct, frozen=True, kw_only=True):
     verify: bool = False
     """Check of every response that its event log, folded, is the answer that was given."""
 
-    def projects(self) -> dict[str, str]:
-        """Hashed key to project."""
-        return {key: project for project, key in self.keys.items()}
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests without a key are refused."""
+        return self.require_keys or bool(self.keys)
+
+
+class KeySettings(Struct, frozen=True, kw_only=True):
+    """`[keys.NAME]`: what the key NAME of `[server.keys]` may. None: whatever it likes."""
+
+    project: str | None = None
+    """Whose it is; none: of the project with its name."""
+    admin: bool = False
+    """Whether it sees all projects in the dashboard, and may make keys there."""
+    models: list[str] = msgspec.field(default_factory=list)
+    """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    requests_per_minute: _Most = None
+    """Requests that a model answers."""
+    tokens_per_minute: _Most = None
+    """Of input and output."""
+    concurrency: _Most = None
+    """Requests that are answered at once."""
+    token_budget: _Most = None
+    """Tokens for each `budget_window`."""
+    budget_window: Literal["day", "month"] = "month"
+    """Of UTC."""
+    expires_at: datetime | None = None
+    """Until when it is let in, such as `2027-01-31T00:00:00Z`."""
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -88,113 +128,6 @@ class Blobs(Struct, frozen=True, kw_only=True):
     url: str | None = None
     """`s3://BUCKET/PREFIX`, with credentials, region and endpoint from the usual `AWS_*` variables, or
     `file:///PATH` for a folder; none: a folder in the data directory."""
-
-
-class BackendSettings(Struct, frozen=True, kw_only=True):
-    """`[backends.NAME]`: something that answers."""
-
-    type: Literal["chat_completions", "anthropic", "responses", "llama"] = "chat_completions"
-    """What is spoken there: Chat Completions, Anthropic's Messages API, the Responses API; or a model that
-    runs here."""
-    model: str | None = None
-    """For `llama`, the model that runs: `hf:OWNER/REPO`, `hf:OWNER/REPO:Q4_K_M`, the path of a GGUF file, or
-    the name of one that was pulled; none: SmolLM2-135M-Instruct. `antiphon serve` fetches what is missing."""
-    base_url: str | None = None
-    """Of the server, with its `/v1`. For `anthropic`, none is Anthropic's own."""
-    base_urls: list[str] = msgspec.field(default_factory=list)
-    """Of several servers with the same models, instead of `base_url`. A turn goes where its beginning is in
-    the cache already; what one server does not answer is another's."""
-    unix_socket: str | None = None
-    """Reach the server through this socket. For `llama`, `antiphon serve` sets it."""
-    api_key_env: str | None = None
-    """The environment variable that holds the upstream's key: secrets are not written in files."""
-    models: list[str] | dict[str, str] = msgspec.field(default_factory=list)
-    """Names (or patterns, `gpt-*`) that it answers; as a table: our name to the upstream's name."""
-    default: bool | str = False
-    """Answers names that nobody else does: under the name asked for (true), or always under this name."""
-    dialect: str | None = None
-    """Whose Chat Completions it speaks; none: the plain one. Other types have no dialects."""
-    timeout: Annotated[float, Meta(gt=0)] = 600.0
-    """Seconds without a byte after which the upstream counts as gone."""
-    first_byte_timeout: Annotated[float, Meta(gt=0)] | None = None
-    """Seconds for the first byte of an answer, which comes when the model has read the request. None: as
-    long as `timeout`."""
-    max_concurrency: Annotated[int, Meta(ge=1)] | None = None
-    """Turns that the upstream is asked for at once, by each server process; what is beyond that waits. None:
-    any number."""
-    fallbacks: list[str] = msgspec.field(default_factory=list)
-    """Names of models or backends that answer in its place when it cannot, in their order."""
-    context_window: Annotated[int, Meta(ge=256)] | None = None
-    """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request.
-    For `llama`, how many are kept in memory for each answer; none: as many as it was trained for, up to
-    8,192."""
-    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
-    """Tokens of an answer when its request does not say how many: it ends as incomplete there. None: as many
-    as the model likes; for SmolLM2-135M-Instruct 1,024, since it often does not know when to stop."""
-    structured_output: bool = True
-    """Whether its models can be held to a JSON schema. If not, they read it in words, and their
-    answers are checked."""
-    text_calls: bool = True
-    """Whether calls that its models write in their text, in a syntax of their own, are read as calls when the
-    function is on offer."""
-    text_runs: bool = True
-    """Whether the chunks of a streamed text are told apart by comparison with those before, as far as they
-    are alike, and handed on together. It is faster, and clients get the same either way."""
-
-
-class ModelSettings(Struct, frozen=True, kw_only=True):
-    """`[models.NAME]`: a model that some backend has, by the name under which it is asked for."""
-
-    aliases: list[str] = msgspec.field(default_factory=list)
-    """Other names (or patterns, `gpt-*`) for it."""
-    fallbacks: list[str] = msgspec.field(default_factory=list)
-    """Names of models or backends that answer in its place when it cannot; they come before those of its
-    backend."""
-    instructions: str | None = None
-    """What it is told before all else, in every response."""
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    """Where the request does not say."""
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    """Where the request does not say."""
-    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
-    """Where the request does not say."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    """Where the request does not say."""
-    context_window: Annotated[int, Meta(ge=256)] | None = None
-    """Tokens of its context; none: what its backend says."""
-    images: bool | None = None
-    """Whether it reads images; none, as for all that follow: what its server's dialect says."""
-    audio: bool | None = None
-    """Whether it hears."""
-    files: bool | None = None
-    """Whether it reads files itself. Others are given their text."""
-    tools: bool | None = None
-    """Whether it knows functions by itself. For others they are emulated."""
-    parallel_tools: bool | None = None
-    """Whether it can make several calls at once."""
-    json_schema: bool | None = None
-    """Whether it can be held to a JSON schema."""
-    json_object: bool | None = None
-    """Whether it can be held to JSON."""
-    reasoning: bool | None = None
-    """Whether it understands a reasoning effort."""
-    logprobs: bool | None = None
-    """Whether its server gives logprobs."""
-
-
-class Embeddings(Struct, frozen=True, kw_only=True):
-    """`[embeddings]`: what turns texts into vectors, for searches by meaning. Nothing set: the embedded
-    embedder."""
-
-    base_url: str | None = None
-    """Of a server that has `/v1/embeddings`, with its `/v1`."""
-    model: str | None = None
-    """The server's name of the model."""
-    api_key_env: str | None = None
-    """The environment variable that holds the server's key."""
-    threads: Annotated[int, Meta(ge=1, le=64)] | None = None
-    """Of the embedded embedder, in each server process: as many texts are read at the same time. None: half
-    as many as there are processors, at least 1 and at most 4."""
 
 
 class Sandbox(Struct, frozen=True, kw_only=True):
@@ -234,72 +167,6 @@ class Sandbox(Struct, frozen=True, kw_only=True):
     """Sandboxes that wait, with Python started, once code has run in this server process."""
 
 
-class Reranker(Struct, frozen=True, kw_only=True):
-    """`[reranker]`: what looks at the best results of a search again, each together with the question.
-    Nothing set: results stay as meaning and words have ranked them."""
-
-    base_url: str | None = None
-    """Of a server that has `/v1/rerank` (Jina, Cohere, vLLM, llama.cpp and others), with its `/v1`."""
-    model: str | None = None
-    """The server's name of the model."""
-    api_key_env: str | None = None
-    """The environment variable that holds the server's key."""
-    api: Literal["rerank", "tei"] = "rerank"
-    """`tei`: Text Embeddings Inference, whose `/rerank` has a form of its own. It has no `/v1`."""
-    candidates: Annotated[int, Meta(ge=1, le=1000)] = 50
-    """Chunks that it looks at in each search, and at least twice as many as there are to be results."""
-    characters: Annotated[int, Meta(ge=100)] = 2_000
-    """Of each chunk. Some servers refuse what is longer than their model reads, such as llama.cpp what is
-    longer than its `--ubatch-size`."""
-    seconds: Annotated[float, Meta(gt=0)] = 5.0
-    """Seconds that it may take. When it takes longer or fails, results stay as they were, and the log says
-    so."""
-
-
-class Images(Struct, frozen=True, kw_only=True):
-    """`[images]`: what makes pictures, for the tool `image_generation` and for `/v1/images`. Nothing set: no
-    pictures are made."""
-
-    base_url: str | None = None
-    """Of a server that has `/v1/images/generations` and `/v1/images/edits` (OpenAI, vLLM-omni, SGLang,
-    sd.cpp, LocalAI and others), or of one whose chat model answers with pictures; with its `/v1`."""
-    model: str | None = None
-    """The server's name of the model."""
-    models: list[str] = msgspec.field(default_factory=list)
-    """Names and patterns (`gpt-image-*`) of models that requests may name beside it."""
-    api_key_env: str | None = None
-    """The environment variable that holds the server's key."""
-    dialect: Literal["openai", "vllm_omni", "sglang", "sd_cpp", "localai", "generic", "chat"] | None = None
-    """Which server it is, and so what it takes. None: known by its address, by its model, or by its list of
-    models. `chat`: a chat model that answers with pictures."""
-    timeout: Annotated[float, Meta(gt=0)] = 300.0
-    """Seconds without a byte after which the server counts as gone."""
-
-
-class Moderation(Struct, frozen=True, kw_only=True):
-    """`[moderation]`: what judges texts and images, for `moderation` of requests and for /v1/moderations.
-    Nothing set: nothing is judged, and a request that asks for it is refused."""
-
-    base_url: str | None = None
-    """Of a server that has `/v1/moderations`, with its `/v1`."""
-    model: str | None = None
-    """The server's name of the model, such as `omni-moderation-latest`."""
-    api_key_env: str | None = None
-    """The environment variable that holds the server's key."""
-    judge: str | None = None
-    """Instead of such a server: a model that judges, by its name in requests. Any chat model does; guard
-    models are asked in their own form."""
-    form: Literal["auto", "schema", "llama-guard", "qwen3guard", "gpt-oss-safeguard", "shieldgemma"] = "auto"
-    """How the judge is asked. `auto`: as its name says, and a model that is no known guard with a JSON
-    schema, as with `schema`."""
-    characters: Annotated[int, Meta(ge=100)] = 20_000
-    """Of a text that are judged at once. Longer ones are judged in pieces, of which one request may have
-    512."""
-    seconds: Annotated[float, Meta(gt=0)] = 30.0
-    """Seconds that a judgement may take. When it takes longer or fails, what was to be blocked is not let
-    through, and a score is an error."""
-
-
 class Limits(Struct, frozen=True, kw_only=True):
     """`[limits]`"""
 
@@ -309,6 +176,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many background responses run at once, in each server process."""
     background_queue: Annotated[int, Meta(ge=1)] = 1000
     """How many background responses wait for their turn; the next one is refused with 429."""
+    background_quiet: Annotated[int, Meta(ge=0)] = 0
+    """Up to how many responses a server process makes for clients who wait while it begins background
+    responses that may wait for quiet times (`completion_window`)."""
     background_seconds: Annotated[float, Meta(gt=0)] = 24 * 60 * 60.0
     """Seconds that a background response may take, counted from its start."""
     file_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024 * 1024
@@ -362,9 +232,6 @@ class McpServer(Struct, frozen=True, kw_only=True):
     """All it gets of an environment, besides PATH, HOME, USER, LOGNAME, SHELL and TERM."""
 
 
-WebhookEvent = Literal["response.completed", "response.failed", "response.cancelled", "response.incomplete"]
-
-
 class Webhook(Struct, frozen=True, kw_only=True):
     """`[webhooks.NAME]`: where the ends of background responses are delivered."""
 
@@ -374,8 +241,8 @@ class Webhook(Struct, frozen=True, kw_only=True):
     """The environment variable that holds the secret (`antiphon webhooks secret` makes one)."""
     secret: str | None = None
     """The secret itself, `whsec_…`, for who keeps this file as safe as a secret."""
-    events: Annotated[list[WebhookEvent], Meta(min_length=1)] = msgspec.field(
-        default_factory=lambda: list(get_args(WebhookEvent))
+    events: Annotated[list[EventType], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(EVENTS)
     )
     """Which ends it hears of."""
     project: str | None = None
@@ -399,12 +266,52 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Days for what became of each response, without its content: model, tokens, durations, error."""
 
 
+class Telemetry(Struct, frozen=True, kw_only=True):
+    """`[telemetry]`: where traces and metrics go, in OpenTelemetry's protocol OTLP."""
+
+    otlp_endpoint: str | None = None
+    """Of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` and
+    `/v1/metrics` are added. None: what `OTEL_EXPORTER_OTLP_ENDPOINT` says, and nothing is exported without
+    either. Other `OTEL_*` variables hold as well."""
+    content: Literal["none", "all"] = "none"
+    """Whether traces have what was said and called: `all` tells the collector instructions, messages, and the
+    arguments and results of calls, of responses that are stored."""
+
+
+class Dashboard(Struct, frozen=True, kw_only=True):
+    """`[dashboard]`: the pages for people, under `/dashboard` of the same port, and what is recorded."""
+
+    enabled: bool = True
+    """Whether there are pages."""
+    record: Literal["off", "errors", "all"] | None = None
+    """Of which responses it is kept what was sent to upstreams for them and what came back, as
+    `antiphon logs RESPONSE_ID` shows it. `errors`: of those that failed, or where an upstream did. None: all
+    on a server that listens to this machine alone, errors on others."""
+    record_days: _Days = 3
+    """Days for which that is kept, unless its response is deleted before; 0: for ever."""
+    record_bytes: Annotated[int, Meta(ge=0)] = 2**30
+    """Bytes of it, packed, in all: the oldest goes first."""
+
+    def records(self, server: Server) -> Literal["off", "errors", "all"]:
+        """What holds on such a server."""
+        return self.record or ("all" if is_loopback(server.host) else "errors")
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """`[projects.NAME]`: a project, as its keys name it; without keys there is `default`."""
+
+    record: bool = True
+    """Whether what its responses send to upstreams may be recorded (`[dashboard] record`), and what was said
+    told to a collector (`content` of `[telemetry]`). If not, nothing of it is, and what was is forgotten."""
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
     data_dir: str
     """Where the database, files, the embedded model and logs are kept."""
     server: Server = Server()
+    keys: dict[str, KeySettings] = msgspec.field(default_factory=dict)
     store: Store = Store()
     blobs: Blobs = Blobs()
     backends: dict[str, BackendSettings] = msgspec.field(default_factory=dict)
@@ -421,6 +328,16 @@ class Config(Struct, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer] = msgspec.field(default_factory=dict)
     webhooks: dict[str, Webhook] = msgspec.field(default_factory=dict)
     retention: Retention = Retention()
+    telemetry: Telemetry = Telemetry()
+    dashboard: Dashboard = Dashboard()
+    projects: dict[str, Project] = msgspec.field(default_factory=dict)
+
+    def projects_by_key(self) -> dict[str, str]:
+        """Hashed key to project, of the keys of the configuration."""
+        return {
+            hashed: self.keys.get(name, KeySettings()).project or name
+            for name, hashed in self.server.keys.items()
+        }
 
     @property
     def store_url(self) -> str:
@@ -439,13 +356,17 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": Limits,
     "outbound": Outbound,
     "retention": Retention,
+    "telemetry": Telemetry,
+    "dashboard": Dashboard,
 }
 NAMED: Final[dict[str, type[Struct]]] = {
+    "keys": KeySettings,
     "backends": BackendSettings,
     "models": ModelSettings,
     "connectors": Connector,
     "mcp_servers": McpServer,
     "webhooks": Webhook,
+    "projects": Project,
 }
 NESTED: Final[dict[str, dict[str, type[Struct]]]] = {
     "tools": {"mcp": McpSettings, "file_search": FileSearchSettings, "web_search": WebSearchSettings}
@@ -454,6 +375,11 @@ ALL: Final = (*SECTIONS, *NAMED, *NESTED)
 TOP: Final = ("data_dir", *ALL)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether who listens there is reached from this machine alone."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def hash_key(key: str) -> str:
     """An API key as `[server.keys]` holds it."""
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    return digest_of(key)

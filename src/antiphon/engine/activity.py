@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from antiphon.protocol.item import item_type
 from antiphon.protocol.response import TERMINAL, Response
 from antiphon.store.activity import ActivityRow
+from antiphon.store.keys import KeyUse
 
 
 class Origin(NamedTuple):
@@ -17,6 +18,8 @@ class Origin(NamedTuple):
     """When it was asked for: seconds since the epoch."""
     backend: str | None
     """The name of the backend that was asked; None: none was."""
+    use: KeyUse | None = None
+    """What it counts to."""
 
 
 def activity_of(
@@ -38,10 +41,17 @@ def activity_of(
         first_milliseconds=None if first_at is None else _milliseconds(origin.started_at, first_at),
         tools=list(dict.fromkeys(kind for kind in map(item_type, response.output) if kind.endswith("_call"))),
         conversation_id=response.conversation.id if response.conversation is not None else None,
+        api_key=origin.use.name if origin.use is not None else None,
         stored=stored,
         background=response.background,
         **_tokens(response),
     )
+
+
+def tokens_of(row: ActivityRow, use: KeyUse) -> int:
+    """What a response took. Where the model began and nobody said what it took, it is what was reserved."""
+    tokens = row.input_tokens + row.output_tokens
+    return use.reserved if not tokens and row.first_milliseconds is not None else tokens
 
 
 def _error_code(response: Response) -> str | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import COMPACTION
 from antiphon.engine.calling.model_caller import ModelCaller
+from antiphon.engine.spans import answered, asking
 from antiphon.model import Message, TextPart, Turn, UsageDelta
 from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.item import Item
@@ -36,7 +37,10 @@ async def compact(caller: ModelCaller, turn: Turn, seal: Seal, project: str) -> 
     """Have the turn's context summed up. Raises ModelFault when the model has nothing to say."""
     question = Message("user", parts=(TextPart(_ASK),))
     asked = replace(turn, messages=(*turn.messages, question), functions=(), choice="auto", format="text")
-    summary, usage = await caller.complete(asked)
+    with asking(asked) as span:
+        summary, usage = await caller.complete(asked)
+        if span is not None:
+            answered(span, caller, "stop", usage)
     if not summary:
         raise ModelFault("The model wrote no summary.")
     return Compacted(seal.seal(project, COMPACTION, summary), usage)

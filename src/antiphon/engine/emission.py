@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from antiphon.engine.event_log import EventLog
+from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.projection import Projection
-from antiphon.protocol.text_deltas import Emitted
 
 FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the opening events are emitted."""

@@ -1,8 +1,8 @@
 """The engine: takes requests, gives runs. One for each server process."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -15,27 +15,33 @@ from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.histories import Histories
+from antiphon.engine.making import Making
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.preparation import Preparation
-from antiphon.engine.prepare.run_request import sealed
+from antiphon.engine.prepare.run_request import opened, sealed
+from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
+from antiphon.engine.spans import responding, resuming
 from antiphon.engine.usage import usage_of
 from antiphon.engine.warnings import Warnings
 from antiphon.guard.offload import offload
 from antiphon.protocol.compacted import CompactedResponse
 from antiphon.protocol.error_messages import missing
+from antiphon.protocol.errors import ApiError
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.activity import ActivityRow
+from antiphon.store.keys import KeyUse
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
+from antiphon.telemetry.tracing import CURRENT, OFF, Span, Tracer
 from antiphon.tools.context import ToolResources
 from antiphon.tools.toolbox import Toolbox
 
@@ -51,8 +57,13 @@ class Engine:
         deadline: float | None = None,
         resources: ToolResources | None = None,
         moderator: Moderator | None = None,
+        ended: Callable[[ActivityRow, KeyUse | None], None] = lambda row, use: None,
+        recorder: Recorder | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """`deadline`: seconds that a response may take; None: as long as it needs."""
+        """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
+        what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
+        upstreams, `tracer` is told what is done in the background."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -61,35 +72,47 @@ class Engine:
             router, store, seal, attachments, self._histories, resources, deadline, moderator
         )
         self._seal = seal
+        self._recorder = recorder
         self._verify = verify
+        self._tracer = tracer
+        self.ended = ended
+        self.making = Making()
 
     @asynccontextmanager
-    async def run(self, project: str, parsed: Parsed, memory: Memory | None = None) -> AsyncIterator[Run]:
-        """A run of the request. Its conversation, if it has one, is its own until the block is left.
+    async def run(
+        self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
+    ) -> AsyncIterator[Run]:
+        """A run of the request, which counts to `use`. Its conversation, if it has one, is its own until the
+        block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         started_at = time.time()
-        async with locked(self.store, project, parsed.request.conversation_id):
-            plan = await self._plan(project, parsed, memory)
+        async with responding(), locked(self.store, project, parsed.request.conversation_id):
+            plan = await self._plan(project, parsed, memory, use)
             checkpoint = Checkpoint()
 
             def activity(response: Response, stored: bool) -> ActivityRow:
-                origin = Origin(project, started_at, plan.caller.backend_name)
+                origin = Origin(project, started_at, plan.caller.backend_name, use)
                 return activity_of(origin, response, checkpoint.first_at, stored=stored)
 
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
-                length = await save(self.store, plan, response, activity(response, stored=True))
+                row = activity(response, stored=True)
+                length = await save(self.store, plan, response, row)
+                self.ended(row, use)
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            run = Run(plan, events, keep, self._seal, checkpoint)
+            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
             try:
-                yield run
+                with self.making.listed(plan, events):
+                    yield run
             finally:
                 if not run.kept:
-                    self.store.activity.note(activity(run.machine.snapshot(), stored=False))
+                    row = activity(run.machine.snapshot(), stored=False)
+                    self.store.activity.note(row)
+                    self.ended(row, use)
 
     async def _remember(self, plan: Plan, response: Response, length: int) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read
@@ -101,21 +124,41 @@ class Engine:
             self._histories.keep(plan.project, response.id, history)
 
     @asynccontextmanager
-    async def planned(self, project: str, parsed: Parsed) -> AsyncIterator[Plan]:
+    async def planned(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            yield await self._plan(project, parsed)
+            plan, span = await self._plan(project, parsed, use=use), CURRENT.get()
+            yield plan if span is None else replace(plan, span=span.begin_kept())
 
-    async def _plan(self, project: str, parsed: Parsed, memory: Memory | None = None) -> Plan:
+    async def _plan(
+        self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
+    ) -> Plan:
         """The plan of a request. Raises also TooMuchStored, before anything is begun, when the project may
         not keep what the request brings."""
         if parsed.request.store is not False:
             await self.store.usage.check(project, parsed.length)
-        return await (await self._preparation.plan(project, parsed, memory)).fitted()
+        plan = await (await self._preparation.plan(project, parsed, memory)).fitted()
+        return plan if use is None else replace(plan, use=use)
 
     def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
         """What is kept of a request for `planned_again`, sealed."""
         return sealed(self._seal, plan, request)
+
+    def counted_to(self, project: str, kept: bytes) -> KeyUse | None:
+        """What a request counts to that was kept for `planned_again`. Raises ApiError when it cannot be
+        read."""
+        return opened(self._seal, project, kept).use
+
+    def background_span(
+        self, project: str, kept: bytes, plan: Plan | None
+    ) -> AbstractContextManager[Span | None]:
+        """The span of a response that was accepted with `plan`, here or, where that is None, elsewhere."""
+        if self._tracer is None:
+            return OFF
+        try:
+            return resuming(self._tracer, plan.span if plan else opened(self._seal, project, kept).span)
+        except ApiError:  # why it cannot be read is the end of its run
+            return resuming(self._tracer, None)
 
     async def planned_again(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""
@@ -123,7 +166,7 @@ class Engine:
 
     def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
         """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, events, keep, self._seal, checkpoint)
+        return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
 
     def log(self, machine: Machine, fold: Fold) -> EventLog:
         """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows

@@ -1,11 +1,11 @@
 """The log of a response while it is made, checked as it grows if the configuration says so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.events import Event
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import BrokenLog, Fold
 from antiphon.stream.machine import Machine
@@ -17,12 +17,16 @@ class EventLog:
     def __init__(self, machine: Machine, fold: Fold | None) -> None:
         self.machine = machine
         self._fold = fold
+        self.watches: list[Callable[[Sequence[Emitted]], None]] = []
+        """Called with what is drained."""
 
     def drain(self) -> Sequence[Emitted]:
         """The events since the last time. Raises BrokenLog at the first that does not hold."""
         events = self.machine.drain()
         if self._fold is not None:
             self._check(self._fold, single(events))
+        for watch in self.watches:
+            watch(events)
         return events
 
     def _check(self, fold: Fold, events: Sequence[Event]) -> None:

@@ -142,6 +142,10 @@ class Pool(Generic[Claim]):
         return name in self._working
 
     @property
+    def at_work(self) -> int:
+        return len(self._working)
+
+    @property
     def has_room(self) -> bool:
         return not (self._left or self._room.wanted) and len(self._working) + self._expected < self._size
 

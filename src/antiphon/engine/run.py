@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 from msgspec.structs import replace
 
+from antiphon.backends.tape import next_turn
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
 from antiphon.engine.calling.ask import Ask
@@ -23,6 +24,9 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.reasoning_writer import Seals
+from antiphon.engine.recorder import Ended, Recorder
+from antiphon.engine.span_content import exchanged
+from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
@@ -57,7 +61,15 @@ class Run:
     """A planned response, whose events go to `events`. `checkpoint`: how far it is. It is kept up to date:
     whenever events are handed over, it says what they do not."""
 
-    def __init__(self, plan: Plan, events: EventLog, keep: Keep, seal: Seal, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        events: EventLog,
+        keep: Keep,
+        seal: Seal,
+        checkpoint: Checkpoint,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.plan = plan
         self.machine = events.machine
         self.fault: ApiError | None = None
@@ -68,6 +80,7 @@ class Run:
         self._checkpoint = checkpoint
         self._keep = keep
         self._seal = seal
+        self._recorder = recorder
         self.shows = plan.shows
         """How its output is shown: what it holds beside what was asked for is hidden."""
         self.machine.image_usage = checkpoint.images
@@ -90,6 +103,19 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
+        if self._recorder is None or not self._recorder.records(self.plan.project):
+            await self._execute(emit, keep_alive, shows)
+            return
+        keeps = self.plan.request.store is not False
+        begun = self._recorder.begin(self.machine, keeps=keeps)
+        try:
+            await self._execute(emit, keep_alive, shows)
+        finally:
+            self._recorder.end(begun, self._ended())
+
+    async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
+        stored = self.plan.request.store is not False
+        planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
             await self._open(emission, keep_alive)
@@ -99,10 +125,20 @@ class Run:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
-            if self.plan.request.store is not False and (self.plan.followed or not self.silent):
+            if stored and (self.plan.followed or not self.silent):
                 self.kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
+
+    def _ended(self) -> Ended:
+        """For what is recorded of it."""
+        return Ended(
+            project=self.plan.project,
+            response_id=self.machine.id,
+            stored=self.kept or bool(self.plan.request.background),  # which is from its beginning on
+            failed=self.fault is not None,
+            shown=self.plan.moderation is None or self.plan.moderation.passed,
+        )
 
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it before the
@@ -240,22 +276,33 @@ class Run:
 
     async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says, then what becomes of its calls."""
-        turn = await self.plan.caller.fit(turn)
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        try:
-            async with aclosing(self._ask(turn)) as deltas:
-                async for batch in deltas:
-                    writer.write(batch)
-                    if batch and self._checkpoint.first_at is None:
-                        self._checkpoint.first_at = time.time()
-                    self._checkpoint.output_complete = writer.awaits_client
-                    await flush()
-        finally:
-            self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+        next_turn()
+        with asking(turn) as span:
+            try:
+                turn = await self.plan.caller.fit(turn)
+                await self._read(turn, writer, flush)
+            finally:
+                self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+                if span is not None:
+                    answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
+                    if span.content:
+                        span.set(exchanged(turn, writer.spoken(), writer.finished))
         if writer.breaks_off:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
+
+    async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+        """What the model says."""
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
+        async with aclosing(self._ask(turn)) as deltas:
+            async for batch in deltas:
+                writer.write(batch)
+                if batch and writer.first_at is None:
+                    writer.first_at = time.time()
+                    self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
+                self._checkpoint.output_complete = writer.awaits_client
+                await flush()
 
     async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""

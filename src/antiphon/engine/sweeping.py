@@ -23,7 +23,7 @@ _SWEEP = Job(kind="sweep", name="all", payload=b"")
 class Sweeping:
     """Does these one after another, in every round."""
 
-    def __init__(self, work: Work, sweeps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    def __init__(self, work: Work, sweeps: Sequence[Callable[[], Awaitable[object]]]) -> None:
         self._work = work
         self._sweeps = sweeps
         self.handlers: Mapping[str, Handler] = {_SWEEP.kind: self._sweep}

@@ -62,6 +62,8 @@ class TurnWriter:
     ) -> None:
         self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
+        self.first_at: float | None = None
+        """When the model first said something: seconds since the epoch."""
         self.calls: list[ToolCall] = []
         self.answers: list[Message] = []
         """What the model reads of its calls: results of those that we ran, faults of those refused."""
@@ -329,11 +331,16 @@ class TurnWriter:
         return call_id
 
     def _on_arguments(self, delta: model.CallArguments) -> None:
+        self._written_call(delta.index).feed(delta.text)
+
+    def _on_call_run(self, run: model.CallRun) -> None:
+        self._written_call(run.index).feed_run(run)
+
+    def _written_call(self, index: int) -> ToolCall:
         try:
-            call = self._by_index[delta.index]
+            return self._by_index[index]
         except KeyError:
             raise UpstreamError("The upstream sent arguments of a call that was not open.") from None
-        call.feed(delta.text)
 
     def _on_usage(self, delta: model.UsageDelta) -> None:
         self.usage = delta
@@ -374,6 +381,7 @@ _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     **_SPEECH,
     model.CallStarted: TurnWriter._on_call,
     model.CallArguments: TurnWriter._on_arguments,
+    model.CallRun: TurnWriter._on_call_run,
     model.OpaqueDelta: TurnWriter._on_opaque,
     model.UsageDelta: TurnWriter._on_usage,
     model.Finished: TurnWriter._on_finish,

@@ -61,6 +61,12 @@ def _cache_options(request: CreateResponse) -> object:
     return options and (options.mode or options.ttl)
 
 
+def _continues_nothing(request: CreateResponse) -> object:
+    """Requests that belong together are put together where they wait for quiet times."""
+    options = request.background_options
+    return options and options.continuation_id and options.completion_window in (None, "soonest")
+
+
 _ROWS: Final = (
     _Row("reasoning.effort", lambda r: r.reasoning and r.reasoning.effort, lambda can: can.reasoning),
     _Row("top_logprobs", wants_logprobs, lambda can: can.gives_logprobs, NO_LOGPROBS),
@@ -77,6 +83,7 @@ _ROWS: Final = (
         _never,
         NO_EFFECT,
     ),
+    _Row("background_options.continuation_id", _continues_nothing, _never, NO_EFFECT),
     _Row("service_tier", lambda r: r.service_tier not in (None, "auto", "default"), _knows("service_tier")),
     _Row("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode == "pro", _never, NO_EFFECT),
     _Row("access_programs", lambda r: r.access_programs, _never, NO_EFFECT),
@@ -92,6 +99,7 @@ _asked = attrgetter(
     "prompt_cache_key",
     "prompt_cache_retention",
     "prompt_cache_options",
+    "background_options",
     "service_tier",
     "access_programs",
 )

@@ -10,6 +10,7 @@ import socket
 import unicodedata
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import AddrInfoType
 
@@ -64,6 +65,22 @@ def as_address(host: str) -> str | None:
         return socket.inet_ntoa(socket.inet_aton(plain))
     except (OSError, UnicodeError, ValueError):
         return None
+
+
+def parts_of(url: str) -> SplitResult | None:
+    """The parts of a URL of HTTP; None: it is none, or nothing can be sent to it."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    blank = any(character <= " " or character == "\x7f" for character in url)
+    return parts if fits and not blank else None
+
+
+def written_address(host: str) -> str | None:
+    """The address that stands in a URL in place of a name, in any form; None: it is a name."""
+    return host if ":" in host else as_address(host)
 
 
 def sockets(reachable: Reachable) -> Callable[[AddrInfoType], socket.socket]:

@@ -98,6 +98,13 @@ class KeyedGate:
             )
 
 
+def check_same(head: Head) -> None:
+    """Raises Refused for a request that a page of another origin sends, also one that may use the API."""
+    origin = head.get(b"origin")
+    if origin is not None and not _is_same(origin, head.get(b"host", b"")):
+        raise foreign(origin)
+
+
 def foreign(origin: bytes) -> Refused:
     """What a page is answered that may not use this server."""
     return Refused(

@@ -16,6 +16,7 @@ from antiphon.guard.addresses import NOT_PUBLIC, Forbidden, Reachable, is_forbid
 from antiphon.guard.json_size import ValueCounter
 from antiphon.mcp.base import Limits
 from antiphon.mcp.errors import EXCHANGE, Exchange
+from antiphon.telemetry.tracing import passed_on
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 _CONNECT_SECONDS = 10.0
@@ -62,7 +63,7 @@ class Outbound(httpx2.AsyncBaseTransport):
             answer = await self._session.request(
                 request.method,
                 str(request.url),
-                headers=[(name, value) for name, value in request.headers.multi_items() if name not in _OURS],
+                headers=_passed(request.headers),
                 skip_auto_headers=("User-Agent", "Content-Type"),
                 data=await request.aread() or None,
                 allow_redirects=False,
@@ -88,6 +89,12 @@ class Outbound(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             answer.status, headers=list(answer.headers.items()), stream=body, request=request
         )
+
+
+def _passed(headers: httpx2.Headers) -> list[tuple[str, str]]:
+    """The library's, and what the request is part of."""
+    given = [(name, value) for name, value in headers.multi_items() if name not in _OURS]
+    return [*given, *passed_on().items()]
 
 
 class _Body(httpx2.AsyncByteStream):

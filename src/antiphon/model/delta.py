@@ -26,7 +26,7 @@ class TextRun(TextDelta, frozen=True, gc=False):
     @property
     def texts(self) -> list[str]:
         """The text of each of them."""
-        return _texts(b'["%b"]' % b'","'.join(self.pieces))
+        return _texts_in(self.pieces)
 
     def deltas(self) -> list[TextDelta]:
         """Them, one by one."""
@@ -34,6 +34,10 @@ class TextRun(TextDelta, frozen=True, gc=False):
 
 
 _texts = msgspec.json.Decoder(list[str]).decode
+
+
+def _texts_in(pieces: Sequence[bytes]) -> list[str]:
+    return _texts(b'["%b"]' % b'","'.join(pieces))
 
 
 class RefusalDelta(Struct, frozen=True, gc=False):
@@ -72,6 +76,22 @@ class CallStarted(Struct, frozen=True, gc=False):
 class CallArguments(Struct, frozen=True, gc=False):
     index: int
     text: str
+
+
+class CallRun(CallArguments, frozen=True, gc=False):
+    """Several pieces of a call's arguments in a row, as one."""
+
+    pieces: Sequence[bytes] = ()
+    """As those of a TextRun."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each of them."""
+        return _texts_in(self.pieces)
+
+    def deltas(self) -> list[CallArguments]:
+        """Them, one by one."""
+        return [CallArguments(self.index, text) for text in self.texts]
 
 
 class OpaqueDelta(Struct, frozen=True, gc=False):
@@ -136,17 +156,23 @@ Delta = (
     | SummaryDelta
     | CallStarted
     | CallArguments
+    | CallRun
     | OpaqueDelta
     | UsageDelta
     | Finished
 )
 
 
-def single(batch: Sequence[Delta]) -> Sequence[Delta]:
-    """The deltas of a batch one by one, those of runs too."""
-    if not any(delta.__class__ is TextRun for delta in batch):
+_RUNS = (TextRun, CallRun)
+
+
+def single(
+    batch: Sequence[Delta], runs: tuple[type[TextRun] | type[CallRun], ...] = _RUNS
+) -> Sequence[Delta]:
+    """The deltas of a batch one by one, those of runs too. `runs`: the kinds of runs that are taken apart."""
+    if not any(delta.__class__ in runs for delta in batch):
         return batch
-    return [each for delta in batch for each in (delta.deltas() if isinstance(delta, TextRun) else (delta,))]
+    return [each for delta in batch for each in (delta.deltas() if isinstance(delta, runs) else (delta,))]
 
 
 _TEXTS = (TextDelta, RefusalDelta, ReasoningDelta, SummaryDelta)

@@ -123,6 +123,24 @@ class RateLimited(ApiError):
     type = "rate_limit_error"
 
 
+class RequestsExceeded(RateLimited):
+    """A key has used up its requests."""
+
+    type = "requests"
+
+
+class TokensExceeded(RateLimited):
+    """A key has used up its tokens."""
+
+    type = "tokens"
+
+
+class QuotaExceeded(RateLimited):
+    """A key has used up its budget."""
+
+    type = "insufficient_quota"
+
+
 class UpstreamError(ApiError):
     """The model behind us failed: `502` while nothing was sent, else `response.failed`."""
 

@@ -78,6 +78,14 @@ def new_delivery_id() -> str:
     return "wh_" + _random(32)
 
 
+def new_key_id() -> str:
+    return "key_" + _random(32)
+
+
+def new_webhook_endpoint_id() -> str:
+    return "we_" + _random(48)
+
+
 def new_moderation_id() -> str:
     return "modr_" + _random(32)
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.events import ItemAdded, ItemDone, ResponseEvent
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.request import Include
-from antiphon.protocol.text_deltas import Emitted
 from antiphon.protocol.wire import JsonObject, encode
 
 ABSENT: Any = object()

@@ -102,12 +102,21 @@ class PromptCacheOptions(Wire):
     comparison_response_id: str | None = None
 
 
+CompletionWindow = Literal["soonest", "2h", "8h"]
+
+
 class AccessPrograms(Wire):
     cyber: Literal["standard", "daybreak_blue", "daybreak_red"] | None = None
 
 
 class ImageOptions(Wire):
     context_compression: Literal["auto", "enabled", "disabled"] | None = None
+
+
+class BackgroundOptions(Wire):
+    completion_window: CompletionWindow | None = None
+    continuation_id: Annotated[str, Meta(max_length=512)] | None = None
+    """What requests have in common that belong together."""
 
 
 class ContextManagement(Wire):
@@ -144,6 +153,7 @@ class CreateResponse(Wire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     background: bool | None = None
+    background_options: BackgroundOptions | None = None
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
     reasoning: Reasoning | None = None

@@ -5,10 +5,13 @@ Nothing here protects anybody: code that runs beside it can change it. It makes 
 shows too much end well, where the other side of the sockets would cut the connection.
 """
 
+import codecs
 import json
 import os
+import select
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -25,6 +28,8 @@ TEXT = 1_000_000
 IMAGE = 6_000_000
 """Characters of an image, in base64."""
 TOO_LARGE = "[An image that is too large to be shown. Save it as a file, or make it smaller.]"
+PIPE = 1 << 16
+"""Bytes that a pipe holds."""
 SHOWN = ("image/png", "image/jpeg", "image/svg+xml", "text/plain")
 """What of a displayed value is sent."""
 
@@ -100,6 +105,39 @@ class Printed:
         self._left = PRINTED
 
 
+class Piped:
+    """What programs and libraries write to the descriptor itself, and not to `sys.stdout`.
+
+    ipykernel hands it on in a thread, and an execution that ends does not wait for that thread: what was
+    written last would come too late, and so never. Here the end of an execution hands on what is left."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def install(self) -> None:
+        def watch(stream: OutStream) -> None:
+            os.set_blocking(stream._fid, False)
+            while stream._should_watch:
+                select.select([stream._fid], [], [])
+                self._hand_on(stream)
+
+        OutStream._watch_pipe_fd = watch
+
+    def finish(self, stream: OutStream) -> Callable[..., None]:
+        """What is to be called at the end of each execution."""
+        return lambda *_: self._hand_on(stream)
+
+    def _hand_on(self, stream: OutStream) -> None:
+        """As much as a pipe holds; of a program that goes on, the rest is the thread's."""
+        with self._lock, suppress(BlockingIOError):
+            written = os.read(stream._fid, PIPE)
+            if not written:  # the code has closed its descriptor
+                stream._should_watch = False
+            elif stream._should_watch:
+                stream.write(self._decoder.decode(written))
+
+
 def wide(value: Any, printer: Any, _cycle: bool) -> None:
     """A table of pandas, in lines that are not folded."""
     import pandas
@@ -155,8 +193,9 @@ def main() -> None:
         os.setpgid(0, 0)  # so that an interrupt reaches what was started here too
     fonts()
     keep_messages_small()
-    printed = Printed()
+    printed, piped = Printed(), Piped()
     printed.install()
+    piped.install()
     app = IPKernelApp.instance()
     app.transport, app.ip = "ipc", given["prefix"]
     app.shell_port, app.iopub_port, app.stdin_port, app.control_port, app.hb_port = range(1, 6)
@@ -168,8 +207,9 @@ def main() -> None:
     app.config.IPCompleter.use_jedi = False
     app.initialize([])
     configure(app.shell)
-    app.shell.events.register("pre_execute", printed.begin)
     use_one_stream()
+    app.shell.events.register("pre_execute", printed.begin)
+    app.shell.events.register("post_execute", piped.finish(sys.stdout))
     app.start()
 
 

@@ -33,8 +33,8 @@ _HELD: Final = 2
 _LOOK_SECONDS: Final = 0.01
 _ASK_SECONDS: Final = 0.3
 _ANSWER_SECONDS: Final = 5.0
+"""Also for what was printed and comes behind the answer: a busy machine is slow to say it."""
 _SETTLE_SECONDS: Final = 1.0
-"""For what was printed and comes behind the answer."""
 _FREE_BYTES: Final = 4 << 20
 _FREE_MESSAGES: Final = 2000
 _PAUSE_SECONDS: Final = 0.02
@@ -100,7 +100,7 @@ class KernelProcess:
             async for message in self._received(_SHELL):
                 if message.parent.msg_id == request_id and message.header.msg_type == "execute_reply":
                     break
-            await asyncio.wait({listening}, timeout=_SETTLE_SECONDS)
+            await asyncio.wait({listening}, timeout=_ANSWER_SECONDS)
             return listening.done()
         finally:
             listening.cancel()

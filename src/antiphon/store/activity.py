@@ -5,6 +5,7 @@ saves the response or ends its run, and also for responses that are not stored: 
 waiting, together with what is written next. It outlives its response, until retention takes it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,11 +64,14 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
 
     project: str | None = None
     """None: of all projects."""
+    response_id: str | None = None
     status: str | None = None
     model: str | None = None
     backend: str | None = None
     conversation_id: str | None = None
     api_key: str | None = None
+    tool: str | None = None
+    """The type of a call that was made."""
     since: float | None = None
     """Ended at this time or later: seconds since the epoch."""
     until: float | None = None
@@ -81,6 +85,28 @@ class ActivityPage(Struct, frozen=True):
     """A part of the list. `more`: whether it goes on."""
 
     entries: Sequence[ActivityEntry]
+    more: bool
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """What responses of a day used that have the same model and key."""
+
+    day: int
+    """Since the epoch, in UTC."""
+    model: str
+    api_key: str | None
+    requests: int
+    failures: int
+    input_tokens: int
+    cached_tokens: int
+    """Of the input."""
+    output_tokens: int
+
+
+class Usage(Struct, frozen=True):
+    """`more`: there are so many models and keys that the least used ones are left out."""
+
+    rows: Sequence[UsageRow]
     more: bool
 
 
@@ -99,6 +125,10 @@ class Activity:
         """Raises UnknownCursor."""
         return await self._database.read_long(load_page, query)
 
+    async def usage(self, project: str, since: int) -> Usage:
+        """What responses of a project used that ended on this day (since the epoch, in UTC) or later."""
+        return await self._database.read_long(load_usage, project, since)
+
     async def expire(self, before: float, limit: int) -> int:
         """Delete rows of responses that ended before (seconds since the epoch), the oldest first and at most
         `limit`; gives how many went."""
@@ -110,8 +140,13 @@ COLUMNS = (
     " cached_tokens, output_tokens, reasoning_tokens, milliseconds, first_milliseconds, tools,"
     " conversation_id, api_key, stored, background"
 )
+_MOST_USES = 5000
+"""Days with their models and keys that are counted, the most used ones."""
+_SPECIAL = re.compile(r"[%_\\]")
+"""What means something else in LIKE."""
 _FILTERS = {
     "project": "project_id =",
+    "response_id": "response_id =",
     "status": "status =",
     "model": "model =",
     "backend": "backend =",
@@ -161,6 +196,12 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         if value is not None:
             values.append(value)
             wanted.append(f"{condition} ${len(values)}")
+    if query.tool is not None:
+        literal = _SPECIAL.sub(r"\\\g<0>", query.tool)
+        values.append(f'%"{literal}"%')
+        wanted.append(f"tools IS NOT NULL AND tools LIKE ${len(values)} ESCAPE '\\'")  # the index is of these
+    if query.status not in (None, "completed"):
+        wanted.append("status <> 'completed'")  # which has an index
     if query.after is not None:
         values += yield from _cursor(query.after)
         wanted.append(f"(ended_at, key) < (${len(values) - 1}, ${len(values)})")
@@ -170,6 +211,28 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         ORDER BY ended_at DESC, key DESC LIMIT ${len(values)}"""
     rows = yield Statement(sql, tuple(values))
     return ActivityPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
+
+
+def load_usage(project: str, since: int) -> Steps[Usage]:
+    """The day is written as the index of SQLite has it; on PostgreSQL the index by time is as good."""
+    sums = ", ".join(
+        f"CAST(sum({what}) AS BIGINT)"
+        for what in (
+            "CASE status WHEN 'failed' THEN 1 ELSE 0 END",
+            "input_tokens",
+            "cached_tokens",
+            "output_tokens",
+        )
+    )
+    day = "CAST(/*! floor */(ended_at / 86400.0) AS INTEGER)"
+    sql = f"""
+        SELECT {day} AS day, model, api_key, count(*), {sums} FROM activity
+        WHERE project_id = $1 AND {day} >= $2 /*! AND ended_at >= 86400.0 * $2 */
+        GROUP BY {day}, model, api_key ORDER BY 4 DESC LIMIT {_MOST_USES + 1}"""
+    rows = yield Statement(sql, (project, since))
+    names = UsageRow.__struct_fields__
+    found = [UsageRow(**dict(zip(names, row, strict=True))) for row in rows[:_MOST_USES]]
+    return Usage(found, more=len(rows) > _MOST_USES)
 
 
 def _cursor(key: int) -> Steps[Row]:

@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.store.database import Database
-from antiphon.store.errors import ExpiredContainer, TooManyContainerFiles, UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.errors import ExpiredContainer, TooManyContainerFiles
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.statements import Insert, Statement, Steps, alone, one
 
 MOST_FILES = 1000
@@ -152,10 +152,7 @@ def list_files(
     wanted, values = "", [container, query.limit + 1]
     if query.after is not None:
         sql = "SELECT key FROM container_files WHERE container = $1 AND id = $2"
-        found = yield from one(Statement(sql, (container, query.after)))
-        if found is None:
-            raise UnknownCursor("file", query.after)
-        values.append(found[0])
+        values.append((yield from key_of("file", query.after, Statement(sql, (container, query.after)))))
         wanted = f"AND key {query.side} $3"
     sql = f"""
         SELECT {_FILE} FROM container_files WHERE container = $1 {wanted}

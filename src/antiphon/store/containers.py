@@ -85,6 +85,10 @@ class Containers:
         """Raises AlreadyExists for an id that there is; UnknownBundle."""
         return await self._database.write(create, project, new, self._database.clock())
 
+    async def get(self, project: str, container_id: str) -> ContainerRow | None:
+        """It does not count as used."""
+        return await self._database.read(load, project, container_id, self._database.clock())
+
     async def use(self, project: str, container_id: str) -> ContainerRow | None:
         """It counts as used now, unless it has expired: written down without waiting."""
         now = self._database.clock()

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from antiphon.store import threads
 from antiphon.store.database import Database
-from antiphon.store.errors import DuplicateItem
+from antiphon.store.errors import DuplicateItem, UnknownCursor
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import ItemRow, Page, filled, marked
 from antiphon.store.paging import PageQuery
@@ -24,6 +24,11 @@ class ConversationRow(Struct, frozen=True):
     created_at: int
     metadata: bytes
     """A JSON object."""
+
+
+class ConversationPage(Struct, frozen=True):
+    rows: Sequence[ConversationRow]
+    more: bool
 
 
 class Conversations:
@@ -43,6 +48,10 @@ class Conversations:
 
     async def get(self, project: str, conversation_id: str) -> ConversationRow | None:
         return await self._database.read(load, project, conversation_id)
+
+    async def page(self, project: str, query: PageQuery) -> ConversationPage:
+        """By creation. Raises UnknownCursor."""
+        return await self._database.read_long(list_conversations, project, query)
 
     async def update(self, project: str, conversation_id: str, metadata: bytes) -> ConversationRow | None:
         return await self._database.write(update, project, conversation_id, metadata)
@@ -110,6 +119,21 @@ def load(project: str, conversation_id: str) -> Steps[ConversationRow | None]:
     sql = "SELECT created_at, metadata FROM conversations WHERE project_id = $1 AND id = $2"
     found = yield from one(Statement(sql, (project, conversation_id)))
     return ConversationRow(conversation_id, *found) if found is not None else None
+
+
+def list_conversations(project: str, query: PageQuery) -> Steps[ConversationPage]:
+    wanted, values = "", [project, query.limit + 1]
+    if query.after is not None:
+        cursor = yield from load(project, query.after)
+        if cursor is None:
+            raise UnknownCursor("conversation", query.after)
+        wanted = f"AND (created_at, id) {query.side} ($3, $4)"
+        values += [cursor.created_at, cursor.id]
+    sql = f"""
+        SELECT id, created_at, metadata FROM conversations WHERE project_id = $1 {wanted}
+        ORDER BY created_at {query.order}, id {query.order} LIMIT $2"""
+    rows = [ConversationRow(*row) for row in (yield Statement(sql, tuple(values)))]
+    return ConversationPage(rows[: query.limit], more=len(rows) > query.limit)
 
 
 def update(project: str, conversation_id: str, metadata: bytes) -> Steps[ConversationRow | None]:

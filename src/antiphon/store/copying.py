@@ -55,8 +55,12 @@ TABLES: Final = (
     Table("inline_data", _NUMBER),
     Table("inline_data_uses", ("data", "COALESCE(item, 0)", "COALESCE(run, 0)")),
     Table("webhook_deliveries", _NUMBER),
+    Table("webhook_endpoints", _NUMBER),
     Table("activity", _NUMBER),
+    Table("recordings", _NUMBER),
     Table("work", _NUMBER),
+    Table("api_keys", _NUMBER),
+    Table("key_usage", ("digest", "kind", "slot")),
     Table("vector_stores", _NUMBER),
     Table("vector_store_batches", _NUMBER),
     Table("vector_store_files", _NUMBER),
@@ -70,9 +74,9 @@ TABLES: Final = (
 )
 """Each behind those that it refers to."""
 MADE_ANEW: Final = frozenset(
-    {"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence", "queue_owners"}
+    {"vector_words", "stored_bytes", "antiphon_schema", "sqlite_sequence", "queue_owners", "key_places"}
 )
-"""Tables that each home makes of the others, in a way of its own."""
+"""Tables that each home makes of the others, in a way of its own, or that say what processes have."""
 _OF_A_PROCESS: Final = frozenset(
     {"owner", "leased_until", "job", "lock_holder", "locked_until", "home", "home_until"}
 )

@@ -2,7 +2,20 @@
 
 from typing import Literal
 
-Listed = Literal["item", "file", "prompt", "version", "activity", "vector store", "container", "skill"]
+Listed = Literal[
+    "item",
+    "file",
+    "conversation",
+    "run",
+    "prompt",
+    "version",
+    "activity",
+    "vector store",
+    "container",
+    "skill",
+    "webhook endpoint",
+    "webhook delivery",
+]
 
 
 class StoreError(Exception):

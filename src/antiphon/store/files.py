@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from antiphon.store import vector_files
 from antiphon.store.database import Database
-from antiphon.store.errors import UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders
 
 
@@ -158,7 +157,8 @@ def load(project: str, file_id: str, now: float) -> Steps[FileRow | None]:
 def list_files(project: str, query: PageQuery, purpose: str | None, now: float) -> Steps[FilePage]:
     wanted, values = "", [project, now, query.limit + 1]
     if query.after is not None:
-        values.append((yield from _cursor(project, query.after)))
+        sql = "SELECT key FROM files WHERE project_id = $1 AND id = $2"
+        values.append((yield from key_of("file", query.after, Statement(sql, (project, query.after)))))
         wanted += f" AND key {query.side} ${len(values)}"
     if purpose is not None:
         values.append(purpose)
@@ -169,14 +169,6 @@ def list_files(project: str, query: PageQuery, purpose: str | None, now: float) 
         ORDER BY key {query.order} LIMIT $3"""
     rows = [FileRow(*row) for row in (yield Statement(sql, tuple(values)))]
     return FilePage(rows[: query.limit], more=len(rows) > query.limit)
-
-
-def _cursor(project: str, file_id: str) -> Steps[int]:
-    sql = "SELECT key FROM files WHERE project_id = $1 AND id = $2"
-    found = yield from one(Statement(sql, (project, file_id)))
-    if found is None:
-        raise UnknownCursor("file", file_id)
-    return int(found[0])
 
 
 def delete(project: str, file_id: str, now: float) -> Steps[bool]:

@@ -28,7 +28,7 @@ from antiphon.store import work
 from antiphon.store.blobs import Blobs
 from antiphon.store.database import Database
 from antiphon.store.errors import Conflict, LostData
-from antiphon.store.statements import Insert, Lock, Statement, Steps, one, placeholders
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one, rows_named
 from antiphon.store.work import ClaimedJob, Job
 
 LEAST = 4096
@@ -39,7 +39,7 @@ AT_ONCE = 8
 """Blobs that one reader reads at the same time: in a bucket each of them takes a while to begin."""
 _IN_ONE = 32
 """Of them in one statement."""
-_MARK = b"\x1a"
+MARK = b"\x1a"
 _marks = re.compile(rb"\x1a([0-9a-f]{64})")
 _PIECE = 2**20
 """Characters of base64 that are coded at a time: other threads have their turn in between."""
@@ -87,19 +87,19 @@ def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
         if len(base64) >= LEAST and (found := _decoded(base64)) is not None:
             digest = hashlib.sha256(found).digest()
             data[digest] = found
-            texts[number] = before + comma + _MARK + digest.hex().encode()
+            texts[number] = before + comma + MARK + digest.hex().encode()
     return b'"'.join(texts), data
 
 
 def fill(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
     """JSON with data by SHA-256 in place of its marks: what `cut` has taken out."""
     texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
-    return [_marks.sub(lambda mark: texts[mark[1]], json) if _MARK in json else json for json in jsons]
+    return [_marks.sub(lambda mark: texts[mark[1]], json) if MARK in json else json for json in jsons]
 
 
 def marked_in(jsons: Iterable[bytes]) -> set[bytes]:
     """The SHA-256 of the data that belongs in there."""
-    return {bytes.fromhex(mark.decode()) for json in jsons if _MARK in json for mark in _marks.findall(json)}
+    return {bytes.fromhex(mark.decode()) for json in jsons if MARK in json for mark in _marks.findall(json)}
 
 
 def _decoded(text: bytes) -> bytes | None:
@@ -161,14 +161,8 @@ def release(user: User, keys: str, values: tuple[object, ...]) -> Steps[None]:
 
 def find(project: str, wanted: Collection[bytes]) -> Steps[dict[bytes, str]]:
     """Where data lies, as far as it is there, by SHA-256."""
-    found: dict[bytes, str] = {}
-    names = list(wanted)
-    for first in range(0, len(names), _IN_ONE):
-        some = names[first : first + _IN_ONE]
-        named = placeholders(2, len(some))
-        sql = f"SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256 IN ({named})"
-        found.update((yield Statement(sql, (project, *some))))
-    return found
+    select = "SELECT sha256, blob FROM inline_data WHERE project_id = $1 AND sha256"
+    return dict((yield from rows_named(select, project, list(wanted))))
 
 
 # ---- the way in and out -----------------------------------------------------------------------------
@@ -211,6 +205,11 @@ class InlineData:
         data = dict(await asyncio.gather(*map(read, wanted)))
         size = sum(map(len, data.values()))
         return await offload(size // _THING, fill, jsons, data)
+
+    async def read(self, project: str, sha256: bytes) -> bytes | None:
+        """The data with this SHA-256; None: nothing of the project has it."""
+        found = await self._database.read(find, project, [sha256])
+        return await self._read(found[sha256]) if found else None
 
     async def remove(self, job: ClaimedJob) -> None:
         """Handles a job of the kind REMOVE."""

@@ -5,8 +5,19 @@ from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from antiphon.store.errors import Listed, UnknownCursor
+from antiphon.store.statements import Statement, Steps, one
+
 Order: TypeAlias = Literal["asc", "desc"]
 T = TypeVar("T")
+
+
+def key_of(listed: Listed, after: str, key: Statement) -> Steps[int]:
+    """The key of the entry behind which a list goes on, as the statement gives it. Raises UnknownCursor."""
+    found = yield from one(key)
+    if found is None:
+        raise UnknownCursor(listed, after)
+    return int(found[0])
 
 
 class PageQuery(Struct, frozen=True):

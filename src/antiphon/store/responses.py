@@ -7,13 +7,13 @@ from typing import NamedTuple, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.store import activity, inline_data, threads
+from antiphon.store import activity, inline_data, recordings, threads
 from antiphon.store.activity import ActivityRow
 from antiphon.store.database import Database
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import ItemRow, Page, filled, marked
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one, placeholders
 from antiphon.store.threads import HELD, HIDDEN, LINKED, Segment
 
 
@@ -84,6 +84,11 @@ class Responses:
         in the middle stay readable (behaviours.md section 7.10). With it goes its run, if it has one: whoever
         carries that finds out."""
         return await self._database.write(delete, project, response_id)
+
+    async def texts(self, project: str, ids: Sequence[str]) -> Sequence[tuple[str, bytes]]:
+        """The items of some responses, in any order, each with the id of its response; marks of inline data
+        are left as they are."""
+        return await self._database.read_long(texts, project, ids)
 
     async def history(self, project: str, response_id: str) -> Sequence[bytes] | None:
         """All items up to and including the response's output, oldest first. None also for a response that
@@ -300,6 +305,17 @@ def fork_before(project: str, response_id: str) -> Steps[Place | None]:
     return Place(Segment((yield from threads.fork(project, thread, start)), start))
 
 
+def texts(project: str, ids: Sequence[str]) -> Steps[list[tuple[str, bytes]]]:
+    """The items of these responses, each with the id of its response."""
+    sql = f"""
+        SELECT r.id, i.json
+        FROM responses AS r
+        JOIN links AS l ON l.thread = r.thread AND l.position >= r.start AND l.position < r.stop
+        JOIN items AS i ON i.key = l.item
+        WHERE r.project_id = $1 AND r.id IN ({placeholders(2, len(ids))})"""
+    return [(row[0], row[1]) for row in (yield Statement(sql, (project, *ids)))]
+
+
 def own_input(project: str, response_id: str) -> Steps[list[ItemRow]]:
     """The items that the response brought itself."""
     sql = """
@@ -328,7 +344,9 @@ def delete(project: str, response_id: str) -> Steps[bool]:
     run = "FROM runs WHERE project_id = $1 AND id = $2"
     yield from inline_data.release("run", f"SELECT key {run}", (project, response_id))
     yield Statement(f"DELETE {run}", (project, response_id))
-    return (yield from remove(project, response_id))
+    found = yield from remove(project, response_id)
+    yield from recordings.delete(project, response_id)
+    return found
 
 
 def remove(project: str, response_id: str) -> Steps[bool]:

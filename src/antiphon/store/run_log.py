@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.store import activity, inline_data, responses, webhooks
+from antiphon.store import activity, allowances, inline_data, responses, webhooks
 from antiphon.store.activity import ActivityRow
+from antiphon.store.allowances import Settled
 from antiphon.store.errors import LostRun
 from antiphon.store.inline_data import DataRow, Marked
 from antiphon.store.items import ItemRow
@@ -86,6 +87,8 @@ class RunEnd(Struct, frozen=True):
     deliveries: Sequence[Delivery] = ()
     """Webhooks that are due with it."""
     activity: ActivityRow | None = None
+    settled: Sequence[Settled] = ()
+    """What it counts to its key."""
 
 
 class LoggedEvents(Struct, frozen=True):
@@ -116,7 +119,16 @@ def is_large(project: str, response_id: str, after: int) -> Steps[bool]:
 
 
 def events_after(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
-    sql = "SELECT key, status = 'ended' FROM runs WHERE project_id = $1 AND id = $2 AND streamed = 1"
+    return (yield from _behind(project, response_id, after, "streamed = 1"))
+
+
+def progress(project: str, response_id: str, after: int) -> Steps[LoggedEvents | None]:
+    """The same of a run whose log is no client's to read; it goes when the run ends."""
+    return (yield from _behind(project, response_id, after, "(streamed = 1 OR status <> 'ended')"))
+
+
+def _behind(project: str, response_id: str, after: int, which: str) -> Steps[LoggedEvents | None]:
+    sql = f"SELECT key, status = 'ended' FROM runs WHERE project_id = $1 AND id = $2 AND {which}"
     found = yield from one(Statement(sql, (project, response_id)))
     if found is None:
         return None
@@ -219,6 +231,7 @@ def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
         yield from inline_data.release("run", "$1", (claim.key,))
     yield from webhooks.enqueue(end.deliveries)
     yield from activity.record_all([end.activity] if end.activity is not None else [])
+    yield from allowances.settle_all(end.settled)
 
 
 def _replace(project: str, row: ResponseRow) -> Steps[None]:

@@ -18,6 +18,7 @@ from antiphon.store.errors import LostRun, QueueFull
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
@@ -40,6 +41,10 @@ class AcceptedRun(Struct, frozen=True):
     """The JSON of the first events."""
     streamed: bool
     """Whether its log may be read by clients, and is kept after its end."""
+    patience: float = 0
+    """Seconds in which it may wait for quiet times; then it is due as any other."""
+    continuation_id: str | None = None
+    """What runs that belong together have in common: a patient one waits no longer than the one before it."""
 
 
 class Context(Struct, frozen=True):
@@ -47,6 +52,37 @@ class Context(Struct, frozen=True):
 
     history: Sequence[bytes]
     input: Sequence[bytes]
+
+
+class QueuedRun(Struct, frozen=True):
+    """A run that has not ended, as people look at it. Times are seconds since the epoch."""
+
+    id: str
+    status: str
+    """`queued` or `running`."""
+    created_at: int
+    started_at: float | None
+    claims: int
+    """How often a process took it up."""
+    cancelled: int
+    """1: somebody has asked for its end."""
+    patient_until: float
+    """Until when it may wait for quiet times; 0: it may not."""
+    response: bytes
+    """JSON, as it stood when it was accepted."""
+
+
+class RunPage(Struct, frozen=True):
+    rows: Sequence[QueuedRun]
+    more: bool
+
+
+class Waiting(Struct, frozen=True):
+    """What nobody has begun."""
+
+    count: int
+    since: float | None
+    """When the oldest was accepted, of those that are wanted soonest: seconds since the epoch."""
 
 
 class Runs:
@@ -70,13 +106,25 @@ class Runs:
 
         return await self._data.storing(project, [item.json for item in items], write)
 
-    async def claim(self, owner: str, lease: float, only: Place | None = None) -> Claim | None:
-        """Take the oldest run that nobody carries, for `lease` seconds; or `only` this one. `owner` names
-        this process. It may be given what it carries already, when it renewed too late."""
+    async def unended(self, project: str, limit: int) -> Sequence[bytes]:
+        """The responses of the project that are queued or made in the background, the newest first: JSON
+        without output."""
+        return await self._database.read_long(unended, project, limit)
+
+    async def page(self, project: str, query: PageQuery) -> RunPage:
+        """Runs that have not ended, by creation. Raises UnknownCursor."""
+        return await self._database.read_long(list_runs, project, query)
+
+    async def claim(
+        self, owner: str, lease: float, only: Place | None = None, *, quiet: bool = False
+    ) -> Claim | None:
+        """Take the oldest run that is due and that nobody carries, for `lease` seconds, or in `quiet` times
+        one that is patient; or `only` this one. `owner` names this process. It may be given what it carries
+        already, when it renewed too late."""
         now = self._database.clock()
-        if only is None and not await self._database.read(waits, now, lease):
+        if only is None and not await self._database.read(waits, now, lease, quiet):
             return None  # to look costs little, to write does not
-        return await self._database.write(claim, owner, now, lease, only)
+        return await self._database.write(claim, owner, now, lease, only, quiet)
 
     async def renew(self, owner: str, lease: float, ids: Sequence[str]) -> None:
         """Hold on to what the owner carries, by the ids of the responses."""
@@ -99,6 +147,10 @@ class Runs:
     async def owned(self, owner: str) -> Mapping[str, bool]:
         """The ids of the responses whose runs the owner carries, and whether each is to be cancelled."""
         return await self._database.read(owned, owner)
+
+    async def waiting(self) -> Waiting:
+        """How many runs of all projects wait."""
+        return await self._database.read(waiting)
 
     async def context(self, claim: Claim) -> Context:
         """What the run's model reads. Raises LostRun when the response was deleted."""
@@ -174,11 +226,16 @@ class Runs:
 
 # ---- the queue --------------------------------------------------------------------------------------
 
-_RUN = "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next)"
+_RUN = (
+    "runs (project_id, id, created_at, previous_id, conversation_id, streamed, request, next,"
+    " patient_until, continuation_id)"
+)
 _FREE = "status <> 'ended' AND leased_until < $1"
+_DUE = f"{_FREE} AND (status = 'running' OR patient_until <= $1)"
 _AT_ONE_MOMENT = 250
 """Runs that servers accept at the same moment, at most: each has a few connections to the database."""
-_WAITING = "SELECT count(*) FROM runs WHERE status = 'queued'"
+_QUEUED = "FROM runs WHERE status = 'queued'"
+_WAITING = f"SELECT count(*) {_QUEUED} AND patient_until"
 
 
 def accept(
@@ -187,12 +244,12 @@ def accept(
     waiting = yield from keep(project, run, queue)
     if owner is None or waiting:
         return None
-    return (yield from claim(owner, now, lease, (project, run.response.id)))
+    return (yield from claim(owner, now, lease, (project, run.response.id), quiet=False))
 
 
 def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     """Gives how many wait already. Raises QueueFull."""
-    waiting = yield from _waiting(queue)
+    waiting = yield from _waiting(queue, is_patient=bool(run.patience))
     if waiting >= queue:
         raise QueueFull
     row = run.response
@@ -206,6 +263,8 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
         int(run.streamed),
         run.request,
         len(run.events),
+        (yield from _patient_until(project, run)),
+        run.continuation_id,
     )
     ((key,),) = yield Insert(_RUN, (values,), key="key")
     yield from run_log.append(key, 0, run.events)
@@ -213,32 +272,69 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
     return waiting
 
 
-def _waiting(queue: int) -> Steps[int]:
-    """How many wait. Where as many more as may come at the same moment would be too many, they come one
-    behind another."""
-    ((waiting,),) = yield Statement(_WAITING)
+def _patient_until(project: str, run: AcceptedRun) -> Steps[float]:
+    """What goes on with a run that was patient before is as urgent as that one."""
+    if not run.patience:
+        return 0.0
+    own = run.response.created_at + run.patience
+    sql = """
+        SELECT patient_until FROM runs WHERE project_id = $1 AND continuation_id = $2 AND patient_until > 0
+        ORDER BY key DESC LIMIT 1"""
+    before = yield from one(Statement(sql, (project, run.continuation_id)))
+    return own if before is None else min(own, before[0])
+
+
+def waiting() -> Steps[Waiting]:
+    oldest = "min(CASE WHEN patient_until = 0 THEN created_at END)"
+    ((count, since),) = yield Statement(f"SELECT count(*), {oldest} {_QUEUED}")
+    return Waiting(int(count), None if since is None else float(since))
+
+
+def _waiting(queue: int, *, is_patient: bool) -> Steps[int]:
+    """How many wait that are patient, or that are not: neither takes the room of the others. Where as many
+    more as may come at the same moment would be too many, they come one behind another."""
+    sql = f"{_WAITING} {'>' if is_patient else '='} 0"
+    ((waiting,),) = yield Statement(sql)
     if waiting < queue <= waiting + _AT_ONE_MOMENT:
         yield from alone("queue", "")
-        ((waiting,),) = yield Statement(_WAITING)
+        ((waiting,),) = yield Statement(sql)
     return int(waiting)
 
 
-def waits(now: float, lease: float) -> Steps[bool]:
-    return bool((yield Statement(f"SELECT 1 FROM runs WHERE {_FREE} LIMIT 1", (now,))))
+def waits(now: float, lease: float, quiet: bool) -> Steps[bool]:
+    wanted = _FREE if quiet else _DUE
+    return bool((yield Statement(f"SELECT 1 FROM runs WHERE {wanted} LIMIT 1", (now,))))
 
 
-def claim(owner: str, now: float, lease: float, only: Place | None) -> Steps[Claim | None]:
-    wanted = "AND project_id = $4 AND id = $5" if only else ""
+def claim(owner: str, now: float, lease: float, only: Place | None, quiet: bool) -> Steps[Claim | None]:
+    if only is not None:
+        return (yield from _claim(f"{_FREE} AND project_id = $4 AND id = $5", owner, now, lease, *only))
+    found = yield from _claim(_DUE, owner, now, lease)
+    if found is None and quiet:
+        most_urgent = yield from next_patient()
+        found = most_urgent and (yield from claim(owner, now, lease, most_urgent, quiet))
+    return found
+
+
+def next_patient() -> Steps[Place | None]:
+    sql = """
+        SELECT project_id, id FROM runs WHERE status = 'queued' AND patient_until > 0
+        ORDER BY patient_until, key LIMIT 1"""
+    found = yield from one(Statement(sql))
+    return found and (found[0], found[1])
+
+
+def _claim(wanted: str, owner: str, now: float, lease: float, *place: str) -> Steps[Claim | None]:
     sql = f"""
         UPDATE runs
         SET owner = $2, leased_until = $3, status = 'running', claims = claims + 1,
             started_at = coalesce(started_at, $1), left_by = owner,
             advanced = CASE WHEN next - claimed_next > 1 THEN 1 ELSE 0 END, claimed_next = next
-        WHERE key = (SELECT key FROM runs WHERE {_FREE} {wanted} ORDER BY key LIMIT 1
+        WHERE key = (SELECT key FROM runs WHERE {wanted} ORDER BY key LIMIT 1
             /*! FOR UPDATE SKIP LOCKED */)
         RETURNING key, project_id, id, owner, conversation_id, streamed, cancelled, request, progress,
             claims, started_at, next, left_by, advanced, deaths"""
-    found = yield from one(Statement(sql, (now, owner, now + lease, *(only or ()))))
+    found = yield from one(Statement(sql, (now, owner, now + lease, *place)))
     if found is None:
         return None
     key, project, response_id, owner, conversation, streamed, cancelled, *rest = found
@@ -309,9 +405,33 @@ def context(claim: Claim) -> Steps[Context]:
 
 def cancel(project: str, response_id: str) -> Steps[bool]:
     sql = """
-        UPDATE runs SET cancelled = 1 WHERE project_id = $1 AND id = $2 AND status <> 'ended'
+        UPDATE runs SET cancelled = 1, patient_until = 0
+        WHERE project_id = $1 AND id = $2 AND status <> 'ended'
         RETURNING 1"""
     return (yield from changed(Statement(sql, (project, response_id))))
+
+
+def unended(project: str, limit: int) -> Steps[list[bytes]]:
+    sql = """
+        SELECT p.json FROM runs AS r
+        JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
+        WHERE r.status <> 'ended' AND r.project_id = $1 ORDER BY r.key DESC LIMIT $2"""
+    return [json for (json,) in (yield Statement(sql, (project, limit)))]
+
+
+def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
+    wanted, values = "", [project, query.limit + 1]
+    if query.after is not None:
+        sql = "SELECT key FROM runs WHERE project_id = $1 AND id = $2"
+        values.append((yield from key_of("run", query.after, Statement(sql, (project, query.after)))))
+        wanted = f"AND r.key {query.side} $3"
+    sql = f"""
+        SELECT r.id, r.status, r.created_at, r.started_at, r.claims, r.cancelled, r.patient_until, p.json
+        FROM runs AS r
+        JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
+        WHERE r.status <> 'ended' AND r.project_id = $1 {wanted} ORDER BY r.key {query.order} LIMIT $2"""
+    rows = [QueuedRun(*row) for row in (yield Statement(sql, tuple(values)))]
+    return RunPage(rows[: query.limit], more=len(rows) > query.limit)
 
 
 def running(project: str, response_id: str) -> Steps[bool]:

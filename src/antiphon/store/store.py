@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 from antiphon.store.activity import Activity
+from antiphon.store.allowances import Allowances
 from antiphon.store.blobs import Blobs
 from antiphon.store.bundles import Bundles
 from antiphon.store.container_files import ContainerFiles
@@ -32,7 +33,11 @@ from antiphon.store.database import Database
 from antiphon.store.files import Files
 from antiphon.store.inline_data import InlineData
 from antiphon.store.items import Items
+from antiphon.store.key_places import KeyPlaces
+from antiphon.store.keys import Keys
+from antiphon.store.outline import Outline
 from antiphon.store.prompts import Prompts
+from antiphon.store.recordings import Recordings
 from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
@@ -43,6 +48,7 @@ from antiphon.store.vector_chunks import VectorChunks
 from antiphon.store.vector_files import VectorFiles
 from antiphon.store.vector_index import VectorIndex
 from antiphon.store.vector_stores import VectorStores
+from antiphon.store.webhook_endpoints import WebhookEndpoints
 from antiphon.store.webhooks import Deliveries
 from antiphon.store.work import Work
 
@@ -61,11 +67,17 @@ class Store:
         self.responses = Responses(database, self.inline_data)
         self.conversations = Conversations(database, self.inline_data)
         self.runs = Runs(database, self.inline_data)
+        self.outline = Outline(database, self.inline_data)
         self.files = Files(database)
         self.prompts = Prompts(database)
         self.webhooks = Deliveries(database)
+        self.webhook_endpoints = WebhookEndpoints(database)
         self.activity = Activity(database)
+        self.recordings = Recordings(database)
         self.work = Work(database)
+        self.keys = Keys(database)
+        self.allowances = Allowances(database)
+        self.key_places = KeyPlaces(database)
         self.usage = Usage(database)
         self.vector_stores = VectorStores(database)
         self.vector_files = VectorFiles(database)

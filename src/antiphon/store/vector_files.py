@@ -14,7 +14,17 @@ from antiphon.store import vector_chunks, work
 from antiphon.store.database import Database
 from antiphon.store.errors import Expired, TooManyFiles, UnknownCursor, UnknownFile
 from antiphon.store.paging import PageQuery
-from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one, placeholders
+from antiphon.store.statements import (
+    Insert,
+    Row,
+    Statement,
+    Steps,
+    alone,
+    changed,
+    one,
+    placeholders,
+    rows_named,
+)
 from antiphon.store.work import Job
 
 INDEX = "index_file"
@@ -308,13 +318,8 @@ def _remove_present(project: str, store: int, files: Sequence[int], now: float) 
 
 
 def _files(project: str, file_ids: Sequence[str], columns: str) -> Steps[list[Row]]:
-    found: list[Row] = []
-    for first in range(0, len(file_ids), _AT_ONCE):
-        some = file_ids[first : first + _AT_ONCE]
-        named = placeholders(2, len(some))
-        sql = f"SELECT {columns} FROM files WHERE project_id = $1 AND id IN ({named})"
-        found += yield Statement(sql, (project, *some))
-    return found
+    select = f"SELECT {columns} FROM files WHERE project_id = $1 AND id"
+    return (yield from rows_named(select, project, file_ids))
 
 
 def _one(columns: str, project: str, store_id: str, file_id: str) -> Statement:

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from antiphon.store.database import Database
+from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
 
 DeliveryStatus: TypeAlias = Literal["pending", "delivered", "failed"]
@@ -79,6 +80,11 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
     """Why the last attempt was none."""
 
 
+class DeliveryPage(Struct, frozen=True):
+    rows: Sequence[DeliveryRow]
+    more: bool
+
+
 class Deliveries:
     """The rows of all projects."""
 
@@ -104,6 +110,12 @@ class Deliveries:
     async def latest(self, limit: int, status: DeliveryStatus | None = None) -> Sequence[DeliveryRow]:
         """The newest first."""
         return await self._database.read_long(latest, limit, status)
+
+    async def page(
+        self, project: str, query: PageQuery, status: DeliveryStatus | None = None
+    ) -> DeliveryPage:
+        """Those of a project, by creation. Raises UnknownCursor."""
+        return await self._database.read_long(list_deliveries, project, query, status)
 
     async def get(self, delivery_id: str) -> DeliveryRow | None:
         return await self._database.read(load, delivery_id)
@@ -165,6 +177,23 @@ def latest(limit: int, status: DeliveryStatus | None) -> Steps[list[DeliveryRow]
     wanted, values = ("WHERE status = $2", (limit, status)) if status is not None else ("", (limit,))
     sql = f"{_ROW} {wanted} ORDER BY key DESC LIMIT $1"
     return [_row(row) for row in (yield Statement(sql, values))]
+
+
+def list_deliveries(project: str, query: PageQuery, status: DeliveryStatus | None) -> Steps[DeliveryPage]:
+    wanted, values = "", [project, query.limit + 1]
+    if status is not None:
+        values.append(status)
+        wanted += " AND status = $3"
+        if status != "delivered":
+            wanted += " AND status <> 'delivered'"  # which has an index
+    if query.after is not None:
+        sql = "SELECT key FROM webhook_deliveries WHERE id = $1 AND project_id = $2"
+        cursor = Statement(sql, (query.after, project))
+        values.append((yield from key_of("webhook delivery", query.after, cursor)))
+        wanted += f" AND key {query.side} ${len(values)}"
+    sql = f"{_ROW} WHERE project_id = $1{wanted} ORDER BY key {query.order} LIMIT $2"
+    rows = [_row(row) for row in (yield Statement(sql, tuple(values)))]
+    return DeliveryPage(rows[: query.limit], more=len(rows) > query.limit)
 
 
 def load(delivery_id: str) -> Steps[DeliveryRow | None]:

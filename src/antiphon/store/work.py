@@ -111,6 +111,10 @@ class Work:
         nothing to come."""
         return await self._database.read(due, kinds)
 
+    async def waiting(self) -> int:
+        """How many jobs are due that nobody does."""
+        return await self._database.read(waiting, self._database.clock())
+
     async def wait_for_jobs(self, kind: str) -> None:
         """Returns when there may be more to do, or after a moment: look again in either case. Jobs of other
         processes wake nobody here."""
@@ -242,6 +246,12 @@ def due(kinds: Sequence[str]) -> Steps[float | None]:
         WHERE kind IN ({placeholders(1, len(kinds))}) AND failed_at IS NULL"""
     ((found,),) = yield Statement(sql, tuple(kinds))
     return None if found is None else float(found)
+
+
+def waiting(now: float) -> Steps[int]:
+    sql = "SELECT count(*) FROM work WHERE failed_at IS NULL AND run_at <= $1 AND leased_until < $1"
+    ((found,),) = yield Statement(sql, (now,))
+    return int(found)
 
 
 def renew(job: ClaimedJob, until: float) -> Steps[bool]:

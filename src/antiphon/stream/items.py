@@ -22,10 +22,10 @@ from antiphon.protocol.content import (
     Refusal,
     SummaryText,
 )
+from antiphon.protocol.delta_runs import DeltaPlace, DeltaRun
 from antiphon.protocol.events import Event
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, Compaction, Reasoning
-from antiphon.protocol.text_deltas import TextDeltas, TextPlace
 from antiphon.stream.built_item import Path
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import Machine, OpenItem
@@ -78,6 +78,10 @@ class OpenParts(OpenItem):
         """What the part and its events carry besides text."""
         self._parts: dict[str, list[Any]] = {"content_index": [], "summary_index": []}
 
+    @property
+    def said(self) -> str:
+        return "".join(self._text)
+
     def gather(self, kind: PartKind, delta: str, **members: Any) -> None:
         """A piece of a part of the given kind."""
         if self._kind is not kind:
@@ -115,7 +119,7 @@ class OpenParts(OpenItem):
 class OpenMessage(OpenParts):
     """An assistant message."""
 
-    _text_place: TextPlace | None = None
+    _text_place: DeltaPlace | None = None
     """Of the text that is written, once a run of it was."""
 
     def text(self, delta: str, logprobs: Sequence[Logprob] = ()) -> None:
@@ -133,9 +137,9 @@ class OpenMessage(OpenParts):
         if self._kind is not TEXT:
             self._begin_text()
         if self._text_place is None:
-            self._text_place = TextPlace(**self._place)
+            self._text_place = DeltaPlace(events.TextDelta, **self._place)
         self._text.append(text)
-        self.emit_run(TextDeltas(self._text_place, pieces))
+        self.emit_run(DeltaRun(self._text_place, pieces))
 
     def nothing(self) -> None:
         """A text without a word in it."""
@@ -195,12 +199,24 @@ class OpenText(OpenItem):
         self._member = self.kind.text
         self._delta: Callable[..., Event] = partial(self._member.delta, **self.place)
         self._pieces: list[str] = []
+        self._run_place: DeltaPlace | None = None
         self._whole: str | None = None
+
+    @property
+    def said(self) -> str:
+        return "".join(self._pieces)
 
     def write(self, delta: str) -> None:
         """A piece of the text."""
         self._pieces.append(delta)
         OpenItem.emit(self, self._delta(delta=delta))
+
+    def run(self, text: str, pieces: Sequence[bytes]) -> None:
+        """Several pieces of a function call's arguments, each as the inside of a JSON string."""
+        if self._run_place is None:
+            self._run_place = DeltaPlace(events.ArgumentsDelta, **self.place)
+        self._pieces.append(text)
+        self.emit_run(DeltaRun(self._run_place, pieces))
 
     def emit(self, event: Event) -> None:
         super().emit(event)

@@ -33,11 +33,11 @@ from typing import Any, Literal, TypeVar, cast
 from msgspec.structs import replace
 
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.events import Event, ResponseEvent
 from antiphon.protocol.item import Item
 from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
-from antiphon.protocol.text_deltas import Emitted, TextDeltas
 from antiphon.stream import table
 from antiphon.stream.kinds import Key, kind_of
 from antiphon.stream.table import IllegalTransition, State
@@ -67,6 +67,8 @@ class Machine:
         """What the pictures took that were made, as their server counts."""
         self.tier = TIER
         """The service tier that the response ends with."""
+        self.watch: Callable[[int, Item], None] | None = None
+        """Called with each item, and its place, when it is added and again when it is done."""
         self._response = response
         self._state: State = table.NEW
         self._next = 0
@@ -112,8 +114,26 @@ class Machine:
         """The response as it stands, with the items that are finished."""
         return replace(self._response, output=[item for item in self._slots if item is not None])
 
+    def item(self, opened: "OpenItem") -> Item:
+        """The item as it was finished; as it was added when it is not."""
+        return self._slots[opened.output_index] or opened.item
+
+    @property
+    def next_number(self) -> int:
+        """The number of the event that comes next."""
+        return self._next
+
+    def standing(self) -> list[tuple[Item, str | None]]:
+        """The items by their places, with what those that are not finished say so far; None: it is."""
+        said = {opened.output_index: opened for opened in self._open}
+        return [
+            (slot, None) if slot is not None else (said[index].item, said[index].said)
+            for index, slot in enumerate(self._slots)
+            if slot is not None or index in said
+        ]
+
     def drain(self) -> list[Emitted]:
-        """The events since the last call, deltas of text in runs as they were emitted."""
+        """The events since the last call, deltas in runs as they were emitted."""
         events, self._events = self._events, []
         return events
 
@@ -185,6 +205,8 @@ class Machine:
         self._slots.append(None)
         self._open.append(handle)
         self._append(events.ItemAdded(output_index=handle.output_index, item=item))
+        if self.watch is not None:
+            self.watch(handle.output_index, item)
         return handle
 
     def add(self, item: Item) -> None:
@@ -207,6 +229,8 @@ class Machine:
         self._open.remove(handle)
         self._slots[handle.output_index] = item
         self._append(events.ItemDone(output_index=handle.output_index, item=item))
+        if self.watch is not None:
+            self.watch(handle.output_index, item)
 
     def abandon(self) -> None:
         """Cut what is open."""
@@ -254,6 +278,11 @@ class OpenItem:
         return {"item_id": self.item_id, "output_index": self.output_index}
 
     @property
+    def said(self) -> str:
+        """The text of it so far."""
+        return ""
+
+    @property
     def is_open(self) -> bool:
         return self._state != table.CLOSED
 
@@ -275,14 +304,14 @@ class OpenItem:
         machine._next += 1
         machine._events.append(event)
 
-    def emit_run(self, run: TextDeltas) -> None:
-        """Append deltas of text. Raises IllegalTransition."""
-        state = self._state
+    def emit_run(self, run: DeltaRun) -> None:
+        """Append deltas. Raises IllegalTransition."""
+        state, kind = self._state, run.place.kind
         for _ in run.pieces[:2]:  # a row that leads back to its state may be stepped any number of times
             try:
-                state = self._moves[state, events.TextDelta]
+                state = self._moves[state, kind]
             except KeyError:
-                raise _illegal(events.TextDelta, state) from None
+                raise _illegal(kind, state) from None
         self._state = state
         run.sequence_number = self._machine._next
         self._machine._next = run.next_number

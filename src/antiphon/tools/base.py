@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from antiphon.model import Function, Message, Part
+from antiphon.model import CallRun, Function, Message, Part
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import TextFilter
@@ -77,6 +77,11 @@ class ToolCall:
         self._pieces.append(delta)
         if write := self._write:
             write(delta)
+
+    def feed_run(self, run: CallRun) -> None:
+        """Several pieces."""
+        for text in run.texts:
+            self.feed(text)
 
     def start(self, machine: Machine) -> None:
         """From now on it may emit. What it was fed before is emitted at once."""

@@ -4,6 +4,7 @@ it is whole."""
 from abc import ABC, abstractmethod
 from typing import Any
 
+from antiphon.model import CallRun
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ToolCall
 from antiphon.tools.partial import Piece, StringReader, decode
@@ -60,6 +61,9 @@ class WholeCall(ReadCall):
     """A call of which nothing is emitted before it is whole and valid."""
 
     held = True
+
+    def feed_run(self, run: CallRun) -> None:
+        self.feed(run.text)
 
     def fault(self, arguments: Arguments) -> str | None:
         return None

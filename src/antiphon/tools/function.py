@@ -8,7 +8,7 @@ for what does not fit. A function whose `strict` was left out is strict where it
 
 from collections.abc import Sequence
 
-from antiphon.model import Function, Message
+from antiphon.model import CallRun, Function, Message
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import AllowedCallers, FunctionTool
@@ -74,6 +74,13 @@ class ClientFunctionCall(ToolCall):
         value = decode(self.arguments)
         fault = value if isinstance(value, str) else await self._tool.schema.fault_of(value, self.arguments)
         return fault and f"The call of {self.name} does not fit the function's schema: {fault}"
+
+    def feed_run(self, run: CallRun) -> None:
+        if self.item is None:
+            self.feed(run.text)
+        else:
+            self._pieces.append(run.text)
+            self.item.run(run.text, run.pieces)
 
     def begin(self, machine: Machine) -> Write:
         wire = self._tool.wire

@@ -1,8 +1,8 @@
 """Where an MCP server is that a request names, and with which credentials it is asked."""
 
 import re
-from urllib.parse import urlsplit
 
+from antiphon.guard.addresses import parts_of
 from antiphon.mcp.base import Address, Configured, Remote
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.tools import REDACTED, McpTool
@@ -84,12 +84,8 @@ def _lower(headers: dict[str, str]) -> set[str]:
 
 def _url(url: str, context: ToolContext) -> str:
     _check_kept(url, context, "server_url")
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or any(ord(character) <= 0x20 for character in url) or "\x7f" in url:
+    parts = parts_of(url)
+    if parts is None:
         raise _bad(context, "server_url must be a URL that begins with http:// or https://.", "server_url")
     if parts.username is not None or parts.password is not None:
         raise _bad(context, "server_url has credentials in it: send them as authorization.", "server_url")

@@ -2,21 +2,22 @@
 
 import base64
 import binascii
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from antiphon.protocol.ids import new_delivery_id, new_event_id
+from antiphon.protocol.webhooks import EVENTS
 from antiphon.store.webhooks import Delivery
-
-EVENTS: Final = ("response.completed", "response.failed", "response.cancelled", "response.incomplete")
-"""What is sent: how a background response ended."""
 
 _SECRET_PREFIX: Final = "whsec_"
 _KEY_BYTES: Final = range(24, 65)
 """How long a key may be, after the Standard Webhooks specification."""
+_NEW_KEY_BYTES: Final = 32
 
 
 class BadSecret(ValueError):
@@ -34,6 +35,14 @@ class Endpoint:
     events: frozenset[str] = frozenset(EVENTS)
     project: str | None = None
     """Whose events; None: every project's."""
+    old_key: bytes | None = field(default=None, repr=False)
+    """The key in front of it."""
+    old_until: float = 0
+    """How long that counts as well: seconds since the epoch."""
+
+    def signing_keys(self, now: float) -> tuple[bytes, ...]:
+        """`now`: seconds since the epoch."""
+        return (self.key, self.old_key) if self.old_key is not None and now < self.old_until else (self.key,)
 
     def wants(self, project: str, event: str) -> bool:
         return event in self.events and self.project in (None, project)
@@ -52,6 +61,10 @@ def key_of(secret: str) -> bytes:
     return key
 
 
+def new_secret() -> str:
+    return secret_of(secrets.token_bytes(_NEW_KEY_BYTES))
+
+
 def secret_of(key: bytes) -> str:
     """A key as the receiver's library takes it."""
     return _SECRET_PREFIX + base64.b64encode(key).decode()
@@ -62,28 +75,47 @@ def deliveries_for(
 ) -> list[Delivery]:
     """The end of a response as deliveries, one for each endpoint that wants it. A `status` that is no end
     makes none. `now`: seconds since the epoch."""
-    event = f"response.{status}"
-    wanted = [each for each in endpoints if each.wants(project, event)]
-    if event not in EVENTS or not wanted:
+    kind = f"response.{status}"
+    wanted = [each for each in endpoints if each.wants(project, kind)]
+    if kind not in EVENTS or not wanted:
         return []
-    event_id, created_at = new_event_id(), int(now)
-    body = {
-        "id": event_id,
-        "object": "event",
-        "created_at": created_at,
-        "type": event,
-        "data": {"id": response_id},
-    }
-    return [
-        Delivery(
-            id=new_delivery_id(),
-            event_id=event_id,
-            project=project,
-            endpoint=endpoint.name,
-            type=event,
-            response_id=response_id,
-            created_at=created_at,
-            body=msgspec.json.encode(body),
+    event = Event(project, kind, response_id, int(now))
+    return [event.to(endpoint) for endpoint in wanted]
+
+
+@dataclass(frozen=True)
+class Event:
+    """The end of a response, which goes to every endpoint that wants it."""
+
+    project: str
+    kind: str
+    response_id: str
+    created_at: int
+    """Seconds since the epoch."""
+    id: str = field(default_factory=new_event_id)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The JSON that is sent."""
+        return msgspec.json.encode(
+            {
+                "id": self.id,
+                "object": "event",
+                "created_at": self.created_at,
+                "type": self.kind,
+                "data": {"id": self.response_id},
+            }
         )
-        for endpoint in wanted
-    ]
+
+    def to(self, endpoint: Endpoint) -> Delivery:
+        """The event on its way to an endpoint."""
+        return Delivery(
+            id=new_delivery_id(),
+            event_id=self.id,
+            project=self.project,
+            endpoint=endpoint.name,
+            type=self.kind,
+            response_id=self.response_id,
+            created_at=self.created_at,
+            body=self.body,
+        )

@@ -6,16 +6,18 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 
-def headers(key: bytes, delivery_id: str, now: float, body: bytes) -> dict[str, str]:
+def headers(keys: Sequence[bytes], delivery_id: str, now: float, body: bytes) -> dict[str, str]:
     """What goes with the body. Receivers refuse a time that is minutes away from theirs: each attempt is
-    signed anew. `now`: seconds since the epoch."""
+    signed anew, with each key: a receiver that knows one of them is content. `now`: seconds since the
+    epoch."""
     timestamp = str(int(now))
     return {
         "webhook-id": delivery_id,
         "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{_signature(key, delivery_id, timestamp, body)}",
+        "webhook-signature": " ".join(f"v1,{_signature(key, delivery_id, timestamp, body)}" for key in keys),
     }
 
 

@@ -19,7 +19,7 @@ from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
 from antiphon.api.protocol import HttpProtocol
 from antiphon.config import BackendSettings
-from antiphon.config.settings import ModelSettings
+from antiphon.config.model_settings import ModelSettings
 from antiphon.engine.prepare import preparation
 
 NUMBER = {

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.store.contract.homes import Home
 from tests.store.contract.kit import DAY, Clock, P, items, rows_left, turn
 
-from antiphon.store.activity import ActivityQuery, ActivityRow
+from antiphon.store.activity import ActivityQuery, ActivityRow, UsageRow
 from antiphon.store.errors import AlreadyExists, LostRun, UnknownCursor
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.run_log import Record, RunEnd
@@ -107,21 +107,27 @@ async def test_what_is_noted_does_not_wait_for_somebody_to_write(store: Store) -
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({}, "gfedcba"),
-        ({"project": P}, "fedcba"),
+        ({}, "hgfedcba"),
+        ({"project": P}, "hfedcba"),
         ({"project": "other"}, "g"),
         ({"status": "failed"}, "b"),
+        ({"status": "completed", "project": P}, "hfedca"),
+        ({"tool": "mcp_call"}, "h"),
+        ({"tool": "mcp"}, ""),
+        ({"tool": "%"}, ""),
+        ({"tool": "mcp-call"}, ""),
+        ({"tool": "mcp\\_call"}, ""),
         ({"model": "gpt-5"}, "c"),
         ({"backend": "small"}, "d"),
         ({"conversation_id": "conv"}, "e"),
         ({"api_key": "team"}, "f"),
         ({"since": 102.0, "until": 105.0}, "edc"),
-        ({"project": P, "since": 103.0, "status": "completed"}, "fed"),
+        ({"project": P, "since": 103.0, "status": "completed"}, "hfed"),
         ({"project": "nobody's"}, ""),
     ],
 )
 async def test_the_list_can_be_narrowed(store: Store, query: dict[str, object], expected: str) -> None:
-    rows = ended(*"abcdefg")
+    rows = ended(*"abcdefgh")
     changes: Sequence[dict[str, object]] = (
         {},
         {"status": "failed"},
@@ -130,6 +136,7 @@ async def test_the_list_can_be_narrowed(store: Store, query: dict[str, object], 
         {"conversation_id": "conv"},
         {"api_key": "team"},
         {"project": "other"},
+        {"tools": ["web_search_call", "mcp_call"]},
     )
     await save(store, *(replace(row, **change) for row, change in zip(rows, changes, strict=True)))
     assert "".join(await listed(store, **query)) == expected
@@ -162,3 +169,31 @@ async def test_activity_outlives_its_response_until_its_own_days_are_over(store:
 
     assert await listed(store) == ["new"]
     assert await rows_left(store) == {"activity": 1}
+
+
+async def test_usage_is_added_up_by_day_model_and_key(store: Store) -> None:
+    use = replace(PLAIN, model="m", input_tokens=10, cached_tokens=4, output_tokens=3)
+    day = 86_400.0
+    rows = [
+        replace(use, ended_at=day * 5),
+        replace(use, ended_at=day * 6 - 0.25, status="failed"),
+        replace(use, ended_at=day * 6 - 0.25, api_key="team"),
+        replace(use, ended_at=day * 6, model="n", status="incomplete"),
+        replace(use, ended_at=day * 5 - 0.25),
+        replace(use, ended_at=day * 5, project="other"),
+    ]
+    await save(store, *(replace(row, response_id=f"r{n}") for n, row in enumerate(rows)))
+
+    found = await store.activity.usage(P, 5)
+
+    def used(times: int, **members: object) -> UsageRow:
+        tokens = {"input_tokens": 10 * times, "cached_tokens": 4 * times, "output_tokens": 3 * times}
+        plain = {"day": 5, "model": "m", "api_key": None, "requests": times, "failures": 0}
+        return UsageRow(**{**plain, **tokens, **members})  # type: ignore[arg-type]
+
+    assert found.rows[0] == used(2, failures=1)
+    assert {row.day: row for row in found.rows[1:]} == {
+        5: used(1, api_key="team"),
+        6: used(1, day=6, model="n"),
+    }
+    assert not found.more

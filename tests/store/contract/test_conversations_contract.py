@@ -17,7 +17,7 @@ from tests.store.contract.kit import (
 )
 
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.errors import DuplicateItem
+from antiphon.store.errors import DuplicateItem, UnknownCursor
 from antiphon.store.items import Page
 from antiphon.store.paging import PageQuery
 from antiphon.store.responses import StoredResponse
@@ -200,3 +200,19 @@ async def test_a_lease_ends(store: Store, clock: Clock) -> None:
     clock.now += 1
     assert await store.conversations.lock(P, "c", "you", 60)
     assert not await store.conversations.lock(P, "c", "me", 60)
+
+
+async def test_conversations_of_a_project_are_listed_by_creation(store: Store) -> None:
+    for name, created_at in (("a", 1), ("b", 2), ("c", 2), ("d", 3)):
+        await store.conversations.create(P, ConversationRow(name, created_at, b"{}"), ())
+    await store.conversations.create("other", ConversationRow("x", 9, b"{}"), ())
+
+    first = await store.conversations.page(P, PageQuery(limit=2))
+    rest = await store.conversations.page(P, PageQuery(limit=2, after="c"))
+
+    assert ([row.id for row in first.rows], first.more) == (["d", "c"], True)
+    assert ([row.id for row in rest.rows], rest.more) == (["b", "a"], False)
+    up = await store.conversations.page(P, PageQuery(order="asc", after="b"))
+    assert [row.id for row in up.rows] == ["c", "d"]
+    with pytest.raises(UnknownCursor):
+        await store.conversations.page(P, PageQuery(after="x"))

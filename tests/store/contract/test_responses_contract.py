@@ -51,6 +51,13 @@ async def test_what_is_not_there_is_none_or_false(store: Store) -> None:
     assert not await store.conversations.lock(P, "x", "me", 10)
 
 
+async def test_the_texts_of_some_responses_are_their_own_items(store: Store) -> None:
+    await talk(store, "a", "b", "c")
+    found = await store.responses.texts(P, ["a", "c", "nobody's"])
+    assert sorted(found) == [(name, json) for name in ("a", "c") for json in said(name)]
+    assert await store.responses.texts("other", ["a"]) == []
+
+
 async def test_a_chain_remembers_everything_before(store: Store) -> None:
     await talk(store, "r1", "r2", "r3")
     assert await store.responses.history(P, "r3") == said("r1", "r2", "r3")

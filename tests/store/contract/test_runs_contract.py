@@ -9,10 +9,10 @@ from tests.store.contract.homes import Home
 from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, texts, turn
 
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
 from antiphon.store.paging import PageQuery
 from antiphon.store.run_log import Claim, Record, RunEnd
-from antiphon.store.runs import AcceptedRun
+from antiphon.store.runs import AcceptedRun, Waiting
 from antiphon.store.store import Store
 
 LEASE = 5.0
@@ -60,6 +60,88 @@ async def test_what_waits_longest_is_claimed_first_and_by_one(store: Store, othe
     assert ((await claim(store)).id, (await claim(other, "you")).id) == ("a", "b")
     assert await store.runs.claim("me", LEASE) is None
     assert await other.runs.claim("you", LEASE) is None
+
+
+async def test_what_waits_is_counted_and_the_oldest_dated(store: Store) -> None:
+    assert await store.runs.waiting() == Waiting(0, None)
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    await claim(store)
+
+    assert await store.runs.waiting() == Waiting(2, 1.0)
+
+
+async def patient(store: Store, name: str, seconds: float, continuation: str | None = None) -> None:
+    run = AcceptedRun(
+        turn(name, says=()), b"sealed", [b"0"], streamed=False, patience=seconds, continuation_id=continuation
+    )
+    await store.runs.accept(P, run, 100)
+
+
+async def claimed(store: Store, *, quiet: bool) -> list[str]:
+    """All that can be claimed now, in its order."""
+    names = []
+    while (claim := await store.runs.claim("me", LEASE, quiet=quiet)) is not None:
+        names.append(claim.id)
+    return names
+
+
+async def test_what_is_patient_is_claimed_in_quiet_times_behind_all_that_is_due(store: Store) -> None:
+    await patient(store, "long", 1e10)
+    await patient(store, "short", 9e9)
+    await accept(store, "soon")
+
+    assert await claimed(store, quiet=False) == ["soon"]
+    assert await claimed(store, quiet=True) == ["short", "long"]
+
+
+async def test_what_was_patient_long_enough_is_due(store: Store) -> None:
+    await patient(store, "a", 1e-3)
+    assert await claimed(store, quiet=False) == ["a"]
+
+
+async def test_what_was_begun_is_patient_no_more(store: Store, other: Store) -> None:
+    await patient(store, "a", 1e10)
+    assert await claimed(store, quiet=True) == ["a"]
+    await store.runs.release("me")
+    assert (await claim(other, "you")).id == "a"
+
+
+async def test_what_is_patient_takes_no_room_of_what_is_not(store: Store) -> None:
+    await patient(store, "a", 1e10)
+    await accept(store, "b", queue=1)
+    with pytest.raises(QueueFull):
+        await accept(store, "c", queue=1)
+    assert await store.runs.waiting() == Waiting(2, 1.0)
+
+
+async def test_what_is_cancelled_is_patient_no_more(store: Store) -> None:
+    await patient(store, "a", 1e10)
+    assert await store.runs.cancel(P, "a")
+    assert await claimed(store, quiet=False) == ["a"]
+
+
+async def test_what_goes_on_with_a_patient_run_is_as_urgent_as_that(store: Store) -> None:
+    await patient(store, "first", 8e9, "c")
+    await patient(store, "other", 9e9)
+    assert await claimed(store, quiet=False) == []
+    await patient(store, "next", 1e10, "c")
+    await patient(store, "stranger", 1e10, "d")
+    await accept(store, "soon")
+
+    assert await claimed(store, quiet=True) == ["soon", "first", "next", "other", "stranger"]
+
+
+async def test_what_is_not_ended_is_listed_the_newest_first(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    mine = await claim(store)
+    assert await store.runs.unended(P, 2) == [b'{"id":"c"}', b'{"id":"b"}']
+    assert await store.runs.unended("other", 9) == []
+
+    await store.runs.finish(mine, ending("a"))
+
+    assert await store.runs.unended(P, 9) == [b'{"id":"c"}', b'{"id":"b"}']
 
 
 async def test_a_full_queue_takes_nothing_and_leaves_no_trace(store: Store) -> None:
@@ -327,3 +409,25 @@ async def test_what_an_end_says_elsewhere_comes_with_it_or_not_at_all(store: Sto
         await store.runs.finish(mine, ending("a"))
     assert (await counts(store))["items"] == 1
     assert await store.runs.running(P, "a")
+
+
+async def test_runs_of_a_project_that_have_not_ended_are_listed(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await accept(store, name)
+    mine = await claim(store)
+    await store.runs.cancel(P, "b")
+
+    first = await store.runs.page(P, PageQuery(limit=2, order="asc"))
+    rest = await store.runs.page(P, PageQuery(limit=2, order="asc", after="b"))
+
+    assert [(row.id, row.status, row.claims, row.cancelled) for row in first.rows] == [
+        ("a", "running", 1, 0),
+        ("b", "queued", 0, 1),
+    ]
+    assert (first.more, [row.id for row in rest.rows], rest.more) == (True, ["c"], False)
+    assert (first.rows[0].response, rest.rows[0].started_at) == (b'{"id":"a"}', None)
+    assert (await store.runs.page("other", PageQuery())).rows == []
+    await store.runs.finish(mine, ending("a"))
+    assert [row.id for row in (await store.runs.page(P, PageQuery(order="asc"))).rows] == ["b", "c"]
+    with pytest.raises(UnknownCursor):
+        await store.runs.page("other", PageQuery(after="a"))

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from tests.store.contract.kit import turn
 
 from antiphon.store import responses, webhooks
-from antiphon.store.errors import AlreadyExists
+from antiphon.store.errors import AlreadyExists, UnknownCursor
+from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Steps
 from antiphon.store.store import Store
 from antiphon.store.webhooks import Deliveries, Delivery, Outcome
@@ -81,3 +82,26 @@ async def test_old_deliveries_go_a_few_at_a_time_the_oldest_first(deliveries: De
     assert [each.id for each in await deliveries.latest(10)] == ["wh_1004", "wh_1003"]
     assert await deliveries.expire(1004, 2) == 1
     assert await deliveries.expire(1004, 2) == 0
+
+
+async def test_deliveries_of_a_project_are_listed_by_status(deliveries: Deliveries) -> None:
+    await deliveries.add([replace(DELIVERY, id=f"wh_{n}") for n in range(4)])
+    await deliveries.add([replace(DELIVERY, id="wh_other", project="q")])
+    for taken, status in zip(
+        await deliveries.take("hook", 1000, 60, 2), ("delivered", "failed"), strict=True
+    ):
+        await deliveries.settle(taken, Outcome(status, 1001))  # type: ignore[arg-type]
+
+    async def listed(**query: object) -> list[str]:
+        status = query.pop("status", None)
+        page = await deliveries.page("p", PageQuery(**query), status)  # type: ignore[arg-type]
+        return [row.id for row in page.rows]
+
+    assert await listed(limit=3) == ["wh_3", "wh_2", "wh_1"]
+    assert await listed(limit=3, after="wh_1") == ["wh_0"]
+    assert sorted([*await listed(status="delivered"), *await listed(status="failed")]) == ["wh_0", "wh_1"]
+    assert await listed(status="pending", after="wh_3") == ["wh_2"]
+    assert (await deliveries.page("p", PageQuery(limit=4))).more is False
+    assert (await deliveries.page("p", PageQuery(limit=3))).more is True
+    with pytest.raises(UnknownCursor):
+        await listed(after="wh_other")

@@ -61,6 +61,16 @@ async def test_what_is_due_longest_comes_first_and_to_one(store: Store, other: S
     assert await none_is_due(store)
 
 
+async def test_jobs_that_are_due_and_that_nobody_does_are_counted(store: Store, clock: Clock) -> None:
+    assert await store.work.waiting() == 0
+    await store.work.enqueue([JOB, JOB, replace(JOB, run_at=clock.now + 60)])
+    assert await store.work.waiting() == 2
+
+    await claim(store)
+
+    assert await store.work.waiting() == 1
+
+
 async def test_projects_take_turns_however_many_jobs_one_has(store: Store, clock: Clock) -> None:
     for project, count in (("many", 6), ("few", 2), ("one", 1)):
         jobs = [Job(kind="index", payload=b"%d" % n, project=project) for n in range(count)]

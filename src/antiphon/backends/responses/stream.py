@@ -16,7 +16,7 @@ from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
 from antiphon.backends.placed import noted
 from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
-from antiphon.backends.tokens import Token, bytes_of
+from antiphon.backends.tokens import Token, bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.model import (
     CacheWrites,
@@ -316,9 +316,9 @@ class ResponsesReader(EventReader[Event]):
             Logprob(
                 token=each.token,
                 bytes=bytes_of(each),
-                logprob=each.logprob or 0.0,
+                logprob=logprob_of(each),
                 top_logprobs=[
-                    TopLogprob(token=t.token, bytes=bytes_of(t), logprob=t.logprob or 0.0)
+                    TopLogprob(token=t.token, bytes=bytes_of(t), logprob=logprob_of(t))
                     for t in (each.top_logprobs or ())[: self._top]
                 ],
             )

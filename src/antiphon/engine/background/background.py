@@ -6,13 +6,13 @@ one whose process died. So a crash is nothing special: it leaves a run with a lo
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.engine.background.owner import owner_name
+from antiphon.engine.background.patience import continuation_of, patience_of
 from antiphon.engine.background.run_queue import RunQueue
 from antiphon.engine.background.run_worker import RunWorker
 from antiphon.engine.emission import FIRST_BYTE_GRACE
@@ -20,17 +20,18 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.queue import LEASE, Pool
 from antiphon.engine.saving import accepted_row
+from antiphon.protocol.delta_runs import single
 from antiphon.protocol.errors import RateLimited
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
-from antiphon.protocol.text_deltas import single
 from antiphon.protocol.wire import encode
 from antiphon.store.errors import QueueFull
+from antiphon.store.keys import KeyUse
 from antiphon.store.run_log import Claim
 from antiphon.store.runs import AcceptedRun
 from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 RETRY_AFTER = 10.0
 CANCEL_TIMEOUT = 15.0
@@ -46,21 +47,24 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """Waiting, in all."""
     seconds: float = 24 * 60 * 60
     """How long one may take."""
+    quiet: int = 0
+    """Responses that clients wait for in this process, up to which patient runs begin here."""
 
 
 class Background:
-    """The background runs of a server process. `ended` is called with every response that ended here."""
+    """The background runs of a server process."""
 
-    def __init__(
-        self, engine: Engine, webhooks: Webhooks, capacity: Capacity, ended: Callable[[Response], None]
-    ) -> None:
+    def __init__(self, engine: Engine, webhooks: Webhooks, capacity: Capacity) -> None:
         self._engine = engine
         self._webhooks = webhooks
         self._runs = engine.store.runs
         self._capacity = capacity
-        self._ended = ended
-        self._queue = RunQueue(self._runs, owner_name())
+        self._queue = RunQueue(self._runs, owner_name(), lambda: engine.making.awaited <= capacity.quiet)
         self._pool = Pool(self._queue, self._worker, capacity.runs)
+
+    def at_work(self) -> int:
+        """How many runs are done here now."""
+        return self._pool.at_work
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Runs are done while the block runs. When it is left they are handed over as they are."""
@@ -70,10 +74,11 @@ class Background:
         """Hand over what is done here. What is accepted from now on is left to others."""
         await self._pool.leave()
 
-    async def accept(self, project: str, parsed: Parsed) -> tuple[Response, Plan]:
-        """Write a request down; durable when this returns the response, queued, with its plan. Raises
+    async def accept(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> tuple[Response, Plan]:
+        """Write a request down; durable when this returns the response, queued, with its plan. It counts to
+        `use`. Raises
         ApiError."""
-        async with self._engine.planned(project, parsed) as plan:
+        async with self._engine.planned(project, parsed, use) as plan:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
             machine = Machine(replace(plan.response), plan.new_id)
@@ -85,6 +90,8 @@ class Background:
                 request=self._engine.kept_request(plan, parsed.request),
                 events=[encode(event) for event in single(events.drain())],
                 streamed=bool(plan.request.stream),
+                patience=patience_of(parsed.request),
+                continuation_id=continuation_of(parsed.request),
             )
             claim = await self._accepted(project, run)
         if claim is not None:
@@ -96,7 +103,8 @@ class Background:
         return response, plan
 
     async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
-        owner = self._queue.owner if self._pool.has_room else None
+        may_begin = self._pool.has_room and (not run.patience or self._queue.is_quiet())
+        owner = self._queue.owner if may_begin else None
         with self._pool.expecting():
             try:
                 return await self._runs.accept(project, run, self._capacity.queue, owner, LEASE)
@@ -126,4 +134,4 @@ class Background:
             await self._runs.wait_for_events(response_id)
 
     def _worker(self, claim: Claim) -> RunWorker:
-        return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds, self._ended)
+        return RunWorker(self._engine, self._webhooks, claim, self._capacity.seconds)

@@ -14,10 +14,11 @@ import structlog
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.response import Response
-from antiphon.protocol.text_deltas import Emitted, single
 from antiphon.protocol.wire import encode
 from antiphon.store.activity import ActivityRow
+from antiphon.store.allowances import Settled
 from antiphon.store.errors import LostRun
 from antiphon.store.faults import Unreachable
 from antiphon.store.run_log import Claim, Record, RunEnd
@@ -81,13 +82,14 @@ class Journal:
         emitted: Sequence[Emitted],
         deliveries: Sequence[Delivery],
         activity: ActivityRow | None = None,
+        settled: Sequence[Settled] = (),
     ) -> None:
-        """Take the last events, the response that they end, the webhooks that it has sent, and what became of
-        it. Raises LostRun."""
+        """Take the last events, the response that they end, the webhooks that it has sent, what became of it,
+        and what it counts to its key. Raises LostRun."""
         self._pending += map(encode, single(emitted))
         self._forget_later()
         async with self._writing:
-            await self._tried(lambda: self._end(response, deliveries, activity))
+            await self._tried(lambda: self._end(response, deliveries, activity, settled))
 
     def stop(self) -> None:
         """Try no more what fails: the run is to be left as it is."""
@@ -146,7 +148,11 @@ class Journal:
             self._response = None
 
     async def _end(
-        self, response: Response, deliveries: Sequence[Delivery], activity: ActivityRow | None
+        self,
+        response: Response,
+        deliveries: Sequence[Delivery],
+        activity: ActivityRow | None,
+        settled: Sequence[Settled],
     ) -> None:
         end = RunEnd(
             record=self._next_record(b""),
@@ -155,6 +161,7 @@ class Journal:
             speaks=response.status not in ("failed", "cancelled"),
             deliveries=deliveries,
             activity=activity,
+            settled=settled,
         )
         await self._runs.finish(self._claim, end)
 

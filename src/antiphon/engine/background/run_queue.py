@@ -1,20 +1,22 @@
 """Background runs as work: the store keeps them in a queue of their own, with leases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from antiphon.store.run_log import Claim
 from antiphon.store.runs import Runs
 
 
 class RunQueue:
-    """The runs, for a process that goes by the name `owner`."""
+    """The runs, for a process that goes by the name `owner`. `is_quiet`: whether it has little to do, so that
+    it takes those that wait for that."""
 
-    def __init__(self, runs: Runs, owner: str) -> None:
+    def __init__(self, runs: Runs, owner: str, is_quiet: Callable[[], bool]) -> None:
         self._runs = runs
         self.owner = owner
+        self.is_quiet = is_quiet
 
     async def claim(self, lease: float) -> Claim | None:
-        return await self._runs.claim(self.owner, lease)
+        return await self._runs.claim(self.owner, lease, quiet=self.is_quiet())
 
     async def claim_run(self, project: str, response_id: str, lease: float) -> Claim | None:
         """This run, if nobody has it."""

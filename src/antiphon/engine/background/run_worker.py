@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import msgspec
 import structlog
 
-from antiphon.engine.activity import Origin, activity_of
+from antiphon.engine.activity import Origin, activity_of, tokens_of
 from antiphon.engine.background.journal import Journal
 from antiphon.engine.background.owner import is_dead
 from antiphon.engine.checkpoint import Checkpoint
@@ -22,13 +22,15 @@ from antiphon.protocol.errors import ApiError, UpstreamTimeout
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.response import Response
 from antiphon.store.activity import ActivityRow
+from antiphon.store.allowances import settlement
 from antiphon.store.errors import LostRun
 from antiphon.store.faults import Unreachable
+from antiphon.store.keys import KeyUse
 from antiphon.store.run_log import Claim
 from antiphon.stream import table
 from antiphon.stream.machine import Machine
 from antiphon.stream.resume import resume
-from antiphon.webhooks.sender import Webhooks
+from antiphon.webhooks.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -52,8 +54,7 @@ _BROKEN = ApiError("The server had an error while processing your request.")
 
 
 class RunWorker:
-    """Does a claimed run. `seconds`: how long it may take since it was first claimed. `ended` is called with
-    the response when it has ended here."""
+    """Does a claimed run. `seconds`: how long it may take since it was first claimed."""
 
     def __init__(
         self,
@@ -61,18 +62,18 @@ class RunWorker:
         webhooks: Webhooks,
         claim: Claim,
         seconds: float,
-        ended: Callable[[Response], None],
     ) -> None:
         self.stage: Stage = "reading"
         self._engine = engine
         self._webhooks = webhooks
         self._claim = claim
         self._seconds = claim.started_at + seconds - time.time()
-        self._ended = ended
         self._cancelled = claim.cancelled
         self._deaths = claim.deaths
         self._released = False
         self._broken = False
+        self._finished = False
+        """Whether its end is kept."""
         self._clock: asyncio.Timeout | None = None
         self._checkpoint = msgspec.json.decode(claim.progress or b"{}", type=Checkpoint)
         self._journal = Journal(engine.store.runs, claim, self._checkpoint)
@@ -114,13 +115,16 @@ class RunWorker:
 
     async def work(self) -> None:
         """To the end, unless the run is somebody else's by then."""
-        try:
-            events = self._events or await self._resumed()
-            if not self._released:
-                await self._to_the_end(events)
-                self._ended(events.machine.snapshot())
-        except LostRun:
-            log.info("run is done elsewhere", response_id=self._claim.id)
+        with self._engine.background_span(self._claim.project, self._claim.request, self._plan) as span:
+            try:
+                events = self._events or await self._resumed()
+                if not self._released:
+                    await self._to_the_end(events)
+            except LostRun:
+                log.info("run is done elsewhere", response_id=self._claim.id)
+            finally:
+                if span is not None and not self._finished:
+                    span.leave()
 
     async def _resumed(self) -> EventLog:
         """What its log gives; that of hours is read apart, since it takes a while."""
@@ -176,7 +180,8 @@ class RunWorker:
         if plan is None:
             plan = self._plan = await self._patiently(partial(self._planned, events.machine.snapshot()))
         run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
-        await run.execute(self._journal.write)
+        with self._engine.making.listed(plan, events):
+            await run.execute(self._journal.write)
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""
@@ -210,15 +215,32 @@ class RunWorker:
         if self._clock is not None:
             with suppress(RuntimeError):  # it is over, or just runs out
                 self._clock.reschedule(None)
-        deliveries = self._webhooks.deliveries_for(
-            self._claim.project, response.id, response.status, time.time()
+        deliveries = await self._patiently(
+            lambda: self._webhooks.deliveries_for(
+                self._claim.project, response.id, response.status, time.time()
+            )
         )
-        await self._journal.finish(response, events.drain(), deliveries, self._activity(response))
+        use = self._use()
+        row = self._activity(response, use)
+        counted = (
+            () if use is None else settlement(use, tokens_of(row, use), self._engine.store.allowances.now)
+        )
+        await self._journal.finish(response, events.drain(), deliveries, row, counted)
+        self._finished = True
+        self._engine.ended(row, None)
         self._webhooks.wake()
 
-    def _activity(self, response: Response) -> ActivityRow:
+    def _use(self) -> KeyUse | None:
+        """What it counts to. A run may end before there is a plan of it."""
+        if self._plan is not None:
+            return self._plan.use
+        with suppress(ApiError):
+            return self._engine.counted_to(self._claim.project, self._claim.request)
+        return None
+
+    def _activity(self, response: Response, use: KeyUse | None) -> ActivityRow:
         backend = self._plan.caller.backend_name if self._plan is not None else None
-        origin = Origin(self._claim.project, response.created_at, backend)
+        origin = Origin(self._claim.project, response.created_at, backend, use)
         return activity_of(origin, response, self._checkpoint.first_at)
 
     async def _hand_over(self, events: EventLog) -> None:

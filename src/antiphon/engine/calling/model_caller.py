@@ -60,6 +60,11 @@ class ModelCaller:
         """Under which the backend that answers is configured."""
         return self._fallbacks.answering.name
 
+    @property
+    def provider(self) -> str:
+        """Who is asked there, as traces call it."""
+        return self._fallbacks.answering.provider
+
     def source(self) -> Source:
         """Who answers."""
         return self.backend_name or "", self._fallbacks.answering.model

@@ -74,6 +74,8 @@ class Moderation:
         self._input: Moderated | None = None
         self._output: Moderated | None = None
         self._beside: asyncio.Task[Moderated] | None = None
+        self.passed = True
+        """Whether all that the model wrote may be shown, as far as it was to be judged first."""
 
     # ---- the input --------------------------------------------------------------------------------------
 
@@ -113,6 +115,7 @@ class Moderation:
         async def stream(turn: Turn) -> Deltas:
             held: list[Delta] = []
             fault: ModelFault | None = None
+            self.passed = False
             try:
                 async with aclosing(ask(turn)) as deltas:
                     async for batch in deltas:
@@ -125,6 +128,7 @@ class Moderation:
             if await self._stops(held, so_far(), fault.message if fault else ""):
                 yield [Finished("content_filter")]
                 return
+            self.passed = True
             yield held
             if fault is not None:
                 raise fault

@@ -15,6 +15,8 @@ from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
+from antiphon.store.keys import KeyUse
+from antiphon.telemetry.tracing import KeptSpan
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.toolbox import Toolbox
 
@@ -41,6 +43,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     they have grown past a threshold."""
     moderation: Moderation | None = None
     """What judges its input and output, if the request wants that."""
+    use: KeyUse | None = None
+    """What it counts to; None: it was asked for without a key."""
+    span: KeptSpan | None = None
+    """Of a response in the background, where spans are told."""
 
     def new_id(self, item_type: str) -> str:
         """An id for an item of the response."""

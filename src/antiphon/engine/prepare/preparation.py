@@ -129,7 +129,8 @@ class Preparation:
         await offload(size, load_tools, toolbox, context)
         await toolbox.compile()
         await toolbox.ready()
-        return await self._plan(project, request, route, toolbox, context, response)
+        plan = await self._plan(project, request, route, toolbox, context, response)
+        return replace(plan, use=accepted.use)
 
     async def _plan(
         self,

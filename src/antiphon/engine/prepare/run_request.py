@@ -9,6 +9,8 @@ from antiphon.protocol.errors import ApiError
 from antiphon.protocol.items import AdditionalTools
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, encode
+from antiphon.store.keys import KeyUse
+from antiphon.telemetry.tracing import KeptSpan
 
 _RUN = "run"
 """What it is sealed as: it may hold secrets that reach no other place."""
@@ -24,13 +26,22 @@ class RunRequest(Wire):
     only_compacts: bool = False
     inline_tools: list[AdditionalTools] = msgspec.field(default_factory=list, name="brought")
     """Items of the input that bring tools: these may have secrets."""
+    use: KeyUse | None = None
+    """What it counts to."""
+    span: KeptSpan | None = None
+    """Its own, where spans are told."""
 
 
 def sealed(seal: Seal, plan: Plan, request: CreateResponse) -> bytes:
     """What is kept of `request`, which the plan was made from."""
     context = plan.context
     kept = RunRequest(
-        replace(request, input=""), plan.compacts, context.only_compacts, list(context.inline_tools)
+        request=replace(request, input=""),
+        trigger=plan.compacts,
+        only_compacts=context.only_compacts,
+        inline_tools=list(context.inline_tools),
+        span=plan.span,
+        use=plan.use,
     )
     return seal.seal(plan.project, _RUN, encode(kept).decode()).encode()
 

@@ -46,6 +46,27 @@ def check_supported(request: CreateResponse) -> None:
             "A background response must be stored: 'background' requires 'store' to be true.",
             param="background",
         )
+    _check_window(request)
+
+
+def _check_window(request: CreateResponse) -> None:
+    """Raises InvalidRequest for a completion window that cannot be (the SDK's words for it)."""
+    options = request.background_options
+    window = (options and options.completion_window) or "soonest"
+    if window == "soonest":
+        return
+    needs = (
+        (request.background, "'background' to be true"),
+        (not request.stream, "'stream' to be false: nobody waits for it"),
+        (request.service_tier in (None, "auto", "default"), "the default 'service_tier'"),
+    )
+    for fits, words in needs:
+        if not fits:
+            raise InvalidRequest(
+                f"A completion window of '{window}' requires {words}.",
+                param="background_options.completion_window",
+                code="invalid_value",
+            )
 
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:

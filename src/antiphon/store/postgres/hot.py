@@ -45,7 +45,7 @@ def form_of(rule: Callable[..., Steps[Any]], arguments: tuple[Any, ...]) -> tupl
 
 def _form_of_end(claim: Claim, end: RunEnd, now: float) -> tuple[Form, Any] | None:
     jsons = (*end.record.events, *(item.json for item in end.output))
-    if end.deliveries or inline_data.marked_in(jsons):
+    if end.deliveries or end.settled or inline_data.marked_in(jsons):
         return None
     return FINISH, (claim, end, now)
 

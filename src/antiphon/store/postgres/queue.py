@@ -129,23 +129,38 @@ def accept(
     waiting = yield from runs.keep(project, run, queue)
     if owner is None or waiting:
         return None
-    return (yield from claim_run(owner, now, lease, (project, run.response.id)))
+    return (yield from claim_run(owner, now, lease, (project, run.response.id), quiet=False))
 
 
-def run_waits(now: float, lease: float) -> Steps[bool]:
+def run_waits(now: float, lease: float, quiet: bool) -> Steps[bool]:
+    if quiet and (yield from runs.next_patient()):
+        return True
     sql = f"""
         SELECT 1 FROM {_JOBS} WHERE status = 'todo' AND queue_name = 'runs'
             AND (scheduled_at IS NULL OR scheduled_at <= now()) LIMIT 1"""
     return bool((yield Statement(sql))) or (yield from _any_stalled("runs", lease))
 
 
-def claim_run(owner: str, now: float, lease: float, only: Place | None) -> Steps[Claim | None]:
+def claim_run(owner: str, now: float, lease: float, only: Place | None, quiet: bool) -> Steps[Claim | None]:
     worker = yield from _worker(owner)
     place = yield from _next_run(worker, only)
     if place is None:
         yield from _sweep(worker, "runs", lease)
         place = yield from _next_run(worker, only)
-    return None if place is None else (yield from runs.claim(owner, now, _HELD, place))
+    if place is None and only is None and quiet:
+        patient = yield from runs.next_patient()
+        place = patient and (yield from _next_run(worker, patient))
+    return None if place is None else (yield from runs.claim(owner, now, _HELD, place, quiet))
+
+
+def cancel_run(project: str, response_id: str) -> Steps[bool]:
+    """A patient one is due now, so that whoever looks next ends it."""
+    asked = yield from runs.cancel(project, response_id)
+    if asked:
+        job = "(SELECT job FROM runs WHERE project_id = $1 AND id = $2)"
+        sql = f"UPDATE {_JOBS} SET scheduled_at = NULL WHERE status = 'todo' AND id = {job}"
+        yield Statement(sql, (project, response_id))
+    return asked
 
 
 def _next_run(worker: _Worker, only: Place | None) -> Steps[Place | None]:
@@ -242,6 +257,7 @@ _OWN: Mapping[Callable[..., Steps[Any]], Any] = {
     runs.accept: accept,
     runs.waits: run_waits,
     runs.claim: claim_run,
+    runs.cancel: cancel_run,
     runs.renew: renew_runs,
     runs.release: release_runs,
     work.next_due: next_work,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from antiphon.store import conversations, runs, work
+from antiphon.store import conversations, key_places, runs, work
 from antiphon.store.blobs import Blobs
 from antiphon.store.notices import Notices
 from antiphon.store.sqlite import counting
@@ -99,3 +99,4 @@ def _release_all() -> Steps[None]:
     yield from runs.release_all()
     yield from conversations.unlock_all()
     yield from work.release_all()
+    yield from key_places.release_all()

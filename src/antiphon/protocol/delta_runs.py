@@ -1,4 +1,4 @@
-"""Several `response.output_text.delta` in a row, as one object.
+"""Several deltas of one kind in a row, as one object: of a text, or of the arguments of a call.
 
 A log may have such a run in place of its events: it takes as many sequence numbers, and says the same. Who
 reads single events has them made (`single`); who writes them to a wire may take the texts as they are.
@@ -9,41 +9,36 @@ from functools import cached_property
 
 import msgspec
 
-from antiphon.protocol.events import Event, TextDelta
+from antiphon.protocol.events import ArgumentsDelta, Event, TextDelta
 from antiphon.protocol.wire import encode
 
+Kind = type[TextDelta] | type[ArgumentsDelta]
 
-class TextPlace:
-    """Where a text stands: which part of which item. One for all its runs."""
 
-    def __init__(self, item_id: str, output_index: int, content_index: int) -> None:
-        self.item_id = item_id
-        self.output_index = output_index
-        self.content_index = content_index
+class DeltaPlace:
+    """Which deltas these are, and what they belong to: `place` as in their events. One for all runs there."""
 
-    def event(self, sequence_number: int, delta: str) -> TextDelta:
-        return TextDelta(
-            sequence_number=sequence_number,
-            item_id=self.item_id,
-            output_index=self.output_index,
-            content_index=self.content_index,
-            delta=delta,
-        )
+    def __init__(self, kind: Kind, **place: str | int) -> None:
+        self.kind = kind
+        self._place = place
+
+    def event(self, sequence_number: int, delta: str) -> Event:
+        return self.kind(sequence_number=sequence_number, delta=delta, **self._place)  # type: ignore[arg-type]
 
     @cached_property
     def json(self) -> tuple[bytes, bytes]:
-        """The JSON of each of its deltas without logprobs: what stands before the text, and between the text
-        and the number. A brace follows."""
+        """The JSON of each of the deltas: what stands before the text, and between the text and the number. A
+        brace follows."""
         before, _, behind = encode(self.event(0, "")).rpartition(b'""')
         return before + b'"', b'"' + behind.removesuffix(b"0}")
 
 
-class TextDeltas:
+class DeltaRun:
     """The run. `pieces`: its texts, none of them empty, each as the inside of a JSON string."""
 
     __slots__ = ("pieces", "place", "sequence_number")
 
-    def __init__(self, place: TextPlace, pieces: Sequence[bytes]) -> None:
+    def __init__(self, place: DeltaPlace, pieces: Sequence[bytes]) -> None:
         self.place = place
         self.pieces = pieces
         self.sequence_number = -1
@@ -59,7 +54,7 @@ class TextDeltas:
         return [self.place.event(number, text) for number, text in enumerate(texts, self.sequence_number)]
 
 
-Emitted = Event | TextDeltas
+Emitted = Event | DeltaRun
 """What a log has in it."""
 
 
@@ -67,5 +62,5 @@ def single(emitted: Sequence[Emitted]) -> list[Event]:
     """The events, those of runs too."""
     events: list[Event] = []
     for each in emitted:
-        events += each.events() if isinstance(each, TextDeltas) else (each,)
+        events += each.events() if isinstance(each, DeltaRun) else (each,)
     return events

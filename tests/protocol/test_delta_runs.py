@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stream.test_machine import message, running
+from tests.stream.test_machine import call, message, running
 
-from antiphon.protocol.text_deltas import TextDeltas, TextPlace, single
+from antiphon.protocol.delta_runs import DeltaPlace, DeltaRun, single
+from antiphon.protocol.events import TextDelta
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import fold
 from antiphon.stream.items import OpenMessage
@@ -45,13 +46,35 @@ def test_a_log_with_runs_is_the_log_with_their_events(texts: list[str], more: li
     fold([msgspec.json.decode(event) for event in log])
 
 
+@given(texts=TEXTS, more=TEXTS)
+def test_a_log_with_runs_of_arguments_is_the_log_with_their_events(texts: list[str], more: list[str]) -> None:
+    def told(as_runs: bool) -> list[bytes]:
+        writer = running()
+        written = call(writer)
+        for batch in (texts, more):
+            if as_runs:
+                written.run("".join(batch), pieces(batch))
+            else:
+                for text in batch:
+                    written.write(text)
+        written.write("}")
+        written.close()
+        writer.complete(None, 2)
+        return [encode(event) for event in single(writer.drain())]
+
+    log = told(as_runs=True)
+    assert log == told(as_runs=False)
+    fold([msgspec.json.decode(event) for event in log])
+
+
 def test_a_run_where_no_text_may_come_leaves_no_trace() -> None:
     writer = running()
     text = message(writer)
     text.close()
     before = writer.drain()[-1]
+    place = DeltaPlace(TextDelta, item_id="msg_0", output_index=0, content_index=0)
     with pytest.raises(IllegalTransition):
-        text.emit_run(TextDeltas(TextPlace("msg_0", 0, 0), [b"a", b"b"]))
+        text.emit_run(DeltaRun(place, [b"a", b"b"]))
     assert writer.drain() == []
     writer.complete(None, 2)
     assert single(writer.drain())[0].sequence_number == single([before])[0].sequence_number + 1

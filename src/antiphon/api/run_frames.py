@@ -1,4 +1,4 @@
-"""Frames of a run of text, as `sse` would make them of its events, put together from the bytes of its texts.
+"""Frames of a run of deltas, as `sse` would make them of its events, put together from its texts.
 
 All frames of a run are alike but for three columns: the texts, their numbers and their paddings. So what
 they consist of is laid out column by column, and joined once.
@@ -7,26 +7,31 @@ they consist of is laid out column by column, and joined once.
 from collections.abc import Iterable
 
 from antiphon.api.padding import BLOCK, padding_for
-from antiphon.protocol.events import TextDelta, event_type
-from antiphon.protocol.text_deltas import TextDeltas
+from antiphon.protocol.delta_runs import DeltaRun
+from antiphon.protocol.events import event_type
 
-_HEAD = f"event: {event_type(TextDelta)}\ndata: ".encode()
 _OBFUSCATION = b',"obfuscation":"'
 _NUMBERS = [b"%d" % number for number in range(4096)]
 
 
-def plain(run: TextDeltas) -> bytes:
-    before, between = run.place.json
-    return _rows(run, (_HEAD + before, run.pieces, between, _numbers(run), b"}\n\n"))
+def plain(run: DeltaRun) -> bytes:
+    before, between = _alike(run)
+    return _rows(run, (before, run.pieces, between, _numbers(run), b"}\n\n"))
 
 
-def obfuscated(run: TextDeltas) -> bytes:
-    before, between = run.place.json
-    columns = (_HEAD + before, run.pieces, between, _numbers(run), _OBFUSCATION, _paddings(run), b'"}\n\n')
+def obfuscated(run: DeltaRun) -> bytes:
+    before, between = _alike(run)
+    columns = (before, run.pieces, between, _numbers(run), _OBFUSCATION, _paddings(run), b'"}\n\n')
     return _rows(run, columns)
 
 
-def _rows(run: TextDeltas, columns: tuple[bytes | Iterable[bytes], ...]) -> bytes:
+def _alike(run: DeltaRun) -> tuple[bytes, bytes]:
+    """What stands in every frame before the text, and between it and the number."""
+    before, between = run.place.json
+    return b"event: %b\ndata: %b" % (event_type(run.place.kind).encode(), before), between
+
+
+def _rows(run: DeltaRun, columns: tuple[bytes | Iterable[bytes], ...]) -> bytes:
     """What the columns give, row by row. Bytes stand in every row."""
     width, height = len(columns), len(run.pieces)
     laid = [b""] * (width * height)
@@ -35,14 +40,14 @@ def _rows(run: TextDeltas, columns: tuple[bytes | Iterable[bytes], ...]) -> byte
     return b"".join(laid)
 
 
-def _numbers(run: TextDeltas) -> list[bytes]:
+def _numbers(run: DeltaRun) -> list[bytes]:
     first, behind = run.sequence_number, run.next_number
     if behind <= len(_NUMBERS):
         return _NUMBERS[first:behind]
     return [b"%d" % number for number in range(first, behind)]
 
 
-def _paddings(run: TextDeltas) -> list[bytes]:
+def _paddings(run: DeltaRun) -> list[bytes]:
     """Those of a token's usual length are cut from one block."""
     block = padding_for(0)
     return [block[size:] if (size := len(piece)) <= BLOCK else padding_for(size) for piece in run.pieces]

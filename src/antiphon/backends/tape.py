@@ -1,0 +1,174 @@
+"""What is sent to upstreams for a response, and what comes back, as it goes over the wire.
+
+A `Tape` belongs to one response. While it is the `current` one of a task, every request of that task and of
+those that it starts is on it: the HTTP client (`http`) sees to that, so nothing between the engine and the
+socket knows of it, and no retry, fallback or replica is left out. With no tape a request costs one look.
+
+Nothing is decoded here. All tapes of a process together hold no more than their `Room` has; what finds no
+place there is counted and not kept.
+"""
+
+import time
+from contextvars import ContextVar
+from typing import Final
+
+from msgspec import Struct, field
+from yarl import URL
+
+REQUEST_BYTES: Final = 32 * 2**20
+"""Of a body that is sent, at most: pictures stand in it as base64."""
+ANSWER_BYTES: Final = 8 * 2**20
+"""Of a body that comes back."""
+EXCHANGES: Final = 500
+"""Of one response; what is asked for beyond is not on its tape."""
+_EXCHANGE = 2**10
+"""Bytes of the room that an exchange takes beside its bodies, about."""
+_SLAB = 2**14
+"""Bytes of the room that an answer takes in one go."""
+NOT_READ = "The answer was not read to its end."
+NOT_ANSWERED = "It was given up before an answer came."
+
+
+class Room:
+    """Bytes that all tapes of a process may hold."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+
+class Server(Struct, frozen=True):
+    """Who is asked."""
+
+    name: str | None
+    """Under which it is configured."""
+    secrets: tuple[bytes, ...]
+    """What may not be shown, should it stand in a body."""
+
+
+class Exchange(Struct, kw_only=True):
+    """A request, and its answer as far as it has come. Times are seconds since the epoch."""
+
+    turn: int
+    server: Server
+    method: str
+    url: URL
+    started_at: float
+    request_bytes: int
+    request: bytes
+    """Empty where it is not kept."""
+    tape: "Tape | None"
+    """What has room for the answer. None: no more is kept of it."""
+    first_at: float | None = None
+    """When the head of the answer was there."""
+    ended_at: float | None = None
+    status: int | None = None
+    content_type: str = ""
+    error: str | None = None
+    answer_bytes: int = 0
+    answer: bytearray = field(default_factory=bytearray)
+    """As much as was kept."""
+    allowed: int = 0
+    """How long the answer may be without asking for more room."""
+
+    def answered(self, status: int, content_type: str) -> None:
+        """The head of the answer is there."""
+        self.status, self.content_type, self.first_at = status, content_type, time.time()
+
+    def heard(self, data: bytes) -> None:
+        """A piece of the answer."""
+        self.answer_bytes += len(data)
+        if self.answer_bytes <= self.allowed or self._grows():
+            self.answer += data
+
+    def failed(self, fault: BaseException) -> None:
+        """It came to nothing, broke off, or was given up."""
+        if isinstance(fault, OSError):
+            self.error = str(fault) or type(fault).__name__
+        self.closed(at_end=False)
+
+    def closed(self, at_end: bool) -> None:
+        """Nothing more is read of it. `at_end`: all of it was."""
+        if self.ended_at is None:
+            self.ended_at = time.time()
+            if not at_end and self.error is None:
+                self.error = NOT_READ if self.status else NOT_ANSWERED
+            self._cut()
+
+    def _grows(self) -> bool:
+        """Whether there is room for all that has come. Once there was none, nothing is kept any more."""
+        more = max(_SLAB, self.answer_bytes - self.allowed)
+        if self.tape is None or self.answer_bytes > ANSWER_BYTES or not self.tape.take(more):
+            self._cut()
+            return False
+        self.allowed += more
+        return True
+
+    def _cut(self) -> None:
+        self.tape, self.allowed = None, -1
+
+
+class Tape(Struct, kw_only=True):
+    """The requests of one response, in the order in which they began."""
+
+    room: Room
+    keeps: bool
+    """Bodies; else only how many bytes they had."""
+    turn: int = 0
+    """The turn of the model that is made; 0: none yet."""
+    exchanges: list[Exchange] = field(default_factory=list)
+    taken: int = 0
+    """Bytes of the room."""
+    ended: bool = False
+
+    def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
+        """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
+        asks has only begun in its time."""
+        if self.ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
+            return None
+        body = body or b""
+        fits = self.keeps and len(body) <= REQUEST_BYTES and self.take(len(body))
+        exchange = Exchange(
+            turn=self.turn,
+            server=server,
+            method=method,
+            url=url,
+            started_at=time.time(),
+            request_bytes=len(body),
+            request=body if fits else b"",
+            tape=self if self.keeps else None,
+        )
+        self.exchanges.append(exchange)
+        return exchange
+
+    def take(self, size: int) -> bool:
+        """Whether the room has so much left, which is taken then."""
+        if size > self.room.left:
+            return False
+        self.room.left -= size
+        self.taken += size
+        return True
+
+    def end(self) -> None:
+        """What comes from now on is not on it."""
+        self.ended = True
+        for exchange in self.exchanges:
+            if exchange.ended_at is None:
+                exchange.closed(at_end=False)
+
+    def release(self) -> None:
+        """Nobody needs what is on it any more. Connections and tasks that began in its time still have the
+        tape, in their context."""
+        self.exchanges = []
+        self.room.left += self.taken
+        self.taken = 0
+
+
+current: ContextVar[Tape | None] = ContextVar("tape", default=None)
+"""The tape of the response that this task works for."""
+
+
+def next_turn() -> None:
+    """A turn of the model begins."""
+    tape = current.get()
+    if tape is not None:
+        tape.turn += 1

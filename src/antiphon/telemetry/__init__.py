@@ -1,0 +1,1 @@
+"""What is told of the server: numbers for `/metrics`. Knows nothing of responses."""
