@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from antiphon.guard.pool import Limits, Pool
@@ -25,7 +26,7 @@ async def player() -> AsyncIterator[Player]:
 
 
 async def played(player: Player, code: str, *recorded: Recorded, seed: int = 7) -> Played:
-    return await player.play(Script(code, ["look", "sum"], seed, NOW, list(recorded)))
+    return await player.play(Script(code, {"look": None, "sum": "a"}, seed, NOW, list(recorded)))
 
 
 def words(done: Played) -> str:
@@ -68,6 +69,11 @@ async def test_a_call_that_failed_is_an_error_that_it_can_catch(player: Player) 
     assert (await played(player, "await tools.look()", refused)).fault == "Error: denied"
     caught = "try { await tools.look() } catch (error) { return error.message }"
     assert words(await played(player, caught, refused)) == "denied"
+
+
+async def test_a_text_stands_for_the_only_argument_of_a_tool(player: Player) -> None:
+    assert (await played(player, "await tools.sum('x')")).calls == [Called(0, "sum", '{"a":"x"}')]
+    assert (await played(player, "await tools.look('x')")).calls == [Called(0, "look", '"x"')]
 
 
 async def test_calls_that_nobody_awaits_are_made_all_the_same(player: Player) -> None:
@@ -192,10 +198,10 @@ async def test_a_program_opens_no_file_and_no_connection_even_with_python_in_its
     """What would be left to one that broke out of V8."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pool = Pool(Limits(children=1, seconds=5, memory=512 * 2**20, counted="data"))
-    script = Script("return 1", [], 7, NOW)
+    script = Script("return 1", {}, 7, NOW)
     try:
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [True, True]
-        await pool.call("antiphon.scripting.v8:play", script)
+        await pool.call("antiphon.scripting.v8:play", msgspec.msgpack.encode(script))
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [False, False]
     finally:
         await pool.close()

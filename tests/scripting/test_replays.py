@@ -86,13 +86,13 @@ async def straight(player: Player, code: str) -> Played:
         for number in range(5)
         for _ in range(MOST)
     ]
-    return await player.play(Script(code, list(TOOLS), 11, 5, known))
+    return await player.play(Script(code, dict.fromkeys(TOOLS), 11, 5, known))
 
 
 async def suspended(player: Player, code: str, one_by_one: bool) -> Played:
     """It is played anew for each answer, or for each round of them; answers come back in any order."""
     recorded: list[Recorded] = []
-    while (played := await player.play(Script(code, list(TOOLS), 11, 5, list(recorded)))).calls:
+    while (played := await player.play(Script(code, dict.fromkeys(TOOLS), 11, 5, list(recorded)))).calls:
         for call in played.calls[-1:] if one_by_one else reversed(played.calls):
             number = json.loads(call.arguments)["n"]
             recorded.append(Recorded(call.index, call.name, None, *answer(call.name, number)))

@@ -1,5 +1,6 @@
 """Plays programs in child processes, each from its start and with what was recorded of it."""
 
+import asyncio
 from importlib.util import find_spec
 
 import msgspec
@@ -27,7 +28,8 @@ class Player:
     async def play(self, script: Script, owner: str = "") -> Played:
         """How far it comes; a program that takes too much has ended with a fault."""
         try:
-            played = await self._pool.call("antiphon.scripting.v8:play", script, owner=owner)
+            data = await asyncio.to_thread(msgspec.msgpack.encode, script)  # answers may be large
+            played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
             return msgspec.convert(played, Played)
         except (Overrun, ValueError):
             words = (

@@ -32,8 +32,8 @@ class Script(Struct, frozen=True, array_like=True):
     """A program, and all that it depends on."""
 
     code: str
-    tools: list[str]
-    """The names that it can call."""
+    tools: dict[str, str | None]
+    """The names that it can call, each with the member that a text stands for, if one does."""
     seed: int
     now: int
     """Its own time, in milliseconds since the epoch."""

@@ -44,10 +44,12 @@
     write(["image", url, StringOf(options?.detail ?? value?.detail ?? "auto")], url.length);
   }
 
-  const caller = (name) => (argument) =>
+  // A text stands for the member `only`, where the tool has but one to give.
+  const caller = ([name, only]) => (argument) =>
     new PromiseOf((resolve, reject) => {
       if (calls.length >= limits.calls) throw new RangeErrorOf(`a program may make ${limits.calls} calls`);
-      const written = stringify(argument ?? {});
+      const named = typeof argument === "string" && only !== null ? { [only]: argument } : argument;
+      const written = stringify(named ?? {});
       if (written === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
       apply(push, calls, [[name, written]]);
       apply(push, waiting, [{ resolve, reject }]);
@@ -55,7 +57,7 @@
 
   function toolsOf(names) {
     const tools = { __proto__: null };
-    for (let at = 0; at < names.length; at++) tools[names[at]] = caller(names[at]);
+    for (let at = 0; at < names.length; at++) tools[names[at][0]] = caller(names[at]);
     return Object.freeze(tools);
   }
 

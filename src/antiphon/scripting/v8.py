@@ -10,7 +10,6 @@ import resource
 from functools import cache
 from importlib import resources
 from threading import Thread
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -34,21 +33,22 @@ class _State(Struct):
     parts: list[tuple[str, str, str]]
 
 
-def play(script: list[Any]) -> Played:
-    """How far it comes with the answers that were recorded. Raises ValueError for what is no script."""
+def play(script: bytes) -> Played:
+    """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
+    is none."""
     loop = _prepared()
     try:
         with mini_racer(loop) as context:
             context.set_hard_memory_limit(_HEAP * 2**20)
             drive = context.eval(_runtime())
             assert isinstance(drive, JSFunction)
-            return _driven(drive, msgspec.convert(script, Script))
+            return _driven(drive, msgspec.msgpack.decode(script, type=Script))
     except JSOOMException:
         return Played([], [], "Error: the program took too much memory")
 
 
 def _driven(drive: JSFunction, script: Script) -> Played:
-    begin = {"code": script.code, "tools": script.tools, "seed": script.seed, "now": script.now}
+    begin = {"code": script.code, "tools": list(script.tools.items()), "seed": script.seed, "now": script.now}
     drive(_json(begin | {"most_calls": MOST_CALLS, "most_characters": LONGEST}))
     answers = _Answers(script.recorded)
     while True:

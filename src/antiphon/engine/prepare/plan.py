@@ -11,10 +11,12 @@ from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
 from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response
+from antiphon.scripting.player import Player
 from antiphon.store.keys import KeyUse
 from antiphon.telemetry.tracing import KeptSpan
 from antiphon.tools.provider import ApprovedCall
@@ -38,6 +40,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The first."""
     approved: Sequence[ApprovedCall]
     """Calls that may be made now, before the model goes on."""
+    player: Player | None
+    """What plays programs; None: there are none."""
+    programs: Sequence[Program]
+    """Those that wait for what is known now, before the model goes on."""
     compacts: int | None
     """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
     they have grown past a threshold."""

@@ -24,6 +24,7 @@ from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
+from antiphon.engine.prepare.fingerprints import Fingerprints, open_programs
 from antiphon.engine.prepare.hidden_results import with_results
 from antiphon.engine.prepare.model_defaults import with_defaults
 from antiphon.engine.prepare.moderated import check_moderation, moderation_of
@@ -39,6 +40,8 @@ from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_supported
 from antiphon.guard.offload import offload
 from antiphon.protocol.content import InputText
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -46,6 +49,7 @@ from antiphon.protocol.response import Response, opening
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.program import NO_V8
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
@@ -111,7 +115,11 @@ class Preparation:
         plan = await self._plan(project, request, route, toolbox, context, response)
         if plan.moderation is not None:
             await plan.moderation.admit()
-        if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
+        if (
+            context.trigger is None
+            and not plan.programs
+            and await exceeds_threshold(request, route, plan.turn)
+        ):
             return replace(plan, compacts=len(context.items))
         return plan
 
@@ -142,6 +150,7 @@ class Preparation:
         response: Response,
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
+        programs = await self._programs(project, context)
         transcript = await self._transcript(project, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
@@ -162,6 +171,8 @@ class Preparation:
             turns=turns,
             turn=turn,
             approved=approved,
+            player=self._resources.player,
+            programs=programs,
             compacts=context.to_compact,
             moderation=moderation_of(request, self._moderator, turns, context),
         )
@@ -175,6 +186,20 @@ class Preparation:
         certificates = Certificates(self._seal, project)
         said = (*context.history, *context.output_so_far)
         return await offload(context.size, approved_in, toolbox, certificates, said, context.input)
+
+    async def _programs(self, project: str, context: RequestContext) -> Sequence[Program]:
+        """The programs that go on. Raises InvalidRequest."""
+        if context.words:
+            return ()
+        fingerprints = Fingerprints(self._seal, project)
+        waiting = await offload(context.size, open_programs, fingerprints, context.whole)
+        if waiting and self._resources.player is None:
+            raise InvalidRequest(
+                f"The program {waiting[0].call_id} cannot go on: {NO_V8}.",
+                param="input",
+                code="unsupported_value",
+            )
+        return waiting
 
     def _caller(
         self, project: str, request: CreateResponse, route: Route, response: Response, pinned: int
@@ -196,6 +221,7 @@ class Preparation:
             images=can.images,
             window=can.context_window,
             certify=Certificates(self._seal, project).certified,
+            fingerprint=Fingerprints(self._seal, project).made,
         )
         return Toolbox(request.tools or (), context)
 
