@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos attack live bench docs
+.PHONY: help setup serve pull lint check test chaos attack live bench soak docs
 .DEFAULT_GOAL := help
 
 help:
@@ -14,10 +14,11 @@ help:
 	@echo 'make pull ARGS="…"      fetches a model that runs here (ARGS=hf:OWNER/REPO:Q4_K_M)'
 	@echo 'make check              style, types, import rules, and the tests that need no model, no browser and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
-	@echo 'make docs               renews what the documents take from the code'
+	@echo 'make docs               renews what the documents take from the code, and builds their site'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
 	@echo 'make live ARGS="…"      real model servers, with Antiphon in front of them (ARGS="--servers llama.cpp LiteLLM")'
+	@echo 'make soak ARGS="…"      mixed traffic for half an hour, and whether anything grows (ARGS="--minutes 5")'
 	@echo 'make bench ARGS="…"     what a response costs, beside a proxy that does nothing (ARGS=--quick)'
 
 setup: $(READY)
@@ -64,6 +65,10 @@ live: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m scripts.docs
 	@$(BIN)/python -m tests.ledger --write
+	@$(BIN)/python -m scripts.site
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(READY)
+	@$(BIN)/python -m bench.soak $(ARGS)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import antiphon as antiphon_package
@@ -43,19 +43,20 @@ class Server:
 
     def cpu(self) -> float:
         """Processor seconds so far, of the process, its threads and its children, those that ended too."""
-        return sum(_cpu(pid) for pid in self._pids())
+        return sum(_cpu(pid) for pid in self.pids())
 
     def memory(self) -> Memory:
-        sizes = [_memory(pid) for pid in self._pids()]
+        sizes = [memory_of(pid) for pid in self.pids()]
         return Memory(*(sum(column) for column in zip(*sizes, strict=True))) if sizes else Memory(0, 0, 0)
 
     def reset_peak(self) -> None:
         """The kernel forgets the highest size so far."""
-        for pid in self._pids():
+        for pid in self.pids():
             with contextlib.suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Its process and all below it."""
         return [] if self.pid is None else _family(self.pid)
 
 
@@ -84,7 +85,8 @@ def _cpu(pid: int) -> float:
     return own + user_of_children + system_of_children
 
 
-def _memory(pid: int) -> Memory:
+def memory_of(pid: int) -> Memory:
+    """Of one process."""
     status = _kilobytes(Path(f"/proc/{pid}/status").read_text())
     try:
         rollup = _kilobytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
@@ -128,14 +130,25 @@ def floor(url: str) -> contextlib.AbstractContextManager[Server]:
 
 
 @contextlib.contextmanager
-def antiphon(url: str, *options: str, record: str = "off") -> Iterator[Server]:
-    """`record`: as `[dashboard]` has it. The budgets are without."""
+def antiphon(
+    url: str, *options: str, record: str = "off", stderr: IO[bytes] | None = None
+) -> Iterator[Server]:
+    """`record`: as `[dashboard]` has it. The budgets are without. `stderr`: where its log goes."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as folder:
         arguments = ("serve", "--port", str(port), "--upstream", url, "--data-dir", folder, *options)
         command = [sys.executable, "-m", "antiphon", *arguments]
-        with _running(port, command, ANTIPHON_DASHBOARD_RECORD=record) as server:
+        with _running(port, command, stderr, ANTIPHON_DASHBOARD_RECORD=record) as server:
             yield server
+
+
+@contextlib.contextmanager
+def configured(file: Path, data: Path) -> Iterator[Server]:
+    """Antiphon with a configuration of its own."""
+    port = free_port()
+    options = ("--config", str(file), "--port", str(port), "--data-dir", str(data))
+    with _running(port, [sys.executable, "-m", "antiphon", "serve", *options]) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -177,9 +190,11 @@ def running(port: int, module: str, *arguments: str) -> contextlib.AbstractConte
 
 
 @contextlib.contextmanager
-def _running(port: int, command: list[str], **variables: str) -> Iterator[Server]:
+def _running(
+    port: int, command: list[str], stderr: IO[bytes] | None = None, **variables: str
+) -> Iterator[Server]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | variables
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
         _await_answer(port, process)
         yield Server(port, process.pid)

@@ -22,6 +22,7 @@ import pytest
 
 HERE = Path(__file__).parent
 COVERAGE = HERE.parent / "docs" / "coverage.md"
+DIFFERENCES = HERE.parent / "docs" / "differences.md"
 STATES = ("acts", "echoes", "refuses")
 NOT_IN_SDK = ("wire", "beta", "gone", "own")
 _MEMBERS = {"seed", "does", "why", "differs"}
@@ -209,8 +210,46 @@ def _section(group: str, held: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# ---- the page of differences ------------------------------------------------------------------------
+
+_DIFFERENCES_HEAD = """# Differences from OpenAI
+
+Written from `tests/ledger.toml` by `make docs`; don't edit it here. What is not on this page does what the
+API's reference says; [coverage.md](coverage.md) has every row, with the tests that prove it.
+
+Nothing is ignored in silence. What is *refused* is answered with a 4xx that says so; what only a server says
+(an event, a field, a status) and that is *never sent* here is no surprise to a client. Parameters that are
+*shown, and do nothing* are checked and come back in the response.
+"""
+_SERVERS_OWN = ("event", "ws.server", "field", "status", "incomplete", "failure", "item.output", "annotation")
+"""Kinds that only a server says."""
+
+
+def page_of_differences() -> str:
+    """docs/differences.md: for who moves a program here, what there is to know."""
+    groups: dict[str, list[str]] = {}
+    for row in rows().values():
+        group = _group(row.id)
+        if words := _difference(row, group):
+            name = row.id.removeprefix(f"{group}.")
+            groups.setdefault(_TITLES[group], []).append(f"- `{name}`: {words}")
+    sections = (f"## {title}\n\n" + "\n".join(lines) + "\n" for title, lines in groups.items())
+    return "\n".join([_DIFFERENCES_HEAD, *sections])
+
+
+def _difference(row: Row, group: str) -> str:
+    """In words, or empty where there is none."""
+    said = {
+        "acts": "",
+        "echoes": "shown, and does nothing",
+        "refuses": "never sent" if group in _SERVERS_OWN else "refused",
+    }[row.does]
+    found = f"*{said}*" + (f" ({row.why})" if row.why else "") if said else ""
+    return ". ".join(part for part in (found, row.differs) if part)
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        COVERAGE.parent.mkdir(exist_ok=True)
-        COVERAGE.write_text(page(), encoding="utf-8")
+        for path, text in ((COVERAGE, page()), (DIFFERENCES, page_of_differences())):
+            path.write_text(text, encoding="utf-8")
     print(f"{len(rows())} rows, {len(rows().keys() - covered().keys())} without a test")

@@ -58,7 +58,7 @@ def _of_thinking(body: Any) -> Iterator[str]:
     kind = body.get("thinking", {}).get("type")
     if kind == "enabled" and not 1024 <= body["thinking"]["budget_tokens"] < body["max_tokens"]:
         yield "`max_tokens` must be greater than `thinking.budget_tokens`"
-    if kind == "enabled" and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+    if kind in ("enabled", "adaptive") and body.get("tool_choice", {}).get("type") in ("any", "tool"):
         yield "Thinking may not be enabled when tool_choice forces tool use."
     if kind == "enabled" and body["messages"][-1]["content"][0]["type"] == "tool_result":
         before = body["messages"][-2]["content"][0]["type"]

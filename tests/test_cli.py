@@ -359,6 +359,16 @@ def test_several_workers_share_one_port(serve: Serve) -> None:
         assert server.process.wait(30) == 0
 
 
+def test_workers_stop_when_their_supervisor_is_killed(serve: Serve) -> None:
+    with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:
+        port = int(server.url.rpartition(":")[2])
+        server.process.kill()
+        server.process.wait(30)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                socket.create_connection(("127.0.0.1", port), timeout=30).close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel deals out no connections")
 def test_connections_are_dealt_out_among_workers(serve: Serve) -> None:
     with serve("--upstream", "http://127.0.0.1:9/v1", "--workers", "2") as server:

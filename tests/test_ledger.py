@@ -7,6 +7,7 @@ from openai.types import responses as sdk
 from tests import sdk_surface
 from tests.ledger import (
     COVERAGE,
+    DIFFERENCES,
     NOT_IN_SDK,
     STATES,
     covered,
@@ -16,6 +17,7 @@ from tests.ledger import (
     kind_of,
     kinds,
     page,
+    page_of_differences,
     rows,
 )
 from tests.shapes import differences, shape, tagged
@@ -46,6 +48,19 @@ def test_every_row_says_what_is_done_and_why_not_all_of_it() -> None:
 
 def test_the_coverage_page_is_up_to_date() -> None:
     assert COVERAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.ledger --write"
+
+
+def test_the_page_of_differences_is_up_to_date() -> None:
+    assert DIFFERENCES.read_text(encoding="utf-8") == page_of_differences(), (
+        "run: python -m tests.ledger --write"
+    )
+
+
+def test_every_row_that_does_not_act_or_that_differs_is_on_the_page_of_differences() -> None:
+    told = page_of_differences()
+    for row in rows().values():
+        if row.does != "acts" or row.differs:
+            assert any(text in told for text in (row.differs, row.why) if text), row.id
 
 
 # ---- the SDK knows nothing that the ledger does not --------------------------------------------------

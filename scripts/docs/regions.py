@@ -18,6 +18,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "settings": settings.table,
     "command": commands.table,
     "dialects": dialects.names,
+    "servers": dialects.table,
     "states": states.diagram,
 }
 _REGION = re.compile(r"(<!-- from the code: (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

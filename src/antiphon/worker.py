@@ -5,7 +5,11 @@ A worker does not carry the command line with it.
 
 import contextlib
 import gc
+import multiprocessing
 import os
+import signal
+import threading
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 
@@ -16,6 +20,7 @@ def application() -> Any:
 
     logs.configure()
     _keep_to_ourselves()
+    _stop_with(multiprocessing.parent_process())
     app = create_application(config.resolved())
     _calm_collector()
     return app
@@ -28,6 +33,18 @@ def _keep_to_ourselves() -> None:
         with contextlib.suppress(OSError):
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
+
+
+def _stop_with(supervisor: BaseProcess | None) -> None:
+    """When it was killed, nobody would stop us any more, and the server could not be started again: we would
+    hold its port. Nothing is to be done without one: the process is all of the server."""
+
+    def follow(process: BaseProcess) -> None:
+        process.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if supervisor is not None:
+        threading.Thread(target=follow, args=(supervisor,), name="supervisor", daemon=True).start()
 
 
 def _calm_collector() -> None:

@@ -290,7 +290,8 @@ def test_a_model_that_thinks_within_a_budget_gets_one(claude: OpenAI, upstream: 
 
 
 def test_a_budget_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream: Upstream) -> None:
-    upstream.script(refusal(400, "adaptive thinking is not supported on this model"))
+    upstream.script(refusal(400, "adaptive thinking is not supported on this model"), answer(text("Hi")))
+    ask(claude, model="opus-4", reasoning={"effort": "high"})
     upstream.default = answer(tool("add", '{"a": 1, "b": 2}', "toolu_g"), reason="tool_use")
     forced: Any = {"tools": [ADD], "tool_choice": "required", "reasoning": {"effort": "high"}}
     first = ask(claude, model="opus-4", **forced)
@@ -301,6 +302,19 @@ def test_a_budget_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream:
     more: Any = {"previous_response_id": first.id, "tools": [ADD], "reasoning": {"effort": "high"}}
     ask(claude, [output], model="opus-4", **more)
     assert "thinking" not in sent(upstream), "a loop that was begun without thinking ends without"
+
+
+def test_thinking_and_a_forced_call_do_not_go_together(claude: OpenAI, upstream: Upstream) -> None:
+    upstream.default = answer(tool("add", '{"a": 1, "b": 2}', "toolu_h"), reason="tool_use")
+    forced: Any = {"tools": [ADD], "tool_choice": "required", "reasoning": {"effort": "high"}}
+    first = ask(claude, **forced)
+    assert "thinking" not in sent(upstream)
+    assert sent(upstream)["output_config"] == {"effort": "high"}
+
+    upstream.default = answer(text("3"))
+    output = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "3"}
+    ask(claude, [output], previous_response_id=first.id, tools=[ADD], reasoning={"effort": "high"})
+    assert sent(upstream)["thinking"]["type"] == "adaptive"
 
 
 def test_the_length_of_an_answer_is_learned(claude: OpenAI, upstream: Upstream) -> None:

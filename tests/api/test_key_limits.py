@@ -16,10 +16,11 @@ from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Gate, Upstream, Usage
+from tests.tools.libraries import FILES, shelve
 from websockets.sync.client import ClientConnection, connect
 
 from antiphon.api import callers
-from antiphon.config import Config, KeySettings, Server, hash_key
+from antiphon.config import Config, FileSearchSettings, KeySettings, Server, Tools, hash_key
 from antiphon.keys.issuing import Issuer
 from antiphon.store.activity import ActivityQuery
 from antiphon.store.keys import KeyLimits
@@ -55,7 +56,8 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Make]:
     def starting(keys: Keys) -> Limited:
         hashed = {name: hash_key(f"sk-{name}") for name in keys}
         config = config_for(upstream, tmp_path, Server(verify=True, keys=hashed))
-        begun.append(Limited(replace(config, keys=keys)))
+        tools = Tools(file_search=FileSearchSettings(rewrite_model="m"))
+        begun.append(Limited(replace(config, keys=keys, tools=tools)))
         begun[-1].__enter__()
         return begun[-1]
 
@@ -312,6 +314,17 @@ def test_a_compaction_counts_by_its_usage(start: Make) -> None:
         client.responses.compact(model="m", input="Hi")
 
     assert left(running, "t") == 99_900
+
+
+def test_a_search_whose_question_a_model_rewrites_counts_by_its_usage(start: Make) -> None:
+    running = start(key("t", models=["other"], tokens_per_minute=100_000))
+    with checked_client(running.url, "sk-t") as client:
+        store = shelve(client, FILES)
+        client.vector_stores.search(store, query="ducks")
+        plain = left(running, "t")
+        client.vector_stores.search(store, query="ducks", rewrite_query=True)
+
+    assert (plain, left(running, "t")) == (100_000, 99_900)
 
 
 def test_frames_of_a_websocket_are_limited_like_requests(start: Make) -> None:

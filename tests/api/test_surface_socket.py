@@ -75,18 +75,6 @@ def test_over_http_they_are_unknown(http: httpx2.Client, name: str) -> None:
 
 
 @covers(
-    "ws.client.response.steer",
-    "ws.server.response.steer.failed",
-    "ws.server.response.steer.accepted",
-    "ws.server.response.steer.pending",
-)
-def test_steering_always_fails(socket: ClientConnection) -> None:
-    told = ask(socket, type="response.steer", previous_response_id="resp_x", input=[])
-    assert (told["type"], told["error"]["code"]) == ("response.steer.failed", "steering_not_supported")
-    assert told["steer"] == {"previous_response_id": "resp_x", "input": []}
-
-
-@covers(
     "ws.client.response.inject",
     "ws.server.response.inject.created",
     "ws.server.response.inject.failed",

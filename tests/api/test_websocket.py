@@ -221,15 +221,6 @@ def test_a_wrong_frame_is_reported_and_the_connection_stays_open(
     assert answer(socket)["status"] == "completed"
 
 
-@covers("ws.server.response.steer.failed")
-def test_steering_is_refused_in_words(socket: ClientConnection) -> None:
-    socket.send('{"type": "response.steer", "previous_response_id": "resp_1", "input": []}')
-    told = frame(socket)
-    assert told["type"] == "response.steer.failed"
-    assert told["error"]["code"] == "steering_not_supported"
-    assert told["steer"] == {"previous_response_id": "resp_1", "input": []}
-
-
 def test_a_connection_has_a_bounded_number_of_lanes(socket: ClientConnection, upstream: Upstream) -> None:
     gates = [Gate(after=0) for _ in range(16)]
     upstream.script(*(Answer("hi", gate=gate) for gate in gates))

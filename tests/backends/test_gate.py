@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.backends.gate import TIERS, Gate, Place, Tier
+from antiphon.backends.gate import Gate, Place
 from antiphon.protocol.errors import Unavailable
+from antiphon.protocol.tiers import TIERS, Tier
 
 
 class Line:

@@ -126,6 +126,21 @@ def test_an_id_that_the_api_does_not_take_has_another_one() -> None:
     assert call["id"] == answer["tool_use_id"]
 
 
+def test_ids_that_come_again_are_told_apart() -> None:
+    """Each result has the id of its own call."""
+    first, again = (
+        (called("x", "x", "x_2"), result("x", "1"), result("x", "2")),
+        (called("x"), result("x", "3")),
+    )
+    found = body(user("a"), *first, called(text="b"), user("c"), *again)
+    blocks = [block for message in found["messages"] for block in message["content"]]
+    ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    results = {b["tool_use_id"]: b["content"] for b in blocks if b["type"] == "tool_result"}
+
+    assert ids == ["x", "x_3", "x_2", "x_4"]
+    assert [results[each] for each in (ids[0], ids[1], ids[3])] == ["1", "2", "3"]
+
+
 def test_arguments_that_are_no_object_stand_beside_their_call() -> None:
     broken = Message("assistant", (), (Call("x", "add", '{"a": '),))
     request = body(user("a"), broken, result("x", "?"))

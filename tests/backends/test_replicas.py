@@ -8,14 +8,16 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 import pytest
-from tests.scripted import Answer, Gate, Upstream, refusal
+from msgspec.structs import replace
+from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
 from antiphon.backends import health, replicas
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.named_models import NamedModel
+from antiphon.backends.prefixes import prefix_of
 from antiphon.backends.replicas import Replicas
 from antiphon.backends.router import BackendConfig, Router, build
-from antiphon.model import Backend, Capabilities, Message, TextDelta, TextPart, Turn
+from antiphon.model import Backend, Call, Capabilities, Message, TextDelta, TextPart, Turn
 from antiphon.model.backend import common
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound, UpstreamError
 
@@ -95,6 +97,30 @@ async def test_turns_at_once_are_spread(several: Set) -> None:
     for gate in gates:
         gate.open()
     assert await asked == ["first"] * 3
+
+
+@pytest.mark.parametrize("calls", [False, True], ids=["text", "calls"])
+async def test_chains_that_begin_alike_stay_where_each_of_them_began(several: Set, calls: bool) -> None:
+    """They were spread since they came at once, and each had an answer of its own."""
+    beginning = turn("the same")
+    gates = [Gate(0) for _ in several.servers]
+    for number, (server, gate) in enumerate(zip(several.servers, gates, strict=True)):
+        spoken = [Called("add", "{}", f"call_{number}")] if calls else ()
+        server.script(Answer("" if calls else f"I am {number}. " * 20, calls=spoken, size=7, gate=gate))
+    asked = [asyncio.create_task(said(several.backend, beginning)) for _ in gates]
+    await asyncio.gather(*(gate.reached() for gate in gates))
+    for gate in gates:
+        gate.open()
+    await asyncio.gather(*asked)
+    for number, server in enumerate(several.servers):
+        text = (TextPart(f"I am {number}. " * 20),)
+        answer: tuple[Message, ...] = (Message("assistant", text), *turn("And you?").messages[1:])
+        if calls:
+            made = Message("assistant", calls=(Call(f"call_{number}", "add", "{}"),))
+            answer = (made, Message("tool", (TextPart("3"),), call_id=f"call_{number}"))
+        before = len(server.requests)
+        await said(several.backend, replace(beginning, messages=(*beginning.messages, *answer)))
+        assert len(server.requests) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -291,7 +317,7 @@ def test_prefixes_are_told_apart_by_their_beginning_alone() -> None:
     many = [Message("system", (TextPart(f"Rule {number}."),)) for number in range(1000)]
     other = [*many[:-1], Message("system", (TextPart("Another rule."),))]
     first = [Message("system", (TextPart("Another rule."),)), *many[1:]]
-    found = [replicas.prefix_of(Turn("m", tuple(messages))) for messages in (many, other, first)]
+    found = [prefix_of(Turn("m", tuple(messages))) for messages in (many, other, first)]
     assert found[0] == found[1] != found[2]
 
 

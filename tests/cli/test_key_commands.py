@@ -47,6 +47,7 @@ def test_no_list_has_a_key_or_its_hash(run: Run) -> None:
 
 def test_limits_are_kept_and_changed_one_by_one(run: Run) -> None:
     limits = ("--requests-per-minute", "60", "--token-budget", "9", "--models", "gpt-*, llama")
+    limits += ("--service-tiers", "default,flex")
     created(run, "bob", "--project", "shop", *limits, "--expires", "2h")
     run("key", "limit", "bob", "--concurrency", "3", "--budget-window", "day")
     (both,) = listed(run)
@@ -55,6 +56,7 @@ def test_limits_are_kept_and_changed_one_by_one(run: Run) -> None:
 
     assert both["limits"] == {
         "models": ["gpt-*", "llama"],
+        "service_tiers": ["default", "flex"],
         "requests_per_minute": 60,
         "concurrency": 3,
         "token_budget": 9,

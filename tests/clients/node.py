@@ -35,7 +35,7 @@ class Node:
         lock = self.folder / "package-lock.json"
         mark = self.packages / ".installed"
         wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-        with _alone(lock):
+        with alone(lock):
             if not mark.exists() or mark.read_text() != wanted:
                 npm = self.home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
                 options = ("--ignore-scripts", "--no-audit", "--no-fund")
@@ -47,6 +47,15 @@ class Node:
         return self._run(
             (script, *args), cwd, {"PATH": os.environ["PATH"], "HOME": str(cwd), **env}, PATIENCE
         )
+
+    def run_text(self, text: str, cwd: Path) -> str:
+        """What a module prints that imports our packages."""
+        script = self.folder / f"{cwd.name}-{os.getpid()}.page.mjs"
+        script.write_text(text, encoding="utf-8")
+        try:
+            return self.run(script, cwd=cwd, env={})
+        finally:
+            script.unlink()
 
     def ask(self, script: str, scenario: str, url: str, cwd: Path) -> Any:
         """What a scenario of one of our own scripts comes to."""
@@ -69,7 +78,8 @@ class Node:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def alone(file: Path) -> Iterator[None]:
+    """While no other process is here with this file."""
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

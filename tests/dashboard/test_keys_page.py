@@ -79,12 +79,14 @@ def test_a_key_that_cannot_be_is_refused(own: Running) -> None:
             {"expires": "never"},
             {"expires": "2001-01-01"},
             {"models": "x" * 300},
+            {"service_tiers": "default scale"},
         ):
             answer = pages.post("/dashboard/keys", data=form | wrong)
             assert (answer.status_code, "<script>" in answer.text.partition("<main>")[2]) == (400, False)
         assert pages.post("/dashboard/keys", data={"name": "k"}).status_code == 403
-        assert pages.post("/dashboard/keys", data=form).status_code == 200
+        assert pages.post("/dashboard/keys", data=form | {"service_tiers": "flex default"}).status_code == 200
         (key,) = pages.get("/dashboard/keys.json").json()["keys"]
+        assert key["limits"] == {"service_tiers": ["flex", "default"]}
         assert (key["name"], key["project"], "digest" in key) == ("k", "default", False)
 
 

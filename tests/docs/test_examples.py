@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
 from tests.docs.programs import line
 from tests.docs.reading import ROOT, blocks, named, pages
-from tests.scripted import Answer, Called, Upstream
+from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.coding import serving as coding
 from tests.tools.images_server import ImagesServer
 from tests.tools.mcp_servers import Toolset, served
@@ -137,6 +137,12 @@ def _state(upstream: Upstream, running: Running, _: Path) -> None:
         "Hello.",
         "What is my name?",
     ]
+
+
+def _steering(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("One, two, three", size=5, gate=Gate(after=3)), Answer("Un, deux, trois."))
+
+    assert printed("docs/steering.md", running) == ["steered", "Un, deux, trois."]
 
 
 def _files(upstream: Upstream, running: Running, _: Path) -> None:
@@ -308,6 +314,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/scaling.md": _scaling,
     "docs/shell.md": _shell,
     "docs/skills.md": _skills,
+    "docs/steering.md": _steering,
     "docs/structured-output.md": _structured_output,
     "docs/vector-stores.md": _vector_stores,
     "docs/web-search.md": _web_search,

@@ -71,6 +71,7 @@ ABOVE = {"keys.NAME": f'server.keys.name = "{config.hash_key("secret")}"'}
 """What a section needs of others."""
 
 SAMPLES = {
+    "ANTIPHON_KEYS_NAME_SERVICE_TIERS": "default,flex",
     "ANTIPHON_DASHBOARD_RECORD": "errors",
     "ANTIPHON_KEYS_NAME_BUDGET_WINDOW": "day",
     "ANTIPHON_KEYS_NAME_EXPIRES_AT": "2027-01-31T00:00:00Z",

@@ -1,6 +1,7 @@
 """Requests of keys that have limits: let in before a model answers, and settled afterwards."""
 
 import re
+from typing import cast
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -10,6 +11,8 @@ from antiphon.backends.router import Router
 from antiphon.keys.limiter import check_model
 from antiphon.keys.meter import Admission
 from antiphon.protocol.parse import Parsed
+from antiphon.protocol.request import CreateResponse, ServiceTier
+from antiphon.protocol.tiers import granted
 from antiphon.store.keys import KeyUse
 
 _ADMISSION = "admission"
@@ -34,7 +37,15 @@ async def admit_response(request: Request, parsed: Parsed, router: Router) -> Ke
     if caller(request).use is None:
         return None
     asked = parsed.request
+    serve_as_granted(caller(request), asked)
     return await admit(request, asked.model or router.default_model, parsed.length, asked.max_output_tokens)
+
+
+def serve_as_granted(asking: Caller, request: CreateResponse) -> None:
+    """The request is served in a tier that the key may have."""
+    if asking.use is not None:
+        allowed = asking.use.limits.service_tiers
+        request.service_tier = cast(ServiceTier | None, granted(request.service_tier, allowed))
 
 
 async def admitted(

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from antiphon.api import embeddings as own_embeddings
 from antiphon.api.admission import admit
 from antiphon.api.body import read_body
+from antiphon.api.callers import Caller, caller
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
 from antiphon.backends.router import Route as Routed
@@ -22,6 +23,8 @@ from antiphon.guard.offload import in_bytes, offload
 from antiphon.model import Endpoint, Members, Passed, Passthrough
 from antiphon.protocol.error_messages import brief, missing, not_an_object, not_json, wrong_type
 from antiphon.protocol.errors import InvalidRequest, NotFound
+from antiphon.protocol.request import ServiceTier
+from antiphon.protocol.tiers import granted
 from antiphon.protocol.wire import encode
 
 _PARTING_SECONDS = 0.5
@@ -62,6 +65,7 @@ async def _handed(request: Request, endpoint: Endpoint, members: Members, size: 
     router = services(request).engine.router
     model = _model(members)
     await admit(request, model or router.default_model, size, _output(members))
+    _serve_as_granted(members, caller(request))
     route = _routed(router, model)
     members["model"] = msgspec.Raw(encode(route.model))
     passed = Passed(endpoint, route.model, members, size)
@@ -90,6 +94,19 @@ def _model(members: Members) -> str | None:
     if name is None or isinstance(name, str):
         return name
     raise wrong_type("model", "a string", name)
+
+
+def _serve_as_granted(members: Members, asking: Caller) -> None:
+    """The request asks for a service tier that the key may have. One that has limits there, and a tier of
+    which we know nothing, do not go together."""
+    allowed = asking.use.limits.service_tiers if asking.use is not None else ()
+    if not allowed or "service_tier" not in members:
+        return
+    with suppress(ValueError, RecursionError):
+        asked = msgspec.json.decode(members["service_tier"], type=ServiceTier | None)
+        members["service_tier"] = msgspec.Raw(encode(granted(asked, allowed)))
+        return
+    del members["service_tier"]
 
 
 def _output(members: Members) -> int | None:

@@ -181,9 +181,13 @@ async def input_items(request: Request) -> HttpResponse:
 
 async def _stored(request: Request, shows: Projection) -> Response:
     response_id = request.path_params["response_id"]
+    made = services(request).engine.making.get(project(request), response_id)
     found = await services(request).store.responses.get(project(request), response_id)
     if found is None:
         raise _not_found(response_id)
+    if made is not None and not made.plan.request.background:
+        live = made.log.machine.snapshot()  # of a successor the store has the beginning alone
+        return replace(live, output=shows.items(live.output))
     response = msgspec.json.decode(found.json, type=Response)
     size = len(found.output) + in_bytes(sum(map(len, found.output)))
     response.output = await offload(size, _shown, found.output, shows)

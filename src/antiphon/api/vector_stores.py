@@ -12,6 +12,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from antiphon.api import answered, pages, parsing, stored_files
+from antiphon.api.admission import admit, settle
 from antiphon.api.body import json
 from antiphon.api.services import project, services
 from antiphon.engine.rewriting import Rewritten
@@ -160,7 +161,7 @@ async def search(request: Request) -> HttpResponse:
     with faults_of(store_id):
         if asked.rewrite_query:
             await finder.check(project(request), [store_id])
-            rewritten = await services(request).rewriter.rewrite(query.texts)
+            rewritten = await _rewritten(request, query)
             query, headers = replace(query, texts=rewritten.texts), _warnings(rewritten)
         found = await finder.find(project(request), [store_id], query)
     return json(
@@ -173,6 +174,15 @@ async def search(request: Request) -> HttpResponse:
         },
         headers=headers,
     )
+
+
+async def _rewritten(request: Request, query: Query) -> Rewritten:
+    """What the model takes counts to the key, which needs no right to that model: the operator chose it.
+    Raises InvalidRequest, or RateLimited."""
+    await admit(request, None, sum(map(len, query.texts)))
+    rewritten = await services(request).rewriter.rewrite(query.texts)
+    settle(request.scope, rewritten.tokens)
+    return rewritten
 
 
 @contextlib.contextmanager

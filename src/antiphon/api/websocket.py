@@ -13,20 +13,22 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from antiphon.api import parsing
-from antiphon.api.admission import admitted
+from antiphon.api.admission import admitted, serve_as_granted
 from antiphon.api.body import HEAD
 from antiphon.api.callers import Caller, caller
 from antiphon.api.faults import unforeseen
 from antiphon.api.held import hold, let_go
 from antiphon.api.services import Services
+from antiphon.api.steers import Steers
 from antiphon.api.store_errors import api_error
 from antiphon.api.tracing import within
 from antiphon.engine.memory import Memory
 from antiphon.engine.run import Run
+from antiphon.engine.steering import Steering
 from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.errors import ApiError, InvalidRequest, TooLarge, one_of
-from antiphon.protocol.events import Event
-from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek, Steer, SteerError, SteerFailed
+from antiphon.protocol.events import Event, SteerEvent
+from antiphon.protocol.frames import CreateFrame, ErrorFrame, Peek
 from antiphon.protocol.parse import Parsed, parse_create
 from antiphon.protocol.wire import encode
 from antiphon.store.keys import KeyUse
@@ -66,6 +68,7 @@ class Connection:
         self._lanes: dict[str | None, deque[bytes]] = {}
         """The frames that wait in each lane that is at work; an idle lane takes no place."""
         self._workers: set[asyncio.Task[None]] = set()
+        self._steers = Steers(socket.scope, services.config.limits, self._tell)
 
     async def serve(self) -> None:
         """Until the client goes away; what is under way is stopped then."""
@@ -104,7 +107,7 @@ class Connection:
 
     async def _sort(self, seen: Peek, text: bytes) -> None:
         if seen.type == "response.steer":
-            await self._refuse_steering(seen)
+            await self._steers.submit(text)
         elif seen.type != "response.create":
             known = one_of(("response.create", "response.steer"))
             message = f"Invalid value: '{seen.type}'. Supported values are: {known}."
@@ -151,7 +154,7 @@ class Connection:
                 return
             except Exception as error:  # noqa: BLE001 (logged there, unless the store refused)
                 self._memory.forget(lane)
-                await self.refuse(api_error(error) or unforeseen(error, "turn failed"), lane)
+                await self.refuse(_fault(error, "turn failed"), lane)
             finally:
                 let_go(self._socket.scope, len(text))
 
@@ -163,23 +166,67 @@ class Connection:
         return await parsing.parsed(text, parse, limits.request_values)
 
     async def _answer(self, lane: str | None, parsed: Parsed) -> None:
-        """Raises Unauthorized when the key of the connection is none any more."""
+        """A response, and those that follow it because of what is said to them. Raises Unauthorized when the
+        key of the connection is none any more."""
+        steering = Steering(self._steers.joined(parsed))
+        try:
+            await self._respond(lane, steering)
+        finally:
+            if steering.opened:
+                self._steers.used(parsed.request.previous_response_id)
+        while steering.successor is not None:
+            before, steering = steering, Steering(steering.successor.parsed)
+            if not await self._succeed(lane, before, steering):
+                return
+
+    async def _succeed(self, lane: str | None, before: Steering, steering: Steering) -> bool:
+        """The response that follows another one; whether there is one. Where it cannot be, what was said is
+        given back."""
+        try:
+            await self._respond(lane, steering)
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            if steering.opened:
+                raise
+            fault = _fault(error, "successor failed")
+            await self._services.store.responses.delete(self._project, steering.parsed.response_id or "")
+            await self._steers.give_back(before, lane, "successor_creation_failed", fault.message)
+            return False
+        finally:
+            if steering.opened:
+                self._steers.release(before.steers)
+        return True
+
+    async def _respond(self, lane: str | None, steering: Steering) -> None:
+        """Raises Unauthorized."""
+        parsed = steering.parsed
         asking = await self._services.callers.asking(self._socket.scope[HEAD])
         asked, engine = parsed.request, self._services.engine
+        serve_as_granted(asking, asked)
         model = asked.model or engine.router.default_model
         admission = await admitted(asking, model, parsed.length, asked.max_output_tokens)
         try:
-            await self._run(lane, parsed, asking.use if admission is None else admission.use)
+            await self._run(lane, steering, asking.use if admission is None else admission.use)
         finally:
             if admission is not None:
                 admission.end()
 
-    async def _run(self, lane: str | None, parsed: Parsed, use: KeyUse | None) -> None:
-        seconds = self._services.config.server.keep_alive
-        async with self._services.engine.run(self._project, parsed, self._memory, use) as run:
-            await run.execute(partial(self._emit, lane), seconds, run.shows)
-            self._services.engine.warnings.of(run.plan)  # no frame has a place for them: they are logged
+    async def _run(self, lane: str | None, steering: Steering, use: KeyUse | None) -> None:
+        seconds, engine = self._services.config.server.keep_alive, self._services.engine
+        try:
+            async with engine.run(self._project, steering.parsed, self._memory, use, steering) as run:
+                with self._steers.active(run, steering, lane):
+                    await run.execute(partial(self._emit, lane), seconds, run.shows)
+                engine.warnings.of(run.plan)  # no frame has a place for them: they are logged
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            message = "The response could not be finished."
+            await self._steers.give_back(steering, lane, "response_not_active", message)
+            raise
         self._remember(lane, run)
+        await self._steers.after(steering, lane, run.machine.snapshot())
 
     async def _emit(self, lane: str | None, events: Sequence[Emitted]) -> None:
         for event in single(events):
@@ -192,13 +239,14 @@ class Connection:
         elif not response.store:
             self._memory.keep(lane, response.id, (*run.plan.context.items, *response.output))
 
-    async def _refuse_steering(self, seen: Peek) -> None:
-        message = "The models of this server cannot be steered while they write."
-        failed = SteerFailed(
-            SteerError("invalid_request_error", "steering_not_supported", message),
-            Steer(seen.previous_response_id, seen.input),
-        )
-        await self._socket.send_text(encode(failed).decode())
+    async def _tell(self, event: SteerEvent, lane: str | None) -> None:
+        await self._socket.send_text(_text(event, lane))
+
+
+def _fault(error: Exception, what: str) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    return api_error(error) or unforeseen(error, what)
 
 
 def _text(event: Event, lane: str | None) -> str:

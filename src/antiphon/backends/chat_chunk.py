@@ -115,6 +115,7 @@ class Chunk(Struct, frozen=True, gc=False):
     usage: Usage | None = None
     error: Any = None
     object: str | None = None
+    service_tier: str | None = None
 
     @property
     def chosen(self) -> Choice:
@@ -140,6 +141,7 @@ def decode_leniently(event: bytes) -> Chunk | None:
         usage=_usage(usage) if isinstance(usage, dict) else None,
         error=value.get("error"),
         object=_string(value.get("object")),
+        service_tier=_string(value.get("service_tier")),
     )
 
 

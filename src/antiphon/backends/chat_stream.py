@@ -71,6 +71,7 @@ class ChatStreamParser:
         "_scored",
         "_splicer",
         "_think",
+        "_tier",
         "_top",
         "_usage",
         "_waiting",
@@ -105,6 +106,7 @@ class ChatStreamParser:
         self._think: ThinkSplitter | None = ThinkSplitter(think_opened) if think_tags else None
         self._top = top
         self._usage: Usage | None = None
+        self._tier: str | None = None
         self._waiting: list[TextDelta | ReasoningDelta] = []
         """What came between the pieces of a call, and white space behind calls."""
         self._words = ""
@@ -201,6 +203,7 @@ class ChatStreamParser:
             self._words = words_in(event) or self._words
         if chunk.usage is not None:
             self._usage = merged(self._usage, chunk.usage)
+            self._tier = chunk.service_tier or self._tier
 
     def _read_odd(self, event: bytes, out: list[Delta]) -> None:
         """What is no chunk as it should be. Raises UpstreamError for what is none at all."""
@@ -357,7 +360,7 @@ class ChatStreamParser:
         self._said = self._said or bool(out)
         finished = self._finished()
         if self._usage is not None:
-            out.append(to_delta(self._usage))
+            out.append(to_delta(self._usage, self._tier))
         out.append(finished)
         self.ended = True
 

@@ -414,3 +414,9 @@ def known(base_url: str) -> Dialect | None:
     """The dialect of a well-known address."""
     url = urlsplit(base_url)
     return _HOSTS.get(url.hostname or "") or _PORTS.get(url.port or 0)
+
+
+def addresses(dialect: Dialect) -> list[str]:
+    """The hosts, and the ports of any host, at which a dialect is expected."""
+    hosts = [host for host, known_there in _HOSTS.items() if known_there is dialect]
+    return [*hosts, *(f":{port}" for port, known_there in _PORTS.items() if known_there is dialect)]

@@ -7,31 +7,16 @@ thousand turns of one keep nobody else waiting.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Literal, NamedTuple
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from antiphon.guard.turns import Turns
 from antiphon.protocol.errors import Unavailable
-
-Tier = Literal["priority", "default", "flex"]
-TIERS: tuple[Tier, ...] = ("priority", "default", "flex")
-"""In their order."""
-
-_TIERS: dict[str | None, Tier] = {
-    "priority": "priority",
-    "fast": "priority",
-    "ultrafast": "priority",
-    "flex": "flex",
-}
+from antiphon.protocol.tiers import TIERS, Tier
 
 WAIT_SECONDS = 60.0
 """How long a turn waits whose client waits too."""
 _RETRY_SECONDS = 5.0
-
-
-def tier_of(asked: str | None) -> Tier:
-    """What a request's `service_tier` is here."""
-    return _TIERS.get(asked, "default")
 
 
 class Place(NamedTuple):
@@ -52,13 +37,19 @@ class Gate:
     @asynccontextmanager
     async def entered(self, place: Place) -> AsyncIterator[None]:
         """In the block a turn may be asked for. Raises Unavailable when it would take too long."""
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(place.patience):
-                    await stack.enter_async_context(self._turns.turn(place.project, TIERS.index(place.tier)))
-            except TimeoutError:
-                raise _crowded() from None
+        if not self._turns.take_free(place.project):
+            await self._awaited(place)
+        try:
             yield
+        finally:
+            self._turns.give_back(place.project)
+
+    async def _awaited(self, place: Place) -> None:
+        try:
+            async with asyncio.timeout(place.patience):
+                await self._turns.take(place.project, TIERS.index(place.tier))
+        except TimeoutError:
+            raise _crowded() from None
 
 
 def _crowded() -> Unavailable:

@@ -3,7 +3,7 @@
 A turn goes where its prefix was before, because the server has that in its cache: servers are ranked for each
 prefix by a hash (all processes rank alike, and nothing has to be remembered), and the first that is well gets
 the turn. One that has more to do than its share is passed over by those who come new; where they went instead
-is remembered for the turns that follow.
+is remembered for the turns that follow, which are known by what the first answer began with.
 
 What fails before anything was said goes to the next server: to each at most once. So no client sees an error
 that another server could have spared it, and nobody is answered twice.
@@ -12,22 +12,19 @@ that another server could have spared it, and nobody is answered twice.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
-from itertools import islice
 
 from antiphon.backends.health import CHECK_SECONDS, Replica
+from antiphon.backends.prefixes import Heard, beginning_of, exchange, prefix_of
 from antiphon.backends.retry import another_may
 from antiphon.model import (
     Backend,
     Capabilities,
     Delta,
-    Message,
     Model,
-    Part,
     Passthrough,
-    TextPart,
     Turn,
     has_output,
 )
@@ -36,10 +33,6 @@ from antiphon.protocol.errors import ApiError, NotFound, UpstreamError
 
 _REMEMBERED = 10_000
 """Prefixes that are not where their hash says."""
-_LOOKED_AT = 4096
-"""Characters of a text that tell prefixes apart, beside its length."""
-_PARTS = 64
-"""So many of them, as no input may hold the event loop."""
 
 
 class Replicas(Backend):
@@ -64,13 +57,16 @@ class Replicas(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         left = list(self._replicas)
         while True:
-            replica = self._choose(turn, left)
+            replica, heard = self._choose(turn, left)
             left.remove(replica)
             answered = False
             try:
                 async with aclosing(replica.stream(turn, self._patience)) as batches:
                     async for batch in batches:
                         answered = answered or has_output(batch)
+                        if heard is not None and heard.hears(batch):
+                            self._remember(heard.exchange, replica)
+                            heard = None
                         yield batch
                 return
             except ApiError as fault:
@@ -118,55 +114,28 @@ class Replicas(Backend):
         """One that is well, for what any of them can say."""
         return _well(self._replicas)[0].backend
 
-    def _choose(self, turn: Turn, left: Sequence[Replica]) -> Replica:
-        """Who is asked next."""
+    def _choose(self, turn: Turn, left: Sequence[Replica]) -> tuple[Replica, Heard | None]:
+        """Who is asked next; and for one who is not where he belongs, what tells where he is."""
         well = _well(left)
         if len(well) == 1:
-            return well[0]
+            return well[0], None
         prefix = prefix_of(turn)
         ranked = sorted(well, key=lambda replica: _rank(prefix, replica.where))
-        if _continues(turn):
-            elsewhere = self._elsewhere.get(prefix)
-            return elsewhere if elsewhere in well else ranked[0]
+        if turn.cache_key is not None:
+            return ranked[0], None
+        if (said := next((m for m in turn.messages if m.role == "assistant"), None)) is not None:
+            elsewhere = self._elsewhere.get(exchange(prefix, beginning_of(said)))
+            return elsewhere if elsewhere in well else ranked[0], None
         busy = sum(replica.in_flight for replica in well)
         share = busy // len(well) + 1
         chosen = next(replica for replica in ranked if replica.in_flight < share)
-        if chosen is not ranked[0]:
-            self._remember(prefix, chosen)
-        return chosen
+        return chosen, None if chosen is ranked[0] else Heard(prefix)
 
     def _remember(self, prefix: bytes, replica: Replica) -> None:
         self._elsewhere[prefix] = replica
         self._elsewhere.move_to_end(prefix)
         if len(self._elsewhere) > _REMEMBERED:
             self._elsewhere.popitem(last=False)
-
-
-def prefix_of(turn: Turn) -> bytes:
-    """What the turns of a chain or a conversation have in common, so that a server has it in its cache: the
-    key that the client gives, or else all up to the first message of the user."""
-    found = blake2b(turn.model.encode(), digest_size=16)
-    if turn.cache_key is not None:
-        found.update(turn.cache_key.encode(errors="replace"))
-        return found.digest()
-    for role, part in islice(_beginning(turn.messages), _PARTS):
-        text = part.text if isinstance(part, TextPart) else type(part).__name__
-        found.update(f"{role} {len(text)} {text[:_LOOKED_AT]}".encode(errors="replace"))
-    return found.digest()
-
-
-def _beginning(messages: Iterable[Message]) -> Iterator[tuple[str, Part]]:
-    """All parts up to the first message of the user, with their roles."""
-    for message in messages:
-        for part in message.parts:
-            yield message.role, part
-        if message.role == "user":
-            return
-
-
-def _continues(turn: Turn) -> bool:
-    """Whether some server may have the turn's beginning in its cache."""
-    return turn.cache_key is not None or any(message.role == "assistant" for message in turn.messages)
 
 
 def _rank(prefix: bytes, where: str) -> bytes:

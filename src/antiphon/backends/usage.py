@@ -5,6 +5,9 @@ from msgspec.structs import asdict
 from antiphon.backends.chat_chunk import Usage
 from antiphon.model import UsageDelta
 
+_TIERS = {name: name for name in ("default", "flex", "priority", "ultrafast", "scale")} | {"fast": "priority"}
+"""By their names in an answer: `fast` is shown as what it is."""
+
 
 def merged(before: Usage | None, after: Usage) -> Usage:
     """What is known when more is said: a member that is zero or missing takes nothing away."""
@@ -14,8 +17,15 @@ def merged(before: Usage | None, after: Usage) -> Usage:
     return Usage(**known)
 
 
-def to_delta(usage: Usage) -> UsageDelta:
-    """The totals. Where the reasoning counts on top of the completion, as the total shows, it is added."""
+def tier_in(said: str | None) -> str | None:
+    """The service tier that a server says it served with. What is none of OpenAI's names says nothing, nor
+    does `auto`, which some servers send back as it came."""
+    return _TIERS.get(said or "")
+
+
+def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
+    """The totals, and the service tier that was told. Where the reasoning counts on top of the completion,
+    as the total shows, it is added."""
     before, after = usage.prompt_tokens_details, usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0
     completion = usage.completion_tokens or usage.output_tokens or 0
@@ -25,4 +35,4 @@ def to_delta(usage: Usage) -> UsageDelta:
     cached = (
         (before.cached_tokens if before else None) or usage.cached_tokens or usage.prompt_cache_hit_tokens
     )
-    return UsageDelta(prompt, completion, cached or 0, reasoning)
+    return UsageDelta(prompt, completion, cached or 0, reasoning, tier=tier_in(tier))

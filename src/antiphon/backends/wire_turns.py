@@ -1,6 +1,7 @@
 """Neutral messages in the order that servers insist on which know no chat template: what leads stands apart,
 each result behind its call, the last word is the user's."""
 
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -32,11 +33,44 @@ def ordered(messages: Sequence[Message]) -> Ordered:
     if not rest:
         # Instructions alone: the last of them is what the model has to answer.
         leading, rest = leading[:-1], [replace(each, role="user") for each in leading[-1:]]
-    said = readable(results_after_calls(rest))
+    said = _distinct(readable(results_after_calls(rest)))
     newest = max((at for at, m in enumerate(said) if m.role == "user"), default=-1)
     if not said or said[-1].role == "assistant":
         said.append(Message("user", (TextPart(CONTINUE),)))
     return Ordered(leading, tuple(said), newest)
+
+
+def _distinct(messages: list[Message]) -> list[Message]:
+    """Calls of which no two have one id: clients bring some that do, and each would be refused for the rest
+    of the chain. Results, which stand behind their calls, have the ids of those."""
+    ids = [call.id for message in messages for call in message.calls]
+    if len(ids) == len(set(ids)):
+        return messages
+    taken, times = set(ids), Counter[str]()
+    waiting: dict[str, deque[str]] = {}
+    found: list[Message] = []
+    for message in messages:
+        if message.calls:
+            calls = tuple(replace(call, id=_another(call.id, times, taken)) for call in message.calls)
+            waiting = {call.id: deque() for call in message.calls}
+            for before, after in zip(message.calls, calls, strict=True):
+                waiting[before.id].append(after.id)
+            message = replace(message, calls=calls)
+        elif message.role == "tool" and waiting.get(message.call_id):
+            message = replace(message, call_id=waiting[message.call_id].popleft())
+        found.append(message)
+    return found
+
+
+def _another(call_id: str, times: Counter[str], taken: set[str]) -> str:
+    """The id of a call: one of its own, if others had it before. `times`: how often each was had."""
+    times[call_id] += 1
+    if times[call_id] == 1:
+        return call_id
+    while (found := f"{call_id}_{times[call_id]}") in taken:
+        times[call_id] += 1
+    taken.add(found)
+    return found
 
 
 def in_words(reasoning: str) -> str:

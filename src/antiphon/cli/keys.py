@@ -47,6 +47,9 @@ Named = Annotated[str, typer.Argument(metavar="KEY", help="Its name or its id.")
 Models = Annotated[
     str | None, typer.Option(metavar="NAMES", help="The models that it may use: gpt-4o,llama-*. [all]")
 ]
+Tiers = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="How it may be served: priority,default,flex. [all]")
+]
 Requests = Annotated[int | None, typer.Option(min=1, help="Requests that a model answers, each minute.")]
 Tokens = Annotated[int | None, typer.Option(min=1, help="Tokens of input and output, each minute.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Requests that are answered at once.")]
@@ -68,6 +71,7 @@ def create(
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It sees all projects, and may make keys.")] = False,
     models: Models = None,
+    service_tiers: Tiers = None,
     requests_per_minute: Requests = None,
     tokens_per_minute: Tokens = None,
     concurrency: Concurrency = None,
@@ -85,6 +89,7 @@ def create(
     limits = _changed(
         None,
         models=models,
+        service_tiers=service_tiers,
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
         concurrency=concurrency,
@@ -126,6 +131,7 @@ def list_keys(
 def limit(
     key: Named,
     models: Models = None,
+    service_tiers: Tiers = None,
     requests_per_minute: Requests = None,
     tokens_per_minute: Tokens = None,
     concurrency: Concurrency = None,
@@ -142,6 +148,7 @@ def limit(
     settings = config.load(config_file, data_dir=data_dir)
     given = {
         "models": models,
+        "service_tiers": service_tiers,
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
         "concurrency": concurrency,
@@ -205,8 +212,9 @@ def _changed(limits: "KeyLimits | None", **given: Any) -> "KeyLimits":
     from antiphon.store.keys import KeyLimits
 
     changes = {name: value for name, value in given.items() if value is not None}
-    if "models" in changes:
-        changes["models"] = tuple(filter(None, (name.strip() for name in changes["models"].split(","))))
+    for name in ("models", "service_tiers"):
+        if name in changes:
+            changes[name] = tuple(filter(None, (each.strip() for each in changes[name].split(","))))
     return replace(limits or KeyLimits(), **changes)
 
 
@@ -243,7 +251,8 @@ def _limits(row: "KeyRow") -> str:
         f"tokens/{limits.budget_window}": limits.token_budget,
     }
     words = [f"{value} {unit}" for unit, value in said.items() if value is not None]
-    return ", ".join([*words, *([f"models {' '.join(limits.models)}"] if limits.models else [])])
+    lists = {"models": limits.models, "tiers": limits.service_tiers}
+    return ", ".join([*words, *(f"{name} {' '.join(each)}" for name, each in lists.items() if each)])
 
 
 def _state(row: "KeyRow") -> str:

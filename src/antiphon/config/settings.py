@@ -21,6 +21,7 @@ from antiphon.config.model_settings import (
 )
 from antiphon.config.tool_settings import FileSearchSettings, McpSettings, Tools, WebSearchSettings
 from antiphon.keys.secret import digest_of
+from antiphon.protocol.tiers import Tier
 from antiphon.protocol.webhooks import EVENTS, EventType
 
 HashedKey = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -87,6 +88,9 @@ class KeySettings(Struct, frozen=True, kw_only=True):
     """Whether it sees all projects in the dashboard, and may make keys there."""
     models: list[str] = msgspec.field(default_factory=list)
     """Names and patterns (`gpt-*`) of the models that it may use, as requests name them; none: all."""
+    service_tiers: list[Tier] = msgspec.field(default_factory=list)
+    """The service tiers that it may have; what asks for another one is served in the next lower one. None:
+    all."""
     requests_per_minute: _Most = None
     """Requests that a model answers."""
     tokens_per_minute: _Most = None

@@ -89,9 +89,9 @@ def _refusals() -> Iterator[None]:
 def _limits(form: Mapping[str, str]) -> KeyLimits:
     """Raises InvalidRequest."""
     numbers = {name: _number(name, form[name]) for name in _NUMBERS if form.get(name)}
-    models = form.get("models", "").replace(",", " ").split()
+    models, tiers = (form.get(name, "").replace(",", " ").split() for name in ("models", "service_tiers"))
     window = "day" if form.get("budget_window") == "day" else "month"
-    return KeyLimits(models=tuple(models), budget_window=window, **numbers)  # type: ignore[arg-type]
+    return KeyLimits(models=tuple(models), service_tiers=tuple(tiers), budget_window=window, **numbers)  # type: ignore[arg-type]
 
 
 def _number(name: str, given: str) -> int:

@@ -56,6 +56,8 @@ class Emission:
         self._timer: asyncio.TimerHandle | None = None
         self._sign: asyncio.Task[None] | None = None
         self._busy = False
+        self._more = False
+        """Whether something was emitted while a batch was on its way."""
 
     def watch(self, grace: float | None, keep_alive: float | None) -> None:
         """Have the clock hand over the opening events after `grace` seconds, and `response.in_progress`
@@ -75,6 +77,13 @@ class Emission:
             await sign
         await self._hand_over()
 
+    def nudge(self) -> None:
+        """Hand over soon what was emitted beside the run."""
+        if not self._idle:
+            self._more = True
+        elif self.opened and not self._machine.ended:
+            self._sign = self._loop.create_task(self._hand_over())
+
     async def flush_opened(self) -> None:
         """The same, if anything was handed over before: until then the request can still be refused."""
         if self.opened:
@@ -88,6 +97,14 @@ class Emission:
             await self._emit(events)
             self._busy = False
             self._last = self._loop.time()
+        if self._more:
+            self._more = False
+            await self._hand_over()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is being handed over."""
+        return not self._busy and (self._sign is None or self._sign.done())
 
     def _set(self, seconds: float | None) -> None:
         self._timer = None if seconds is None else self._loop.call_later(seconds, self._on_time)
@@ -98,7 +115,7 @@ class Emission:
         if self._machine.ended:
             return
         silent = self._loop.time() - self._last
-        if not self._busy and (not self.opened or silent >= (self._keep_alive or 0)):
+        if self._idle and (not self.opened or silent >= (self._keep_alive or 0)):
             if self.opened:
                 self._machine.start()
             self._sign = self._loop.create_task(self._hand_over())

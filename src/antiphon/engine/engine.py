@@ -25,6 +25,7 @@ from antiphon.engine.recorder import Recorder
 from antiphon.engine.run import Keep, Run
 from antiphon.engine.saving import save
 from antiphon.engine.spans import responding, resuming
+from antiphon.engine.steering import Steering
 from antiphon.engine.usage import usage_of
 from antiphon.engine.warnings import Warnings
 from antiphon.guard.offload import offload
@@ -80,10 +81,15 @@ class Engine:
 
     @asynccontextmanager
     async def run(
-        self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
+        self,
+        project: str,
+        parsed: Parsed,
+        memory: Memory | None = None,
+        use: KeyUse | None = None,
+        steering: Steering | None = None,
     ) -> AsyncIterator[Run]:
-        """A run of the request, which counts to `use`. Its conversation, if it has one, is its own until the
-        block is left.
+        """A run of the request, which counts to `use` and hears what `steering` is told. Its conversation, if
+        it has one, is its own until the block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
@@ -99,12 +105,12 @@ class Engine:
             # It does not hold the run: that would be a cycle, with the whole history in it.
             async def keep(response: Response) -> None:
                 row = activity(response, stored=True)
-                length = await save(self.store, plan, response, row)
+                length = await save(self.store, plan, response, row, steering)
                 self.ended(row, use)
                 await self._remember(plan, response, length)
 
             events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
-            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder, steering)
             try:
                 with self.making.listed(plan, events):
                     yield run

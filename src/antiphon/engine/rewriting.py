@@ -35,6 +35,8 @@ class Rewritten(NamedTuple):
     texts: Sequence[str]
     warning: Warning | None
     """Why they are what was asked."""
+    tokens: int = 0
+    """That the model took, as far as it tells."""
 
 
 class QueryRewriter:
@@ -59,14 +61,15 @@ class QueryRewriter:
         )
         try:
             async with asyncio.timeout(self._seconds):
-                answer = (await complete(route.backend.stream, turn)).text
+                answer = await complete(route.backend.stream, turn)
         except (ApiError, TimeoutError) as fault:
             log.warning("queries were not rewritten", model=self._model, reason=str(fault) or "time-out")
             return Rewritten(questions, Warning("rewrite_query", NO_ANSWER))
-        found = _queries(answer)
+        found = _queries(answer.text)
+        tokens = 0 if answer.usage is None else answer.usage.input_tokens + answer.usage.output_tokens
         if len(found) != len(questions):
-            return Rewritten(questions, Warning("rewrite_query", NO_QUERY))
-        return Rewritten(found, None)
+            return Rewritten(questions, Warning("rewrite_query", NO_QUERY), tokens)
+        return Rewritten(found, None, tokens)
 
     def _route(self) -> Route:
         said = "'rewrite_query' needs a model: `rewrite_model` of [tools.file_search] names one"

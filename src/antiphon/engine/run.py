@@ -29,10 +29,11 @@ from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.recorder import Ended, Recorder
 from antiphon.engine.span_content import exchanged
 from antiphon.engine.spans import answered, asking, planned
+from antiphon.engine.steering import Steering
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
-from antiphon.model import Function, NamedFunction, Turn
+from antiphon.model import Function, NamedFunction, Turn, UsageDelta
 from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTimeout
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
@@ -71,6 +72,7 @@ class Run:
         seal: Seal,
         checkpoint: Checkpoint,
         recorder: Recorder | None = None,
+        steering: Steering | None = None,
     ) -> None:
         self.plan = plan
         self.machine = events.machine
@@ -92,6 +94,9 @@ class Run:
         self._ask: Ask = plan.caller.stream
         if plan.moderation is not None:
             self._ask = plan.moderation.guarded(self._ask, self.machine.snapshot)
+        self._steering = steering
+        if steering is not None:
+            self._ask = steering.steerable(self._ask)
 
     async def execute(
         self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
@@ -120,6 +125,8 @@ class Run:
         planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
         async with Emission(self._events, emit, shows) as emission:
             self._hide = emission.hide
+            if self._steering is not None:
+                self._steering.attach(self.machine, emission)
             await self._open(emission, keep_alive)
             try:
                 await self._moderated(emission)
@@ -127,6 +134,8 @@ class Run:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
+            if self._steering is not None:
+                self._steering.settle(self.plan, self.machine.snapshot())
             if stored and (self.plan.followed or not self.silent):
                 self.kept = True
                 await self._keep(self.machine.snapshot())
@@ -207,7 +216,7 @@ class Run:
         compacted = await compact(plan.caller, turn, self._seal, plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
-        self._checkpoint.usage = with_turn(self._checkpoint.usage, compacted.usage)
+        self._count(compacted.usage)
         await flush()
 
     def _compacted(self, count: int) -> Sequence[Item]:
@@ -261,10 +270,9 @@ class Run:
         for _ in range(TURNS):
             writer = self._writer(_offered(turn))
             await self._turn(turn, writer, flush)
-            if writer.finished in ("length", "content_filter"):
-                await self._cut_short(
-                    "max_output_tokens" if writer.finished == "length" else "content_filter"
-                )
+            cut = self._cut(writer)
+            if cut is not None:
+                await self._cut_short(cut)
                 return
             if writer.ends:
                 await self._complete()
@@ -274,6 +282,15 @@ class Run:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
             turn = _next(turn, writer, self.plan.toolbox.functions)
         await self._cut_short("max_messages")
+
+    def _cut(self, writer: TurnWriter) -> IncompleteReason | None:
+        """Why a turn of the model is the last although there is more to say."""
+        if writer.finished == "length":
+            return "max_output_tokens"
+        if writer.finished == "content_filter":
+            return "content_filter"
+        ends = writer.finished is not None and writer.ends
+        return "steered" if self._steering is not None and self._steering.asked and not ends else None
 
     # ---- one turn ----
 
@@ -311,7 +328,7 @@ class Run:
                 turn = await self.plan.caller.fit(turn)
                 await self._read(turn, writer, flush)
             finally:
-                self._checkpoint.usage = with_turn(self._checkpoint.usage, writer.usage)
+                self._count(writer.usage)
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
                     if span.content:
@@ -320,6 +337,11 @@ class Run:
             writer.finished = "length"
         if writer.finished in ("stop", "calls"):
             await self._run_calls(writer, flush)
+
+    def _count(self, usage: UsageDelta | None) -> None:
+        """What a turn took, and the service tier that its server says it was served in."""
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, usage)
+        self.machine.tier = (usage and usage.tier) or self.machine.tier
 
     async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
         """What the model says."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.steering import Steering
 from antiphon.guard.offload import offload
 from antiphon.protocol.item import Item
 from antiphon.protocol.response import Response
@@ -13,11 +14,14 @@ from antiphon.store.activity import ActivityRow
 from antiphon.store.items import ItemRow
 from antiphon.store.responses import ResponseRow
 from antiphon.store.store import Store
+from antiphon.store.successions import Succession
 
 
-async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow) -> int:
+async def save(
+    store: Store, plan: Plan, response: Response, ended: ActivityRow, steering: Steering | None = None
+) -> int:
     """Keep the finished response of a plan, and its activity with it; durable when this returns. Gives the
-    bytes of its items."""
+    bytes of its items. With `steering` its successor is kept too, as it begins."""
     request, context = plan.request, plan.context
     kept = context.items if context.history_unsaved else context.input
     row = ResponseRow(
@@ -29,7 +33,13 @@ async def save(store: Store, plan: Plan, response: Response, ended: ActivityRow)
         previous_response_id=None if context.history_unsaved else request.previous_response_id,
         conversation_id=None if response.status == "failed" else request.conversation_id,
     )
-    await store.responses.save(plan.project, row, ended)
+    successor = steering.successor if steering is not None else None
+    if steering is None or not (steering.begun or successor):
+        await store.responses.save(plan.project, row, ended)
+    else:
+        beginning = successor.row if successor is not None else None
+        whole = Succession(row=row, ended=ended, begun=steering.begun, successor=beginning)
+        await store.successions.save(plan.project, whole)
     return sum(len(item.json) for item in (*row.input, *row.output))
 
 

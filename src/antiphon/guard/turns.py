@@ -28,16 +28,22 @@ class Turns:
     @asynccontextmanager
     async def turn(self, owner: str, rank: int = 0) -> AsyncIterator[None]:
         """A turn for the block, as soon as there is one."""
-        await self._take(owner, rank)
+        if not self.take_free(owner):
+            await self.take(owner, rank)
         try:
             yield
         finally:
-            self._give_back(owner)
+            self.give_back(owner)
 
-    async def _take(self, owner: str, rank: int) -> None:
-        if self._may(owner):
-            self._grant(owner)
-            return
+    def take_free(self, owner: str) -> bool:
+        """Take a turn if nobody has to wait for one. Whoever has one gives it back."""
+        if not self._may(owner):
+            return False
+        self._grant(owner)
+        return True
+
+    async def take(self, owner: str, rank: int = 0) -> None:
+        """Wait for a turn when none is free. Whoever has one gives it back."""
         granted = asyncio.get_running_loop().create_future()
         self._waiting[rank].setdefault(owner, OrderedDict())[granted] = None
         try:
@@ -46,7 +52,7 @@ class Turns:
             if granted.cancelled():
                 self._forget(owner, rank, granted)
             else:
-                self._give_back(owner)
+                self.give_back(owner)
             raise
 
     def _may(self, owner: str) -> bool:
@@ -57,7 +63,8 @@ class Turns:
         self._free -= 1
         self._held[owner] += 1
 
-    def _give_back(self, owner: str) -> None:
+    def give_back(self, owner: str) -> None:
+        """A turn that was taken is over."""
         self._free += 1
         self._held[owner] -= 1
         if not self._held[owner]:

@@ -10,6 +10,7 @@ from msgspec import Struct, to_builtins
 
 from antiphon.keys.secret import PREFIX, digest_of, new_secret
 from antiphon.protocol.ids import new_key_id
+from antiphon.protocol.tiers import TIERS
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.keys import KeyLimits, KeyRow, Keys
 
@@ -128,5 +129,8 @@ def _check(limits: KeyLimits, expires_at: int | None) -> None:
     for model in limits.models:
         if not _PATTERN.fullmatch(model):
             raise BadKey(f"models has names and patterns such as gpt-*, not '{brief(model)}'.")
+    for tier in limits.service_tiers:
+        if tier not in TIERS:
+            raise BadKey(f"service_tiers has {', '.join(TIERS)}, not '{brief(tier)}'.")
     if expires_at is not None and expires_at <= time.time():
         raise BadKey("expires_at is in the past.")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from fnmatch import fnmatchcase
 
 import structlog
+from msgspec.structs import replace
 
 from antiphon.keys.meter import Meter
 from antiphon.keys.places import Places
@@ -17,6 +18,7 @@ from antiphon.store.store import Store
 
 log = structlog.get_logger()
 
+_UNCOUNTED = ("models", "service_tiers", "budget_window")
 _FORGOTTEN = 300.0
 """Seconds after which a meter goes that nobody uses."""
 
@@ -33,7 +35,7 @@ class Limiter:
     def meter(self, use: KeyUse) -> Meter | None:
         """That of a key; None: it has no limits that are counted."""
         limits = use.limits
-        if limits == KeyLimits(models=limits.models, budget_window=limits.budget_window):
+        if limits == replace(KeyLimits(), **{name: getattr(limits, name) for name in _UNCOUNTED}):
             return None
         found = self._meters.get(use.digest)
         if found is None:

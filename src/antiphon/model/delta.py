@@ -122,6 +122,8 @@ class UsageDelta(Struct, frozen=True, gc=False):
     """Written to the cache."""
     writes: CacheWrites | None = None
     """The same by how long they stay; None: not told."""
+    tier: str | None = None
+    """The service tier that the turn was served in, as OpenAI names it; None: not told."""
 
     def plus(self, other: "UsageDelta") -> "UsageDelta":
         """The tokens of both."""
@@ -132,6 +134,7 @@ class UsageDelta(Struct, frozen=True, gc=False):
             self.reasoning_tokens + other.reasoning_tokens,
             self.written_tokens + other.written_tokens,
             _added(self.writes, other.writes),
+            other.tier or self.tier,
         )
 
 

@@ -54,6 +54,11 @@ class Failed(ResponseEvent, tag="response.failed"):
     pass
 
 
+class SteerEvent(Event):
+    """What became of something that was said to the response while it was made (surface.md section 8). It
+    stands among the events of the response, or behind the last of them."""
+
+
 class Cancelled(ResponseEvent, tag="response.cancelled"):
     """Ends the log of a cancelled background response. Not among the SDK's types; the wire has it
     (behaviours.md section 1.2), and without it a reader of the stream could not distinguish an end from

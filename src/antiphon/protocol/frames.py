@@ -1,8 +1,8 @@
 """What goes over a WebSocket besides events (surface.md section 8)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-import msgspec
+from msgspec import Meta
 
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, shown
@@ -15,7 +15,7 @@ class CreateFrame(CreateResponse, kw_only=True):
     type: Literal["response.create"] = shown("response.create")
     generate: bool | None = None
     """false: prepare the state and answer nothing. The response's id can be continued."""
-    stream_id: str | None = None
+    stream_id: Annotated[str, Meta(max_length=256)] | None = None
     """The lane of the connection that this response uses: lanes run side by side."""
 
 
@@ -24,26 +24,6 @@ class Peek(Wire, forbid_unknown_fields=False):
 
     type: str | None = None
     stream_id: str | None = None
-    previous_response_id: str | None = None
-    input: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class Steer(Wire):
-    previous_response_id: str | None
-    input: msgspec.Raw
-
-
-class SteerError(Wire):
-    type: str
-    code: str
-    message: str
-
-
-class SteerFailed(Wire, tag="response.steer.failed", tag_field="type"):
-    """No backend of ours can be steered while it writes (behaviours.md section 8)."""
-
-    error: SteerError
-    steer: Steer
 
 
 class ErrorFrame(Wire, tag="error", tag_field="type", kw_only=True):

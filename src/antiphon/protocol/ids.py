@@ -86,6 +86,10 @@ def new_webhook_endpoint_id() -> str:
     return "we_" + _random(48)
 
 
+def new_steer_id() -> str:
+    return "steer_" + _random(32)
+
+
 def new_moderation_id() -> str:
     return "modr_" + _random(32)
 

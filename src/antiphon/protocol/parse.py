@@ -66,6 +66,8 @@ class Parsed:
     """Its input, as items also where it was a text."""
     length: int = field(default=0, compare=False)
     """Bytes of the body."""
+    response_id: str | None = field(default=None, compare=False)
+    """Of the response, where it has one before it is planned."""
 
 
 def parse_create(
@@ -81,7 +83,7 @@ def parse_create(
     lenient = lenient or request.client_metadata is not None
     if not request.input:
         _refuse_absent(_object(body))
-    items = _input_items(request.input, lenient, most_items)
+    items = input_items(request.input, lenient, most_items)
     _refuse_past(request)
     if not (isinstance(request, CreateFrame) and request.generate is False):
         _refuse_nothing(request)
@@ -94,7 +96,7 @@ def parse_count(body: bytes, lenient: bool = False, *, most_items: int = MOST_IT
     if asked.personality is not None:
         raise error_messages.unsupported("personality", "its models have none to choose from")
     request = asked.request()
-    items = _input_items(request.input, lenient, most_items)
+    items = input_items(request.input, lenient, most_items)
     _refuse_past(request)
     return Parsed(request, items, len(body))
 
@@ -129,6 +131,16 @@ def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = Fa
     return items
 
 
+def input_items(value: str | list[msgspec.Raw], lenient: bool, most: int) -> list[InputItem]:
+    """The items of an `input`, of which there may be so many. Raises InvalidRequest."""
+    if not value:
+        return []
+    if isinstance(value, str):
+        return [InputMessage(role="user", content=(InputText(text=value),))]
+    _refuse_many(value, most)
+    return parse_items(value, lenient=lenient)
+
+
 # ---- what fits --------------------------------------------------------------------------------------
 
 
@@ -138,15 +150,6 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 _json = msgspec.json.Decoder()
-
-
-def _input_items(value: str | list[msgspec.Raw], lenient: bool, most: int) -> list[InputItem]:
-    if not value:
-        return []
-    if isinstance(value, str):
-        return [InputMessage(role="user", content=(InputText(text=value),))]
-    _refuse_many(value, most)
-    return parse_items(value, lenient=lenient)
 
 
 def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:

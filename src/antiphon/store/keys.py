@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from antiphon.protocol.tiers import Tier
 from antiphon.store.database import Database
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one
@@ -18,11 +19,13 @@ BudgetWindow: TypeAlias = Literal["day", "month"]
 
 
 class KeyLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a key may. None, and no models: whatever it likes. As JSON it is on the disk: names are for
+    """What a key may. What is None or empty: whatever it likes. As JSON it is on the disk: names are for
     good."""
 
     models: tuple[str, ...] = ()
     """Names and patterns (`gpt-*`) of models, as requests name them."""
+    service_tiers: tuple[Tier, ...] = ()
+    """What asks for another one is served in the next lower one."""
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None

@@ -42,6 +42,7 @@ from antiphon.store.responses import Responses
 from antiphon.store.runs import Runs
 from antiphon.store.skills import Skills
 from antiphon.store.statements import Statement, Steps
+from antiphon.store.successions import Successions
 from antiphon.store.usage import Usage
 from antiphon.store.vector_batches import VectorBatches
 from antiphon.store.vector_chunks import VectorChunks
@@ -65,6 +66,7 @@ class Store:
         self.inline_data = InlineData(database, blobs)
         self.items = Items(database, self.inline_data)
         self.responses = Responses(database, self.inline_data)
+        self.successions = Successions(database, self.inline_data)
         self.conversations = Conversations(database, self.inline_data)
         self.runs = Runs(database, self.inline_data)
         self.outline = Outline(database, self.inline_data)

@@ -58,7 +58,7 @@ class Fold:
         if "response" in event:
             self.state = table.step(table.RESPONSE, self.state, name)
             self._snapshot(name, event["response"])
-        elif name == "error" or name.startswith("response.audio."):
+        elif name == "error" or name.startswith(("response.audio.", "response.steer.")):
             self.state = table.step(table.RESPONSE, self.state, name)
         elif name == "response.output_item.added":
             self.state = table.step(table.RESPONSE, self.state, name)

@@ -173,6 +173,11 @@ class Machine:
         self._append(events.Error(error=detail, code=error.code, message=error.message, param=None))
         self._end(events.Failed, "failed", usage, error=error)
 
+    def steer(self, event: events.SteerEvent) -> None:
+        """Something was said to it."""
+        self._step(events.event_type(type(event)))
+        self._append(event)
+
     def moderated(self, found: ResponseModeration) -> None:
         """What the end will say of the moderation."""
         self._response = replace(self._response, moderation=found)

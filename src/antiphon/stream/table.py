@@ -36,6 +36,9 @@ RESPONSE: Rows = {
     (QUEUED, "response.in_progress"): RUNNING,
     # Again in a long silence, for clients that take one for a dead connection.
     (RUNNING, "response.in_progress"): RUNNING,
+    # Something was said to it while it runs.
+    (RUNNING, "response.steer.accepted"): RUNNING,
+    (RUNNING, "response.steer.failed"): RUNNING,
     (QUEUED, "response.cancelled"): ENDED,
     (RUNNING, "response.output_item.added"): RUNNING,
     # What is said aloud belongs to no item; `machine.py` ends it before the response.

@@ -29,6 +29,7 @@ class Usage(Struct, frozen=True, gc=False):
     cache_read_input_tokens: int | None = None
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
+    service_tier: str | None = None
 
 
 class StopDetails(Struct, frozen=True, gc=False):

@@ -113,17 +113,19 @@ def _thinking(turn: Turn, traits: Traits, most: int, said: Ordered) -> JsonObjec
         return {}
     if turn.effort == "none":
         return {"thinking": {"type": "disabled"}} if traits.disabled else {}
+    if _is_forced(turn):
+        return {}
     shown = {"display": "summarized"} if traits.display else {}
     if traits.thinking == "adaptive":
         return {"thinking": {"type": "adaptive", **shown}}
     budget = min(int(most * _SHARES.get(turn.effort, 0.8)), _MOST_BUDGET)
-    if most <= _LEAST_BUDGET or _is_forced(turn) or _has_begun(said):
+    if most <= _LEAST_BUDGET or _has_begun(said):
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": max(budget, _LEAST_BUDGET), **shown}}
 
 
 def _is_forced(turn: Turn) -> bool:
-    """With a budget a model does not think when it must call a function."""
+    """A model does not think when it must call a function: both together are refused."""
     return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 

@@ -256,4 +256,6 @@ def _cost(usage: Usage) -> UsageDelta:
         (details.thinking_tokens if details else None) or 0,
         written,
         CacheWrites(short, long) if told else None,
+        # Nobody asks for `standard`, so it says nothing of what our own queue did.
+        "priority" if usage.service_tier == "priority" else None,
     )

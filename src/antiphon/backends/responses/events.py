@@ -61,6 +61,7 @@ class Response(Struct, frozen=True, gc=False):
     usage: Usage | None = None
     error: Any = None
     incomplete_details: Incomplete | None = None
+    service_tier: str | None = None
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -80,6 +81,7 @@ class Event(Struct, frozen=True, gc=False):
     status: str | None = None
     usage: Usage | None = None
     incomplete_details: Incomplete | None = None
+    service_tier: str | None = None
 
 
 decode = msgspec.json.Decoder(Event).decode

@@ -18,6 +18,7 @@ from antiphon.backends.placed import noted
 from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
 from antiphon.backends.tokens import Token, bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
+from antiphon.backends.usage import tier_in
 from antiphon.model import (
     CacheWrites,
     Delta,
@@ -119,7 +120,9 @@ class ResponsesReader(EventReader[Event]):
     def _on_object(self, event: Event, raw: bytes, out: list[Delta]) -> None:
         """What is no event: the whole response, or words."""
         if event.output is not None or event.status in _ENDS.values():
-            whole = Response(event.status, event.output, event.usage, None, event.incomplete_details)
+            whole = Response(
+                event.status, event.output, event.usage, None, event.incomplete_details, event.service_tier
+            )
             self._on_response(whole, "completed", raw, out)
         else:
             self._words = words_in(raw) or self._words
@@ -296,7 +299,7 @@ class ResponsesReader(EventReader[Event]):
         if not (self._said or out) and not response.output and self._usage is None:
             raise self._nothing(self._words)
         if self._usage is not None:
-            out.append(_cost(self._usage))
+            out.append(_cost(self._usage, tier_in(response.service_tier)))
         out.append(self._finished(response))
 
     def _finished(self, response: Response) -> Finished:
@@ -342,7 +345,7 @@ def _sealed(members: Callable[[], Any], item: Item) -> dict[str, Any]:
     return {"summary": [], **kept}
 
 
-def _cost(usage: Usage) -> UsageDelta:
+def _cost(usage: Usage, tier: str | None) -> UsageDelta:
     read, wrote = usage.input_tokens_details, usage.output_tokens_details
     writes = read.cache_write_tokens_details if read else None
     return UsageDelta(
@@ -352,4 +355,5 @@ def _cost(usage: Usage) -> UsageDelta:
         (wrote.reasoning_tokens if wrote else None) or 0,
         (read.cache_write_tokens if read else None) or 0,
         CacheWrites(writes.ttl_30m_tokens or 0, writes.ttl_12h_tokens or 0) if writes else None,
+        tier,
     )

@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from antiphon.backends.gate import WAIT_SECONDS, Place, tier_of
+from antiphon.backends.gate import WAIT_SECONDS, Place
 from antiphon.backends.router import Route, Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
@@ -46,6 +46,7 @@ from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, opening
+from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import ToolContext, ToolResources
@@ -97,7 +98,7 @@ class Preparation:
         check_moderation(request, self._moderator)
         toolbox = self._toolbox(project, request, route)
         await toolbox.compile()
-        response_id = new_response_id()
+        response_id = parsed.response_id or new_response_id()
         new_id = partial(new_item_id, owner=response_id)
         context = await load_context(self._store, project, parsed, new_id, memory, self._histories)
         if not context.words:
