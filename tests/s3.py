@@ -95,6 +95,13 @@ class S3:
         bucket, prefix = _split(url)
         self._client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"x")
 
+    def copy(self, url: str, other: str) -> None:
+        """All objects below a URL, below another one too: what `aws s3 sync` does."""
+        (bucket, prefix), (into, place) = _split(url), _split(other)
+        for name in self.names(url):
+            source = {"Bucket": bucket, "Key": f"{prefix}/{name}"}
+            self._client.copy_object(CopySource=source, Bucket=into, Key=f"{place}/{name}")
+
     def begin(self, url: str, name: str) -> None:
         """An upload of parts, of which one has come."""
         bucket, prefix = _split(url)

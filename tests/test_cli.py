@@ -522,8 +522,11 @@ def test_a_database_of_a_newer_version_is_one_sentence(run: Run, tmp_path: Path)
     (tmp_path / "data").mkdir()
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as db:
         db.execute("PRAGMA user_version = 9999")
+        db.execute("PRAGMA application_id = 9999")
 
-    assert "newer version" in one_sentence(run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"))
+    assert "A newer version of Antiphon has changed the database (schema 9999;" in one_sentence(
+        run("serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1")
+    )
 
 
 def test_a_store_that_there_is_not_is_one_sentence(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 import subprocess
 import sys
 from importlib import resources
@@ -14,7 +13,6 @@ from tests.store.contract.vectors import add_file, index, new_store
 
 from antiphon.store import activity, containers, conversations, files, prompts, runs, webhooks
 from antiphon.store.activity import ActivityRow
-from antiphon.store.errors import Incompatible
 from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.paging import PageQuery
 from antiphon.store.runs import AcceptedRun
@@ -182,15 +180,6 @@ async def test_logs_of_a_file_from_before_large_events_stay(file: Path) -> None:
     assert found is not None
     assert (found.events, found.ended) == ([b"0", b"1", b"2"], True)
     await store.close()
-
-
-async def test_a_file_from_a_newer_version_is_refused(file: Path) -> None:
-    await (await open_sqlite(file)).close()
-    with sqlite3.connect(file) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(Incompatible, match="newer version"):
-        await open_sqlite(file)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite://file", "file.db", "sqlite:///"])

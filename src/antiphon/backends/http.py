@@ -15,6 +15,7 @@ import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -311,11 +312,20 @@ def _kept_for(headers: Mapping[str, str], most: float) -> float:
 
 
 def _head(method: str, url: URL, headers: bytes, body: bytes | None, content_type: str) -> bytes:
-    path = url.raw_path_qs or "/"
     kind = b""
     if body is not None:
-        kind = _lines({"Content-Type": content_type}) + b"Content-Length: %d\r\n" % len(body)
-    return b"%s %s HTTP/1.1\r\n%s%s\r\n" % (method.encode(), path.encode(), headers, kind)
+        kind = b"%bContent-Length: %d\r\n" % (_kind(content_type), len(body))
+    return b"%b%b%b\r\n" % (_first_line(method, url), headers, kind)
+
+
+@lru_cache
+def _first_line(method: str, url: URL) -> bytes:
+    return f"{method} {url.raw_path_qs or '/'} HTTP/1.1\r\n".encode()
+
+
+@lru_cache
+def _kind(content_type: str) -> bytes:
+    return _lines({"Content-Type": content_type})
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:

@@ -1,6 +1,7 @@
 """A model server over HTTP, whatever API it speaks: its connections, its key, and what goes wrong with it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from yarl import URL
@@ -83,7 +84,7 @@ class Upstream:
 
     def url(self, path: str) -> URL:
         """Below the base URL."""
-        return self._base / path
+        return _below(self._base, path)
 
     def beside(self, path: str) -> URL:
         """Next to `/v1`, not below it."""
@@ -221,6 +222,11 @@ class Upstream:
                     "HTTP can carry."
                 ) from fault
         return self._client
+
+
+@lru_cache
+def _below(base: URL, path: str) -> URL:
+    return base / path
 
 
 def _what_failed(fault: OSError) -> str:

@@ -1,7 +1,7 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
 `antiphon key` in `keys`, `antiphon search` in `searches`, `antiphon logs` in `logs`, `antiphon migrate` and
-`copy` in `homes`."""
+`copy` in `homes`, `antiphon backup`, `restore` and `check` in `backups`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import files, homes, keys, logs, sandbox, searches, webhooks
+from antiphon.cli import backups, files, homes, keys, logs, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail, make_data_dir
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ app.command()(searches.search)
 app.command()(logs.logs)
 app.command()(homes.migrate)
 app.command()(homes.copy)
+app.command()(backups.backup)
+app.command()(backups.restore)
+app.command()(backups.check)
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.client_items import CustomToolCallOutput, FunctionCallOutput
-from antiphon.protocol.hosted_items import McpApprovalResponse, Program
+from antiphon.protocol.hosted_items import CodeInterpreterCall, McpApprovalResponse, Program
 from antiphon.protocol.item import Item
 from antiphon.scripting.program import MOST_CALLS, Recorded
 
@@ -103,6 +103,8 @@ def _failed(items: Iterable[Item]) -> Iterator[str]:
             yield item.approval_request_id
         elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
             continue
+        elif isinstance(item, CodeInterpreterCall) and item.outputs is None:
+            yield str(item.id)  # the client kept it without them
         elif getattr(item, "error", None) is not None or getattr(item, "status", None) in _BROKEN:
             yield str(getattr(item, "call_id", None) or item.id)
 

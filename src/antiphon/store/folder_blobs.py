@@ -167,9 +167,9 @@ class OpenedFile:
 
 
 def _create(path: Path) -> int:
-    """Only the owner may read what people sent."""
+    """Only the owner may read what people sent. A copy that was killed may have left a beginning."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
 
 def _write_all(file: int, chunk: bytes) -> None:

@@ -13,7 +13,7 @@ from antiphon.webhooks.endpoints import Endpoint, key_of, new_secret
 
 log = structlog.get_logger()
 
-_KIND: Final = "webhook secret"
+KIND: Final = "webhook secret"
 _SHOWN: Final = 4
 """Characters of a secret's end that a hint has."""
 KEPT_SECONDS: Final = 24 * 60 * 60
@@ -69,11 +69,11 @@ class StoredEndpoints:
 
     def opened(self, row: EndpointRow) -> Endpoint | None:
         """None: its secret was sealed with another key than this server has."""
-        secret = self._seal.open(row.project, _KIND, row.secret.text)
+        secret = self._seal.open(row.project, KIND, row.secret.text)
         if secret is None:
             log.error("the secret of a webhook endpoint was sealed with another key", endpoint=row.id)
             return None
-        old = None if row.old_secret is None else self._seal.open(row.project, _KIND, row.old_secret)
+        old = None if row.old_secret is None else self._seal.open(row.project, KIND, row.old_secret)
         return Endpoint(
             row.id,
             row.url,
@@ -85,4 +85,4 @@ class StoredEndpoints:
         )
 
     def _sealed(self, project: str, secret: str) -> SealedSecret:
-        return SealedSecret(self._seal.seal(project, _KIND, secret), f"whsec_…{secret[-_SHOWN:]}")
+        return SealedSecret(self._seal.seal(project, KIND, secret), f"whsec_…{secret[-_SHOWN:]}")

@@ -14,7 +14,7 @@ from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
-from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.request import CreateResponse, Include
 from antiphon.protocol.response import Response
 from antiphon.scripting.player import Player
 from antiphon.store.keys import KeyUse
@@ -73,12 +73,21 @@ class Plan(Struct, frozen=True, kw_only=True):
     def shows(self) -> Projection:
         """How its output is shown. What most models say has nothing that was not asked for: only items of
         tools that this server runs may have it."""
-        return projection_of(self.request.include, self.toolbox.item_types)
+        return projection_of(self._included, self.toolbox.item_types)
 
     @property
     def shows_of_model(self) -> Projection:
         """The same when reasoning has it too."""
-        return projection_of(self.request.include, self.toolbox.item_types | {"reasoning"})
+        return projection_of(self._included, self.toolbox.item_types | {"reasoning"})
+
+    @property
+    def _included(self) -> Sequence[Include]:
+        """What was asked for; and what code gave to a program, where the client alone keeps it: the program
+        goes on with that."""
+        asked = self.request.include or ()
+        if self.request.store is not False or "code_interpreter_call" not in self.toolbox.item_types:
+            return asked
+        return (*asked, "code_interpreter_call.outputs") if self.toolbox.programmatic else asked
 
     @property
     def generates(self) -> bool:

@@ -12,7 +12,7 @@ from antiphon.protocol.wire import Wire, encode
 from antiphon.store.keys import KeyUse
 from antiphon.telemetry.tracing import KeptSpan
 
-_RUN = "run"
+KIND = "run"
 """What it is sealed as: it may hold secrets that reach no other place."""
 
 
@@ -43,12 +43,12 @@ def sealed(seal: Seal, plan: Plan, request: CreateResponse) -> bytes:
         span=plan.span,
         use=plan.use,
     )
-    return seal.seal(plan.project, _RUN, encode(kept).decode()).encode()
+    return seal.seal(plan.project, KIND, encode(kept).decode()).encode()
 
 
 def opened(seal: Seal, project: str, kept: bytes) -> RunRequest:
     """Raises ApiError."""
-    request = seal.open(project, _RUN, kept.decode())
+    request = seal.open(project, KIND, kept.decode())
     if request is None:
         raise ApiError("The run was accepted with another sealing key, and cannot be continued.")
     return msgspec.json.decode(request, type=RunRequest)

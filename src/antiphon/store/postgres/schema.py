@@ -5,13 +5,11 @@ that replaces them one after another. A script that would break them says, in it
 server has to know to bear it: `-- needs 7`.
 """
 
-import re
-from importlib.resources import files
-
 import psycopg
 
 from antiphon.store.errors import Incompatible
 from antiphon.store.faults import Unreachable
+from antiphon.store.migrations import needs, newer, scripts_of
 from antiphon.store.postgres import procrastinate_schema
 from antiphon.store.postgres.connections import Connection, in_words, reach
 
@@ -44,7 +42,7 @@ async def _migrate(connection: Connection) -> list[int]:
     if connection.info.server_version < OLDEST_POSTGRES:
         version = connection.info.server_version // 10000
         raise Incompatible(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES // 10000} or newer is needed.")
-    scripts = _scripts()
+    scripts = scripts_of("postgres")
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
         await connection.execute(_TABLE)
@@ -53,20 +51,13 @@ async def _migrate(connection: Connection) -> list[int]:
         )
         done, needed = await cursor.fetchone() or (0, 0)
         if needed > len(scripts):
-            raise Incompatible(f"The database has schema {done}, from a newer version of Antiphon.")
+            raise Incompatible(newer(done, len(scripts)))
         await procrastinate_schema.install(connection)
         new = list(range(done + 1, len(scripts) + 1))
         for number in new:
             script = scripts[number - 1]
             # Several statements at once go without parameters and preparing.
             await connection.execute(script, prepare=False)
-            needs = re.match(r"-- needs (\d+)", script)
-            row = (number, int(needs[1]) if needs else 0)
+            row = (number, needs(script))
             await connection.execute("INSERT INTO antiphon_schema (number, needs) VALUES ($1, $2)", row)
     return new
-
-
-def _scripts() -> list[str]:
-    folder = files("antiphon.store") / "migrations" / "postgres"
-    scripts = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
-    return [script.read_text(encoding="utf-8") for script in scripts]

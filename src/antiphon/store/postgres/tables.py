@@ -1,4 +1,5 @@
-"""What a copy has to know of the tables (`store/copying.py`), as PostgreSQL says it."""
+"""What a copy and a check have to know of the tables (`store/copying.py`, `store/wholeness.py`), as
+PostgreSQL says it."""
 
 from collections.abc import Callable, Mapping
 
@@ -32,9 +33,21 @@ def count_on(table: str, key: str, last: int) -> Steps[Rows]:
     return (yield Statement(sql, (table, key, last)))
 
 
+def faults() -> Steps[Rows]:
+    """Constraints and indexes that do not hold for all rows, as after a restoring that was broken off."""
+    sql = """
+        SELECT 'the constraint ' || conname || ' is not valid' FROM pg_constraint
+        WHERE NOT convalidated AND connamespace = CAST(current_schema() AS REGNAMESPACE)
+        UNION ALL
+        SELECT 'the index ' || relname || ' is not valid' FROM pg_index JOIN pg_class ON oid = indexrelid
+        WHERE NOT indisvalid AND relnamespace = CAST(current_schema() AS REGNAMESPACE)"""
+    return (yield Statement(sql))
+
+
 RULES: Mapping[str, Callable[..., Steps[Rows]]] = {
     "tables": names,
     "columns": columns,
     "counter": counter,
     "count_on": count_on,
+    "faults": faults,
 }

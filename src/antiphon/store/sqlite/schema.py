@@ -1,13 +1,19 @@
-"""The file: made if there is none, and brought up to date."""
+"""The file: made if there is none, and brought up to date.
+
+Scripts only add, so that a server of the version before works on a file which a newer one has brought up to
+date: while both run, and after a step back. A script that would break it says, in its first line, which
+scripts a server has to know to bear it: `-- needs 7`. `user_version` is the number of the last script, and
+`application_id` of what has to be known.
+"""
 
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 from antiphon.store.errors import Incompatible
+from antiphon.store.migrations import needs, newer, scripts_of
 from antiphon.store.sqlite.connection import BUSY_SECONDS, connect_writer, transaction
 
 # RETURNING came with 3.35, STRICT tables with 3.37.
@@ -50,21 +56,21 @@ def _use_wal(db: sqlite3.Connection) -> None:
 
 def _migrate(db: sqlite3.Connection) -> None:
     """Run the scripts that this file has not seen. Another process may be about to do the same."""
-    scripts = _scripts()
+    scripts = scripts_of("sqlite")
     with transaction(db):
-        done = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if done > len(scripts):
-            raise Incompatible(f"The database has schema {done}, from a newer version of Antiphon.")
-        for script in scripts[done:]:
+        done, needed = _number(db, "user_version"), _number(db, "application_id")
+        if needed > len(scripts):
+            raise Incompatible(newer(done, len(scripts)))
+        for number, script in enumerate(scripts[done:], done + 1):
             for statement in _statements(script):
                 db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(scripts)}")
+            db.execute(f"PRAGMA user_version = {number}")
+            if needs(script):
+                db.execute(f"PRAGMA application_id = {needs(script)}")
 
 
-def _scripts() -> list[str]:
-    folder = files("antiphon.store") / "migrations" / "sqlite"
-    scripts = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
-    return [script.read_text(encoding="utf-8") for script in scripts]
+def _number(db: sqlite3.Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""What a copy has to know of the tables (`store/copying.py`), as SQLite says it."""
+"""What a copy and a check have to know of the tables (`store/copying.py`, `store/wholeness.py`), as SQLite
+says it."""
 
 from collections.abc import Callable, Mapping
 
@@ -30,9 +31,20 @@ def count_on(table: str, key: str, last: int) -> Steps[Rows]:
     return []
 
 
+def faults() -> Steps[Rows]:
+    """Pages and indexes that do not fit each other, and rows that refer to rows that are not there."""
+    found = yield Statement(
+        "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
+    )
+    sql = """SELECT "table" || ' refers to rows of ' || parent || ' that are not there'
+             FROM pragma_foreign_key_check GROUP BY "table", parent"""
+    return found + (yield Statement(sql))
+
+
 RULES: Mapping[str, Callable[..., Steps[Rows]]] = {
     "tables": names,
     "columns": columns,
     "counter": counter,
     "count_on": count_on,
+    "faults": faults,
 }

@@ -1,0 +1,427 @@
+"""`antiphon backup`, `restore` and `check`: what is kept, in one file, back again, and whole."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import sqlite3
+import subprocess
+import tarfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+from openai import OpenAI
+from tests.cli.keeping import PICTURE, Kept, http_of
+from tests.commands import Run, one_sentence, run
+from tests.conftest import Running, checked_client, config_for
+from tests.kept_at import new_store
+from tests.s3 import shared_s3
+from tests.scripted import Answer, Upstream
+
+from antiphon.config import Blobs, Config, Store
+from antiphon.store import backups
+from antiphon.store.backups import BackupError, Installed
+from antiphon.store.folder_blobs import FolderBlobs
+from antiphon.store.open import open_store
+
+__all__ = ["run"]
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def config(upstream: Upstream, tmp_path: Path) -> Config:
+    upstream.default = Answer("one two three")
+    return replace(config_for(upstream, tmp_path / "data"), store=Store())
+
+
+def backed_up(run: Run, config: Config, file: Path) -> Done:
+    return run("backup", str(file), "--data-dir", config.data_dir)
+
+
+def restored(run: Run, file: Path, data_dir: Path) -> Done:
+    return run("restore", str(file), "--data-dir", str(data_dir))
+
+
+class Traffic:
+    """Clients that go on until they are told to end: responses of all kinds, files that come and go."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._going = threading.Barrier(3)
+        self.faults: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(kind,)) for kind in (self._talk, self._file)
+        ]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The block begins when each of them has done something."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._going.wait(60)
+            yield
+        finally:
+            self._ended.set()
+            for thread in self._threads:
+                thread.join(60)
+        assert self.faults == []
+
+    def _run(self, kind: Callable[[OpenAI], None]) -> None:
+        try:
+            with checked_client(self._url) as client:
+                kind(client)
+                self._going.wait(60)
+                while not self._ended.is_set():
+                    kind(client)
+        except BaseException as fault:
+            self.faults.append(fault)
+            raise
+
+    def _talk(self, client: OpenAI) -> None:
+        shown = [{"type": "input_image", "image_url": PICTURE}]
+        first = client.responses.create(model="m", input=[{"role": "user", "content": shown}])
+        client.responses.create(model="m", input="More", previous_response_id=first.id)
+        for _ in client.responses.create(model="m", input="Hi", background=True, stream=True):
+            pass
+        client.responses.delete(first.id)
+
+    def _file(self, client: OpenAI) -> None:
+        file = client.files.create(file=("n.txt", b"A lighthouse."), purpose="user_data")
+        client.files.delete(file.id)
+
+
+def test_a_backup_under_traffic_gives_in_a_fresh_folder_all_that_there_was(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    with Running(config) as running, checked_client(running.url) as client, http_of(running) as http:
+        kept = Kept(client, http)
+        kept.make()
+        kept.paths.remove("/v1/files")  # more of them come and go
+        before = kept.read()
+        with Traffic(running.url).running():
+            done = backed_up(run, config, file)
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".antiphon")] == []
+
+    done = restored(run, file, fresh)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[1:]] == [
+        f"ok      {what}" for what in ("tables", "blobs", "responses", "secrets")
+    ]
+    new = replace(config, data_dir=str(fresh))
+    with Running(new) as running, checked_client(running.url) as client, http_of(running) as http:
+        kept.client, kept.http = client, http
+        assert kept.read() == before
+        kept.add()
+    assert wrong_in(run, new) == []
+
+
+# ---- what comes and goes meanwhile ----------------------------------------------------------------------
+
+
+class Disturbed(FolderBlobs):
+    """A folder in which somebody deletes a file, as the API does, when a backup asks for its bytes."""
+
+    def __init__(self, folder: Path, database: Path, victim: str) -> None:
+        super().__init__(folder)
+        self._database, self._victim = database, victim
+
+    @contextlib.asynccontextmanager
+    async def as_file(self, name: str) -> AsyncIterator[Path]:
+        if name == self._victim:
+            store = await open_store(f"sqlite:///{self._database}")
+            await store.files.delete("default", name)
+            await store.close()
+            await self.remove([name])
+        async with super().as_file(name) as path:
+            yield path
+
+
+def test_a_file_that_is_deleted_while_it_is_backed_up_is_not_in_the_backup(
+    config: Config, tmp_path: Path
+) -> None:
+    ids = filed(config, "one", "two", "three")
+    database = tmp_path / "data" / "antiphon.db"
+    blobs = Disturbed(tmp_path / "data" / "files", database, sorted(ids)[1])
+
+    about = asyncio.run(
+        backups.write(Installed(database, None, blobs), tmp_path / "kept.tar", lambda _: None)
+    )
+
+    assert (about.blobs, about.lost) == (2, 0)
+    fresh = Installed(tmp_path / "new" / "antiphon.db", None, FolderBlobs(tmp_path / "new" / "files"))
+    asyncio.run(backups.restore(tmp_path / "kept.tar", fresh, lambda _: None))
+    new = replace(config, data_dir=str(tmp_path / "new"))
+    with Running(new) as running, checked_client(running.url) as client:
+        assert {file.id for file in client.files.list()} == set(ids) - {sorted(ids)[1]}
+
+
+def filed(config: Config, *texts: str) -> list[str]:
+    with Running(config) as running, checked_client(running.url) as client:
+        return [client.files.create(file=("a.txt", text.encode()), purpose="user_data").id for text in texts]
+
+
+def blob(config: Config, name: str) -> Path:
+    (path,) = (Path(config.data_dir) / "files").glob(f"*/{name}")
+    return path
+
+
+def test_bytes_that_were_lost_before_are_told_and_keep_nothing_away(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    lost, there = filed(config, "lost", "there")
+    blob(config, lost).unlink()
+
+    done = backed_up(run, config, tmp_path / "kept.tar")
+
+    assert "1 blobs have rows, but no bytes: they were gone before." in done.stdout
+    done = restored(run, tmp_path / "kept.tar", tmp_path / "fresh")
+    assert done.returncode == 1
+    assert "FAILED  blobs: 1 of 2 that rows name are missing" in done.stdout
+    new = replace(config, data_dir=str(tmp_path / "fresh"))
+    with Running(new) as running, checked_client(running.url) as client:
+        assert client.files.content(there).read() == b"there"
+
+
+# ---- restoring ------------------------------------------------------------------------------------------
+
+
+def test_a_restoring_that_was_killed_is_no_store_and_goes_on_when_it_is_given_again(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    ids = filed(config, "one", "two")
+    assert backed_up(run, config, tmp_path / "kept.tar").returncode == 0
+    fresh = tmp_path / "fresh"
+    files = fresh / "files"
+    (files / "arriving").mkdir(parents=True)
+    (files / "arriving" / ids[0]).write_bytes(b"o")
+    (fresh / "antiphon.db.restoring").write_bytes(b"SQLite")
+    assert one_sentence(run("check", "--data-dir", str(fresh))).startswith("antiphon: There is no store")
+
+    done = restored(run, tmp_path / "kept.tar", fresh)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in fresh.iterdir() if path.name.startswith("antiphon.db")) == [
+        "antiphon.db",
+        "antiphon.db-users",
+    ]
+    new = replace(config, data_dir=str(fresh))
+    with Running(new) as running, checked_client(running.url) as client:
+        assert [client.files.content(each).read() for each in ids] == [b"one", b"two"]
+
+
+def test_what_is_kept_already_is_never_overwritten(run: Run, config: Config, tmp_path: Path) -> None:
+    filed(config, "one")
+    file = tmp_path / "kept.tar"
+    assert backed_up(run, config, file).returncode == 0
+    before = file.read_bytes()
+
+    assert f"{file} is there already" in one_sentence(backed_up(run, config, file))
+    assert "There is a store already" in one_sentence(restored(run, file, tmp_path / "data"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sealing.key").write_bytes(bytes(32))
+    assert "is another sealing key" in one_sentence(restored(run, file, tmp_path / "other"))
+    assert file.read_bytes() == before
+    assert not (tmp_path / "other" / "antiphon.db").exists()
+
+
+def test_a_backup_that_was_cut_off_is_none(config: Config, tmp_path: Path) -> None:
+    filed(config, "one")
+    file, cut, fresh = tmp_path / "kept.tar", tmp_path / "cut.tar", tmp_path / "fresh"
+    there = Installed(tmp_path / "data" / "antiphon.db", None, FolderBlobs(tmp_path / "data" / "files"))
+    asyncio.run(backups.write(there, file, lambda _: None))
+    with tarfile.open(file) as tar:
+        (*_, last) = tar.getmembers()
+    new = Installed(fresh / "antiphon.db", None, FolderBlobs(fresh / "files"))
+    for size in (
+        0,
+        1,
+        512,
+        5_000,
+        150_000,
+        last.offset,
+        last.offset + 1,
+        last.offset + 512,
+        last.offset_data + 9,
+    ):
+        cut.write_bytes(file.read_bytes()[:size])
+
+        with pytest.raises(BackupError, match="is not a whole backup"):
+            asyncio.run(backups.restore(cut, new, lambda _: None))
+        assert not fresh.exists()
+
+
+def test_a_tar_that_names_other_places_writes_nothing_there(run: Run, config: Config, tmp_path: Path) -> None:
+    filed(config, "one")
+    file, hostile = tmp_path / "kept.tar", tmp_path / "hostile.tar"
+    assert backed_up(run, config, file).returncode == 0
+    with tarfile.open(file) as tar, tarfile.open(hostile, "w") as other:
+        for name in ("../outside", "files/../../outside", f"{tmp_path}/outside", "files/aa/file-1"):
+            other.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("files/file-2")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        other.addfile(link)
+        for member in tar.getmembers():
+            other.addfile(member, tar.extractfile(member))
+
+    assert restored(run, hostile, tmp_path / "fresh").returncode == 0
+
+    assert not (tmp_path / "outside").exists()
+    assert len(list((tmp_path / "fresh" / "files").glob("[!a]*/*"))) == 1
+
+
+def test_a_backup_of_a_newer_version_is_refused_in_words(run: Run, config: Config, tmp_path: Path) -> None:
+    filed(config, "one")
+    file = tmp_path / "kept.tar"
+    assert backed_up(run, config, file).returncode == 0
+    with tarfile.open(file) as tar:
+        members = [(member, tar.extractfile(member)) for member in tar.getmembers()]
+        newer = tmp_path / "newer.tar"
+        with tarfile.open(newer, "w") as other:
+            for member, content in members:
+                assert content is not None
+                text = content.read().replace(b'"format": 1', b'"format": 2')
+                member.size = len(text)
+                other.addfile(member, io.BytesIO(text))
+
+    said = one_sentence(restored(run, newer, tmp_path / "fresh"))
+
+    assert "has format 2, from a newer version of Antiphon" in said
+
+
+# ---- other homes ----------------------------------------------------------------------------------------
+
+
+def test_blobs_of_a_bucket_are_in_the_backup_and_go_into_another_one(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    one, other = shared_s3().bucket(), shared_s3().bucket()
+    (file_id,) = filed(replace(config, blobs=Blobs(url=one)), "one")
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    s3 = shared_s3().variables
+    options = ["--data-dir", config.data_dir]
+    assert run("backup", str(file), *options, ANTIPHON_BLOBS_URL=one, **s3).returncode == 0
+
+    done = run("restore", str(file), "--data-dir", str(fresh), ANTIPHON_BLOBS_URL=other, **s3)
+
+    assert done.returncode == 0, done.stderr
+    new = replace(config, data_dir=str(fresh), blobs=Blobs(url=other))
+    with Running(new) as running, checked_client(running.url) as client:
+        assert client.files.content(file_id).read() == b"one"
+
+
+def test_postgresql_is_backed_up_with_its_own_tools(run: Run, tmp_path: Path) -> None:
+    url = str(new_store("postgres").url)
+    for command in ("backup", "restore"):
+        said = one_sentence(run(command, str(tmp_path / "kept.tar"), ANTIPHON_STORE_URL=url))
+        assert "docs/backup.md" in said
+
+
+def test_a_key_of_the_environment_is_not_in_the_backup(run: Run, config: Config, tmp_path: Path) -> None:
+    filed(config, "one")
+    file = tmp_path / "kept.tar"
+    given = {"ANTIPHON_STORE_SEALING_KEY_ENV": "SEAL", "SEAL": base64.b64encode(bytes(32)).decode()}
+
+    done = run("backup", str(file), "--data-dir", config.data_dir, **given)
+
+    assert "The sealing key is not in it: keep what SEAL holds." in done.stdout
+    with tarfile.open(file) as tar:
+        assert "sealing.key" not in tar.getnames()
+
+
+# ---- what is not whole ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def full(request: pytest.FixtureRequest, config: Config, tmp_path: Path) -> Config:
+    """A server's configuration, after something of everything was made there, and a run waits."""
+    key = base64.b64encode(bytes(range(32))).decode()
+    store = replace(new_store("postgres"), sealing_key_env="SEAL") if request.param == "postgres" else Store()
+    request.getfixturevalue("monkeypatch").setenv("SEAL", key)
+    full = replace(config, store=store)
+    with Running(full) as running, checked_client(running.url) as client, http_of(running) as http:
+        Kept(client, http).make()
+    return full
+
+
+def wrong_in(run: Run, config: Config) -> list[str]:
+    """What `antiphon check` finds wrong."""
+    store = config.store
+    given = {
+        "ANTIPHON_STORE_URL": store.url or "",
+        "ANTIPHON_STORE_SEALING_KEY_ENV": store.sealing_key_env or "",
+    }
+    done = run(
+        "check", "--data-dir", config.data_dir, **{name: value for name, value in given.items() if value}
+    )
+    wrong = [line for line in done.stdout.splitlines() if not line.startswith("ok")]
+    assert done.returncode == bool(wrong), done.stderr
+    return wrong
+
+
+def change(config: Config, sql: str) -> None:
+    if config.store.url:
+        with psycopg.connect(config.store.url) as connection:
+            connection.execute(sql.encode())
+        return
+    with contextlib.closing(sqlite3.connect(Path(config.data_dir) / "antiphon.db")) as database, database:
+        database.execute(sql)
+
+
+def test_what_is_not_whole_is_found_on_both_homes(run: Run, full: Config) -> None:
+    assert wrong_in(run, full) == []
+
+    (victim, *_) = (path for path in (Path(full.data_dir) / "files").glob("*/file-*"))
+    victim.unlink()
+    lacking, example = wrong_in(run, full)
+    assert lacking.startswith("FAILED  blobs: 1 of ")
+    assert example == f"        {victim.name}"
+
+    change(full, "DELETE FROM events WHERE last = (SELECT min(last) FROM events)")
+    assert any(line.startswith("FAILED  responses: ") for line in wrong_in(run, full))
+
+    change(full, "UPDATE webhook_endpoints SET secret = 'AAAA'")
+    assert "FAILED  secrets: 1 of 1 were sealed with another key than the one here" in wrong_in(run, full)
+
+
+def test_rows_that_refer_to_nothing_are_found(run: Run, config: Config) -> None:
+    filed(config)
+    change(config, "INSERT INTO events (run, last, json) VALUES (99, 0, x'7b7d')")
+
+    assert wrong_in(run, config) == [
+        "FAILED  tables: faults in 1 places",
+        "        events refers to rows of runs that are not there",
+    ]
+
+
+def test_a_constraint_that_does_not_hold_is_found(
+    run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAL", base64.b64encode(bytes(32)).decode())
+    shared = replace(config, store=replace(new_store("postgres"), sealing_key_env="SEAL"))
+    filed(shared)
+    change(shared, "ALTER TABLE events ADD CONSTRAINT few CHECK (last < 0) NOT VALID")
+
+    assert wrong_in(run, shared) == [
+        "FAILED  tables: faults in 1 places",
+        "        the constraint few is not valid",
+    ]
+
+
+@pytest.mark.parametrize("command", ["backup", "check"])
+def test_where_nothing_is_kept_nothing_is_made(run: Run, tmp_path: Path, command: str) -> None:
+    said = one_sentence(run(command, *(["kept.tar"] if command == "backup" else [])))
+
+    assert said.startswith("antiphon: There is no store sqlite:///")
+    assert not (tmp_path / "data" / "antiphon.db").exists()
+    assert not (tmp_path / "kept.tar").exists()
