@@ -5,9 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from msgspec.structs import replace
 from openai import OpenAI
-from playwright.sync_api import Page
 from scripts.docs.regions import ROOT
 from tests.conftest import Running, checked_client, config_for
 from tests.dashboard.browser import chromium, tab_of
@@ -20,14 +18,17 @@ PAPERS = {"loire.md": "# The Loire\n\nThe Loire is 1,006 km long, the longest ri
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, Upstream() as upstream, chromium() as browser:
-        with Running(replace(config_for(upstream, Path(folder)))) as running:
-            with checked_client(running.url) as client:
-                wanted = _ask(client, upstream)
-            with tab_of(browser, viewport={"width": 1180, "height": 760}, color_scheme="light") as tab:
-                _look(tab, f"{running.url}/dashboard/responses/{wanted}")
-                PICTURE.parent.mkdir(exist_ok=True)
-                tab.screenshot(path=PICTURE)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Upstream() as upstream,
+        Running(config_for(upstream, Path(folder))) as running,
+        checked_client(running.url) as client,
+        chromium() as browser,
+        tab_of(browser, viewport={"width": 1180, "height": 760}, color_scheme="light") as tab,
+    ):
+        tab.goto(f"{running.url}/dashboard/responses/{_ask(client, upstream)}")
+        tab.wait_for_load_state("networkidle")
+        tab.screenshot(path=PICTURE)
     size = PICTURE.stat().st_size
     assert size < MOST_BYTES, f"the picture has {size} bytes"
     print(f"{PICTURE.relative_to(ROOT)}: {size} bytes")
@@ -50,16 +51,13 @@ def _ask(client: OpenAI, upstream: Upstream) -> str:
         usage=Usage(prompt=690, completion=96, cached=384),
     )
     upstream.script(search, said)
-    tool = {"type": "file_search", "vector_store_ids": [store]}
     made = client.responses.create(
-        model="qwen3-8b", instructions="Answer from the files.", input=question, tools=[tool]
+        model="qwen3-8b",
+        instructions="Answer from the files.",
+        input=question,
+        tools=[{"type": "file_search", "vector_store_ids": [store]}],
     )
     return made.id
-
-
-def _look(tab: Page, address: str) -> None:
-    tab.goto(address)
-    tab.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Documents and images for tests, made by hand."""
 
+import base64
 import io
 import struct
 import zipfile
@@ -17,6 +18,11 @@ def png(width: int = 2, height: int = 2) -> bytes:
     rows = (b"\0" + b"\0" * width) * height
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return PNG + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def picture_url(data: bytes | None = None) -> str:
+    """A picture as a PNG's data URL: one pixel where nothing is given."""
+    return f"data:image/png;base64,{base64.b64encode(data or png(1, 1)).decode()}"
 
 
 def pdf(*pages: str) -> bytes:

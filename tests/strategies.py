@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from hypothesis import strategies as st
 from msgspec import Meta
+from tests.papers import picture_url
 from tests.scripted import Answer, Called, Usage
 
 from antiphon.protocol.content import AudioData, ComputerScreenshot, InputFile, InputImage
@@ -34,7 +35,7 @@ Json = Any
 Strategy = st.SearchStrategy[Any]
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-IMAGE = "data:image/png;base64,iVBORw0KGgo="
+IMAGE = picture_url()
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-9, 9), TEXT)
 ANY_JSON = st.recursive(
     LEAVES,

@@ -183,6 +183,18 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             '[backends.a]\ntype = "anthropic"\ndialect = "vllm"',
             r"dialect of \[backends.a\] in .* is for servers of Chat Completions",
         ),
+        (
+            '[backends.a]\nbase_url = "http://a"\nhosted = ["web_search"]',
+            r'hosted of \[backends.a\] in .* it goes with type = "responses"',
+        ),
+        (
+            '[backends.a]\ntype = "responses"\nbase_url = "http://a"\nhosted = ["file_search"]',
+            r"hosted of \[backends.a\] in .* cannot have file_search, which is run here: the files and",
+        ),
+        (
+            '[backends.a]\ntype = "responses"\nbase_url = "http://a"\nhosted = ["web_serch"]',
+            r"Did you mean 'web_search'",
+        ),
         ('[backends.a]\nbase_url = "localhost:1"', r"base_url of \[backends.a\] in .* must begin with http"),
         ('[backends.a]\ntype = "llama"\nbase_url = "http://a"', r"is an embedded model: it has no base_url"),
         (
@@ -467,3 +479,10 @@ def test_an_origin_that_would_never_fit_is_refused(write: Write, origin: str) ->
 def test_the_largest_body_must_fit_into_what_is_held(write: Write) -> None:
     with pytest.raises(config.ConfigError, match=r"held_bytes of .limits. .* at least 67108864"):
         config.load(write("[limits]\nheld_bytes = 1_000_000"), environ={})
+
+
+def test_a_models_default_effort_is_one_that_it_takes(write: Write) -> None:
+    said = 'efforts = ["low", "high"]\nreasoning_effort = '
+    assert config.load(write(f'[models.m]\n{said}"high"'), environ={}).models["m"].efforts == ["low", "high"]
+    with pytest.raises(config.ConfigError, match="'max', which is not among its efforts"):
+        config.load(write(f'[models.m]\n{said}"max"'), environ={})

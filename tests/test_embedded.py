@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tests.api.asking import Json, Like, refused, whole, wholes
 from tests.conftest import Running, checked_client
 from tests.kept_model import kept_model
+from tests.papers import picture_url
 from tests.tools.libraries import shelve
 
 from antiphon import engines
@@ -315,7 +316,7 @@ def test_too_much_to_read_is_refused(model: OpenAI) -> None:
 
 
 def test_what_it_cannot_see_is_refused(model: OpenAI) -> None:
-    picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    picture = {"type": "input_image", "image_url": picture_url()}
 
     with pytest.raises(BadRequestError):
         ask(model, [{"role": "user", "content": [picture]}])

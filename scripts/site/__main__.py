@@ -1,5 +1,5 @@
-"""`python -m scripts.site` (or `make docs`) builds the site of the documents into `site/`. It fails when a link
-or an anchor leads nowhere."""
+"""`python -m scripts.site` (or `make docs`) builds the site of the documents into `site/`. It fails when a
+link or an anchor leads nowhere."""
 
 import subprocess
 import sys

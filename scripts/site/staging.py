@@ -13,7 +13,11 @@ from pathlib import Path
 from scripts.docs.regions import ROOT
 
 STAGE = ROOT / ".site"
-OUTSIDE = {"CONTRIBUTING.md": "contributing.md", "SECURITY.md": "reporting.md"}
+OUTSIDE = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
+}
 """Documents at the top of the repository that are pages too."""
 _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^( *)```(\w+) +(\S.*)$", re.MULTILINE)

@@ -41,7 +41,7 @@ def test_cache_options_are_echoed_filled_in(client: OpenAI, upstream: Upstream) 
 
 
 @covers("param.access_programs", "param.access_programs.cyber")
-def test_access_programs_are_echoed(client: OpenAI, upstream: Upstream) -> None:
+def test_access_programs_are_shown(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = Answer("ok")
 
     told = client.responses.create(

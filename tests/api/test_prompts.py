@@ -8,10 +8,11 @@ import pytest
 from openai import OpenAI
 from tests.api.asking import Json, Like, Now, fault, message, refused, response, whole
 from tests.ledger import covers
+from tests.papers import picture_url
 from tests.scripted import Answer, Upstream
 
 PROMPT_ID = Like("pmpt_[0-9a-f]{50}")
-IMAGE = "data:image/png;base64,iVBORw0KGgo="
+IMAGE = picture_url()
 
 Make = Callable[..., Json]
 

@@ -370,20 +370,9 @@ def test_old_reasoning_reaches_the_model_when_all_turns_are_asked_for(
 NOT_SHOWN: Json = {}
 ECHOING = [
     case(
-        "param.reasoning.mode",
-        {"reasoning": {"mode": "pro"}},
-        {"reasoning": {"effort": None, "summary": None, "mode": "pro"}},
-    ),
-    case(
         "param.prompt_cache_options.comparison_response_id",
         {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
         {"prompt_cache_options": {"mode": "implicit", "ttl": "30m", "comparison_response_id": "resp_1"}},
-    ),
-    case("param.access_programs", {"access_programs": {}}, NOT_SHOWN),
-    case(
-        "param.access_programs.cyber",
-        {"access_programs": {"cyber": "standard"}},
-        {"access_programs": {"cyber": "standard"}},
     ),
     case("param.image", {"image": {}}, {"image": {"context_compression": "disabled"}}),
     case(

@@ -6,12 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 from msgspec.structs import replace
-from tests.api.asking import JSON_TYPE
-from tests.conftest import Running, config_for
+from openai import OpenAI
+from tests.api.asking import JSON_TYPE, refused
+from tests.conftest import Running, checked_client, config_for
 from tests.ledger import case, covers
 from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Server, hash_key
+from antiphon.config.model_settings import ModelSettings
 
 Json = dict[str, Any]
 LOOK = {"type": "function", "name": "look"}
@@ -19,6 +21,7 @@ CALL = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "a"}
 HI = {"role": "user", "content": "hi"}
 ABSENT: Any = object()
+BATCH: Any = {"input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h"}
 
 
 def patch(path: str, diff: str) -> Json:
@@ -275,6 +278,30 @@ def test_what_is_no_request_is_refused(http: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ask", "instead"),
+    [
+        (lambda c: c.batches.create(**BATCH), "completion_window"),
+        (lambda c: c.batches.list(), "completion_window"),
+        (lambda c: c.fine_tuning.jobs.list(), "[backends.NAME]"),
+        (lambda c: c.post("/assistants", cast_to=object, body={"model": "m"}), "/v1/prompts"),
+        (lambda c: c.post("/threads", cast_to=object), "/v1/conversations"),
+        (lambda c: c.realtime.client_secrets.create(), "/v1/responses"),
+        (lambda c: c.audio.speech.create(model="m", voice="alloy", input="Hi"), "input_audio"),
+        (lambda c: c.audio.transcriptions.create(model="m", file=("a.wav", b"x")), "input_audio"),
+        (lambda c: c.evals.list(), "/dashboard"),
+        (lambda c: c.post("/videos", cast_to=object), "image_generation"),
+        (lambda c: c.get("/organization/usage/completions", cast_to=object), "antiphon key"),
+        (lambda c: c.get("/nothing", cast_to=object), "/v1/responses"),
+    ],
+)
+@covers("error.unknown_url")
+def test_what_is_not_served_names_what_is(client: OpenAI, ask: Any, instead: str) -> None:
+    with refused(404, "unknown_url") as refusal:
+        ask(client)
+    assert instead in refusal.message
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
         ("PUT", "/v1/responses", "GET, HEAD, POST"),
@@ -395,6 +422,30 @@ def test_what_a_configuration_does_not_allow_is_refused(upstream: Upstream, tmp_
         assert told(include=include) == (400, "include", "unsupported_parameter")
         assert told(frequency_penalty=1) == (400, "frequency_penalty", None)
     assert upstream.requests == []
+
+
+@covers("error.unsupported_effort")
+def test_an_effort_that_a_model_lacks_is_refused_before_it_is_asked(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    model = ModelSettings(efforts=["high", "low"], reasoning_effort="low")
+    config = replace(config_for(upstream, tmp_path), models={"thinker": model})
+    upstream.models = ["thinker"]
+    upstream.default = Answer("Hello")
+    with Running(config) as running, checked_client(running.url) as client:
+        with refused(400, "unsupported_value", "reasoning.effort") as refusal:
+            client.responses.create(model="thinker", input="hi", reasoning={"effort": "minimal"})
+        told = httpx2.get(f"{running.url}/v1/models", params={"client_version": "0.169.0"}).json()
+        for effort in (None, "high"):
+            client.responses.create(model="thinker", input="hi", reasoning={"effort": effort})  # type: ignore[typeddict-item]
+
+    assert refusal.message == (
+        "Unsupported value: 'minimal' is not supported with the 'thinker' model. "
+        "Supported values are: 'low' and 'high'."
+    )
+    assert [each.body["reasoning_effort"] for each in upstream.requests] == ["low", "high"]
+    [entry] = [each for each in told["models"] if each["slug"] == "thinker"]
+    assert [each["effort"] for each in entry["supported_reasoning_levels"]] == ["low", "high"]
 
 
 # ---- errors of the real API that we don't tell -------------------------------------------------------

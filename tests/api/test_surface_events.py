@@ -180,6 +180,21 @@ FAILURES = [
         broken("Not this picture.", "image_content_policy_violation"),
         "image_content_policy_violation",
     ),
+    case(
+        "failure.data_residency_mismatch",
+        broken("Not this.", "data_residency_mismatch"),
+        "data_residency_mismatch",
+    ),
+    case("failure.bio_policy", broken("Not this.", "bio_policy"), "bio_policy"),
+    case(
+        "failure.misalignment_policy_violation",
+        broken("Not this.", "misalignment_policy_violation"),
+        "misalignment_policy_violation",
+    ),
+    case("failure.invalid_image", broken("Not this.", "invalid_image"), "invalid_image"),
+    case("failure.image_too_small", broken("Not this.", "image_too_small"), "image_too_small"),
+    case("failure.image_parse_error", broken("Not this.", "image_parse_error"), "image_parse_error"),
+    case("failure.invalid_image_mode", broken("Not this.", "invalid_image_mode"), "invalid_image_mode"),
 ]
 
 

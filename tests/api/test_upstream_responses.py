@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from openai import APIError, BadRequestError, OpenAI
 from tests.api.asking import ADD, CITY
 from tests.conftest import Running, checked_client
+from tests.ledger import covers
 from tests.messages_script import answer as claude_answer
 from tests.messages_script import thinking, tool
 from tests.responses_script import (
@@ -217,6 +218,38 @@ def test_a_schema_is_sent_and_the_answer_checked(gpt: OpenAI, upstream: Upstream
 
     assert ask(gpt, text={"format": CITY}).output_text == '{"name": "Rome"}'
     assert upstream.requests[0].body["text"]["format"] == CITY
+
+
+@covers("param.reasoning.mode", "param.access_programs", "param.access_programs.cyber")
+def test_what_openai_alone_has_is_told_where_it_is_known(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.default = answer(text("Hi"))
+    asked: Any = {
+        "reasoning": {"mode": "pro", "effort": "low"},
+        "extra_body": {"access_programs": {"cyber": "standard"}},
+    }
+    told = gpt.responses.with_raw_response.create(model="gpt", input="Hi", **asked)
+
+    assert sent(upstream)["reasoning"] == {"effort": "low", "mode": "pro"}
+    assert sent(upstream)["access_programs"] == {"cyber": "standard"}
+    assert "x-antiphon-warnings" not in told.headers
+    assert told.parse().model_dump()["reasoning"]["mode"] == "pro"
+
+    upstream.script(refused(400, "Unknown parameter: 'reasoning.mode'."))
+    told = gpt.responses.with_raw_response.create(model="plain", input="Hi", **asked)
+    assert sent(upstream)["reasoning"] == {"effort": "low"}, "what it knows it is told all the same"
+    assert "reasoning.mode" in told.headers["x-antiphon-warnings"]
+
+
+@pytest.mark.parametrize("status", [200, 400], ids=["in the stream", "at once"])
+def test_a_refusal_keeps_its_code(gpt: OpenAI, upstream: Upstream, status: int) -> None:
+    error = {"code": "image_parse_error", "message": "The image cannot be read."}
+    failed = {"type": "response.failed", "response": {"status": "failed", "error": error}}
+    late = Answer(raw=written([*stream()[:2], failed]))
+    upstream.script(late if status == 200 else refused(400, error["message"], error["code"]))
+
+    with pytest.raises(BadRequestError, match="cannot be read") as raised:
+        ask(gpt)
+    assert raised.value.code == "image_parse_error"
 
 
 LESSONS = {

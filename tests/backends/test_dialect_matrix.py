@@ -91,7 +91,6 @@ CASES: dict[str, Case] = {
     ),
     "service_tier": Case({"service_tier": "flex"}),
     "access_programs.cyber": Case({"access_programs": {"cyber": "standard"}}, {}, "access_programs"),
-    "image.context_compression": Case({"image": {"context_compression": "enabled"}}),
 }
 OURS = {
     "model": "chooses the backend",
@@ -112,6 +111,7 @@ OURS = {
     "moderation": "who judges is not who answers",
     "truncation": "the window is ours to keep",
     "context_management": "compaction is ours",
+    "image.context_compression": "images are made smaller here",
     "client_metadata": "about the client's own session",
 }
 """Parameters that a server of Chat Completions has no part in, and why; the ledger has their proofs."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
+from tests.papers import picture_url
 from tests.scripted import Answer, Called, Upstream, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
@@ -205,7 +206,7 @@ def test_an_image_for_a_model_that_reads_text_is_the_clients_fault(
     upstream.default = refusal(
         status, "image input is not supported - hint: you may need to provide the mmproj"
     )
-    image: Any = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    image: Any = {"type": "input_image", "image_url": picture_url()}
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model="m", input=[{"role": "user", "content": [image]}])
     assert (caught.value.param, caught.value.code) == ("input", "unsupported_value")

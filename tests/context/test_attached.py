@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.drawn import drawn
 from tests.papers import docx, pdf, png, pptx, xlsx
 from tests.website import Page, Website, redirect
 
@@ -24,13 +25,14 @@ from antiphon.protocol.content import (
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
+from antiphon.retrieval.pictures import Pictures
 from antiphon.web.fetch import Fetcher
 
 SEES = Capabilities(images=True, audio=True)
 BLIND = Capabilities(images=False)
 READS = Capabilities(files=True)
 PHOTO = png()
-JPEG, GIF, WEBP = b"\xff\xd8\xff\xe0jpeg", b"GIF89agif", b"RIFF\0\0\0\0WEBPVP8 "
+JPEG, GIF, WEBP = (drawn(8, 6, form) for form in ("JPEG", "GIF", "WEBP"))
 
 
 def b64(data: bytes) -> str:
@@ -89,9 +91,16 @@ def documents() -> Documents:
 
 
 @pytest.fixture
-async def attachments(shelf: Shelf, documents: Documents) -> AsyncIterator[Attachments]:
+async def pictures() -> AsyncIterator[Pictures]:
+    pictures = Pictures()
+    yield pictures
+    await pictures.close()
+
+
+@pytest.fixture
+async def attachments(shelf: Shelf, documents: Documents, pictures: Pictures) -> AsyncIterator[Attachments]:
     fetcher = Fetcher(anywhere, 100_000, 10)
-    yield Attachments(shelf, fetcher, documents)
+    yield Attachments(shelf, fetcher, documents, pictures)
     await fetcher.close()
 
 
@@ -212,7 +221,9 @@ async def test_an_image_within_our_network_is_refused(
     site.pages["/x"] = Page(PHOTO)
     fetcher = Fetcher(is_public)
     try:
-        refusal = await fault(Attachments(shelf, fetcher, documents), InputImage(image_url=f"{site.url}/x"))
+        refusal = await fault(
+            Attachments(shelf, fetcher, documents, Pictures()), InputImage(image_url=f"{site.url}/x")
+        )
     finally:
         await fetcher.close()
 
@@ -348,7 +359,7 @@ async def test_with_high_detail_every_page_is_shown(attachments: Attachments) ->
 
 async def test_no_more_pages_are_shown_than_fit_and_the_model_reads_so(shelf: Shelf, site: Website) -> None:
     fetcher = Fetcher(anywhere)
-    few = Attachments(shelf, fetcher, Documents(max_images=1))
+    few = Attachments(shelf, fetcher, Documents(max_images=1), Pictures())
     words, _, _ = await shown(few, InputFile(file_data=b64(pdf("One", "", "")), filename="a.pdf"))
     await fetcher.close()
 
@@ -420,7 +431,7 @@ async def test_a_file_that_is_not_there_is_refused(
 async def test_a_document_that_takes_too_long_is_refused(shelf: Shelf) -> None:
     fetcher = Fetcher(anywhere)
     part = InputFile(file_data=b64(docx("Hello")), filename="a.docx")
-    refusal = await fault(Attachments(shelf, fetcher, Documents(seconds=0.001)), part)
+    refusal = await fault(Attachments(shelf, fetcher, Documents(seconds=0.001), Pictures()), part)
     await fetcher.close()
 
     assert refusal == ("invalid_file", at("file_data"))
@@ -432,7 +443,8 @@ async def test_all_that_one_request_loads_has_a_bound(shelf: Shelf, documents: D
 
     with pytest.raises(InvalidRequest) as caught:
         await shown(
-            Attachments(shelf, fetcher, documents, most=15), *(InputFile(file_id=file_id) for file_id in ids)
+            Attachments(shelf, fetcher, documents, Pictures(), most=15),
+            *(InputFile(file_id=file_id) for file_id in ids),
         )
     await fetcher.close()
 

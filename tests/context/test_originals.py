@@ -14,6 +14,7 @@ from antiphon.protocol.content import InputFile, InputImage, InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
+from antiphon.retrieval.pictures import Pictures
 from antiphon.web.fetch import Fetcher
 
 Found = list[tuple[str, bytes]]
@@ -23,7 +24,7 @@ async def found(shelf: Shelf, *parts: InputFile | InputImage) -> Found:
     """Their names and bytes."""
     fetcher = Fetcher(anywhere, 100_000, 10)
     try:
-        attachments = Attachments(shelf, fetcher, Documents())
+        attachments = Attachments(shelf, fetcher, Documents(), Pictures())
         message = InputMessage(role="user", content=(InputText(text="Look"), *parts))
         output = FunctionCallOutput(call_id="1", output=tuple(parts[:1]))
         originals = await attachments.originals("p", [message, output], Capabilities())
@@ -73,7 +74,7 @@ async def test_very_many_with_one_name_hold_nobody_up() -> None:
     message = InputMessage(role="user", content=parts)
     fetcher = Fetcher(anywhere)
     try:
-        attachments = Attachments(Shelf(), fetcher, Documents())
+        attachments = Attachments(Shelf(), fetcher, Documents(), Pictures())
         begun = time.process_time()
         made = await attachments.originals("p", [message], Capabilities())
     finally:

@@ -69,6 +69,17 @@ def _readme(upstream: Upstream, running: Running, _: Path) -> None:
     assert printed("README.md", running) == ["The Loire.", "The Po."]
 
 
+def _start(upstream: Upstream, running: Running, _: Path) -> None:
+    upstream.script(Answer("The Loire."), Answer("The Loire."))
+    (curl,) = (block.text for block in blocks("docs/start.md", "sh") if block.name == "ask")
+    told = subprocess.run(
+        ["sh", "-c", curl.replace(ADDRESS, running.url)], capture_output=True, timeout=60, check=True
+    )
+
+    assert json.loads(told.stdout)["status"] == "completed"
+    assert printed("docs/start.md", running) == ["The Loire."]
+
+
 def _background(upstream: Upstream, running: Running, _: Path) -> None:
     upstream.default = Answer("Once upon a time there was a river that ran to the sea.", size=1)
 
@@ -298,6 +309,7 @@ def _keys(upstream: Upstream, running: Running, tmp_path: Path) -> None:
 
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
+    "docs/start.md": _start,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,
     "docs/containers.md": _containers,
@@ -323,9 +335,10 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
 
 
 def test_every_page_with_python_is_run() -> None:
+    """Those of clients are run with their clients: `tests/clients/test_client_pages.py`."""
     with_python = {page for page in pages() if any(not block.name for block in blocks(page, "python"))}
 
-    assert with_python == PAGES.keys()
+    assert {page for page in with_python if not page.startswith("docs/clients/")} == PAGES.keys()
 
 
 @pytest.mark.parametrize("page", PAGES)

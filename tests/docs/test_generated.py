@@ -84,6 +84,7 @@ SAMPLES = {
     "ANTIPHON_SERVER_KEYS": json.dumps({"blog": config.hash_key("secret")}),
     "ANTIPHON_BACKENDS_NAME_TYPE": "llama",
     "ANTIPHON_MODELS_NAME_REASONING_EFFORT": "low",
+    "ANTIPHON_MODELS_NAME_EFFORTS": "low, high",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',

@@ -10,6 +10,7 @@ import pytest
 from openai import OpenAI
 from tests.api.asking import ADD, refused
 from tests.conftest import Running, checked_client, config_for
+from tests.papers import picture_url
 from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.config import Server, hash_key
@@ -19,7 +20,7 @@ from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, InputMessage
 
 TURNS = 4
-PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+PIXEL = picture_url()
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ def test_a_database_that_a_newer_version_changed_is_refused_in_words(config: Con
 
     assert str(refused.value) == (
         f"A newer version of Antiphon has changed the database (schema {known + 1}; this version knows "
-        f"{known}) in a way that this version cannot bear: install that version again, or restore a backup from before."
+        f"{known}) in a way that this version cannot bear: install that version again, or restore a backup "
+        "from before."
     )
 
 

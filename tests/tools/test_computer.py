@@ -7,6 +7,7 @@ import pytest
 from openai import OpenAI
 from tests.api.asking import Json, Like, refused, some_id
 from tests.ledger import covers
+from tests.papers import picture_url
 from tests.scripted import Answer, Upstream
 from tests.tools.using import ask, calls, emitted, offered, only, read, stream
 
@@ -29,7 +30,7 @@ ACTIONS: list[Json] = [
     {"type": "type", "text": "é 😀"},
     {"type": "wait"},
 ]
-SHOT = "data:image/png;base64,iVBORw0KGgo="
+SHOT = picture_url()
 
 
 def arguments(*actions: Json) -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 from openai import BadRequestError, OpenAI
 from tests.api.asking import Json, refused, some_id, whole
 from tests.conftest import Running
+from tests.drawn import drawn
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.images_server import Asked, ImagesServer, png
@@ -381,7 +382,7 @@ def test_all_pictures_since_the_model_last_spoke_go_together(
 @covers("tool.image_generation.input_image_mask.file_id")
 @pytest.mark.parametrize("way", ["image_url", "file_id"])
 def test_a_mask_goes_along(client: OpenAI, upstream: Upstream, images: ImagesServer, way: str) -> None:
-    mask = png(48, 32, 9)
+    mask = drawn(48, 32, mode="RGBA")
     where = {"image_url": data_url(mask)}
     if way == "file_id":
         where = {"file_id": client.files.create(file=("mask.png", mask), purpose="vision").id}
@@ -410,6 +411,13 @@ def test_a_mask_that_cannot_be_had_is_refused(
     with pytest.raises(BadRequestError) as caught:
         ask(client, TOOL | {"input_image_mask": mask})
     assert caught.value.param == param
+    assert upstream.requests == []
+
+
+@covers("failure.invalid_image_mode")
+def test_a_mask_that_is_nowhere_transparent_is_refused(client: OpenAI, upstream: Upstream) -> None:
+    with refused(400, "invalid_image_mode", "tools[0].input_image_mask.image_url"):
+        ask(client, TOOL | {"input_image_mask": {"image_url": data_url(drawn(48, 32))}})
     assert upstream.requests == []
 
 

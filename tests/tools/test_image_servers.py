@@ -14,7 +14,9 @@ from aiohttp import web
 from msgspec.structs import replace
 from tests.api.asking import Json
 from tests.conftest import Running
+from tests.drawn import drawn
 from tests.ledger import covers
+from tests.papers import picture_url
 from tests.scripted import Answer, Upstream
 from tests.tools.images_server import ImagesServer, png
 from tests.tools.painting import ATTACHED, DRAW, TOOL, attached, drawing, painting, pictures_in, size_of
@@ -129,7 +131,7 @@ def test_a_mask_goes_where_it_means_the_same(
     painter: Running, upstream: Upstream, server: ImagesServer
 ) -> None:
     upstream.script(drawing("a hat", edit=True), Answer("ok"))
-    mask = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
+    mask = picture_url(drawn(16, 16, mode="RGBA"))
 
     answer = post(painter, {"input_image_mask": {"image_url": mask}}, [attached("Hat", ATTACHED)])
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -56,6 +57,7 @@ def backend_configs(config: Config) -> Iterator[BackendConfig]:
             first_byte_timeout=settings.first_byte_timeout,
             max_concurrency=settings.max_concurrency,
             fallbacks=settings.fallbacks,
+            hosted=settings.hosted,
             context_window=settings.context_window,
             structured_output=settings.structured_output,
             text_calls=settings.text_calls,
@@ -89,5 +91,10 @@ def named_models(config: Config) -> Iterator[NamedModel]:
             top_p=settings.top_p,
             max_output_tokens=settings.max_output_tokens,
             reasoning_effort=settings.reasoning_effort,
-            capabilities={member: value for member, value in said.items() if value is not None},
+            capabilities={member: _known(value) for member, value in said.items() if value not in (None, [])},
         )
+
+
+def _known(value: Any) -> Any:
+    """A setting, as `Capabilities` has it."""
+    return frozenset(value) if isinstance(value, list) else value

@@ -5,7 +5,7 @@ it cannot do without, and none whose values differ between versions.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from antiphon.model import Capabilities, Model
 from antiphon.protocol.wire import JsonObject
@@ -53,10 +53,16 @@ works, and what is left. Do not repeat whole files. Be friendly, exact, and shor
 short, since small models read them."""
 
 _EFFORTS = (
+    ("none", "Answers at once"),
+    ("minimal", "Answers soon, with hardly any reasoning"),
     ("low", "Answers soon, with little reasoning"),
     ("medium", "Reasons as far as most tasks need"),
     ("high", "Reasons longer, for hard tasks"),
+    ("xhigh", "Reasons much longer, for the hardest tasks"),
+    ("max", "Reasons as long as it can"),
 )
+_USUAL = frozenset(("low", "medium", "high"))
+"""What a model takes of which nothing is known."""
 _OUTPUT_TOKENS = 10_000
 """Of a command's output, what a model reads at most."""
 _OUTPUT_SHARE = 8
@@ -81,7 +87,7 @@ def _entry(priority: int, model: Model, can: Capabilities) -> JsonObject:
         "display_name": model.id,
         "description": f"Served by {model.owned_by}.",
         "supported_reasoning_levels": [
-            {"effort": effort, "description": about} for effort, about in _EFFORTS if can.reasoning
+            {"effort": effort, "description": about} for effort, about in _EFFORTS if effort in _efforts(can)
         ],
         "shell_type": "shell_command",
         "visibility": "list",
@@ -102,3 +108,9 @@ def _entry(priority: int, model: Model, can: Capabilities) -> JsonObject:
         "input_modalities": ["text", "image"] if can.images else ["text"],
     }
     return entry if window is None else entry | {"context_window": window, "max_context_window": window}
+
+
+def _efforts(can: Capabilities) -> Collection[str]:
+    if not can.reasoning:
+        return ()
+    return _USUAL if can.efforts is None else can.efforts

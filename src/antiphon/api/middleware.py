@@ -20,6 +20,7 @@ from antiphon.api import body, cors, metrics
 from antiphon.api.callers import ANYBODY, CALLER, Callers
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
+from antiphon.api.elsewhere import hint
 from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.held import BUDGET, forget, release
 from antiphon.api.store_errors import api_error
@@ -42,12 +43,6 @@ _SEEN = {b"authorization"} | pages.SEEN | cors.SEEN | body.SEEN
 
 _OPEN = frozenset({"/healthz", "/health", "/readyz"})
 """What needs no key: it says nothing of anybody."""
-
-_SERVED = (
-    "This server serves /v1/responses, /v1/conversations, /v1/prompts, /v1/files, /v1/uploads, /v1/models; "
-    "/v1/chat/completions, /v1/completions and /v1/embeddings are passed through to the model's backend."
-)
-"""What programs may have meant that look for something else on the same base URL."""
 
 SOCKET = "/v1/responses"
 """Where a WebSocket can be opened."""
@@ -109,7 +104,7 @@ class ApiMiddleware:
             await _deny(scope, receive, send, fault)
             return
         if scope["path"] != SOCKET:
-            await _deny(scope, receive, send, _unknown(f"WebSocket {scope['path']}"))
+            await _deny(scope, receive, send, _unknown("WebSocket", scope["path"]))
             return
         try:
             await self._routes(scope, receive, send)
@@ -194,7 +189,7 @@ def _with_limits(headers: Headers, meter: Meter) -> Headers:
 def _routing_fault(fault: HTTPException, scope: Mapping[str, Any]) -> ApiError:
     asked = f"{scope['method']} {scope['path']}"
     if fault.status_code == 404:
-        return _unknown(asked)
+        return _unknown(scope["method"], scope["path"])
     if fault.status_code == 405:
         return MethodNotAllowed(f"Not allowed: {asked}.", _methods(scope))
     return InvalidRequest(str(fault.detail))
@@ -207,5 +202,5 @@ def _methods(scope: Mapping[str, Any]) -> set[str]:
     return {method for route in routes for method in route.methods}
 
 
-def _unknown(asked: str) -> NotFound:
-    return NotFound(f"Unknown request URL: {asked}. {_SERVED}", code="unknown_url")
+def _unknown(method: str, path: str) -> NotFound:
+    return NotFound(f"Unknown request URL: {method} {path}. {hint(path)}", code="unknown_url")

@@ -43,6 +43,7 @@ from antiphon.engine.sweeping import Sweeping
 from antiphon.keys.limiter import Limiter
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
+from antiphon.retrieval.pictures import Pictures
 from antiphon.sandbox.open import Prepared, driver_of, made_early
 from antiphon.searching.finder import StoreFinder
 from antiphon.searching.indexer import Indexer
@@ -99,11 +100,11 @@ async def open_services(config: Config, opened: Opened) -> Services:
     room = Room(ContainerStorage(store, blobs), driver, container_rules(config))
     backends = opened.keep(build(backend_configs(config), MAKERS, [*named_models(config)]))
     fetcher = opened.keep(_fetcher(config.outbound))
-    attachments = Attachments(files, fetcher, documents)
+    attachments = Attachments(files, fetcher, documents, opened.keep(Pictures()))
     embedder = opened.keep(embedder_of(config.embeddings))
     finder = _finder(config, opened, store, embedder)
     image_server = opened.keep(image_server_of(config, fetcher))
-    images = None if image_server is None else Images(server=image_server, load=attachments.image)
+    images = None if image_server is None else Images(image_server, attachments.image, attachments.mask)
     resources = opened.keep_tools(tool_resources(config, documents, finder, room, images))
     moderator = opened.keep(moderator_of(config.moderation, backends, resources.children))
     seal = seal_of(config)

@@ -134,6 +134,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     tools: bool = True
     """Knows functions. Otherwise they are emulated."""
     images: bool = True
+    smallest_image: int = 1
+    """Pixels of the shorter side of an image that it reads."""
     audio: bool = False
     files: bool = False
     tokenizer: Literal["", "messages", "template"] = ""
@@ -341,6 +343,7 @@ MISTRAL = Dialect(
 # Several calls at once must be asked for.
 DASHSCOPE = Dialect(
     name="dashscope",
+    smallest_image=11,
     reasoning_sent="reasoning_content",
     reasoning_of="all",
     choice="auto",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.backends import hermes
 from antiphon.backends.around import Around
-from antiphon.backends.offer import Offer, offered
+from antiphon.backends.offer import Offer, has_hosted, offered
 from antiphon.backends.splitters import NamedSplitter, ObjectSplitter, TextSplitter
 from antiphon.backends.text_calls import TextCalls
 from antiphon.model import (
@@ -218,7 +218,10 @@ def _reminded(turn: Turn) -> Turn:
 
 
 def _is_forced(turn: Turn) -> bool:
-    return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
+    """Whether a function must be called. What the model's server runs itself it is left to: nobody else can
+    make such a call."""
+    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
+    return forced and not has_hosted(turn)
 
 
 def _form(turn: Turn, functions: Sequence[Function]) -> JsonSchema | None:

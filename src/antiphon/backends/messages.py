@@ -13,7 +13,19 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import Dialect
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Opaque, Part, Said, TextPart, Turn
+from antiphon.model import (
+    AudioPart,
+    Call,
+    FilePart,
+    HostedPart,
+    ImagePart,
+    Message,
+    Opaque,
+    Part,
+    Said,
+    TextPart,
+    Turn,
+)
 from antiphon.model.json_text import is_object
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject, encode
@@ -296,6 +308,8 @@ def _part(part: Part, dialect: Dialect) -> JsonObject:
             return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
         case FilePart(data, filename):
             return {"type": "file", "file": {"file_data": data, "filename": filename}}
+        case HostedPart():
+            raise ValueError("it goes to the server alone that ran the tool")
 
 
 def _detail(detail: str) -> JsonObject:

@@ -1,6 +1,7 @@
 """Models of which the configuration says more than who answers to their name."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,14 +25,14 @@ class NamedModel(Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     max_output_tokens: int | None = None
     reasoning_effort: str | None = None
-    capabilities: Mapping[str, bool | int] = {}
+    capabilities: Mapping[str, Any] = {}
     """Members of `Capabilities` in place of what its backend says."""
 
 
 class Rated(Around):
     """A backend with models that can other things than it says: `known`, by its own names."""
 
-    def __init__(self, inner: Backend, known: Mapping[str, Mapping[str, bool | int]]) -> None:
+    def __init__(self, inner: Backend, known: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(inner)
         self._known = known
 

@@ -23,6 +23,11 @@ def offered(turn: Turn) -> Sequence[Function]:
     return () if held and turn.choice == "auto" else turn.functions
 
 
+def has_hosted(turn: Turn) -> bool:
+    """Whether the answer may use a tool that the model's server runs itself."""
+    return any(function.hosted is not None for function in offered(turn))
+
+
 def meant(name: str, names: Iterable[str]) -> str | None:
     """The one of the names that is meant: itself, or the only one left without a template's ornaments."""
     if name in names:

@@ -35,6 +35,7 @@ def capabilities(dialect: Dialect) -> Capabilities:
         logprobs=dialect.logprobs,
         gives_logprobs=dialect.logprobs and dialect.logprobs_come,
         images=dialect.images,
+        smallest_image=dialect.smallest_image,
         audio=dialect.audio,
         files=dialect.files,
         reasoning=bool(dialect.effort),

@@ -63,6 +63,8 @@ class BackendConfig(Struct, frozen=True, kw_only=True):
     """Turns at once; None: any number."""
     fallbacks: Sequence[str] = ()
     """Models or backends that answer in its place."""
+    hosted: Sequence[str] = ()
+    """Tools that its server runs itself."""
     context_window: int | None = None
     """Tokens of the models' context; None: not known."""
     answer_bytes: int = ANSWER_BYTES
@@ -350,7 +352,8 @@ def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: Back
 
 def _configured(config: BackendConfig, can: Capabilities) -> Capabilities:
     """What the configuration says of what a model can, over what is known of it."""
-    can = replace(can, context_window=config.context_window or can.context_window)
+    window = config.context_window or can.context_window
+    can = replace(can, context_window=window, hosted=frozenset(config.hosted))
     return can if config.structured_output else replace(can, json_schema=False, json_object=False)
 
 

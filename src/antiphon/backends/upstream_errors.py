@@ -38,8 +38,32 @@ POLICY = {
     "moderation_blocked": "invalid_prompt",
     "content_policy_violation": "invalid_prompt",
     "content_filter": "invalid_prompt",  # Azure
+    "bio_policy": "bio_policy",
+    "misalignment_policy_violation": "misalignment_policy_violation",
 }
 """Codes by which servers refuse what their policy forbids, and those that a response has for it."""
+_OF_INPUT = {
+    code: code
+    for code in (
+        "data_residency_mismatch",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+    )
+}
+"""Codes of failed responses that OpenAI's servers alone give: they look closer at images than we do."""
+REFUSED = POLICY | _OF_INPUT
+"""Codes of what stands in a request, and those that a response has for it."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
 _NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
@@ -90,7 +114,7 @@ def refused(
     fault = read(body)
     if fault.speaks_of(phrases):
         return too_long()
-    if 400 <= status < 500 and fault.code in POLICY:
+    if 400 <= status < 500 and fault.code in REFUSED:
         return _forbidden(fault)
     if status in (401, 403):
         return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
@@ -120,7 +144,7 @@ def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     fault = read(event)
     if fault.speaks_of(phrases):
         return too_long()
-    if fault.code in POLICY:
+    if fault.code in REFUSED:
         return _forbidden(fault)
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
     if fault.status == 429 or "rate_limit" in fault.code:
@@ -164,8 +188,8 @@ def _until(date: str) -> float | None:
 
 
 def _forbidden(fault: Fault) -> InvalidRequest:
-    message = fault.message or "The input was refused by the policy of the model's server."
-    return InvalidRequest(message, param="input", code=POLICY[fault.code])
+    message = fault.message or "The input was refused by the model's server."
+    return InvalidRequest(message, param="input", code=REFUSED[fault.code])
 
 
 def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> RateLimited:

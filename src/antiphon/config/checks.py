@@ -11,6 +11,13 @@ from antiphon.config.settings import (
 )
 from antiphon.config.tool_settings import SEARCH_ENGINES
 
+_HOSTED: Final = ("web_search", "code_interpreter", "image_generation")
+_RUN_HERE: Final = {
+    "file_search": "the files and vector stores of a request are this server's",
+    "mcp": "secrets and approvals stay with this server",
+    "shell": "the containers and skills of a request are this server's",
+}
+"""Tools that are not left to a model's server, and why."""
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
@@ -19,8 +26,7 @@ def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
     for name, backend in config.backends.items():
         _check_addresses(name, backend, where)
-        if backend.dialect and backend.type != "chat_completions":
-            raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
+        _check_api(name, backend, where)
         if backend.type == "llama":
             _check_embedded(name, backend, where)
         elif backend.model is not None:
@@ -37,6 +43,7 @@ def check(config: Config, where: str) -> None:
                 f"[keys.{name}] in {where} says what a key may that is not in [server.keys]: `antiphon key "
                 f"{name}` makes one."
             )
+    _check_models(config, where)
     _check_models_beside(config, where)
     _check_moderation(config.moderation, where)
     _check_web_search(config, where)
@@ -61,6 +68,24 @@ def _check_addresses(name: str, backend: BackendSettings, where: str) -> None:
         raise ConfigError(f"base_urls of {section} in {where} would all lead to its unix_socket.")
     for url in addresses:
         _check_url(url, "base_urls" if several else "base_url", section, where)
+
+
+def _check_api(name: str, backend: BackendSettings, where: str) -> None:
+    """What goes with one API alone."""
+    if backend.dialect and backend.type != "chat_completions":
+        raise ConfigError(f"dialect of [backends.{name}] in {where} is for servers of Chat Completions.")
+    if backend.hosted and backend.type != "responses":
+        raise ConfigError(
+            f"hosted of [backends.{name}] in {where} names tools of a server that speaks the Responses API: "
+            'it goes with type = "responses".'
+        )
+    for tool in backend.hosted:
+        if tool in _RUN_HERE:
+            raise ConfigError(
+                f"hosted of [backends.{name}] in {where} cannot have {tool}, which is run here: "
+                f"{_RUN_HERE[tool]}."
+            )
+        check_known(tool, _HOSTED, f"hosted of [backends.{name}] in {where}", "tool")
 
 
 def _check_embedded(name: str, backend: BackendSettings, where: str) -> None:
@@ -90,6 +115,16 @@ def _check_server(config: Config, where: str) -> None:
             f"held_bytes of [limits] in {where} must be at least {config.server.max_body_bytes}, which is "
             "max_body_bytes of [server]: a body of that size could never be taken."
         )
+
+
+def _check_models(config: Config, where: str) -> None:
+    for name, model in config.models.items():
+        default, taken = model.reasoning_effort, model.efforts
+        if default is not None and taken and default not in taken:
+            raise ConfigError(
+                f"reasoning_effort of [models.{name}] in {where} is '{default}', which is not among its "
+                "efforts."
+            )
 
 
 def _check_models_beside(config: Config, where: str) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
     """`[backends.NAME]`: something that answers."""
@@ -40,6 +42,9 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     any number."""
     fallbacks: list[str] = msgspec.field(default_factory=list)
     """Names of models or backends that answer in its place when it cannot, in their order."""
+    hosted: list[str] = msgspec.field(default_factory=list)
+    """For `responses`, the tools that its server runs itself when a request asks for them: `web_search`,
+    `code_interpreter`, `image_generation`. Those that are not named are run here."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of the models' context: what is longer is refused before it is sent, or shortened on request.
     For `llama`, how many are kept in memory for each answer; none: as many as it was trained for, up to
@@ -75,12 +80,17 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     """Where the request does not say."""
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     """Where the request does not say."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: Effort | None = None
     """Where the request does not say."""
+    efforts: list[Effort] = msgspec.field(default_factory=list)
+    """The reasoning efforts that it takes: others are refused before it is asked. None named: whatever its
+    server takes."""
     context_window: Annotated[int, Meta(ge=256)] | None = None
     """Tokens of its context; none: what its backend says."""
     images: bool | None = None
     """Whether it reads images; none, as for all that follow: what its server's dialect says."""
+    smallest_image: Annotated[int, Meta(ge=1)] | None = None
+    """Pixels of the shorter side of an image that it reads: smaller ones are refused before it is asked."""
     audio: bool | None = None
     """Whether it hears."""
     files: bool | None = None

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from antiphon.context.images import checked
 from antiphon.context.loading import MAX_ATTACHMENT, Loader, Shown, StoredFiles
 from antiphon.context.originals import Original, originals
+from antiphon.context.sight import Compression, Sight, check, check_mask
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
@@ -29,6 +30,7 @@ from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputMessage
 from antiphon.retrieval.documents import Documents
+from antiphon.retrieval.pictures import Pictures
 from antiphon.web.fetch import Fetcher
 
 AT_ONCE = 8
@@ -79,11 +81,17 @@ class Attachments:
     """Resolves attachments. One for each server process."""
 
     def __init__(
-        self, files: StoredFiles, fetcher: Fetcher, documents: Documents, most: int = MAX_TOTAL
+        self,
+        files: StoredFiles,
+        fetcher: Fetcher,
+        documents: Documents,
+        pictures: Pictures,
+        most: int = MAX_TOTAL,
     ) -> None:
         self._files = files
         self._fetcher = fetcher
         self._documents = documents
+        self._pictures = pictures
         self._most = most
 
     async def resolve(
@@ -93,9 +101,11 @@ class Attachments:
         given: Sequence[Item],
         can: Capabilities,
         unseen: InputText | None = None,
+        compression: Compression = "disabled",
     ) -> Attached:
         """What the items have attached; `given` are those of the request itself. `unseen`: what a model that
-        reads no images reads in place of each. Raises InvalidRequest."""
+        reads no images reads in place of each. `compression`: whether images are made as small as their
+        `detail` allows. Raises InvalidRequest."""
         attached = Attached()
         if not items:
             return attached
@@ -107,7 +117,7 @@ class Attachments:
                 code="array_above_max_length",
             )
         if wanted:
-            loader = self._loader(project, can, unseen)
+            loader = self._loader(project, can, unseen, compression)
             turns = asyncio.Semaphore(AT_ONCE)
 
             async def load(key: _Key, part: Any, path: str) -> None:
@@ -132,10 +142,24 @@ class Attachments:
         """The bytes of an image that is not among the items. Raises InvalidRequest, which names `param`."""
         data = await self._loader(project, Capabilities()).original(part, param)
         checked(data, param, MAX_ATTACHMENT)
+        check(await self._pictures.look(data, project), param)
         return data
 
-    def _loader(self, project: str, can: Capabilities, unseen: InputText | None = None) -> Loader:
-        return Loader(self._files, self._fetcher, self._documents, project, can, self._most, unseen)
+    async def mask(self, project: str, part: InputImage, param: str) -> bytes:
+        """The same for one that says which part of another one changes."""
+        data = await self.image(project, part, param)
+        check_mask(await self._pictures.look(data, project), param)
+        return data
+
+    def _loader(
+        self,
+        project: str,
+        can: Capabilities,
+        unseen: InputText | None = None,
+        compression: Compression = "disabled",
+    ) -> Loader:
+        sight = Sight(self._pictures, project, can.smallest_image, compression)
+        return Loader(self._files, self._fetcher, self._documents, project, can, self._most, sight, unseen)
 
 
 def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart, Turn
+from antiphon.model import AudioPart, FilePart, HostedPart, ImagePart, Message, Part, TextPart, Turn
 
 BYTES = 4
 """Bytes of text in a token."""
@@ -54,6 +54,8 @@ def _weight(part: Part) -> int:
             return len(data) // _AUDIO_BYTES
         case FilePart(data):
             return len(data) // _FILE_BYTES
+        case HostedPart():
+            return sum(map(weight, part.reads))
 
 
 def shortened(messages: Sequence[Message], excess: int, pinned: int = 0) -> tuple[Message, ...] | None:

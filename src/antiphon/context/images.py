@@ -3,6 +3,8 @@
 import binascii
 import re
 
+from msgspec import Struct
+
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.retrieval.kinds import image_type
 
@@ -31,8 +33,22 @@ def data_url(data: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"
 
 
-def inline(url: str, param: str, limit: int) -> str:
-    """A client's data URL, as a model is to get it. Raises InvalidRequest."""
+class Given(Struct, frozen=True):
+    """An image that a client has sent, of a type that models read."""
+
+    data: bytes
+    media_type: str
+    param: str
+    """Where faults in it are reported."""
+    url: str = ""
+    """A data URL, if it came as one that can be handed on as it is."""
+
+    def as_url(self) -> str:
+        return self.url or data_url(self.data, self.media_type)
+
+
+def inline(url: str, param: str, limit: int) -> Given:
+    """A client's data URL. Raises InvalidRequest."""
     try:
         given = DataUrl(url)
     except ValueError:
@@ -51,7 +67,8 @@ def inline(url: str, param: str, limit: int) -> str:
             code="unsupported_image_media_type",
         )
     media_type = checked(given.data, param, limit)
-    return url if url.startswith(f"data:{media_type};base64,") else data_url(given.data, media_type)
+    kept = url if url.startswith(f"data:{media_type};base64,") else ""
+    return Given(given.data, media_type, param, kept)
 
 
 def checked(data: bytes, param: str, limit: int) -> str:

@@ -11,6 +11,7 @@ from typing import NoReturn, Protocol
 from msgspec import Struct
 
 from antiphon.context import images
+from antiphon.context.sight import Sight
 from antiphon.model import Capabilities
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
@@ -70,6 +71,7 @@ class Loader:
         project: str,
         can: Capabilities,
         most: int,
+        sight: Sight,
         unseen: InputText | None = None,
     ) -> None:
         """`most`: bytes of all that is fetched or read. `unseen`: what a model that reads no images reads in
@@ -80,6 +82,7 @@ class Loader:
         self._project = project
         self._can = can
         self._most = self._left = most
+        self._sight = sight
         self._unseen = unseen
 
     async def load(self, part: Image | InputFile | InputAudio, path: str) -> Sequence[Shown]:
@@ -116,18 +119,20 @@ class Loader:
         detail = part.detail or "auto"
         if not self._can.images:  # reported to the client once all is known; nothing need be fetched for it
             return InputImage(image_url="data:,", detail=detail)
+        url = await self._sight.url(await self._given_image(part, path), detail)
+        return InputImage(image_url=url, detail=detail)
+
+    async def _given_image(self, part: Image, path: str) -> images.Given:
         member = _only(part, ("image_url", "file_id"), path)
         param = _at(path, member)
         if part.image_url and part.image_url[:5].lower() == "data:":
-            url = await asyncio.to_thread(images.inline, part.image_url, param, MAX_ATTACHMENT)
-            return InputImage(image_url=url, detail=detail)
+            return await asyncio.to_thread(images.inline, part.image_url, param, MAX_ATTACHMENT)
         if part.image_url:
             data = (await self._fetched_image(part.image_url, param)).data
         else:
             absent, too_large = "image_file_not_found", "image_file_too_large"
             data = (await self._stored(part.file_id or "", param, absent, too_large)).data
-        kind = images.checked(data, param, MAX_ATTACHMENT)
-        return InputImage(image_url=images.data_url(data, kind), detail=detail)
+        return images.Given(data, images.checked(data, param, MAX_ATTACHMENT), param)
 
     async def _fetched_image(self, url: str, param: str) -> Fetched:
         try:
@@ -148,7 +153,8 @@ class Loader:
         name = part.filename or loaded.filename or "file"
         detail = part.detail or "auto"
         if picture := image_type(loaded.data):
-            return (InputImage(image_url=images.data_url(loaded.data, picture), detail=detail),)
+            given = images.Given(loaded.data, picture, loaded.param)
+            return (InputImage(image_url=await self._sight.url(given, detail), detail=detail),)
         kind = document_type(loaded.data, name, loaded.media_type)
         if kind == PDF and self._can.files:
             return (InputFile(file_data=images.data_url(loaded.data, PDF), filename=name),)

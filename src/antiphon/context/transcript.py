@@ -152,9 +152,13 @@ def _opaque(turn: list[Message]) -> Opaque | None:
 
 
 def _apart(messages: Iterable[Sequence[Part]]) -> Iterator[Part]:
-    """The parts of several messages, which are thoughts of their own: a blank line stands between them."""
-    for number, parts in enumerate(filter(None, messages)):
-        yield from (TextPart(BLANK_LINE), *parts) if number else parts
+    """The parts of several messages, which are thoughts of their own: a blank line stands between texts."""
+    last: Part | None = None
+    for parts in filter(None, messages):
+        if isinstance(last, TextPart) and isinstance(parts[0], TextPart):
+            yield TextPart(BLANK_LINE)
+        yield from parts
+        last = parts[-1]
 
 
 def _with_reasoning(messages: Sequence[Message], context: ReasoningContext) -> Sequence[Message]:

@@ -86,7 +86,7 @@ def _part(part: Part) -> dict[str, str]:
         return {"type": "input_file", "file_data": part.data, "filename": part.filename}
     if isinstance(part, AudioPart):
         return {"type": "input_audio", "data": part.data, "format": part.format}
-    return {"type": "input_text", "text": part.text}
+    return {"type": "input_text", "text": part.text if isinstance(part, TextPart) else ""}
 
 
 def _decoded(text: str, otherwise: Any) -> Any:

@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from antiphon.backends.tape import next_turn
+from antiphon.backends.upstream_errors import REFUSED
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
 from antiphon.engine.calling.ask import Ask
@@ -53,7 +54,7 @@ TURNS = 100
 
 _FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
 """The codes of failed responses."""
-_TOLD = ("context_length_exceeded", "invalid_prompt", "image_content_policy_violation")
+_TOLD = frozenset({"context_length_exceeded", *REFUSED.values()})
 """Codes of faults that are also those of failed responses."""
 
 Keep = Callable[[Response], Awaitable[None]]
@@ -307,6 +308,7 @@ class Run:
             allowed=self._allowed(),
             most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
+            backend=lambda: plan.caller.source()[0],
         )
 
     def _unasked(self) -> None:
@@ -326,9 +328,12 @@ class Run:
         with asking(turn) as span:
             try:
                 turn = await self.plan.caller.fit(turn)
+                if (allowed := self._allowed()) is not None:
+                    turn = replace(turn, most_calls=allowed)
                 await self._read(turn, writer, flush)
             finally:
                 self._count(writer.usage)
+                self._checkpoint.ran += writer.ran_upstream
                 if span is not None:
                     answered(span, self.plan.caller, writer.finished, writer.usage, writer.first_at)
                     if span.content:

@@ -5,7 +5,8 @@ is emitted while the model writes it, unless its tool must check it first, or a 
 not settled yet; what comes behind such a call waits, and is emitted by `run_calls`, in order.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal
 
 from antiphon import model
@@ -13,8 +14,9 @@ from antiphon.context.transcript import BLANK_LINE
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
+from antiphon.engine.hosted_writer import HostedWriter
 from antiphon.engine.reasoning_writer import ReasoningWriter, Seals
-from antiphon.model import Delta, Message, TextPart
+from antiphon.model import Delta, HostedPart, Message, Part, TextPart
 from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import ModelFault, UpstreamError
 from antiphon.protocol.hosted_items import Program
@@ -25,6 +27,7 @@ from antiphon.protocol.wire import JsonObject
 from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
+from antiphon.tools.image_call import usage_of
 from antiphon.tools.partial import decode
 from antiphon.tools.program import ProgramCall
 from antiphon.tools.refused import SecondCall
@@ -47,7 +50,7 @@ class TurnWriter:
     upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. `most` is how
     many calls the turn may have, whoever answers them; None: any number. With `ahead`
     the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
-    crash never forgets that one may have taken effect.
+    crash never forgets that one may have taken effect. `backend`: whose server answers, by name.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class TurnWriter:
         taken: set[str] | None = None,
         most: int | None = None,
         ahead: bool = False,
+        backend: Callable[[], str] = str,
     ) -> None:
         self.usage: model.UsageDelta | None = None
         self.finished: FinishReason | None = None
@@ -77,6 +81,7 @@ class TurnWriter:
         self._toolbox = toolbox
         self._offered = offered
         self._reasoning = ReasoningWriter(machine, seals or _UNSEALED, summary)
+        self._hosted = HostedWriter(machine, toolbox, backend)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
         self._most = most
@@ -94,7 +99,7 @@ class TurnWriter:
         """Whether the program that the turn brought waits for the client."""
         self._refused: dict[ToolCall, str] = {}
         """Calls that are not made, with why: the model is asked again, or may make no more."""
-        self._said: list[str] = []
+        self._said: list[str | HostedPart] = []
         self._held: list[Delta] = []
         self._take = _TAKE
 
@@ -106,10 +111,15 @@ class TurnWriter:
     def spoken(self) -> Message:
         """The turn as the model's own message, for the turn that follows."""
         calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
-        parts = (TextPart("".join(self._said)),) if self._said else ()
+        parts = tuple(_parts(self._said))
         return Message(
             "assistant", parts, calls, reasoning=self._reasoning.text, opaque=self._reasoning.opaque
         )
+
+    @property
+    def ran_upstream(self) -> int:
+        """How many calls the model's server has made itself."""
+        return self._hosted.begun
 
     @property
     def awaits_client(self) -> bool:
@@ -230,7 +240,7 @@ class TurnWriter:
 
     def _admit(self, call: ToolCall) -> None:
         """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model reads so."""
-        if self._allowed is None or self.ran < self._allowed:
+        if self._allowed is None or self.ran + self.ran_upstream < self._allowed:
             self.ran += 1
         else:
             self._refuse(call, "This call was not made: the response may make no more tool calls.")
@@ -252,6 +262,7 @@ class TurnWriter:
         self._take = _TAKE
         self.write(self._held)
         self.close()
+        self._hosted.close()
         self._reasoning.settle()
 
     # ---- deltas ----
@@ -296,6 +307,32 @@ class TurnWriter:
     def _on_summary(self, delta: model.SummaryDelta) -> None:
         self._close_before_reasoning()
         self._reasoning.summarize(delta.text, delta.part)
+
+    def _on_annotation(self, delta: model.AnnotationDelta) -> None:
+        if self._filtered is not None:
+            self._filtered.annotate(delta.annotation)
+        elif self._message is not None:
+            self._message.annotate(delta.annotation)
+
+    def _on_hosted(self, delta: model.HostedStarted) -> None:
+        self._settle()
+        self._hosted.start(delta)
+
+    def _on_hosted_code(self, delta: model.HostedCode) -> None:
+        self._hosted.code(delta)
+
+    def _on_hosted_work(self, delta: model.HostedWorking) -> None:
+        self._hosted.work(delta)
+
+    def _on_hosted_picture(self, delta: model.HostedPicture) -> None:
+        self._hosted.show(delta)
+
+    def _on_hosted_end(self, delta: model.HostedEnded) -> None:
+        if (part := self._hosted.end(delta)) is not None:
+            self._said.append(part)
+
+    def _on_pictures(self, delta: model.PicturesDelta) -> None:
+        self._machine.count_images(usage_of(delta.tokens))
 
     def _on_call(self, delta: model.CallStarted) -> None:
         self._close_before_call()
@@ -381,7 +418,7 @@ class TurnWriter:
     def _in_message(self) -> OpenMessage:
         if self._message is None:
             self._settle()
-            if self._said:
+            if self._said and isinstance(self._said[-1], str):
                 self._said.append(BLANK_LINE)
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=())
             self._message = self._machine.open(OpenMessage, item)
@@ -398,6 +435,14 @@ class TurnWriter:
             self.close()
 
 
+def _parts(said: Iterable[str | HostedPart]) -> Iterator[Part]:
+    for kind, pieces in groupby(said, type):
+        if kind is HostedPart:
+            yield from (piece for piece in pieces if isinstance(piece, HostedPart))
+        else:
+            yield TextPart("".join(piece for piece in pieces if isinstance(piece, str)))
+
+
 # Functions of the class, not methods of the object: it would hold itself alive until the next collection.
 _SPEECH: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.TextDelta: TurnWriter._on_text,
@@ -406,6 +451,12 @@ _SPEECH: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.AudioDelta: TurnWriter._on_audio,
     model.ReasoningDelta: TurnWriter._on_reasoning,
     model.SummaryDelta: TurnWriter._on_summary,
+    model.AnnotationDelta: TurnWriter._on_annotation,
+    model.HostedStarted: TurnWriter._on_hosted,
+    model.HostedCode: TurnWriter._on_hosted_code,
+    model.HostedWorking: TurnWriter._on_hosted_work,
+    model.HostedPicture: TurnWriter._on_hosted_picture,
+    model.HostedEnded: TurnWriter._on_hosted_end,
 }
 _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     **_SPEECH,
@@ -413,6 +464,7 @@ _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.CallArguments: TurnWriter._on_arguments,
     model.CallRun: TurnWriter._on_call_run,
     model.OpaqueDelta: TurnWriter._on_opaque,
+    model.PicturesDelta: TurnWriter._on_pictures,
     model.UsageDelta: TurnWriter._on_usage,
     model.Finished: TurnWriter._on_finish,
 }

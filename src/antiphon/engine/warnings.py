@@ -85,8 +85,8 @@ _ROWS: Final = (
     ),
     _Row("background_options.continuation_id", _continues_nothing, _never, NO_EFFECT),
     _Row("service_tier", lambda r: r.service_tier not in (None, "auto", "default"), _knows("service_tier")),
-    _Row("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode == "pro", _never, NO_EFFECT),
-    _Row("access_programs", lambda r: r.access_programs, _never, NO_EFFECT),
+    _Row("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode == "pro", _knows("reasoning.mode")),
+    _Row("access_programs", lambda r: r.access_programs, _knows("access_programs")),
 )
 
 

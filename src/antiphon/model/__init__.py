@@ -6,6 +6,7 @@ speaks.
 
 from antiphon.model.backend import Backend, Capabilities, Model, Overrated
 from antiphon.model.delta import (
+    AnnotationDelta,
     AudioDelta,
     CacheWrites,
     CallArguments,
@@ -13,7 +14,13 @@ from antiphon.model.delta import (
     CallStarted,
     Delta,
     Finished,
+    HostedCode,
+    HostedEnded,
+    HostedPicture,
+    HostedStarted,
+    HostedWorking,
     OpaqueDelta,
+    PicturesDelta,
     ReasoningDelta,
     RefusalDelta,
     SummaryDelta,
@@ -33,6 +40,8 @@ from antiphon.model.turn import (
     Format,
     Function,
     Grammar,
+    Hosted,
+    HostedPart,
     ImagePart,
     JsonSchema,
     Message,
@@ -45,6 +54,7 @@ from antiphon.model.turn import (
 )
 
 __all__ = [
+    "AnnotationDelta",
     "AudioDelta",
     "AudioPart",
     "Backend",
@@ -62,6 +72,13 @@ __all__ = [
     "Format",
     "Function",
     "Grammar",
+    "Hosted",
+    "HostedCode",
+    "HostedEnded",
+    "HostedPart",
+    "HostedPicture",
+    "HostedStarted",
+    "HostedWorking",
     "ImagePart",
     "JsonSchema",
     "Members",
@@ -74,6 +91,7 @@ __all__ = [
     "Part",
     "Passed",
     "Passthrough",
+    "PicturesDelta",
     "ReasoningDelta",
     "RefusalDelta",
     "Said",

@@ -31,6 +31,8 @@ class Capabilities(Struct, frozen=True):
     """Can hold an answer to a regular expression."""
     logprobs: bool = True
     images: bool = True
+    smallest_image: int = 1
+    """Pixels of the shorter side of an image that it reads."""
     audio: bool = False
     files: bool = False
     reasoning: bool = True
@@ -44,6 +46,10 @@ class Capabilities(Struct, frozen=True):
     """Sends the logprobs that it is asked for, as far as is known by now."""
     opaque: bool = False
     """Gives signatures and the like that it wants back as they came, as far as is known by now."""
+    hosted: frozenset[str] = frozenset()
+    """Tools that its server runs itself when they are asked for."""
+    efforts: frozenset[str] | None = None
+    """The reasoning efforts that it takes, where it is not any; None: not known."""
     context_window: int | None = None
     """Tokens of context; None: not known."""
 
@@ -55,7 +61,11 @@ def common(several: Sequence[Capabilities]) -> Capabilities:
         return first
     members = ((name, [getattr(can, name) for can in several]) for name in Capabilities.__struct_fields__)
     least = {name: _least(values) for name, values in members}
-    return Capabilities(**{**least, "opaque": any(can.opaque for can in several)})
+    most = {
+        "opaque": any(can.opaque for can in several),
+        "smallest_image": max(can.smallest_image for can in several),
+    }
+    return Capabilities(**{**least, **most})
 
 
 def _least(values: Sequence[Any]) -> Any:

@@ -6,7 +6,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from antiphon.protocol.content import Logprob
+from antiphon.model.image import ImageTokens, PartialPicture
+from antiphon.protocol.content import Annotation, Logprob
+from antiphon.protocol.item import Item
 from antiphon.protocol.wire import JsonObject
 
 
@@ -102,6 +104,53 @@ class OpaqueDelta(Struct, frozen=True, gc=False):
     call: int | None = None
 
 
+class AnnotationDelta(Struct, frozen=True, gc=False):
+    """What the model's server says of a passage of the text so far, counted from where its message begins."""
+
+    annotation: Annotation
+
+
+class HostedStarted(Struct, frozen=True, gc=False):
+    """A tool begins that the model's server runs itself. `index` names the call within the turn."""
+
+    index: int
+    item: Item
+    """What is known of it, without an id."""
+
+
+class HostedCode(Struct, frozen=True, gc=False):
+    """A piece of the code that it will run."""
+
+    index: int
+    text: str
+
+
+class HostedWorking(Struct, frozen=True, gc=False):
+    """What it is to do is known: from here on it does it."""
+
+    index: int
+
+
+class HostedPicture(Struct, frozen=True, gc=False):
+    """A picture that it makes, unfinished."""
+
+    index: int
+    picture: PartialPicture
+
+
+class HostedEnded(Struct, frozen=True, gc=False):
+    """What came of it."""
+
+    index: int
+    item: Item
+
+
+class PicturesDelta(Struct, frozen=True, gc=False):
+    """What the pictures took that the model's server made in this turn."""
+
+    tokens: ImageTokens
+
+
 class CacheWrites(Struct, frozen=True, gc=False):
     """Tokens that were written to the server's cache, by how long they stay there: the shorter of the times
     that it has, and the longer."""
@@ -161,6 +210,13 @@ Delta = (
     | CallArguments
     | CallRun
     | OpaqueDelta
+    | AnnotationDelta
+    | HostedStarted
+    | HostedCode
+    | HostedWorking
+    | HostedPicture
+    | HostedEnded
+    | PicturesDelta
     | UsageDelta
     | Finished
 )

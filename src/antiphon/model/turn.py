@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from antiphon.guard.offload import SMALL, in_bytes
 from antiphon.model.opaque import Opaque
+from antiphon.protocol.item import Item
 from antiphon.protocol.wire import JsonObject
 
 
@@ -41,7 +42,17 @@ class FilePart(Struct, frozen=True, gc=False, tag="file"):
     breakpoint: str | None = None
 
 
-Part = TextPart | ImagePart | AudioPart | FilePart
+class HostedPart(Struct, frozen=True, gc=False, tag="hosted"):
+    """What a tool did that the model's server ran itself, in a message of the assistant's."""
+
+    item: Item
+    backend: str
+    """Whose server ran it, by the backend's name: it gets the item back."""
+    reads: tuple["Message", ...]
+    """What any other model reads of it."""
+
+
+Part = TextPart | ImagePart | AudioPart | FilePart | HostedPart
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -77,6 +88,17 @@ class Said(Struct, gc=False, eq=False):
     """How many of them are written, and how: each answer adds to what was written before."""
 
 
+class Hosted(Struct, frozen=True, gc=False):
+    """A tool that the model's server runs itself."""
+
+    kind: str
+    """`web_search`, `code_interpreter` or `image_generation`."""
+    entry: JsonObject
+    """The entry of `tools`, as the server gets it."""
+    here: bool
+    """Whether its functions can be run here too, for a model whose server does not have the tool."""
+
+
 class Function(Struct, frozen=True, gc=False):
     """A function as any model can call it. `parameters` is a JSON schema."""
 
@@ -87,6 +109,8 @@ class Function(Struct, frozen=True, gc=False):
     grammar: "Grammar | None" = None
     """What the one argument, the text `input`, must fit. A backend that can holds the model to it when the
     call is forced; nobody relies on it."""
+    hosted: Hosted | None = None
+    """The tool that stands for it, where the model's server runs that itself."""
 
 
 class NamedFunction(Struct, frozen=True, gc=False):
@@ -144,6 +168,8 @@ class Turn(Struct, frozen=True, gc=False):
     """Reasoning effort: none, minimal, low, medium, high, xhigh, max."""
     summary: str | None = None
     """The summary of its reasoning that is asked for: auto, concise, detailed."""
+    mode: str | None = None
+    """How OpenAI serves a reasoning model: standard, pro."""
     verbosity: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -153,6 +179,10 @@ class Turn(Struct, frozen=True, gc=False):
     cache_options: Mapping[str, str] | None = None
     """How it should be cached: `mode` and `ttl`, as OpenAI has them."""
     service_tier: str | None = None
+    access_programs: Mapping[str, str] | None = None
+    """Programs of OpenAI's that open models to an account."""
+    most_calls: int | None = None
+    """How many calls of its own tools the model's server may make; None: any number."""
     whole: bool = False
     """Nobody reads along: the answer may as well come in one piece."""
     said: Said | None = None
@@ -187,4 +217,6 @@ def _size(message: Message) -> int:
 def _length(part: Part) -> int:
     if isinstance(part, TextPart):
         return len(part.text)
+    if isinstance(part, HostedPart):
+        return sum(map(_size, part.reads))
     return len(part.url if isinstance(part, ImagePart) else part.data)

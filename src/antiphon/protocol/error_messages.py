@@ -69,6 +69,16 @@ def wrong_value(path: str, value: object, supported: tuple[str, ...]) -> Invalid
     )
 
 
+def wrong_for_model(path: str, value: str, model: str, supported: tuple[str, ...]) -> InvalidRequest:
+    """A value that is right for other models."""
+    return InvalidRequest(
+        f"Unsupported value: '{value}' is not supported with the '{brief(model)}' model. "
+        f"Supported values are: {one_of(supported)}.",
+        param=path,
+        code="unsupported_value",
+    )
+
+
 def number_out_of_range(path: str, value: float, limit: float, sign: str, noun: str) -> InvalidRequest:
     """`noun` is integer or decimal, `sign` how the value should have compared with the limit."""
     side, bound = ("below", "min") if sign.startswith(">") else ("above", "max")

@@ -33,6 +33,12 @@ class UrlSource(Wire, tag="url", tag_field="type"):
     url: str
 
 
+class ApiSource(Wire, tag="api", tag_field="type"):
+    """A source without an address, such as `oai-weather`. Not in the SDK; the real API shows it."""
+
+    name: str
+
+
 class ImageResult(Wire, tag="image_result", tag_field="type"):
     """A picture that was found. Not in the SDK; three clients know it."""
 
@@ -45,7 +51,7 @@ class ImageResult(Wire, tag="image_result", tag_field="type"):
 class Search(Wire, tag="search", tag_field="type"):
     query: str | None = None
     queries: list[str] | None = None
-    sources: list[UrlSource] | None = None
+    sources: list[UrlSource | ApiSource] | None = None
 
 
 class OpenPage(Wire, tag="open_page", tag_field="type"):

@@ -202,7 +202,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         background=bool(request.background),
         conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
         frequency_penalty=_or(request.frequency_penalty, 0.0),
-        image=ShownImageOptions(context_compression="disabled") if request.image else None,
+        image=ShownImageOptions(compression(request)) if request.image else None,
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
         max_tool_calls=request.max_tool_calls,
@@ -236,6 +236,13 @@ def _or(value: Any, default: Any) -> Any:
 def cache_retention(value: str | None) -> str | None:
     """How long a prompt should stay cached, in today's spelling. The older spelling reads `in-memory`."""
     return "in_memory" if value == "in-memory" else value
+
+
+def compression(request: CreateResponse) -> Literal["enabled", "disabled"]:
+    """Whether images are made as small as their `detail` allows. Left to us, they stay as they are: a model's
+    server knows best how large its model sees them."""
+    asked = request.image and request.image.context_compression
+    return "enabled" if asked == "enabled" else "disabled"
 
 
 def _cache_options(asked: PromptCacheOptions | None) -> PromptCacheOptions | None:

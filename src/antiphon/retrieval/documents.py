@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from antiphon.guard.pool import Limits, Overrun, Pool
 from antiphon.retrieval.extract import TOO_LONG, Found, Images, Page
 from antiphon.retrieval.kinds import TEXT, document_type, text_of
+from antiphon.retrieval.remembered import Remembered
 
 AT_ONCE = 3
 """Documents that are read at the same time; one project's are fewer."""
@@ -31,14 +31,13 @@ class Unsupported(Unreadable):
 
 
 class Documents:
-    """Reads documents, each in a child process of its own. What was read is remembered by its content, in
-    memory alone: whoever deletes a file need not ask where else it was written down."""
+    """Reads documents, each in a child process of its own. What was read is remembered."""
 
     def __init__(self, seconds: float = SECONDS, max_images: int = 20) -> None:
         """`seconds`: how long a document may take; `max_images`: of how many pages there are pictures."""
         self._seconds = seconds
         self.max_images = max_images
-        self._cache = _Cache(CACHE_BYTES)
+        self._cache = Remembered[Found](CACHE_BYTES, _size)
         self._pool = Pool(Limits(children=AT_ONCE, seconds=seconds, memory=MAX_MEMORY, calls=1))
 
     async def read(
@@ -91,30 +90,6 @@ class Documents:
 
     async def _call(self, owner: str, function: str, *arguments: object) -> Any:
         return await self._pool.call(f"antiphon.retrieval.extract:{function}", *arguments, owner=owner)
-
-
-class _Cache:
-    """The newest of what was found, up to so many bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
-        self._found: OrderedDict[object, Found] = OrderedDict()
-
-    def get(self, key: object) -> Found | None:
-        found = self._found.get(key)
-        if found is not None:
-            self._found.move_to_end(key)
-        return found
-
-    def put(self, key: object, found: Found) -> None:
-        size = _size(found)
-        if size > self._limit or key in self._found:
-            return
-        self._found[key] = found
-        self._held += size
-        while self._held > self._limit:
-            self._held -= _size(self._found.popitem(last=False)[1])
 
 
 def _size(found: Found) -> int:

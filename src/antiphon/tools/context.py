@@ -48,11 +48,13 @@ Load = Callable[[str, InputImage, str], Awaitable[bytes]]
 InvalidRequest."""
 
 
-class Images(Struct, frozen=True, kw_only=True):
+class Images(Struct, frozen=True):
     """How pictures are made."""
 
     server: ImageServer
     load: Load
+    load_mask: Load
+    """For one that says which part of another changes."""
 
 
 class ToolResources(Struct, frozen=True, kw_only=True):
@@ -80,6 +82,17 @@ class ToolResources(Struct, frozen=True, kw_only=True):
 
 def _no_fingerprint(call_id: str, code: str) -> str:
     return ""
+
+
+class Hosting(Struct, frozen=True, kw_only=True):
+    """What the model's server runs itself."""
+
+    kinds: frozenset[str] = frozenset()
+    """The tools, as `hosted` of its backend names them."""
+    backend: str = ""
+    """The backend's name."""
+    sign: Callable[[bytes], str] = lambda content: ""
+    """Hex digits that nobody can make but this installation, for the project."""
 
 
 def _unchanged(item: Item) -> Item:
@@ -112,6 +125,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """Whether programs are there to call tools."""
     fingerprint: Callable[[str, str], str] = _no_fingerprint
     """Gives a program, by its call_id and code, what proves that it is ours."""
+    hosting: Hosting = Hosting()
     certify: Callable[[Item], Item] = _unchanged
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 

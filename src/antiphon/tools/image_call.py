@@ -115,7 +115,7 @@ class ImageCall(ServerCall):
 
     async def _show(self, emit: Emitter, made: Pictures, prompt: str) -> None:
         if made.tokens is not None:
-            await emit.count_images(_usage(made.tokens))
+            await emit.count_images(usage_of(made.tokens))
         self._work.context.begin()
         for number, picture in enumerate(made.pictures):
             each = emit
@@ -137,15 +137,15 @@ async def _show_partial(emit: Emitter, partial: PartialPicture) -> None:
         events.PartialImage,
         partial_image_index=partial.index,
         partial_image_b64=partial.data,
-        **_look(partial.look),
+        **look_members(partial.look),
     )
 
 
 def _members(picture: Picture, prompt: str) -> dict[str, Any]:
-    return {**_look(picture.look), "revised_prompt": picture.revised_prompt or prompt}
+    return {**look_members(picture.look), "revised_prompt": picture.revised_prompt or prompt}
 
 
-def _look(look: ImageLook) -> dict[str, Any]:
+def look_members(look: ImageLook) -> dict[str, Any]:
     """As items and events may say it."""
     return {
         "size": look.size,
@@ -165,7 +165,8 @@ def _error(fault: ImageFault) -> ImageError:
     )
 
 
-def _usage(tokens: ImageTokens) -> ImageUsage:
+def usage_of(tokens: ImageTokens) -> ImageUsage:
+    """What pictures took, as a response shows it."""
     return ImageUsage(
         input_tokens=tokens.input,
         input_tokens_details=InputImageTokens(image_tokens=tokens.input_image, text_tokens=tokens.input_text),

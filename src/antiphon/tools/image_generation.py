@@ -114,7 +114,7 @@ class ImageGeneration(Tool):
         if mask is not None and self._mask is None:
             part = InputImage(file_id=mask.file_id, image_url=mask.image_url)
             param = f"{self._place}.{MASK}.{'file_id' if mask.file_id else 'image_url'}"
-            self._mask = await self._images.load(self._project, part, param)
+            self._mask = await self._images.load_mask(self._project, part, param)
 
     async def _unheeded(self) -> Sequence[str]:
         """What the image server does not take of what was asked for."""

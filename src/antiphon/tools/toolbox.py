@@ -32,6 +32,7 @@ from antiphon.tools.names import offered_name, safe_name
 from antiphon.tools.provider import ApprovedCall, ToolProvider
 from antiphon.tools.refused import RefusedCall
 from antiphon.tools.registry import REGISTRY, ToolRow
+from antiphon.tools.upstream import UpstreamTool, hosted_kind
 
 Finder = Literal["client", "server"]
 
@@ -223,8 +224,17 @@ class Toolbox:
         for row, tool in self._ours.values():
             if item_type(item) in row.reads and (read := tool.read(item)) is not None:
                 return read
-        images = self._context.images
-        return REGISTRY.to_messages(item) if images else REGISTRY.to_messages_without_images(item)
+        return self._words(item)
+
+    def upstream(self, item: Item) -> UpstreamTool | None:
+        """The tool that such an item of the model's server belongs to; None: the request has none."""
+        tools = (tool for row, tool in self._ours.values() if item_type(item) in row.reads)
+        return next((tool for tool in tools if isinstance(tool, UpstreamTool)), None)
+
+    @property
+    def _words(self) -> Callable[[Item], Sequence[Message] | None]:
+        """How a past item reads where nothing more is known of it."""
+        return REGISTRY.to_messages if self._context.images else REGISTRY.to_messages_without_images
 
     def filters(self) -> TextFilter | None:
         """What a text that the model begins now is read through; None: it is taken as it is."""
@@ -412,6 +422,8 @@ class Toolbox:
         check_callers(wire, context)
         assert row.resolve is not None, "its tools are asked for"
         tool = row.resolve(wire, context)
+        if (kind := hosted_kind(wire, context.hosting)) is not None:
+            tool = UpstreamTool(wire, kind, tool, context.hosting, self._words)
         self._uncompiled.append(tool)
         if tool.executor == "server":
             self._ours[str(wire.__struct_config__.tag)] = (row, tool)

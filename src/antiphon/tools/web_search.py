@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from antiphon.model import Function, Message
 from antiphon.protocol.content import InputText, OutputText, UrlCitation
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.hosted_items import OpenPage, Search, WebSearchCall
+from antiphon.protocol.hosted_items import OpenPage, Search, UrlSource, WebSearchCall
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, InputMessage
 from antiphon.protocol.tools import UserLocation, WebSearchPreviewTool, WebSearchTool
@@ -184,7 +184,7 @@ def _addresses(item: WebSearchCall) -> list[str]:
         return []
     action = item.action
     if isinstance(action, Search):
-        named = [source.url for source in action.sources or ()]
+        named = [each.url for each in action.sources or () if isinstance(each, UrlSource)]
     else:
         named = [action.url] if action is not None and action.url else []
     return [url for url in map(address, named) if url is not None]

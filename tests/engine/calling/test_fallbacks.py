@@ -15,6 +15,7 @@ from openai import OpenAI
 from openai.types.responses import Response
 from tests import messages_script
 from tests.conftest import Running, checked_client, config_for
+from tests.papers import picture_url
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 
 from antiphon.api.protocol import HttpProtocol
@@ -29,7 +30,7 @@ NUMBER = {
     "additionalProperties": False,
 }
 ADD = {"type": "function", "name": "add", "parameters": NUMBER, "strict": True}
-PICTURE = "data:image/png;base64,iVBORw0KGgo="
+PICTURE = picture_url()
 
 
 class Pair(NamedTuple):

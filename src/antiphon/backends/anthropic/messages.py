@@ -12,7 +12,7 @@ from antiphon.backends.anthropic.stream import THINKING
 from antiphon.backends.messages import CONTINUE
 from antiphon.backends.placed import given, placed
 from antiphon.backends.wire_turns import Ordered, in_words
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model import AudioPart, Call, FilePart, HostedPart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 
@@ -119,7 +119,7 @@ def _blocks(parts: Iterable[Part]) -> Iterator[JsonObject]:
         if isinstance(part, TextPart) and not part.text.strip():
             continue
         block = _block(part)
-        kept = None if isinstance(part, AudioPart) else part.breakpoint
+        kept = None if isinstance(part, AudioPart | HostedPart) else part.breakpoint
         yield block if kept is None else {**block, MARK: mark(kept)}
 
 
@@ -136,6 +136,8 @@ def _block(part: Part) -> JsonObject:
             return {"type": "document", "source": source, "title": filename}
         case AudioPart():
             raise InvalidRequest("The model's server takes no sound.")
+        case HostedPart():
+            raise ValueError("it goes to the server alone that ran the tool")
 
 
 def _source(url: str) -> JsonObject | None:

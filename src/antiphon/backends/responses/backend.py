@@ -1,18 +1,26 @@
 """Models behind a server that speaks the Responses API itself: OpenAI's, or another one.
 
-Its state and its tools are not used: conversations and tools are ours, and it is one of many. What goes out
-is in `payload`, what comes in in `stream`, what models take in `traits`.
+Its state is not used, and of its tools those alone that the configuration names: conversations and tools are
+ours, and it is one of many. What goes out is in `payload`, what comes in in `stream`, what models take in
+`traits`.
 """
+
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import CONTEXT_PHRASES
+from antiphon.backends.http import HttpAnswer
+from antiphon.backends.responses.hosted_tools import hosted_in
 from antiphon.backends.responses.payload import counted, payload
 from antiphon.backends.responses.stream import ResponsesReader
 from antiphon.backends.responses.traits import Traits, lesson
 from antiphon.backends.streaming import StreamingBackend
 from antiphon.backends.upstream import bearer
-from antiphon.model import Turn
+from antiphon.model import HostedPart, Turn
+from antiphon.model.hosted import in_words
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.hosted_items import CodeInterpreterCall
 from antiphon.protocol.wire import JsonObject
 
 
@@ -49,6 +57,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
             top=turn.sampling.top_logprobs,
             phrases=self.upstream.phrases,
             most=None if self._own else turn.max_tokens,
+            hosted=frozenset(hosted_in(turn)),
         )
 
     def _lesson(self, words: str, body: JsonObject, traits: Traits) -> Traits | None:
@@ -59,3 +68,31 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
             traits = replace(traits, gives_logprobs=reader.gave_logprobs)
         shows = reader.shows and not reader.seals
         return replace(traits, seals=traits.seals or reader.seals, shows=traits.shows or shows)
+
+    async def _agreed(self, turn: Turn) -> tuple[HttpAnswer, JsonObject]:
+        """A container that the server has closed would end the conversation: what was done in it is told in
+        words then, and the tool has a new one."""
+        fault: InvalidRequest | None = None
+        for attempt in (turn, *_without_containers(turn)):
+            try:
+                return await super()._agreed(attempt)
+            except InvalidRequest as refusal:
+                fault = fault or refusal
+                if "container" not in refusal.message.lower():
+                    break
+        assert fault is not None
+        raise fault
+
+
+def _without_containers(turn: Turn) -> Iterator[Turn]:
+    """The turn with what was done in all containers but the newest in words, then with all of it."""
+    parts = [part.item for message in turn.messages for part in message.parts if isinstance(part, HostedPart)]
+    used = [item.container_id for item in parts if isinstance(item, CodeInterpreterCall)]
+    if len(set(used)) > 1:
+        yield in_words(turn, lambda part: _container(part) not in (None, used[-1]))
+    if used:
+        yield in_words(turn, lambda part: _container(part) is not None)
+
+
+def _container(part: HostedPart) -> str | None:
+    return part.item.container_id if isinstance(part.item, CodeInterpreterCall) else None

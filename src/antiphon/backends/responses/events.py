@@ -38,6 +38,7 @@ class Part(Struct, frozen=True, gc=False):
     text: str | None = None
     refusal: str | None = None
     logprobs: list[Token] | None = None
+    annotations: Any = None
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -61,6 +62,7 @@ class Response(Struct, frozen=True, gc=False):
     usage: Usage | None = None
     error: Any = None
     incomplete_details: Incomplete | None = None
+    tool_usage: Any = None
     service_tier: str | None = None
 
 
@@ -72,6 +74,7 @@ class Event(Struct, frozen=True, gc=False):
     item_id: str | None = None
     output_index: int | None = None
     summary_index: int | None = None
+    annotation: Any = None
     logprobs: list[Token] | None = None
     item: Item | None = None
     arguments: str | dict[str, Any] | None = None
@@ -81,6 +84,7 @@ class Event(Struct, frozen=True, gc=False):
     status: str | None = None
     usage: Usage | None = None
     incomplete_details: Incomplete | None = None
+    tool_usage: Any = None
     service_tier: str | None = None
 
 

@@ -1,12 +1,14 @@
 """Neutral messages as the input of the Responses API: the whole history, item by item."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from antiphon.backends.placed import given, placed
+from antiphon.backends.responses.hosted_tools import given_back
 from antiphon.backends.responses.stream import REASONING
 from antiphon.backends.responses.traits import Traits
 from antiphon.backends.wire_turns import Ordered, in_words
-from antiphon.model import AudioPart, Call, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model import AudioPart, Call, FilePart, HostedPart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject
 
@@ -33,13 +35,21 @@ def items(said: Ordered, traits: Traits) -> list[JsonObject]:
 
 
 def _assistant(message: Message, traits: Traits, *, goes_on: bool) -> list[JsonObject]:
-    text = message.text
-    texts = [_spoken(text)] if text else []
+    texts = list(_said(message))
     calls = [_call(call) for call in message.calls]
     thoughts = given(message.opaque.message.get(REASONING)) if message.opaque else []
     if not thoughts and message.reasoning and goes_on:
         thoughts = [_thought(message.reasoning, traits)]
     return placed(thoughts, texts, calls)
+
+
+def _said(message: Message) -> Iterator[JsonObject]:
+    """What it says, with what the server's own tools did where they did it."""
+    for is_tool, parts in groupby(message.parts, lambda part: isinstance(part, HostedPart)):
+        if is_tool:
+            yield from (given_back(part.item) for part in parts if isinstance(part, HostedPart))
+        elif text := "".join(part.text for part in parts if isinstance(part, TextPart)):
+            yield _spoken(text)
 
 
 def _spoken(text: str) -> JsonObject:
@@ -75,7 +85,7 @@ def _result(message: Message, traits: Traits) -> Iterator[JsonObject]:
 
 def _parts(parts: Iterable[Part], traits: Traits) -> Iterator[JsonObject]:
     for part in parts:
-        kept = None if isinstance(part, AudioPart) else part.breakpoint
+        kept = None if isinstance(part, AudioPart | HostedPart) else part.breakpoint
         if kept is None or not traits.instructed:
             yield _part(part)
         else:
@@ -93,3 +103,5 @@ def _part(part: Part) -> JsonObject:
             return {"type": "input_file", "file_data": data, "filename": filename}
         case AudioPart():
             raise InvalidRequest("The model's server takes no sound.")
+        case HostedPart():
+            raise ValueError("it stands in what the model says alone")

@@ -1,6 +1,7 @@
 """A turn as the body of a request to the Responses API. State is ours: nothing is stored there, and the whole
 history is sent."""
 
+from antiphon.backends.responses.hosted_tools import chosen, hosted_in, offered_again, own, shown
 from antiphon.backends.responses.items import instructions, items
 from antiphon.backends.responses.traits import Traits
 from antiphon.backends.wire_turns import ordered
@@ -17,6 +18,7 @@ def payload(turn: Turn, traits: Traits) -> JsonObject:
     """The body. Raises InvalidRequest for what would change the answer and cannot be sent."""
     body = counted(turn, traits) | {"store": False, "stream": True}
     body |= _sampling(turn, traits)
+    body |= _included(turn, traits)
     body |= _reasoning(turn, traits)
     if turn.max_tokens is not None:
         body["max_output_tokens"] = turn.max_tokens
@@ -25,23 +27,32 @@ def payload(turn: Turn, traits: Traits) -> JsonObject:
 
 def counted(turn: Turn, traits: Traits) -> JsonObject:
     """What of it the model reads."""
-    said = ordered(turn.messages)
+    said = ordered(offered_again(turn).messages)
     body: JsonObject = {"model": turn.model, "input": items(said, traits)}
     if leading := instructions(said.leading):
         body["instructions"] = leading
     return body | _tools(turn, traits) | _text(turn, traits)
 
 
-# ---- functions --------------------------------------------------------------------------------------
+# ---- tools ------------------------------------------------------------------------------------------
 
 
 def _tools(turn: Turn, traits: Traits) -> JsonObject:
     choice = turn.choice
     if not turn.functions or (choice == "none" and not traits.forced):
         return {}
-    body: JsonObject = {"tools": [_function(function, traits) for function in turn.functions]}
+    if not traits.forced:
+        choice = "auto"
+    hosted = hosted_in(turn)
+    functions = [_function(function, traits) for function in own(turn)]
+    body: JsonObject = {"tools": [*functions, *(tool.entry for tool in hosted.values())]}
+    if not body["tools"]:
+        return {}
+    if hosted and turn.most_calls is not None:
+        body["max_tool_calls"] = turn.most_calls
     if isinstance(choice, NamedFunction):
-        body["tool_choice"] = {"type": "function", "name": choice.name}
+        tool = chosen(turn, choice.name)
+        body["tool_choice"] = {"type": tool} if tool else {"type": "function", "name": choice.name}
     elif choice != "auto":
         body["tool_choice"] = choice
     if traits.parallel and not turn.parallel:
@@ -87,6 +98,8 @@ def _reasoning(turn: Turn, traits: Traits) -> JsonObject:
         reasoning["effort"] = turn.effort
     if turn.summary and traits.summary:
         reasoning["summary"] = turn.summary
+    if turn.mode and "reasoning.mode" in traits.hints:
+        reasoning["mode"] = turn.mode
     return {"reasoning": reasoning} if reasoning else {}
 
 
@@ -94,14 +107,22 @@ def _sampling(turn: Turn, traits: Traits) -> JsonObject:
     sampling = turn.sampling
     names = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
     body: JsonObject = {name: value for name in names if (value := getattr(sampling, name)) is not None}
-    shown = [_SEALED] if traits.sealed else []
     if sampling.top_logprobs is not None:
         if not traits.logprobs:
             message = "Unsupported parameter: 'top_logprobs' is not supported with this model."
             raise InvalidRequest(message, param="top_logprobs")
         body["top_logprobs"] = sampling.top_logprobs
-        shown.append(_LOGPROBS)
-    return body | ({"include": shown} if shown else {})
+    return body
+
+
+def _included(turn: Turn, traits: Traits) -> JsonObject:
+    """What is to be shown that would be left out."""
+    names = [_SEALED] if traits.sealed else []
+    if turn.sampling.top_logprobs is not None:
+        names.append(_LOGPROBS)
+    if traits.finds:
+        names += shown(turn)
+    return {"include": names} if names else {}
 
 
 def _hints(turn: Turn, traits: Traits) -> JsonObject:
@@ -113,5 +134,6 @@ def _hints(turn: Turn, traits: Traits) -> JsonObject:
         "prompt_cache_retention": turn.cache_retention,
         "prompt_cache_options": turn.cache_options,
         "service_tier": turn.service_tier,
+        "access_programs": turn.access_programs,
     }
     return {name: value for name, value in known.items() if value is not None and name in traits.hints}

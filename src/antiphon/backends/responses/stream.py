@@ -1,11 +1,12 @@
 """What a server says that speaks the Responses API, as deltas: no id, index or number of its own is kept.
 
 What was told in pieces is not told again when it comes whole, and what never came in pieces is read where it
-stands whole: in its item, or in the response. Items of tools that the server runs itself are left out.
+stands whole: in its item, or in the response. Items of tools that the server runs itself are left out, unless
+it is asked to run them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,16 +15,21 @@ import msgspec
 from antiphon.backends.calls import Calls
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
+from antiphon.backends.image_answers import tokens
 from antiphon.backends.placed import noted
+from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
+from antiphon.backends.responses.hosted import HostedCalls
 from antiphon.backends.tokens import Token, bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import tier_in
 from antiphon.model import (
+    AnnotationDelta,
     CacheWrites,
     Delta,
     Finished,
     OpaqueDelta,
+    PicturesDelta,
     ReasoningDelta,
     RefusalDelta,
     SummaryDelta,
@@ -48,7 +54,7 @@ _Key = str | int | None
 class ResponsesReader(EventReader[Event]):
     """Reads one answer. `names`: the functions on offer; `top`: how many alternatives of each token were
     asked for; `phrases`: how the server says that a context is too long; `most`: tokens that the answer may
-    have, for servers that do not say that it was cut there."""
+    have, for servers that do not say that it was cut there; `hosted`: the tools that the server is to run."""
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class ResponsesReader(EventReader[Event]):
         top: int | None = None,
         phrases: tuple[str, ...] = (),
         most: int | None = None,
+        hosted: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(Event, decode, HALVES)
         self._phrases = phrases
@@ -77,6 +84,13 @@ class ResponsesReader(EventReader[Event]):
         """Of calls."""
         self._written: set[int] = set()
         """Calls whose arguments came."""
+        self._hosted = HostedCalls(hosted)
+        self._length = 0
+        """Characters of the message so far."""
+        self._before = 0
+        """Those before the text that is written."""
+        self._annotated = 0
+        """Annotations of that text."""
         self._parts = 0
         """Parts of summaries so far."""
         self._part = -1
@@ -106,22 +120,39 @@ class ResponsesReader(EventReader[Event]):
             self._on_text(event, out)
         elif event.error or kind == "error":
             raise from_stream(raw, self._phrases)
+        elif self._hosted.are_told_by(kind):
+            self._hosted.on_event(event, partial(msgspec.json.decode, raw), out)
+            self._last = ""
         elif event.item is not None:
             self._on_item(event.item, event, raw, out)
         elif event.response is not None or kind in _ENDS:
             self._on_response(event.response or Response(), _ENDS.get(kind), raw, out)
         elif event.delta is not None:
             self._on_piece(event, out)
-        elif kind == "response.function_call_arguments.done":
-            self._on_arguments(event, out)
-        elif not kind:
+        elif kind:
+            self._on_mark(event, out)
+        else:
             self._on_object(event, raw, out)
+
+    def _on_mark(self, event: Event, out: list[Delta]) -> None:
+        """What is neither a piece nor an item."""
+        if event.annotation is not None:
+            self._annotate((event.annotation,), out)
+        elif event.type == "response.content_part.added":
+            self._before, self._annotated = self._length, 0
+        elif event.type == "response.function_call_arguments.done":
+            self._on_arguments(event, out)
 
     def _on_object(self, event: Event, raw: bytes, out: list[Delta]) -> None:
         """What is no event: the whole response, or words."""
         if event.output is not None or event.status in _ENDS.values():
             whole = Response(
-                event.status, event.output, event.usage, None, event.incomplete_details, event.service_tier
+                event.status,
+                event.output,
+                event.usage,
+                incomplete_details=event.incomplete_details,
+                tool_usage=event.tool_usage,
+                service_tier=event.service_tier,
             )
             self._on_response(whole, "completed", raw, out)
         else:
@@ -136,7 +167,14 @@ class ResponsesReader(EventReader[Event]):
         if self._odd:
             text = self._joined(TEXT, text)
         if text:
+            self._length += len(text)
             out.append(TextDelta(text, self._logprobs(event.logprobs) if event.logprobs else ()))
+
+    def _annotate(self, given: Sequence[Any], out: list[Delta]) -> None:
+        """More annotations of the text that is written."""
+        self._annotated += len(given)
+        found = (annotation_of(each, self._before) for each in given)
+        out += (AnnotationDelta(each) for each in found if each is not None)
 
     def _on_piece(self, event: Event, out: list[Delta]) -> None:
         """A piece of anything but text."""
@@ -206,16 +244,25 @@ class ResponsesReader(EventReader[Event]):
 
     def _count(self, kind: str, out: list[Delta]) -> None:
         """An item of which something is told. Messages that follow each other are thoughts of their own."""
-        if kind == _MESSAGE == self._last:
-            out.append(TextDelta(_BLANK_LINE))
+        if kind == _MESSAGE:
+            self._length = self._length + len(_BLANK_LINE) if self._last == _MESSAGE else 0
+            self._before, self._annotated = self._length, 0
+            if self._last == _MESSAGE:
+                out.append(TextDelta(_BLANK_LINE))
         self._last = kind
         self._begun[kind] += 1
 
     def _on_item(self, item: Item, event: Event, raw: bytes, out: list[Delta]) -> None:
         if item.type == _CALL:
             self._on_call(item, event, out)
+        elif self._hosted.have(item):
+            self._on_hosted(item, event, lambda: msgspec.json.decode(raw)["item"], out)
         elif event.type.endswith(".done"):
             self._on_whole(item, lambda: msgspec.json.decode(raw)["item"], out)
+
+    def _on_hosted(self, item: Item, event: Event, members: Callable[[], Any], out: list[Delta]) -> None:
+        self._hosted.on_item(item, event, members, out)
+        self._last = ""
 
     def _on_whole(self, item: Item, members: Callable[[], Any], out: list[Delta]) -> None:
         """An item of text, whole; of what the server's own tools did, nothing. `members` are all that it
@@ -224,14 +271,18 @@ class ResponsesReader(EventReader[Event]):
             return
         self._ended[item.type] += 1
         untold = self._ended[item.type] > self._begun[item.type]
-        if untold:
+        if untold and (item.type == _MESSAGE or _shows_thoughts(item)):
             self._count(item.type, out)
+        elif untold:
+            self._begun[item.type] += 1  # nothing of it stands between what was said and what follows
         if item.type == _REASONING:
             if untold:
                 self._on_thoughts(item, out)
             self._on_sealed(item, members, out)
         elif untold:
             self._on_parts(item.content or (), out)
+        elif self._last == _MESSAGE and item.content:
+            self._annotate(_annotations(item.content[-1])[self._annotated :], out)
 
     def _on_parts(self, parts: Sequence[Part], out: list[Delta]) -> None:
         for part in parts:
@@ -239,7 +290,10 @@ class ResponsesReader(EventReader[Event]):
                 out.append(RefusalDelta(part.refusal))
             elif part.text:
                 text = self._joined(TEXT, part.text) if self._odd else part.text
+                self._before, self._annotated = self._length, 0
+                self._length += len(text)
                 out.append(TextDelta(text, self._logprobs(part.logprobs) if part.logprobs else ()))
+                self._annotate(_annotations(part), out)
 
     def _on_sealed(self, item: Item, members: Callable[[], Any], out: list[Delta]) -> None:
         """The end of reasoning, and what goes back of it."""
@@ -248,7 +302,8 @@ class ResponsesReader(EventReader[Event]):
         if item.encrypted_content:
             self.seals = True
             sealed = _sealed(members, item)
-            out.append(OpaqueDelta({REASONING: [noted(sealed, self._begun[_MESSAGE], self._begun[_CALL])]}))
+            said = self._begun[_MESSAGE] + self._hosted.begun
+            out.append(OpaqueDelta({REASONING: [noted(sealed, said, self._begun[_CALL])]}))
 
     def _on_thoughts(self, item: Item, out: list[Delta]) -> None:
         """Reasoning that came whole: its text; its summary where it has none."""
@@ -279,13 +334,15 @@ class ResponsesReader(EventReader[Event]):
     def _on_rest(self, output: Sequence[Item], raw: bytes, out: list[Delta]) -> None:
         """Items that did not come whole before."""
         counted: Counter[str] = Counter()
-        ended = self._ended.copy()
+        ended = self._ended + self._hosted.ended
         for at, item in enumerate(output):
             counted[item.type] += 1
             if counted[item.type] <= ended[item.type]:
                 continue
             if item.type == _CALL:
                 self._on_call(item, Event(output_index=at), out)
+            elif self._hosted.have(item):
+                self._on_hosted(item, Event(output_index=at), partial(_item_at, raw, at), out)
             else:
                 self._on_whole(item, partial(_item_at, raw, at), out)
 
@@ -300,6 +357,7 @@ class ResponsesReader(EventReader[Event]):
             raise self._nothing(self._words)
         if self._usage is not None:
             out.append(_cost(self._usage, tier_in(response.service_tier)))
+        out += _pictures(response.tool_usage)
         out.append(self._finished(response))
 
     def _finished(self, response: Response) -> Finished:
@@ -343,6 +401,21 @@ def _sealed(members: Callable[[], Any], item: Item) -> dict[str, Any]:
         found = msgspec.to_builtins(item)
     kept: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     return {"summary": [], **kept}
+
+
+def _shows_thoughts(item: Item) -> bool:
+    return any(part.text for part in (*(item.content or ()), *(item.summary or ())))
+
+
+def _annotations(part: Part) -> list[Any]:
+    return part.annotations if isinstance(part.annotations, list) else []
+
+
+def _pictures(tool_usage: Any) -> Iterator[PicturesDelta]:
+    """What pictures took, if any were made."""
+    took = tokens({"usage": tool_usage.get("image_gen")}) if isinstance(tool_usage, dict) else None
+    if took is not None and (took.total or took.output):
+        yield PicturesDelta(took)
 
 
 def _cost(usage: Usage, tier: str | None) -> UsageDelta:

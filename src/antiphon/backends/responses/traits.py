@@ -11,6 +11,8 @@ from antiphon.backends.lessons import refuses
 from antiphon.model import Capabilities
 from antiphon.protocol.wire import JsonObject
 
+_HINTS = frozenset({*HINTS, "reasoning.mode", "access_programs"})
+
 
 class Traits(Struct, frozen=True, kw_only=True):
     """Of one model."""
@@ -20,6 +22,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """It can be asked for summaries of its reasoning."""
     sealed: bool = True
     """It can be asked for its reasoning, sealed."""
+    finds: bool = True
+    """It can be asked for what its own tools find."""
     schemas: bool = True
     json_object: bool = True
     strict: bool = True
@@ -37,7 +41,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Its reasoning comes sealed."""
     shows: bool = False
     """Its reasoning comes as it is, and is taken back so."""
-    hints: frozenset[str] = frozenset(HINTS)
+    hints: frozenset[str] = _HINTS
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -65,10 +69,12 @@ def _without(hint: str) -> _Change:
 
 
 _TAUGHT: dict[str, _Change] = {
+    "_call.": lambda traits: replace(traits, finds=False),
     "encrypted": lambda traits: replace(traits, sealed=False),
-    "include": lambda traits: replace(traits, sealed=False),
+    "include": lambda traits: replace(traits, sealed=False, finds=False),
     "summary": lambda traits: replace(traits, summary=False),
     "summaries": lambda traits: replace(traits, summary=False),
+    "reasoning.mode": _without("reasoning.mode"),
     "effort": lambda traits: replace(traits, effort=False),
     "reasoning": lambda traits: replace(traits, effort=False, summary=False),
     "parallel_tool_calls": lambda traits: replace(traits, parallel=False),
@@ -78,7 +84,7 @@ _TAUGHT: dict[str, _Change] = {
     "format": lambda traits: replace(traits, schemas=False, json_object=False),
     "strict": lambda traits: replace(traits, strict=False),
     "logprobs": lambda traits: replace(traits, logprobs=False),
-    **{hint: _without(hint) for hint in HINTS},
+    **{hint: _without(hint) for hint in (*HINTS, "access_programs")},
 }
 """What is left out, by a word of the refusal. The first that fits, and was sent, counts."""
 
@@ -99,9 +105,11 @@ def _was_sent(name: str, body: JsonObject) -> bool:
     reasoning, text = body.get("reasoning") or {}, body.get("text") or {}
     form = text.get("format") or {}
     places: dict[str, bool] = {
+        "_call.": any("_call." in name for name in body.get("include") or ()),
         "encrypted": "include" in body,
         "summary": "summary" in reasoning,
         "summaries": "summary" in reasoning,
+        "reasoning.mode": "mode" in reasoning,
         "effort": "effort" in reasoning,
         "json_schema": form.get("type") == "json_schema",
         "json_object": form.get("type") == "json_object",

@@ -17,6 +17,7 @@ from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.engine.calling.truncation import TOO_LONG, Truncation
 from antiphon.model import Message, Opaque, Turn, has_output
 from antiphon.model.backend import beyond
+from antiphon.model.hosted import given_to, lacks_tools
 from antiphon.protocol.errors import ApiError, Unavailable
 
 
@@ -103,9 +104,11 @@ class Fallbacks:
         raise fault
 
     def _readers(self, turn: Turn) -> Iterator[Candidate]:
-        """Those that can read the turn."""
+        """Those that can read the turn, and have its tools."""
         for candidate in list(self._candidates):
-            if candidate is self._first or next(beyond(turn, candidate.route.capabilities), None) is None:
+            can = candidate.route.capabilities
+            able = next(beyond(turn, can), None) is None and not lacks_tools(turn, can.hosted)
+            if candidate is self._first or able:
                 yield candidate
 
     def _attribute(self, turn: Turn) -> None:
@@ -116,6 +119,7 @@ class Fallbacks:
 
     def _own(self, candidate: Candidate, turn: Turn) -> Turn:
         """The turn as the candidate reads it. What goes back as it came goes to where it came from."""
+        turn = given_to(turn, candidate.route.name, candidate.route.capabilities.hosted)
         strange = [at for at, message in enumerate(turn.messages) if self._is_strange(candidate, message)]
         if candidate is self._first and not strange:
             return turn

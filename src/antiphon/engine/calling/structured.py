@@ -15,11 +15,13 @@ from msgspec.structs import replace
 
 from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.model import (
+    AnnotationDelta,
     CallStarted,
     Capabilities,
     Delta,
     Finished,
     Grammar,
+    HostedStarted,
     JsonSchema,
     Message,
     Overrated,
@@ -167,7 +169,7 @@ class _Streamed:
             self.live = True
             texts = self._inside(self.held.take_texts())
             self._texts += (delta.text for delta in texts)
-            passed += texts
+            passed += (*texts, *self.held.take_notes())
         return passed
 
     def _inside(self, texts: Sequence[TextDelta]) -> Sequence[TextDelta]:
@@ -197,6 +199,8 @@ class _Held:
         self._again = self.reasoned
         self._spent = self.usage
         self._texts: list[TextDelta] = []
+        self._notes: list[Delta] = []
+        """What is said of the text."""
         self._thoughts: list[str] = []
         self._end: list[Delta] = []
         self._has_usage = False
@@ -220,12 +224,19 @@ class _Held:
         texts, self._texts = self._texts, []
         return texts
 
+    def take_notes(self) -> list[Delta]:
+        """What is said of it, which waits as long."""
+        notes, self._notes = self._notes, []
+        return notes
+
     def take(self, batch: Sequence[Delta]) -> Sequence[Delta]:
         """Take a batch; what of it is passed on now."""
         passed: list[Delta] = []
         for delta in single(batch):
             if isinstance(delta, TextDelta):
                 self._texts.append(delta)
+            elif isinstance(delta, AnnotationDelta):
+                self._notes.append(delta)
             elif isinstance(delta, UsageDelta):
                 self.usage, self._has_usage = self._spent.plus(delta), True
             elif isinstance(delta, Finished):
@@ -241,16 +252,19 @@ class _Held:
             self._thoughts.append(delta.text)
             again, self._again, self.reasoned = self._again, False, True
             return [ReasoningDelta("\n\n")] if again else ()
+        if isinstance(delta, HostedStarted):  # what is said before is no answer, and the answer comes
+            return (*self.take_texts(), *self.take_notes())
         if not isinstance(delta, CallStarted | RefusalDelta):
             return ()
         # What the model says before a call is no answer yet.
         self.passes = True
-        return self.take_texts()
+        return (*self.take_texts(), *self.take_notes())
 
     def rest(self, text: str | None) -> Sequence[Delta]:
         """The text, as it came or as `text`, and the end."""
-        texts = self._texts if text in (None, self.text) else [TextDelta(text or "")]
-        return [*texts, *self.cost, *self._end]
+        same = text in (None, self.text)
+        said = (*self._texts, *self._notes) if same else (TextDelta(text or ""),)
+        return [*said, *self.cost, *self._end]
 
 
 class _Form:

@@ -23,6 +23,9 @@ from antiphon.model import (
     Delta,
     FilePart,
     Finished,
+    HostedCode,
+    HostedEnded,
+    HostedPart,
     ImagePart,
     Message,
     ReasoningDelta,
@@ -36,6 +39,7 @@ from antiphon.model import (
 )
 from antiphon.model.moderation import Content
 from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
+from antiphon.protocol.hosted_items import ImageGenerationCall, Search, WebSearchCall
 from antiphon.protocol.item import Item
 from antiphon.protocol.moderation import (
     Moderated,
@@ -48,7 +52,16 @@ from antiphon.protocol.request import ModerationOptions
 from antiphon.protocol.response import Response
 
 _BETWEEN = "\n\n"
-_SPEECH = (TextDelta, RefusalDelta, AudioDelta, ReasoningDelta, SummaryDelta, CallArguments)
+_SPEECH = (
+    TextDelta,
+    RefusalDelta,
+    AudioDelta,
+    ReasoningDelta,
+    SummaryDelta,
+    CallArguments,
+    HostedCode,
+    HostedEnded,
+)
 
 
 class Subject(Struct, frozen=True):
@@ -210,6 +223,9 @@ def _contents(messages: Sequence[Message]) -> Iterator[Content]:
 def _texts_of(message: Message) -> Iterator[str]:
     """All that the model wrote of it."""
     yield from filter(None, (message.reasoning, message.text, *(call.arguments for call in message.calls)))
+    for part in message.parts:
+        if isinstance(part, HostedPart):
+            yield from (call.arguments for each in part.reads for call in each.calls)
 
 
 def _said(deltas: Sequence[Delta]) -> str:
@@ -221,8 +237,15 @@ def _said(deltas: Sequence[Delta]) -> str:
 
 def _stream(delta: Delta) -> tuple[type[Delta], int]:
     """What a piece goes on with."""
-    return type(delta), delta.index if isinstance(delta, CallArguments) else 0
+    return type(delta), delta.index if isinstance(delta, CallArguments | HostedCode | HostedEnded) else 0
 
 
 def _words(delta: Delta) -> str:
-    return delta.transcript if isinstance(delta, AudioDelta) else getattr(delta, "text", "")
+    match delta:
+        case AudioDelta():
+            return delta.transcript
+        case HostedEnded(item=WebSearchCall(action=Search(queries=queries))):
+            return _BETWEEN.join(queries or ())
+        case HostedEnded(item=ImageGenerationCall(revised_prompt=prompt)):
+            return prompt or ""
+    return getattr(delta, "text", "")

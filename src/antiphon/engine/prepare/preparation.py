@@ -45,15 +45,16 @@ from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import Response, opening
+from antiphon.protocol.response import Response, compression, opening
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
-from antiphon.tools.context import ToolContext, ToolResources
+from antiphon.tools.context import Hosting, ToolContext, ToolResources
 from antiphon.tools.program import NO_V8
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
+from antiphon.tools.upstream import SIGNED_AS
 
 _UNSEEN = InputText(text="[A picture, which you cannot see. The tools that change pictures can.]")
 
@@ -152,7 +153,7 @@ class Preparation:
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
         programs = await self._programs(project, context)
-        transcript = await self._transcript(project, route, toolbox, context)
+        transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         check_choice(request.tool_choice, toolbox)
@@ -221,20 +222,27 @@ class Preparation:
             project=project,
             images=can.images,
             window=can.context_window,
+            hosting=Hosting(
+                kinds=can.hosted,
+                backend=route.name or "",
+                sign=partial(self._seal.sign, project, SIGNED_AS),
+            ),
             certify=Certificates(self._seal, project).certified,
             fingerprint=Fingerprints(self._seal, project).made,
         )
         return Toolbox(request.tools or (), context)
 
     async def _transcript(
-        self, project: str, route: Route, toolbox: Toolbox, context: RequestContext
+        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         can = route.capabilities
         whole = () if context.words else await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
         unseen = _UNSEEN if toolbox.takes_pictures else None
-        attached = await self._attachments.resolve(project, read, context.input, can, unseen)
+        attached = await self._attachments.resolve(
+            project, read, context.input, can, unseen, compression(request)
+        )
         recollect = partial(unseal, self._seal, project)
         source = (route.name or "", route.model)
         found = Recollection()

@@ -20,7 +20,7 @@ from antiphon.engine.prepare.unsupported import wants_logprobs
 from antiphon.model import Sampling, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
-from antiphon.protocol.request import CreateResponse, PromptCacheOptions
+from antiphon.protocol.request import AccessPrograms, CreateResponse, PromptCacheOptions
 from antiphon.protocol.response import cache_retention
 from antiphon.tools.toolbox import Toolbox
 
@@ -100,6 +100,7 @@ def empty_turn(
         max_tokens=request.max_output_tokens,
         effort=request.reasoning.effort if request.reasoning else None,
         summary=request.reasoning.summary if request.reasoning else None,
+        mode=request.reasoning.mode if request.reasoning else None,
         verbosity=request.text.verbosity if request.text else None,
         user=request.user,
         safety_identifier=request.safety_identifier,
@@ -107,8 +108,13 @@ def empty_turn(
         cache_retention=cache_retention(request.prompt_cache_retention),
         cache_options=_cache_options(request.prompt_cache_options),
         service_tier=request.service_tier,
+        access_programs=_access_programs(request.access_programs),
         whole=whole,
     )
+
+
+def _access_programs(asked: AccessPrograms | None) -> dict[str, str] | None:
+    return {"cyber": asked.cyber} if asked is not None and asked.cyber is not None else None
 
 
 def _cache_options(asked: PromptCacheOptions | None) -> dict[str, str] | None:

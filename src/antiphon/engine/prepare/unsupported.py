@@ -1,14 +1,14 @@
 """What this server does not do yet: a request that asks for it is refused, never trimmed."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from antiphon.model import Capabilities, Turn
 from antiphon.model.backend import beyond
-from antiphon.protocol.error_messages import unsupported
+from antiphon.protocol.error_messages import unsupported, wrong_for_model
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.request import CreateResponse, Effort
 
 
 class Refusal(NamedTuple):
@@ -27,11 +27,6 @@ NOT_YET = (
         "prompt_cache_options.prewarm",
         lambda r: r.prompt_cache_options and r.prompt_cache_options.prewarm,
         "the upstream's cache cannot be warmed without generating",
-    ),
-    Refusal(
-        "image.context_compression",
-        lambda r: r.image and r.image.context_compression == "enabled",
-        "images reach the model as they are",
     ),
 )
 
@@ -71,11 +66,19 @@ def _check_window(request: CreateResponse) -> None:
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is reported last. Raises InvalidRequest."""
+    _check_effort(request, can)
     lacking = next(beyond(turn, can), None)
     if lacking == "logprobs":
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
     if lacking is not None:
         raise _incapable(request, "input", f"cannot read {lacking}", "unsupported_value")
+
+
+def _check_effort(request: CreateResponse, can: Capabilities) -> None:
+    effort = request.reasoning and request.reasoning.effort
+    if effort and can.efforts is not None and effort not in can.efforts:
+        taken = tuple(each for each in get_args(Effort) if each in can.efforts)
+        raise wrong_for_model("reasoning.effort", effort, request.model, taken)
 
 
 def _incapable(request: CreateResponse, param: str, what: str, code: str) -> InvalidRequest:
