@@ -129,6 +129,7 @@ async def test_there_is_nothing_but_the_language(player: Player, name: str) -> N
         ("await tools.look(() => 1)", "TypeError: tools.look() takes an object"),
         (f"for (let i = 0; i < {MOST_CALLS}; i++) tools.look(); await tools.look()", None),
         (f"text('x'.repeat({LONGEST + 1}))", "RangeError: the program's output is too large"),
+        (f"await tools.look('x'.repeat({LONGEST}))", "RangeError: the arguments of the program's calls"),
         ("new ArrayBuffer(2 ** 40)", "RangeError: Invalid array buffer length"),
     ],
 )

@@ -483,3 +483,65 @@ def test_a_turn_has_one_program_and_it_stands_behind_the_other_calls(
     ask(client, PROGRAMS, ONE, alone, given=given, previous_response_id=first["id"])
     results = [message["content"] for message in read(upstream) if message["role"] == "tool"]
     assert results == ["direct", "inner"]
+
+
+# ---- beside other things ----------------------------------------------------------------------------
+
+
+def test_a_program_that_is_sent_again_runs_once(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(program("return await tools.one({})"), Answer("Done."))
+    first = ask(client, PROGRAMS, ONE)
+    made, called = first["output"]
+
+    again = ask(
+        client, PROGRAMS, ONE, given=[made, called, answer(called, 5)], previous_response_id=first["id"]
+    )
+
+    assert len(of_type(again, "program_output")) == 1
+    assert result(upstream) == "5"
+
+
+def test_nothing_is_compacted_while_a_program_waits(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(program("return await tools.one({})"), Answer("Done."))
+    first = ask(client, PROGRAMS, ONE)
+    given = [answer(inner(first)[0], 5)]
+
+    with refused(400, None, "input"):
+        ask(
+            client,
+            PROGRAMS,
+            ONE,
+            given=[*given, {"type": "compaction_trigger"}],
+            previous_response_id=first["id"],
+        )
+
+    management = [{"type": "compaction", "compact_threshold": 1000}]
+    long = {"role": "user", "content": "x" * 20_000}
+    second = ask(
+        client,
+        PROGRAMS,
+        ONE,
+        given=[*given, long],
+        previous_response_id=first["id"],
+        context_management=management,
+    )
+    assert [item["type"] for item in second["output"]] == ["program_output", "message"]
+
+
+def test_a_program_goes_on_over_a_websocket_that_keeps_what_nobody_stores(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(program("return await tools.one({n: 3})"), Answer("Done."))
+    body = {"model": "m", "tools": [PROGRAMS, ONE], "store": False}
+    with client.responses.connect() as connection:
+
+        def said(**members: Any) -> Json:
+            connection.response.create(**body, **members)
+            last = next(event for event in connection if event.type == "response.completed")
+            return last.response.to_dict()  # type: ignore[no-any-return]
+
+        first = said(input="Go")
+        second = said(input=[answer(inner(first)[0], {"n": 4})], previous_response_id=first["id"])
+
+    assert [item["type"] for item in second["output"]] == ["program_output", "message"]
+    assert result(upstream) == '{"n":4}'

@@ -52,7 +52,7 @@ def record_of(
         for call_id, call in calls.items()
         if call_id in answers
     ]
-    words = [Recorded(indexes[call_id], "", None, None, why) for call_id, why in refused.items()]
+    words = [Recorded(indexes.get(call_id), "", None, None, why) for call_id, why in refused.items()]
     return Record([*answered, *words], calls.keys() - answers.keys())
 
 

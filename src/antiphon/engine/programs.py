@@ -5,6 +5,8 @@ whether it begins, goes on within a response or with the next request, is kept b
 interrupted by a crash. Each round of calls that it waits for is made as the calls of a turn are.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -14,7 +16,6 @@ from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.program_record import Record, call_id_of, record_of
 from antiphon.engine.turn_writer import TurnWriter
-from antiphon.guard.offload import offload
 from antiphon.model import Function, Message
 from antiphon.protocol.content import LONGEST, ProgramCaller
 from antiphon.protocol.hosted_items import Program, ProgramOutput
@@ -26,7 +27,11 @@ from antiphon.tools.program import result_of
 
 _TOO_MANY = "Error: the response may make no more tool calls"
 _TOO_LONG = "Error: the program's output is too large"
+_TOO_SLOW = "Error: the program took too much time between its calls"
 _LOST = "Error: what one of the program's calls gave is not known"
+
+SECONDS = 120.0
+"""For which a program may be played in one response, its calls apart."""
 
 Due = Mapping[str, Called]
 """Calls that are to be made, by their ids."""
@@ -58,16 +63,19 @@ class Programs:
         """Play it as far as it comes. The answer to the model's call; None: it waits for the client."""
         refused: dict[str, str] = {}
         made: set[str] = set()
+        played_for = 0.0
         while True:
             record = await self._record(program, refused)
+            begun = time.monotonic()
             played = await self._play(program, record)
+            played_for += time.monotonic() - begun
             if not played.calls:
                 return self._ended(program, played)
             due = self._due(program, played, record)
             if not due:
                 return None
-            if made & due.keys():
-                return self._ended(program, Played([], [], _LOST))
+            if made & due.keys() or played_for > SECONDS:
+                return self._ended(program, Played([], [], _LOST if made & due.keys() else _TOO_SLOW))
             made |= due.keys()
             writer = self._round(program, due)
             if writer.most_is_exceeded:
@@ -81,7 +89,8 @@ class Programs:
 
     async def _record(self, program: Program, refused: Mapping[str, str]) -> Record:
         items = (*self._plan.context.items, *self._machine.snapshot().output)
-        return await offload(len(items), record_of, program, items, self._plan.turns, refused)
+        # In a thread, however few they are: answers may be large.
+        return await asyncio.to_thread(record_of, program, items, self._plan.turns, refused)
 
     async def _play(self, program: Program, record: Record) -> Played:
         begins = self._fingerprints.read(program)

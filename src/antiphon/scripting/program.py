@@ -9,7 +9,7 @@ from antiphon.guard.pool import Overrun
 MOST_CALLS = 1000
 """Calls of one program."""
 LONGEST = 10_485_760
-"""Characters that a program may write (surface.md section 3)."""
+"""Characters that a program may write, and tell its tools (surface.md section 3)."""
 
 
 class TooMuch(Overrun):

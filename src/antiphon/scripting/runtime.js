@@ -17,7 +17,8 @@
   const calls = []; // [name, arguments as JSON], of the whole run
   const waiting = []; // resolve and reject of each
   const parts = [];
-  let written = 0;
+  let written = 0; // characters of all parts
+  let told = 0; // characters of all arguments
   let answered = 0;
   let ended = false;
   let fault = null;
@@ -49,9 +50,11 @@
     new PromiseOf((resolve, reject) => {
       if (calls.length >= limits.calls) throw new RangeErrorOf(`a program may make ${limits.calls} calls`);
       const named = typeof argument === "string" && only !== null ? { [only]: argument } : argument;
-      const written = stringify(named ?? {});
-      if (written === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
-      apply(push, calls, [[name, written]]);
+      const json = stringify(named ?? {});
+      if (json === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
+      told += json.length;
+      if (told > limits.characters) throw new RangeErrorOf("the arguments of the program's calls are too large");
+      apply(push, calls, [[name, json]]);
       apply(push, waiting, [{ resolve, reject }]);
     });
 
@@ -115,7 +118,7 @@
 
   // ---- how it is driven ----
 
-  function told(error) {
+  function wordsOf(error) {
     try {
       return error instanceof ErrorOf ? `${error}` : `Error: ${shown(error)}`;
     } catch {
@@ -129,7 +132,7 @@
   }
 
   function fail(error) {
-    fault = told(error);
+    fault = wordsOf(error);
     ended = true;
   }
 

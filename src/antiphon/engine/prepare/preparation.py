@@ -201,6 +201,12 @@ class Preparation:
                 param="input",
                 code="unsupported_value",
             )
+        if waiting and context.trigger is not None:
+            raise InvalidRequest(
+                f"The context cannot be compacted while the program {waiting[0].call_id} waits: answer its "
+                "calls first.",
+                param="input",
+            )
         return waiting
 
     def _caller(
