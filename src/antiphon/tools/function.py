@@ -102,7 +102,7 @@ class ClientFunctionCall(ToolCall):
             return
         if self.caller is None:
             self.item.close()
-        else:  # a program's call is in progress until it is answered (hosted.md section 9)
+        else:  # a program's call is in progress until it is answered
             self.item.end()
             self.item.finish(self.item.built())
 
