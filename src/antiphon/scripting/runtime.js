@@ -161,8 +161,11 @@
     }
   }
 
+  // Its calls are those that wait.
   function state() {
-    return stringify({ calls, answered, ended, fault, parts });
+    const due = [];
+    for (let at = answered; at < calls.length; at++) apply(push, due, [calls[at]]);
+    return stringify({ calls: due, answered, ended, fault, parts });
   }
 
   // A step: nothing, to look how it stands; an array, with the answers of a round; an object, to begin.

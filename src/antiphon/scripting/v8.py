@@ -9,7 +9,6 @@ import os
 import resource
 from functools import cache
 from importlib import resources
-from threading import Thread
 
 import msgspec
 from msgspec import Struct
@@ -36,13 +35,17 @@ class _State(Struct):
 def play(script: bytes) -> Played:
     """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
     is none."""
-    loop = _prepared()
+    return _prepared().run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+
+
+async def _play(script: Script) -> Played:
+    """In the loop of V8's answers, which need not change threads then."""
     try:
-        with mini_racer(loop) as context:
+        with mini_racer() as context:
             context.set_hard_memory_limit(_HEAP * 2**20)
             drive = context.eval(_runtime())
             assert isinstance(drive, JSFunction)
-            return _driven(drive, msgspec.msgpack.decode(script, type=Script))
+            return _driven(drive, script)
     except JSOOMException:
         return Played([], [], "Error: the program took too much memory")
 
@@ -53,7 +56,7 @@ def _driven(drive: JSFunction, script: Script) -> Played:
     answers = _Answers(script.recorded)
     while True:
         state = msgspec.json.decode(_text(drive("")), type=_State)
-        calls = [Called(at, *call) for at, call in enumerate(state.calls)][state.answered :]
+        calls = [Called(at, *call) for at, call in enumerate(state.calls, state.answered)]
         if not calls:
             fault = state.fault if state.ended else _STUCK
             return Played([], [Written(*part) for part in state.parts], fault)
@@ -84,11 +87,10 @@ class _Answers:
 
 @cache
 def _prepared() -> asyncio.AbstractEventLoop:
-    """The loop that V8's answers come to, of a process that opens nothing any more."""
+    """A loop, of a process that opens nothing any more."""
     os.environ.update(_SURROUNDINGS)
     init_mini_racer(flags=_FLAGS)
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, daemon=True).start()
     _runtime()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
