@@ -5,7 +5,7 @@
 BIN := .venv/bin
 READY := .venv/.antiphon-ready
 
-.PHONY: help setup serve pull lint check test chaos attack live bench soak docs
+.PHONY: help setup serve pull lint check test chaos attack live bench soak docs package
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make check              style, types, import rules, and the tests that need no model, no browser and no foreign client, and kill nothing'
 	@echo 'make test ARGS="…"      everything'
 	@echo 'make docs               renews what the documents take from the code, and builds their site'
+	@echo 'make package            wheel and sdist in dist/, the same bytes whoever makes them'
 	@echo 'make chaos ARGS="…"     a server that is killed again and again (ARGS="--seconds 120 --seed 7 --workers 3")'
 	@echo 'make attack ARGS="…"    everything that a hostile client may try (ARGS="--most 100000 --sections bodies frames")'
 	@echo 'make live ARGS="…"      real model servers, with Antiphon in front of them (ARGS="--servers llama.cpp LiteLLM")'
@@ -69,6 +70,9 @@ docs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+package: $(READY)
+	@scripts/package $(ARGS)
 
 soak: $(READY)
 	@$(BIN)/python -m bench.soak $(ARGS)

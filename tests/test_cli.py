@@ -157,7 +157,8 @@ def test_a_connector_without_its_token_is_one_sentence(run: Run) -> None:
 
     assert done.returncode == 1
     assert done.stderr == (
-        "antiphon: The token of connector 'drive' is read from TOKEN, a variable that is not set.\n"
+        "antiphon: The token of connector 'drive' is read from TOKEN, a variable that is not set: set it, as "
+        "with `export NAME=…`, before the start.\n"
     )
 
 
@@ -174,7 +175,14 @@ def test_a_new_secret_is_one_that_can_be_used(run: Run) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({}, "The secret of webhook 'a' is read from A_SECRET, a variable that is not set."),
+        (
+            {},
+            (
+                {},
+                "The secret of webhook 'a' is read from A_SECRET, a variable that is not set: set it, "
+                "as with `export NAME=…`, before the start.",
+            ),
+        ),
         (
             {"A_SECRET": "mine"},
             "The secret of webhook 'a' is not one: it does not begin with whsec_."
@@ -271,7 +279,7 @@ class Served:
         assert process.stdout
         for line in process.stdout:
             self.told += line
-            if "print(response.output_text)" in line:
+            if "print(response.output_text)" in line or "It carries work" in line:
                 break
         found = re.search(r"listens on (http://\S+)/v1", self.told)
         assert found, f"it ended instead: {self.told}"
@@ -416,12 +424,34 @@ def test_a_port_is_taken_before_the_workers_that_it_is_for_have_begun() -> None:
             of_a_worker.accept()[0].close()
 
 
-def test_listening_to_the_world_without_keys_is_warned_of(serve: Serve) -> None:
-    with serve("--upstream", "http://127.0.0.1:9/v1", "--host", "0.0.0.0") as server:
+EVERYWHERE = ("--upstream", "http://127.0.0.1:9/v1", "--host", "0.0.0.0")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "ai.example.com", ""])
+def test_nothing_is_opened_to_the_network_without_keys(run: Run, host: str, tmp_path: Path) -> None:
+    said = one_sentence(run("serve", "--upstream", "http://127.0.0.1:9/v1", "--host", host))
+
+    assert said.startswith(f"antiphon: Everyone who reaches {host or 'this machine'} could use the server")
+    for remedy in ("`antiphon key PROJECT`", "require_keys = true", "allow_anybody = true"):
+        assert remedy in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_who_wants_it_lets_everybody_in_and_is_warned(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "antiphon.toml").write_text("[server]\nallow_anybody = true", encoding="utf-8")
+    with serve(*EVERYWHERE) as server:
         assert server.process.stdout
         said = next(line for line in server.process.stdout if line.strip())
 
     assert "Everyone who can reach this address can use it" in said
+
+
+@pytest.mark.parametrize("role", ["server", "worker"])
+def test_with_keys_and_as_a_worker_it_listens_everywhere(serve: Serve, role: str, tmp_path: Path) -> None:
+    if role == "server":
+        (tmp_path / "antiphon.toml").write_text("[server]\nrequire_keys = true", encoding="utf-8")
+    with serve(*EVERYWHERE, "--role", role) as server:
+        assert server.ask("/healthz") == b"ok\n"
 
 
 @pytest.mark.embedded

@@ -35,6 +35,9 @@ DIVERGENCES = (
     ".tool_choice.type: 'web_search' is none of",  # taken by the real API
     ".tool_choice.type: 'web_search_2025_08_26' is none of",
     ".results: unknown to ResponseFunctionWebSearch",  # the SDK has only the value of include
+    ".type: 'api' is none of 'url'",  # sources without an address, which the real API shows by name
+    ".name: unknown to ActionSearchSource",
+    ".url: missing (ActionSearchSource)",
     ".n: unknown to ImageGeneration",  # shown by the real API
     ".vector_store_id: unknown to Result",  # shown by the real API
     ".store: unknown",

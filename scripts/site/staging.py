@@ -19,6 +19,8 @@ OUTSIDE = {
     "SECURITY.md": "reporting.md",
 }
 """Documents at the top of the repository that are pages too."""
+FRONT = {"README.md": "index.md"}
+"""The repository's front page is none; links to it lead to the site's own."""
 _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^( *)```(\w+) +(\S.*)$", re.MULTILINE)
 
@@ -58,7 +60,7 @@ def _relinked(text: str, source: str, known: Mapping[str, str]) -> str:
 
     def moved(found: re.Match[str]) -> str:
         path = (ROOT / source).parent / found[1]
-        place = known.get(relpath(path.resolve(), ROOT))
+        place = {**known, **FRONT}.get(relpath(path.resolve(), ROOT))
         return f"]({relpath(place, here)}{found[2] or ''})" if place else found[0]
 
     return _LINK.sub(moved, text)

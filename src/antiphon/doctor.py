@@ -137,7 +137,7 @@ async def _database(config: Config) -> Finding:
 def _search(config: Config) -> Finding:
     if can_embed(config.embeddings):
         return Finding("search", "ok", "files can be searched")
-    hint = "`pip install 'antiphon[retrieval]'` installs an embedder; [embeddings] base_url names a server."
+    hint = "`pip install 'antiphon[retrieval]'` installs what it needs."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
 
 

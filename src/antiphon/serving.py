@@ -70,15 +70,22 @@ def data_in_words(settings: config.Config) -> Iterator[None]:
     except Incompatible as error:
         raise ServeError(f"The store {url} cannot be used. {error}") from error
     except Unreachable as error:
-        raise ServeError(
-            f"The database {url} cannot be reached: {error}. Does it run where url of [store] says?"
-        ) from error
+        raise ServeError(f"The database {url} cannot be reached: {error}. {_remedy(error)}") from error
     except (sqlite3.Error, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServeError(
             f"What is kept in {settings.data_dir} cannot be used: {reason}. Is it "
             f"readable and writable, with room on its disk? The store is {url}."
         ) from error
+
+
+def _remedy(fault: Exception) -> str:
+    """PostgreSQL begins with FATAL what it says to those whom it does not let in."""
+    if "FATAL:" in str(fault):
+        return (
+            "It runs, and lets nobody in like this: are user, password and database right in url of [store]?"
+        )
+    return "Does it run where url of [store] says?"
 
 
 # ---- listening ------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from openai import APIError, APIStatusError, BadRequestError, InternalServerError, OpenAI
-from tests.api.asking import ADD, CITY
+from tests.api.asking import ADD, CITY, whole
 from tests.conftest import Running, checked_client
+from tests.ledger import covers
 from tests.messages_script import answer, began, blocks, config, event, redacted, text, thinking, tool
 from tests.scripted import Answer, Called, Upstream, refusal
 
@@ -456,6 +457,7 @@ def both(upstream: Upstream, data_dir: Path) -> Config:
     return replace(found, backends={**found.backends, "local": local})
 
 
+@covers("field.input_transformations")
 def test_a_chain_that_moves_to_another_backend_keeps_what_can_be_read(
     upstream: Upstream, tmp_path: Path
 ) -> None:
@@ -470,8 +472,13 @@ def test_a_chain_that_moves_to_another_backend_keeps_what_can_be_read(
         output = {"type": "function_call_output", "call_id": "toolu_x", "output": "3"}
         second = ask(client, [output], model="local", previous_response_id=first.id, tools=[ADD])
         moved = json.dumps(sent(upstream))
-        ask(client, "Sure?", previous_response_id=second.id, tools=[ADD])
+        third = ask(client, "Sure?", previous_response_id=second.id, tools=[ADD])
         back = json.dumps(sent(upstream))
+        thought = next(item for item in first.output if item.type == "reasoning")
+        withheld = {"id": thought.id, "type": "reasoning", "action": "removed", "reason": "model_mismatch"}
+        assert whole(client.responses.retrieve(second.id))["input_transformations"] == [withheld]
+        assert whole(second)["input_transformations"] == [withheld]
+        assert all("input_transformations" not in whole(each) for each in (first, third))
 
     assert "I had better add." in moved
     assert "sig-1" not in moved

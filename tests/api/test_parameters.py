@@ -36,8 +36,12 @@ def test_cache_options_are_echoed_filled_in(client: OpenAI, upstream: Upstream) 
             {"mode": "implicit", "ttl": "30m", "comparison_response_id": "resp_1"},
         ),
     ):
-        told = client.responses.create(model="m", input="Hi", extra_body={"prompt_cache_options": asked})
-        assert whole(told) == response(message("ok"), prompt_cache_options=shown)
+        told = whole(
+            client.responses.create(model="m", input="Hi", extra_body={"prompt_cache_options": asked})
+        )
+        diagnosed = told.pop("prompt_cache_diagnostics", None)
+        assert (diagnosed is not None) == ("comparison_response_id" in asked)
+        assert told == response(message("ok"), prompt_cache_options=shown)
 
 
 @covers("param.access_programs", "param.access_programs.cyber")

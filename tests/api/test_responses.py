@@ -451,11 +451,6 @@ def test_a_wrong_request_is_refused_with_its_place(
             "unsupported_value",
             "tools[0].type",
         ),
-        (
-            {"prompt_cache_options": {"prewarm": True}},
-            "unsupported_parameter",
-            "prompt_cache_options.prewarm",
-        ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
 )

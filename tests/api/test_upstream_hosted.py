@@ -11,6 +11,7 @@ from openai import BadRequestError, OpenAI
 from tests.api.asking import ADD, Json, some_id, whole
 from tests.conftest import Running, checked_client
 from tests.hosted_script import PICTURE, cited, code, picture, web
+from tests.ledger import covers
 from tests.responses_script import answer, call, config, sealed, text, written
 from tests.scripted import Answer, Upstream
 from tests.scripted import refusal as refused
@@ -391,6 +392,22 @@ def test_an_answer_in_a_form_waits_only_for_its_text(gpt: OpenAI, upstream: Upst
     response = events[-1]["response"]
     assert types(response) == ["message", "web_search_call", "message"]
     assert response["output"][2]["content"][0]["text"] == '{"a": 1}'
+
+
+@covers("member.item.web_search_call.action[search].sources[][api]")
+def test_a_source_without_an_address_is_shown_by_its_name(gpt: OpenAI, upstream: Upstream) -> None:
+    def weather(at: int) -> list[Json]:
+        events = web("weather")(at)
+        events[-1]["item"]["action"]["sources"] = [{"type": "api", "name": "oai-weather"}]
+        return events
+
+    upstream.script(answer(weather, text("Warm.")), answer(text("Yes.")))
+    raw = gpt.responses.with_raw_response.create(model="gpt", input="Hi", tools=[WEB], include=SOURCES)
+    response = raw.http_response.json()
+
+    assert response["output"][0]["action"]["sources"] == [{"type": "api", "name": "oai-weather"}]
+    given = [*response["output"], {"role": "user", "content": "Sure?"}]
+    assert ask(gpt, WEB, given=given)["output"][0]["content"][0]["text"] == "Yes."
 
 
 def test_what_failed_is_shown_as_failed(gpt: OpenAI, upstream: Upstream) -> None:

@@ -145,3 +145,15 @@ def test_events_in_any_order_however_often_and_cut_anywhere_are_an_answer_or_a_f
 
     once = read(api, body)
     assert read(api, body, data.draw(st.lists(st.integers(1, 8000), max_size=30))) == once
+
+
+@pytest.mark.parametrize("api", APIS.values(), ids=APIS)
+@pytest.mark.parametrize(("odd", "shown"), [(b"\x00", "\x00"), (b"\xff", "\ufffd"), (b"\t\n", "\t\n")])
+def test_bytes_that_json_does_not_have_cost_no_answer(api: Api, odd: bytes, shown: str) -> None:
+    whole = json.dumps(api.events[-1]).encode()
+    body = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in api.events[:-1])
+    said = read(
+        api, body.replace(b"Hell", b"He" + odd.replace(b"\n", b"") + b"ll") + b"data: " + whole + b"\n\n"
+    )
+    assert said is not None
+    assert any(isinstance(each, str) and shown.rstrip("\n") in each for each in said)

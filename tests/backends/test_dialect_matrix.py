@@ -86,9 +86,6 @@ CASES: dict[str, Case] = {
     ),
     "prompt_cache_options.ttl": Case({"prompt_cache_options": {"ttl": "30m"}}, {}, "prompt_cache_options"),
     "prompt_cache_options.prewarm": Case({"prompt_cache_options": {"prewarm": True}}),
-    "prompt_cache_options.comparison_response_id": Case(
-        {"prompt_cache_options": {"comparison_response_id": "resp_1"}}
-    ),
     "service_tier": Case({"service_tier": "flex"}),
     "access_programs.cyber": Case({"access_programs": {"cyber": "standard"}}, {}, "access_programs"),
 }
@@ -111,6 +108,7 @@ OURS = {
     "moderation": "who judges is not who answers",
     "truncation": "the window is ours to keep",
     "context_management": "compaction is ours",
+    "prompt_cache_options.comparison_response_id": "contexts are compared here",
     "image.context_compression": "images are made smaller here",
     "client_metadata": "about the client's own session",
 }

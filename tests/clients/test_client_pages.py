@@ -55,7 +55,7 @@ def in_python(server: Running, tmp_path: Path) -> Run:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

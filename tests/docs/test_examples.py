@@ -15,14 +15,14 @@ import pytest
 from msgspec.structs import replace
 from tests.conftest import Running, checked_client, config_for, new_blobs, new_store
 from tests.docs.programs import line
-from tests.docs.reading import ROOT, blocks, named, pages
+from tests.docs.reading import ROOT, blocks, named, pages, read
 from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.coding import serving as coding
 from tests.tools.images_server import ImagesServer
 from tests.tools.mcp_servers import Toolset, served
 from tests.web.search_server import Entry, SearchServer
 
-from antiphon import config
+from antiphon import __version__, config
 from antiphon.config import Config
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -77,6 +77,7 @@ def _start(upstream: Upstream, running: Running, _: Path) -> None:
     )
 
     assert json.loads(told.stdout)["status"] == "completed"
+    assert f"\nAntiphon {__version__} listens on {ADDRESS}/v1\n" in read("docs/start.md")
     assert printed("docs/start.md", running) == ["The Loire."]
 
 

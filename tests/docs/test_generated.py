@@ -86,6 +86,7 @@ SAMPLES = {
     "ANTIPHON_MODELS_NAME_REASONING_EFFORT": "low",
     "ANTIPHON_MODELS_NAME_EFFORTS": "low, high",
     "ANTIPHON_BACKENDS_NAME_MODELS": "a, b",
+    "ANTIPHON_BACKENDS_NAME_HOSTED": "web_search, image_generation",
     "ANTIPHON_CONNECTORS_NAME_HEADERS": '{"X-From": "us"}',
     "ANTIPHON_MCP_SERVERS_NAME_ARGS": '["-v"]',
     "ANTIPHON_MCP_SERVERS_NAME_ENV": '{"MODE": "read"}',
@@ -120,6 +121,7 @@ def sample(setting: Setting) -> str:
 
 KIND = {
     "ANTIPHON_BACKENDS_NAME_MODEL": {"type": "llama"},
+    "ANTIPHON_BACKENDS_NAME_HOSTED": {"type": "responses"},
     **{
         f"ANTIPHON_SANDBOX_{key}": {"driver": "jupyter", "url": "http://a.example:8888"}
         for key in ("URL", "TOKEN_ENV", "KERNEL")

@@ -13,7 +13,9 @@ from starlette.requests import Request
 
 from antiphon.api.body import read_body
 from antiphon.api.services import services
+from antiphon.guard.json_depth import is_deeper
 from antiphon.guard.json_size import has_more_values
+from antiphon.protocol.error_messages import not_json
 from antiphon.protocol.errors import TooLarge
 from antiphon.protocol.parse import parse
 
@@ -36,9 +38,10 @@ async def read_as(request: Request, kind: type[T]) -> T:
 
 
 async def parsed(body: bytes, make: Callable[[bytes], T], most_values: int) -> T:
-    """What `make` makes of a body. Raises what it raises; TooLarge for a body of more values."""
+    """What `make` makes of a body. Raises what it raises; TooLarge for a body of more values; InvalidRequest
+    for one that is nested too deeply."""
     if len(body) <= _SMALL:
-        return make(body)
+        return _made(body, make)
     return await asyncio.to_thread(_parsed, body, make, most_values)
 
 
@@ -48,4 +51,10 @@ def _parsed(body: bytes, make: Callable[[bytes], T], most_values: int) -> T:
             f"The request holds more than {most_values} JSON values (limits.request_values of this server).",
             code="request_too_large",
         )
+    return _made(body, make)
+
+
+def _made(body: bytes, make: Callable[[bytes], T]) -> T:
+    if is_deeper(body):
+        raise not_json()
     return make(body)

@@ -10,12 +10,14 @@ is refused here has reached no application, and is answered in the API's envelop
 
 import asyncio
 from typing import Any, ClassVar
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from antiphon.api.cycle import Cycle
 from antiphon.api.disconnect import left
 from antiphon.api.frames import SocketProtocol
 from antiphon.api.handshake import handshake_fault
@@ -184,14 +186,50 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head > self.HEAD_BYTES:
             raise _head_too_large(self.HEAD_BYTES)
         if self._owed is self._heads:  # else a trailer, which nobody asked for
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._head > self.HEAD_BYTES:
             raise _head_too_large(self.HEAD_BYTES)
         self._owed, self._head = self._bodies, 0
         self._taken = self._carried = 0
-        super().on_headers_complete()
+        self._read_head()
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._begin_cycle()
+
+    def _read_head(self) -> None:
+        """What uvicorn puts into the scope behind the headers."""
+        url, scope = httptools.parse_url(self.url), self.scope
+        path: bytes = url.path
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = self.parser.get_http_version()
+        scope["path"] = unquote(path.decode("ascii"))
+        scope["raw_path"] = path
+        scope["query_string"] = url.query or b""
+
+    def _begin_cycle(self) -> None:
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # it has come before the answer to the one before it has ended
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._carried += len(body)

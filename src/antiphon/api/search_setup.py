@@ -1,20 +1,19 @@
 """What searches of files are made of, as the configuration says."""
 
 import os
-from importlib.util import find_spec
 
 from antiphon.api.surroundings import secret
 from antiphon.backends.embeddings import RemoteEmbedder
 from antiphon.backends.rerank import RemoteReranker
 from antiphon.config.model_settings import Embeddings, Reranker
 from antiphon.retrieval import minilm
-from antiphon.retrieval.embedder import Embedder
+from antiphon.retrieval.embedder import Embedder, lacking
 from antiphon.retrieval.reranker import Reranking
 
 
 def can_embed(settings: Embeddings) -> bool:
     """Whether all that searches need is installed."""
-    return minilm.installed() if settings.base_url is None else find_spec("numpy") is not None
+    return lacking() is None and (settings.base_url is not None or minilm.installed())
 
 
 def embedder_of(settings: Embeddings) -> Embedder:

@@ -89,6 +89,9 @@ class Choice(Struct, frozen=True, gc=False):
 
 class InputDetails(Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    """LiteLLM's name of the same."""
 
 
 class OutputDetails(Struct, frozen=True, gc=False):
@@ -105,6 +108,8 @@ class Usage(Struct, frozen=True, gc=False):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    """Of servers before a model of Anthropic's."""
     reasoning_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
@@ -252,9 +257,13 @@ def _usage(value: dict[str, Any]) -> Usage:
     after = _objects(value.get("completion_tokens_details"))
     return Usage(
         **{name: count(value.get(name)) for name in _COUNTS},
-        prompt_tokens_details=InputDetails(count(before[0].get("cached_tokens"))) if before else None,
+        prompt_tokens_details=_input_details(before[0]) if before else None,
         completion_tokens_details=OutputDetails(count(after[0].get("reasoning_tokens"))) if after else None,
     )
+
+
+def _input_details(value: dict[str, Any]) -> InputDetails:
+    return InputDetails(**{name: count(value.get(name)) for name in InputDetails.__struct_fields__})
 
 
 def _string(value: Any) -> str | None:

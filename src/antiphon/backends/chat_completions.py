@@ -320,5 +320,5 @@ T = TypeVar("T")
 def _decode_as(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise UpstreamError("The upstream sent something that we do not understand.") from fault

@@ -183,7 +183,7 @@ class ChatStreamParser:
                 break
             try:
                 chunk = self._decode(event)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._read_odd(event, out)
                 continue
             choices = chunk.choices

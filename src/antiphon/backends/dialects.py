@@ -138,6 +138,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Pixels of the shorter side of an image that it reads."""
     audio: bool = False
     files: bool = False
+    caches_prompts: bool = False
+    """Keeps what it has read of a prompt, for the next that begins in the same way. Of services that do so
+    for some of their models it is not said."""
     tokenizer: Literal["", "messages", "template"] = ""
     """`messages`: POST /tokenize counts messages. `template`: /apply-template first, then /tokenize."""
 
@@ -165,6 +168,7 @@ OPENAI = Dialect(
 # vllm/entrypoints/openai/chat_completion/protocol.py. `grammar` takes lark, which it recognizes by itself.
 VLLM = Dialect(
     name="vllm",
+    caches_prompts=True,
     alternate=True,
     needs_user=True,
     reasoning_sent="reasoning",
@@ -180,6 +184,7 @@ VLLM = Dialect(
 # sglang/srt/entrypoints/openai/protocol.py. Its `ebnf` is no lark.
 SGLANG = Dialect(
     name="sglang",
+    caches_prompts=True,
     alternate=True,
     needs_user=True,
     reasoning_sent="reasoning_content",
@@ -194,6 +199,7 @@ SGLANG = Dialect(
 # switches logprobs off, parallel_tool_calls is false by default, a last assistant message is a prefill.
 LLAMA_CPP = Dialect(
     name="llama_cpp",
+    caches_prompts=True,
     alternate=True,
     needs_user=True,
     refill=True,
@@ -216,6 +222,7 @@ LLAMA_CPP = Dialect(
 # (since 0.12.11).
 OLLAMA = Dialect(
     name="ollama",
+    caches_prompts=True,
     late_system="system",
     reasoning_sent="reasoning",
     reasoning_of="all",
@@ -230,6 +237,7 @@ OLLAMA = Dialect(
 # Answers 400 to a tool_choice that is an object (lmstudio-bug-tracker 670) and to json_object (189).
 LMSTUDIO = Dialect(
     name="lmstudio",
+    caches_prompts=True,
     alternate=True,
     needs_user=True,
     remote_images=False,
@@ -286,6 +294,7 @@ GEMINI = Dialect(
 # With thinking on, the reasoning of an assistant message that has calls must come back, or it is a 400.
 DEEPSEEK = Dialect(
     name="deepseek",
+    caches_prompts=True,
     late_system="system",
     merge_leading=False,
     reasoning_sent="reasoning_content",
@@ -301,6 +310,7 @@ DEEPSEEK = Dialect(
 # A forced choice is a 400 while it thinks, which it does by default.
 MOONSHOT = Dialect(
     name="moonshot",
+    caches_prompts=True,
     reasoning_sent="reasoning_content",
     reasoning_of="all",
     remote_images=False,

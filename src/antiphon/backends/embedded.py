@@ -71,6 +71,7 @@ SMOLLM2: Final = Embedded(
         audio=False,
         files=False,
         reasoning=False,
+        caches_prompts=True,
         context_window=CONTEXT_WINDOW,
     ),
     max_output_tokens=1024,

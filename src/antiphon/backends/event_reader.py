@@ -101,7 +101,7 @@ class EventReader(Generic[E]):
                 break
             try:
                 event = self._decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._read_odd(raw, out)
             else:
                 self._take(event, raw, out)

@@ -81,7 +81,7 @@ def remembered(messages: Iterable[Message]) -> list[Message]:
 def _call(call: Call) -> str:
     try:
         arguments: Any = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         arguments = call.arguments
     return f"{TOOL_CALL}\n{_json({'name': call.name, 'arguments': arguments})}\n{TOOL_CALL_END}"
 

@@ -281,6 +281,8 @@ class HttpAnswer:
 
     async def drain(self) -> None:
         """Read up to the end, so that the connection can be used again; whoever dawdles loses it."""
+        if self.at_end:
+            return
         try:
             async with asyncio.timeout(_GRACE):
                 while not self.at_end and await self.read():

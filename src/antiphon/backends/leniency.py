@@ -19,7 +19,7 @@ def read_leniently(event: bytes, kind: type[T], halves: frozenset[str]) -> T | N
     """What can be read of an object; None when it is none. Members named in `halves` keep half characters:
     all other text is made readable."""
     try:
-        value = json.loads(event)
+        value = json.loads(event.decode(errors="replace"), strict=False)
     except (ValueError, RecursionError):
         return None
     return _struct(value, kind, halves) if isinstance(value, dict) else None

@@ -248,7 +248,7 @@ def _format(raw: Raw | None) -> str | None:
     """The type of an answer's form; empty when it is none."""
     try:
         asked = None if raw is None else msgspec.json.decode(raw, type=_Typed | None)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ""
     return None if asked is None else asked.type
 

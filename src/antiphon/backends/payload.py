@@ -42,6 +42,7 @@ def capabilities(dialect: Dialect) -> Capabilities:
         verbosity="verbosity" in dialect.hints,
         hints=dialect.hints,
         opaque=dialect.opaque,
+        caches_prompts=dialect.caches_prompts,
     )
 
 

@@ -158,7 +158,9 @@ class _Form(NamedTuple):
         first, *parts = events[at:].split(mark)
         rest = len(between) - len(mark)
         pieces = [first, *[part[rest:] for part in parts[:-1]]]
-        return pieces if events.startswith(between.join(pieces) + self.tail, at) else []
+        again = between.join(pieces)
+        alike = events.startswith(again, at) and events.startswith(self.tail, at + len(again))
+        return pieces if alike else []
 
     def _sound(self, events: bytes, at: int) -> list[bytes]:
         """The texts from a place on, up to the first that is none: another chunk is there, or no text."""
@@ -177,7 +179,7 @@ def _run(pieces: list[bytes]) -> Run | None:
     joined = _DEL.join(pieces)
     try:
         text = _text(b'"%b"' % joined)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if text.count("\x7f") != len(pieces) - 1 or b"" in pieces:
         return None
@@ -209,7 +211,7 @@ def _chunk(event: bytes) -> Chunk | None:
     found = data_of(event)
     try:
         return decode(found[0]) if len(found) == 1 else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

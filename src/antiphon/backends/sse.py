@@ -122,7 +122,7 @@ def _failure(data: bytes) -> bytes:
     """The data of an event named `error`, which may be words alone, as the object that an error is."""
     try:
         said = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = data.decode(errors="replace")
     if isinstance(said, dict):
         return data if said.get("error") else msgspec.json.encode({"error": said or "unknown"})

@@ -167,7 +167,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         found = await self.upstream.ask("POST", self.upstream.url(self.counting), body)
         try:
             return None if found is None else msgspec.json.decode(found, type=_Counted).input_tokens
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     async def close(self) -> None:

@@ -85,7 +85,7 @@ def read(body: bytes) -> Fault:
     """The fault in an error body of any of the usual forms."""
     try:
         decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault()
     if isinstance(decoded, list) and decoded:  # Gemini
         decoded = decoded[0]

@@ -2,7 +2,7 @@
 
 from msgspec.structs import asdict
 
-from antiphon.backends.chat_chunk import Usage
+from antiphon.backends.chat_chunk import InputDetails, Usage
 from antiphon.model import UsageDelta
 
 _TIERS = {name: name for name in ("default", "flex", "priority", "ultrafast", "scale")} | {"fast": "priority"}
@@ -26,13 +26,13 @@ def tier_in(said: str | None) -> str | None:
 def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
     """The totals, and the service tier that was told. Where the reasoning counts on top of the completion,
     as the total shows, it is added."""
-    before, after = usage.prompt_tokens_details, usage.completion_tokens_details
+    before = usage.prompt_tokens_details or InputDetails()
+    after = usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0
     completion = usage.completion_tokens or usage.output_tokens or 0
     reasoning = (after.reasoning_tokens if after else None) or usage.reasoning_tokens or 0
     if reasoning and usage.total_tokens == prompt + completion + reasoning:
         completion += reasoning
-    cached = (
-        (before.cached_tokens if before else None) or usage.cached_tokens or usage.prompt_cache_hit_tokens
-    )
-    return UsageDelta(prompt, completion, cached or 0, reasoning, tier=tier_in(tier))
+    cached = before.cached_tokens or usage.cached_tokens or usage.prompt_cache_hit_tokens or 0
+    written = before.cache_write_tokens or before.cache_creation_tokens or usage.cache_creation_input_tokens
+    return UsageDelta(prompt, completion, cached, reasoning, written or 0, tier=tier_in(tier))

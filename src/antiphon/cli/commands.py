@@ -1,7 +1,7 @@
 """The commands and their options: `antiphon serve`, `pull`, `doctor`. What they do is in `serving` and
 `doctor`; `antiphon webhooks`, `antiphon files` and `antiphon sandbox` are in modules of those names,
 `antiphon key` in `keys`, `antiphon search` in `searches`, `antiphon logs` in `logs`, `antiphon migrate` and
-`copy` in `homes`, `antiphon backup`, `restore` and `check` in `backups`."""
+`copy` in `homes`, `antiphon backup`, `restore` and `check` in `backups`, `antiphon init` in `init`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import typer
 from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
-from antiphon.cli import backups, files, homes, keys, logs, sandbox, searches, webhooks
+from antiphon.cli import backups, files, homes, init, keys, logs, sandbox, searches, webhooks
 from antiphon.cli.options import ConfigFile, DataDir, fail, make_data_dir
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app.add_typer(files.app, name="files")
 app.add_typer(sandbox.app, name="sandbox")
 app.command()(searches.search)
 app.command()(logs.logs)
+app.command()(init.init)
 app.command()(homes.migrate)
 app.command()(homes.copy)
 app.command()(backups.backup)
@@ -94,6 +95,7 @@ def serve(
     settings = _with_server(settings, host=host, port=port, workers=workers, role=_role(role))
     settings = _with_backend(settings, upstream, upstream_key_env, model, dialect)
     settings = _with_web_search(settings, web_search)
+    _check_reach(settings.server)
     _check_backends(settings)
     _check_web_search(settings)
     _check_webhooks(settings)
@@ -211,6 +213,9 @@ async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
     return well
 
 
+_UNSET = "a variable that is not set: set it, as with `export NAME=…`, before the start"
+
+
 # ---- from options to settings ---------------------------------------------------------------------------
 
 
@@ -261,6 +266,18 @@ def _with_web_search(settings: config.Config, engine: str | None) -> config.Conf
     return settings
 
 
+def _check_reach(server: config.Server) -> None:
+    """Nothing is opened to the network by oversight. A worker answers nothing that needs a key."""
+    if server.needs_key or server.allow_anybody or server.role == "worker":
+        return
+    if not config.is_loopback(server.host):
+        fail(
+            f"Everyone who reaches {server.host or 'this machine'} could use the server, since there are no "
+            "API keys. `antiphon key PROJECT` makes one for [server.keys]; require_keys = true of [server] "
+            "takes those of `antiphon key create`; allow_anybody = true lets everyone in."
+        )
+
+
 def _check_backends(settings: config.Config) -> None:
     """What only the running program knows: which variables are set, which dialects are known, who answers
     to which name."""
@@ -269,9 +286,7 @@ def _check_backends(settings: config.Config) -> None:
 
     for name, backend in settings.backends.items():
         if backend.api_key_env and backend.api_key_env not in os.environ:
-            fail(
-                f"The key of backend '{name}' is read from {backend.api_key_env}, a variable that is not set."
-            )
+            fail(f"The key of backend '{name}' is read from {backend.api_key_env}, {_UNSET}.")
         if backend.dialect and backend.dialect not in DIALECTS:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
@@ -289,7 +304,7 @@ def _check_web_search(settings: config.Config) -> None:
 
     for engine, variable in key_variables(settings.tools.web_search).items():
         if variable not in os.environ:
-            fail(f"The key of {engine} is read from {variable}, a variable that is not set.")
+            fail(f"The key of {engine} is read from {variable}, {_UNSET}.")
     if words := missing(settings.tools.web_search):
         fail(words)
 
@@ -297,20 +312,20 @@ def _check_web_search(settings: config.Config) -> None:
 def _check_moderation(settings: config.Config) -> None:
     variable = settings.moderation.api_key_env
     if variable and variable not in os.environ:
-        fail(f"The key of what judges is read from {variable}, a variable that is not set.")
+        fail(f"The key of what judges is read from {variable}, {_UNSET}.")
 
 
 def _check_sandbox(sandbox: config.Sandbox) -> None:
     variable = sandbox.token_env
     if variable and variable not in os.environ:
-        fail(f"The token of the Jupyter gateway is read from {variable}, a variable that is not set.")
+        fail(f"The token of the Jupyter gateway is read from {variable}, {_UNSET}.")
 
 
 def _check_connectors(settings: config.Config) -> None:
     for name, connector in settings.connectors.items():
         variable = connector.authorization_env
         if variable and variable not in os.environ:
-            fail(f"The token of connector '{name}' is read from {variable}, a variable that is not set.")
+            fail(f"The token of connector '{name}' is read from {variable}, {_UNSET}.")
 
 
 def _check_webhooks(settings: config.Config) -> None:
@@ -319,7 +334,7 @@ def _check_webhooks(settings: config.Config) -> None:
     for name, webhook in settings.webhooks.items():
         variable = webhook.secret_env or ""
         if variable and variable not in os.environ:
-            fail(f"The secret of webhook '{name}' is read from {variable}, a variable that is not set.")
+            fail(f"The secret of webhook '{name}' is read from {variable}, {_UNSET}.")
         try:
             key_of(webhook.secret or os.environ.get(variable, ""))
         except BadSecret as error:

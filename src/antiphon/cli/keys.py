@@ -180,11 +180,16 @@ def line(
     project: Annotated[str, typer.Argument(help="Whose key: what is stored belongs to a project.")],
 ) -> None:
     """Makes a key, and the line of the configuration that lets it in."""
-    if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii():
-        fail("A project's name is made of letters, digits, - and _.")
+    check_project(project)
     secret = new_secret()
     print(f"The key of project {project} (it is shown this once):\n\n    {secret}\n")
     print(f'For {config.FILE_NAME}:\n\n    [server.keys]\n    {project} = "{config.hash_key(secret)}"')
+
+
+def check_project(project: str) -> None:
+    """Fails for a name that TOML cannot have as it is."""
+    if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii():
+        fail("A project's name is made of letters, digits, - and _.")
 
 
 # ---- what is asked for ------------------------------------------------------------------------------

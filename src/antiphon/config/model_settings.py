@@ -107,6 +107,9 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     """Whether it understands a reasoning effort."""
     logprobs: bool | None = None
     """Whether its server gives logprobs."""
+    caches_prompts: bool | None = None
+    """Whether its server keeps what it has read of a prompt: only then `prompt_cache_options.prewarm` makes
+    sense."""
 
 
 class Embeddings(Struct, frozen=True, kw_only=True):

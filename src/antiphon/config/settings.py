@@ -46,6 +46,9 @@ class Server(Struct, frozen=True, kw_only=True):
     require_keys: bool = False
     """Whether requests need a key though there are none here: one that was made at run time (`antiphon key
     create`). With keys here they always do."""
+    allow_anybody: bool = False
+    """Whether a server without keys may listen where other machines reach it: everyone there can use it
+    then. It does not start otherwise."""
     allowed_hosts: list[str] = msgspec.field(default_factory=list)
     """Names under which the server is reached, such as `ai.example.com` or `*.example.com`. Without keys it
     answers only to these, to localhost, to IP addresses and to names without dots, since a web page can have

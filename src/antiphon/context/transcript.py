@@ -58,6 +58,9 @@ class Transcript:
         self._source = source
         self._of_calls = of_calls
         self._attached = attached
+        self.withheld: dict[str, None] = {}
+        """The ids of reasoning whose sealed part only another model can read, in their order, as far as it
+        was read."""
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
@@ -98,6 +101,8 @@ class Transcript:
         # Of reasoning that only its own server can read, the summary is what others can.
         text = text or (thought.text if thought else "") or "\n".join(part.text for part in item.summary)
         opaque = thought.opaque_for(self._source) if thought else None
+        if thought is not None and thought.opaque and opaque is None:
+            self.withheld[item.id or ""] = None
         return Message("assistant", reasoning=text, opaque=opaque)
 
     def _with_opaque(self, message: Message) -> Message:

@@ -70,11 +70,13 @@ class Emission:
         if self._shows is not None and shows is not self._shows:
             self._shows, self._emit = shows, _shown(shows, self._plain)
 
-    async def flush(self) -> None:
+    def flush(self) -> Awaitable[None]:
         """Hand over what there is."""
-        if self._sign is not None:
-            sign, self._sign = self._sign, None
-            await sign
+        return self._hand_over() if self._sign is None else self._hand_over_behind(self._sign)
+
+    async def _hand_over_behind(self, sign: asyncio.Task[None]) -> None:
+        self._sign = None
+        await sign
         await self._hand_over()
 
     def nudge(self) -> None:

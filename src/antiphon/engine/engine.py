@@ -109,12 +109,13 @@ class Engine:
                 self.ended(row, use)
                 await self._remember(plan, response, length)
 
-            events = self.log(Machine(replace(plan.response), plan.new_id), Fold())
+            events = self.log(Machine(replace(plan.response), plan.new_id))
             run = Run(plan, events, keep, self._seal, checkpoint, self._recorder, steering)
+            self.making.begin(plan, events)
             try:
-                with self.making.listed(plan, events):
-                    yield run
+                yield run
             finally:
+                self.making.end(plan, events)
                 if not run.kept:
                     row = activity(run.machine.snapshot(), stored=False)
                     self.store.activity.note(row)
@@ -174,10 +175,10 @@ class Engine:
         """A run that goes on where another stopped, or where it was accepted."""
         return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
 
-    def log(self, machine: Machine, fold: Fold) -> EventLog:
-        """The log that the machine writes, of which `fold` has read what there is. It is checked as it grows
-        if this server verifies its answers."""
-        return EventLog(machine, fold if self._verify else None)
+    def log(self, machine: Machine, fold: Fold | None = None) -> EventLog:
+        """The log that the machine writes, of which `fold` has read what there is; None: there is nothing. It
+        is checked as it grows if this server verifies its answers."""
+        return EventLog(machine, (fold or Fold()) if self._verify else None)
 
     async def count(self, project: str, parsed: Parsed) -> int:
         """The tokens of the context that the request would give to the model. Raises ApiError."""

@@ -1,6 +1,7 @@
 """A text of a message that is read through filters on its way."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,28 +20,24 @@ class FilteredText:
         """Characters of the part so far."""
         self._logprobs: list[Logprob] = []
         """Those of text that is held back, or was cut."""
-        self._given: list[str] = []
-        self._said: list[str] = []
-        self._noted: list[Annotation] = []
-        """Annotations of the text as it was given, where it is counted otherwise."""
+        self._noted: list[_Noted] = []
 
     def feed(self, text: str, logprobs: Sequence[Logprob] = ()) -> None:
         self._logprobs += logprobs
-        self._given.append(text)
         self._take(self._through.feed(text))
 
-    def annotate(self, annotation: Annotation) -> None:
-        """Annotate the text as it was given. What came of that is known when all of it is there."""
-        self._noted.append(annotation)
+    def annotate(self, annotation: Annotation, given: str) -> None:
+        """Annotate the text as it was `given` so far. What came of the passage is known at the end."""
+        self._noted.append(_noted(annotation, given))
 
     def end(self) -> None:
         """The model says no more here."""
         self._take(self._through.end())
         noted, self._noted = self._noted, []
-        given, said = "".join(self._given), "".join(self._said)
-        for annotation in noted:
-            if (moved := _moved(annotation, given, said)) is not None:
-                self._message.annotate(moved)
+        said = self._message.said if noted else ""
+        for each in noted:
+            if (annotation := _moved(each, said)) is not None:
+                self._message.annotate(annotation)
 
     def _take(self, found: Sequence[Filtered]) -> None:
         for piece in found:
@@ -53,7 +50,6 @@ class FilteredText:
         if text:
             self._message.text(text, self._logprobs)
             self._logprobs = []
-            self._said.append(text)
             self._length += len(text)
 
     def _annotate(self, piece: Annotated) -> None:
@@ -64,12 +60,28 @@ class FilteredText:
             self._message.annotate(annotation)
 
 
-def _moved(annotation: Annotation, given: str, said: str) -> Annotation | None:
-    """An annotation of one text for what a filter has made of it; None: the passage is not there any more."""
+class _Noted(NamedTuple):
+    """An annotation of a text before it was filtered."""
+
+    annotation: Annotation
+    passage: str
+    """What it is about."""
+    before: int
+    """How often the same stands before it."""
+
+
+def _noted(annotation: Annotation, given: str) -> _Noted:
+    if not isinstance(annotation, UrlCitation | ContainerFileCitation):
+        return _Noted(annotation, "", 0)
+    passage = given[annotation.start_index : annotation.end_index]
+    return _Noted(annotation, passage, given[: annotation.start_index].count(passage) if passage else 0)
+
+
+def _moved(noted: _Noted, said: str) -> Annotation | None:
+    """The annotation of the filtered text; None: the passage is not there any more."""
+    annotation, passage, before = noted
     if not isinstance(annotation, UrlCitation | ContainerFileCitation):
         return replace(annotation, index=min(annotation.index, len(said)))
-    passage = given[annotation.start_index : annotation.end_index]
-    before = given[: annotation.start_index].count(passage) if passage else 0
     start = -len(passage)
     for _ in range(before + 1):
         start = said.find(passage, start + len(passage))

@@ -47,19 +47,15 @@ class Making:
         mine = [made for (owner, _), made in self._made.items() if owner == project]
         return [made.log.machine.snapshot() for made in reversed(mine)]
 
-    @contextmanager
-    def listed(self, plan: Plan, log: EventLog) -> Iterator[None]:
-        """While the block runs it can be watched, unless nothing of it is to be kept."""
-        place = plan.project, log.machine.id
+    def begin(self, plan: Plan, log: EventLog) -> None:
+        """From now on it can be watched, unless nothing of it is to be kept; `end` it in any case."""
         if plan.request.store is not False:
-            self._made[place] = Made(plan, log)
-        awaited = not plan.request.background
-        self.awaited += awaited
-        try:
-            yield
-        finally:
-            self.awaited -= awaited
-            self._made.pop(place, None)
+            self._made[plan.project, log.machine.id] = Made(plan, log)
+        self.awaited += not plan.request.background
+
+    def end(self, plan: Plan, log: EventLog) -> None:
+        self.awaited -= not plan.request.background
+        self._made.pop((plan.project, log.machine.id), None)
 
 
 class Watch:

@@ -197,14 +197,27 @@ class Run:
             await self._compact(plan.compacts, flush)
             items = self._compacted(plan.compacts)
             turn = await offload(len(items), plan.turns.build, items)
-        if not plan.generates or plan.context.only_compacts:
+        reads = plan.generates or plan.prewarms
+        if not reads or plan.context.only_compacts:
             await self._complete()
             return
         first = await self._with_tools(turn, emission)
         if first is None:
             await self._complete()
-        else:
+        elif plan.generates:
             await self._loop(first, flush)
+        else:
+            await self._prewarm(first)
+
+    async def _prewarm(self, turn: Turn) -> None:
+        """Have the model's server read the context. What the model says is thrown away."""
+        next_turn()
+        with asking(turn) as span:
+            cost = await self.plan.caller.warm(await self.plan.caller.fit(turn))
+            if span is not None:
+                answered(span, self.plan.caller, "length", cost, None)
+        self._checkpoint.usage = with_turn(self._checkpoint.usage, cost)
+        await self._complete()
 
     async def _compact(self, count: int, flush: Flush) -> None:
         """Compact the first `count` items, as an item of the output."""

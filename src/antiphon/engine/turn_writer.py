@@ -88,6 +88,8 @@ class TurnWriter:
         self._ahead = ahead
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
+        self._filtered_from = 0
+        """Where what it was given begins, in what was said."""
         self._writing: ToolCall | None = None
         self._early: dict[int, JsonObject] = {}
         """What goes back as it came with calls that have not begun."""
@@ -310,7 +312,8 @@ class TurnWriter:
 
     def _on_annotation(self, delta: model.AnnotationDelta) -> None:
         if self._filtered is not None:
-            self._filtered.annotate(delta.annotation)
+            given = "".join(piece for piece in self._said[self._filtered_from :] if isinstance(piece, str))
+            self._filtered.annotate(delta.annotation, given)
         elif self._message is not None:
             self._message.annotate(delta.annotation)
 
@@ -428,6 +431,7 @@ class TurnWriter:
     def _filter(self, message: OpenMessage) -> FilteredText | None:
         """What the text of a message is read through."""
         through = self._toolbox.filters()
+        self._filtered_from = len(self._said)
         return None if through is None else FilteredText(message, through)
 
     def _close_before_reasoning(self) -> None:

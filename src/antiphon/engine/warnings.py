@@ -77,12 +77,6 @@ _ROWS: Final = (
     _Row("prompt_cache_key", lambda r: r.prompt_cache_key, _knows("prompt_cache_key")),
     _Row("prompt_cache_retention", lambda r: r.prompt_cache_retention, _knows("prompt_cache_retention")),
     _Row("prompt_cache_options", _cache_options, _knows("prompt_cache_options")),
-    _Row(
-        "prompt_cache_options.comparison_response_id",
-        lambda r: r.prompt_cache_options and r.prompt_cache_options.comparison_response_id,
-        _never,
-        NO_EFFECT,
-    ),
     _Row("background_options.continuation_id", _continues_nothing, _never, NO_EFFECT),
     _Row("service_tier", lambda r: r.service_tier not in (None, "auto", "default"), _knows("service_tier")),
     _Row("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode == "pro", _knows("reasoning.mode")),

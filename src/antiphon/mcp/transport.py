@@ -179,7 +179,7 @@ def _forgot(status: int, body: bytes) -> bool:
         return status == 404
     try:
         return json.decode(body, type=_Refusal).id is None
-    except DecodeError:
+    except (DecodeError, RecursionError):
         return False
 
 

@@ -46,6 +46,8 @@ class Capabilities(Struct, frozen=True):
     """Sends the logprobs that it is asked for, as far as is known by now."""
     opaque: bool = False
     """Gives signatures and the like that it wants back as they came, as far as is known by now."""
+    caches_prompts: bool = False
+    """Its server keeps what it has read of a prompt, for the next that begins in the same way."""
     hosted: frozenset[str] = frozenset()
     """Tools that its server runs itself when they are asked for."""
     efforts: frozenset[str] | None = None

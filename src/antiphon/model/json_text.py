@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+from antiphon.guard.json_depth import is_deeper
+
 _PARTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.S)
 
 _MARKS = re.compile(r'["\\{}\[\]]')
@@ -19,9 +21,9 @@ def is_json(text: str) -> bool:
 
 
 def is_object(text: str) -> bool:
-    """Whether a text is a JSON object."""
+    """Whether a text is a JSON object, which can stand within others."""
     try:
-        return isinstance(msgspec.json.decode(text), dict)
+        return isinstance(msgspec.json.decode(text), dict) and not is_deeper(text.encode())
     except (msgspec.DecodeError, RecursionError):
         return False
 

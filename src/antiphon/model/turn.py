@@ -179,6 +179,8 @@ class Turn(Struct, frozen=True, gc=False):
     cache_options: Mapping[str, str] | None = None
     """How it should be cached: `mode` and `ttl`, as OpenAI has them."""
     service_tier: str | None = None
+    prewarms: bool = False
+    """The answer is thrown away: the context is to be in the server's cache."""
     access_programs: Mapping[str, str] | None = None
     """Programs of OpenAI's that open models to an account."""
     most_calls: int | None = None

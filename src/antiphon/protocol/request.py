@@ -179,3 +179,9 @@ class CreateResponse(Wire):
         """The id in either form of `conversation`."""
         ref = self.conversation
         return ref.id if isinstance(ref, ConversationRef) else ref
+
+
+def prewarms(request: CreateResponse) -> bool:
+    """Whether it fills the cache of the model's server, and generates nothing."""
+    options = request.prompt_cache_options
+    return options is not None and options.prewarm is True

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from antiphon.protocol.moderation import ResponseModeration
+from antiphon.protocol.prompt_cache import PromptCacheDiagnostics
 from antiphon.protocol.request import (
     AccessPrograms,
     ConversationRef,
@@ -144,6 +145,18 @@ class ShownImageOptions(Wire):
     context_compression: Literal["enabled", "disabled"]
 
 
+class InputTransformation(Wire, kw_only=True):
+    """Reasoning of the input that was withheld from the model."""
+
+    id: str
+    """Of its item."""
+    type: Literal["reasoning"] = shown("reasoning")
+    action: Literal["removed"] = shown("removed")
+    reason: Literal[
+        "organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch", "turn_boundary"
+    ]
+
+
 class Response(Wire, kw_only=True):
     """The Response object. Members that a minimal answer of the real API shows are always shown."""
 
@@ -160,6 +173,8 @@ class Response(Wire, kw_only=True):
     frequency_penalty: float = shown(0.0)
     image: ShownImageOptions | None = None
     incomplete_details: IncompleteDetails | None = shown(None)
+    input_transformations: list[InputTransformation] | None = None
+    """Left out where there are none."""
     instructions: str | list[Any] | None = shown(None)
     max_output_tokens: int | None = shown(None)
     max_tool_calls: int | None = shown(None)
@@ -171,6 +186,8 @@ class Response(Wire, kw_only=True):
     presence_penalty: float = shown(0.0)
     previous_response_id: str | None = shown(None)
     prompt: PromptRef | None = None
+    prompt_cache_diagnostics: PromptCacheDiagnostics | None = None
+    """Left out where nobody asked."""
     prompt_cache_key: str | None = shown(None)
     prompt_cache_options: PromptCacheOptions | None = None
     prompt_cache_retention: str | None = shown(None)

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from antiphon.retrieval.embedder import EmbedderError, Vectors
+from antiphon.retrieval.embedder import EmbedderError, NotInstalled, Vectors
 from antiphon.retrieval.tokens import word_pieces
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def installed() -> bool:
 def _check_installed() -> None:
     """Raises EmbedderError."""
     if not installed():
-        raise EmbedderError(f"The embedded embedder is not installed: {_HOW}.")
+        raise NotInstalled(f"The embedded embedder is not installed: {_HOW}.")
 
 
 def _load() -> "onnxruntime.InferenceSession":
@@ -138,7 +138,7 @@ def _tokenized(texts: Sequence[str]) -> list[list[int]]:
 
 def _check_tokenizer() -> None:
     if not find_spec("tokenizers"):
-        raise EmbedderError(f"The embedded embedder is not installed: {_HOW}.")
+        raise NotInstalled(f"The embedded embedder is not installed: {_HOW}.")
 
 
 def _cut(tokens: list[int]) -> list[int]:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.retrieval import ranking
-from antiphon.retrieval.embedder import Embedder, Vectors
+from antiphon.retrieval.embedder import Embedder, Vectors, check_installed
 from antiphon.retrieval.finder import Found, NoSuchStore, Query, StoreExpired, WrongEmbedder
 from antiphon.retrieval.lexical import Expression
 from antiphon.retrieval.ranking import DEFAULT, DENSE, Weights, merged
@@ -51,6 +51,8 @@ class StoreFinder:
         weights = _weights(query)
         query = replace(query, texts=[text[:MOST_CHARACTERS] for text in query.texts])
         filled = [store for store in stores if store.dimension]
+        if filled:
+            check_installed()
         embed: Embed = self._embedder.embed
         if filled and weights.embedding:
             embed = _given(await embed(query.texts))

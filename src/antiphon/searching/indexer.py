@@ -17,7 +17,7 @@ import structlog
 from antiphon.guard.room import Room
 from antiphon.retrieval.chunks import Chunk, chunks, title_of
 from antiphon.retrieval.documents import Documents, Unreadable, Unsupported
-from antiphon.retrieval.embedder import Embedder, EmbedderError, Vectors
+from antiphon.retrieval.embedder import Embedder, EmbedderError, NotInstalled, Vectors, check_installed
 from antiphon.retrieval.texts import MOST_TOKENS, TooLarge, read_text
 from antiphon.store.errors import OtherVectors, TooMuchStored
 from antiphon.store.file_storage import FileStorage
@@ -97,6 +97,7 @@ class Indexer:
     async def _indexed(self, job: ClaimedJob, entry: int, begun: Begun) -> None:
         if job.attempts > BEGUN:
             raise Unreadable("it was begun too often without an end")
+        check_installed()
         async with self._files.as_file(begun) as path:
             size = (await asyncio.to_thread(path.stat)).st_size
             async with self._room.hold(size):
@@ -162,6 +163,8 @@ def _said(error: Exception, last: bool) -> tuple[ErrorCode | None, str]:
             return "invalid_file", f"The file could not be read: {error}."
         case OtherVectors():
             return "server_error", f"{error}."
+        case NotInstalled():
+            return "server_error", str(error)
         case TooMuchStored():
             return "server_error", (
                 f"This project may keep {error.most} bytes (stored_bytes of [limits]), and the file's chunks "

@@ -9,6 +9,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from antiphon.telemetry import worker_files
+from antiphon.telemetry.tally import Tally, at_once
 
 if worker_files.is_shared():
     worker_files.keep_in_files()
@@ -17,6 +18,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
 
 registry = CollectorRegistry()
+_add = at_once if worker_files.is_shared() else Tally(registry).add
 _requests = Counter(
     "antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
 )
@@ -68,21 +70,21 @@ loop_lag = Gauge(
 
 def count_request(method: str, route: str, status: int) -> None:
     """An HTTP request was answered; 0: its client was gone."""
-    _counter(_requests, method, route, str(status or "gone")).inc()
+    _add(_counter(_requests, method, route, str(status or "gone")))
 
 
 def count_end(status: str, backend: str | None, error: str | None) -> None:
     """A response ended, with the code of its error if it failed."""
-    _counter(_responses, status).inc()
+    _add(_counter(_responses, status))
     if backend is not None:
-        _counter(_by_backend, backend, status).inc()
+        _add(_counter(_by_backend, backend, status))
     if error is not None:
         _counter(_errors, error).inc()
 
 
 def count_tokens(read: int, written: int) -> None:
-    _input_tokens.inc(read)
-    _output_tokens.inc(written)
+    _add(_input_tokens, read)
+    _add(_output_tokens, written)
 
 
 def observe_response(seconds: float, first: float | None) -> None:
@@ -100,7 +102,7 @@ def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
 
 def count_upstream(server: str, status: str) -> None:
     """A server was asked. `status` is that of HTTP, or `unreachable`, `silent` or `broken`."""
-    _counter(_upstream, server, status).inc()
+    _add(_counter(_upstream, server, status))
 
 
 def set_up(server: str, up: bool) -> None:

@@ -58,10 +58,7 @@ _SHARE = 2
 """Characters of results for each token of the model's window: about half of it."""
 _ROOM = 200_000
 """Characters of results for a model whose window is not known."""
-_UNAVAILABLE = (
-    "this server cannot search files. `pip install 'antiphon[retrieval]'` installs what it needs, or "
-    "[embeddings] base_url names a server that embeds texts"
-)
+_UNAVAILABLE = "this server cannot search files: `pip install 'antiphon[retrieval]'` installs what it needs"
 _NOTHING = "Nothing was found. Search again in other words, or say that the files do not have it."
 
 log = structlog.get_logger()

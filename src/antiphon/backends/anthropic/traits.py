@@ -64,6 +64,7 @@ class Traits(Struct, frozen=True, kw_only=True):
             reasoning=bool(self.thinking or self.levels),
             hints=(_HINTS if self.caching else frozenset({"user"})) - self.without,
             opaque=bool(self.signs),
+            caches_prompts=self.caching,
             context_window=self.window,
         )
 

@@ -11,6 +11,8 @@ from antiphon.protocol.wire import JsonObject
 
 _SEALED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
+_LEAST_TOKENS = 16
+"""Of an answer, as the API has it."""
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
@@ -21,7 +23,7 @@ def payload(turn: Turn, traits: Traits) -> JsonObject:
     body |= _included(turn, traits)
     body |= _reasoning(turn, traits)
     if turn.max_tokens is not None:
-        body["max_output_tokens"] = turn.max_tokens
+        body["max_output_tokens"] = max(turn.max_tokens, _LEAST_TOKENS)
     return body | _hints(turn, traits)
 
 
@@ -132,7 +134,9 @@ def _hints(turn: Turn, traits: Traits) -> JsonObject:
         "safety_identifier": turn.safety_identifier,
         "prompt_cache_key": turn.cache_key,
         "prompt_cache_retention": turn.cache_retention,
-        "prompt_cache_options": turn.cache_options,
+        "prompt_cache_options": {**(turn.cache_options or {}), "prewarm": True}
+        if turn.prewarms
+        else turn.cache_options,
         "service_tier": turn.service_tier,
         "access_programs": turn.access_programs,
     }

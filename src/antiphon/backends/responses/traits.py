@@ -58,6 +58,7 @@ class Traits(Struct, frozen=True, kw_only=True):
             verbosity="verbosity" in self.hints,
             hints=self.hints,
             opaque=self.seals,
+            caches_prompts="prompt_cache_options" in self.hints,
         )
 
 

@@ -29,7 +29,6 @@ from antiphon.store.errors import QueueFull
 from antiphon.store.keys import KeyUse
 from antiphon.store.run_log import Claim
 from antiphon.store.runs import AcceptedRun
-from antiphon.stream.fold import Fold
 from antiphon.stream.machine import Machine
 from antiphon.webhooks.webhooks import Webhooks
 
@@ -82,7 +81,7 @@ class Background:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
             machine = Machine(replace(plan.response), plan.new_id)
-            events = self._engine.log(machine, Fold())
+            events = self._engine.log(machine)
             machine.create()
             response = machine.snapshot()
             run = AcceptedRun(

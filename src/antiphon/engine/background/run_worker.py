@@ -180,8 +180,11 @@ class RunWorker:
         if plan is None:
             plan = self._plan = await self._patiently(partial(self._planned, events.machine.snapshot()))
         run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
-        with self._engine.making.listed(plan, events):
+        self._engine.making.begin(plan, events)
+        try:
             await run.execute(self._journal.write)
+        finally:
+            self._engine.making.end(plan, events)
 
     async def _planned(self, response: Response) -> Plan:
         """The plan again, from what was kept of the request. Raises ApiError."""

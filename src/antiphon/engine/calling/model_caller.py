@@ -7,6 +7,7 @@ nobody else reads, takes those that are not about the answer. A layer that has n
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -21,7 +22,8 @@ from antiphon.engine.calling.retry import Retries
 from antiphon.engine.calling.structured import StructuredOutput
 from antiphon.engine.calling.summary import Summaries
 from antiphon.engine.calling.truncation import Truncation, count
-from antiphon.model import Capabilities, Turn
+from antiphon.model import Capabilities, Turn, UsageDelta
+from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.response import Response
 from antiphon.tools.schema import SchemaMaker
 
@@ -47,6 +49,7 @@ class ModelCaller:
         alone = candidates[0] if len(candidates) == 1 else None
         self._fit = found.fit if alone is None else alone.window.fit
         ask = found.stream if alone is None else alone.window.stream
+        self._warm = _lasting(ask, response, end)
         if response.reasoning.summary == "concise":
             effort = "low" if routes[0].capabilities.reasoning else None
             ask = Summaries(ask, found.beside, effort=effort).stream
@@ -87,6 +90,13 @@ class ModelCaller:
     def stream(self, turn: Turn) -> Deltas:
         """The model's answer to a turn that was fitted. Raises ApiError."""
         return self._ask(turn)
+
+    async def warm(self, turn: Turn) -> UsageDelta | None:
+        """Has a turn that was fitted read by the model's server, and one token said that nobody hears. Gives
+        what it cost. Raises ApiError."""
+        with suppress(ModelFault):  # one token makes no sound answer
+            return (await complete(self._warm, replace(turn, max_tokens=1, prewarms=True))).usage
+        return None
 
     async def complete(self, turn: Turn) -> Completion:
         """The text with which the model answers a question of our own. Raises ApiError."""

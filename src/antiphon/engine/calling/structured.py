@@ -56,7 +56,10 @@ class StructuredOutput:
         """The answer. Raises ModelFault when it does not come to fit."""
         if turn.format == "text" or isinstance(turn.format, Grammar):
             return self._ask(turn)
-        return self._asked_in_words(turn) if _needs_help(turn, self._can(turn.model)) else self._native(turn)
+        in_words = _needs_help(turn, self._can(turn.model))
+        if turn.prewarms:  # the same words, and nobody who reads the answer
+            return self._ask(_instructed(turn, self._can(turn.model)) if in_words else turn)
+        return self._asked_in_words(turn) if in_words else self._native(turn)
 
     async def _native(self, turn: Turn) -> Deltas:
         """The answer of a server that holds it to the form, as it comes. One that is no JSON from its first

@@ -14,7 +14,7 @@ from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
-from antiphon.protocol.request import CreateResponse, Include
+from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
 from antiphon.scripting.player import Player
 from antiphon.store.keys import KeyUse
@@ -92,7 +92,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def generates(self) -> bool:
         """Whether the model answers. A warm-up prepares the state alone."""
-        return not (isinstance(self.request, CreateFrame) and self.request.generate is False)
+        warms_up = isinstance(self.request, CreateFrame) and self.request.generate is False
+        return not (warms_up or self.prewarms)
+
+    @property
+    def prewarms(self) -> bool:
+        """Whether the model's server is to read the context, for a cache."""
+        return prewarms(self.request)
 
 
 def is_followed(request: CreateResponse) -> bool:

@@ -20,6 +20,7 @@ from antiphon.engine.histories import Histories
 from antiphon.engine.memory import Memory
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import Certificates, approved_in
+from antiphon.engine.prepare.cache_diagnostics import diagnosed
 from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
@@ -37,7 +38,7 @@ from antiphon.engine.prepare.resumed_context import in_containers, resumed_conte
 from antiphon.engine.prepare.run_request import opened
 from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
-from antiphon.engine.prepare.unsupported import check_capable, check_supported
+from antiphon.engine.prepare.unsupported import check_capable, check_makes_calls, check_supported
 from antiphon.guard.offload import offload
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
@@ -45,7 +46,7 @@ from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
-from antiphon.protocol.response import Response, compression, opening
+from antiphon.protocol.response import InputTransformation, Response, compression, opening
 from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
@@ -117,12 +118,11 @@ class Preparation:
         plan = await self._plan(project, request, route, toolbox, context, response)
         if plan.moderation is not None:
             await plan.moderation.admit()
-        if (
-            context.trigger is None
-            and not plan.programs
-            and await exceeds_threshold(request, route, plan.turn)
-        ):
-            return replace(plan, compacts=len(context.items))
+        may_compact = context.trigger is None and not plan.programs
+        if may_compact and await exceeds_threshold(request, route, plan.turn):
+            plan = replace(plan, compacts=len(context.items))
+        response.input_transformations = _withheld(plan)
+        response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
         return plan
 
     async def resume(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
@@ -153,6 +153,8 @@ class Preparation:
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
         programs = await self._programs(project, context)
+        if approved or programs:
+            check_makes_calls(request)
         transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
@@ -276,3 +278,9 @@ def _opened(request: CreateResponse, route: Route, response_id: str, context: Re
     if context.prompt is not None:
         response.instructions = list(context.prompt)
     return response
+
+
+def _withheld(plan: Plan) -> list[InputTransformation] | None:
+    """The reasoning that the model is not given as it was sealed. What was not sealed is read as words."""
+    ids = plan.turns.transcript.withheld
+    return [InputTransformation(id=each, reason="model_mismatch") for each in ids] or None

@@ -8,7 +8,9 @@ from antiphon.model.backend import beyond
 from antiphon.protocol.error_messages import unsupported, wrong_for_model
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.request import CreateResponse, Effort
+from antiphon.protocol.request import CreateResponse, Effort, prewarms
+
+_PREWARM = "prompt_cache_options.prewarm"
 
 
 class Refusal(NamedTuple):
@@ -22,11 +24,6 @@ NOT_YET = (
         "background",
         lambda r: r.background and isinstance(r, CreateFrame),
         "a WebSocket has no background: what it asks for is sent over it",
-    ),
-    Refusal(
-        "prompt_cache_options.prewarm",
-        lambda r: r.prompt_cache_options and r.prompt_cache_options.prewarm,
-        "the upstream's cache cannot be warmed without generating",
     ),
 )
 
@@ -67,11 +64,25 @@ def _check_window(request: CreateResponse) -> None:
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is reported last. Raises InvalidRequest."""
     _check_effort(request, can)
+    if prewarms(request) and not can.caches_prompts:
+        raise unsupported(
+            _PREWARM,
+            "the model's server is not known to keep prompts that it has read (where it does, "
+            "`caches_prompts = true` of [models.NAME] in the configuration says so)",
+        )
     lacking = next(beyond(turn, can), None)
     if lacking == "logprobs":
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
     if lacking is not None:
         raise _incapable(request, "input", f"cannot read {lacking}", "unsupported_value")
+
+
+def check_makes_calls(request: CreateResponse) -> None:
+    """Raises InvalidRequest where calls wait that may be made, and nothing is to be made."""
+    if prewarms(request):
+        raise unsupported(
+            _PREWARM, "calls would be made: those that the input approves, or those of a program that waits"
+        )
 
 
 def _check_effort(request: CreateResponse, can: Capabilities) -> None:

@@ -1,0 +1,113 @@
+"""Prompt cache diagnostics: why a prompt could not be read from a cache, which knows it as far as the prompt
+of another response goes.
+
+What is compared is what we give to models: settings that models or servers keep prompts apart by, and then
+the messages, one after another. What the cache of a model's server has done in the end is in `usage`.
+"""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from operator import eq
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.engine.memory import Memory
+from antiphon.engine.prepare.plan import Plan
+from antiphon.guard.offload import offload
+from antiphon.model import Message
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.item import Item
+from antiphon.protocol.items import Compaction, decode_stored
+from antiphon.protocol.prompt_cache import (
+    CacheHit,
+    CacheMiss,
+    MissReason,
+    NothingToCompare,
+    PromptCacheDiagnostics,
+    Unavailable,
+)
+from antiphon.protocol.wire import encode
+from antiphon.store.store import Store
+
+_SETTINGS: tuple[tuple[MissReason, tuple[str, ...]], ...] = (
+    ("model_changed", ("model",)),
+    ("prompt_cache_key_changed", ("prompt_cache_key",)),
+    ("service_tier_changed", ("service_tier",)),
+    ("tools_changed", ("tools",)),
+    ("text_format_changed", ("text", "format")),
+    ("reasoning_effort_changed", ("reasoning", "effort")),
+    ("verbosity_changed", ("text", "verbosity")),
+    ("input_changed", ("instructions",)),
+)
+"""Members of a response that stand before all messages, or keep prompts apart. The first that differs is
+told."""
+
+
+async def diagnosed(store: Store, plan: Plan, memory: Memory | None) -> PromptCacheDiagnostics | None:
+    """What is found for the plan; None where nobody asked."""
+    options = plan.request.prompt_cache_options
+    compared = options and options.comparison_response_id
+    if not compared:
+        return None
+    found = await store.responses.get(plan.project, compared)
+    if found is None:
+        remembered = memory is not None and memory.find(compared) is not None
+        return Unavailable() if remembered else NothingToCompare()
+    history = await store.responses.history(plan.project, compared)
+    if history is None:
+        return Unavailable()
+    if reason := _changed(msgspec.json.decode(found.json), plan):
+        return await _missed(plan, reason, 0)
+    given = history[: len(history) - len(found.output)]
+    return await _beside(plan, await offload(len(given), _items, given))
+
+
+async def _beside(plan: Plan, compared: Sequence[Item]) -> PromptCacheDiagnostics:
+    """What is found of the messages."""
+    try:
+        turn = await offload(len(compared), plan.turns.build, compared)
+    except InvalidRequest:  # it has attachments that this request has not
+        return Unavailable()
+    shared = await offload(turn.size, _shared, plan.turn.messages, turn.messages)
+    if shared == len(turn.messages):
+        return CacheHit()
+    return await _missed(plan, "context_compacted" if _compacts(plan, compared) else "input_changed", shared)
+
+
+def _items(rows: Sequence[bytes]) -> Sequence[Item]:
+    return [decode_stored(row) for row in rows]
+
+
+def _changed(compared: dict[str, Any], plan: Plan) -> MissReason | None:
+    """The first of the settings that differs."""
+    own = msgspec.json.decode(encode(plan.response)) | {"service_tier": plan.caller.tier}
+    return next((reason for reason, path in _SETTINGS if _at(own, path) != _at(compared, path)), None)
+
+
+def _at(response: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        response = response.get(name) if isinstance(response, dict) else None
+    return response
+
+
+def _shared(messages: Sequence[Message], others: Sequence[Message]) -> int:
+    """With how many equal messages both begin."""
+    return sum(takewhile(bool, map(eq, messages, others)))
+
+
+def _compacts(plan: Plan, compared: Sequence[Item]) -> bool:
+    """Whether the context was compacted, or is about to be, and the other one was not."""
+    before = {item.id for item in compared if isinstance(item, Compaction)}
+    own = {item.id for item in plan.context.items if isinstance(item, Compaction)}
+    return plan.compacts is not None or not own <= before
+
+
+async def _missed(plan: Plan, reason: MissReason, shared: int) -> CacheMiss:
+    """`shared`: how many messages both prompts begin with."""
+    whole = await plan.caller.count(plan.turn)
+    begin = replace(plan.turn, messages=plan.turn.messages[:shared], said=None)
+    known = await plan.caller.count(begin)
+    missed = max(0, whole - known)
+    return CacheMiss(cache_missed_tokens=missed, reason=reason, comparison_reusable_tokens=known)
