@@ -130,6 +130,15 @@ def test_a_backend_is_shown_with_its_dialect_models_and_abilities(tmp_path: Path
     )
 
 
+def test_the_tools_are_shown_that_a_backends_server_runs(tmp_path: Path, upstream: Upstream) -> None:
+    toml = f'[backends.far]\ntype = "responses"\nbase_url = "{upstream.base_url}"\n'
+
+    done = doctor(tmp_path, toml=f'{toml}hosted = ["web_search", "image_generation"]\n')
+
+    assert "backend far: its server runs: image_generation, web_search" in done.stdout
+    assert "its server runs" not in doctor(tmp_path, toml=toml).stdout
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [

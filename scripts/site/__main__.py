@@ -9,7 +9,6 @@ from pathlib import Path
 from scripts.docs.regions import ROOT
 from scripts.site.staging import stage
 
-
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """The builder colours each letter for itself."""
 

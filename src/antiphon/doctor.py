@@ -326,6 +326,8 @@ async def _reached(
     model = _model(settings, models)
     can = backend.capabilities(model)
     yield Finding(subject, "ok", f"can: {_listed(can)}")
+    if can.hosted:
+        yield Finding(subject, "ok", f"its server runs: {', '.join(sorted(can.hosted))}")
     if names := unheeded(can):
         yield Finding(subject, "ok", f"not sent, and named in x-antiphon-warnings: {', '.join(names)}")
     if deep and model:

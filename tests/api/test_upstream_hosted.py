@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from openai import BadRequestError, OpenAI
-from tests.api.asking import ADD, Json, some_id, whole
+from tests.api.asking import ADD, Json, events_of, some_id, whole
 from tests.conftest import Running, checked_client
 from tests.hosted_script import PICTURE, cited, code, picture, web
 from tests.ledger import covers
 from tests.responses_script import answer, call, config, sealed, text, written
+from tests.responses_script import stream as told
 from tests.scripted import Answer, Upstream
 from tests.scripted import refusal as refused
 from tests.tools.using import ask, emitted, stream
+
+from antiphon.stream.fold import fold
 
 HOSTED = ["web_search", "code_interpreter", "image_generation"]
 WEB: Json = {"type": "web_search"}
@@ -230,9 +234,7 @@ def test_an_answer_that_nobody_reads_along_is_the_same(gpt: OpenAI, upstream: Up
 
 
 def in_one_piece(*said: Any) -> bytes:
-    from tests.responses_script import stream as events
-
-    return json.dumps(events(*said)[-1]["response"]).encode()
+    return json.dumps(told(*said)[-1]["response"]).encode()
 
 
 def test_the_background_keeps_them(gpt: OpenAI, upstream: Upstream) -> None:
@@ -255,6 +257,66 @@ def test_a_web_socket_tells_them(gpt: OpenAI, upstream: Upstream) -> None:
             if event.type == "response.completed":
                 assert [item.type for item in event.response.output] == KINDS
                 break
+
+
+@pytest.mark.parametrize("background", [False, True], ids=["in the foreground", "in the background"])
+def test_an_answer_that_breaks_off_leaves_no_item_open(
+    running: Running, upstream: Upstream, background: bool
+) -> None:
+    events = told(*ALL)
+    body = {"model": "gpt", "input": "Hi", "tools": [WEB, PYTHON, PAINT], "stream": True}
+    for cut in range(6, len(events) - 1, 3):
+        upstream.default = Answer(raw=written(events), cut_after=cut)
+        answered = httpx2.post(f"{running.url}/v1/responses", json={**body, "background": background})
+        frames = events_of(answered.content)
+
+        response = frames[-1]["response"]
+        assert response["status"] == "failed", cut
+        assert fold(frames) == response
+        assert not [item for item in response["output"] if item.get("status") == "in_progress"]
+
+
+def test_code_that_is_cut_short_is_incomplete(gpt: OpenAI, upstream: Upstream) -> None:
+    events = told(code("print(1)", "1", size=4))
+    written_half = [event for event in events[:5] if "code_interpreter_call" in json.dumps(event)]
+    end = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}
+    upstream.script(Answer(raw=written([*written_half, {"type": "response.incomplete", "response": end}])))
+
+    response = ask(gpt, PYTHON)
+
+    (ran,) = response["output"]
+    assert (response["status"], ran["status"], ran["code"]) == ("incomplete", "incomplete", "prin")
+
+
+def test_a_connection_remembers_what_is_not_stored(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(*ALL), answer(text("Yes.")))
+    with gpt.responses.connect() as connection:
+        previous: Any = {}
+        for question in ("Hi", "Sure?"):
+            connection.response.create(
+                model="gpt", input=question, tools=[WEB, PYTHON, PAINT], store=False, **previous
+            )
+            for event in connection:
+                if event.type == "response.completed":
+                    previous = {"previous_response_id": event.response.id}
+                    break
+
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert {"web_search_call", "code_interpreter_call", "image_generation_call"} < set(kinds)
+
+
+def test_a_conversation_keeps_them(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(*ALL), answer(text("Yes.")))
+    conversation = gpt.conversations.create()
+    for question in ("Hi", "Sure?"):
+        gpt.responses.create(
+            model="gpt", input=question, tools=[WEB, PYTHON, PAINT], conversation=conversation.id
+        )
+
+    items = [whole(item) for item in gpt.conversations.items.list(conversation.id, order="asc")]
+    assert [item["type"] for item in items] == ["message", *KINDS, "message", "message"]
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert {"web_search_call", "code_interpreter_call", "image_generation_call"} < set(kinds)
 
 
 # ---- later turns ------------------------------------------------------------------------------------
@@ -311,6 +373,41 @@ def test_a_container_that_a_client_names_does_not_reach_the_server(gpt: OpenAI, 
     told = json.dumps(sent(upstream))
     assert "cntr_of_another" not in told
     assert "secret = 1" in told
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        lambda items: {**items[0], "action": None},
+        lambda items: {**items[0], "action": {"type": "search"}},
+        lambda items: {**items[1], "status": "incomplete"},
+        lambda items: {**items[0], "id": items[0]["id"][:-1] + ("1" if items[0]["id"][-1] == "0" else "0")},
+        lambda items: {**items[0], "id": None},
+    ],
+    ids=["no action", "no question", "cut short", "another id", "no id"],
+)
+def test_what_a_client_has_changed_is_told_in_words(gpt: OpenAI, upstream: Upstream, carried: Any) -> None:
+    upstream.script(answer(web("x"), code("1", "1"), picture("a cat"), text("So.")), answer(text("Yes.")))
+    first = ask(gpt, WEB, PYTHON, PAINT, store=False, include=OUTPUTS)
+
+    given = [carried(first["output"]), {"role": "user", "content": "And?"}]
+    ask(gpt, WEB, PYTHON, PAINT, given=given, store=False)
+
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert kinds[:2] == ["function_call", "function_call_output"]
+    assert kinds[-1] == "user"
+
+
+def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(web("x"), code("1", "1"), text("So.")), answer(text("They looked for x.")))
+    first = ask(gpt, WEB, PYTHON)
+
+    gpt.responses.compact(model="gpt", previous_response_id=first["id"])
+
+    body = sent(upstream)
+    assert "tools" not in body
+    assert not {"web_search_call", "code_interpreter_call"} & {each["type"] for each in body["input"]}
+    assert '"x"' in json.dumps(body["input"]).replace("\\", "")
 
 
 def test_turns_of_one_response_go_on_with_them(gpt: OpenAI, upstream: Upstream) -> None:

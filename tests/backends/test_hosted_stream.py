@@ -178,7 +178,9 @@ def test_what_came_up_since_is_left_out_of_an_item() -> None:
 
     (found,) = items(read(told([event, {"type": "response.completed", "response": {}}])))
     sources = [ApiSource(name="oai-weather"), UrlSource(url="https://a.example/")]
-    assert found == WebSearchCall(status="completed", action=Search(queries=["x"], sources=sources))
+    assert found == WebSearchCall(
+        status="completed", action=Search(query="x", queries=["x"], sources=sources)
+    )
 
 
 def test_an_action_of_an_unknown_kind_is_no_action() -> None:

@@ -4,7 +4,7 @@ uvicorn looks at each header by itself, twice with a regular expression: that co
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 _IS_HEAD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*").fullmatch
 """Lines of headers, from names and values that are allowed: none of them begins a line of its own."""
 _BODILESS = (204, 304)
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 
 
 class Cycle(RequestResponseCycle):
@@ -26,25 +27,23 @@ class Cycle(RequestResponseCycle):
         if message["type"] == "http.response.body" and self.response_started and not self.response_complete:
             self._write(message.get("body", b""), message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self.response_started:
-            self._begin(message["status"], message.get("headers", ()))
+            self._begin(message["status"], [*message.get("headers", ())])
         else:
             raise RuntimeError(f"'{message['type']}' may not be sent here.")
 
-    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _begin(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
+        """The names of headers are in lower case, as ASGI has it."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = []
-        for name, value in (*self.default_headers, *headers):
-            name = name.lower()
-            if name == b"content-length":
-                self.expected_content_length, self.chunked_encoding = int(value), False
-            elif name == b"transfer-encoding":
-                self.chunked_encoding = True
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-                continue  # which is said below
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not self.keep_alive:
+        said = {name: value for name, value in headers if name in _FRAMING}
+        if b"content-length" in said:
+            self.expected_content_length, self.chunked_encoding = int(said[b"content-length"]), False
+        elif b"transfer-encoding" in said:
+            self.chunked_encoding = True
+        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        if b"close" in said.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _BODILESS:
             self.chunked_encoding = True

@@ -182,14 +182,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head += len(name) + len(value) + 4
-        if self._head > self.HEAD_BYTES:
+        self._head = head = self._head + len(name) + len(value) + 4
+        if head > self.HEAD_BYTES:
             raise _head_too_large(self.HEAD_BYTES)
         if self._owed is self._heads:  # else a trailer, which nobody asked for
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._head > self.HEAD_BYTES:
@@ -209,6 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
         scope["path"] = unquote(path.decode("ascii"))
         scope["raw_path"] = path
         scope["query_string"] = url.query or b""
+        self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
 
     def _begin_cycle(self) -> None:
         before = self.cycle

@@ -11,6 +11,8 @@ from antiphon.protocol.delta_runs import DeltaRun
 from antiphon.protocol.events import event_type
 
 _OBFUSCATION = b',"obfuscation":"'
+_FEW = 2 * BLOCK
+"""Deltas of a run for which it does not pay to cut each padding once."""
 _NUMBERS = [b"%d" % number for number in range(4096)]
 
 
@@ -49,5 +51,8 @@ def _numbers(run: DeltaRun) -> list[bytes]:
 
 def _paddings(run: DeltaRun) -> list[bytes]:
     """Those of a token's usual length are cut from one block."""
-    block = padding_for(0)
-    return [block[size:] if (size := len(piece)) <= BLOCK else padding_for(size) for piece in run.pieces]
+    block, sizes = padding_for(0), list(map(len, run.pieces))
+    if len(sizes) <= _FEW or max(sizes) > BLOCK:
+        return [block[size:] if size <= BLOCK else padding_for(size) for size in sizes]
+    cuts = [block[size:] for size in range(BLOCK + 1)]
+    return list(map(cuts.__getitem__, sizes))

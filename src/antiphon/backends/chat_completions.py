@@ -164,8 +164,8 @@ class ChatCompletions(Backend):
         when the turn needs what the server does not have after all."""
         for _ in range(_LESSONS):
             before = self._dialect(turn.model)
-            body = await offload(turn.unwritten, payload, turn, before)
-            response = await self._chat(turn, body)
+            body, encoded = await offload(turn.unwritten, _written, turn, before)
+            response = await self._upstream.post("chat/completions", encoded, self._patience(turn))
             if response.status in (400, 422):
                 async with response:
                     words = await self._upstream.refusal(response)
@@ -189,10 +189,6 @@ class ChatCompletions(Backend):
             self.dialect = replace(self.dialect, whole=False)
             self._learned = {model: replace(known, whole=False) for model, known in self._learned.items()}
         return impatient
-
-    async def _chat(self, turn: Turn, body: JsonObject) -> HttpAnswer:
-        encoded = await offload(turn.unwritten, encode, body)
-        return await self._upstream.post("chat/completions", encoded, self._patience(turn))
 
     def _dialect(self, model: str) -> Dialect:
         return self._learned.get(model, self.dialect)
@@ -295,6 +291,12 @@ class ChatCompletions(Backend):
         """What finds the calls that the server left in the text, where there may be any."""
         expected = self._text_calls and self.dialect.text_calls and offered(turn)
         return TextCalls(turn) if expected else None
+
+
+def _written(turn: Turn, dialect: Dialect) -> tuple[JsonObject, bytes]:
+    """The body of a request, and how it is sent."""
+    body = payload(turn, dialect)
+    return body, encode(body)
 
 
 # ---- small answers ----------------------------------------------------------------------------------

@@ -20,6 +20,10 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        """Pieces of the body that nobody has read yet."""
+        self.on_body = self._waiting.append
+        """For the parser. Servers send each token in a chunk of its own: it costs no step of Python."""
         self._parser = httptools.HttpResponseParser(self)
         self.gone: asyncio.Future[None] = self._loop.create_future()
         """Done when it is closed."""
@@ -44,7 +48,9 @@ class Connection(asyncio.Protocol):
         """Whether all of the request is on its way."""
         self._bounded = False
         """Whether the answer says where it ends."""
-        self._waiting: list[bytes] = []
+        self._waiting.clear()
+        self._end = 0
+        """How many pieces waited when the answer was whole."""
         self._size = 0
         self._paused = False
         self._fault: Exception | None = None
@@ -89,12 +95,13 @@ class Connection(asyncio.Protocol):
             if self._whole:
                 return b""
             await self._more()
-        waiting, self._waiting, self._size = self._waiting, [], 0
+        read, self._size = b"".join(self._waiting), 0
+        self._waiting.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._heard = self._loop.time()
             self._transport.resume_reading()
-        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        return read
 
     def hang_up(self) -> None:
         if self._timer is not None:
@@ -164,16 +171,26 @@ class Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         self.answered = True
         self._bodiless += len(data)
+        known = len(self._waiting)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(ConnectionResetError("what came is no HTTP, or another protocol"))
+        self._weigh(known)
         if self._bodiless > _MOST_HEAD and not self._whole:
             self._fail(ConnectionResetError("the head, or what stands between chunks, is too large"))
         if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._wake()
+
+    def _weigh(self, known: int) -> None:
+        """What has come of the body, behind the pieces that were known."""
+        if self._extra:
+            del self._waiting[self._end :]
+        if len(self._waiting) > known:
+            self._bodiless = 0
+            self._size += sum(map(len, self._waiting[known:]))
 
     def eof_received(self) -> bool:
         return False
@@ -218,16 +235,10 @@ class Connection(asyncio.Protocol):
         self.status = status
         self._writable.set()  # for who still sends a body that is not wanted
 
-    def on_body(self, data: bytes) -> None:
-        if self._extra:
-            return
-        self._bodiless = 0
-        self._waiting.append(data)
-        self._size += len(data)
-
     def on_message_complete(self) -> None:
         if self._extra:
             self._kept = False
         elif self.status:
             self._whole = True
+            self._end = len(self._waiting)
             self._kept = bool(self._parser.should_keep_alive()) and self._bounded

@@ -8,6 +8,8 @@ by its dialect.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
+from operator import attrgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -32,6 +34,7 @@ from antiphon.protocol.wire import JsonObject, encode
 
 CONTINUE = "Continue."
 _SHORT_ID = 9
+_role, _beside_words = attrgetter("role"), attrgetter("calls", "call_id", "reasoning", "opaque")
 
 
 def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
@@ -59,16 +62,23 @@ def _written(said: Said) -> bytes:
 
 
 def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
-    """The messages as this dialect wants them."""
-    said = _reasoning(list(messages), dialect)
+    """The messages as this dialect wants them. Most are words alone, without calls and thoughts to be put in
+    their place."""
+    said = list(messages)
+    spoken = "tool" not in map(_role, said) and not any(chain.from_iterable(map(_beside_words, said)))
+    if not spoken:
+        said = _reasoning(said, dialect)
     said = _roles(said, dialect)
     said = _systems(said, dialect)
-    said = results_after_calls(said)
-    if dialect.parses_arguments:
-        said = readable(said)
-    said = _images_of_results(said)
+    if not spoken:
+        said = results_after_calls(said)
+        if dialect.parses_arguments:
+            said = readable(said)
+        said = _images_of_results(said)
     said = _joined(said, dialect)
     said = _with_user(said, dialect)
+    if spoken:
+        return [_wire(message, dialect, {}, {}) for message in said]
     if dialect.short_call_ids:
         said = [_with_short_ids(message) for message in said]
     names = {call.id: call.name for message in said for call in message.calls}

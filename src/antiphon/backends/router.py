@@ -152,9 +152,9 @@ class Router:
         """The route of a name, and those in its place, in the order in which they are asked."""
         said = route.settings.fallbacks if route.settings is not None else ()
         fallbacks = (*said, *self._by_backend[id(route.backend)].fallbacks)
-        routes, known = [route], self._known_as(name)
+        routes = [route]
         for fallback in fallbacks:
-            other = self._in_place(fallback, known)
+            other = self._in_place(fallback, self._known_as(name))
             if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
                 routes.append(other)
         return routes

@@ -33,6 +33,7 @@ read of a few chunks is decoded, since a run has to be of some length to pay.
 """
 
 import re
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -48,6 +49,8 @@ Wanted = int | Literal["text"]
 _BLANK = b"\n\n"
 _DEL = b"\x7f"
 _STRING = re.compile(rb'"(?:content|arguments)":\s?"((?:[^"\\]|\\.){1,1000}+)"')
+_BRACE = re.compile(r"\}\s*(?:\x7f|\Z)").search
+"""The end of a text that ends as an object does, among texts with a DEL between two."""
 _LESSONS = 3
 """Forms that are learnt without being of use, before no more are."""
 _MARK = 16
@@ -74,11 +77,8 @@ class Run(NamedTuple):
 
     def up_to_brace(self) -> int:
         """How many of them there are up to the first that ends as an object does."""
-        if "}" in self.joined:
-            for count, text in enumerate(self.joined.split("\x7f"), 1):
-                if text.rstrip().endswith("}"):
-                    return count
-        return len(self.pieces)
+        found = _BRACE(self.joined)
+        return len(self.pieces) if found is None else self.joined.count("\x7f", 0, found.start()) + 1
 
 
 class Splicer:
@@ -157,7 +157,7 @@ class _Form(NamedTuple):
         mark, between = self.tail[:_MARK], self.tail + self.head
         first, *parts = events[at:].split(mark)
         rest = len(between) - len(mark)
-        pieces = [first, *[part[rest:] for part in parts[:-1]]]
+        pieces = [first, *map(itemgetter(slice(rest, None)), parts[:-1])]
         again = between.join(pieces)
         alike = events.startswith(again, at) and events.startswith(self.tail, at + len(again))
         return pieces if alike else []

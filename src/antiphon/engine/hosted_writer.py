@@ -121,7 +121,7 @@ class _Call:
             self._emit(self._stages[2])
         found = self._found(item)
         self.handle.finish(found)
-        return self._tool.part(found, self._backend) if completed else None
+        return self._tool.part(found, self._backend)
 
     def _write_rest(self, code: str) -> None:
         """Code that never came in pieces."""

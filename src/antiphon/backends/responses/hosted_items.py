@@ -97,7 +97,7 @@ def _action(members: Members) -> Search | OpenPage | FindInPage | None:
     match members.get("type"):
         case "search":
             queries = [each for each in _list(members, "queries") if isinstance(each, str)]
-            query = text(members, "query")
+            query = text(members, "query") or next(iter(queries), None)
             sources = [*_sources(members)] if isinstance(members.get("sources"), list) else None
             return Search(query=query, queries=queries or ([query] if query else None), sources=sources)
         case "open_page":

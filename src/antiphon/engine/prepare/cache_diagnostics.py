@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.plan import Plan
 from antiphon.guard.offload import offload
-from antiphon.model import Message
+from antiphon.model import Message, TextPart
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction, decode_stored
@@ -59,7 +59,7 @@ async def diagnosed(store: Store, plan: Plan, memory: Memory | None) -> PromptCa
     if history is None:
         return Unavailable()
     if reason := _changed(msgspec.json.decode(found.json), plan):
-        return await _missed(plan, reason, 0)
+        return await _missed(plan, reason, ())
     given = history[: len(history) - len(found.output)]
     return await _beside(plan, await offload(len(given), _items, given))
 
@@ -71,7 +71,7 @@ async def _beside(plan: Plan, compared: Sequence[Item]) -> PromptCacheDiagnostic
     except InvalidRequest:  # it has attachments that this request has not
         return Unavailable()
     shared = await offload(turn.size, _shared, plan.turn.messages, turn.messages)
-    if shared == len(turn.messages):
+    if len(shared) == len(turn.messages) and shared[-1:] == turn.messages[-1:]:
         return CacheHit()
     return await _missed(plan, "context_compacted" if _compacts(plan, compared) else "input_changed", shared)
 
@@ -92,9 +92,26 @@ def _at(response: Any, path: Sequence[str]) -> Any:
     return response
 
 
-def _shared(messages: Sequence[Message], others: Sequence[Message]) -> int:
-    """With how many equal messages both begin."""
-    return sum(takewhile(bool, map(eq, messages, others)))
+def _shared(messages: Sequence[Message], others: Sequence[Message]) -> tuple[Message, ...]:
+    """What both begin with: equal messages, and the beginning of the text in which the next ones differ."""
+    count = sum(takewhile(bool, map(eq, messages, others)))
+    same, next_ones = tuple(messages[:count]), (*messages[count : count + 1], *others[count : count + 1])
+    if len(next_ones) == 2 and next_ones[0].role == next_ones[1].role:
+        text = _common(next_ones[0].text, next_ones[1].text)
+        return (*same, Message(next_ones[0].role, (TextPart(text),))) if text else same
+    return same
+
+
+def _common(one: str, other: str) -> str:
+    """The longest text that both begin with."""
+    known, most = 0, min(len(one), len(other))
+    while known < most:
+        middle = (known + most + 1) // 2
+        if one[known:middle] == other[known:middle]:
+            known = middle
+        else:
+            most = middle - 1
+    return one[:known]
 
 
 def _compacts(plan: Plan, compared: Sequence[Item]) -> bool:
@@ -104,10 +121,10 @@ def _compacts(plan: Plan, compared: Sequence[Item]) -> bool:
     return plan.compacts is not None or not own <= before
 
 
-async def _missed(plan: Plan, reason: MissReason, shared: int) -> CacheMiss:
-    """`shared`: how many messages both prompts begin with."""
+async def _missed(plan: Plan, reason: MissReason, shared: tuple[Message, ...]) -> CacheMiss:
+    """`shared`: what both prompts begin with."""
     whole = await plan.caller.count(plan.turn)
-    begin = replace(plan.turn, messages=plan.turn.messages[:shared], said=None)
+    begin = replace(plan.turn, messages=shared, said=None)
     known = await plan.caller.count(begin)
     missed = max(0, whole - known)
     return CacheMiss(cache_missed_tokens=missed, reason=reason, comparison_reusable_tokens=known)

@@ -14,9 +14,10 @@ BUSY_SECONDS = 15.0
 _STATEMENTS = 512
 """Statements that a connection keeps prepared."""
 
+_NONE: dict[None, None] = {}
+
 # What is neither text nor number is looked up among the adapters, and where there is none an exception is
 # made and dropped for each value that is bound. These two give back what they are given.
-_NONE: dict[None, None] = {}
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), _NONE.get)
 
