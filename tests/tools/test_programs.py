@@ -1,12 +1,15 @@
 """Programs that call tools, over the wire: the model writes them, the client answers their calls."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import OpenAI
 from tests.api.asking import Json, refused
+from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.using import ask, emitted, offered, only, read, result, stream
@@ -545,3 +548,35 @@ def test_a_program_goes_on_over_a_websocket_that_keeps_what_nobody_stores(
 
     assert [item["type"] for item in second["output"]] == ["program_output", "message"]
     assert result(upstream) == '{"n":4}'
+
+
+def test_where_there_is_no_v8_the_tool_is_not_offered(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "py_mini_racer", None)
+    upstream.script(Answer("Hello."))
+    with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
+        raw = client.responses.with_raw_response.create(
+            model="m",
+            input="Hi",
+            tools=[PROGRAMS, ONE],  # type: ignore[list-item]
+        )
+        assert "programmatic_tool_calling" in raw.headers["x-antiphon-warnings"]
+        assert offered(upstream) == {}
+        with refused(400, "unsupported_value", "tool_choice") as refusal:
+            ask(client, PROGRAMS, ONE, tool_choice=PROGRAMS)
+    assert "antiphon[programs]" in refusal.message
+
+
+def test_a_function_of_a_namespace_is_called_by_the_name_that_the_model_knows(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    group = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [ONE]}
+    upstream.script(program("return await tools.crm__one({n: 1})"), Answer("Done."))
+
+    first = ask(client, PROGRAMS, group)
+    (called,) = inner(first)
+    assert (called["name"], called["namespace"]) == ("one", "crm")
+    ask(client, PROGRAMS, group, given=[answer(called, 5)], previous_response_id=first["id"])
+
+    assert result(upstream) == "5"
