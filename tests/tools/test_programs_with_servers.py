@@ -231,3 +231,16 @@ def test_a_background_response_is_suspended_and_goes_on(
 
     assert kinds(second) == ["mcp_call", "program_output", "message"]
     assert result(upstream) == "5"
+
+
+def test_a_program_that_computes_too_long_between_its_calls_ends(
+    client: OpenAI, upstream: Upstream, things: Toolset, tool: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon.engine.programs.SECONDS", 0.0)
+    upstream.script(program(ADDING), Answer("Too slow."))
+
+    response = ask(client, PROGRAMS, tool)
+
+    assert kinds(response) == ["program", "program_output", "message"]
+    assert "too much processor time" in result(upstream)
+    assert things.called == []

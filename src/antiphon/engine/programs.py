@@ -6,7 +6,6 @@ interrupted by a crash. Each round of calls that it waits for is made as the cal
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -27,11 +26,11 @@ from antiphon.tools.program import result_of
 
 _TOO_MANY = "Error: the response may make no more tool calls"
 _TOO_LONG = "Error: the program's output is too large"
-_TOO_SLOW = "Error: the program took too much time between its calls"
+_TOO_SLOW = "Error: the program took too much processor time between its calls"
 _LOST = "Error: what one of the program's calls gave is not known"
 
-SECONDS = 120.0
-"""For which a program may be played in one response, its calls apart."""
+SECONDS = 60.0
+"""Of processor time that a program may take in one response."""
 
 Due = Mapping[str, Called]
 """Calls that are to be made, by their ids."""
@@ -63,18 +62,17 @@ class Programs:
         """Play it as far as it comes. The answer to the model's call; None: it waits for the client."""
         refused: dict[str, str] = {}
         made: set[str] = set()
-        played_for = 0.0
+        spent = 0.0
         while True:
             record = await self._record(program, refused)
-            begun = time.monotonic()
             played = await self._play(program, record)
-            played_for += time.monotonic() - begun
+            spent += played.seconds
             if not played.calls:
                 return self._ended(program, played)
             due = self._due(program, played, record)
             if not due:
                 return None
-            if made & due.keys() or played_for > SECONDS:
+            if made & due.keys() or spent > SECONDS:
                 return self._ended(program, Played([], [], _LOST if made & due.keys() else _TOO_SLOW))
             made |= due.keys()
             writer = self._round(program, due)

@@ -69,3 +69,5 @@ class Played(Struct, frozen=True, array_like=True):
     parts: list[Written]
     fault: str | None = None
     """What went wrong, if it has ended and something did."""
+    seconds: float = 0.0
+    """Of processor time that this took."""

@@ -7,11 +7,13 @@ cannot be executed (`--jitless`), and the process opens nothing any more once V8
 import asyncio
 import os
 import resource
+import time
 from functools import cache
 from importlib import resources
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from py_mini_racer import JSFunction, JSOOMException, init_mini_racer, mini_racer
 
 from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written
@@ -35,7 +37,10 @@ class _State(Struct):
 def play(script: bytes) -> Played:
     """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
     is none."""
-    return _prepared().run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+    loop = _prepared()
+    begun = time.process_time()
+    played = loop.run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+    return replace(played, seconds=time.process_time() - begun)
 
 
 async def _play(script: Script) -> Played:
