@@ -16,7 +16,7 @@ from tests.api.test_activity import activity
 from tests.api.test_background import begin, ended
 from tests.conftest import Running, checked_client, config_for
 from tests.moderators import ServedModerator
-from tests.papers import PNG
+from tests.papers import png
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.tools.mcp_servers import Toolset, served
 
@@ -412,7 +412,7 @@ def test_urls_are_kept_without_what_may_be_secret_in_them(upstream: Upstream, co
 
 
 def test_pictures_are_left_out_and_the_words_behind_them_are_not(upstream: Upstream, config: Config) -> None:
-    picture = base64.b64encode(PNG + bytes(3_000_000)).decode()
+    picture = base64.b64encode(png() + bytes(3_000_000)).decode()
     content = [
         {"type": "input_image", "image_url": f"data:image/png;base64,{picture}"},
         {"type": "input_text", "text": "What is this?"},

@@ -1,6 +1,5 @@
 """Something of everything that a server keeps, made over the wire, and all of it read again."""
 
-import base64
 from typing import Any
 
 import httpx2
@@ -8,11 +7,11 @@ from openai import OpenAI
 from tests.api.skilling import folder, zipped
 from tests.api.storing import HARBOURS, TREES, filled
 from tests.conftest import Running
-from tests.papers import PNG
+from tests.papers import picture_url, png
 
 Json = dict[str, Any]
 CONTAINERS = "/v1/containers"
-PICTURE = f"data:image/png;base64,{base64.b64encode(PNG + bytes(200_000)).decode()}"
+PICTURE = picture_url(png() + bytes(200_000))
 
 
 class Kept:
