@@ -248,6 +248,7 @@ def test_agents_that_keep_each_other_busy_come_to_an_end(client: OpenAI, upstrea
         ("max_tool_calls", {"max_tool_calls": 3}),
         ("reasoning.summary", {"reasoning": {"summary": "auto"}}),
         ("multi_agent", {"background": True}),
+        ("multi_agent", {"tools": [{"type": "programmatic_tool_calling"}]}),
         ("tools", {"tools": [{**LOOK, "name": "spawn_agent"}]}),
     ],
 )

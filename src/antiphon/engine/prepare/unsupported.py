@@ -9,6 +9,7 @@ from antiphon.protocol.error_messages import unsupported, wrong_for_model
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.request import CreateResponse, Effort, prewarms
+from antiphon.protocol.tools import ProgrammaticToolCallingTool
 
 _PREWARM = "prompt_cache_options.prewarm"
 
@@ -29,6 +30,13 @@ NOT_YET = (
         "multi_agent",
         lambda r: r.has_agents and r.background,
         "several agents are not carried in the background",
+    ),
+    Refusal(
+        "multi_agent",
+        lambda r: (
+            r.has_agents and any(isinstance(tool, ProgrammaticToolCallingTool) for tool in r.tools or ())
+        ),
+        "programs that call tools run for one agent alone",
     ),
     Refusal(
         "reasoning.summary",
@@ -93,9 +101,11 @@ def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> Non
 
 
 def check_makes_calls(request: CreateResponse) -> None:
-    """Raises InvalidRequest where calls were approved, and nothing is to be made."""
+    """Raises InvalidRequest where calls wait that may be made, and nothing is to be made."""
     if prewarms(request):
-        raise unsupported(_PREWARM, "the calls that the input approves would be made")
+        raise unsupported(
+            _PREWARM, "calls would be made: those that the input approves, or those of a program that waits"
+        )
 
 
 def _check_effort(request: CreateResponse, can: Capabilities) -> None:
