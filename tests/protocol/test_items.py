@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from openai.types.conversations import ConversationItem
 from openai.types.responses import ResponseItem
+from tests.papers import picture_url
 from tests.sdk_types import check, models
 
 from antiphon.protocol import items
@@ -15,7 +16,7 @@ from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.wire import encode
 
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}
-PNG = "data:image/png;base64,iVBORw0KGgo="
+PNG = picture_url()
 PROGRAM = {"type": "program", "caller_id": "call_p"}
 
 # For each type of item: what is least, and what is most that a client may send.
