@@ -405,12 +405,6 @@ REFUSED = [
         "prompt_cache_options.prewarm",
         UNSUPPORTED,
     ),
-    case(
-        "param.image.context_compression.enabled",
-        {"image": {"context_compression": "enabled"}},
-        "image.context_compression",
-        UNSUPPORTED,
-    ),
     case("param.multi_agent", {"multi_agent": {"enabled": True}}, "multi_agent", "unknown_parameter"),
 ]
 

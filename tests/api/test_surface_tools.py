@@ -7,9 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 from tests.api.asking import response
-from tests.api.test_surface import LOOK, ask, data_dir, refused, server
+from tests.api.test_surface import ask, data_dir, refused, server
 from tests.ledger import covers, ids_of, rows
-from tests.protocol.test_tools import ECHOES
 from tests.scripted import Answer, Upstream
 
 __all__ = ["data_dir", "server"]
@@ -17,23 +16,6 @@ __all__ = ["data_dir", "server"]
 Json = dict[str, Any]
 
 # ---- tools ------------------------------------------------------------------------------------------
-
-
-def refused_tools() -> list[str]:
-    return [row_id for row_id in ids_of("tool", does="refuses") if row_id.count(".") == 1]
-
-
-@covers("tool.programmatic_tool_calling")
-@pytest.mark.parametrize("row_id", refused_tools())
-def test_a_tool_that_is_not_served_yet_is_refused(
-    http: httpx2.Client, upstream: Upstream, row_id: str
-) -> None:
-    kind = row_id.removeprefix("tool.")
-    tools = [sent for sent, _ in ECHOES if sent["type"] == kind]
-    assert tools
-    for tool in tools:
-        assert refused(http, tools=[LOOK, tool]) == (400, "tools[1].type", "unsupported_value")
-    assert upstream.requests == []
 
 
 PLACE = {"type": "approximate", "city": "Oslo", "country": "NO", "region": "Oslo", "timezone": "Europe/Oslo"}
@@ -105,22 +87,6 @@ def test_every_member_of_a_tool_that_is_not_set_up_is_taken_and_shown(
 def test_a_tool_that_programs_alone_may_call_is_refused(http: httpx2.Client, tool: Json) -> None:
     wrong = (400, "tools[0].allowed_callers", "unsupported_value")
     assert refused(http, tools=[tool | {"allowed_callers": ["programmatic"]}]) == wrong
-
-
-UNSERVED_CHOICES = {
-    "mcp": {"server_label": "s", "name": "n"},
-}
-
-
-@covers(*ids_of("tool_choice", does="refuses"))
-@pytest.mark.parametrize("row_id", ids_of("tool_choice", does="refuses"))
-def test_a_choice_of_a_tool_that_is_not_there_is_refused(
-    http: httpx2.Client, upstream: Upstream, row_id: str
-) -> None:
-    kind = row_id.removeprefix("tool_choice.")
-    choice = {"type": kind, **UNSERVED_CHOICES.get(kind, {})}
-    assert refused(http, tools=[LOOK], tool_choice=choice) == (400, "tool_choice", None)
-    assert upstream.requests == []
 
 
 # ---- include ----------------------------------------------------------------------------------------

@@ -171,6 +171,15 @@ def _tools(upstream: Upstream, running: Running, _: Path) -> None:
     assert upstream.last.body["messages"][-1]["content"] == '{"city": "Paris", "sky": "clear"}'
 
 
+def _programs(upstream: Upstream, running: Running, _: Path) -> None:
+    (block,) = blocks("docs/programs.md", "js")
+    program = Called("run_program", json.dumps({"code": block.text}))
+    upstream.script(Answer(calls=[program]), Answer("The nut."))
+
+    assert printed("docs/programs.md", running) == ["The nut."]
+    assert upstream.last.body["messages"][-1]["content"] == "bolt: 140\nnut: 96\nwasher: 301"
+
+
 def _structured_output(upstream: Upstream, running: Running, _: Path) -> None:
     upstream.script(Answer('{"name": "Loire", "length_km": 1006}'))
 
@@ -316,6 +325,7 @@ PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "docs/containers.md": _containers,
     "docs/keys.md": _keys,
     "docs/mcp.md": _mcp,
+    "docs/programs.md": _programs,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
     "docs/files.md": _files,

@@ -6,7 +6,6 @@ one message again, since that is how the model wrote them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import groupby
 from typing import Literal
 
 from msgspec.structs import replace
@@ -127,21 +126,16 @@ def _not_ours(kind: str) -> InvalidRequest:
 
 def together(messages: Iterable[Message]) -> tuple[Message, ...]:
     """The messages, of which those that the model wrote as one are one."""
-    return tuple([_together(turn) for turn in _turns(messages)])
-
-
-def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Messages that the model wrote as one; any other stands alone."""
-    for role, group in groupby(messages, lambda message: message.role):
-        if role == "assistant":
-            yield list(group)
+    turns: list[list[Message]] = []
+    for message in messages:
+        if turns and message.role == turns[-1][0].role == "assistant":
+            turns[-1].append(message)
         else:
-            yield from ([message] for message in group)
+            turns.append([message])
+    return tuple([turn[0] if len(turn) == 1 else _together(turn) for turn in turns])
 
 
 def _together(turn: list[Message]) -> Message:
-    if len(turn) == 1:
-        return turn[0]
     return Message(
         "assistant",
         parts=tuple(_apart(message.parts for message in turn)),

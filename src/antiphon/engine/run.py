@@ -23,7 +23,9 @@ from antiphon.engine.compaction import compact
 from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
+from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.programs import Programs, Rounds
 from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.recorder import Ended, Recorder
 from antiphon.engine.span_content import exchanged
@@ -37,7 +39,7 @@ from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTi
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.projection import Projection
-from antiphon.protocol.response import Response, ResponseError
+from antiphon.protocol.response import Response, ResponseError, Usage
 from antiphon.stream.items import OpenCompaction
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import IncompleteReason
@@ -199,11 +201,13 @@ class Run:
         if not reads or plan.context.only_compacts:
             await self._complete()
             return
-        turn = await self._with_tools(turn, emission)
-        if plan.generates:
-            await self._loop(turn, flush)
+        first = await self._with_tools(turn, emission)
+        if first is None:
+            await self._complete()
+        elif plan.generates:
+            await self._loop(first, flush)
         else:
-            await self._prewarm(turn)
+            await self._prewarm(first)
 
     async def _prewarm(self, turn: Turn) -> None:
         """Have the model's server read the context. What the model says is thrown away."""
@@ -234,9 +238,10 @@ class Run:
         items = self.plan.context.items
         return (*items[:count], *self.machine.snapshot().output, *items[count:])
 
-    async def _with_tools(self, turn: Turn, emission: Emission) -> Turn:
-        """The first turn, when all tools are known and the calls that were approved are made. Raises ApiError
-        when they cannot be known, as long as the request can still be refused."""
+    async def _with_tools(self, turn: Turn, emission: Emission) -> Turn | None:
+        """The first turn, when all tools are known, the calls that were approved are made and the programs
+        that waited have ended; None: one waits for the client again. Raises ApiError when the tools cannot be
+        known, as long as the request can still be refused."""
         plan, flush = self.plan, emission.flush
         if plan.toolbox.waits:
             await plan.toolbox.connect(self.machine, emission.flush_opened)
@@ -248,8 +253,30 @@ class Run:
             for call in plan.approved:
                 writer.resume(plan.toolbox.approved(call))
             await self._run_calls(writer, flush)
-            return replace(_next(turn, writer, plan.toolbox.functions), choice=turn.choice)
+            turn = replace(_next(turn, writer, plan.toolbox.functions), choice=turn.choice)
+        if plan.programs and plan.compacts is None:
+            return await self._after_programs(turn, flush)
+        if plan.approved:
+            return turn
         return _freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+
+    async def _after_programs(self, turn: Turn, flush: Flush) -> Turn | None:
+        """The turn in which the model reads what came of the programs that had waited; None: one waits for
+        the client again."""
+        plan = self.plan
+        for program in plan.programs:
+            if await self._programs(flush).go_on(program) is None:
+                self._checkpoint.usage = self._checkpoint.usage or Usage.none()
+                return None
+            await flush()
+        items = (*plan.context.items, *self.machine.snapshot().output)
+        read = await offload(len(items), plan.turns.build, items)
+        messages = (*read.messages, *plan.toolbox.notes())
+        return _freed(replace(turn, messages=messages, functions=plan.toolbox.functions))
+
+    def _programs(self, flush: Flush) -> Programs:
+        rounds = Rounds(self._writer, partial(self._run_calls, flush=flush), self._allowed)
+        return Programs(self.plan, self.machine, Fingerprints(self._seal, self.plan.project), rounds)
 
     async def _loop(self, turn: Turn, flush: Flush) -> None:
         """Turns of the model, until one of them is the last. Raises ApiError."""
@@ -356,6 +383,11 @@ class Run:
             await flush()
 
         await writer.run_calls(flush_calls)
+        if writer.program is not None:
+            answer = await self._programs(flush).go_on(writer.program)
+            writer.suspended = answer is None
+            writer.answers.extend([] if answer is None else [answer])
+            await flush()
 
     # ---- the end ----
 

@@ -23,6 +23,7 @@ from antiphon.protocol.tools import (
     ImageGenerationTool,
     LocalShellTool,
     McpTool,
+    ProgrammaticToolCallingTool,
     ShellTool,
     ToolSearchTool,
     WebSearch20250826Tool,
@@ -91,7 +92,7 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (ApplyPatchTool,),
-        apply_patch.ApplyPatch,
+        apply_patch.resolve,
         reads={
             "apply_patch_call": apply_patch.call_to_messages,
             "apply_patch_call_output": apply_patch.output_to_messages,
@@ -159,7 +160,12 @@ ROWS: Sequence[ToolRow] = (
         reads={"image_generation_call": image_generation.call_to_messages},
         reads_without_images={"image_generation_call": image_generation.call_to_messages_without_images},
     ),
-    ToolRow(reads={"program": program.call_to_messages, "program_output": program.output_to_messages}),
+    ToolRow(
+        (ProgrammaticToolCallingTool,),
+        program.resolve,
+        reads={"program": program.call_to_messages, "program_output": program.output_to_messages},
+        reads_without_images={"program_output": program.output_to_messages_without_images},
+    ),
 )
 
 

@@ -10,6 +10,7 @@ from antiphon.context.transcript import ReasoningContext, Transcript
 from antiphon.context.words import read_words
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.prepare.approvals import decided
+from antiphon.engine.prepare.inner_calls import without_inner_calls
 from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.response_format import response_format
@@ -34,7 +35,7 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
 
     def build(self, items: Sequence[Item]) -> Turn:
         """The turn in which the model reads the items. Raises InvalidRequest for one that it cannot read."""
-        read = decided(without_interrupted(since_compaction(items)))
+        read = decided(without_interrupted(without_inner_calls(since_compaction(items))))
         messages = self.transcript.read(read, self._reasoning)
         return replace(
             self.empty, messages=(*self.empty.messages, *messages), functions=self.toolbox.functions

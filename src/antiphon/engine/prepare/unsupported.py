@@ -78,9 +78,11 @@ def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> Non
 
 
 def check_makes_calls(request: CreateResponse) -> None:
-    """Raises InvalidRequest where calls were approved, and nothing is to be made."""
+    """Raises InvalidRequest where calls wait that may be made, and nothing is to be made."""
     if prewarms(request):
-        raise unsupported(_PREWARM, "the calls that the input approves would be made")
+        raise unsupported(
+            _PREWARM, "calls would be made: those that the input approves, or those of a program that waits"
+        )
 
 
 def _check_effort(request: CreateResponse, can: Capabilities) -> None:
