@@ -183,7 +183,7 @@ class InlineData:
     async def storing(self, project: str, jsons: Sequence[bytes], write: Write[T]) -> T:
         """Do a write that has this JSON in it. Nothing was written where it raises Conflict or gives False.
         What is small is asked for at once, as any other."""
-        if not self.may_cut(jsons):
+        if self._blobs is None or not self.may_cut(jsons):
             return await write([Marked(json) for json in jsons])
         size = sum(map(len, jsons))
         cuts = await offload(size // _THING, lambda: [cut(json) for json in jsons])
