@@ -13,11 +13,21 @@ from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
 from antiphon.protocol.client_items import CustomToolCallOutput, FunctionCallOutput
-from antiphon.protocol.hosted_items import CodeInterpreterCall, McpApprovalResponse, Program
+from antiphon.protocol.hosted_items import (
+    CodeInterpreterCall,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    Program,
+)
 from antiphon.protocol.item import Item
 from antiphon.scripting.program import MOST_CALLS, Recorded
+from antiphon.tools.mcp import function_name
 
 _ID_DIGITS = 32
+
+
+Request = tuple[str, Any]
+"""The name of a call, and its arguments."""
 
 
 class Record(NamedTuple):
@@ -27,6 +37,8 @@ class Record(NamedTuple):
     """Those that were answered."""
     unanswered: Collection[str]
     """The ids of those that the client has not answered yet."""
+    asked: Sequence[Request]
+    """Those that this response has asked consent for."""
 
 
 def call_id_of(program: str, index: int) -> str:
@@ -37,10 +49,15 @@ def call_id_of(program: str, index: int) -> str:
 
 
 def record_of(
-    program: Program, items: Sequence[Item], turns: TurnBuilder, refused: Mapping[str, str]
+    program: Program,
+    before: Sequence[Item],
+    own: Sequence[Item],
+    turns: TurnBuilder,
+    refused: Mapping[str, str],
 ) -> Record:
-    """What the items hold of its calls, and which were `refused`, in words, by their ids. Raises
-    InvalidRequest for an answer that cannot be read."""
+    """What the items hold of its calls, those `before` the response and its `own`, and which were `refused`,
+    in words, by their ids. Raises InvalidRequest for an answer that cannot be read."""
+    items = (*before, *own)
     found = [each for each in episodes(items) if each.program.call_id == program.call_id]
     inner = decided(without_interrupted(found[-1].items)) if found else ()
     messages = turns.transcript.read(inner)
@@ -53,7 +70,14 @@ def record_of(
         if call_id in answers
     ]
     words = [Recorded(indexes.get(call_id), "", None, None, why) for call_id, why in refused.items()]
-    return Record([*answered, *words], calls.keys() - answers.keys())
+    inside = found[-1].items if found else ()
+    requests = [item for item in own if isinstance(item, McpApprovalRequest) and item in inside]
+    asked = [_request(request) for request in requests]
+    return Record([*answered, *words], calls.keys() - answers.keys(), asked)
+
+
+def _request(item: McpApprovalRequest) -> Request:
+    return function_name(item.server_label, item.name), _decoded(item.arguments, None)
 
 
 @lru_cache(maxsize=64)

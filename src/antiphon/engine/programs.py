@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
-from antiphon.engine.program_record import Record, call_id_of, record_of
+from antiphon.engine.program_record import Record, Request, call_id_of, record_of
 from antiphon.engine.turn_writer import TurnWriter
 from antiphon.model import Function, Message
 from antiphon.protocol.content import LONGEST, ProgramCaller
@@ -86,9 +87,9 @@ class Programs:
     # ---- one round ----
 
     async def _record(self, program: Program, refused: Mapping[str, str]) -> Record:
-        items = (*self._plan.context.items, *self._machine.snapshot().output)
+        before, own = self._plan.context.items, self._machine.snapshot().output
         # In a thread, however few they are: answers may be large.
-        return await asyncio.to_thread(record_of, program, items, self._plan.turns, refused)
+        return await asyncio.to_thread(record_of, program, before, own, self._plan.turns, refused)
 
     async def _play(self, program: Program, record: Record) -> Played:
         begins = self._fingerprints.read(program)
@@ -101,7 +102,12 @@ class Programs:
     def _due(self, program: Program, played: Played, record: Record) -> Due:
         """The calls that it waits for and that were not made; one at a time, where only one may be made."""
         waiting = {call_id_of(program.call_id, call.index): call for call in played.calls}
-        due = {call_id: call for call_id, call in waiting.items() if call_id not in record.unanswered}
+        asked = list(record.asked)
+        due = {
+            call_id: call
+            for call_id, call in waiting.items()
+            if call_id not in record.unanswered and not _taken(asked, call)
+        }
         if self._plan.request.parallel_tool_calls is False:
             return dict([*due.items()][:1]) if len(due) == len(waiting) else {}
         return due
@@ -135,6 +141,15 @@ class Programs:
         read = self._plan.toolbox.to_messages(output)
         assert read is not None, "its row reads it"
         return read[0]
+
+
+def _taken(asked: list[Request], call: Called) -> bool:
+    """Whether a call is one of these, which it is no more then."""
+    request = (call.name, msgspec.json.decode(call.arguments)) if asked else None
+    if request not in asked:
+        return False
+    asked.remove(request)
+    return True
 
 
 def _only(function: Function) -> str | None:

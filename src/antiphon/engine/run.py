@@ -190,7 +190,8 @@ class Run:
     async def _answer(self, emission: Emission) -> None:
         """All that is emitted between the start and the end. Raises ApiError."""
         plan, turn, flush = self.plan, self.plan.turn, emission.flush
-        if self._checkpoint.output_complete:
+        said_all = self._checkpoint.output_complete
+        if said_all and not plan.programs:
             await self._complete()
             return
         if plan.compacts is not None:
@@ -205,7 +206,7 @@ class Run:
             await self._have_agents_work(plan.toolbox.agents, turn, emission)
             return
         first = await self._with_tools(turn, emission)
-        if first is None:
+        if first is None or said_all:
             await self._complete()
         elif plan.generates:
             await self._loop(first, flush)

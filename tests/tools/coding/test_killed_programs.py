@@ -111,12 +111,13 @@ def test_a_call_that_a_kill_interrupted_is_an_error_in_the_program(
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("number", [1, 3, 7, 8, 11])
 def test_a_program_that_waits_for_the_client_waits_through_a_kill(
-    killed: Killed, client: OpenAI, upstream: Upstream
+    killed: Killed, client: OpenAI, upstream: Upstream, number: int
 ) -> None:
     upstream.script(program("return await Promise.all([tools.one({n: 1}), tools.one({n: 2})])"))
     upstream.default = Answer("Done.")
-    response_id = read_until(client, 1, PROGRAMS, ONE)
+    response_id = read_until(client, number, PROGRAMS, ONE)
     killed.kill()
     killed.start()
     first = whole(ended(client, response_id))
