@@ -126,8 +126,9 @@ def test_logprobs_and_sealed_reasoning_are_there_only_when_included(
 
 # What is made anew for each response is looked at apart.
 MADE = ("id", "created_at", "completed_at", "output")
-COUNTED = ("tool_usage",)
-"""Fields that are there only when a tool has counted something (`tests/tools/test_web_search.py`)."""
+ONCE = ("tool_usage", "input_transformations")
+"""Fields that are there only when there is something to tell: a tool has counted (`test_web_search.py`), or
+reasoning was withheld (`test_anthropic.py`)."""
 MINIMAL: Json = {name: value for name, value in response().items() if name not in MADE}
 
 
@@ -142,7 +143,7 @@ def test_a_response_shows_these_fields_and_no_others(http: httpx2.Client, upstre
     assert made["completed_at"] >= made["created_at"]
     assert [item["type"] for item in made["output"]] == ["message"]
     said = {row.id for row in rows().values() if row.id.startswith("field.") and row.does != "refuses"}
-    assert {f"field.{name}" for name in (*MINIMAL, *made, *asked_for(http), *COUNTED)} == said
+    assert {f"field.{name}" for name in (*MINIMAL, *made, *asked_for(http), *ONCE)} == said
 
 
 def asked_for(http: httpx2.Client) -> Json:
@@ -152,12 +153,19 @@ def asked_for(http: httpx2.Client) -> Json:
     shown = {
         "conversation": {"id": conversation["id"]},
         "prompt": {"id": prompt["id"], "version": None, "variables": None},
-        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m", "comparison_response_id": "resp_1"},
+        "prompt_cache_diagnostics": {"type": "comparison_response_not_found"},
         "access_programs": {"cyber": "standard"},
         "image": {"context_compression": "disabled"},
     }
-    asked = {**shown, "prompt_cache_options": {"mode": "explicit"}, "image": {"context_compression": "auto"}}
-    response = ask(http, **{**asked, "prompt": {"id": prompt["id"]}})
+    asked: Json = {
+        **shown,
+        "prompt": {"id": prompt["id"]},
+        "prompt_cache_options": {"mode": "explicit", "comparison_response_id": "resp_1"},
+        "image": {"context_compression": "auto"},
+    }
+    del asked["prompt_cache_diagnostics"]
+    response = ask(http, **asked)
     assert {name: response[name] for name in shown} == shown
     assert response.keys() - MINIMAL.keys() - shown.keys() == {"id", "created_at", "completed_at", "output"}
     return shown

@@ -151,6 +151,16 @@ def _state(upstream: Upstream, running: Running, _: Path) -> None:
     ]
 
 
+def _agents(upstream: Upstream, running: Running, _: Path) -> None:
+    begun = {"role": "user", "content": "Message from the agent /root to you, /root/alpha:\nLook at Alpha."}
+    upstream.on(lambda body: body["messages"][-1] == begun, Answer("Alpha is fast."))
+    upstream.on(lambda body: "Alpha is fast." in str(body["messages"]), Answer("Take Alpha."))
+    spawn = Called("spawn_agent", '{"task_name": "alpha", "message": "Look at Alpha."}')
+    upstream.script(Answer(calls=[spawn, Called("wait_agent")]))
+
+    assert printed("docs/agents.md", running) == ["Take Alpha."]
+
+
 def _steering(upstream: Upstream, running: Running, _: Path) -> None:
     upstream.script(Answer("One, two, three", size=5, gate=Gate(after=3)), Answer("Un, deux, trois."))
 
@@ -319,6 +329,7 @@ def _keys(upstream: Upstream, running: Running, tmp_path: Path) -> None:
 
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
+    "docs/agents.md": _agents,
     "docs/start.md": _start,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,

@@ -39,6 +39,8 @@ CALL_ID_LENGTH = 64
 _SIGNED = "__thought__"
 """In an id that has a signature behind it."""
 
+Phase = Callable[[], Literal["commentary", "final_answer"] | None]
+"""What a text is to the response that a turn ends with."""
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
@@ -64,6 +66,7 @@ class TurnWriter:
         taken: set[str] | None = None,
         most: int | None = None,
         ahead: bool = False,
+        phase: Phase = lambda: None,
         backend: Callable[[], str] = str,
     ) -> None:
         self.usage: model.UsageDelta | None = None
@@ -86,6 +89,7 @@ class TurnWriter:
         self._taken = set() if taken is None else taken
         self._most = most
         self._ahead = ahead
+        self._phase = phase
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
         self._filtered_from = 0
@@ -163,6 +167,8 @@ class TurnWriter:
     async def run_calls(self, flush: Flush) -> None:
         """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
         whenever there is something new to hand over, and goes on when it was."""
+        if self._message is not None and not self.calls:
+            self._message.phase = self._phase()
         self.close()
         self._put_program_last()
         ready = [call for call in self.calls if self._is_due(call) and await self._is_right(call)]

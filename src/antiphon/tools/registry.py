@@ -33,6 +33,7 @@ from antiphon.protocol.tools import (
 )
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.tools import (
+    agents,
     apply_patch,
     code_interpreter,
     computer,
@@ -159,6 +160,12 @@ ROWS: Sequence[ToolRow] = (
         image_generation.resolve,
         reads={"image_generation_call": image_generation.call_to_messages},
         reads_without_images={"image_generation_call": image_generation.call_to_messages_without_images},
+    ),
+    ToolRow(
+        reads={
+            "multi_agent_call": agents.call_to_messages,
+            "multi_agent_call_output": agents.output_to_messages,
+        }
     ),
     ToolRow(
         (ProgrammaticToolCallingTool,),

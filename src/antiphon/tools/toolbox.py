@@ -23,6 +23,7 @@ from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import Filters, TextFilter
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
+from antiphon.tools.agents import KIND, Agents
 from antiphon.tools.base import GivenFile, Tool, ToolCall
 from antiphon.tools.callers import check_callers
 from antiphon.tools.context import ToolContext
@@ -75,6 +76,7 @@ class Toolbox:
         self._searches = False
         self._allowed: frozenset[str] | None = None
         self._uncompiled: list[Tool] = []
+        self.agents: Agents | None = None
         self._ours: dict[str, tuple[ToolRow, Tool]] = {}
         """The tools that we run, with their rows, by their types."""
         for index, wire in enumerate(tools):
@@ -102,6 +104,16 @@ class Toolbox:
                 context = replace(context, namespace=wire.name)
             for name, entry in self._entries_of(wire, context, found=finder is not None):
                 self._put(name, entry, context.place)
+
+    def add_agents(self) -> None:
+        """Offer agents, which no entry of `tools` asks for. Raises InvalidRequest where their names are
+        taken."""
+        tool = self.agents = Agents()
+        for function in tool.functions():
+            entry = Entry(KIND, function.name, None, tool, False)
+            if function.name in self._entries:
+                raise _duplicate(function.name, entry, self._entries[function.name], "tools")
+            self._entries[function.name] = entry
 
     async def compile(self) -> None:
         """Compile the schemas and grammars of the tools that came since the last time. Raises

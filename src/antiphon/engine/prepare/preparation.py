@@ -238,7 +238,10 @@ class Preparation:
             certify=Certificates(self._seal, project).certified,
             fingerprint=Fingerprints(self._seal, project).made,
         )
-        return Toolbox(request.tools or (), context)
+        toolbox = Toolbox(request.tools or (), context)
+        if request.has_agents:
+            toolbox.add_agents()
+        return toolbox
 
     async def _transcript(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
