@@ -1,6 +1,7 @@
 """A turn as the body of a Chat Completions request, in a given dialect."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -165,7 +166,12 @@ def _wrapped(definition: str, form: GrammarForm) -> str:
 # ---- how tokens are drawn ---------------------------------------------------------------------------
 
 
+_NO_SAMPLING = Sampling()
+
+
 def _sampling(sampling: Sampling, dialect: Dialect) -> JsonObject:
+    if sampling == _NO_SAMPLING:
+        return {}
     body = {
         name: value
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
@@ -215,17 +221,27 @@ def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
     return body
 
 
+_HINTS = {
+    "verbosity": "verbosity",
+    "user": "user",
+    "safety_identifier": "safety_identifier",
+    "prompt_cache_key": "cache_key",
+    "prompt_cache_retention": "cache_retention",
+    "prompt_cache_options": "cache_options",
+    "service_tier": "service_tier",
+}
+"""What the members of a turn are called on the wire, that change no answer."""
+_hinted = attrgetter(*_HINTS.values())
+_NOT_HINTED = (None,) * len(_HINTS)
+
+
 def _hints(turn: Turn, dialect: Dialect) -> JsonObject:
-    in_place = "safety_identifier" in dialect.hints  # the newer name of `user`
-    known = {
-        "verbosity": turn.verbosity,
-        "user": turn.user if in_place else turn.safety_identifier or turn.user,
-        "safety_identifier": turn.safety_identifier,
-        "prompt_cache_key": turn.cache_key,
-        "prompt_cache_retention": turn.cache_retention,
-        "prompt_cache_options": turn.cache_options,
-        "service_tier": turn.service_tier,
-    }
+    given = _hinted(turn)
+    if given == _NOT_HINTED:
+        return {}
+    known = dict(zip(_HINTS, given, strict=True))
+    if "safety_identifier" not in dialect.hints:  # the newer name of `user`
+        known["user"] = turn.safety_identifier or turn.user
     return {name: value for name, value in known.items() if value is not None and name in dialect.hints}
 
 

@@ -6,18 +6,19 @@ one message again, since that is how the model wrote them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import groupby
 from typing import Literal
 
 from msgspec.structs import replace
 
 from antiphon.context.thought import Source, Thought
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Opaque, Part, TextPart
+from antiphon.protocol.agent_items import EncryptedText
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.items import (
     AdditionalTools,
+    AgentMessage,
     AssistantMessage,
     Compaction,
     ConfigurationUpdate,
@@ -33,6 +34,7 @@ Recollect = Callable[[str], Thought | None]
 Attached = Callable[[Item], Item]
 """An item with what it has attached, by value."""
 COMPACTION = "compaction"
+AGENT = "agent message"
 BLANK_LINE = "\n\n"
 _NONE: Mapping[str, Opaque] = {}
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
@@ -80,6 +82,8 @@ class Transcript:
             if not item.encrypted_content:
                 return ()  # it was given up before it was made
             return (Message("user", parts=(TextPart(self._compacted(item)),)),)
+        if isinstance(item, AgentMessage):
+            return (Message("user", parts=(TextPart(self._from_agent(item)),)),)
         if isinstance(item, AdditionalTools | ConfigurationUpdate):
             return ()  # they act on the turn, not on its text
         recalled = self._recall(item)
@@ -109,11 +113,25 @@ class Transcript:
         found = [opaque for call in message.calls if (opaque := self._of_calls.get(call.id))]
         return replace(message, opaque=reduce(Opaque.plus, found)) if found else message
 
+    def _from_agent(self, item: AgentMessage) -> str:
+        told = [
+            part.text if not isinstance(part, EncryptedText) else self._unseal(AGENT, part.encrypted_content)
+            for part in item.content
+        ]
+        if None in told:
+            raise _not_ours("agent_message")
+        return letter(item.author, item.recipient, "\n".join(text for text in told if text))
+
     def _compacted(self, item: Compaction) -> str:
         text = self._unseal(COMPACTION, item.encrypted_content)
         if text is None:
             raise _not_ours(COMPACTION)
         return f"Summary of the conversation so far:\n{text}"
+
+
+def letter(author: str, recipient: str, text: str) -> str:
+    """What an agent reads of what another one tells it."""
+    return f"Message from the agent {author} to you, {recipient}:\n{text}"
 
 
 def _not_ours(kind: str) -> InvalidRequest:
@@ -127,21 +145,16 @@ def _not_ours(kind: str) -> InvalidRequest:
 
 def together(messages: Iterable[Message]) -> tuple[Message, ...]:
     """The messages, of which those that the model wrote as one are one."""
-    return tuple([_together(turn) for turn in _turns(messages)])
-
-
-def _turns(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Messages that the model wrote as one; any other stands alone."""
-    for role, group in groupby(messages, lambda message: message.role):
-        if role == "assistant":
-            yield list(group)
+    turns: list[list[Message]] = []
+    for message in messages:
+        if turns and message.role == turns[-1][0].role == "assistant":
+            turns[-1].append(message)
         else:
-            yield from ([message] for message in group)
+            turns.append([message])
+    return tuple([turn[0] if len(turn) == 1 else _together(turn) for turn in turns])
 
 
 def _together(turn: list[Message]) -> Message:
-    if len(turn) == 1:
-        return turn[0]
     return Message(
         "assistant",
         parts=tuple(_apart(message.parts for message in turn)),

@@ -65,12 +65,16 @@ class Responses:
         Raises AlreadyExists for an id that the project has already.
         """
         items = [*row.input, *row.output]
+        jsons = [item.json for item in items]
+        if not self._data.may_cut(jsons):
+            await self._database.batch(save_all, (project, row, ended))
+            return
 
-        async def write(jsons: Sequence[Marked]) -> None:
-            whole = with_items(row, marked(items, jsons))
+        async def write(cut: Sequence[Marked]) -> None:
+            whole = with_items(row, marked(items, cut))
             await self._database.batch(save_all, (project, whole, ended))
 
-        await self._data.storing(project, [item.json for item in items], write)
+        await self._data.storing(project, jsons, write)
 
     async def get(self, project: str, response_id: str) -> StoredResponse | None:
         """The response, also one that is still being made."""

@@ -5,25 +5,29 @@ response is counted in six of them.
 """
 
 from collections.abc import Iterator
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.registry import Collector
 
 
 class Tally(Collector):
-    """Counts for the counters of a registry. Use it in the event loop."""
+    """Counts for the counters of a registry. An exporter looks at them in a thread of its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Before any counter is registered there: who collects from it begins with what came first."""
+        self._lock = Lock()
         self._counts: dict[Counter, float] = {}
         registry.register(self)
 
     def add(self, counter: Counter, amount: float = 1) -> None:
-        self._counts[counter] = self._counts.get(counter, 0) + amount
+        with self._lock:
+            self._counts[counter] = self._counts.get(counter, 0) + amount
 
     def collect(self) -> Iterator[Metric]:
         """Nothing of its own."""
-        counts, self._counts = self._counts, {}
+        with self._lock:
+            counts, self._counts = self._counts, {}
         for counter, amount in counts.items():
             counter.inc(amount)
         return iter(())

@@ -1,0 +1,124 @@
+"""Heads of answers as they go over the wire, and what an application may not send."""
+
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.served import Served
+
+from antiphon.api.protocol import HttpProtocol
+
+Headers = Sequence[tuple[bytes, bytes]]
+END: Message = {"type": "http.response.body", "body": b""}
+
+
+def start(status: int, headers: Headers = ()) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def body(data: bytes, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+ENDS = b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+
+
+@contextlib.contextmanager
+def connected(answers: ASGIApp) -> Iterator[socket.socket]:
+    """To a server of the application."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await answers(scope, receive, send)
+            return
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+
+    with Served(application, http=HttpProtocol, log_level="critical") as served:
+        url = httpx2.URL(served.url)
+        with socket.create_connection((url.host, url.port), timeout=10) as connection:
+            yield connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    answer = b""
+    while data := connection.recv(65536):
+        answer += data
+    return answer
+
+
+def said(*messages: Message, method: bytes = b"GET") -> bytes:
+    """What a server says until it closes, whose application sends the messages."""
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    with connected(answers) as connection:
+        connection.sendall(method + ENDS + b"\r\n")
+        return until_closed(connection)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"a", b"b\r\nset-cookie: c"),
+        (b"a", b"b\nset-cookie: c"),
+        (b"a\r\nset-cookie: c\r\nd", b"b"),
+        (b"a: b", b"c"),
+        (b"", b"b"),
+        (b"a", b"\x00"),
+    ],
+    ids=["CR LF", "LF", "name", "colon", "no name", "NUL"],
+)
+def test_no_header_makes_another_one(header: tuple[bytes, bytes]) -> None:
+    assert said(start(200, [header]), END) == b""
+
+
+def test_an_answer_of_known_length_is_no_longer_and_no_shorter() -> None:
+    length = [(b"content-length", b"3")]
+
+    assert said(start(200, length), body(b"a", more=True), body(b"bc")).endswith(b"\r\n\r\nabc")
+    assert said(start(200, length), body(b"abcd")).endswith(b"\r\n\r\n")
+    assert said(start(200, length), body(b"ab")).endswith(b"\r\n\r\nab")
+
+
+def test_an_answer_of_unknown_length_comes_in_chunks() -> None:
+    answer = said(start(200), body(b"hello", more=True), body(b"", more=True), body(b"!"))
+
+    assert b"\r\ntransfer-encoding: chunked\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [(200, b"HEAD"), (204, b"GET"), (304, b"GET")], ids=["HEAD", "204", "304"]
+)
+def test_what_has_no_body_is_sent_none(status: int, method: bytes) -> None:
+    headers = [(b"content-length", b"5")] if method == b"HEAD" else []
+
+    answer = said(start(status, headers), END, method=method)
+
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"transfer-encoding" not in answer
+
+
+def test_the_end_of_a_connection_is_said_once() -> None:
+    assert said(start(200, [(b"connection", b"close")]), END).count(b"connection: close") == 1
+    assert said(start(200), END).count(b"connection: close") == 1
+
+
+def test_a_client_that_waits_for_a_sign_gets_it() -> None:
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        await send(start(200))
+        await send(body(message["body"]))
+
+    with connected(answers) as connection:
+        connection.sendall(b"POST" + ENDS + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hi")
+        assert b"\r\n2\r\nhi\r\n" in until_closed(connection)
