@@ -87,16 +87,17 @@ def _cpu(pid: int) -> float:
 
 def memory_of(pid: int) -> Memory:
     """Of one process."""
-    status = _kilobytes(Path(f"/proc/{pid}/status").read_text())
+    status = kilobytes(Path(f"/proc/{pid}/status").read_text())
     try:
-        rollup = _kilobytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
+        rollup = kilobytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
     except OSError:
         rollup = {}
     sizes = (status["VmRSS"], status["VmHWM"], rollup.get("Pss", status["VmRSS"]))
     return Memory(*(size / 1024 for size in sizes))
 
 
-def _kilobytes(table: str) -> dict[str, int]:
+def kilobytes(table: str) -> dict[str, int]:
+    """The sizes of a table of the kernel's, by their names."""
     rows = (line.split() for line in table.splitlines() if line.endswith(" kB"))
     return {row[0].rstrip(":"): int(row[1]) for row in rows}
 

@@ -215,7 +215,7 @@ def _section(group: str, held: list[Row]) -> str:
 _DIFFERENCES_HEAD = """# Differences from OpenAI
 
 Written from `tests/ledger.toml` by `make docs`; don't edit it here. What is not on this page does what the
-API's reference says; [coverage.md](coverage.md) has every row, with the tests that prove it.
+API's reference says; [coverage.md](coverage.md) has every row, each proved by a test.
 
 Nothing is ignored in silence. What is *refused* is answered with a 4xx that says so; what only a server says
 (an event, a field, a status) and that is *never sent* here is no surprise to a client. Parameters that are

@@ -19,6 +19,7 @@ from openai.types import (
     upload_create_params,
 )
 from openai.types import responses as sdk
+from openai.types.beta import BetaResponseInputItem, BetaResponseItem, BetaResponseOutputItem
 from openai.types.containers import file_create_params as container_file_create_params
 from openai.types.containers import file_list_params as container_file_list_params
 from openai.types.conversations import (
@@ -63,9 +64,17 @@ _DEPTH = 2
 
 
 def items() -> dict[str, list[Any]]:
-    """The types of all items by their tags, wherever they may stand."""
+    """The types of all items by their tags, wherever they may stand, those of the beta included."""
     found: dict[str, list[Any]] = {}
-    for union in (ResponseInputItem, sdk.ResponseOutputItem, sdk.ResponseItem, ConversationItem):
+    for union in (
+        ResponseInputItem,
+        sdk.ResponseOutputItem,
+        sdk.ResponseItem,
+        ConversationItem,
+        BetaResponseInputItem,
+        BetaResponseOutputItem,
+        BetaResponseItem,
+    ):
         for tag, kinds in tagged(union).items():
             found.setdefault(tag, []).extend(kinds)
     return found

@@ -63,6 +63,15 @@ def test_an_embedder_elsewhere_needs_what_searches_stand_on(tmp_path: Path) -> N
     assert "pip install 'antiphon[retrieval]'" in without
 
 
+def test_programs_need_v8(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['py_mini_racer'] = None\n")
+
+    assert "programs: models can write programs that call tools" in doctor(tmp_path).stdout
+    without = doctor(tmp_path, PYTHONPATH=str(tmp_path)).stdout
+    assert "programs: no V8 is there: programmatic_tool_calling is not offered" in without
+    assert "pip install 'antiphon[programs]'" in without
+
+
 def test_what_judges_is_asked(tmp_path: Path) -> None:
     assert "ok      moderation: nothing judges" in doctor(tmp_path).stdout
     with ServedModerator({}) as moderator:

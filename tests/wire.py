@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import msgspec
 from openai.types import Model, ModerationCreateResponse
+from openai.types.beta import BetaResponse, BetaResponseItem, BetaResponseStreamEvent
 from openai.types.conversations import Conversation, ConversationDeletedResource, ConversationItem
 from openai.types.responses import (
     CompactedResponse,
@@ -93,18 +94,30 @@ class Checker:
         if path in PASSED:
             return None
         if content_type.startswith("text/event-stream"):
-            return _stream(body)
+            return _stream(body, _in_beta(request, ResponseStreamEvent))
         if not content_type.startswith("application/json"):
             return None
         value = msgspec.json.decode(body)
         kind = _kind(request.method, path)
         if kind == "page":
-            _page(value, path)
+            _page(value, path, _in_beta(request, ResponseItem))
         elif kind is CompactedResponse:
             _compacted(value)
         elif kind is not None:
-            _fits(value, kind)
+            _fits(value, _in_beta(request, kind))
         return value if kind is Response else None
+
+
+_BETA = {
+    Response: BetaResponse,
+    ResponseItem: BetaResponseItem,
+    ResponseStreamEvent: BetaResponseStreamEvent,
+}
+
+
+def _in_beta(request: httpx2.Request, kind: Any) -> Any:
+    """A type, as the client of the beta knows it."""
+    return _BETA.get(kind, kind) if request.url.params.get("beta") == "true" else kind
 
 
 def _envelope(body: bytes) -> None:
@@ -115,7 +128,7 @@ def _envelope(body: bytes) -> None:
         raise Broken(f"A stack trace: {body!r}")
 
 
-def _stream(body: bytes) -> Json | None:
+def _stream(body: bytes, kind: Any) -> Json | None:
     """The response that a stream tells; None when it tells only the rest of one. Its frames are as on the
     real API; a comment is none."""
     if not body.endswith(b"\n\n") or b"\r" in body:
@@ -131,7 +144,7 @@ def _stream(body: bytes) -> Json | None:
         events.append(event)
         bare = {name: value for name, value in event.items() if name != "obfuscation"}
         if event["type"] not in UNDOCUMENTED:
-            _fits(bare, ResponseStreamEvent)
+            _fits(bare, kind)
     if events[-1]["type"] not in _TERMINAL:
         raise Broken(f"The stream ends with {events[-1]}")
     first = events[0]["sequence_number"]
@@ -149,10 +162,10 @@ def _fits(value: Json, kind: Any) -> None:
         raise Broken("\n".join(found))
 
 
-def _page(value: Json, path: str) -> None:
+def _page(value: Json, path: str, item_kind: Any) -> None:
     if set(value) != {"object", "data", "first_id", "last_id", "has_more"} or value["object"] != "list":
         raise Broken(f"Not a page: {value}")
-    kind = ConversationItem if "/conversations/" in path else ResponseItem
+    kind = ConversationItem if "/conversations/" in path else item_kind
     for item in value["data"]:
         _fits(item, kind)
     ids = [item["id"] for item in value["data"]] or [None]

@@ -18,6 +18,7 @@ import httpx2
 from openai import AsyncOpenAI, OpenAIError
 from rich.console import Console
 from rich.table import Table
+from tests.kept_at import new_store
 from tests.kept_python import kept_python
 from tests.receiver import Receiver
 from tests.scripted import Upstream
@@ -45,6 +46,11 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 [sandbox]
 environment = "{python}"
+"""
+POSTGRES = """
+[store]
+url = "{store.url}"
+sealing_key_env = "{store.sealing_key_env}"
 """
 
 
@@ -144,6 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--round", type=float, default=30, help="seconds of traffic between two measurements")
     parser.add_argument("--clients", type=int, default=8, help="at once")
     parser.add_argument("--only", metavar="KIND", nargs="+", choices=[kind.__name__ for kind in KINDS])
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -154,7 +161,10 @@ async def _soak(arguments: argparse.Namespace, python: Path) -> tuple[Soak, str]
         play(upstream)
         folder = Path(name)
         async with Receiver() as receiver:
-            (folder / "antiphon.toml").write_text(CONFIG.format(hook=receiver.url, python=python))
+            config = CONFIG.format(hook=receiver.url, python=python)
+            if arguments.store == "postgres":
+                config += POSTGRES.format(store=new_store("postgres"))
+            (folder / "antiphon.toml").write_text(config)
             log = folder / "log"
             options = ("--config", str(folder / "antiphon.toml"), "--data-dir", str(folder))
             with (
@@ -182,7 +192,7 @@ def _show(console: Console, soak: Soak, grown: list[Growth]) -> None:
     for name, count in soak.done.most_common():
         kinds.add_row(name.replace("_", " "), str(count))
     rounds = Table(
-        "done", "resident MB", "MB with children", "open files", "threads", "processes", "stored MB"
+        "done", "resident MB", "own MB, with children", "open files", "threads", "processes", "stored MB"
     )
     step = max(1, len(soak.rounds) // 12)
     for vitals in soak.rounds[::step]:

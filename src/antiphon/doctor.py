@@ -40,6 +40,7 @@ from antiphon.retrieval.reranker import RerankerError
 from antiphon.sandbox import environment
 from antiphon.sandbox.base import SandboxUnavailable
 from antiphon.sandbox.open import Options, driver_of
+from antiphon.scripting.player import is_installed
 from antiphon.store.blobs import BlobsUnusable
 from antiphon.store.faults import Unreachable
 from antiphon.store.open import UnknownStore, reach_postgres, without_secrets
@@ -90,6 +91,7 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield _keys(config)
     yield _search(config)
     yield await _sandbox(config)
+    yield _programs()
     if config.reranker.base_url is not None:
         yield await _reranker(config)
     wrong = _misnamed(config) if config.backends else None
@@ -139,6 +141,13 @@ def _search(config: Config) -> Finding:
         return Finding("search", "ok", "files can be searched")
     hint = "`pip install 'antiphon[retrieval]'` installs what it needs."
     return Finding("search", "warning", "files cannot be searched: file_search is not offered", hint)
+
+
+def _programs() -> Finding:
+    if is_installed():
+        return Finding("programs", "ok", "models can write programs that call tools")
+    hint = "`pip install 'antiphon[programs]'` installs V8."
+    return Finding("programs", "warning", "no V8 is there: programmatic_tool_calling is not offered", hint)
 
 
 async def _sandbox(config: Config) -> Finding:

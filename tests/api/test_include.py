@@ -9,12 +9,14 @@ from openai import OpenAI
 from tests.api.asking import Json, events_of, whole
 from tests.api.test_background import ended
 from tests.ledger import case, covers
-from tests.protocol.test_projection import HIDDEN, URL
+from tests.papers import picture_url
+from tests.protocol.test_projection import HIDDEN
 from tests.scripted import Answer, Upstream
 
 ROWS = {value: (item, bare) for value, item, bare in HIDDEN}
 CALL = {"type": "computer_call", "call_id": "call_1", "action": {"type": "screenshot"}, "status": "completed"}
 CALL["pending_safety_checks"] = []
+URL = picture_url()
 SCREEN = {"type": "computer_screenshot"}
 LOGPROBS = "message.output_text.logprobs"
 

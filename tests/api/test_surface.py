@@ -405,7 +405,6 @@ REFUSED = [
         "prompt_cache_options.prewarm",
         UNSUPPORTED,
     ),
-    case("param.multi_agent", {"multi_agent": {"enabled": True}}, "multi_agent", "unknown_parameter"),
 ]
 
 

@@ -74,16 +74,11 @@ def test_over_http_they_are_unknown(http: httpx2.Client, name: str) -> None:
     assert (answer.status_code, told["param"], told["code"]) == (400, name, "unknown_parameter")
 
 
-@covers(
-    "ws.client.response.inject",
-    "ws.server.response.inject.created",
-    "ws.server.response.inject.failed",
-    "ws.server.error",
-)
+@covers("ws.server.error")
 def test_an_unknown_frame_is_answered_with_an_error_and_the_connection_stays(
     socket: ClientConnection, upstream: Upstream
 ) -> None:
-    told = ask(socket, type="response.inject", input=[])
+    told = ask(socket, type="response.bogus", input=[])
     error = told["error"]
     assert (told["type"], told["status"], error["param"], error["code"]) == (
         "error",

@@ -7,9 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 from tests.api.asking import response
-from tests.api.test_surface import LOOK, ask, data_dir, refused, server
+from tests.api.test_surface import ask, data_dir, refused, server
 from tests.ledger import covers, ids_of, rows
-from tests.protocol.test_tools import ECHOES
 from tests.scripted import Answer, Upstream
 
 __all__ = ["data_dir", "server"]
@@ -17,23 +16,6 @@ __all__ = ["data_dir", "server"]
 Json = dict[str, Any]
 
 # ---- tools ------------------------------------------------------------------------------------------
-
-
-def refused_tools() -> list[str]:
-    return [row_id for row_id in ids_of("tool", does="refuses") if row_id.count(".") == 1]
-
-
-@covers("tool.programmatic_tool_calling")
-@pytest.mark.parametrize("row_id", refused_tools())
-def test_a_tool_that_is_not_served_yet_is_refused(
-    http: httpx2.Client, upstream: Upstream, row_id: str
-) -> None:
-    kind = row_id.removeprefix("tool.")
-    tools = [sent for sent, _ in ECHOES if sent["type"] == kind]
-    assert tools
-    for tool in tools:
-        assert refused(http, tools=[LOOK, tool]) == (400, "tools[1].type", "unsupported_value")
-    assert upstream.requests == []
 
 
 PLACE = {"type": "approximate", "city": "Oslo", "country": "NO", "region": "Oslo", "timezone": "Europe/Oslo"}
@@ -107,22 +89,6 @@ def test_a_tool_that_programs_alone_may_call_is_refused(http: httpx2.Client, too
     assert refused(http, tools=[tool | {"allowed_callers": ["programmatic"]}]) == wrong
 
 
-UNSERVED_CHOICES = {
-    "mcp": {"server_label": "s", "name": "n"},
-}
-
-
-@covers(*ids_of("tool_choice", does="refuses"))
-@pytest.mark.parametrize("row_id", ids_of("tool_choice", does="refuses"))
-def test_a_choice_of_a_tool_that_is_not_there_is_refused(
-    http: httpx2.Client, upstream: Upstream, row_id: str
-) -> None:
-    kind = row_id.removeprefix("tool_choice.")
-    choice = {"type": kind, **UNSERVED_CHOICES.get(kind, {})}
-    assert refused(http, tools=[LOOK], tool_choice=choice) == (400, "tool_choice", None)
-    assert upstream.requests == []
-
-
 # ---- include ----------------------------------------------------------------------------------------
 
 
@@ -160,8 +126,9 @@ def test_logprobs_and_sealed_reasoning_are_there_only_when_included(
 
 # What is made anew for each response is looked at apart.
 MADE = ("id", "created_at", "completed_at", "output")
-COUNTED = ("tool_usage",)
-"""Fields that are there only when a tool has counted something (`tests/tools/test_web_search.py`)."""
+ONCE = ("tool_usage", "input_transformations")
+"""Fields that are there only when there is something to tell: a tool has counted (`test_web_search.py`), or
+reasoning was withheld (`test_anthropic.py`)."""
 MINIMAL: Json = {name: value for name, value in response().items() if name not in MADE}
 
 
@@ -176,7 +143,7 @@ def test_a_response_shows_these_fields_and_no_others(http: httpx2.Client, upstre
     assert made["completed_at"] >= made["created_at"]
     assert [item["type"] for item in made["output"]] == ["message"]
     said = {row.id for row in rows().values() if row.id.startswith("field.") and row.does != "refuses"}
-    assert {f"field.{name}" for name in (*MINIMAL, *made, *asked_for(http), *COUNTED)} == said
+    assert {f"field.{name}" for name in (*MINIMAL, *made, *asked_for(http), *ONCE)} == said
 
 
 def asked_for(http: httpx2.Client) -> Json:
@@ -186,12 +153,19 @@ def asked_for(http: httpx2.Client) -> Json:
     shown = {
         "conversation": {"id": conversation["id"]},
         "prompt": {"id": prompt["id"], "version": None, "variables": None},
-        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m", "comparison_response_id": "resp_1"},
+        "prompt_cache_diagnostics": {"type": "comparison_response_not_found"},
         "access_programs": {"cyber": "standard"},
         "image": {"context_compression": "disabled"},
     }
-    asked = {**shown, "prompt_cache_options": {"mode": "explicit"}, "image": {"context_compression": "auto"}}
-    response = ask(http, **{**asked, "prompt": {"id": prompt["id"]}})
+    asked: Json = {
+        **shown,
+        "prompt": {"id": prompt["id"]},
+        "prompt_cache_options": {"mode": "explicit", "comparison_response_id": "resp_1"},
+        "image": {"context_compression": "auto"},
+    }
+    del asked["prompt_cache_diagnostics"]
+    response = ask(http, **asked)
     assert {name: response[name] for name in shown} == shown
     assert response.keys() - MINIMAL.keys() - shown.keys() == {"id", "created_at", "completed_at", "output"}
     return shown

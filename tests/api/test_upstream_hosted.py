@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from openai import BadRequestError, OpenAI
 from tests.api.asking import ADD, Json, events_of, some_id, whole
 from tests.conftest import Running, checked_client
@@ -19,6 +20,7 @@ from tests.scripted import Answer, Upstream
 from tests.scripted import refusal as refused
 from tests.tools.using import ask, emitted, stream
 
+from antiphon.config import Server, hash_key
 from antiphon.stream.fold import fold
 
 HOSTED = ["web_search", "code_interpreter", "image_generation"]
@@ -156,6 +158,18 @@ def test_a_picture_that_the_server_makes_is_shown_while_it_is_made(gpt: OpenAI, 
     assert (made["result"], made["revised_prompt"], made["quality"]) == (PICTURE, "a cat", "low")
     assert message["content"][0]["text"] == ""
     assert response["tool_usage"]["image_gen"]["output_tokens"] == 272
+
+
+@covers("field.tool_usage")
+def test_what_pictures_read_of_a_cache_is_told_where_the_server_tells(
+    gpt: OpenAI, upstream: Upstream
+) -> None:
+    counts = {"input_tokens": 11, "output_tokens": 272, "total_tokens": 283}
+    details = {"cached_image_tokens": 5, "cached_text_tokens": 2}
+    for cached in ({}, {"cached_tokens": 7}, {"cached_tokens": 7, "cached_tokens_details": details}):
+        upstream.script(answer(picture("a cat"), tool_usage={"image_gen": {**counts, **cached}}))
+        shown = stream(gpt, PAINT)[-1]["response"]["tool_usage"]["image_gen"]
+        assert {name: shown[name] for name in shown if name.startswith("cached")} == cached
 
 
 @pytest.mark.parametrize(
@@ -410,6 +424,24 @@ def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> No
     assert '"x"' in json.dumps(body["input"]).replace("\\", "")
 
 
+def test_a_container_of_another_project_is_not_gone_on_with(upstream: Upstream, tmp_path: Path) -> None:
+    """Even where somebody has got hold of the item itself."""
+    keyed = Server(verify=True, keys={"one": hash_key("k1"), "two": hash_key("k2")})
+    settings = replace(config(upstream, str(tmp_path), hosted=HOSTED), server=keyed)
+    upstream.script(answer(code("x = 1", ""), text("Kept")), answer(text("Hm")), answer(text("Yes")))
+    question: Json = {"role": "user", "content": "Go on"}
+    with (
+        Running(settings) as running,
+        checked_client(running.url, api_key="k1") as owner,
+        checked_client(running.url, api_key="k2") as other,
+    ):
+        item = ask(owner, PYTHON, include=OUTPUTS)["output"][0]
+        ask(other, PYTHON, given=[item, question])
+        assert "cntr_theirs" not in json.dumps(sent(upstream))
+        ask(owner, PYTHON, given=[item, question])
+        assert "cntr_theirs" in json.dumps(sent(upstream))
+
+
 def test_turns_of_one_response_go_on_with_them(gpt: OpenAI, upstream: Upstream) -> None:
     """The model calls a function behind a search: the next request has both, in their order."""
     upstream.script(
@@ -441,6 +473,49 @@ def test_a_container_that_is_gone_does_not_end_the_conversation(gpt: OpenAI, ups
     told = json.dumps(sent(upstream)["input"])
     assert "cntr_theirs" not in told
     assert "x = 1" in told
+
+
+def test_a_container_that_is_there_still_is_gone_on_with(gpt: OpenAI, upstream: Upstream) -> None:
+    gone = refused(400, "Container cntr_old is expired.")
+    upstream.script(
+        answer(code("x = 1", "", "cntr_old"), text("Kept")),
+        gone,
+        answer(code("x = 2", "", "cntr_new"), text("Anew")),
+        gone,
+        answer(text("Yes.")),
+    )
+    first = ask(gpt, PYTHON)
+    second = ask(gpt, PYTHON, previous_response_id=first["id"])
+    ask(gpt, PYTHON, previous_response_id=second["id"])
+
+    given = sent(upstream)["input"]
+    assert [each["container_id"] for each in given if "container_id" in each] == ["cntr_new"]
+    assert "x = 1" in json.dumps(given)
+
+
+def test_a_server_that_takes_no_such_items_back_reads_of_them_in_words(
+    gpt: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(
+        answer(*ALL), refused(400, "input[2]: unknown type 'web_search_call'"), answer(text("Yes."))
+    )
+    first = ask(gpt, WEB, PYTHON, PAINT)
+
+    ask(gpt, WEB, PYTHON, PAINT, previous_response_id=first["id"])
+
+    kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
+    assert not {"web_search_call", "code_interpreter_call", "image_generation_call"} & set(kinds)
+    assert kinds.count("function_call") == 3
+
+
+def test_a_refusal_that_is_about_something_else_is_told(gpt: OpenAI, upstream: Upstream) -> None:
+    upstream.script(answer(*ALL), refused(400, "That is odd."), refused(400, "Odder still."))
+    first = ask(gpt, WEB, PYTHON, PAINT)
+
+    with pytest.raises(BadRequestError, match="That is odd"):
+        ask(gpt, WEB, PYTHON, PAINT, previous_response_id=first["id"])
+
+    assert len(upstream.requests) == 3
 
 
 # ---- choice and limits ------------------------------------------------------------------------------

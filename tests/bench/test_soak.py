@@ -74,7 +74,7 @@ def test_what_only_wavers_does_not_grow() -> None:
 
 
 def test_memory_that_is_kept_a_little_in_each_round_is_found() -> None:
-    assert growing(rounds(megabytes=1.2)) == ["resident MB", "MB with children"]
+    assert growing(rounds(megabytes=1.2)) == ["resident MB", "own MB, with children"]
 
 
 def test_a_file_that_stays_open_in_each_round_is_found() -> None:

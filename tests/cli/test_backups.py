@@ -10,17 +10,19 @@ import tarfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from msgspec.structs import replace
-from openai import OpenAI
+from openai import APIError, OpenAI
+from openai.types.responses import Response
 from tests.cli.keeping import PICTURE, Kept, http_of
 from tests.commands import Run, one_sentence, run
 from tests.conftest import Running, checked_client, config_for
 from tests.kept_at import new_store
 from tests.s3 import shared_s3
-from tests.scripted import Answer, Upstream
+from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Blobs, Config, Store
 from antiphon.store import backups
@@ -232,6 +234,10 @@ def test_what_is_kept_already_is_never_overwritten(run: Run, config: Config, tmp
     (tmp_path / "other" / "sealing.key").write_bytes(bytes(32))
     assert "is another sealing key" in one_sentence(restored(run, file, tmp_path / "other"))
     assert file.read_bytes() == before
+    nowhere = tmp_path / "no" / "kept.tar"
+    assert (
+        one_sentence(backed_up(run, config, nowhere)) == f"antiphon: There is no folder {nowhere.parent}.\n"
+    )
     assert not (tmp_path / "other" / "antiphon.db").exists()
 
 
@@ -425,3 +431,40 @@ def test_where_nothing_is_kept_nothing_is_made(run: Run, tmp_path: Path, command
     assert said.startswith("antiphon: There is no store sqlite:///")
     assert not (tmp_path / "data" / "antiphon.db").exists()
     assert not (tmp_path / "kept.tar").exists()
+
+
+def test_responses_of_every_end_and_items_that_were_deleted_are_whole(
+    run: Run, config: Config, upstream: Upstream
+) -> None:
+    """What clients did to them is no fault of the store."""
+    with Running(config) as running, checked_client(running.url) as client:
+        talk = client.conversations.create()
+
+        def made(**more: Any) -> Response:
+            """Its log is kept, since it is streamed."""
+            events = list(
+                client.responses.create(model="m", input="Hi", background=True, stream=True, **more)
+            )
+            found: Response = events[-1].response
+            return found
+
+        said = made(conversation=talk.id)
+        client.conversations.items.delete(said.output[0].id or "", conversation_id=talk.id)
+        upstream.script(*[refusal(400, "no")] * 4)
+        with pytest.raises(APIError, match="no"):
+            made()
+        upstream.reset()
+        upstream.default = Answer("one two three", size=1, gate=(gate := Gate(after=2)))
+        with client.responses.create(model="m", input="Hi", background=True, stream=True) as waiting:
+            begun = next(iter(waiting)).response
+            gate.wait_reached()
+            client.responses.cancel(begun.id)
+        gate.open()
+        upstream.default = Answer("one")
+        cut = made(max_output_tokens=16)
+        first = made(store=True)
+        made(previous_response_id=first.id)
+        client.responses.delete(first.id)
+    assert (said.status, cut.status) == ("completed", "completed")
+
+    assert wrong_in(run, config) == []

@@ -183,6 +183,11 @@ def test_who_breaks_off_has_nothing_written(at: Any) -> None:
     assert not Path("antiphon.toml").exists()
 
 
+def test_the_key_that_is_shown_as_an_example_lets_nobody_in(at: Any) -> None:
+    """Its hash is one that no key is known for."""
+    assert f'#main = "sha256:{"0" * 64}"' in text_of(None, None)
+
+
 @pytest.mark.parametrize("model", [None, 'a"b\\c', "ü😀", "tab\t"])
 def test_every_setting_that_could_be_made_can_be(tmp_path: Path, model: str | None) -> None:
     """Each line that is commented out, by itself and all of them together."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from openai import OpenAI
 from openai.resources.responses import Responses
 from tests.conftest import Running, config_for
+from tests.papers import png
 from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import Toolset, served
 
@@ -35,7 +36,7 @@ ADD = {
     "parameters": {"type": "object", "properties": {}},
     "strict": False,
 }
-PNG = b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(6000)
+PNG = png(2, 2) + random.Random(1).randbytes(6000)
 PICTURE = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 

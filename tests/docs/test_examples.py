@@ -151,6 +151,16 @@ def _state(upstream: Upstream, running: Running, _: Path) -> None:
     ]
 
 
+def _agents(upstream: Upstream, running: Running, _: Path) -> None:
+    begun = {"role": "user", "content": "Message from the agent /root to you, /root/alpha:\nLook at Alpha."}
+    upstream.on(lambda body: body["messages"][-1] == begun, Answer("Alpha is fast."))
+    upstream.on(lambda body: "Alpha is fast." in str(body["messages"]), Answer("Take Alpha."))
+    spawn = Called("spawn_agent", '{"task_name": "alpha", "message": "Look at Alpha."}')
+    upstream.script(Answer(calls=[spawn, Called("wait_agent")]))
+
+    assert printed("docs/agents.md", running) == ["Take Alpha."]
+
+
 def _steering(upstream: Upstream, running: Running, _: Path) -> None:
     upstream.script(Answer("One, two, three", size=5, gate=Gate(after=3)), Answer("Un, deux, trois."))
 
@@ -169,6 +179,15 @@ def _tools(upstream: Upstream, running: Running, _: Path) -> None:
 
     assert printed("docs/tools.md", running) == ["The sky is clear."]
     assert upstream.last.body["messages"][-1]["content"] == '{"city": "Paris", "sky": "clear"}'
+
+
+def _programs(upstream: Upstream, running: Running, _: Path) -> None:
+    (block,) = blocks("docs/programs.md", "js")
+    program = Called("run_program", json.dumps({"code": block.text}))
+    upstream.script(Answer(calls=[program]), Answer("The nut."))
+
+    assert printed("docs/programs.md", running) == ["The nut."]
+    assert upstream.last.body["messages"][-1]["content"] == "bolt: 140\nnut: 96\nwasher: 301"
 
 
 def _structured_output(upstream: Upstream, running: Running, _: Path) -> None:
@@ -310,12 +329,14 @@ def _keys(upstream: Upstream, running: Running, tmp_path: Path) -> None:
 
 PAGES: dict[str, Callable[[Upstream, Running, Path], None]] = {
     "README.md": _readme,
+    "docs/agents.md": _agents,
     "docs/start.md": _start,
     "docs/background.md": _background,
     "docs/code-interpreter.md": _code_interpreter,
     "docs/containers.md": _containers,
     "docs/keys.md": _keys,
     "docs/mcp.md": _mcp,
+    "docs/programs.md": _programs,
     "docs/prompts.md": _prompts,
     "docs/state.md": _state,
     "docs/files.md": _files,

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from tests.papers import picture_url
 from tests.protocol.test_items import EXAMPLES
 
 from antiphon.protocol import events
@@ -15,7 +16,7 @@ from antiphon.protocol.wire import encode
 
 Json = dict[str, Any]
 
-URL = "data:image/png;base64,iVBORw0KGgo="
+URL = picture_url()
 LOGPROBS = [{"token": "a", "bytes": [97], "logprob": -0.5, "top_logprobs": []}]
 TEXT: Json = {"type": "output_text", "annotations": [], "text": "a"}
 

@@ -127,6 +127,12 @@ async def test_a_turned_photo_is_made_upright(pictures: Pictures) -> None:
     assert size_of(smaller) == (48, 64)
 
 
+async def test_of_a_phones_photo_with_several_pictures_the_first_is_made_smaller(pictures: Pictures) -> None:
+    data = drawn(640, 480, "MPO", save_all=True, append_images=[Image.new("RGB", (160, 120))])
+    smaller = opened(await pictures.within(data, SMALL))
+    assert (smaller.size, smaller.format) == ((64, 48), "JPEG")
+
+
 async def test_one_that_moves_or_has_finer_colours_stays_as_it_is(pictures: Pictures) -> None:
     frames = [Image.new("RGB", (300, 300), colour) for colour in ("red", "blue")]
     for data in (

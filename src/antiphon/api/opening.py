@@ -82,7 +82,7 @@ class Opened(AsyncExitStack):
         return made
 
     def keep_tools(self, resources: ToolResources) -> ToolResources:
-        for each in (resources.web, resources.mcp, resources.children):
+        for each in (resources.web, resources.mcp, resources.children, resources.player):
             self.keep(each)
         return resources
 

@@ -25,6 +25,9 @@ from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.response import TERMINAL, Response
 from antiphon.store.keys import KeyUse
 
+_BETA = "beta"
+"""The member with which the SDK asks for its beta types; the answers have their members anyway."""
+
 
 async def create(request: Request) -> ASGIApp:
     """POST /responses"""
@@ -92,7 +95,7 @@ async def _execute(
 async def retrieve(request: Request) -> ASGIApp:
     """GET /responses/{id}"""
     params = request.query_params
-    pages.check_members(params, ("include", "stream", "starting_after", "include_obfuscation"))
+    pages.check_members(params, ("include", "stream", "starting_after", "include_obfuscation", _BETA))
     shows = pages.asked(params)
     response = await _stored(request, shows)
     if pages.boolean(params, "stream"):
@@ -149,6 +152,8 @@ async def compact(request: Request) -> HttpResponse:
     parsed = await _parsed(request)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
+    if parsed.request.has_agents:
+        raise unsupported("multi_agent", "what several agents know is not compacted together")
     if parsed.request.moderation is not None:
         raise unsupported("moderation", "a compaction has no place for what is found")
     await admission.admit_response(request, parsed, held.engine.router)
@@ -170,7 +175,7 @@ async def input_tokens(request: Request) -> HttpResponse:
 
 async def input_items(request: Request) -> HttpResponse:
     """GET /responses/{id}/input_items"""
-    query = pages.page_query(request.query_params, ("include",))
+    query = pages.page_query(request.query_params, ("include", _BETA))
     shows = pages.asked(request.query_params)
     response_id = request.path_params["response_id"]
     page = await services(request).store.responses.input_items(project(request), response_id, query)

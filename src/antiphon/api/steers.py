@@ -14,8 +14,9 @@ from antiphon.api.held import hold, let_go
 from antiphon.config import Limits
 from antiphon.engine.run import Run
 from antiphon.engine.steering import Steer, Steering, required, unsteerable
-from antiphon.protocol.errors import ApiError
+from antiphon.protocol.errors import ApiError, InvalidRequest
 from antiphon.protocol.events import SteerEvent
+from antiphon.protocol.injection import InjectCreated, Injected, InjectError, InjectFailed, parse_inject
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response
 from antiphon.protocol.steering import (
@@ -43,6 +44,7 @@ Tell = Callable[[SteerEvent, Lane], Awaitable[None]]
 class _Target(Struct, frozen=True):
     """A response that is made."""
 
+    run: Run
     steering: Steering
     lane: Lane
     unsteerable: str | None
@@ -70,7 +72,7 @@ class Steers:
     def active(self, run: Run, steering: Steering, lane: Lane) -> Iterator[None]:
         """While the block lasts the run can be steered."""
         response_id = run.machine.id
-        self._active[response_id] = _Target(steering, lane, unsteerable(run.plan))
+        self._active[response_id] = _Target(run, steering, lane, unsteerable(run.plan))
         try:
             yield
         finally:
@@ -96,6 +98,31 @@ class Steers:
             await self._refuse(given, refusal.code, refusal.message)
         except ApiError as fault:
             await self._refuse(given, "invalid_input", fault.message)
+
+    async def inject(self, frame: bytes) -> None:
+        """Give outputs to the agents of a response. Raises InvalidRequest for such as nobody waits for."""
+        make = partial(parse_inject, most_items=self._limits.request_items)
+        brought = await parsing.parsed(frame, make, self._limits.request_values)
+        target = self._active.get(brought.response_id)
+        crew = target.run.crew if target is not None else None
+        if target is None or target.run.machine.ended:
+            await self._refuse_injection(brought)
+        elif crew is None or not crew.inject(brought.items):
+            raise InvalidRequest("The response waits for no such outputs just now.", param="input")
+        else:
+            event = InjectCreated(response_id=brought.response_id)
+            await self._behind(target.steering, target.lane, event)
+
+    async def _refuse_injection(self, brought: Injected) -> None:
+        ended = brought.response_id in (*self._active, *self._ended)
+        error = InjectError(
+            code="response_already_completed" if ended else "response_not_found",
+            message="The response has ended already." if ended else "There is no such response here.",
+        )
+        response_id = brought.response_id
+        event = InjectFailed(error=error, input=brought.raw, response_id=response_id)
+        event.sequence_number = 0
+        await self._tell(event, self._ended.get(response_id))
 
     def joined(self, parsed: Parsed) -> Parsed:
         """A request, and before its input what waits for it."""

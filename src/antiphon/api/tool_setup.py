@@ -11,6 +11,7 @@ from antiphon.mcp.base import Configured, Limits, Local
 from antiphon.mcp.pool import Pool
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.finder import Finder
+from antiphon.scripting.player import Player, is_installed
 from antiphon.tools.context import Images, SearchLimits, ToolResources
 
 
@@ -29,6 +30,7 @@ def tool_resources(
         finder=finder if can_embed(config.embeddings) else None,
         containers=room,
         images=images,
+        player=Player() if is_installed() else None,
         file_search=SearchLimits(stores=settings.stores, seconds=settings.seconds),
     )
 

@@ -108,8 +108,10 @@ class Connection:
     async def _sort(self, seen: Peek, text: bytes) -> None:
         if seen.type == "response.steer":
             await self._steers.submit(text)
+        elif seen.type == "response.inject":
+            await self._steers.inject(text)
         elif seen.type != "response.create":
-            known = one_of(("response.create", "response.steer"))
+            known = one_of(("response.create", "response.inject", "response.steer"))
             message = f"Invalid value: '{seen.type}'. Supported values are: {known}."
             raise InvalidRequest(message, param="type", code="invalid_value")
         elif len(text) > self._services.config.server.max_body_bytes:

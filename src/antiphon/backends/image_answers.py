@@ -9,7 +9,7 @@ import msgspec
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.image_facts import facts
-from antiphon.model.image import ImageFault, ImageLook, ImageTokens, PartialPicture, Picture
+from antiphon.model.image import CachedTokens, ImageFault, ImageLook, ImageTokens, PartialPicture, Picture
 
 Json = Mapping[str, Any]
 
@@ -123,7 +123,16 @@ def tokens(answer: Json) -> ImageTokens | None:
         output_image=image,
         output=output,
         total=_count(usage, "total_tokens"),
+        cached=_cached(usage),
     )
+
+
+def _cached(usage: Json) -> CachedTokens | None:
+    if not isinstance(usage.get("cached_tokens"), int):
+        return None
+    details = _details(usage, "cached_tokens_details")
+    kinds = (_count(details, "cached_image_tokens"), _count(details, "cached_text_tokens"))
+    return CachedTokens(all=_count(usage, "cached_tokens"), image_and_text=kinds if details else None)
 
 
 def plain(data: str) -> str:

@@ -64,6 +64,8 @@ _OF_INPUT = {
 """Codes of failed responses that OpenAI's servers alone give: they look closer at images than we do."""
 REFUSED = POLICY | _OF_INPUT
 """Codes of what stands in a request, and those that a response has for it."""
+TOO_LONG = "context_length_exceeded"
+"""The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 # What servers say of a path that they do not have, rather than of a model.
 _NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
@@ -159,7 +161,7 @@ def words_in(event: bytes) -> str:
 
 
 def too_long() -> InvalidRequest:
-    return InvalidRequest(_TOO_LONG, param="input", code="context_length_exceeded")
+    return InvalidRequest(_TOO_LONG, param="input", code=TOO_LONG)
 
 
 def endless(where: str, most: int) -> UpstreamError:

@@ -7,6 +7,8 @@ from msgspec import Struct
 from antiphon import config
 
 _PORT = config.Server().port
+_NO_KEY = f"sha256:{'0' * 64}"
+"""No key is known that has this hash: whoever takes the example as it is lets nobody in."""
 
 
 class Upstream(Struct, frozen=True):
@@ -36,7 +38,7 @@ def text_of(upstream: Upstream | None, key: Key | None) -> str:
 
 def _server(key: Key | None, port: int) -> str:
     host = "127.0.0.1" if key is None else "0.0.0.0"
-    line = f'#main = "{config.hash_key("example")}"' if key is None else _hashed(key)
+    line = f'#main = "{_NO_KEY}"' if key is None else _hashed(key)
     return f"""[server]
 # 127.0.0.1: this machine alone. 0.0.0.0: every address of it; then there must be keys.
 host = "{host}"

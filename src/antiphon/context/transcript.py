@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from antiphon.context.thought import Source, Thought
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Opaque, Part, TextPart
+from antiphon.protocol.agent_items import EncryptedText
 from antiphon.protocol.content import InputAudio, InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.items import (
     AdditionalTools,
+    AgentMessage,
     AssistantMessage,
     Compaction,
     ConfigurationUpdate,
@@ -32,6 +34,7 @@ Recollect = Callable[[str], Thought | None]
 Attached = Callable[[Item], Item]
 """An item with what it has attached, by value."""
 COMPACTION = "compaction"
+AGENT = "agent message"
 BLANK_LINE = "\n\n"
 _NONE: Mapping[str, Opaque] = {}
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
@@ -79,6 +82,8 @@ class Transcript:
             if not item.encrypted_content:
                 return ()  # it was given up before it was made
             return (Message("user", parts=(TextPart(self._compacted(item)),)),)
+        if isinstance(item, AgentMessage):
+            return (Message("user", parts=(TextPart(self._from_agent(item)),)),)
         if isinstance(item, AdditionalTools | ConfigurationUpdate):
             return ()  # they act on the turn, not on its text
         recalled = self._recall(item)
@@ -108,11 +113,25 @@ class Transcript:
         found = [opaque for call in message.calls if (opaque := self._of_calls.get(call.id))]
         return replace(message, opaque=reduce(Opaque.plus, found)) if found else message
 
+    def _from_agent(self, item: AgentMessage) -> str:
+        told = [
+            part.text if not isinstance(part, EncryptedText) else self._unseal(AGENT, part.encrypted_content)
+            for part in item.content
+        ]
+        if None in told:
+            raise _not_ours("agent_message")
+        return letter(item.author, item.recipient, "\n".join(text for text in told if text))
+
     def _compacted(self, item: Compaction) -> str:
         text = self._unseal(COMPACTION, item.encrypted_content)
         if text is None:
             raise _not_ours(COMPACTION)
         return f"Summary of the conversation so far:\n{text}"
+
+
+def letter(author: str, recipient: str, text: str) -> str:
+    """What an agent reads of what another one tells it."""
+    return f"Message from the agent {author} to you, {recipient}:\n{text}"
 
 
 def _not_ours(kind: str) -> InvalidRequest:

@@ -15,40 +15,40 @@ from msgspec.structs import replace
 
 from antiphon.backends.tape import next_turn
 from antiphon.backends.upstream_errors import REFUSED
+from antiphon.context.agents import ROOT
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
+from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
 from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
+from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.programs import Programs, Rounds
 from antiphon.engine.reasoning_writer import Seals
 from antiphon.engine.recorder import Ended, Recorder
 from antiphon.engine.span_content import exchanged
 from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.steering import Steering
-from antiphon.engine.turn_writer import TurnWriter
+from antiphon.engine.turn_writer import Phase, TurnWriter
+from antiphon.engine.turns import REPAIRS, TURNS, following, freed, offered
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
-from antiphon.model import Function, NamedFunction, Turn, UsageDelta
+from antiphon.model import Turn, UsageDelta
 from antiphon.protocol.errors import ApiError, ModelFault, RateLimited, SearchTimeout
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import Compaction
 from antiphon.protocol.projection import Projection
-from antiphon.protocol.response import Response, ResponseError
+from antiphon.protocol.response import Response, ResponseError, Usage
 from antiphon.stream.items import OpenCompaction
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import IncompleteReason
+from antiphon.tools.agents import Agents
 
 log = structlog.get_logger()
-
-REPAIRS = 3
-"""How often in a row the model is asked again for a call that was not valid."""
-TURNS = 100
-"""How many turns of the model a response may take."""
-
 
 _FAILURES = {RateLimited: "rate_limit_exceeded", SearchTimeout: "vector_store_timeout"}
 """The codes of failed responses."""
@@ -93,6 +93,8 @@ class Run:
         self._ask: Ask = plan.caller.stream
         if plan.moderation is not None:
             self._ask = plan.moderation.guarded(self._ask, self.machine.snapshot)
+        self.crew: Crew | None = None
+        """Its agents, while several are at work."""
         self._steering = steering
         if steering is not None:
             self._ask = steering.steerable(self._ask)
@@ -188,7 +190,8 @@ class Run:
     async def _answer(self, emission: Emission) -> None:
         """All that is emitted between the start and the end. Raises ApiError."""
         plan, turn, flush = self.plan, self.plan.turn, emission.flush
-        if self._checkpoint.output_complete:
+        said_all = self._checkpoint.output_complete
+        if said_all and not plan.programs:
             await self._complete()
             return
         if plan.compacts is not None:
@@ -199,11 +202,16 @@ class Run:
         if not reads or plan.context.only_compacts:
             await self._complete()
             return
-        turn = await self._with_tools(turn, emission)
-        if plan.generates:
-            await self._loop(turn, flush)
+        if plan.toolbox.agents is not None and plan.generates:
+            await self._have_agents_work(plan.toolbox.agents, turn, emission)
+            return
+        first = await self._with_tools(turn, emission)
+        if first is None or said_all:
+            await self._complete()
+        elif plan.generates:
+            await self._loop(first, flush)
         else:
-            await self._prewarm(turn)
+            await self._prewarm(first)
 
     async def _prewarm(self, turn: Turn) -> None:
         """Have the model's server read the context. What the model says is thrown away."""
@@ -234,9 +242,10 @@ class Run:
         items = self.plan.context.items
         return (*items[:count], *self.machine.snapshot().output, *items[count:])
 
-    async def _with_tools(self, turn: Turn, emission: Emission) -> Turn:
-        """The first turn, when all tools are known and the calls that were approved are made. Raises ApiError
-        when they cannot be known, as long as the request can still be refused."""
+    async def _with_tools(self, turn: Turn, emission: Emission) -> Turn | None:
+        """The first turn, when all tools are known, the calls that were approved are made and the programs
+        that waited have ended; None: one waits for the client again. Raises ApiError when the tools cannot be
+        known, as long as the request can still be refused."""
         plan, flush = self.plan, emission.flush
         if plan.toolbox.waits:
             await plan.toolbox.connect(self.machine, emission.flush_opened)
@@ -248,14 +257,36 @@ class Run:
             for call in plan.approved:
                 writer.resume(plan.toolbox.approved(call))
             await self._run_calls(writer, flush)
-            return replace(_next(turn, writer, plan.toolbox.functions), choice=turn.choice)
-        return _freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+            turn = replace(following(turn, writer, plan.toolbox.functions), choice=turn.choice)
+        if plan.programs and plan.compacts is None:
+            return await self._after_programs(turn, flush)
+        if plan.approved:
+            return turn
+        return freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+
+    async def _after_programs(self, turn: Turn, flush: Flush) -> Turn | None:
+        """The turn in which the model reads what came of the programs that had waited; None: one waits for
+        the client again."""
+        plan = self.plan
+        for program in plan.programs:
+            if await self._programs(flush).go_on(program) is None:
+                self._checkpoint.usage = self._checkpoint.usage or Usage.none()
+                return None
+            await flush()
+        items = (*plan.context.items, *self.machine.snapshot().output)
+        read = await offload(len(items), plan.turns.build, items)
+        messages = (*read.messages, *plan.toolbox.notes())
+        return freed(replace(turn, messages=messages, functions=plan.toolbox.functions))
+
+    def _programs(self, flush: Flush) -> Programs:
+        rounds = Rounds(self._writer, partial(self._run_calls, flush=flush), self._allowed)
+        return Programs(self.plan, self.machine, Fingerprints(self._seal, self.plan.project), rounds)
 
     async def _loop(self, turn: Turn, flush: Flush) -> None:
         """Turns of the model, until one of them is the last. Raises ApiError."""
         faulty = 0
         for _ in range(TURNS):
-            writer = self._writer(_offered(turn))
+            writer = self._writer(offered(turn))
             await self._turn(turn, writer, flush)
             cut = self._cut(writer)
             if cut is not None:
@@ -267,8 +298,25 @@ class Run:
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
-            turn = _next(turn, writer, self.plan.toolbox.functions)
+            turn = following(turn, writer, self.plan.toolbox.functions)
         await self._cut_short("max_messages")
+
+    async def _have_agents_work(self, tool: Agents, turn: Turn, emission: Emission) -> None:
+        """Turns of several agents. Raises ApiError."""
+        crew = tool.crew = self.crew = Crew(self.plan, self.machine, self._seal, self._take_turn, emission)
+        with speaking(ROOT):
+            first = await self._with_tools(turn, emission)
+            reason = await crew.run(first) if first is not None else None
+        if reason is None:
+            await self._complete()
+        else:
+            await self._cut_short(reason)
+
+    async def _take_turn(self, turn: Turn, flush: Flush, phase: Phase) -> TurnWriter:
+        """One turn of one of several agents."""
+        writer = self._writer(offered(turn), phase)
+        await self._turn(turn, writer, flush)
+        return writer
 
     def _cut(self, writer: TurnWriter) -> IncompleteReason | None:
         """Why a turn of the model is the last although there is more to say."""
@@ -281,7 +329,7 @@ class Run:
 
     # ---- one turn ----
 
-    def _writer(self, offered: Collection[str] = ()) -> TurnWriter:
+    def _writer(self, offered: Collection[str] = (), phase: Phase = lambda: None) -> TurnWriter:
         plan = self.plan
         sealed = "reasoning.encrypted_content" in (plan.request.include or ())
         return TurnWriter(
@@ -294,6 +342,7 @@ class Run:
             allowed=self._allowed(),
             most=1 if plan.request.parallel_tool_calls is False else None,
             ahead=bool(plan.request.background),
+            phase=phase,
             backend=lambda: plan.caller.source()[0],
         )
 
@@ -356,6 +405,11 @@ class Run:
             await flush()
 
         await writer.run_calls(flush_calls)
+        if writer.program is not None:
+            answer = await self._programs(flush).go_on(writer.program)
+            writer.suspended = answer is None
+            writer.answers.extend([] if answer is None else [answer])
+            await flush()
 
     # ---- the end ----
 
@@ -388,26 +442,6 @@ def failure(fault: ApiError) -> ResponseError:
     return ResponseError(code=code, message=fault.message)
 
 
-def _next(turn: Turn, writer: TurnWriter, functions: tuple[Function, ...]) -> Turn:
-    """The turn that follows: the model reads what it wrote, and what became of its calls. A call that was
-    forced has been made then, unless it has to be made again."""
-    messages = (*turn.messages, writer.spoken(), *writer.answers)
-    after = replace(turn, messages=messages, functions=functions)
-    return after if writer.faults else _freed(after)
-
-
-def _offered(turn: Turn) -> Collection[str]:
-    """The functions that the model may call."""
-    if isinstance(turn.choice, NamedFunction):
-        return (turn.choice.name,)
-    return () if turn.choice == "none" else frozenset(function.name for function in turn.functions)
-
-
 def _was_chosen(item: Item) -> bool:
     """Whether it is a call that the model made in this response: if it had to, it has."""
     return kind_of(item).was_chosen(item)
-
-
-def _freed(turn: Turn) -> Turn:
-    """A turn in which nothing must be called any more."""
-    return turn if turn.choice == "none" else replace(turn, choice="auto")

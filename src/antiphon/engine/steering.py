@@ -38,7 +38,7 @@ _UNFINISHED = ResponseError(
     code="server_error", message="The server or the connection ended before the response was finished."
 )
 """What a successor shows whose end was never written."""
-_UNOWED = frozenset({"program_output"})
+_UNOWED = frozenset({"program_output", "multi_agent_call_output"})
 """Answers to calls that no client gives."""
 
 
@@ -170,6 +170,8 @@ def unsteerable(plan: Plan) -> str | None:
         return "A response of a conversation cannot be steered."
     if plan.compacts is not None or plan.request.context_management:
         return "A response that compacts its context cannot be steered."
+    if plan.request.has_agents:
+        return "A response with several agents cannot be steered."
     return None if plan.generates else "A response without output cannot be steered."
 
 

@@ -5,7 +5,7 @@ is emitted while the model writes it, unless its tool must check it first, or a 
 not settled yet; what comes behind such a call waits, and is emitted by `run_calls`, in order.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from antiphon.engine.reasoning_writer import ReasoningWriter, Seals
 from antiphon.model import Delta, HostedPart, Message, Part, TextPart
 from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import ModelFault, UpstreamError
+from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.request import Summary
@@ -28,6 +29,7 @@ from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.image_call import usage_of
 from antiphon.tools.partial import decode
+from antiphon.tools.program import ProgramCall
 from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
@@ -37,6 +39,8 @@ CALL_ID_LENGTH = 64
 _SIGNED = "__thought__"
 """In an id that has a signature behind it."""
 
+Phase = Callable[[], Literal["commentary", "final_answer"] | None]
+"""What a text is to the response that a turn ends with."""
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
@@ -62,6 +66,7 @@ class TurnWriter:
         taken: set[str] | None = None,
         most: int | None = None,
         ahead: bool = False,
+        phase: Phase = lambda: None,
         backend: Callable[[], str] = str,
     ) -> None:
         self.usage: model.UsageDelta | None = None
@@ -84,6 +89,7 @@ class TurnWriter:
         self._taken = set() if taken is None else taken
         self._most = most
         self._ahead = ahead
+        self._phase = phase
         self._message: OpenMessage | None = None
         self._filtered: FilteredText | None = None
         self._filtered_from = 0
@@ -95,8 +101,10 @@ class TurnWriter:
         """The calls that are not complete."""
         self._ids: dict[int, str] = {}
         """The call_ids of all of them."""
-        self._refused: set[ToolCall] = set()
-        """Calls that are not made: the model is asked again, or may make no more."""
+        self.suspended = False
+        """Whether the program that the turn brought waits for the client."""
+        self._refused: dict[ToolCall, str] = {}
+        """Calls that are not made, with why: the model is asked again, or may make no more."""
         self._said: list[str | HostedPart] = []
         self._held: list[Delta] = []
         self._take = _TAKE
@@ -122,12 +130,29 @@ class TurnWriter:
     @property
     def awaits_client(self) -> bool:
         """Whether a call was emitted that is not ours to answer."""
-        return any(call.ended and call.executor != "server" for call in self.calls)
+        return any(call.ended and call.executor in ("client", "approval") for call in self.calls)
+
+    @property
+    def program(self) -> Program | None:
+        """The program that the turn brought, once it was emitted."""
+        brought = (call.program for call in self.calls if isinstance(call, ProgramCall))
+        return next((program for program in brought if program is not None), None)
+
+    @property
+    def most_is_exceeded(self) -> bool:
+        """Whether a call of ours is one too many."""
+        return any(call.executor == "server" for call in self._refused)
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Why calls were not made, by their ids."""
+        return {call.id: words for call, words in self._refused.items()}
 
     @property
     def ends(self) -> bool:
         """Whether no further turn of the model follows this one, which has ended."""
-        return self.awaits_client or not (self.answers or self.ran or self.faults)
+        goes_on = self.answers or self.ran or self.faults or self.program
+        return self.suspended or self.awaits_client or not goes_on
 
     @property
     def breaks_off(self) -> bool:
@@ -142,7 +167,10 @@ class TurnWriter:
     async def run_calls(self, flush: Flush) -> None:
         """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
         whenever there is something new to hand over, and goes on when it was."""
+        if self._message is not None and not self.calls:
+            self._message.phase = self._phase()
         self.close()
+        self._put_program_last()
         ready = [call for call in self.calls if self._is_due(call) and await self._is_right(call)]
         if self._ahead:
             for call in ready:
@@ -163,9 +191,10 @@ class TurnWriter:
         await flush()
 
     def resume(self, call: ToolCall) -> None:
-        """A whole call that the model made before, and that may be made now."""
+        """A whole call that the model made before or a program makes, and that may be made now."""
         self.calls.append(call)
-        self._admit(call)
+        if call.executor == "server":
+            self._admit(call)
 
     def close(self) -> None:
         """Close what is open, as completed."""
@@ -178,6 +207,13 @@ class TurnWriter:
         if call is not None and call.started and self._passes(call):
             self._emit(call)
         self._message = self._filtered = self._writing = None
+
+    def _put_program_last(self) -> None:
+        """What is emitted between a program and its output is its own: so a turn has one, and it is last."""
+        programs = [call for call in self.calls if call.executor == "program" and call not in self._refused]
+        for call in programs[1:]:
+            self._refuse(call, "This program was not run: only one may run at a time. Send it again now.")
+        self.calls.sort(key=lambda call: call in programs)
 
     def _is_due(self, call: ToolCall) -> bool:
         """Whether something is still to be done about a call: ours are run when they are emitted."""
@@ -207,7 +243,7 @@ class TurnWriter:
         return fault is None
 
     def _refuse(self, call: ToolCall, words: str) -> None:
-        self._refused.add(call)
+        self._refused[call] = words
         self.answers.append(Message("tool", parts=(TextPart(words),), call_id=call.id))
 
     def _admit(self, call: ToolCall) -> None:

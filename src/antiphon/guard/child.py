@@ -1,4 +1,4 @@
-"""The child process of a `Pool`: `python -m antiphon.guard.child MEMORY`, with MEMORY in bytes.
+"""The child process of a `Pool`: `python -m antiphon.guard.child MEMORY COUNTED`, with MEMORY in bytes.
 
 It calls the functions that it is asked to, one after another, and ends when its standard input does: with its
 parent, however that went. Calls and results are msgpack behind four bytes that say how long they are. Large
@@ -11,13 +11,15 @@ import signal
 import sys
 from importlib import import_module
 from math import ceil
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 from msgspec import Struct
 
 HEAD = 4
 """Bytes of a length."""
+Counted = Literal["addresses", "data"]
+"""What of a process's memory is bounded: all its addresses, or those that it may write to."""
 
 
 class Call(Struct, frozen=True, array_like=True):
@@ -44,7 +46,7 @@ def framed(value: object) -> bytes:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _limit_memory(int(sys.argv[1]))
+    _limit_memory(int(sys.argv[1]), sys.argv[2])
     calls, results = sys.stdin.buffer, _private_stdout()
     decode = msgspec.msgpack.Decoder(Call).decode
     while head := calls.read(HEAD):
@@ -74,14 +76,15 @@ def _private_stdout() -> BinaryIO:
     return pipe
 
 
-def _limit_memory(most: int) -> None:
+def _limit_memory(most: int, counted: str) -> None:
     """Where the system knows such limits: macOS counts what all processes share as well."""
     if sys.platform == "darwin":
         return
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        kind = resource.RLIMIT_DATA if counted == "data" else resource.RLIMIT_AS
+        resource.setrlimit(kind, (most, most))
 
 
 def _limit_time(seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 import msgspec
 from msgspec import Struct
 
-from antiphon.guard.child import HEAD, Call, Result, framed
+from antiphon.guard.child import HEAD, Call, Counted, Result, framed
 from antiphon.guard.turns import Turns
 
 IDLE = 60.0
@@ -51,7 +51,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     seconds: float = 2
     """Of processor time, for each call."""
     memory: int = 768 * 2**20
-    """Bytes of addresses, for each child."""
+    """Bytes, for each child."""
+    counted: Counted = "addresses"
+    """What of a child's memory counts: engines of JavaScript reserve far more addresses than they use."""
     calls: int = 1000
     """After so many a child is replaced: what it leaked goes with it."""
 
@@ -77,7 +79,7 @@ class Pool:
         sizes = {place: len(each) for place, each in large.items()}
         call = [framed(Call(function, small, seconds, sizes)), *large.values()]
         async with self._turns.turn(owner):
-            child = self._idle.pop() if self._idle else await _Child.start(self._limits.memory)
+            child = self._idle.pop() if self._idle else await _Child.start(self._limits)
             try:
                 async with asyncio.timeout(seconds * _WAITS):
                     result = await child.ask(call)
@@ -135,9 +137,9 @@ class _Child:
         self._stdout = process.stdout
 
     @classmethod
-    async def start(cls, memory: int) -> "_Child":
+    async def start(cls, limits: Limits) -> "_Child":
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "antiphon.guard.child", str(memory)),
+            *(sys.executable, "-P", "-m", "antiphon.guard.child", str(limits.memory), limits.counted),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,

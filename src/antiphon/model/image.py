@@ -48,6 +48,14 @@ class Picture(Struct, frozen=True, kw_only=True):
     revised_prompt: str | None = None
 
 
+class CachedTokens(Struct, frozen=True, kw_only=True):
+    """Of the input, those that were read from a cache."""
+
+    all: int = 0
+    image_and_text: tuple[int, int] | None = None
+    """None: not told."""
+
+
 class ImageTokens(Struct, frozen=True, kw_only=True):
     """What pictures took, as their server counts."""
 
@@ -58,6 +66,8 @@ class ImageTokens(Struct, frozen=True, kw_only=True):
     output_image: int = 0
     output: int = 0
     total: int = 0
+    cached: CachedTokens | None = None
+    """None: not known."""
 
 
 class Pictures(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from antiphon.protocol.content import LongText
 from antiphon.protocol.item import Item, ItemStatus, NewId, StatusItem
 from antiphon.protocol.tools import Tool
 from antiphon.protocol.wire import CallId, Wire, shown
@@ -118,15 +119,15 @@ class Program(Item, tag="program", kw_only=True):
 
     prefix = "cm"
     call_id: CallId
-    code: str
-    fingerprint: str
+    code: LongText
+    fingerprint: LongText
 
 
 class ProgramOutput(StatusItem, tag="program_output", kw_only=True):
     prefix = "cmo"
     status: Literal["completed", "incomplete"] | None = None
     call_id: CallId
-    result: str
+    result: LongText
 
 
 # ---- images -----------------------------------------------------------------------------------------

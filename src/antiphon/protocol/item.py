@@ -20,11 +20,17 @@ class InputItem(Wire, tag_field="type"):
     """How ids of such items begin (behaviours.md section 4)."""
 
 
+class AgentName(Wire):
+    agent_name: str
+
+
 class Item(InputItem, kw_only=True):
     """An item that is kept. One type serves for what a client sends, where `id` and `status` may be left
     out or null, and for what the API shows, where they are set."""
 
     id: str | None = None
+    agent: AgentName | None = None
+    """Which of several agents it is of (beta)."""
 
     def stored(self, new_id: NewId) -> Self:
         """A copy in the form in which the API shows it."""

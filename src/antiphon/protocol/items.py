@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, cast
 import msgspec
 from msgspec import Meta
 
+from antiphon.protocol.agent_items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     ApplyPatchCallOutput,
@@ -58,6 +59,7 @@ __all__ = [
     "ITEM_TYPES",
     "MESSAGE_ROLES",
     "AdditionalTools",
+    "AgentMessage",
     "ApplyPatchCall",
     "ApplyPatchCallOutput",
     "AssistantMessage",
@@ -84,6 +86,8 @@ __all__ = [
     "McpApprovalResponse",
     "McpCall",
     "McpListTools",
+    "MultiAgentCall",
+    "MultiAgentCallOutput",
     "NewId",
     "Program",
     "ProgramOutput",
@@ -211,6 +215,7 @@ INPUT_ITEMS: dict[str, type[InputItem]] = {
     cast(str, kind.__struct_config__.tag): kind
     for kind in (
         AdditionalTools,
+        AgentMessage,
         ApplyPatchCall,
         ApplyPatchCallOutput,
         CodeInterpreterCall,
@@ -232,6 +237,8 @@ INPUT_ITEMS: dict[str, type[InputItem]] = {
         McpApprovalResponse,
         McpCall,
         McpListTools,
+        MultiAgentCall,
+        MultiAgentCallOutput,
         InputMessage,
         Program,
         ProgramOutput,
@@ -245,8 +252,8 @@ INPUT_ITEMS: dict[str, type[InputItem]] = {
 }
 """The type of each item by its name. For `message` that of user, system and developer stands here."""
 
-ITEM_TYPES = tuple(sorted({*INPUT_ITEMS, "agent_message", "multi_agent_call", "multi_agent_call_output"}))
-"""The names that the API lists when it does not know one. Three are of its beta surface: not ours."""
+ITEM_TYPES = tuple(sorted(INPUT_ITEMS))
+"""The names that the API lists when it does not know one."""
 
 
 class _Peek(msgspec.Struct):

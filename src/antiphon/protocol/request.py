@@ -119,6 +119,13 @@ class BackgroundOptions(Wire):
     """What requests have in common that belong together."""
 
 
+class MultiAgent(Wire):
+    """Several agents in one response (beta)."""
+
+    enabled: bool
+    max_concurrent_subagents: Annotated[int, Meta(ge=1)] | None = None
+
+
 class ContextManagement(Wire):
     type: Literal["compaction"]
     compact_threshold: Annotated[int, Meta(ge=1000)] | None = None
@@ -168,11 +175,17 @@ class CreateResponse(Wire):
     service_tier: ServiceTier | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     context_management: Annotated[list[ContextManagement], Meta(min_length=1)] | None = None
+    multi_agent: MultiAgent | None = None
     conversation: str | ConversationRef | None = None
     access_programs: AccessPrograms | None = None
     image: ImageOptions | None = None
     client_metadata: JsonObject | None = None
     """Sent by Codex, documented nowhere; about the client's own session, so there is nothing to act on."""
+
+    @property
+    def has_agents(self) -> bool:
+        """Whether its model may have others work for it."""
+        return self.multi_agent is not None and self.multi_agent.enabled
 
     @property
     def conversation_id(self) -> str | None:

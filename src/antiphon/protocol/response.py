@@ -99,7 +99,15 @@ class InputImageTokens(Wire):
     text_tokens: int = shown(0)
 
 
+class CachedImageTokens(Wire):
+    cached_image_tokens: int = shown(0)
+    cached_text_tokens: int = shown(0)
+
+
 class ImageUsage(Wire, kw_only=True):
+    cached_tokens: int | None = None
+    """Left out where the server does not count them."""
+    cached_tokens_details: CachedImageTokens | None = None
     input_tokens: int = shown(0)
     input_tokens_details: InputImageTokens
     output_tokens: int = shown(0)
@@ -111,7 +119,11 @@ class ImageUsage(Wire, kw_only=True):
         if other is None:
             return self
         written = [each.output_tokens_details for each in (self, other) if each.output_tokens_details]
+        cached = [each.cached_tokens for each in (self, other) if each.cached_tokens is not None]
+        told = [each.cached_tokens_details for each in (self, other) if each.cached_tokens_details]
         return ImageUsage(
+            cached_tokens=sum(cached) if cached else None,
+            cached_tokens_details=_cached(told) if told else None,
             input_tokens=self.input_tokens + other.input_tokens,
             input_tokens_details=_together([self.input_tokens_details, other.input_tokens_details]),
             output_tokens=self.output_tokens + other.output_tokens,
@@ -124,6 +136,13 @@ def _together(tokens: Sequence[InputImageTokens]) -> InputImageTokens:
     return InputImageTokens(
         image_tokens=sum(each.image_tokens for each in tokens),
         text_tokens=sum(each.text_tokens for each in tokens),
+    )
+
+
+def _cached(tokens: Sequence[CachedImageTokens]) -> CachedImageTokens:
+    return CachedImageTokens(
+        cached_image_tokens=sum(each.cached_image_tokens for each in tokens),
+        cached_text_tokens=sum(each.cached_text_tokens for each in tokens),
     )
 
 

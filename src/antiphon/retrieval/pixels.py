@@ -16,8 +16,11 @@ _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _GLANCE = 8
 """A JPEG is looked at in an eighth of its size, which reads all of its data with the least work."""
 _QUALITY = 85
+_SEVERAL = "MPO"
+"""A JPEG with more pictures behind the first, as cameras of phones write it: those are not shown."""
 _WRITTEN: dict[str, dict[str, Any]] = {
     "JPEG": {"format": "JPEG", "quality": _QUALITY},
+    _SEVERAL: {"format": "JPEG", "quality": _QUALITY},
     "WEBP": {"format": "WEBP", "quality": _QUALITY},
 }
 """How pictures of a format are written; others are PNGs."""
@@ -60,7 +63,8 @@ def resized(data: bytes, width: int, height: int) -> bytes:
     """The picture in another size, upright. Empty for one that would lose what it shows: one that moves, or
     whose colours are finer than usual."""
     picture = _opened(data)
-    if getattr(picture, "is_animated", False) or picture.mode.startswith(("I", "F")):
+    moves = getattr(picture, "is_animated", False) and picture.format != _SEVERAL
+    if moves or picture.mode.startswith(("I", "F")):
         return b""
     from PIL import ImageOps
 

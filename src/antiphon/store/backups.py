@@ -91,6 +91,8 @@ def _draft_of(target: Path) -> Iterator[Path]:
     """In a folder that nobody else can look into, on the same disk."""
     if target.exists():
         raise BackupError(f"{target} is there already: take another name, or remove it.")
+    if not target.absolute().parent.is_dir():
+        raise BackupError(f"There is no folder {target.parent}.")
     with TemporaryDirectory(prefix=".antiphon-backup-", dir=target.absolute().parent) as folder:
         yield Path(folder) / "backup.tar"
 

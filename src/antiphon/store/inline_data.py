@@ -183,16 +183,17 @@ class InlineData:
     async def storing(self, project: str, jsons: Sequence[bytes], write: Write[T]) -> T:
         """Do a write that has this JSON in it. Nothing was written where it raises Conflict or gives False.
         What is small is asked for at once, as any other."""
-        if self._blobs is None or not self.may_cut(jsons):
+        blobs = self._blobs
+        if blobs is None or not self.may_cut(jsons):
             return await write([Marked(json) for json in jsons])
         size = sum(map(len, jsons))
         cuts = await offload(size // _THING, lambda: [cut(json) for json in jsons])
         wanted = {sha256 for _, data in cuts for sha256 in data}
         known = await self._database.read(find, project, wanted)
         try:
-            return await _written(self._blobs, cuts, known, write)
+            return await _written(blobs, cuts, known, write)
         except LostData:  # it went in that moment
-            return await _written(self._blobs, cuts, (), write)
+            return await _written(blobs, cuts, (), write)
 
     async def filled(self, project: str, jsons: Sequence[bytes]) -> Sequence[bytes]:
         """JSON as it came, with its data."""

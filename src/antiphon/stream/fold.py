@@ -15,7 +15,7 @@ from antiphon.stream.table import State
 
 __all__ = ["BrokenLog", "Fold", "fold"]
 
-_IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role")
+_IDENTITY = ("id", "type", "call_id", "name", "namespace", "server_label", "role", "agent")
 _ECHOES_THAT_CHANGE = frozenset(
     {
         "status",
@@ -58,7 +58,7 @@ class Fold:
         if "response" in event:
             self.state = table.step(table.RESPONSE, self.state, name)
             self._snapshot(name, event["response"])
-        elif name == "error" or name.startswith(("response.audio.", "response.steer.")):
+        elif name == "error" or name.startswith(("response.audio.", "response.steer.", "response.inject.")):
             self.state = table.step(table.RESPONSE, self.state, name)
         elif name == "response.output_item.added":
             self.state = table.step(table.RESPONSE, self.state, name)

@@ -7,7 +7,7 @@ whole, done. A `PartKind` names the events of a kind; `OpenParts` emits them.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from msgspec.structs import replace
 
@@ -119,6 +119,8 @@ class OpenParts(OpenItem):
 class OpenMessage(OpenParts):
     """An assistant message."""
 
+    phase: Literal["commentary", "final_answer"] | None = None
+    """Set before it is closed, where that is told."""
     _text_place: DeltaPlace | None = None
     """Of the text that is written, once a run of it was."""
 
@@ -159,7 +161,8 @@ class OpenMessage(OpenParts):
         self.gather(REFUSAL, delta)
 
     def built(self) -> Item:
-        return replace(cast(AssistantMessage, self.item), content=tuple(self._parts["content_index"]))
+        item = cast(AssistantMessage, self.item)
+        return replace(item, content=tuple(self._parts["content_index"]), phase=self.phase or item.phase)
 
     def _begin_text(self) -> None:
         self.begin(TEXT)

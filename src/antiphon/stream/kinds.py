@@ -271,6 +271,9 @@ KINDS: Sequence[ItemKind] = (
     ItemKind(items.Compaction, "context", _COMPACTION, cut=_as_it_is),
     ItemKind(items.AdditionalTools, "context", cut=_as_it_is),
     ItemKind(items.ConfigurationUpdate, "context", cut=_as_it_is),
+    ItemKind(items.AgentMessage, "context", cut=_as_it_is),
+    ItemKind(items.MultiAgentCall, "call", cut=_as_it_is, answered_by="multi_agent_call_output"),
+    ItemKind(items.MultiAgentCallOutput, "output", cut=_as_it_is),
 )
 
 # ---- what is derived from all of them -----------------------------------------------------------------

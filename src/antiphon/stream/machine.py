@@ -28,6 +28,7 @@ machine may ask it to, at any time (`verify` in the configuration, always on in 
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, TypeVar, cast
 
 from msgspec.structs import replace
@@ -35,7 +36,7 @@ from msgspec.structs import replace
 from antiphon.protocol import events
 from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.events import Event, ResponseEvent
-from antiphon.protocol.item import Item
+from antiphon.protocol.item import AgentName, Item
 from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.response import ImageUsage, IncompleteDetails, Response, ResponseError, Status, Usage
 from antiphon.stream import table
@@ -51,8 +52,14 @@ TIER = "default"
 _ENDED = "The response ended"
 """Why an item that was open at an early end is not finished."""
 
+_INTERRUPTED = "The agent was interrupted"
+
 _PART_ADDED = events.PartAdded
 Opened = TypeVar("Opened", bound="OpenItem")
+
+
+SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
+"""The agent in whose name items are added, where a response has several. Each has a context of its own."""
 
 
 class Machine:
@@ -206,6 +213,9 @@ class Machine:
     def open(self, kind: type[Opened], item: Item) -> Opened:
         """Add an item to the output, and give the handle by which the rest of its events are emitted."""
         self._step("response.output_item.added")
+        speaker = SPEAKER.get()
+        if speaker is not None and item.agent is None:
+            item = replace(item, agent=AgentName(speaker))
         handle = kind(self, item, len(self._slots))
         self._slots.append(None)
         self._open.append(handle)
@@ -232,6 +242,8 @@ class Machine:
 
     def _close(self, handle: "OpenItem", item: Item) -> None:
         self._open.remove(handle)
+        if item.agent is None and handle.item.agent is not None:
+            item = replace(item, agent=handle.item.agent)
         self._slots[handle.output_index] = item
         self._append(events.ItemDone(output_index=handle.output_index, item=item))
         if self.watch is not None:
@@ -241,6 +253,12 @@ class Machine:
         """Cut what is open."""
         for item in tuple(self._open):
             item.cut(_ENDED)
+
+    def abandon_of(self, agent: str) -> None:
+        """Cut what an agent has open."""
+        for item in tuple(self._open):
+            if item.item.agent == AgentName(agent):
+                item.cut(_INTERRUPTED)
 
     def _step(self, event: str) -> None:
         self._state = table.step(table.RESPONSE, self._state, event)

@@ -39,6 +39,8 @@ RESPONSE: Rows = {
     # Something was said to it while it runs.
     (RUNNING, "response.steer.accepted"): RUNNING,
     (RUNNING, "response.steer.failed"): RUNNING,
+    (RUNNING, "response.inject.created"): RUNNING,
+    (RUNNING, "response.inject.failed"): RUNNING,
     (QUEUED, "response.cancelled"): ENDED,
     (RUNNING, "response.output_item.added"): RUNNING,
     # What is said aloud belongs to no item; `machine.py` ends it before the response.

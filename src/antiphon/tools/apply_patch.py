@@ -24,7 +24,6 @@ from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.context import ToolContext
-from antiphon.tools.function import refuse_programs
 from antiphon.tools.messages import answered, called
 from antiphon.tools.partial import Piece
 
@@ -66,11 +65,13 @@ _FUNCTION = Function(
 )
 
 
+def resolve(tool: ApplyPatchTool, context: ToolContext) -> Tool:
+    """The tool: there is nothing to say of it."""
+    return ApplyPatch()
+
+
 class ApplyPatch(Tool):
     """A resolved `apply_patch` tool."""
-
-    def __init__(self, tool: ApplyPatchTool, context: ToolContext) -> None:
-        refuse_programs(tool.allowed_callers, context)
 
     def functions(self) -> Sequence[Function]:
         return (_FUNCTION,)
@@ -133,6 +134,7 @@ class PatchCall(WrittenCall):
             id=machine.new_id("apply_patch_call"),
             call_id=self.id,
             operation=operation,
+            caller=self.caller,
             status="in_progress",
         )
         self.item = machine.open(OpenText, item)

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from antiphon.model import CallRun, Function, Message, Part
+from antiphon.protocol.content import ProgramCaller
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import TextFilter
@@ -19,9 +20,10 @@ from antiphon.stream.machine import Machine, OpenItem
 from antiphon.tools.emitter import Emitter
 
 Write = Callable[[str], None]
-Executor = Literal["client", "server", "approval"]
+Executor = Literal["client", "server", "approval", "program"]
 """Who acts on a call: the client (the response completes, and the client answers with an output item),
-we ourselves (we run it and the model goes on), or the client's consent comes first."""
+we ourselves (we run it and the model goes on), the client when it consents first, or a program that the call
+brings: its own calls are acted on."""
 
 
 class GivenFile(Protocol):
@@ -53,6 +55,8 @@ class ToolCall:
     """Whether it must be whole and valid before any of it is emitted."""
     item: OpenItem | None = None
     """Its item, once it was added to the output."""
+    caller: ProgramCaller | None = None
+    """The program that makes it; None: the model itself does. Set before it may emit."""
 
     def __init__(self, name: str, call_id: str) -> None:
         self.name = name
@@ -136,6 +140,9 @@ class Tool(ABC):
     unavailable: str | None = None
     """Why it is not offered, in words for the client, with what to set up; None: it is. Known when it was
     compiled."""
+
+    returns_json = False
+    """Whether what it answers is JSON, which programs get as the value that it is."""
 
     unheeded: Sequence[str] = ()
     """The members of the entry that what runs it does not take. Known when it was checked."""

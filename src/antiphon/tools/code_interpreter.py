@@ -23,7 +23,6 @@ from antiphon.tools.container_tool import LINKS, ContainerTool
 from antiphon.tools.containers import ContainerFile, Containers, NewContainer, Ran
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
-from antiphon.tools.function import refuse_programs
 from antiphon.tools.messages import answered, called
 from antiphon.tools.printed import shortened
 from antiphon.tools.unsupported import UnavailableTool
@@ -51,7 +50,6 @@ _OUTCOMES = {
 
 def resolve(tool: CodeInterpreterTool, context: ToolContext) -> Tool:
     """Raises InvalidRequest."""
-    refuse_programs(tool.allowed_callers, context)
     named = tool.container if isinstance(tool.container, str) else None
     place = f"{context.place}.container"
     wanted = NewContainer() if isinstance(tool.container, str) else new_container(tool.container, place)

@@ -9,11 +9,13 @@ from msgspec import Struct
 from antiphon.guard.pool import Pool as Children
 from antiphon.mcp.base import Address
 from antiphon.mcp.pool import Pool
+from antiphon.model import Function
 from antiphon.model.image import ImageServer
 from antiphon.protocol.content import InputImage
 from antiphon.protocol.item import Item
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.retrieval.finder import Finder
+from antiphon.scripting.player import Player
 from antiphon.tools.citations import Sources
 from antiphon.tools.containers import Containers
 from antiphon.web.pages import Pages
@@ -74,6 +76,12 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Where code from a model runs; None: nowhere."""
     images: Images | None = None
     """Makes pictures; None: no server is set up that does."""
+    player: Player | None = None
+    """Plays programs; None: there is no V8."""
+
+
+def _no_fingerprint(call_id: str, code: str) -> str:
+    return ""
 
 
 class Hosting(Struct, frozen=True, kw_only=True):
@@ -113,18 +121,31 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """Whether the model reads images."""
     window: int | None = None
     """Tokens that the model reads; None: not known."""
+    programs: bool = False
+    """Whether programs are there to call tools."""
+    fingerprint: Callable[[str, str], str] = _no_fingerprint
+    """Gives a program, by its call_id and code, what proves that it is ours."""
     hosting: Hosting = Hosting()
     certify: Callable[[Item], Item] = _unchanged
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 
 
 class Catalog(Protocol):
-    """The tools that are not offered before they are searched for."""
+    """The tools of the response, for those that find or call others."""
 
     def listing(self) -> str:
-        """Their names, each with what it is for, as lines."""
+        """The names of those that must be searched for, each with what it is for, as lines."""
         ...
 
     def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
         """Those that fit names or descriptions. They are offered from now on."""
+        ...
+
+    @property
+    def programmatic(self) -> Sequence[Function]:
+        """The functions that programs may call."""
+        ...
+
+    def returns_json(self, name: str) -> bool:
+        """Whether what a function answers is JSON."""
         ...

@@ -16,7 +16,6 @@ from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool
 from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.context import ToolContext
-from antiphon.tools.function import refuse_programs
 from antiphon.tools.grammar import Grammar as Language
 from antiphon.tools.messages import answered, called, output_parts
 from antiphon.tools.names import offered_name
@@ -27,7 +26,6 @@ class ClientCustomTool(Tool):
     """A resolved `custom` tool."""
 
     def __init__(self, tool: CustomTool, context: ToolContext) -> None:
-        refuse_programs(tool.allowed_callers, context)
         self.wire = tool
         self.context = context
         self.grammar = tool.format if isinstance(tool.format, GrammarInput) else None
@@ -97,6 +95,7 @@ class ClientCustomCall(WrittenCall):
                 namespace=self._tool.context.namespace,
                 input="",
                 async_=wire.async_,
+                caller=self.caller,
                 status="in_progress",
             )
             self.item = machine.open(OpenText, item)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from antiphon.model import CallRun, Function, Message
 from antiphon.protocol.client_items import FunctionCall, FunctionCallOutput
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.tools import AllowedCallers, FunctionTool
+from antiphon.protocol.tools import FunctionTool
 from antiphon.protocol.wire import JsonObject, encode
 from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
@@ -31,13 +31,13 @@ class ClientFunction(Tool):
     def __init__(self, tool: FunctionTool, context: ToolContext | None = None) -> None:
         self.wire = tool
         self.context = context or ToolContext()
-        refuse_programs(tool.allowed_callers, self.context)
         self._function = Function(
             name=offered_name(tool.name, self.context.namespace),
             description=_described(tool, self.context),
             parameters=tool.parameters or _NO_PARAMETERS,
             strict=tool.is_strict,
         )
+        self.returns_json = tool.output_schema is not None
         self.schema = _schema(tool, self.context) if tool.is_strict and self.context.checks_strict else None
 
     def functions(self) -> Sequence[Function]:
@@ -91,14 +91,20 @@ class ClientFunctionCall(ToolCall):
             namespace=self._tool.context.namespace,
             arguments="",
             async_=wire.async_,
+            caller=self.caller,
             status="in_progress",
         )
         self.item = machine.open(OpenText, item)
         return self.item.write
 
     def conclude(self, machine: Machine) -> None:
-        if self.item is not None:
+        if self.item is None:
+            return
+        if self.caller is None:
             self.item.close()
+        else:  # a program's call is in progress until it is answered
+            self.item.end()
+            self.item.finish(self.item.built())
 
 
 def call_to_messages(item: FunctionCall) -> Sequence[Message]:
@@ -109,16 +115,6 @@ def call_to_messages(item: FunctionCall) -> Sequence[Message]:
 def output_to_messages(item: FunctionCallOutput) -> Sequence[Message]:
     """What the client answered."""
     return (answered(item.call_id or "", output_parts(item.output)),)
-
-
-def refuse_programs(callers: AllowedCallers | None, context: ToolContext) -> None:
-    """Raises InvalidRequest for a tool that the model itself may not call."""
-    if callers is not None and "direct" not in callers:
-        raise InvalidRequest(
-            "Programs that call tools are not supported by this server yet: allowed_callers needs 'direct'.",
-            param=f"{context.place}.allowed_callers",
-            code="unsupported_value",
-        )
 
 
 def _described(tool: FunctionTool, context: ToolContext) -> str:

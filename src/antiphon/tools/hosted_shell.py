@@ -29,7 +29,6 @@ from antiphon.tools.container_tool import LINKS, ContainerTool
 from antiphon.tools.containers import Containers, NewContainer
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
-from antiphon.tools.function import refuse_programs
 from antiphon.tools.printed import shortened
 from antiphon.tools.shell import NAME, PARAMETERS, ClientShell, WrittenCommands, about_skills, printed
 from antiphon.tools.unsupported import UnavailableTool
@@ -41,7 +40,6 @@ prints. They run without a terminal in {DATA}, where files are kept. """
 
 def resolve(tool: ShellTool, context: ToolContext) -> Tool:
     """The tool, wherever its commands run. Raises InvalidRequest."""
-    refuse_programs(tool.allowed_callers, context)
     environment = tool.environment
     if not isinstance(environment, ShellContainer | ContainerReference):
         return ClientShell(environment)
@@ -114,6 +112,7 @@ class HostedShellCall(WrittenCommands, ServerCall):
             call_id=self.id,
             output=[],
             max_output_length=action.max_output_length,
+            caller=self.caller,
             status="completed",  # as recorded (behaviours.md section 2)
         )
         out = await emit.answer(output)

@@ -21,7 +21,7 @@ from antiphon.model.image import (
 from antiphon.protocol import events
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.hosted_items import ImageError, ImageGenerationCall, ModerationDetails
-from antiphon.protocol.response import ImageUsage, InputImageTokens
+from antiphon.protocol.response import CachedImageTokens, ImageUsage, InputImageTokens
 from antiphon.stream.items import open_item
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, ToolResult, Write
@@ -167,7 +167,11 @@ def _error(fault: ImageFault) -> ImageError:
 
 def usage_of(tokens: ImageTokens) -> ImageUsage:
     """What pictures took, as a response shows it."""
+    cached = tokens.cached
+    kinds = cached.image_and_text if cached is not None else None
     return ImageUsage(
+        cached_tokens=cached.all if cached is not None else None,
+        cached_tokens_details=CachedImageTokens(*kinds) if kinds is not None else None,
         input_tokens=tokens.input,
         input_tokens_details=InputImageTokens(image_tokens=tokens.input_image, text_tokens=tokens.input_text),
         output_tokens=tokens.output,

@@ -27,7 +27,7 @@ from antiphon.protocol.hosted_items import (
     McpToolExecutionError,
 )
 from antiphon.protocol.item import Item
-from antiphon.protocol.tools import McpApprovalFilter, McpTool, McpToolFilter
+from antiphon.protocol.tools import AllowedCallers, McpApprovalFilter, McpTool, McpToolFilter
 from antiphon.protocol.wire import encode
 from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
@@ -36,7 +36,6 @@ from antiphon.tools.base import ServerCall, Tool, ToolCall, ToolResult, Write
 from antiphon.tools.calls import WholeCall
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
-from antiphon.tools.function import refuse_programs
 from antiphon.tools.mcp_address import address_of
 from antiphon.tools.messages import answered, called
 from antiphon.tools.names import safe_name
@@ -60,7 +59,6 @@ class Server(ToolProvider):
     kind = "mcp"
 
     def __init__(self, wire: McpTool, context: ToolContext) -> None:
-        refuse_programs(wire.allowed_callers, context)
         self.wire = wire
         self._context = context
         self._address = address_of(wire, context)
@@ -72,6 +70,10 @@ class Server(ToolProvider):
     @property
     def label(self) -> str:
         return self.wire.server_label
+
+    @property
+    def callers(self) -> AllowedCallers | None:
+        return self.wire.allowed_callers
 
     @property
     def known(self) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from antiphon.model import Message
 from antiphon.protocol.errors import ApiError
 from antiphon.protocol.item import Item
+from antiphon.protocol.tools import AllowedCallers
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool, ToolCall
 
@@ -34,6 +35,11 @@ class ToolProvider(ABC):
     @abstractmethod
     def label(self) -> str:
         """What its items and choices of it call it."""
+
+    @property
+    @abstractmethod
+    def callers(self) -> AllowedCallers | None:
+        """Who may call its tools, as its entry says."""
 
     @property
     @abstractmethod

@@ -23,6 +23,7 @@ from antiphon.protocol.tools import (
     ImageGenerationTool,
     LocalShellTool,
     McpTool,
+    ProgrammaticToolCallingTool,
     ShellTool,
     ToolSearchTool,
     WebSearch20250826Tool,
@@ -32,6 +33,7 @@ from antiphon.protocol.tools import (
 )
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.tools import (
+    agents,
     apply_patch,
     code_interpreter,
     computer,
@@ -91,7 +93,7 @@ ROWS: Sequence[ToolRow] = (
     ),
     ToolRow(
         (ApplyPatchTool,),
-        apply_patch.ApplyPatch,
+        apply_patch.resolve,
         reads={
             "apply_patch_call": apply_patch.call_to_messages,
             "apply_patch_call_output": apply_patch.output_to_messages,
@@ -159,7 +161,18 @@ ROWS: Sequence[ToolRow] = (
         reads={"image_generation_call": image_generation.call_to_messages},
         reads_without_images={"image_generation_call": image_generation.call_to_messages_without_images},
     ),
-    ToolRow(reads={"program": program.call_to_messages, "program_output": program.output_to_messages}),
+    ToolRow(
+        reads={
+            "multi_agent_call": agents.call_to_messages,
+            "multi_agent_call_output": agents.output_to_messages,
+        }
+    ),
+    ToolRow(
+        (ProgrammaticToolCallingTool,),
+        program.resolve,
+        reads={"program": program.call_to_messages, "program_output": program.output_to_messages},
+        reads_without_images={"program_output": program.output_to_messages_without_images},
+    ),
 )
 
 

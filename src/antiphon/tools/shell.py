@@ -117,6 +117,7 @@ class WrittenCommands(WrittenCall):
             call_id=self.id,
             action=ShellAction(commands=[]),
             environment=self._environment,
+            caller=self.caller,
             status="in_progress",
         )
         return machine.open(OpenCommands, item)

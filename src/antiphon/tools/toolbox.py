@@ -10,12 +10,22 @@ from msgspec.structs import replace
 from antiphon.model import Function, Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
-from antiphon.protocol.tools import BaseTool, CustomTool, FunctionTool, McpTool, NamespaceTool, ToolSearchTool
+from antiphon.protocol.tools import (
+    BaseTool,
+    CustomTool,
+    FunctionTool,
+    McpTool,
+    NamespaceTool,
+    ProgrammaticToolCallingTool,
+    ToolSearchTool,
+)
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.stream.filters import Filters, TextFilter
 from antiphon.stream.machine import Machine
 from antiphon.tools import deferred, namespace
+from antiphon.tools.agents import KIND, Agents
 from antiphon.tools.base import GivenFile, Tool, ToolCall
+from antiphon.tools.callers import check_callers
 from antiphon.tools.context import ToolContext
 from antiphon.tools.deferred import Deferred
 from antiphon.tools.function import ClientFunction
@@ -44,6 +54,8 @@ class Entry(NamedTuple):
     """Whether it must be searched for."""
     label: str | None = None
     """The server that has it."""
+    callers: Collection[str] = ("direct",)
+    """Who may call it: the model, a program of its, or both."""
 
 
 class Toolbox:
@@ -51,7 +63,9 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[WireTool] = (), context: ToolContext | None = None) -> None:
         # Its tools do not keep it: that would be a cycle for each response.
-        self._context = replace(context or ToolContext(), catalog=proxy(self))
+        tools = tuple(tools)
+        programs = any(isinstance(wire, ProgrammaticToolCallingTool) for wire in tools)
+        self._context = replace(context or ToolContext(), catalog=proxy(self), programs=programs)
         self._providers: dict[str, ToolProvider] = {}
         self._hiding: dict[str, NamespaceTool] = {}
         """The providers whose tools must be searched for, by their labels."""
@@ -62,6 +76,7 @@ class Toolbox:
         self._searches = False
         self._allowed: frozenset[str] | None = None
         self._uncompiled: list[Tool] = []
+        self.agents: Agents | None = None
         self._ours: dict[str, tuple[ToolRow, Tool]] = {}
         """The tools that we run, with their rows, by their types."""
         for index, wire in enumerate(tools):
@@ -90,6 +105,16 @@ class Toolbox:
             for name, entry in self._entries_of(wire, context, found=finder is not None):
                 self._put(name, entry, context.place)
 
+    def add_agents(self) -> None:
+        """Offer agents, which no entry of `tools` asks for. Raises InvalidRequest where their names are
+        taken."""
+        tool = self.agents = Agents()
+        for function in tool.functions():
+            entry = Entry(KIND, function.name, None, tool, False)
+            if function.name in self._entries:
+                raise _duplicate(function.name, entry, self._entries[function.name], "tools")
+            self._entries[function.name] = entry
+
     async def compile(self) -> None:
         """Compile the schemas and grammars of the tools that came since the last time. Raises
         InvalidRequest for the first that cannot be used."""
@@ -102,10 +127,27 @@ class Toolbox:
     @property
     def functions(self) -> tuple[Function, ...]:
         """The functions on offer now, in an order that stays: what is found later stands behind."""
+        return self._functions("direct")
+
+    @property
+    def programmatic(self) -> tuple[Function, ...]:
+        """Those that programs may call now."""
+        return self._functions("programmatic")
+
+    def returns_json(self, name: str) -> bool:
+        """Whether what a function answers is JSON."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.tool.returns_json
+
+    def may_be_called_by(self, caller: str, name: str) -> bool:
+        """Whether a function that is there may be called by the model (`direct`), or by programs."""
+        return caller in self._entries[name].callers
+
+    def _functions(self, caller: str) -> tuple[Function, ...]:
         return tuple(
             function
             for name, entry in self._entries.items()
-            if self._offers(name, entry)
+            if caller in entry.callers and self._offers(name, entry)
             for function in entry.tool.functions()
             if function.name == name
         )
@@ -337,6 +379,7 @@ class Toolbox:
         found = REGISTRY.provider(wire, context)
         if found is None:
             return False
+        check_callers(wire, context)
         if found.label in self._providers:
             raise InvalidRequest(
                 f"Duplicate server label '{found.label}'. Labels of servers must be unique.",
@@ -354,7 +397,8 @@ class Toolbox:
             self._uncompiled.append(tool)
             for function in tool.functions():
                 hidden = group is not None and function.name not in self._found
-                entry = Entry(known.kind, name, None, tool, hidden, known.label)
+                callers = known.callers or ("direct",)
+                entry = Entry(known.kind, name, None, tool, hidden, known.label, callers)
                 self._entries.setdefault(function.name, entry)
                 if group is not None:
                     wire = FunctionTool(name=name, description=function.description)
@@ -387,6 +431,7 @@ class Toolbox:
 
     def _resolve(self, wire: WireTool, context: ToolContext) -> Tool:
         row = REGISTRY.row(wire, context)
+        check_callers(wire, context)
         assert row.resolve is not None, "its tools are asked for"
         tool = row.resolve(wire, context)
         if (kind := hosted_kind(wire, context.hosting)) is not None:
@@ -437,7 +482,8 @@ def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, T
 
 def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> Entry:
     kind = str(wire.__struct_config__.tag)
-    return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden)
+    callers = getattr(wire, "allowed_callers", None) or ("direct",)
+    return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden, callers=callers)
 
 
 def _duplicate(name: str, entry: Entry, before: Entry, place: str) -> InvalidRequest:

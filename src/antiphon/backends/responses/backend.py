@@ -6,6 +6,7 @@ ours, and it is one of many. What goes out is in `payload`, what comes in in `st
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from antiphon.backends.responses.stream import ResponsesReader
 from antiphon.backends.responses.traits import Traits, lesson
 from antiphon.backends.streaming import StreamingBackend
 from antiphon.backends.upstream import bearer
+from antiphon.backends.upstream_errors import TOO_LONG
 from antiphon.model import HostedPart, Turn
 from antiphon.model.hosted import in_words
 from antiphon.protocol.errors import InvalidRequest
@@ -70,28 +72,30 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
         return replace(traits, seals=traits.seals or reader.seals, shows=traits.shows or shows)
 
     async def _agreed(self, turn: Turn) -> tuple[HttpAnswer, JsonObject]:
-        """A container that the server has closed would end the conversation: what was done in it is told in
-        words then, and the tool has a new one."""
-        fault: InvalidRequest | None = None
-        for attempt in (turn, *_without_containers(turn)):
-            try:
-                return await super()._agreed(attempt)
-            except InvalidRequest as refusal:
-                fault = fault or refusal
-                if "container" not in refusal.message.lower():
-                    break
-        assert fault is not None
-        raise fault
+        """What its own tools did must not end the conversation, where the server has closed the container
+        that they worked in, or takes no such items back: then it is told in words."""
+        try:
+            return await super()._agreed(turn)
+        except InvalidRequest as refusal:
+            if refusal.code == TOO_LONG:
+                raise
+            for attempt in _in_more_words(turn, "container" in refusal.message.lower()):
+                with suppress(InvalidRequest):
+                    return await super()._agreed(attempt)
+            raise
 
 
-def _without_containers(turn: Turn) -> Iterator[Turn]:
-    """The turn with what was done in all containers but the newest in words, then with all of it."""
+def _in_more_words(turn: Turn, of_containers: bool) -> Iterator[Turn]:
+    """The turn with less of what the server's tools did as it was, one after another. `of_containers`: there
+    is something wrong with a container. The newest may be there still."""
     parts = [part.item for message in turn.messages for part in message.parts if isinstance(part, HostedPart)]
     used = [item.container_id for item in parts if isinstance(item, CodeInterpreterCall)]
-    if len(set(used)) > 1:
+    if of_containers and len(set(used)) > 1:
         yield in_words(turn, lambda part: _container(part) not in (None, used[-1]))
-    if used:
+    if of_containers and used:
         yield in_words(turn, lambda part: _container(part) is not None)
+    if parts:
+        yield in_words(turn, lambda part: True)
 
 
 def _container(part: HostedPart) -> str | None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
+from antiphon.backends.upstream_errors import TOO_LONG
 from antiphon.context.budget import estimate, shortened
 from antiphon.engine.calling.ask import Ask, Deltas
 from antiphon.guard.offload import offload
@@ -23,7 +24,6 @@ _LESS = 0.7
 """What is left of a turn that was refused, each time."""
 _ANSWER = 1024
 """Tokens left for an answer whose length nobody limits."""
-TOO_LONG = "context_length_exceeded"
 
 
 class Truncation:

@@ -14,6 +14,7 @@ _CALLS = frozenset(CALL_OF.values())
 def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
     """Every call has its output, and every output that was given has its call. Raises InvalidRequest.
 
+    A program may wait for its output, if it is one of ours: the plan goes on with it (`open_programs`).
     Items of the past are not held to it on the output's side: one may delete items of a conversation.
     """
     known: dict[str, str] = {}
@@ -25,7 +26,7 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
         kind = item_type(item)
         if kind in _CALLS:
             known[call_id] = kind
-            if not was_cut(item):
+            if not was_cut(item) and kind != "program":
                 waiting[call_id] = kind
         elif kind in CALL_OF:
             if index >= len(history) and known.get(call_id) != CALL_OF[kind]:

@@ -11,10 +11,12 @@ from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
 from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id
 from antiphon.protocol.projection import Projection, projection_of
-from antiphon.protocol.request import CreateResponse, prewarms
+from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
+from antiphon.scripting.player import Player
 from antiphon.store.keys import KeyUse
 from antiphon.telemetry.tracing import KeptSpan
 from antiphon.tools.provider import ApprovedCall
@@ -38,6 +40,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The first."""
     approved: Sequence[ApprovedCall]
     """Calls that may be made now, before the model goes on."""
+    player: Player | None
+    """What plays programs; None: there are none."""
+    programs: Sequence[Program]
+    """Those that wait for what is known now, before the model goes on."""
     compacts: int | None
     """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
     they have grown past a threshold."""
@@ -67,12 +73,21 @@ class Plan(Struct, frozen=True, kw_only=True):
     def shows(self) -> Projection:
         """How its output is shown. What most models say has nothing that was not asked for: only items of
         tools that this server runs may have it."""
-        return projection_of(self.request.include, self.toolbox.item_types)
+        return projection_of(self._included, self.toolbox.item_types)
 
     @property
     def shows_of_model(self) -> Projection:
         """The same when reasoning has it too."""
-        return projection_of(self.request.include, self.toolbox.item_types | {"reasoning"})
+        return projection_of(self._included, self.toolbox.item_types | {"reasoning"})
+
+    @property
+    def _included(self) -> Sequence[Include]:
+        """What was asked for; and what code gave to a program, where the client alone keeps it: the program
+        goes on with that."""
+        asked = self.request.include or ()
+        if self.request.store is not False or "code_interpreter_call" not in self.toolbox.item_types:
+            return asked
+        return (*asked, "code_interpreter_call.outputs") if self.toolbox.programmatic else asked
 
     @property
     def generates(self) -> bool:

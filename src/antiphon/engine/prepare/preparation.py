@@ -25,6 +25,7 @@ from antiphon.engine.prepare.call_outputs import check_namespaces
 from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.configuration import configured
 from antiphon.engine.prepare.context_tools import load_tools
+from antiphon.engine.prepare.fingerprints import Fingerprints, open_programs
 from antiphon.engine.prepare.hidden_results import with_results
 from antiphon.engine.prepare.model_defaults import with_defaults
 from antiphon.engine.prepare.moderated import check_moderation, moderation_of
@@ -40,6 +41,8 @@ from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_makes_calls, check_supported
 from antiphon.guard.offload import offload
 from antiphon.protocol.content import InputText
+from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
@@ -48,6 +51,7 @@ from antiphon.protocol.tiers import tier_of
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.tools.context import Hosting, ToolContext, ToolResources
+from antiphon.tools.program import NO_V8
 from antiphon.tools.provider import ApprovedCall
 from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
@@ -114,7 +118,8 @@ class Preparation:
         plan = await self._plan(project, request, route, toolbox, context, response)
         if plan.moderation is not None:
             await plan.moderation.admit()
-        if context.trigger is None and await exceeds_threshold(request, route, plan.turn):
+        may_compact = context.trigger is None and not plan.programs
+        if may_compact and await exceeds_threshold(request, route, plan.turn):
             plan = replace(plan, compacts=len(context.items))
         response.input_transformations = _withheld(plan)
         response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
@@ -147,7 +152,8 @@ class Preparation:
         response: Response,
     ) -> Plan:
         approved = await self._approved(project, toolbox, context)
-        if approved:
+        programs = await self._programs(project, context)
+        if approved or programs:
             check_makes_calls(request)
         transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
@@ -169,6 +175,8 @@ class Preparation:
             turns=turns,
             turn=turn,
             approved=approved,
+            player=self._resources.player,
+            programs=programs,
             compacts=context.to_compact,
             moderation=moderation_of(request, self._moderator, turns, context),
         )
@@ -182,6 +190,26 @@ class Preparation:
         certificates = Certificates(self._seal, project)
         said = (*context.history, *context.output_so_far)
         return await offload(context.size, approved_in, toolbox, certificates, said, context.input)
+
+    async def _programs(self, project: str, context: RequestContext) -> Sequence[Program]:
+        """The programs that go on. Raises InvalidRequest."""
+        if context.words:
+            return ()
+        fingerprints = Fingerprints(self._seal, project)
+        waiting = await offload(context.size, open_programs, fingerprints, context.whole)
+        if waiting and self._resources.player is None:
+            raise InvalidRequest(
+                f"The program {waiting[0].call_id} cannot go on: {NO_V8}.",
+                param="input",
+                code="unsupported_value",
+            )
+        if waiting and context.trigger is not None:
+            raise InvalidRequest(
+                f"The context cannot be compacted while the program {waiting[0].call_id} waits: answer its "
+                "calls first.",
+                param="input",
+            )
+        return waiting
 
     def _caller(
         self, project: str, request: CreateResponse, route: Route, response: Response, pinned: int
@@ -208,8 +236,12 @@ class Preparation:
                 sign=partial(self._seal.sign, project, SIGNED_AS),
             ),
             certify=Certificates(self._seal, project).certified,
+            fingerprint=Fingerprints(self._seal, project).made,
         )
-        return Toolbox(request.tools or (), context)
+        toolbox = Toolbox(request.tools or (), context)
+        if request.has_agents:
+            toolbox.add_agents()
+        return toolbox
 
     async def _transcript(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext

@@ -41,6 +41,8 @@ def resolve_choice(choice: ToolChoice | None, toolbox: Toolbox) -> Choice:
         return "required"
     if len(names) > 1 and not isinstance(choice, HostedChoice):
         raise _absent(f"Tool choice '{names[0]}' names more than one of the tools.")
+    if not toolbox.may_be_called_by("direct", names[0]):
+        raise _absent(f"Tool choice '{names[0]}' is a tool that only programs may call.")
     toolbox.reveal(names)
     return NamedFunction(names[0])
 

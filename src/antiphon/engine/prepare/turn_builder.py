@@ -6,10 +6,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.router import Route
+from antiphon.context.agents import ROOT, of_agent
 from antiphon.context.transcript import ReasoningContext, Transcript
 from antiphon.context.words import read_words
 from antiphon.engine.compaction import since_compaction
 from antiphon.engine.prepare.approvals import decided
+from antiphon.engine.prepare.inner_calls import without_inner_calls
 from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.response_format import response_format
@@ -32,9 +34,10 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
     transcript: Transcript
     toolbox: Toolbox
 
-    def build(self, items: Sequence[Item]) -> Turn:
-        """The turn in which the model reads the items. Raises InvalidRequest for one that it cannot read."""
-        read = decided(without_interrupted(since_compaction(items)))
+    def build(self, items: Sequence[Item], agent: str = ROOT) -> Turn:
+        """The turn in which the model reads the items, as one of several agents. Raises InvalidRequest for
+        one that it cannot read."""
+        read = decided(without_interrupted(without_inner_calls(since_compaction(of_agent(items, agent)))))
         messages = self.transcript.read(read, self._reasoning)
         return replace(
             self.empty, messages=(*self.empty.messages, *messages), functions=self.toolbox.functions

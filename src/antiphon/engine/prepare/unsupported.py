@@ -9,6 +9,7 @@ from antiphon.protocol.error_messages import unsupported, wrong_for_model
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.request import CreateResponse, Effort, prewarms
+from antiphon.protocol.tools import ProgrammaticToolCallingTool
 
 _PREWARM = "prompt_cache_options.prewarm"
 
@@ -24,6 +25,28 @@ NOT_YET = (
         "background",
         lambda r: r.background and isinstance(r, CreateFrame),
         "a WebSocket has no background: what it asks for is sent over it",
+    ),
+    Refusal(
+        "multi_agent",
+        lambda r: r.has_agents and r.background,
+        "several agents are not carried in the background",
+    ),
+    Refusal(
+        "multi_agent",
+        lambda r: (
+            r.has_agents and any(isinstance(tool, ProgrammaticToolCallingTool) for tool in r.tools or ())
+        ),
+        "programs that call tools run for one agent alone",
+    ),
+    Refusal(
+        "reasoning.summary",
+        lambda r: r.has_agents and r.reasoning and (r.reasoning.summary or r.reasoning.generate_summary),
+        "nothing is summarised of what several agents think",
+    ),
+    Refusal(
+        "max_tool_calls",
+        lambda r: r.has_agents and r.max_tool_calls,
+        "the calls of several agents are not counted together",
     ),
 )
 
@@ -78,9 +101,11 @@ def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> Non
 
 
 def check_makes_calls(request: CreateResponse) -> None:
-    """Raises InvalidRequest where calls were approved, and nothing is to be made."""
+    """Raises InvalidRequest where calls wait that may be made, and nothing is to be made."""
     if prewarms(request):
-        raise unsupported(_PREWARM, "the calls that the input approves would be made")
+        raise unsupported(
+            _PREWARM, "calls would be made: those that the input approves, or those of a program that waits"
+        )
 
 
 def _check_effort(request: CreateResponse, can: Capabilities) -> None:

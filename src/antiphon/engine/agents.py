@@ -1,0 +1,425 @@
+"""Several agents in one response: turns of the same model, each with a context of its own.
+
+The root has the request. Whoever has a turn may spawn others, below itself, and tell them things. What one
+tells another is a letter, which waits in a box until the other takes its next turn: then it becomes an item
+of the log, before what the other says. So the log alone tells what each agent has read, and a later response
+goes on from it.
+
+An agent that has called the client is paused. The response ends when nobody works: all are done, or paused,
+or wait for somebody who is. Over a WebSocket it stays open for a while then, since outputs may be injected.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from antiphon.context.agents import ROOT, owners
+from antiphon.context.seal import Seal
+from antiphon.context.transcript import AGENT, letter
+from antiphon.engine.emission import Emission, Flush
+from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.turn_writer import Phase, TurnWriter
+from antiphon.engine.turns import REPAIRS, TURNS, following
+from antiphon.guard.offload import offload
+from antiphon.model import Message, TextPart, Turn
+from antiphon.protocol.agent_items import Action, EncryptedText
+from antiphon.protocol.content import OutputText
+from antiphon.protocol.errors import ApiError, ModelFault
+from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.item import AgentName, Item
+from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
+from antiphon.stream.kinds import kind_of
+from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
+from antiphon.tools.calls import Arguments
+
+CONCURRENT = 3
+"""Subagents that work at once, where the request does not say."""
+MOST = 32
+"""Agents of a response."""
+TURNS_IN_ALL = 200
+"""Turns of all agents of a response together."""
+INJECTION_SECONDS = 10.0
+"""How long a response waits for its client over a WebSocket when nobody works."""
+
+TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+
+
+class _Cut(Exception):
+    """A turn is the last although there is more to say."""
+
+    def __init__(self, reason: IncompleteReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Agent:
+    def __init__(self, name: str, turn: Turn) -> None:
+        self.name = name
+        self.turn = turn
+        """The one that it takes next."""
+        self.task = ""
+        self.mail: list[tuple[str, str]] = []
+        """Authors and texts of what it has not read."""
+        self.news = asyncio.Event()
+        """It has mail, or need not wait any longer."""
+        self.owed: set[str] = set()
+        """Its calls that the client answers."""
+        self.answered = asyncio.Event()
+        self.answers: list[Message] = []
+        self.running: asyncio.Task[str] | None = None
+        self.blocked = False
+        """Whether it waits for others or for the client."""
+
+    @property
+    def parent(self) -> str:
+        return self.name.rpartition("/")[0]
+
+    @property
+    def status(self) -> str:
+        if self.running is None:
+            return "idle"
+        return "waits for the client" if self.owed else "waits" if self.blocked else "works"
+
+
+@contextmanager
+def speaking(agent: str) -> Iterator[None]:
+    """While the block lasts items are added in the name of an agent."""
+    token = SPEAKER.set(agent)
+    try:
+        yield
+    finally:
+        SPEAKER.reset(token)
+
+
+class Crew:
+    """The agents of a response, at work."""
+
+    def __init__(self, plan: Plan, machine: Machine, seal: Seal, take: TakeTurn, emission: Emission) -> None:
+        options = plan.request.multi_agent
+        self._plan = plan
+        self._machine = machine
+        self._seal = seal
+        self._take = take
+        self._emission = emission
+        self._most = (options and options.max_concurrent_subagents) or CONCURRENT
+        self._injectable = isinstance(plan.request, CreateFrame)
+        self._agents: dict[str, _Agent] = {}
+        self._changed = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._ending = False
+        self._turns = 0
+        """How many were taken."""
+
+    async def run(self, turn: Turn) -> IncompleteReason | None:
+        """Until nobody works. `turn`: the root's first. Gives why the root was cut short. Raises ApiError."""
+        try:
+            await self._restore(turn)
+            while await self._goes_on():
+                self._changed.clear()
+                self._reap()
+            for agent in self._agents.values():
+                await self._deliver(agent)
+        except _Cut as cut:
+            return cut.reason
+        finally:
+            await self._stop()
+        return None
+
+    # ---- who is there ----
+
+    async def _restore(self, turn: Turn) -> None:
+        """The agents of earlier responses of the chain go on where they were."""
+        items = self._plan.context.items
+        last = dict(zip(owners(items), items, strict=True))
+        self._agents[ROOT] = _Agent(ROOT, turn)
+        for name, item in list(last.items())[: MOST - 1]:
+            if name == ROOT:
+                continue
+            built = await offload(len(items), self._plan.turns.build, items, name)
+            agent = self._agents[name] = _Agent(name, _plain(built))
+            heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
+            if heard or kind_of(item).nature == "output":
+                self._start(agent)
+        self._start(self._agents[ROOT])
+
+    def _start(self, agent: _Agent) -> None:
+        agent.running = asyncio.create_task(self._work(agent))
+        agent.running.add_done_callback(lambda _: self._changed.set())
+
+    @property
+    def _subagents(self) -> int:
+        """How many of them are at work."""
+        return sum(agent.running is not None for agent in self._agents.values() if agent.name != ROOT)
+
+    def _has_help(self, agent: _Agent) -> bool:
+        """Whether somebody still works for it."""
+        return any(
+            other.running is not None and other.name.startswith(f"{agent.name}/")
+            for other in self._agents.values()
+        )
+
+    # ---- the work of one ----
+
+    async def _work(self, agent: _Agent) -> str:
+        """Turns of an agent, until it has said its last. Raises _Cut, and ApiError."""
+        SPEAKER.set(agent.name)
+        faulty = 0
+        for _ in range(TURNS):
+            self._turns += 1
+            if self._turns > TURNS_IN_ALL:
+                raise _Cut("max_messages")
+            await self._deliver(agent)
+            writer = await self._take(agent.turn, self._flush, lambda: self._phase(agent))
+            if writer.finished in ("length", "content_filter"):
+                raise _Cut("content_filter" if writer.finished == "content_filter" else "max_output_tokens")
+            agent.turn = following(agent.turn, writer, self._plan.toolbox.functions)
+            if writer.awaits_client:
+                await self._ask_client(agent, writer)
+            elif self._ending or (writer.ends and not agent.mail):
+                return "".join(part.text for part in writer.spoken().parts if isinstance(part, TextPart))
+            faulty = faulty + 1 if writer.faults else 0
+            if faulty > REPAIRS:
+                raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
+        raise _Cut("max_messages")
+
+    def _phase(self, agent: _Agent) -> Literal["commentary", "final_answer"]:
+        return "commentary" if agent.mail or self._has_help(agent) else "final_answer"
+
+    async def _deliver(self, agent: _Agent) -> None:
+        """What waits for an agent becomes part of what it reads."""
+        mail, agent.mail = agent.mail, []
+        agent.news.clear()
+        for author, text in mail:
+            sealed = self._seal.seal(self._plan.project, AGENT, text)
+            item = AgentMessage(
+                id=self._machine.new_id("agent_message"),
+                agent=AgentName(author),
+                author=author,
+                recipient=agent.name,
+                content=(EncryptedText(sealed),),
+            )
+            self._machine.add(item)
+            told = Message("user", parts=(TextPart(letter(author, agent.name, text)),))
+            agent.turn = replace(agent.turn, messages=(*agent.turn.messages, told))
+        if mail:
+            await self._flush()
+
+    async def _ask_client(self, agent: _Agent, writer: TurnWriter) -> None:
+        """Until the client has answered the calls of a turn."""
+        agent.owed = {call.id for call in writer.calls if call.ended and call.executor != "server"}
+        await self._block(agent, agent.answered)
+        agent.turn = replace(agent.turn, messages=(*agent.turn.messages, *agent.answers))
+        agent.answers = []
+
+    async def _block(self, agent: _Agent, until: asyncio.Event) -> None:
+        until.clear()
+        agent.blocked = True
+        self._changed.set()
+        try:
+            await until.wait()
+        finally:
+            agent.blocked = False
+
+    async def _flush(self) -> None:
+        """One at a time: what two of them emit goes out in its order."""
+        async with self._flushing:
+            await self._emission.flush()
+
+    # ---- all of them ----
+
+    async def _goes_on(self) -> bool:
+        """Wait until something has changed; False when nothing will."""
+        if self._changed.is_set():
+            return True
+        blocked = [agent for agent in self._agents.values() if agent.running is not None and agent.blocked]
+        if len(blocked) < sum(agent.running is not None for agent in self._agents.values()):
+            await self._changed.wait()
+            return True
+        paused = [agent for agent in blocked if agent.owed]
+        if paused and self._injectable and await self._changes_soon():
+            return True
+        for agent in paused:
+            await self._cancel(agent)
+        self._ending = self._ending or bool(paused)
+        for agent in blocked:
+            agent.news.set()
+            agent.blocked = False
+        return len(blocked) > len(paused)
+
+    async def _changes_soon(self) -> bool:
+        try:
+            await asyncio.wait_for(self._changed.wait(), INJECTION_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    def _reap(self) -> None:
+        """See to those who have ended. Raises ApiError and _Cut for the root."""
+        for agent in list(self._agents.values()):
+            task = agent.running
+            if task is None or not task.done():
+                continue
+            agent.running, agent.owed, agent.blocked = None, set(), False
+            told = self._outcome(agent, task)
+            if told is not None and agent.name != ROOT and not self._has_help(agent):
+                self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
+
+    def _outcome(self, agent: _Agent, task: asyncio.Task[str]) -> str | None:
+        """What an agent that has ended has to say to its parent. Raises ApiError and _Cut for the root."""
+        fault = None if task.cancelled() else task.exception()
+        if not task.cancelled() and fault is None:
+            return task.result()
+        if fault is not None and (agent.name == ROOT or not isinstance(fault, ApiError | _Cut)):
+            raise fault
+        self._machine.abandon_of(agent.name)
+        self._answer_calls(agent)
+        if fault is None:
+            return None
+        why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
+        return f"I could not finish. {why}"
+
+    def _answer_calls(self, agent: _Agent) -> None:
+        """Calls of an agent that were made and not answered: each has an answer when its response ends."""
+        items = [item for item in self._machine.items if item is not None]
+        answered = {item.call_id for item in items if isinstance(item, MultiAgentCallOutput)}
+        for item in items:
+            mine = isinstance(item, MultiAgentCall) and item.agent == AgentName(agent.name)
+            if mine and isinstance(item, MultiAgentCall) and item.call_id not in answered:
+                self._machine.add(
+                    MultiAgentCallOutput(
+                        id=self._machine.new_id("multi_agent_call_output"),
+                        agent=item.agent,
+                        action=item.action,
+                        call_id=item.call_id,
+                        output=(OutputText(text="The agent was interrupted."),),
+                    )
+                )
+
+    def _post(self, to: _Agent | None, author: str, text: str, *, starts: bool) -> None:
+        """A letter. `starts`: whether it begins work where there is none."""
+        if to is None:
+            return
+        to.mail.append((author, text))
+        to.news.set()
+        if not to.owed:
+            to.blocked = False
+        if starts and to.running is None:
+            self._start(to)
+        self._changed.set()
+
+    async def _cancel(self, agent: _Agent) -> None:
+        if agent.running is not None:
+            agent.running.cancel()
+            await asyncio.wait({agent.running})
+            agent.running = None
+
+    async def _stop(self) -> None:
+        for agent in self._agents.values():
+            await self._cancel(agent)
+            self._machine.abandon_of(agent.name)
+            self._answer_calls(agent)
+
+    # ---- what the client gives them ----
+
+    def inject(self, outputs: Sequence[Item]) -> bool:
+        """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
+        InvalidRequest for what no model can read."""
+        waiting = {call_id: agent for agent in self._agents.values() for call_id in agent.owed}
+        ids = [str(getattr(output, "call_id", None)) for output in outputs]
+        if not ids or len(set(ids)) < len(ids) or not waiting.keys() >= set(ids):
+            return False
+        read = [self._plan.turns.transcript.read([output]) for output in outputs]
+        for call_id, output, messages in zip(ids, outputs, read, strict=True):
+            agent = waiting[call_id]
+            stored = output.stored(self._machine.new_id)
+            self._machine.add(replace(stored, agent=AgentName(agent.name)))
+            agent.answers += messages
+            agent.owed.discard(call_id)
+            if not agent.owed:
+                agent.blocked = False
+                agent.answered.set()
+        self._changed.set()
+        return True
+
+    # ---- what they want of each other ----
+
+    async def act(self, agent: str, action: Action, arguments: Arguments) -> str:
+        """Carry out what an agent wants; what it reads of that."""
+        own = self._agents[agent]
+        if action == "wait_agent":
+            return await self._wait(own)
+        if action == "list_agents":
+            return self._list()
+        if action == "spawn_agent":
+            return self._spawn(own, arguments["task_name"], arguments["message"])
+        target = self._agents.get(arguments["target"])
+        if target is None or target is own:
+            return f"There is no such agent beside you. These are there: {', '.join(self._agents)}."
+        if action == "send_message":
+            self._post(target, agent, arguments["message"], starts=False)
+            return f"{target.name} reads it before its next turn."
+        if action == "followup_task":
+            return self._follow_up(own, target, arguments["message"])
+        return await self._interrupt(own, target)
+
+    def _spawn(self, parent: _Agent, task_name: str, text: str) -> str:
+        name = f"{parent.name}/{task_name}"
+        if not _SLUG(task_name) or name in self._agents:
+            return "A task_name is new, and has up to 64 letters, digits, _ and -."
+        if (full := self._full()) is not None:
+            return full
+        if len(self._agents) >= MOST:
+            return f"A response has {MOST} agents at most. Use those that are there."
+        agent = self._agents[name] = _Agent(name, _plain(self._plan.turns.build(())))
+        agent.task = text
+        self._post(agent, parent.name, text, starts=True)
+        return f"The agent {name} has begun."
+
+    def _follow_up(self, own: _Agent, target: _Agent, text: str) -> str:
+        if target.name == ROOT:
+            return "The root is given no tasks. Send it a message."
+        if target.running is None and (full := self._full()) is not None:
+            return full
+        target.task = text
+        self._post(target, own.name, text, starts=True)
+        return f"{target.name} goes on with it."
+
+    def _full(self) -> str | None:
+        if self._subagents < self._most:
+            return None
+        return f"{self._most} agents work already, and no more may at once. Wait for one of them."
+
+    async def _interrupt(self, own: _Agent, target: _Agent) -> str:
+        if own.name.startswith(f"{target.name}/"):
+            return f"{target.name} cannot be interrupted: you work for it."
+        if target.running is None:
+            return f"{target.name} does nothing just now."
+        target.running.cancel()
+        return f"{target.name} is interrupted."
+
+    async def _wait(self, own: _Agent) -> str:
+        if (
+            not own.mail
+            and not self._ending
+            and any(other.running is not None for other in self._agents.values() if other is not own)
+        ):
+            await self._block(own, own.news)
+        if own.mail:
+            return f"There are messages from {', '.join(dict.fromkeys(author for author, _ in own.mail))}."
+        return "No message has come, and nobody works who could send one."
+
+    def _list(self) -> str:
+        agents = self._agents.values()
+        rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
+        return msgspec.json.encode(rows).decode()
+
+
+def _plain(turn: Turn) -> Turn:
+    """A turn of a subagent: what the request says of the form of the answer is for the root."""
+    return replace(turn, format="text", choice="auto")

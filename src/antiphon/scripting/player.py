@@ -1,0 +1,41 @@
+"""Plays programs in child processes, each from its start and with what was recorded of it."""
+
+import asyncio
+from importlib.util import find_spec
+
+import msgspec
+
+from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.scripting.program import Played, Script
+
+SECONDS = 5.0
+"""Of processor time, for each time that a program is played."""
+_LIMITS = Limits(children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200)
+
+
+def is_installed() -> bool:
+    """Whether there is a V8 to play programs in."""
+    return find_spec("py_mini_racer") is not None
+
+
+class Player:
+    """Plays programs."""
+
+    def __init__(self, limits: Limits = _LIMITS) -> None:
+        self._pool = Pool(limits)
+        self._seconds = limits.seconds
+
+    async def play(self, script: Script, owner: str = "") -> Played:
+        """How far it comes; a program that takes too much has ended with a fault."""
+        try:
+            data = await asyncio.to_thread(msgspec.msgpack.encode, script)  # answers may be large
+            played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
+            return msgspec.convert(played, Played)
+        except (Overrun, ValueError):
+            words = (
+                f"Error: the program took more than {self._seconds:g} s of processor time, or too much memory"
+            )
+            return Played([], [], words)
+
+    async def close(self) -> None:
+        await self._pool.close()

@@ -1,0 +1,73 @@
+"""What is known of a program when it is played, and how far it comes."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from antiphon.guard.pool import Overrun
+
+MOST_CALLS = 1000
+"""Calls of one program."""
+LONGEST = 10_485_760
+"""Characters that a program may write, and tell its tools (surface.md section 3)."""
+
+
+class TooMuch(Overrun):
+    """A program that took more than it may."""
+
+
+class Recorded(Struct, frozen=True, array_like=True):
+    """A call that was made before, and what came of it."""
+
+    index: int | None
+    """Which call of the program it is; None: the first with its name and arguments that nobody has taken."""
+    name: str
+    arguments: Any
+    value: Any = None
+    fault: str | None = None
+    """With what its promise is rejected."""
+
+
+class Script(Struct, frozen=True, array_like=True):
+    """A program, and all that it depends on."""
+
+    code: str
+    tools: dict[str, str | None]
+    """The names that it can call, each with the member that a text stands for, if one does."""
+    seed: int
+    now: int
+    """Its own time, in milliseconds since the epoch."""
+    recorded: list[Recorded] = []
+
+
+class Called(Struct, frozen=True, array_like=True):
+    """A call that waits for its answer."""
+
+    index: int
+    name: str
+    arguments: str
+    """JSON."""
+
+
+class Written(Struct, frozen=True, array_like=True):
+    """A part of what it wrote."""
+
+    kind: str
+    """`text`, or `image`."""
+    content: str
+    """The words, or the data URL."""
+    detail: str = ""
+    """Of an image."""
+
+
+class Played(Struct, frozen=True, array_like=True):
+    """How far a program came with what was recorded. Whoever reads it trusts none of it: the program may have
+    got hold of all that is in its process."""
+
+    calls: list[Called]
+    """Those that it waits for; without any it has ended."""
+    parts: list[Written]
+    fault: str | None = None
+    """What went wrong, if it has ended and something did."""
+    seconds: float = 0.0
+    """Of processor time that this took."""

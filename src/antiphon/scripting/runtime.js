@@ -1,0 +1,180 @@
+// What a program runs in. Evaluated once in each context, before the program: it gives the function with which
+// `v8.py` drives it. Whatever the program does to the globals, this here works with what it took before.
+//
+// A program always runs from its start, and always in the same way: no clock, no chance but of its seed, and
+// answers only when nothing else is left to do, all at once and in the order of the calls (a "round").
+(() => {
+  "use strict";
+
+  const { parse, stringify } = JSON;
+  const { apply, construct, defineProperty } = Reflect;
+  const AsyncFunction = (async () => {}).constructor;
+  const [push, then, isArray] = [Array.prototype.push, Promise.prototype.then, Array.isArray];
+  const [startsWith, PromiseOf, StringOf] = [String.prototype.startsWith, Promise, String];
+  const [RealDate, ErrorOf, RangeErrorOf, TypeErrorOf] = [Date, Error, RangeError, TypeError];
+
+  const limits = { calls: 0, characters: 0 };
+  const calls = []; // [name, arguments as JSON], of the whole run
+  const waiting = []; // resolve and reject of each
+  const parts = [];
+  let written = 0; // characters of all parts
+  let told = 0; // characters of all arguments
+  let answered = 0;
+  let ended = false;
+  let fault = null;
+
+  // ---- what a program sees ----
+
+  const shown = (value) => (typeof value === "string" ? value : (stringify(value) ?? StringOf(value)));
+
+  function write(part, size) {
+    written += size;
+    if (written > limits.characters) throw new RangeErrorOf("the program's output is too large");
+    apply(push, parts, [part]);
+  }
+
+  function text(value) {
+    const words = shown(value);
+    write(["text", words, ""], words.length);
+  }
+
+  function image(value, options) {
+    const url = typeof value === "string" ? value : value?.image_url;
+    if (typeof url !== "string" || !apply(startsWith, url, ["data:image/"]))
+      throw new TypeErrorOf("image() takes the data: URL of an image, or a part with image_url");
+    write(["image", url, StringOf(options?.detail ?? value?.detail ?? "auto")], url.length);
+  }
+
+  // A text stands for the member `only`, where the tool has but one to give.
+  const caller = ([name, only]) => (argument) =>
+    new PromiseOf((resolve, reject) => {
+      if (calls.length >= limits.calls) throw new RangeErrorOf(`a program may make ${limits.calls} calls`);
+      const named = typeof argument === "string" && only !== null ? { [only]: argument } : argument;
+      const json = stringify(named ?? {});
+      if (json === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
+      told += json.length;
+      if (told > limits.characters) throw new RangeErrorOf("the arguments of the program's calls are too large");
+      apply(push, calls, [[name, json]]);
+      apply(push, waiting, [{ resolve, reject }]);
+    });
+
+  function toolsOf(names) {
+    const tools = { __proto__: null };
+    for (let at = 0; at < names.length; at++) tools[names[at][0]] = caller(names[at]);
+    return Object.freeze(tools);
+  }
+
+  // ---- what is taken away ----
+
+  const hidden = (target, name, value) =>
+    defineProperty(target, name, { value, writable: true, enumerable: false, configurable: true });
+
+  function takeAway() {
+    for (const name of ["setTimeout", "clearTimeout", "__timer_manager"]) globalThis[name] = undefined;
+    const names = ["console", "WebAssembly", "Atomics", "SharedArrayBuffer", "WeakRef"];
+    for (const name of [...names, "FinalizationRegistry", "Temporal"]) delete globalThis[name];
+  }
+
+  const { imul } = Math;
+
+  // Mulberry32: small, and the same everywhere.
+  function seedChance(seed) {
+    let state = seed >>> 0;
+    hidden(Math, "random", function random() {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let mixed = imul(state ^ (state >>> 15), state | 1);
+      mixed ^= mixed + imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+    });
+  }
+
+  function stopClock(now) {
+    function Date(...given) {
+      if (new.target === undefined) return new RealDate(now).toString();
+      return construct(RealDate, given.length ? given : [now], new.target === Date ? RealDate : new.target);
+    }
+    for (const name of ["parse", "UTC"]) hidden(Date, name, RealDate[name]);
+    hidden(Date, "now", () => now);
+    defineProperty(Date, "prototype", { value: RealDate.prototype, writable: false });
+    hidden(RealDate.prototype, "constructor", Date);
+    hidden(globalThis, "Date", Date);
+    stopFormats(now);
+  }
+
+  // Without a date they would format the time that it is.
+  function stopFormats(now) {
+    const prototype = Intl.DateTimeFormat.prototype;
+    const format = Object.getOwnPropertyDescriptor(prototype, "format").get;
+    const toParts = prototype.formatToParts;
+    const get = function () {
+      const bound = apply(format, this, []);
+      return (date) => bound(date === undefined ? now : date);
+    };
+    defineProperty(prototype, "format", { get, configurable: true });
+    hidden(prototype, "formatToParts", function formatToParts(date) {
+      return apply(toParts, this, [date === undefined ? now : date]);
+    });
+  }
+
+  // ---- how it is driven ----
+
+  function wordsOf(error) {
+    try {
+      return error instanceof ErrorOf ? `${error}` : `Error: ${shown(error)}`;
+    } catch {
+      return "Error: the program threw what cannot be shown";
+    }
+  }
+
+  function end(value) {
+    if (value !== undefined) text(value);
+    ended = true;
+  }
+
+  function fail(error) {
+    fault = wordsOf(error);
+    ended = true;
+  }
+
+  function begin({ code, tools, seed, now, most_calls, most_characters }) {
+    limits.calls = most_calls;
+    limits.characters = most_characters;
+    takeAway();
+    seedChance(seed);
+    stopClock(now);
+    let run;
+    try {
+      run = new AsyncFunction("tools", "text", "image", code);
+    } catch (error) {
+      return fail(error);
+    }
+    const running = run(toolsOf(tools), text, image);
+    apply(then, apply(then, running, [end]), [undefined, fail]);
+  }
+
+  function answer(answers) {
+    for (let at = 0; at < answers.length; at++) {
+      const { resolve, reject } = waiting[answered++];
+      const [value, words] = answers[at];
+      if (words === null) resolve(value);
+      else reject(new ErrorOf(words));
+    }
+  }
+
+  // Its calls are those that wait.
+  function state() {
+    const due = [];
+    for (let at = answered; at < calls.length; at++) apply(push, due, [calls[at]]);
+    return stringify({ calls: due, answered, ended, fault, parts });
+  }
+
+  // A step: nothing, to look how it stands; an array, with the answers of a round; an object, to begin.
+  return (step) => {
+    if (step !== "") {
+      const given = parse(step);
+      if (isArray(given)) answer(given);
+      else begin(given);
+    }
+    return step === "" ? state() : "";
+  };
+})()

@@ -1,0 +1,117 @@
+"""A program in V8, from its start: `play` is called in a child process with limits (`guard.pool`).
+
+V8 gives it the language alone: no timers, no network, no files. It is compiled nowhere but in memory that
+cannot be executed (`--jitless`), and the process opens nothing any more once V8 is there.
+"""
+
+import asyncio
+import os
+import resource
+import time
+from functools import cache
+from importlib import resources
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from py_mini_racer import JSFunction, JSOOMException, init_mini_racer, mini_racer
+
+from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written
+
+# Before V8 asks for them: what a program formats is the same everywhere.
+_SURROUNDINGS = {"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "LANG": "en_US.UTF-8"}
+_HEAP = 128
+"""MiB that V8 itself may take for objects."""
+_FLAGS = ("--single-threaded", "--jitless", f"--max-heap-size={_HEAP}", "--stack-size=500")
+_STUCK = "Error: the program waits for something that never happens"
+
+
+class _State(Struct):
+    calls: list[tuple[str, str]]
+    answered: int
+    ended: bool
+    fault: str | None
+    parts: list[tuple[str, str, str]]
+
+
+def play(script: bytes) -> Played:
+    """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
+    is none."""
+    loop = _prepared()
+    begun = time.process_time()
+    played = loop.run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+    return replace(played, seconds=time.process_time() - begun)
+
+
+async def _play(script: Script) -> Played:
+    """In the loop of V8's answers, which need not change threads then."""
+    try:
+        with mini_racer() as context:
+            context.set_hard_memory_limit(_HEAP * 2**20)
+            drive = context.eval(_runtime())
+            assert isinstance(drive, JSFunction)
+            return _driven(drive, script)
+    except JSOOMException:
+        return Played([], [], "Error: the program took too much memory")
+
+
+def _driven(drive: JSFunction, script: Script) -> Played:
+    begin = {"code": script.code, "tools": list(script.tools.items()), "seed": script.seed, "now": script.now}
+    drive(_json(begin | {"most_calls": MOST_CALLS, "most_characters": LONGEST}))
+    answers = _Answers(script.recorded)
+    while True:
+        state = msgspec.json.decode(_text(drive("")), type=_State)
+        calls = [Called(at, *call) for at, call in enumerate(state.calls, state.answered)]
+        if not calls:
+            fault = state.fault if state.ended else _STUCK
+            return Played([], [Written(*part) for part in state.parts], fault)
+        found = [answers.of(call) for call in calls]
+        if None in found:
+            waits = [call for call, answer in zip(calls, found, strict=True) if answer is None]
+            return Played(waits, [])
+        drive(_json([(answer.value, answer.fault) for answer in found if answer is not None]))
+
+
+class _Answers:
+    """What was recorded, by the calls that it answers. Each is taken once."""
+
+    def __init__(self, recorded: list[Recorded]) -> None:
+        self._by_index = {each.index: each for each in recorded if each.index is not None}
+        self._others = [each for each in recorded if each.index is None]
+
+    def of(self, call: Called) -> Recorded | None:
+        known = self._by_index.get(call.index)
+        if known is not None:
+            return known
+        arguments = msgspec.json.decode(call.arguments) if self._others else None
+        for place, each in enumerate(self._others):
+            if each.name == call.name and each.arguments == arguments:
+                return self._others.pop(place)
+        return None
+
+
+@cache
+def _prepared() -> asyncio.AbstractEventLoop:
+    """A loop, of a process that opens nothing any more."""
+    os.environ.update(_SURROUNDINGS)
+    init_mini_racer(flags=_FLAGS)
+    loop = asyncio.new_event_loop()
+    _runtime()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    return loop
+
+
+@cache
+def _runtime() -> str:
+    return resources.files("antiphon.scripting").joinpath("runtime.js").read_text()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, str)
+    return value

@@ -1,0 +1,390 @@
+"""Several agents in one response (beta), with the official client."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+from tests.api.asking import whole
+from tests.ledger import covers
+from tests.scripted import Answer, Called, Gate, Upstream
+
+from antiphon.engine.agents import TURNS_IN_ALL
+
+Json = dict[str, Any]
+BETA: Any = ["responses_multi_agent=v1"]
+
+
+def says(*wanted: str, last: str | None = None) -> Any:
+    """Whether a model is asked whose messages have these texts, the newest one `last`."""
+
+    def asked(body: Any) -> bool:
+        told = [str(message.get("content")) for message in body["messages"]]
+        return all(any(text in each for each in told) for text in wanted) and (
+            last is None or last in told[-1]
+        )
+
+    return asked
+
+
+def spawn(name: str, task: str) -> Called:
+    return Called("spawn_agent", f'{{"task_name": "{name}", "message": "{task}"}}')
+
+
+def ask(client: OpenAI, given: Any = "Compare a and b.", **members: Any) -> Json:
+    response = client.beta.responses.create(
+        model="m", input=given, multi_agent={"enabled": True}, betas=BETA, **members
+    )
+    told: Json = whole(response)
+    return told
+
+
+def of(response: Json, agent: str) -> Sequence[Json]:
+    return [item for item in response["output"] if item["agent"]["agent_name"] == agent]
+
+
+LOOK: Json = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+WAIT = Answer(calls=[Called("wait_agent")])
+
+
+def texts(response: Json, agent: str) -> list[str]:
+    """What an agent says."""
+    return [item["content"][0]["text"] for item in of(response, agent) if item["type"] == "message"]
+
+
+def outcomes(response: Json, agent: str = "/root") -> list[tuple[str, str]]:
+    """What came of the actions of an agent."""
+    items = [item for item in of(response, agent) if item["type"] == "multi_agent_call_output"]
+    return [(item["action"], item["output"][0]["text"]) for item in items]
+
+
+@covers(
+    "param.multi_agent",
+    "item.input.agent_message",
+    "item.input.multi_agent_call",
+    "item.input.multi_agent_call_output",
+    "part.encrypted_content",
+)
+def test_agents_work_side_by_side_and_the_root_sums_up(client: OpenAI, upstream: Upstream) -> None:
+    gates = {name: Gate(after=0) for name in ("a", "b")}
+    upstream.on(says("to you, /root/a:", "Look at a."), Answer("a is red.", gate=gates["a"]))
+    upstream.on(says("to you, /root/b:", "Look at b."), Answer("b is blue.", gate=gates["b"]))
+    both = Answer(calls=[spawn("a", "Look at a."), spawn("b", "Look at b."), Called("wait_agent")])
+    upstream.on(says("a is red.", "b is blue."), Answer("Red and blue."))
+    upstream.on(says("a is red."), WAIT)
+    upstream.on(says("b is blue."), WAIT)
+    upstream.on(says("Compare a and b."), both)
+    with client.beta.responses.create(
+        model="m",
+        input="Compare a and b.",
+        instructions="Be brief.",
+        multi_agent={"enabled": True},
+        betas=BETA,
+        stream=True,
+    ) as stream:
+        events = iter(stream)
+        told = [next(events)]
+        for gate in gates.values():
+            gate.wait_reached()
+        for gate in gates.values():  # both were asked before either has answered
+            gate.open()
+        told += events
+
+    response: Json = whole(told[-1])["response"]
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    assert response["status"] == "completed"
+    assert texts(response, "/root/a") == ["a is red."]
+    assert texts(response, "/root/b") == ["b is blue."]
+    last = response["output"][-1]
+    assert (last["agent"], last["phase"]) == ({"agent_name": "/root"}, "final_answer")
+    assert texts(response, "/root")[-1] == "Red and blue."
+    assert ("spawn_agent", "The agent /root/a has begun.") in outcomes(response)
+    letters = [item for item in response["output"] if item["type"] == "agent_message"]
+    ways = {(item["author"], item["recipient"]) for item in letters}
+    assert ways == {(f"/root{x}", f"/root{y}") for x, y in [("", "/a"), ("", "/b"), ("/a", ""), ("/b", "")]}
+    assert all(part["type"] == "encrypted_content" for item in letters for part in item["content"])
+    assert "red" not in str(letters)
+    first = next(each for each in upstream.requests if "to you, /root/a:" in str(each.body))
+    assert [message["role"] for message in first.body["messages"]] == ["system", "user"]
+    asked = len(upstream.requests)
+    assert response["usage"]["input_tokens"] == 7 * asked
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_agents_that_call_the_client_go_on_in_the_next_request(
+    client: OpenAI, upstream: Upstream, chained: bool
+) -> None:
+    upstream.on(says("Look at a.", last="red"), Answer("a is red."))
+    upstream.on(says("to you, /root/a:", last="Look at a."), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says(last="a is red."), Answer("It is red."))
+    upstream.on(says("has begun", last="nobody works"), WAIT)
+    upstream.on(says(last="What is a?"), Answer(calls=[spawn("a", "Look at a."), Called("wait_agent")]))
+    members: Json = {"tools": [LOOK], "store": chained}
+
+    first = ask(client, "What is a?", **members)
+
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    assert (first["status"], call["agent"]) == ("completed", {"agent_name": "/root/a"})
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+    if chained:
+        members["previous_response_id"] = first["id"]
+        second = ask(client, [output], **members)
+    else:
+        question = {"role": "user", "content": "What is a?"}
+        second = ask(client, [question, *first["output"], output], **members)
+    assert texts(second, "/root/a") == ["a is red."]
+    assert texts(second, "/root")[-1] == "It is red."
+
+
+def test_no_more_work_at_once_than_may_and_names_are_new(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a:"), Answer("Done.", gate=gate))
+    calls = [spawn("a", "One."), spawn("b", "Two."), spawn("a", "Three."), spawn("../c", "Four.")]
+    others = [Called("send_message", '{"target": "/root/z", "message": "x"}'), Called("list_agents")]
+    upstream.on(says("Done."), Answer("All done."))
+    upstream.on(says(last="works"), WAIT)
+    upstream.on(says(last="Go."), Answer(calls=[*calls, *others]))
+    response = client.beta.responses.create(
+        model="m",
+        input="Go.",
+        multi_agent={"enabled": True, "max_concurrent_subagents": 1},
+        betas=BETA,
+        stream=True,
+    )
+    events = []
+    for event in response:
+        events.append(whole(event))
+        if sum(each["type"] == "response.output_item.done" for each in events) == 2 * 6 + 1:
+            gate.open()
+    told = outcomes(events[-1]["response"])
+    assert [action for action, _ in told] == [
+        *["spawn_agent"] * 4,
+        "send_message",
+        "list_agents",
+        "wait_agent",
+    ]
+    assert "has begun" in told[0][1]
+    assert "1 agents work already" in told[1][1]
+    assert "task_name is new" in told[2][1]
+    assert "task_name is new" in told[3][1]
+    assert "no such agent" in told[4][1]
+    assert '"/root/a","status":"works","task":"One."' in told[5][1]
+
+
+def test_an_agent_is_interrupted_and_given_more_to_do(client: OpenAI, upstream: Upstream) -> None:
+    upstream.on(says("to you, /root/a:", last="Better this."), Answer("This is better."))
+    upstream.on(says("to you, /root/a:"), Answer("Never said", gate=Gate(after=1)))
+    more = Called("followup_task", '{"target": "/root/a", "message": "Better this."}')
+    upstream.on(says(last="This is better."), Answer("Thanks."))
+    upstream.on(says(last="is interrupted"), Answer(calls=[more, Called("wait_agent")]))
+    upstream.on(says(last="has begun"), Answer(calls=[Called("interrupt_agent", '{"target": "/root/a"}')]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Wrong.")]))
+    response = ask(client, "Go.")
+    assert response["status"] == "completed"
+    assert texts(response, "/root/a")[-1] == "This is better."
+    assert texts(response, "/root") == ["Thanks."]
+
+
+def test_agents_have_agents_and_whoever_ends_is_woken_by_what_they_find(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(says("to you, /root/a/b:"), Answer("Deep."))
+    upstream.on(says("from the agent /root to", last="Deep."), Answer("a heard: Deep."))
+    upstream.on(says("to you, /root/a:", last="has begun"), Answer("I wait."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[spawn("b", "Dig.")]))
+    upstream.on(says(last="a heard: Deep."), Answer("The end."))
+    upstream.on(says(last="has begun"), Answer("Later."))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Have it dug.")]))
+    response = ask(client, "Go.")
+    assert texts(response, "/root/a/b") == ["Deep."]
+    assert texts(response, "/root/a")[-1] == "a heard: Deep."
+    phases = [item["phase"] for item in of(response, "/root") if item["type"] == "message"]
+    assert texts(response, "/root") == ["Later.", "The end."]
+    assert phases == ["commentary", "final_answer"]
+
+
+def test_who_waits_for_each_other_does_not_wait_for_ever(client: OpenAI, upstream: Upstream) -> None:
+    upstream.on(says("to you, /root/a:", last="nobody works"), Answer("Nothing came."))
+    upstream.on(says("to you, /root/a:"), WAIT)
+    upstream.on(says("Nothing came."), Answer("So be it."))
+    upstream.on(says(last="nobody works"), WAIT)
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Wait."), Called("wait_agent")]))
+    response = ask(client, "Go.")
+    assert texts(response, "/root") == ["So be it."]
+
+
+def test_an_agent_that_fails_tells_so_and_the_others_go_on(client: OpenAI, upstream: Upstream) -> None:
+    upstream.on(says("to you, /root/a:"), Answer(status=400, error={"error": {"message": "No."}}))
+    upstream.on(says("I could not finish"), Answer("It failed."))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Fail."), Called("wait_agent")]))
+    response = ask(client, "Go.")
+    assert (response["status"], texts(response, "/root")) == ("completed", ["It failed."])
+
+
+def test_a_root_that_is_cut_short_ends_the_response(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a:"), Answer("Never said.", gate=gate))
+    upstream.on(says(last="has begun"), Answer("And so", finish="length"))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Take long.")]))
+    response = ask(client, "Go.")
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    slow = next(each for each in upstream.requests if "to you, /root/a:" in str(each.body))
+    slow.wait_gone()
+
+
+def test_agents_that_keep_each_other_busy_come_to_an_end(client: OpenAI, upstream: Upstream) -> None:
+    upstream.on(says("to you, /root/a:"), Answer("Done."))
+    more = Called("followup_task", '{"target": "/root/a", "message": "Again."}')
+    upstream.on(says("has begun"), Answer(calls=[more, Called("wait_agent")]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Begin."), Called("wait_agent")]))
+    response = ask(client, "Go.")
+    assert response["incomplete_details"] == {"reason": "max_messages"}
+    assert len(upstream.requests) == TURNS_IN_ALL
+
+
+@pytest.mark.parametrize(
+    ("param", "members"),
+    [
+        ("max_tool_calls", {"max_tool_calls": 3}),
+        ("reasoning.summary", {"reasoning": {"summary": "auto"}}),
+        ("multi_agent", {"background": True}),
+        ("multi_agent", {"tools": [{"type": "programmatic_tool_calling"}]}),
+        ("tools", {"tools": [{**LOOK, "name": "spawn_agent"}]}),
+    ],
+)
+def test_what_several_agents_cannot_have_is_refused(
+    client: OpenAI, upstream: Upstream, param: str, members: Json
+) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, **members)
+    assert refused.value.param == param
+    assert upstream.requests == []
+
+
+def test_what_another_server_has_sealed_is_not_read(client: OpenAI, upstream: Upstream) -> None:
+    sealed = {"type": "encrypted_content", "encrypted_content": "bm90IG91cnM="}
+    message = {"type": "agent_message", "author": "/root/a", "recipient": "/root", "content": [sealed]}
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, [{"role": "user", "content": "Hi"}, message])
+    assert refused.value.code == "invalid_encrypted_content"
+
+
+@covers("ws.client.response.inject", "ws.server.response.inject.created", "ws.server.response.inject.failed")
+def test_outputs_are_injected_into_a_response_that_is_made(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("Look at a.", last="red"), Answer("a is red."))
+    upstream.on(says("to you, /root/a:", last="Look at a."), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says("to you, /root/b:"), Answer("b is blue.", gate=gate))
+    upstream.on(says("a is red.", "b is blue."), Answer("Red and blue."))
+    upstream.on(says("a is red."), WAIT)
+    upstream.on(says("b is blue."), WAIT)
+    both = Answer(calls=[spawn("a", "Look at a."), spawn("b", "Look at b."), Called("wait_agent")])
+    upstream.on(says(last="Go."), both)
+    with client.beta.responses.connect() as connection:
+        connection.response.create(
+            model="m",
+            input="Go.",
+            multi_agent={"enabled": True},
+            tools=[LOOK],
+        )
+        told: list[Json] = []
+        call: Json = {}
+        while not call:
+            told.append(whole(connection.recv()))
+            item = told[-1].get("item", {})
+            if told[-1]["type"] == "response.output_item.done" and item["type"] == "function_call":
+                call = item
+        response_id = told[0]["response"]["id"]
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        stray: Any = {**output, "call_id": "call_nobody"}
+        connection.response.inject(response_id=response_id, input=[output, stray])
+        while told[-1]["type"] != "error":
+            told.append(whole(connection.recv()))
+        assert told.pop()["error"]["param"] == "input"
+        connection.response.inject(response_id=response_id, input=[output])
+        while told[-1]["type"] != "response.inject.created":
+            told.append(whole(connection.recv()))
+        gate.open()
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+        assert [event["sequence_number"] for event in told] == list(range(len(told)))
+        response = told[-1]["response"]
+        assert texts(response, "/root/a") == ["a is red."]
+        assert texts(response, "/root")[-1] == "Red and blue."
+        for target, code in ((response_id, "response_already_completed"), ("resp_1", "response_not_found")):
+            connection.response.inject(response_id=target, input=[output])
+            failed = whole(connection.recv())
+            assert (failed["type"], failed["error"]["code"]) == ("response.inject.failed", code)
+            assert failed["input"][0]["call_id"] == call["call_id"]
+
+
+def begin_alone(connection: Any, upstream: Upstream) -> tuple[list[Json], Json]:
+    """A response whose one agent calls the client: its events so far, and the call."""
+    upstream.on(says(last="red"), Answer("It is red."))
+    upstream.on(says(last="Go."), Answer(calls=[Called("look", "{}")]))
+    connection.response.create(model="m", input="Go.", multi_agent={"enabled": True}, tools=[LOOK])
+    told = [whole(connection.recv())]
+    while told[-1]["type"] != "response.output_item.done":
+        told.append(whole(connection.recv()))
+    return told, told[-1]["item"]
+
+
+def test_a_response_whose_agents_all_wait_can_be_given_what_they_wait_for(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        connection.response.steer(previous_response_id=response_id, input="Hurry.")
+        told.append(whole(connection.recv()))
+        assert (told[-1]["type"], told[-1]["error"]["code"]) == (
+            "response.steer.failed",
+            "steering_not_supported",
+        )
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        connection.response.inject(response_id=response_id, input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    response = told[-1]["response"]
+    assert [item["type"] for item in response["output"]] == [
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
+    assert texts(response, "/root") == ["It is red."]
+    assert whole(client.beta.responses.retrieve(response_id, betas=BETA)) == response
+    items = client.beta.responses.input_items.list(response_id, betas=BETA)
+    assert [item.type for item in items] == ["message"]
+
+
+def test_it_waits_for_its_client_only_so_long(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon.engine.agents.INJECTION_SECONDS", 0.01)
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        first = told[-1]["response"]["id"]
+        again: Any = {"previous_response_id": first, "multi_agent": {"enabled": True}, "tools": [LOOK]}
+        connection.response.create(model="m", input=[output], **again)
+        while told[-1]["type"] != "response.completed" or told[-1]["response"]["id"] == first:
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+
+
+def test_a_client_that_goes_away_stops_all_agents(client: OpenAI, upstream: Upstream) -> None:
+    gates = [Gate(after=1), Gate(after=1)]
+    for name, gate in zip("ab", gates, strict=True):
+        upstream.on(says(f"to you, /root/{name}:"), Answer("Never said.", size=2, gate=gate))
+    upstream.on(says("has begun"), WAIT)
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "One."), spawn("b", "Two.")]))
+    with client.beta.responses.create(
+        model="m", input="Go.", multi_agent={"enabled": True}, betas=BETA, stream=True
+    ):
+        for gate in gates:
+            gate.wait_reached()
+    for received in upstream.requests:
+        if "to you, /root/" in str(received.body["messages"][-1]):
+            received.wait_gone()
