@@ -19,7 +19,7 @@ class Budget(NamedTuple):
 
 
 PLAIN, UNSTORED = Budget(4, 2.5), Budget(3, 1.8)
-BURST, CALLS, PACED = Budget(2.5, 1.8), Budget(3, 2.2), Budget(1.9, 1.4)
+BURST, CALLS, PACED = Budget(2.2, 1.6), Budget(2.6, 2), Budget(1.9, 1.4)
 
 
 @dataclass(frozen=True)

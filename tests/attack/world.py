@@ -194,7 +194,7 @@ class World:
             self.record.statuses[200] += 1
             if said["response"]["status"] == "failed":
                 self.faulty(200, said["response"]["error"], asked)
-        return kind in (*_LAST, "response.steer.failed")
+        return kind in (*_LAST, "response.steer.failed", "response.inject.failed")
 
     def faulty(self, status: int, error: Json, asked: str) -> None:
         """Something is broken, the server says."""

@@ -204,7 +204,7 @@ def test_what_is_nested_too_deeply_to_be_written_is_no_fault_of_ours(
     client: OpenAI, pages: httpx2.Client, upstream: Upstream
 ) -> None:
     upstream.default = Answer("Hi")
-    tool = {"type": "function", "name": "f", "parameters": nested(400), "strict": False}
+    tool = {"type": "function", "name": "f", "parameters": nested(120), "strict": False}
     made = client.responses.create(model="m", input="Hi", tools=[tool])  # type: ignore[list-item]
     for page in ("", "/code", "/code/python", "/turns", "/again"):
         assert pages.get(f"/dashboard/responses/{made.id}{page}").status_code in (200, 400), page

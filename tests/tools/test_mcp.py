@@ -304,6 +304,29 @@ def test_what_was_approved_is_done_first(
     assert read(upstream)[-1]["content"] == "x is gone"
 
 
+@covers("param.prompt_cache_options.prewarm")
+def test_a_call_is_not_approved_where_a_prompt_is_only_read(
+    client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served
+) -> None:
+    things.called.clear()
+    upstream.script(DELETE)
+    tool = server_at(mcp, require_approval="always")
+    first = ask(client, tool)
+    options = {"prompt_cache_options": {"prewarm": True}}
+
+    with refused(400, "unsupported_parameter", "prompt_cache_options.prewarm") as refusal:
+        ask(
+            client,
+            tool,
+            given=[consent(first["output"][1])],
+            previous_response_id=first["id"],
+            extra_body=options,
+        )
+
+    assert "approves" in refusal.message
+    assert things.called == []
+
+
 def test_an_approved_call_is_made_once(
     client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served
 ) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 KEY = "OPENAI_API_KEY"
 _host = re.compile(r"[A-Za-z0-9.:\[\]-]+", re.ASCII).fullmatch
-_UNKNOWN_TO_PYTHON = frozenset({"presence_penalty", "frequency_penalty", "client_metadata"})
+_UNKNOWN_TO_PYTHON = frozenset({"presence_penalty", "frequency_penalty", "client_metadata", "multi_agent"})
 """Members that the client sends in its `extra_body` only."""
 _WAITED_FOR = """\
 while response.status in ("queued", "in_progress"):
