@@ -357,6 +357,28 @@ def test_a_response_whose_agents_all_wait_can_be_given_what_they_wait_for(
     assert [item.type for item in items] == ["message"]
 
 
+PICTURE: Json = {"type": "input_image", "image_url": "http://169.254.169.254/latest", "detail": "auto"}
+FILE: Json = {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}
+
+
+@pytest.mark.parametrize("part", [PICTURE, FILE])
+def test_outputs_that_nobody_has_looked_at_are_not_injected(
+    client: OpenAI, upstream: Upstream, part: Json
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": [part]}
+        connection.response.inject(response_id=response_id, input=[output])
+        refused = whole(connection.recv())
+        assert (refused["type"], refused["error"]["code"]) == ("error", "unsupported_value")
+        connection.response.inject(response_id=response_id, input=[{**output, "output": "red"}])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+    assert "169.254" not in str([received.body for received in upstream.requests])
+
+
 def test_it_waits_for_its_client_only_so_long(
     client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.agents import ROOT, owners
+from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.emission import Emission, Flush
@@ -29,7 +30,7 @@ from antiphon.guard.offload import offload
 from antiphon.model import Message, TextPart, Turn
 from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
-from antiphon.protocol.errors import ApiError, ModelFault
+from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import AgentName, Item
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
@@ -45,6 +46,11 @@ TURNS_IN_ALL = 200
 """Turns of all agents of a response together."""
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
+
+_NO_PICTURES = (
+    "Injected outputs are text: images, files and screenshots are looked at when a request begins. Answer "
+    "the call in the next request, with previous_response_id."
+)
 
 TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -334,6 +340,8 @@ class Crew:
         ids = [str(getattr(output, "call_id", None)) for output in outputs]
         if not ids or len(set(ids)) < len(ids) or not waiting.keys() >= set(ids):
             return False
+        if any(has_attached(output) for output in outputs):
+            raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
         read = [self._plan.turns.transcript.read([output]) for output in outputs]
         for call_id, output, messages in zip(ids, outputs, read, strict=True):
             agent = waiting[call_id]
