@@ -379,6 +379,33 @@ def test_outputs_that_nobody_has_looked_at_are_not_injected(
     assert "169.254" not in str([received.body for received in upstream.requests])
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"type": "function_call", "name": "look", "arguments": "{}"},
+        {"type": "custom_tool_call", "name": "look", "input": "red"},
+        {"type": "custom_tool_call_output", "output": "red"},
+        {"type": "apply_patch_call_output", "status": "completed"},
+        {"type": "multi_agent_call", "action": "wait_agent", "arguments": "{}"},
+    ],
+)
+def test_a_call_is_answered_by_nothing_but_its_output(
+    client: OpenAI, upstream: Upstream, members: Json
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        item: Any = {"call_id": call["call_id"], **members}
+        connection.response.inject(response_id=response_id, input=[item])
+        refused = whole(connection.recv())
+        assert (refused["type"], refused["error"]["param"]) == ("error", "input")
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        connection.response.inject(response_id=response_id, input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+
+
 def test_it_waits_for_its_client_only_so_long(
     client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
 from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.item import AgentName, Item
+from antiphon.protocol.item import AgentName, Item, item_type
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
@@ -337,8 +337,11 @@ class Crew:
         """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
         InvalidRequest for what no model can read."""
         waiting = {call_id: agent for agent in self._agents.values() for call_id in agent.owed}
+        kinds = {call_id: kind_of(call).answered_by for call_id, call in self._calls().items()}
         ids = [str(getattr(output, "call_id", None)) for output in outputs]
         if not ids or len(set(ids)) < len(ids) or not waiting.keys() >= set(ids):
+            return False
+        if any(kinds.get(call_id) != item_type(each) for call_id, each in zip(ids, outputs, strict=True)):
             return False
         if any(has_attached(output) for output in outputs):
             raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
@@ -354,6 +357,11 @@ class Crew:
                 agent.answered.set()
         self._changed.set()
         return True
+
+    def _calls(self) -> dict[str, Item]:
+        """The calls of the response that are answered, by their ids."""
+        made = (item for item in self._machine.items if item is not None and kind_of(item).answered_by)
+        return {str(getattr(item, "call_id", None)): item for item in made}
 
     # ---- what they want of each other ----
 
