@@ -269,6 +269,32 @@ def test_what_another_server_has_sealed_is_not_read(client: OpenAI, upstream: Up
     assert refused.value.code == "invalid_encrypted_content"
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("/root/" + "a" * 3_000, "string_above_max_length"),
+        ("a", "invalid_value"),
+        ("/root/..", "invalid_value"),
+    ],
+)
+@pytest.mark.parametrize("member", ["author", "recipient", "agent"])
+def test_agents_have_names_that_agents_can_have(
+    client: OpenAI, upstream: Upstream, member: str, name: str, code: str
+) -> None:
+    message: Json = {
+        "type": "agent_message",
+        "author": "/root/a",
+        "recipient": "/root",
+        "content": [{"type": "text", "text": "a is red."}],
+    }
+    message[member] = {"agent_name": name} if member == "agent" else name
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, [{"role": "user", "content": "Hi"}, message])
+    path = "input[1].agent.agent_name" if member == "agent" else f"input[1].{member}"
+    assert (refused.value.param, refused.value.code) == (path, code)
+    assert upstream.requests == []
+
+
 @covers("ws.client.response.inject", "ws.server.response.inject.created", "ws.server.response.inject.failed")
 def test_outputs_are_injected_into_a_response_that_is_made(client: OpenAI, upstream: Upstream) -> None:
     gate = Gate(after=0)
