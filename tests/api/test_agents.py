@@ -44,7 +44,8 @@ def of(response: Json, agent: str) -> Sequence[Json]:
 
 
 LOOK: Json = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
-WAIT = Answer(calls=[Called("wait_agent")])
+WAITS = Called("wait_agent")
+WAIT = Answer(calls=[WAITS])
 
 
 def texts(response: Json, agent: str) -> list[str]:
@@ -134,6 +135,37 @@ def test_agents_that_call_the_client_go_on_in_the_next_request(
         second = ask(client, [question, *first["output"], output], **members)
     assert texts(second, "/root/a") == ["a is red."]
     assert texts(second, "/root")[-1] == "It is red."
+
+
+def test_no_more_go_on_at_once_than_may(client: OpenAI, upstream: Upstream) -> None:
+    gates = {name: Gate(after=0) for name in "abc"}
+    for name in "abc":
+        upstream.on(says(f"to you, /root/{name}:", last="red"), Answer(f"{name} is red.", gate=gates[name]))
+        upstream.on(says(f"to you, /root/{name}:", last="Look."), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says("a is red.", "b is red.", "c is red."), Answer("All are red."))
+    upstream.on(says(last="What are they?"), Answer(calls=[*(spawn(name, "Look.") for name in "abc"), WAITS]))
+    upstream.on(says("has begun"), WAIT)
+    first = ask(client, "What are they?", tools=[LOOK])
+    calls = [item["call_id"] for item in first["output"] if item["type"] == "function_call"]
+    outputs: Any = [{"type": "function_call_output", "call_id": each, "output": "red"} for each in calls]
+
+    asked = len(upstream.requests)
+    with client.beta.responses.create(
+        model="m",
+        input=outputs,
+        previous_response_id=first["id"],
+        tools=[LOOK],
+        multi_agent={"enabled": True, "max_concurrent_subagents": 1},
+        betas=BETA,
+        stream=True,
+    ) as stream:
+        for name in "abc":
+            gates[name].wait_reached()
+            working = [each for each in upstream.requests[asked:] if "to you, /root/" in str(each.body)]
+            assert len(working) == "abc".index(name) + 1
+            gates[name].open()
+        response: Json = whole(list(stream)[-1])["response"]
+    assert texts(response, "/root")[-1] == "All are red."
 
 
 def test_no_more_work_at_once_than_may_and_names_are_new(client: OpenAI, upstream: Upstream) -> None:

@@ -11,6 +11,7 @@ or wait for somebody who is. Over a WebSocket it stays open for a while then, si
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -116,6 +117,8 @@ class Crew:
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
         self._agents: dict[str, _Agent] = {}
+        self._due: deque[_Agent] = deque()
+        """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._ending = False
@@ -129,6 +132,7 @@ class Crew:
             while await self._goes_on():
                 self._changed.clear()
                 self._reap()
+                self._start_due()
             for agent in self._agents.values():
                 await self._deliver(agent)
         except _Cut as cut:
@@ -151,8 +155,16 @@ class Crew:
             agent = self._agents[name] = _Agent(name, _plain(built))
             heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
             if heard or kind_of(item).nature == "output":
-                self._start(agent)
+                self._due.append(agent)
         self._start(self._agents[ROOT])
+        self._start_due()
+
+    def _start_due(self) -> None:
+        """Those that have something to read go on, as many as may work at once."""
+        while self._due and self._subagents < self._most and not self._ending:
+            agent = self._due.popleft()
+            if agent.running is None:
+                self._start(agent)
 
     def _start(self, agent: _Agent) -> None:
         agent.running = asyncio.create_task(self._work(agent))
