@@ -464,6 +464,35 @@ def test_a_call_is_answered_by_nothing_but_its_output(
     assert texts(told[-1]["response"], "/root") == ["It is red."]
 
 
+def test_calls_can_be_answered_before_their_turn_has_ended(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a:", last="nobody works"), Answer("a is blue."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[WAITS], gate=gate))
+    upstream.on(says("red", "a is blue."), Answer("Red and blue."))
+    upstream.on(says("red"), Answer("Red."))
+    upstream.on(says(last="has begun"), Answer(calls=[Called("look"), WAITS]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Look.")]))
+    with client.beta.responses.connect() as connection:
+        connection.response.create(model="m", input="Go.", multi_agent={"enabled": True}, tools=[LOOK])
+        told = [whole(connection.recv())]
+        response_id = told[0]["response"]["id"]
+        while told[-1].get("item", {}).get("type") != "function_call" or "done" not in told[-1]["type"]:
+            told.append(whole(connection.recv()))
+        call_id = told[-1]["item"]["call_id"]
+        output: Any = {"type": "function_call_output", "call_id": call_id, "output": "red"}
+        for answer in ("response.inject.created", "error"):  # once, and no second time
+            connection.response.inject(response_id=response_id, input=[output])
+            while told[-1]["type"] not in ("response.inject.created", "error"):
+                told.append(whole(connection.recv()))
+            assert told.pop()["type"] == answer
+        gate.open()
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root")[-1] == "Red and blue."
+    read = upstream.requests[-1].body["messages"]
+    assert [each["content"] for each in read if each.get("tool_call_id") == call_id] == ["red"]
+
+
 def test_it_waits_for_its_client_only_so_long(
     client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,17 @@ _NO_PICTURES = (
     "the call in the next request, with previous_response_id."
 )
 
+_BY_CLIENTS = frozenset(
+    {
+        "function_call_output",
+        "custom_tool_call_output",
+        "apply_patch_call_output",
+        "computer_call_output",
+        "local_shell_call_output",
+    }
+)
+"""What answers calls that are never the server's."""
+
 TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 
@@ -77,6 +88,8 @@ class _Agent:
         """It has mail, or need not wait any longer."""
         self.owed: set[str] = set()
         """Its calls that the client answers."""
+        self.early: set[str] = set()
+        """Calls of the turn that it is in which the client has answered already."""
         self.answered = asyncio.Event()
         self.answers: list[Message] = []
         self.running: asyncio.Task[str] | None = None
@@ -230,8 +243,11 @@ class Crew:
 
     async def _ask_client(self, agent: _Agent, writer: TurnWriter) -> None:
         """Until the client has answered the calls of a turn."""
-        agent.owed = {call.id for call in writer.calls if call.ended and call.executor != "server"}
-        await self._block(agent, agent.answered)
+        asked = {call.id for call in writer.calls if call.ended and call.executor != "server"}
+        agent.owed = asked - agent.early
+        agent.early.clear()
+        if agent.owed:
+            await self._block(agent, agent.answered)
         agent.turn = replace(agent.turn, messages=(*agent.turn.messages, *agent.answers))
         agent.answers = []
 
@@ -348,32 +364,49 @@ class Crew:
     def inject(self, outputs: Sequence[Item]) -> bool:
         """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
         InvalidRequest for what no model can read."""
-        waiting = {call_id: agent for agent in self._agents.values() for call_id in agent.owed}
-        kinds = {call_id: kind_of(call).answered_by for call_id, call in self._calls().items()}
+        calls = self._unanswered()
         ids = [str(getattr(output, "call_id", None)) for output in outputs]
-        if not ids or len(set(ids)) < len(ids) or not waiting.keys() >= set(ids):
+        if not ids or len(set(ids)) < len(ids) or not calls.keys() >= set(ids):
             return False
-        if any(kinds.get(call_id) != item_type(each) for call_id, each in zip(ids, outputs, strict=True)):
-            return False
+        for call_id, output in zip(ids, outputs, strict=True):
+            if kind_of(calls[call_id]).answered_by != item_type(output):
+                return False
         if any(has_attached(output) for output in outputs):
             raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
         read = [self._plan.turns.transcript.read([output]) for output in outputs]
         for call_id, output, messages in zip(ids, outputs, read, strict=True):
-            agent = waiting[call_id]
-            stored = output.stored(self._machine.new_id)
-            self._machine.add(replace(stored, agent=AgentName(agent.name)))
-            agent.answers += messages
-            agent.owed.discard(call_id)
-            if not agent.owed:
-                agent.blocked = False
-                agent.answered.set()
+            self._answer(calls[call_id], output, messages)
         self._changed.set()
         return True
 
-    def _calls(self) -> dict[str, Item]:
-        """The calls of the response that are answered, by their ids."""
-        made = (item for item in self._machine.items if item is not None and kind_of(item).answered_by)
-        return {str(getattr(item, "call_id", None)): item for item in made}
+    def _answer(self, call: Item, output: Item, messages: Sequence[Message]) -> None:
+        agent = self._agents[_name(call)]
+        self._machine.add(replace(output.stored(self._machine.new_id), agent=AgentName(agent.name)))
+        agent.answers += messages
+        call_id = str(getattr(output, "call_id", None))
+        if call_id not in agent.owed:
+            agent.early.add(call_id)
+            return
+        agent.owed.discard(call_id)
+        if not agent.owed:
+            agent.blocked = False
+            agent.answered.set()
+
+    def _unanswered(self) -> dict[str, Item]:
+        """The calls of agents at work that the client answers and has not answered, by their ids: also of
+        turns that have not ended, where nobody but a client answers such calls."""
+        calls: dict[str, Item] = {}
+        for item in self._machine.items:
+            call_id = str(getattr(item, "call_id", None))
+            if item is None or call_id == "None":
+                continue
+            kind, agent = kind_of(item), self._agents.get(_name(item))
+            if kind.nature == "output":
+                calls.pop(call_id, None)
+            elif agent is not None and agent.running is not None and not kind.was_cut(item):
+                by_client = call_id in agent.owed or kind.answered_by in _BY_CLIENTS
+                calls |= {call_id: item} if by_client else {}
+        return calls
 
     # ---- what they want of each other ----
 
@@ -446,6 +479,10 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
+
+
+def _name(item: Item) -> str:
+    return item.agent.agent_name if item.agent is not None else ROOT
 
 
 def _plain(turn: Turn) -> Turn:
