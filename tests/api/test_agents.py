@@ -43,7 +43,7 @@ def of(response: Json, agent: str) -> Sequence[Json]:
     return [item for item in response["output"] if item["agent"]["agent_name"] == agent]
 
 
-LOOK: Json = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+LOOK: Any = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 WAITS = Called("wait_agent")
 WAIT = Answer(calls=[WAITS])
 
@@ -215,6 +215,39 @@ def test_an_agent_is_interrupted_and_given_more_to_do(client: OpenAI, upstream: 
     assert response["status"] == "completed"
     assert texts(response, "/root/a")[-1] == "This is better."
     assert texts(response, "/root") == ["Thanks."]
+
+
+def test_an_agent_that_is_interrupted_waits_for_its_client_no_more(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a:", last="Better this."), Answer("This is better."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[Called("look")]))
+    more = Called("followup_task", '{"target": "/root/a", "message": "Better this."}')
+    upstream.on(says(last="This is better."), Answer("Thanks."))
+    upstream.on(says(last="is interrupted"), Answer(calls=[more, WAITS]))
+    halt = Answer(calls=[Called("interrupt_agent", '{"target": "/root/a"}')], gate=gate)
+    upstream.on(says(last="has begun"), halt)
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Wrong.")]))
+    with client.beta.responses.create(
+        model="m", input="Go.", multi_agent={"enabled": True}, tools=[LOOK], betas=BETA, stream=True
+    ) as stream:
+        told: list[Json] = []
+        for event in stream:
+            told.append(whole(event))
+            if told[-1].get("item", {}).get("type") == "function_call":
+                gate.open()
+    first: Json = told[-1]["response"]
+    (output,) = [item for item in first["output"] if item["type"] == "function_call_output"]
+    assert (output["agent"], output["output"]) == ({"agent_name": "/root/a"}, "The agent was interrupted.")
+    assert texts(first, "/root/a") == ["This is better."]
+    asked = next(
+        each.body["messages"] for each in upstream.requests if "Better" in str(each.body["messages"][-1])
+    )
+    assert [each["role"] for each in asked][-3:] == ["assistant", "tool", "user"]
+    upstream.on(says(last="And now?"), Answer("Done."))
+    again: Json = {"tools": [LOOK], "previous_response_id": first["id"]}
+    assert texts(ask(client, "And now?", **again), "/root") == ["Done."]
 
 
 def test_agents_have_agents_and_whoever_ends_is_woken_by_what_they_find(
@@ -430,7 +463,8 @@ def test_outputs_that_nobody_has_looked_at_are_not_injected(
         connection.response.inject(response_id=response_id, input=[output])
         refused = whole(connection.recv())
         assert (refused["type"], refused["error"]["code"]) == ("error", "unsupported_value")
-        connection.response.inject(response_id=response_id, input=[{**output, "output": "red"}])
+        output["output"] = "red"
+        connection.response.inject(response_id=response_id, input=[output])
         while told[-1]["type"] != "response.completed":
             told.append(whole(connection.recv()))
     assert texts(told[-1]["response"], "/root") == ["It is red."]

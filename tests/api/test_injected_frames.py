@@ -14,7 +14,7 @@ from tests.scripted import Answer, Called, Upstream
 from antiphon.config import Limits, Server
 
 Json = dict[str, Any]
-LOOK: Json = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+LOOK: Any = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 MOST = 100_000
 
 

@@ -23,6 +23,7 @@ from antiphon.context.agents import ROOT, owners
 from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
+from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.turn_writer import Phase, TurnWriter
@@ -52,17 +53,6 @@ _NO_PICTURES = (
     "Injected outputs are text: images, files and screenshots are looked at when a request begins. Answer "
     "the call in the next request, with previous_response_id."
 )
-
-_BY_CLIENTS = frozenset(
-    {
-        "function_call_output",
-        "custom_tool_call_output",
-        "apply_patch_call_output",
-        "computer_call_output",
-        "local_shell_call_output",
-    }
-)
-"""What answers calls that are never the server's."""
 
 TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -246,10 +236,12 @@ class Crew:
         asked = {call.id for call in writer.calls if call.ended and call.executor != "server"}
         agent.owed = asked - agent.early
         agent.early.clear()
-        if agent.owed:
-            await self._block(agent, agent.answered)
-        agent.turn = replace(agent.turn, messages=(*agent.turn.messages, *agent.answers))
-        agent.answers = []
+        try:
+            if agent.owed:
+                await self._block(agent, agent.answered)
+        finally:
+            agent.turn = replace(agent.turn, messages=(*agent.turn.messages, *agent.answers))
+            agent.answers = []
 
     async def _block(self, agent: _Agent, until: asyncio.Event) -> None:
         until.clear()
@@ -313,6 +305,7 @@ class Crew:
             raise fault
         self._machine.abandon_of(agent.name)
         self._answer_calls(agent)
+        agent.early, agent.answers = set(), []
         if fault is None:
             return None
         why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
@@ -331,7 +324,7 @@ class Crew:
                         agent=item.agent,
                         action=item.action,
                         call_id=item.call_id,
-                        output=(OutputText(text="The agent was interrupted."),),
+                        output=(OutputText(text=INTERRUPTED),),
                     )
                 )
 
@@ -380,7 +373,7 @@ class Crew:
         return True
 
     def _answer(self, call: Item, output: Item, messages: Sequence[Message]) -> None:
-        agent = self._agents[_name(call)]
+        agent = self._agents[speaker(call)]
         self._machine.add(replace(output.stored(self._machine.new_id), agent=AgentName(agent.name)))
         agent.answers += messages
         call_id = str(getattr(output, "call_id", None))
@@ -395,18 +388,12 @@ class Crew:
     def _unanswered(self) -> dict[str, Item]:
         """The calls of agents at work that the client answers and has not answered, by their ids: also of
         turns that have not ended, where nobody but a client answers such calls."""
-        calls: dict[str, Item] = {}
-        for item in self._machine.items:
-            call_id = str(getattr(item, "call_id", None))
-            if item is None or call_id == "None":
-                continue
-            kind, agent = kind_of(item), self._agents.get(_name(item))
-            if kind.nature == "output":
-                calls.pop(call_id, None)
-            elif agent is not None and agent.running is not None and not kind.was_cut(item):
-                by_client = call_id in agent.owed or kind.answered_by in _BY_CLIENTS
-                calls |= {call_id: item} if by_client else {}
-        return calls
+        working = {agent.name: agent for agent in self._agents.values() if agent.running is not None}
+        return {
+            call_id: call
+            for call_id, call in unanswered(self._machine.items).items()
+            if (agent := working.get(speaker(call))) and (call_id in agent.owed or is_by_client(call))
+        }
 
     # ---- what they want of each other ----
 
@@ -461,6 +448,12 @@ class Crew:
             return f"{target.name} cannot be interrupted: you work for it."
         if target.running is None:
             return f"{target.name} does nothing just now."
+        calls = [call for call in self._unanswered().values() if speaker(call) == target.name]
+        outputs = [output for call in calls if (output := interrupted(call)) is not None]
+        if len(outputs) < len(calls):
+            return f"{target.name} cannot be interrupted: it waits for what a client does."
+        for call, output in zip(calls, outputs, strict=True):
+            self._answer(call, output, self._plan.turns.transcript.read([output]))
         target.running.cancel()
         return f"{target.name} is interrupted."
 
@@ -479,10 +472,6 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
-
-
-def _name(item: Item) -> str:
-    return item.agent.agent_name if item.agent is not None else ROOT
 
 
 def _plain(turn: Turn) -> Turn:
