@@ -29,7 +29,7 @@ from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
 from antiphon.guard.offload import offload
-from antiphon.model import Message, TextPart, Turn
+from antiphon.model import Function, Message, TextPart, Turn
 from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
 from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
@@ -155,7 +155,7 @@ class Crew:
             if name == ROOT:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
-            agent = self._agents[name] = _Agent(name, _plain(built))
+            agent = self._agents[name] = _Agent(name, self._plain(built))
             heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
             if heard or kind_of(item).nature == "output":
                 self._due.append(agent)
@@ -199,7 +199,7 @@ class Crew:
             writer = await self._take(agent.turn, self._flush, lambda: self._phase(agent))
             if writer.finished in ("length", "content_filter"):
                 raise _Cut("content_filter" if writer.finished == "content_filter" else "max_output_tokens")
-            agent.turn = following(agent.turn, writer, self._plan.toolbox.functions)
+            agent.turn = following(agent.turn, writer, self._functions(agent))
             if writer.awaits_client:
                 await self._ask_client(agent, writer)
             elif self._ending or (writer.ends and not agent.mail):
@@ -208,6 +208,16 @@ class Crew:
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
         raise _Cut("max_messages")
+
+    def _functions(self, agent: _Agent) -> tuple[Function, ...]:
+        """What an agent may call. Nobody asks a user for what a subagent wants: the answer is the root's."""
+        toolbox = self._plan.toolbox
+        return toolbox.functions if agent.name == ROOT else toolbox.without_consent
+
+    def _plain(self, turn: Turn) -> Turn:
+        """A turn of a subagent: what the request says of the form of the answer is for the root."""
+        functions = self._plan.toolbox.without_consent
+        return replace(turn, format="text", choice="auto", functions=functions)
 
     def _phase(self, agent: _Agent) -> Literal["commentary", "final_answer"]:
         return "commentary" if agent.mail or self._has_help(agent) else "final_answer"
@@ -424,7 +434,7 @@ class Crew:
             return full
         if len(self._agents) >= MOST:
             return f"A response has {MOST} agents at most. Use those that are there."
-        agent = self._agents[name] = _Agent(name, _plain(self._plan.turns.build(())))
+        agent = self._agents[name] = _Agent(name, self._plain(self._plan.turns.build(())))
         agent.task = text
         self._post(agent, parent.name, text, starts=True)
         return f"The agent {name} has begun."
@@ -472,8 +482,3 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
-
-
-def _plain(turn: Turn) -> Turn:
-    """A turn of a subagent: what the request says of the form of the answer is for the root."""
-    return replace(turn, format="text", choice="auto")

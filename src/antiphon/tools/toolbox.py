@@ -106,8 +106,7 @@ class Toolbox:
                 self._put(name, entry, context.place)
 
     def add_agents(self) -> None:
-        """Offer agents, which no entry of `tools` asks for. Raises InvalidRequest where their names are
-        taken."""
+        """Offer agents, which no entry asks for. Raises InvalidRequest where their names are taken."""
         tool = self.agents = Agents()
         for function in tool.functions():
             entry = Entry(KIND, function.name, None, tool, False)
@@ -134,10 +133,14 @@ class Toolbox:
         """Those that programs may call now."""
         return self._functions("programmatic")
 
+    @property
+    def without_consent(self) -> tuple[Function, ...]:
+        """Those on offer now that need the consent of nobody."""
+        return tuple(each for each in self.functions if self._entries[each.name].tool.executor != "approval")
+
     def returns_json(self, name: str) -> bool:
         """Whether what a function answers is JSON."""
-        entry = self._entries.get(name)
-        return entry is not None and entry.tool.returns_json
+        return name in self._entries and self._entries[name].tool.returns_json
 
     def may_be_called_by(self, caller: str, name: str) -> bool:
         """Whether a function that is there may be called by the model (`direct`), or by programs."""
@@ -188,8 +191,7 @@ class Toolbox:
         return [f"{kind}.{member}" for kind, (_, tool) in self._ours.items() for member in tool.unheeded]
 
     async def check(self) -> None:
-        """See to it that what the tools name is there. Raises the ApiError of the first for which it is
-        not."""
+        """See to it that what the tools name is there. Raises the ApiError of the first that is not."""
         for _, tool in self._ours.values():
             if tool.unavailable is None:
                 await tool.check()
