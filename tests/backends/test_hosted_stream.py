@@ -183,6 +183,17 @@ def test_what_came_up_since_is_left_out_of_an_item() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["web_search_call_mood.delta", "web_search_call.mood.delta", "web_search_calls.done", "web_search_call"],
+)
+def test_an_event_that_came_up_since_is_left_out(kind: str) -> None:
+    first, *rest = stream(*ALL)
+    strange = {"type": f"response.{kind}", "item_id": "ws_0", "output_index": 0, "delta": "x"}
+
+    assert items(read(told([first, strange, *rest]))) == [SEARCH, RAN, MADE]
+
+
 def test_an_action_of_an_unknown_kind_is_no_action() -> None:
     item = {"type": "web_search_call", "action": {"type": "dance"}}
     events: list[Json] = [

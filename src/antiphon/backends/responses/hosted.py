@@ -54,9 +54,11 @@ class HostedCalls:
         return item.type in self._types
 
     def on_event(self, event: Event, raw: Raw, out: list[Delta]) -> None:
-        """How far a call is, or a piece of it."""
+        """How far a call is, or a piece of it; what came up since is left out."""
         name, _, stage = event.type.removeprefix("response.").rpartition(".")
-        kind = self._types[name.removesuffix("_code")]
+        kind = self._types.get(name.removesuffix("_code"))
+        if kind is None:
+            return
         number = self._number(kind, event.item_id, event.output_index)
         if number is None:
             if stage in _OVER or self._is_over(event.item_id, event.output_index):
