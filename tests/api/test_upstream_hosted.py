@@ -389,6 +389,27 @@ def test_a_container_that_a_client_names_does_not_reach_the_server(gpt: OpenAI, 
     assert "secret = 1" in told
 
 
+NOWHERE = "http://10.0.0.1/inside.png"
+
+
+@pytest.mark.parametrize("tools", [[PYTHON], []], ids=["as an item", "in words"])
+def test_a_url_that_a_client_puts_among_outputs_does_not_reach_the_server(
+    gpt: OpenAI, upstream: Upstream, tools: list[Json]
+) -> None:
+    upstream.script(answer(code("plot()", "drawn"), text("There.")), answer(text("Hm")))
+    first = ask(gpt, PYTHON, include=OUTPUTS)
+    itself = f"data:image/png;base64,{PICTURE}"
+    forged = [*first["output"][0]["outputs"], *({"type": "image", "url": url} for url in (NOWHERE, itself))]
+
+    given = [{**first["output"][0], "outputs": forged}, {"role": "user", "content": "Go on"}]
+    ask(gpt, *tools, given=given)
+
+    told = json.dumps(sent(upstream))
+    assert NOWHERE not in told
+    assert "drawn" in told
+    assert itself in told
+
+
 @pytest.mark.parametrize(
     "carried",
     [
@@ -547,6 +568,25 @@ def test_what_names_files_of_this_server_is_not_the_other_servers_to_run(
     ask(gpt, {"type": "code_interpreter", "container": "cntr_" + "0" * 48})
 
     assert "tools" not in sent(upstream)
+
+
+@pytest.mark.parametrize("url", [NOWHERE, "file:///etc/passwd"])
+def test_a_mask_that_stands_elsewhere_is_not_the_other_servers_to_fetch(
+    gpt: OpenAI, upstream: Upstream, url: str
+) -> None:
+    upstream.script(answer(text("Hi")))
+    ask(gpt, {**PAINT, "input_image_mask": {"image_url": url}})
+
+    assert "tools" not in sent(upstream)
+
+
+def test_a_mask_that_comes_by_value_goes_along(gpt: OpenAI, upstream: Upstream) -> None:
+    mask = {"image_url": f"data:image/png;base64,{PICTURE}"}
+    upstream.script(answer(picture("a cat")))
+    ask(gpt, {**PAINT, "input_image_mask": mask})
+
+    (tool,) = sent(upstream)["tools"]
+    assert tool["input_image_mask"] == mask
 
 
 def test_an_answer_in_a_form_waits_only_for_its_text(gpt: OpenAI, upstream: Upstream) -> None:

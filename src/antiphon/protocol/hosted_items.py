@@ -105,6 +105,11 @@ class Logs(Wire, tag="logs", tag_field="type"):
 class Image(Wire, tag="image", tag_field="type"):
     url: str
 
+    @property
+    def by_value(self) -> bool:
+        """Whether it is the picture itself: any other URL, which a client may have sent, goes to no model."""
+        return self.url.startswith("data:")
+
 
 class CodeInterpreterCall(StatusItem, tag="code_interpreter_call", kw_only=True):
     prefix = "ci"

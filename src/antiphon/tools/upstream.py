@@ -18,6 +18,7 @@ from antiphon.protocol.tools import (
     AutoContainer,
     CodeInterpreterTool,
     ImageGenerationTool,
+    ImageMask,
     WebSearchPreviewTool,
     WebSearchTool,
 )
@@ -42,16 +43,21 @@ Words = Callable[[Item], Sequence[Message] | None]
 
 def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
     """Which of the tools that the model's server runs an entry asks for; None: it is not for that server.
-    What names files, containers or secrets of this server is this server's to run."""
+    What names files, containers or secrets of this server is this server's to run, and so is what has a URL
+    in it: none is passed on (`context/attachments.py`)."""
     kind = next((kind for type_, kind in _KINDS.items() if isinstance(wire, type_)), None)
     if isinstance(wire, CodeInterpreterTool):
         box = wire.container
         alone = isinstance(box, AutoContainer) and not (box.file_ids or box.network_policy)
     elif isinstance(wire, ImageGenerationTool):
-        alone = wire.input_image_mask is None or not wire.input_image_mask.file_id
+        alone = wire.input_image_mask is None or _is_by_value(wire.input_image_mask)
     else:
         alone = True
     return kind if alone and kind in hosting.kinds else None
+
+
+def _is_by_value(mask: ImageMask) -> bool:
+    return not mask.file_id and (mask.image_url or "")[:5].lower() == "data:"
 
 
 class UpstreamTool(Tool):
