@@ -59,7 +59,9 @@ class HostedCalls:
         kind = self._types.get(name.removesuffix("_code"))
         if kind is None:
             return
-        number = self._number(kind, event.item_id, event.output_index)
+        number = self._named(kind, event.item_id, event.output_index)
+        if number is None and event.item_id is None and event.output_index is None:
+            number = self._oldest(kind)
         if number is None:
             if stage in _OVER or self._is_over(event.item_id, event.output_index):
                 return
@@ -75,10 +77,12 @@ class HostedCalls:
         """An item, as it begins, or whole."""
         kind, at = self._types[item.type], event.output_index
         begins = event.type.endswith(".added")
-        number = None if begins and item.id is None else self._number(kind, item.id, at)
-        if number is None:
-            if not begins and item.id is not None and self._is_over(item.id, None):
+        number = None if begins and item.id is None else self._named(kind, item.id, at)
+        if number is None and not begins:
+            if self._is_over(item.id, None):
                 return
+            number = self._oldest(kind)
+        if number is None:
             number = self._start(kind, _members(raw), item.id, at, out)
         if not begins:
             del self._open[number]
@@ -95,15 +99,15 @@ class HostedCalls:
         out.append(HostedStarted(number, hosted_item(kind, members)))
         return number
 
-    def _number(self, kind: str, item_id: str | None, at: int | None) -> int | None:
-        """The call that is meant, of those that are open: the oldest of its tool where nothing says which."""
-        if item_id is not None and item_id in self._numbers:
-            number = self._numbers[item_id]
-            return number if self._open.get(number) == kind else None
-        number = self._numbers.get(at, -1) if at is not None else -1
-        if self._open.get(number) == kind:
-            return number
-        return next((each for each, tool in self._open.items() if tool == kind), None)
+    def _named(self, kind: str, item_id: str | None, at: int | None) -> int | None:
+        """The open call that is meant, by the names of it that are known; None: they mean none."""
+        names = (name for name in (item_id, at) if name is not None)
+        number = next((self._numbers[name] for name in names if name in self._numbers), -1)
+        return number if self._open.get(number) == kind else None
+
+    def _oldest(self, kind: str) -> int | None:
+        """The open call of a tool that is meant where nothing says which."""
+        return next((number for number, tool in self._open.items() if tool == kind), None)
 
     def _is_over(self, item_id: str | None, at: int | None) -> bool:
         """Whether what is known of a call says that it has ended."""
