@@ -433,6 +433,47 @@ def test_what_a_client_has_changed_is_told_in_words(gpt: OpenAI, upstream: Upstr
     assert kinds[-1] == "user"
 
 
+FAILED = web("x", status="failed")
+FIRST, SECOND = sealed("gAAAA-1"), sealed("gAAAA-2")
+
+
+@pytest.mark.parametrize(
+    ("said", "order"),
+    [
+        ([FIRST, FAILED, SECOND, text("So.")], ["gAAAA-1", "call", "output", "gAAAA-2", "So."]),
+        (
+            [FIRST, web("y"), FAILED, SECOND, text("So.")],
+            ["gAAAA-1", "y", "call", "output", "gAAAA-2", "So."],
+        ),
+        ([text("Hm."), FAILED, SECOND, text("So.")], ["Hm.", "call", "output", "gAAAA-2", "So."]),
+        ([FIRST, web("y"), SECOND, text("So.")], ["gAAAA-1", "y", "gAAAA-2", "So."]),
+    ],
+    ids=["alone", "behind another", "behind a text", "none failed"],
+)
+def test_reasoning_stands_before_what_it_led_to_where_a_call_has_failed(
+    gpt: OpenAI, upstream: Upstream, said: list[Any], order: list[str]
+) -> None:
+    upstream.script(answer(*said), answer(text("Bye")))
+    first = ask(gpt, WEB)
+
+    ask(gpt, WEB, previous_response_id=first["id"], reasoning={"context": "all_turns"})
+
+    assert [brief(item) for item in sent(upstream)["input"]][1:-1] == order
+
+
+def brief(item: Json) -> str:
+    """What an item is known by."""
+    match item["type"]:
+        case "reasoning":
+            return str(item["encrypted_content"])
+        case "web_search_call":
+            return str(item["action"]["query"])
+        case "message":
+            return str(item["content"])
+        case kind:
+            return str(kind).removeprefix("function_call").strip("_") or "call"
+
+
 def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> None:
     upstream.script(answer(web("x"), code("1", "1"), text("So.")), answer(text("They looked for x.")))
     first = ask(gpt, WEB, PYTHON)

@@ -239,3 +239,17 @@ class McpCall(StatusItem, tag="mcp_call", kw_only=True):
         if self.status is None and self.error is not None:
             item.status = "failed"
         return item
+
+
+def is_whole(item: Item) -> bool:
+    """Whether a call of a tool ended well, and has what the servers insist on that take it back."""
+    match item:
+        case WebSearchCall(status="completed", action=Search(query=query)):
+            return bool(query)
+        case WebSearchCall(status="completed", action=action):
+            return action is not None
+        case CodeInterpreterCall(status="completed", container_id=container):
+            return bool(container)
+        case ImageGenerationCall(status="completed", result=str(result)):
+            return bool(result)
+    return False

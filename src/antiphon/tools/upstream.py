@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.model import Function, Hosted, HostedPart, Message
-from antiphon.protocol.hosted_items import CodeInterpreterCall, ImageGenerationCall, Search, WebSearchCall
+from antiphon.protocol.hosted_items import CodeInterpreterCall, is_whole
 from antiphon.protocol.item import Item, NewId, item_type
 from antiphon.protocol.tools import (
     AutoContainer,
@@ -116,7 +116,7 @@ class UpstreamTool(Tool):
 
     def part(self, item: Item, backend: str) -> HostedPart | None:
         """What came of it, for the turns that follow; None: nothing that the server would take back."""
-        return HostedPart(item, backend, tuple(self._words(item) or ())) if _is_whole(item) else None
+        return HostedPart(item, backend, tuple(self._words(item) or ())) if is_whole(item) else None
 
     def read(self, item: Item) -> Sequence[Message] | None:
         backend = self._hosting.backend
@@ -130,17 +130,3 @@ class UpstreamTool(Tool):
     def _signature(self, begin: str, item: Item, backend: str) -> str:
         container = item.container_id if isinstance(item, CodeInterpreterCall) else None
         return self._hosting.sign(encode([begin, backend, container]))[:_SIGNED]
-
-
-def _is_whole(item: Item) -> bool:
-    """Whether it ended well, and has what servers insist on."""
-    match item:
-        case WebSearchCall(status="completed", action=Search(query=query)):
-            return bool(query)
-        case WebSearchCall(status="completed", action=action):
-            return action is not None
-        case CodeInterpreterCall(status="completed", container_id=container):
-            return bool(container)
-        case ImageGenerationCall(status="completed", result=str(result)):
-            return bool(result)
-    return False

@@ -18,6 +18,7 @@ from antiphon.model import (
     HostedWorking,
 )
 from antiphon.model.image import PartialPicture
+from antiphon.protocol.hosted_items import is_whole
 
 Raw = Callable[[], Any]
 """All members of an event or an item."""
@@ -38,8 +39,15 @@ class HostedCalls:
         """Of calls, by the ids of their items and by where these stand."""
         self._open: dict[int, str] = {}
         """The tools of those that have not ended."""
-        self.begun = 0
+        self._begun = 0
+        self._lacking = 0
+        """Those of which nothing goes back."""
         self._ended: Counter[str] = Counter()
+
+    @property
+    def said(self) -> int:
+        """How many parts they are of what goes back."""
+        return self._begun - self._lacking
 
     @property
     def ended(self) -> Counter[str]:
@@ -87,13 +95,15 @@ class HostedCalls:
         if not begins:
             del self._open[number]
             self._ended[item.type] += 1
-            out.append(HostedEnded(number, hosted_item(kind, _members(raw))))
+            found = hosted_item(kind, _members(raw))
+            self._lacking += not is_whole(found)
+            out.append(HostedEnded(number, found))
 
     def _start(
         self, kind: str, members: Mapping[str, Any], item_id: str | None, at: int | None, out: list[Delta]
     ) -> int:
-        number = self.begun
-        self.begun += 1
+        number = self._begun
+        self._begun += 1
         self._open[number] = kind
         self._numbers |= {name: number for name in (item_id, at) if name is not None}
         out.append(HostedStarted(number, hosted_item(kind, members)))
