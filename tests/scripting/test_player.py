@@ -56,6 +56,15 @@ async def test_calls_that_are_made_together_wait_together(player: Player) -> Non
     assert words(await played(player, code, Recorded(1, "", None, 5), Recorded(0, "", None, 4))) == "[4,5]"
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**20, 10**21], ids=str)
+async def test_an_integer_of_any_size_is_a_number_to_a_program(player: Player, number: int) -> None:
+    code = f"return await tools.look({{a: {number}}}) === {number}"
+    (call,) = (await played(player, code)).calls
+    asked = msgspec.json.decode(call.arguments)
+    assert words(await played(player, code, Recorded(None, "look", asked, number))) == "true"
+    assert words(await played(player, code, Recorded(0, "look", {"a": number}, number))) == "true"
+
+
 async def test_calls_that_look_the_same_take_one_recorded_answer_each(player: Player) -> None:
     code = "return [await tools.look({a: 1}), await tools.look({a: 1})]"
     once = Recorded(None, "look", {"a": 1}, "first")
@@ -202,7 +211,7 @@ async def test_a_program_opens_no_file_and_no_connection_even_with_python_in_its
     script = Script("return 1", {}, 7, NOW)
     try:
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [True, True]
-        await pool.call("antiphon.scripting.v8:play", msgspec.msgpack.encode(script))
+        await pool.call("antiphon.scripting.v8:play", msgspec.json.encode(script))
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [False, False]
     finally:
         await pool.close()

@@ -28,7 +28,8 @@ class Player:
     async def play(self, script: Script, owner: str = "") -> Played:
         """How far it comes; a program that takes too much has ended with a fault."""
         try:
-            data = await asyncio.to_thread(msgspec.msgpack.encode, script)  # answers may be large
+            # As JSON, which has integers of any size; in a thread, since answers may be large.
+            data = await asyncio.to_thread(msgspec.json.encode, script)
             played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
             return msgspec.convert(played, Played)
         except (Overrun, ValueError):

@@ -35,11 +35,11 @@ class _State(Struct):
 
 
 def play(script: bytes) -> Played:
-    """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
+    """How far a `Script`, as JSON, comes with the answers that were recorded. Raises ValueError for what
     is none."""
     loop = _prepared()
     begun = time.process_time()
-    played = loop.run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+    played = loop.run_until_complete(_play(msgspec.json.decode(script, type=Script)))
     return replace(played, seconds=time.process_time() - begun)
 
 
