@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Pool
 from antiphon.scripting.player import Player
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script
+from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
 
 NOW = 1_700_000_000_000
 LANGUAGE_ONLY = [
@@ -163,6 +164,19 @@ TAMPERING = [
     "Error.prototype.toString = () => { throw 1 }; Error.prepareStackTrace = () => { throw 2 }",
     "text.constructor('return this')().Date = null; tools.look.constructor.prototype.x = 1",
 ]
+_STATE = "Object.prototype.toJSON = function () { return 'calls' in this ? {...this, %s} : this }"
+_ARRAYS = "Array.prototype.toJSON = function () { return this.length === %s }"
+FORGING = [
+    _STATE % "calls: Array(300000).fill(['look', '{}'])",
+    _STATE % "calls: [['look', '{}']], answered: 7",
+    _STATE % "calls: [['look', '{}'], ['look', '{}']], answered: -5",
+    _STATE % "calls: [['look', 'not json']]",
+    _STATE % "calls: [], ended: true, parts: Array(2000).fill(['text', 'x'.repeat(1e5), ''])",
+    _ARRAYS % "2 ? ['look', 'not json'] : this",
+    _ARRAYS % "1 ? Array(300000).fill(['look', '{}']) : this",
+    "String.prototype.toJSON = () => 'not json'",
+    "Array.prototype[Symbol.iterator] = null",
+]
 EXHAUSTING = [
     "while (true);",
     "(function f() { return Promise.resolve().then(f) })(); await 1",
@@ -186,6 +200,40 @@ async def test_a_program_that_tampers_with_its_globals_harms_itself_alone(player
     done = await played(player, f"{code}; await tools.look({{a: 1}}); text('still here')")
     assert isinstance(done, Played)
     assert words(await played(player, "return await 1 + JSON.stringify([1])")) == "1[1]"
+
+
+@pytest.mark.parametrize("code", FORGING)
+async def test_a_program_does_not_write_its_own_state(player: Player, code: str) -> None:
+    code = f"{code}; const found = await tools.look({{a: 1}}); text(found)"
+    assert (await played(player, code)).calls == [Called(0, "look", '{"a":1}')]
+    assert words(await played(player, code, Recorded(0, "look", None, "found"))) == "found"
+
+
+LONG = "x" * (LONGEST // 2)
+FORGED = {
+    "a number twice": Played([Called(1, "look", "{}")] * 2, []),
+    "a number below zero": Played([Called(-5, "look", "{}")], []),
+    "a number beyond the last": Played([Called(MOST_CALLS, "look", "{}")], []),
+    "more calls than there may be": Played([Called(at, "look", "{}") for at in range(300_000)], []),
+    "no tool": Played([Called(0, "nothing", "{}")], []),
+    "no JSON": Played([Called(0, "look", "not json")], []),
+    "half of JSON": Played([Called(0, "look", '{"a":')], []),
+    "JSON that is too deep": Played([Called(0, "look", "[" * 100_000 + "]" * 100_000)], []),
+    "long arguments": Played([Called(at, "look", f'"{LONG}"') for at in range(2)], []),
+    "long texts": Played([], [Written("text", f"{LONG}.")] * 2),
+    "a long detail": Played([], [Written("image", "", f"{LONG}{LONG}.")]),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_what_no_program_comes_to_is_refused(forged: Played) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check(forged, Script("", {"look": None}, 7, NOW))
+
+
+async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:
+    done = await played(player, "let a = {}; for (let i = 0; i < 1000; i++) a = {a}; await tools.look(a)")
+    assert done == replace(done, calls=[], fault="Error: the arguments of tools.look() are nested too deeply")
 
 
 @pytest.mark.parametrize("code", EXHAUSTING)
