@@ -219,6 +219,18 @@ def test_how_much_of_a_prompt_could_be_used_again_is_told_in_tokens(
 
 
 @covers("field.prompt_cache_diagnostics")
+def test_a_busy_tokenizer_is_no_reason_to_refuse_what_is_diagnosed(warm: OpenAI, upstream: Upstream) -> None:
+    upstream.default, upstream.tokenizer = Answer("ok"), "busy"
+    first = warm.responses.create(model="m", input=LONG)
+    upstream.others.clear()
+
+    told = diagnosis(warm, first.id, "Something else. " * 40)
+
+    assert (told["reason"], told["cache_missed_tokens"] > 100) == ("input_changed", True)
+    assert upstream.others == []
+
+
+@covers("field.prompt_cache_diagnostics")
 def test_a_context_that_was_compacted_since_is_told(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = Answer("A summary")
     first = client.responses.create(model="m", input=LONG)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from antiphon.context.budget import estimate
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.plan import Plan
 from antiphon.guard.offload import offload
@@ -122,9 +123,10 @@ def _compacts(plan: Plan, compared: Sequence[Item]) -> bool:
 
 
 async def _missed(plan: Plan, reason: MissReason, shared: tuple[Message, ...]) -> CacheMiss:
-    """`shared`: what both prompts begin with."""
-    whole = await plan.caller.count(plan.turn)
+    """`shared`: what both prompts begin with. Tokens are estimated: the model's server, which may be busy or
+    slow, is not asked for what nobody needs for an answer."""
+    whole = await offload(plan.turn.size, estimate, plan.turn)
     begin = replace(plan.turn, messages=shared, said=None)
-    known = await plan.caller.count(begin)
+    known = await offload(begin.size, estimate, begin) if shared else 0
     missed = max(0, whole - known)
     return CacheMiss(cache_missed_tokens=missed, reason=reason, comparison_reusable_tokens=known)
