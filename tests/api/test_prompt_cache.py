@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from openai import OpenAI
 from tests import messages_script, responses_script
 from tests.api.asking import Json, refused, whole
+from tests.api.test_service_tiers import chat
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
@@ -197,6 +198,33 @@ def test_a_service_tier_that_changed_is_told_where_tiers_count(upstream: Upstrea
 
         assert diagnosis(client, first.id) == HIT
         assert diagnosis(client, first.id, service_tier="flex")["reason"] == "service_tier_changed"
+
+
+@covers("field.prompt_cache_diagnostics")
+@pytest.mark.parametrize(
+    ("asked", "served", "now", "changed"),
+    [
+        ("flex", "flex", "flex", False),
+        ("flex", "default", "flex", False),
+        ("flex", None, "flex", False),
+        ("ultrafast", "ultrafast", "ultrafast", False),
+        ("auto", "priority", "auto", False),
+        (None, "priority", None, False),
+        ("flex", "flex", "default", True),
+        ("flex", "flex", "priority", True),
+    ],
+)
+def test_a_service_tier_that_the_models_server_chose_or_would_serve_again_has_not_changed(
+    client: OpenAI, upstream: Upstream, asked: Any, served: str | None, now: Any, changed: bool
+) -> None:
+    upstream.default = chat(served)
+    first = client.responses.create(model="m", input=LONG, service_tier=asked)
+    assert first.service_tier == (served or "default")
+
+    told = diagnosis(client, first.id, service_tier=now)
+
+    assert told.get("reason") == ("service_tier_changed" if changed else None)
+    assert (told == HIT) is not changed
 
 
 @covers("field.prompt_cache_diagnostics")
