@@ -91,6 +91,18 @@ def test_an_answer_that_would_not_do_is_no_fault_of_a_prewarmed_prompt(
 
 
 @covers("param.prompt_cache_options.prewarm")
+def test_a_prewarmed_prompt_costs_what_it_took_although_the_call_that_must_be_made_is_not(
+    warm: OpenAI, upstream: Upstream
+) -> None:
+    upstream.default = Answer("The", finish="stop")
+
+    told = prewarm(warm, tools=[ADD], tool_choice="required")
+
+    assert (told.status, told.output) == ("completed", [])
+    assert told.usage.input_tokens == 7 * len(upstream.requests) > 0
+
+
+@covers("param.prompt_cache_options.prewarm")
 def test_what_warms_no_cache_is_refused_and_the_setting_named(
     client: OpenAI, upstream: Upstream, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ nobody else reads, takes those that are not about the answer. A layer that has n
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
@@ -94,9 +94,12 @@ class ModelCaller:
     async def warm(self, turn: Turn) -> UsageDelta | None:
         """Has a turn that was fitted read by the model's server, and one token said that nobody hears. Gives
         what it cost. Raises ApiError."""
-        with suppress(ModelFault):  # one token makes no sound answer
-            return (await complete(self._warm, _to_read(turn))).usage
-        return None
+        usage: UsageDelta | None = None
+        with suppress(ModelFault):  # one token makes no sound answer, and costs as much
+            async with aclosing(self._warm(_to_read(turn))) as deltas:
+                async for batch in deltas:
+                    usage = next((delta for delta in batch if isinstance(delta, UsageDelta)), usage)
+        return usage
 
     async def complete(self, turn: Turn) -> Completion:
         """The text with which the model answers a question of our own. Raises ApiError."""
