@@ -100,6 +100,23 @@ def test_a_search_that_the_server_runs_is_an_item_of_ours(gpt: OpenAI, upstream:
     assert body["store"] is False
 
 
+@covers("param.prompt_cache_options.prewarm")
+@pytest.mark.parametrize("choice", ["auto", "required", {"type": "code_interpreter"}])
+def test_a_prompt_that_is_prewarmed_has_its_tools_and_they_do_not_run(
+    gpt: OpenAI, upstream: Upstream, choice: Any
+) -> None:
+    """A server that does not know `prewarm` would answer."""
+    upstream.script(answer(text("The")), answer(text("Hi")))
+    members = {"tool_choice": choice, "extra_body": {"prompt_cache_options": {"prewarm": True}}}
+
+    assert ask(gpt, WEB, PYTHON, ADD, **members)["output"] == []
+    ask(gpt, WEB, PYTHON, ADD, tool_choice=choice)
+
+    warmed, asked = (sent(upstream, which) for which in (0, 1))
+    assert warmed["tool_choice"] == "none"
+    assert (warmed["tools"], warmed["input"]) == (asked["tools"], asked["input"])
+
+
 def test_what_it_found_is_kept_and_shown_to_who_asks(gpt: OpenAI, upstream: Upstream) -> None:
     upstream.script(answer(web("x", "https://a.example/"), code("1", "1\n"), text("Done")))
 
