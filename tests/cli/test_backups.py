@@ -241,6 +241,36 @@ def test_what_is_kept_already_is_never_overwritten(run: Run, config: Config, tmp
     assert not (tmp_path / "other" / "antiphon.db").exists()
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_what_is_left_of_another_database_is_not_mixed_into_the_restored_one(
+    run: Run, config: Config, tmp_path: Path, end: str
+) -> None:
+    """A kill leaves it, and whoever moves the database alone."""
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    fresh.mkdir()
+    left = fresh / f"antiphon.db{end}"
+    left.write_bytes(b"left")
+
+    assert f"There is a part of another store: {left}." in one_sentence(restored(run, file, fresh))
+
+    assert list(fresh.iterdir()) == [left]
+    left.unlink()
+    with pytest.raises(BackupError, match="There is a part of another store"):
+        asyncio.run(backups.restore(file, installed(fresh), lambda _: _put(left)))
+    assert left.read_bytes() == b"left"
+    assert not (fresh / "antiphon.db").exists()
+
+
+def installed(data_dir: Path) -> Installed:
+    return Installed(data_dir / "antiphon.db", data_dir / "sealing.key", FolderBlobs(data_dir / "files"))
+
+
+def _put(path: Path) -> None:
+    path.write_bytes(b"left")
+
+
 def test_a_backup_that_was_cut_off_is_none(config: Config, tmp_path: Path) -> None:
     filed(config, "one")
     file, cut, fresh = tmp_path / "kept.tar", tmp_path / "cut.tar", tmp_path / "fresh"

@@ -35,6 +35,8 @@ _DATABASE: Final = "antiphon.db"
 _KEY: Final = "sealing.key"
 _ABOUT: Final = "backup.json"
 _BLOBS: Final = "files/"
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite has beside a database, and takes for its own wherever it finds it."""
 _CHUNK = 2**20
 _SMALL = 2**20
 """Bytes that members besides blobs and the database have at most."""
@@ -208,6 +210,7 @@ async def restore(source: Path, installed: Installed, progress: Progress) -> Abo
         await _take_blobs(backup, installed.blobs, progress)
         if installed.key is not None and _KEY in backup.members:
             _write_key(installed.key, backup.read(_KEY))
+        _check_free(installed.database)
         draft.rename(installed.database)
     return about
 
@@ -259,21 +262,37 @@ def _opened(source: Path) -> Iterator[_Backup]:
 
 
 def _check_empty(backup: _Backup, installed: Installed) -> None:
-    if installed.database.exists():
-        raise BackupError(
-            f"There is a store already: {installed.database}. A backup is restored where there is none: use "
-            "another --data-dir, or stop the server and move the old one away."
-        )
+    _check_free(installed.database)
     key = installed.key
     if key is not None and key.exists() and _KEY in backup.members and key.read_bytes() != backup.read(_KEY):
         raise BackupError(f"{key} is another sealing key than that of the backup: move it away.")
     installed.database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
+def _check_free(database: Path) -> None:
+    """A WAL without its database is what a kill, and somebody who moves the database alone, leave: whoever
+    opens another one beside it replays it there."""
+    if database.exists():
+        raise BackupError(
+            f"There is a store already: {database}. A backup is restored where there is none: use "
+            "another --data-dir, or stop the server and move the old one away."
+        )
+    left = [str(path) for path in _beside(database) if path.exists()]
+    if left:
+        raise BackupError(
+            f"There is a part of another store: {', '.join(left)}. It would be mixed into what is restored: "
+            "move it to where its database is, or use another --data-dir."
+        )
+
+
+def _beside(database: Path) -> list[Path]:
+    return [database.with_name(f"{database.name}{end}") for end in _BESIDE]
+
+
 def _take_database(backup: _Backup, draft: Path) -> None:
     """Written, looked through, and brought up to date."""
-    for end in ("", "-wal", "-shm"):
-        draft.with_name(f"{draft.name}{end}").unlink(missing_ok=True)
+    for path in (draft, *_beside(draft)):
+        path.unlink(missing_ok=True)
     with backup.open(_DATABASE) as file, open(draft, "xb", opener=_private) as out:
         shutil.copyfileobj(file, out, _CHUNK)
     with closing(sqlite3.connect(draft)) as db:
