@@ -4,6 +4,8 @@ import asyncio
 import base64
 import contextlib
 import io
+import os
+import shutil
 import sqlite3
 import subprocess
 import tarfile
@@ -29,6 +31,7 @@ from antiphon.store import backups
 from antiphon.store.backups import BackupError, Installed
 from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
+from antiphon.store.sqlite.schema import prepare
 
 __all__ = ["run"]
 
@@ -208,6 +211,8 @@ def test_a_restoring_that_was_killed_is_no_store_and_goes_on_when_it_is_given_ag
     (files / "arriving").mkdir(parents=True)
     (files / "arriving" / ids[0]).write_bytes(b"o")
     (fresh / "antiphon.db.restoring").write_bytes(b"SQLite")
+    (fresh / "sealing.key.restoring").write_bytes(b"k")
+    shutil.copy(Path(config.data_dir) / "sealing.key", fresh)
     assert one_sentence(run("check", "--data-dir", str(fresh))).startswith("antiphon: There is no store")
 
     done = restored(run, tmp_path / "kept.tar", fresh)
@@ -217,6 +222,7 @@ def test_a_restoring_that_was_killed_is_no_store_and_goes_on_when_it_is_given_ag
         "antiphon.db",
         "antiphon.db-users",
     ]
+    assert not list(fresh.glob("*.restoring"))
     new = replace(config, data_dir=str(fresh))
     with Running(new) as running, checked_client(running.url) as client:
         assert [client.files.content(each).read() for each in ids] == [b"one", b"two"]
@@ -261,6 +267,61 @@ def test_what_is_left_of_another_database_is_not_mixed_into_the_restored_one(
         asyncio.run(backups.restore(file, installed(fresh), lambda _: _put(left)))
     assert left.read_bytes() == b"left"
     assert not (fresh / "antiphon.db").exists()
+
+
+def test_a_server_that_starts_while_a_backup_is_restored_keeps_what_it_has(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    there = fresh / "antiphon.db"
+
+    def start(_: int) -> None:
+        with contextlib.closing(prepare(there)) as database:
+            database.execute("CREATE TABLE mine (x)")
+
+    with pytest.raises(BackupError, match="There is a store already"):
+        asyncio.run(backups.restore(file, installed(fresh), start))
+
+    with contextlib.closing(sqlite3.connect(there)) as database:
+        assert database.execute("SELECT * FROM mine").fetchall() == []
+    assert not (fresh / "sealing.key").exists()
+
+
+@pytest.mark.parametrize("name", ["antiphon.db", "sealing.key"])
+def test_a_name_that_is_taken_at_the_last_moment_stays_whose_it_is(
+    run: Run, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """When all that could be looked at has been."""
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    taken, link = fresh / name, os.link
+
+    def late(draft: Path, target: Path) -> None:
+        if target == taken:
+            target.write_bytes(b"mine")
+        link(draft, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(BackupError, match=r"is a store already|is another sealing key"):
+        asyncio.run(backups.restore(file, installed(fresh), lambda _: None))
+
+    assert taken.read_bytes() == b"mine"
+
+
+def test_two_restorings_of_one_place_do_not_meet(run: Run, config: Config, tmp_path: Path) -> None:
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    others: list[Done] = []
+
+    asyncio.run(backups.restore(file, installed(fresh), lambda _: others.append(restored(run, file, fresh))))
+
+    (other,) = others
+    assert "antiphon.db is in use" in one_sentence(other)
+    assert wrong_in(run, replace(config, data_dir=str(fresh))) == []
 
 
 def installed(data_dir: Path) -> Installed:
