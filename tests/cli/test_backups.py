@@ -27,11 +27,12 @@ from tests.s3 import shared_s3
 from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Blobs, Config, Store
-from antiphon.store import backups
+from antiphon.store import backups, wholeness
 from antiphon.store.backups import BackupError, Installed
 from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
 from antiphon.store.sqlite.schema import prepare
+from antiphon.store.wholeness import Count
 
 __all__ = ["run"]
 
@@ -559,3 +560,47 @@ def test_responses_of_every_end_and_items_that_were_deleted_are_whole(
     assert (said.status, cut.status) == ("completed", "completed")
 
     assert wrong_in(run, config) == []
+
+
+@pytest.mark.parametrize("home", ["sqlite", "postgres"])
+@pytest.mark.parametrize("meanwhile", ["ends", "is deleted"])
+def test_a_response_that_changes_between_two_looks_at_it_is_whole(
+    config: Config, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, home: str, meanwhile: str
+) -> None:
+    shared = replace(config, store=new_store(home))
+    upstream.default = Answer("one two three", size=1, gate=(gate := Gate(after=2)))
+    with Running(shared) as running, checked_client(running.url) as client:
+        events = iter(client.responses.create(model="m", input="Hi", background=True, stream=True))
+        begun: Any = next(events)
+        gate.wait_reached()
+
+        def change() -> None:
+            gate.open()
+            assert [event.type for event in events][-1] == "response.completed"
+            if meanwhile == "is deleted":
+                client.responses.delete(begun.response.id)
+
+        count = asyncio.run(looked_at(shared, change, monkeypatch))
+    assert (count.looked_at, count.wrong, count.examples) == (1, 0, [])
+
+
+async def looked_at(config: Config, change: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Count:
+    """What is found when that happens after the first thing that is read of a response, whichever it is."""
+    store = await open_store(config.store.url or f"sqlite:///{config.data_dir}/antiphon.db")
+    changes = iter([change])
+
+    def changed_after(read: Callable[..., Any]) -> Callable[..., Any]:
+        async def reading(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            for change in changes:
+                await asyncio.to_thread(change)
+            return found
+
+        return reading
+
+    monkeypatch.setattr(store.responses, "get", changed_after(store.responses.get))
+    monkeypatch.setattr(store.runs, "events_after", changed_after(store.runs.events_after))
+    try:
+        return await wholeness.responses(store)
+    finally:
+        await store.close()
