@@ -378,6 +378,28 @@ def test_a_tar_that_names_other_places_writes_nothing_there(run: Run, config: Co
     assert len(list((tmp_path / "fresh" / "files").glob("[!a]*/*"))) == 1
 
 
+@pytest.mark.parametrize("name", ["antiphon.db", "files/file-1"])
+def test_a_small_tar_writes_no_large_file(config: Config, tmp_path: Path, name: str) -> None:
+    """A sparse member says how much of it is holes, as much as it likes; `antiphon backup` writes none."""
+    filed(config)
+    file, hostile, fresh = tmp_path / "kept.tar", tmp_path / "hostile.tar", tmp_path / "fresh"
+    asyncio.run(backups.write(installed(Path(config.data_dir)), file, lambda _: None))
+    with tarfile.open(file) as tar, tarfile.open(hostile, "w") as other:
+        for member in tar.getmembers():
+            if member.name != name:
+                other.addfile(member, tar.extractfile(member))
+        sparse = tarfile.TarInfo(name)
+        sparse.pax_headers = {"GNU.sparse.size": str(2**26), "GNU.sparse.map": "0,0"}
+        other.addfile(sparse)
+    done: list[int] = []
+
+    with contextlib.suppress(BackupError):
+        asyncio.run(backups.restore(hostile, installed(fresh), done.append))
+
+    assert done == []
+    assert all(path.stat().st_size < 2**26 for path in fresh.rglob("*"))
+
+
 def test_a_backup_of_a_newer_version_is_refused_in_words(run: Run, config: Config, tmp_path: Path) -> None:
     filed(config, "one")
     file = tmp_path / "kept.tar"

@@ -250,12 +250,14 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 class _Backup:
-    """A backup that is read. Members are asked for by name: nothing is written where a tar says."""
+    """A backup that is read. Members are asked for by name: nothing is written where a tar says, and no more
+    than it has: a sparse member claims what it likes, and `write` makes none."""
 
     def __init__(self, source: Path, tar: tarfile.TarFile) -> None:
         self.source = source
         self._tar = tar
-        self.members = {member.name: member for member in tar.getmembers() if member.isreg()}
+        files = (member for member in tar.getmembers() if member.isreg() and not member.issparse())
+        self.members = {member.name: member for member in files}
 
     def open(self, name: str) -> IO[bytes]:
         file = self._tar.extractfile(self.members[name])
