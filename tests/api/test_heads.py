@@ -415,6 +415,22 @@ def test_requests_that_wait_are_answered_in_their_order(server: Running, upstrea
     assert all(b'"object":"list"' in each for each in models)
 
 
+def test_the_body_of_a_request_that_waits_has_all_its_time(quick: Served, upstream: Upstream) -> None:
+    body = BODY + b" " * 1500
+    pause = threading.Event()
+    with answering(quick, upstream) as (connection, gate):
+        upstream.script(Answer("Next"))
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        gate.open()
+        for at in range(0, len(body), 300):
+            connection.sendall(body[at : at + 300])
+            pause.wait(0.1)
+        connection.sendall(GET + b"Connection: close\r\n\r\n")
+        said = until_closed(connection)
+
+    assert said.count(b"HTTP/1.1 200 ") == 3
+
+
 # ---- handshakes --------------------------------------------------------------------------------------
 
 HANDSHAKE = (

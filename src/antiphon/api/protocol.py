@@ -259,7 +259,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._owed is self._bodies:
+        if self._owed is self._bodies and self.cycle.response_complete:  # else it is the next one's body
             self._begin_to_wait()
             self._drains = True
 
