@@ -431,6 +431,15 @@ def test_the_body_of_a_request_that_waits_has_all_its_time(quick: Served, upstre
     assert said.count(b"HTTP/1.1 200 ") == 3
 
 
+def test_a_handshake_behind_an_answer_takes_nothing_from_its_end(server: Running, upstream: Upstream) -> None:
+    with answering(server, upstream) as (connection, _):
+        connection.sendall(HANDSHAKE + b"\r\n")
+        said = until_closed(connection)
+
+    assert said.count(b"HTTP/1.1 ") == 1
+    upstream.last.wait_gone()
+
+
 # ---- handshakes --------------------------------------------------------------------------------------
 
 HANDSHAKE = (

@@ -176,6 +176,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False  # the parser reads no more
             return
         fault = handshake_fault(self.scope["method"], self.headers)
+        if self._answering is not None and not self._answering.response_complete:
+            fault = _invalid("a handshake cannot come before the end of an answer")
         if fault is not None:
             self._refuse(fault)
         else:
