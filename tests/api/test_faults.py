@@ -85,7 +85,7 @@ def test_an_empty_body_is_no_response_to_make(http: httpx2.Client) -> None:
         "/responses",
         "/v1/responses/",
         "/v1/responses/a/b",
-        "/v1/audio/speech",
+        "/v1/unheard/of",
     ],
 )
 def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
