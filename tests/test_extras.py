@@ -73,7 +73,7 @@ def hiding(tmp_path: Path) -> Callable[[str], dict[str, str]]:
 
 
 Hiding = Callable[[str], dict[str, str]]
-WALKED = {"postgres", "retrieval", "s3", "sandbox", "telemetry", "web"}
+WALKED = {"postgres", "programs", "retrieval", "s3", "sandbox", "telemetry", "web"}
 
 
 def test_every_extra_is_walked_and_one_brings_them_all() -> None:
@@ -114,6 +114,7 @@ def test_searching_the_web_says_what_it_wants(run: Run, hiding: Hiding) -> None:
             "search",
             {"ANTIPHON_EMBEDDINGS_BASE_URL": "http://a", "ANTIPHON_EMBEDDINGS_MODEL": "m"},
         ),
+        ("programs", "programs", {}),
         ("sandbox", "sandbox", {}),
         ("telemetry", "telemetry", {"ANTIPHON_TELEMETRY_OTLP_ENDPOINT": "http://127.0.0.1:4318"}),
         ("web", "web", {"ANTIPHON_TOOLS_WEB_SEARCH_ENGINE": "duckduckgo"}),
@@ -152,6 +153,7 @@ def bare(upstream: Upstream, tmp_path: Path, hiding: Hiding) -> Iterator[str]:
 TOOLS: dict[str, tuple[dict[str, Any], str]] = {
     "file_search": ({"type": "file_search", "vector_store_ids": ["vs_1"]}, "antiphon[retrieval]"),
     "code_interpreter": ({"type": "code_interpreter", "container": {"type": "auto"}}, "antiphon[sandbox]"),
+    "programmatic_tool_calling": ({"type": "programmatic_tool_calling"}, "antiphon[programs]"),
     "shell": ({"type": "shell", "environment": {"type": "container_auto"}}, "antiphon[sandbox]"),
 }
 

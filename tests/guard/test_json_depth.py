@@ -1,6 +1,7 @@
 """How deep JSON is nested."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -34,6 +35,20 @@ def test_what_stands_innermost_hides_nothing(levels: int, deeper: bool, inner: s
     assert is_deeper(f"{'[' * levels}{inner}{']' * levels}".encode()) is deeper
 
 
-def test_what_is_no_json_says_nothing() -> None:
-    assert not is_deeper(b"[" * 100_000)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 300 + b'"' + b'\\"' * 4_000_000,
+        b"[" * 300 + b'"' + b"\\" * 8_000_001,
+        b'["' + b"[" * 8_000_000 + b'"]',
+        b'["' + b"[]" * 4_000_000 + b'"]' + b'"' * 4_000_000,
+        b"[]" * 500_000,
+        b"[" * 250 + b'"]",' * 1_000_000,
+    ],
+    ids=["open string", "backslashes", "brackets in a string", "quotation marks", "brackets", "strings"],
+)
+def test_whatever_a_text_is_made_of_it_takes_time_of_its_length(text: bytes) -> None:
+    began = time.process_time()
+    is_deeper(text)
+    assert time.process_time() - began < 5  # in time of its square, hours
     assert not is_deeper(b"")

@@ -212,7 +212,7 @@ def test_without_an_embedder_it_cannot_be_required(
     answer = bare.post("/v1/responses", json=BODY | UNSEARCHED | {"tool_choice": choice})
 
     assert fault(answer) == (400, "invalid_request_error", "unsupported_value", "tool_choice")
-    assert "[embeddings] base_url" in answer.json()["error"]["message"]
+    assert "`pip install 'antiphon[retrieval]'` installs what it needs" in answer.json()["error"]["message"]
     assert upstream.requests == []
 
 

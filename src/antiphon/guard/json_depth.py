@@ -4,14 +4,14 @@ What is parsed must be written again, within other things: what just goes in wou
 bound far below that of the interpreter.
 """
 
-import re
+from itertools import accumulate
+
+from antiphon.guard.json_strings import outside_strings
 
 DEEPEST = 256
 """Levels of a text that is taken for JSON."""
 _OTHERS = bytes(set(range(256)) - set(b"{}[]"))
-_ALIKE = bytes.maketrans(b"[]", b"{}")
-_PAIR = b"{}"
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
 
 def is_deeper(text: bytes, most: int = DEEPEST) -> bool:
@@ -19,16 +19,10 @@ def is_deeper(text: bytes, most: int = DEEPEST) -> bool:
     none it says nothing."""
     if text.count(b"{") + text.count(b"[") <= most:
         return False
-    # Brackets in strings count too at first, as they seldom do any harm.
-    return bool(_peeled(text, most)) and _PAIR in _peeled(_STRING.sub(b"", text), most)
-
-
-def _peeled(text: bytes, layers: int) -> bytes:
-    """The brackets of a text without so many layers of pairs, the innermost first."""
-    left = text.translate(_ALIKE, _OTHERS)
-    for _ in range(layers):
-        less = left.replace(_PAIR, b"")
-        if len(less) == len(left):
-            break
-        left = less
-    return left
+    depth = 0
+    for piece in outside_strings(text):
+        depths = list(accumulate(map(_STEPS.__getitem__, piece.translate(None, _OTHERS)), initial=depth))
+        if max(depths) > most:
+            return True
+        depth = depths[-1]
+    return False

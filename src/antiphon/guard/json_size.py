@@ -5,17 +5,21 @@ commas and opening brackets outside of strings, chunk by chunk: no call of C tak
 counts holds nobody up. What is no JSON is counted all the same.
 """
 
-import re
+from antiphon.guard.json_strings import Outside, outside_strings
 
 _CHUNK = 256 * 1024
-_ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
 
 def has_more_values(text: bytes, most: int) -> bool:
     """Whether a JSON text has more than `most` members and elements."""
     if len(text) <= most or _marks(text, most) <= most:
         return False
-    return _marks_outside_strings(text, most) > most
+    found = 0
+    for piece in outside_strings(text):
+        found += _count(piece)
+        if found > most:
+            return True
+    return False
 
 
 def _marks(text: bytes, most: int) -> int:
@@ -28,33 +32,15 @@ def _marks(text: bytes, most: int) -> int:
     return found
 
 
-def _marks_outside_strings(text: bytes, most: int) -> int:
-    counter = ValueCounter()
-    for start in range(0, len(text), _CHUNK):
-        counter.feed(text[start : start + _CHUNK])
-        if counter.count > most:
-            break
-    return counter.count
-
-
 class ValueCounter:
     """Counts the values of a JSON text that comes in pieces, cut anywhere."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._in_string = False
-        self._escape = b""
-        """A backslash that the last piece ended with, and whose other half is in the next."""
+        self._outside = Outside()
 
     def feed(self, piece: bytes) -> None:
-        if self._escape or b"\\" in piece:
-            piece = self._escape + piece
-            cut = (len(piece) - len(piece.rstrip(b"\\"))) % 2
-            self._escape = b"\\" * cut
-            piece = _ESCAPED.sub(b"", piece[: len(piece) - cut])
-        parts = piece.split(b'"')
-        self.count += _count(b"".join(parts[self._in_string :: 2]))
-        self._in_string ^= len(parts) % 2 == 0
+        self.count += _count(self._outside.feed(piece))
 
 
 def _count(text: bytes) -> int:
