@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
 from antiphon.guard.pool import Limits, Overrun, Pool
 
@@ -69,6 +71,15 @@ async def test_the_loop_goes_on_while_a_child_is_sent_hundreds_of_megabytes() ->
     assert await call == len(data)
     assert longest < 0.05
     await pool.close()
+
+
+async def test_a_result_is_built_as_far_as_its_type_has_it(pool: Pool) -> None:
+    few = Annotated[list[int], Meta(max_length=3)]
+    assert await pool.call(f"{HOSTILE}:numbers", 3, result=few) == [0, 1, 2]
+    for count in (4, 1_000_000):
+        with pytest.raises(ValueError, match="length <= 3"):
+            await pool.call(f"{HOSTILE}:numbers", count, result=few)
+    assert len(await pool.call(f"{HOSTILE}:numbers", 1_000_000)) == 1_000_000
 
 
 async def test_each_call_has_its_own_time(pool: Pool) -> None:

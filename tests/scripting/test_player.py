@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Pool
 from antiphon.scripting.player import Player
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 NOW = 1_700_000_000_000
 LANGUAGE_ONLY = [
@@ -140,6 +151,8 @@ async def test_there_is_nothing_but_the_language(player: Player, name: str) -> N
         (f"for (let i = 0; i < {MOST_CALLS}; i++) tools.look(); await tools.look()", None),
         (f"text('x'.repeat({LONGEST + 1}))", "RangeError: the program's output is too large"),
         (f"await tools.look('x'.repeat({LONGEST}))", "RangeError: the arguments of the program's calls"),
+        ("for (let i = 0; i < 1500000; i++) text('')", "RangeError: a program may write 10000 parts"),
+        (f"image('data:image/png,', {{detail: 'x'.repeat({LONGEST})}})", "RangeError: the program's output"),
         ("new ArrayBuffer(2 ** 40)", "RangeError: Invalid array buffer length"),
     ],
 )
@@ -221,6 +234,8 @@ FORGED = {
     "JSON that is too deep": Played([Called(0, "look", "[" * 100_000 + "]" * 100_000)], []),
     "long arguments": Played([Called(at, "look", f'"{LONG}"') for at in range(2)], []),
     "long texts": Played([], [Written("text", f"{LONG}.")] * 2),
+    "many parts": Played([], [Written("text", "")] * (MOST_PARTS + 1)),
+    "a long fault": Played([], [], "x" * (LONGEST_FAULT + 1)),
     "a long detail": Played([], [Written("image", "", f"{LONG}{LONG}.")]),
 }
 
@@ -229,6 +244,14 @@ FORGED = {
 def test_what_no_program_comes_to_is_refused(forged: Played) -> None:
     with pytest.raises(ValueError, match=r"."):
         check(forged, Script("", {"look": None}, 7, NOW))
+
+
+async def test_what_a_program_throws_is_told_in_so_many_words(player: Player) -> None:
+    for thrown in ("'x'.repeat(100 * 2 ** 20)", "new Error('x'.repeat(100 * 2 ** 20))"):
+        done = await played(player, f"throw {thrown}")
+        assert done.fault is not None
+        assert done.fault.startswith("Error: xxx")
+        assert len(done.fault) == LONGEST_FAULT
 
 
 async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:

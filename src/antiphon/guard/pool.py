@@ -26,6 +26,8 @@ IDLE = 60.0
 """Seconds for which a child is kept that has nothing to do."""
 _LARGEST = 256 * 2**20
 """Bytes of a result."""
+_HELD = 2**16
+"""Bytes of a result that is decoded at once; a larger one is in a thread."""
 _WAITS = 3
 """How many times its processor time a call may last: a busy machine gives it less than all."""
 _LARGE = 2**20
@@ -38,6 +40,13 @@ _ENVIRONMENT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG", "SYSTEMROOT", "LD_LIBRAR
 
 def _is_large(argument: object) -> TypeGuard[bytes]:
     return isinstance(argument, bytes) and len(argument) > _LARGE
+
+
+class _Answer(Struct, frozen=True, array_like=True):
+    """A `Result` whose value is not decoded yet."""
+
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    fault: str | None = None
 
 
 class Overrun(Exception):
@@ -58,6 +67,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """After so many a child is replaced: what it leaked goes with it."""
 
 
+def _decoded(data: bytes, kind: Any) -> Result:
+    """The answer, with a value of this type. Raises ValueError for one that is not."""
+    answer = msgspec.msgpack.decode(data, type=_Answer)
+    if answer.fault is not None:
+        return Result(fault=answer.fault)
+    return Result(msgspec.msgpack.decode(answer.value, type=kind))
+
+
 class Pool:
     """Calls functions in child processes."""
 
@@ -70,9 +87,11 @@ class Pool:
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def call(self, function: str, *arguments: object, owner: str = "") -> Any:
+    async def call(self, function: str, *arguments: object, owner: str = "", result: Any = Any) -> Any:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
-        each has its share. Raises Overrun; ValueError with the words of what the function raised."""
+        each has its share. `result` is the type of what it returns: with bounds for its lists, whoever has
+        taken over a child makes us build no more than that. Raises Overrun; ValueError with the words of what
+        the function raised, or for what is not of that type."""
         seconds = self._limits.seconds
         large = {place: each for place, each in enumerate(arguments) if _is_large(each)}
         small = [None if place in large else each for place, each in enumerate(arguments)]
@@ -82,7 +101,7 @@ class Pool:
             child = self._idle.pop() if self._idle else await _Child.start(self._limits)
             try:
                 async with asyncio.timeout(seconds * _WAITS):
-                    result = await child.ask(call)
+                    answer = await child.ask(call, result)
             except (TimeoutError, EOFError, OSError) as fault:
                 await child.kill()
                 raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
@@ -90,9 +109,9 @@ class Pool:
                 await child.kill()
                 raise
             await self._take_back(child)
-        if result.fault is not None:
-            raise ValueError(result.fault)
-        return result.value
+        if answer.fault is not None:
+            raise ValueError(answer.fault)
+        return answer.value
 
     @property
     def children(self) -> int:
@@ -148,7 +167,7 @@ class _Child:
         )
         return cls(process)
 
-    async def ask(self, call: Sequence[bytes]) -> Result:
+    async def ask(self, call: Sequence[bytes], kind: Any) -> Result:
         """What is sent lies in pieces, which are not copied whole."""
         self.calls += 1
         for part in call:
@@ -159,7 +178,10 @@ class _Child:
         size = int.from_bytes(await self._stdout.readexactly(HEAD))
         if size > _LARGEST:
             raise EOFError("the result is too large")
-        return msgspec.msgpack.decode(await self._stdout.readexactly(size), type=Result)
+        data = await self._stdout.readexactly(size)
+        if size > _HELD:
+            return await asyncio.to_thread(_decoded, data, kind)
+        return _decoded(data, kind)
 
     async def kill(self) -> None:
         with suppress(ProcessLookupError):

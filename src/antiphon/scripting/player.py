@@ -34,8 +34,12 @@ class Player:
         try:
             # As JSON, which has integers of any size; in a thread, since answers may be large.
             data = await asyncio.to_thread(msgspec.json.encode, script)
-            played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
-            return await asyncio.to_thread(_checked, played, script)
+            played: Played = await self._pool.call(
+                "antiphon.scripting.v8:play", data, owner=owner, result=Played
+            )
+            # What a child tells need not be what its code would have it tell.
+            await asyncio.to_thread(check, played, script)
+            return played
         except ValueError as fault:
             return Played([], [], f"Error: {fault}"[:_MOST_WORDS])
         except Overrun:
@@ -46,10 +50,3 @@ class Player:
 
     async def close(self) -> None:
         await self._pool.close()
-
-
-def _checked(told: object, script: Script) -> Played:
-    """What a child told, which need not be what its code would have it tell. Raises ValueError."""
-    played = msgspec.convert(told, Played)
-    check(played, script)
-    return played

@@ -16,13 +16,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 from py_mini_racer import JSEvalException, JSFunction, JSOOMException, init_mini_racer, mini_racer
 
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 # Before V8 asks for them: what a program formats is the same everywhere.
 _SURROUNDINGS = {"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "LANG": "en_US.UTF-8"}
 _HEAP = 128
 """MiB that V8 itself may take for objects."""
 _FLAGS = ("--single-threaded", "--jitless", f"--max-heap-size={_HEAP}", "--stack-size=500")
+_LIMITS = {"calls": MOST_CALLS, "parts": MOST_PARTS, "characters": LONGEST, "fault": LONGEST_FAULT}
 _STUCK = "Error: the program waits for something that never happens"
 
 
@@ -58,7 +70,7 @@ async def _play(script: Script) -> Played:
 
 def _driven(drive: JSFunction, script: Script) -> Played:
     begin = {"code": script.code, "tools": list(script.tools.items()), "seed": script.seed, "now": script.now}
-    drive(_json(begin | {"most_calls": MOST_CALLS, "most_characters": LONGEST}))
+    drive(_json(begin | {"limits": _LIMITS}))
     answers, answered, told = _Answers(script.recorded), 0, 0
     while True:
         played = _played(msgspec.json.decode(_text(drive("")), type=_State), answered)
