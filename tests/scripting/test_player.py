@@ -254,6 +254,28 @@ async def test_what_a_program_throws_is_told_in_so_many_words(player: Player) ->
         assert len(done.fault) == LONGEST_FAULT
 
 
+HALVES = {"'👍'.slice(0, 1)": "\ufffd", "'👍'.slice(1)": "\ufffd", "'\\ud83d\\ud83d'": "\ufffd\ufffd"}
+
+
+@pytest.mark.parametrize(("half", "unknown"), HALVES.items(), ids=["high", "low", "both high"])
+async def test_half_a_character_is_told_as_one_that_is_unknown(
+    player: Player, half: str, unknown: str
+) -> None:
+    assert words(await played(player, f"text('👍' + {half})")) == f"👍{unknown}"
+    assert (await played(player, f"throw new Error({half})")).fault == f"Error: {unknown}"
+    code = f"return await tools.look({{[{half}]: {half} + '👍\\\\ud83d'}})"
+    (call,) = (await played(player, code)).calls
+    arguments = msgspec.json.decode(call.arguments)
+    assert arguments == {unknown: f"{unknown}👍\\ud83d"}
+    assert words(await played(player, code, Recorded(None, "look", arguments, "found"))) == "found"
+
+
+async def test_a_fault_that_is_cut_within_a_character_is_told(player: Player) -> None:
+    done = await played(player, f"throw new Error('x'.repeat({LONGEST_FAULT} - 8) + '👍👍👍')")
+    assert done.fault is not None
+    assert done.fault.endswith("x\ufffd")
+
+
 async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:
     done = await played(player, "let a = {}; for (let i = 0; i < 1000; i++) a = {a}; await tools.look(a)")
     assert done == replace(done, calls=[], fault="Error: the arguments of tools.look() are nested too deeply")

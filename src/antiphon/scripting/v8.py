@@ -6,6 +6,7 @@ cannot be executed (`--jitless`), and the process opens nothing any more once V8
 
 import asyncio
 import os
+import re
 import resource
 import time
 from functools import cache
@@ -35,6 +36,7 @@ _HEAP = 128
 """MiB that V8 itself may take for objects."""
 _FLAGS = ("--single-threaded", "--jitless", f"--max-heap-size={_HEAP}", "--stack-size=500")
 _LIMITS = {"calls": MOST_CALLS, "parts": MOST_PARTS, "characters": LONGEST, "fault": LONGEST_FAULT}
+_HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE)
 _STUCK = "Error: the program waits for something that never happens"
 
 
@@ -73,7 +75,7 @@ def _driven(drive: JSFunction, script: Script) -> Played:
     drive(_json(begin | {"limits": _LIMITS}))
     answers, answered, told = _Answers(script.recorded), 0, 0
     while True:
-        played = _played(msgspec.json.decode(_text(drive("")), type=_State), answered)
+        played = _played(msgspec.json.decode(_whole(_text(drive(""))), type=_State), answered)
         told += sum(len(call.arguments) for call in played.calls)
         if told > LONGEST:
             raise ValueError("the arguments of the program's calls are too large")
@@ -88,10 +90,16 @@ def _driven(drive: JSFunction, script: Script) -> Played:
 
 def _played(state: _State, answered: int) -> Played:
     """How far it is, after so many of its calls were answered."""
-    calls = [Called(at, *call) for at, call in enumerate(state.calls, answered)]
+    calls = [Called(at, name, _whole(json)) for at, (name, json) in enumerate(state.calls, answered)]
     if calls:
         return Played(calls, [])
     return Played([], [Written(*part) for part in state.parts], state.fault if state.ended else _STUCK)
+
+
+def _whole(json: str) -> str:
+    """JSON of V8's without halves of characters (lone surrogates), which JavaScript has in texts and in names
+    of members, and UTF-8 has not."""
+    return _HALF.sub(r"\1\\ufffd", json)
 
 
 class _Answers:
