@@ -9,6 +9,7 @@ from typing import Annotated
 
 import pytest
 from msgspec import Meta
+from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Overrun, Pool
 
@@ -27,6 +28,20 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
 async def test_a_function_is_called_in_a_child_that_is_used_again(pool: Pool) -> None:
     assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
     assert await pool.call(f"{HOSTILE}:pid") == await pool.call(f"{HOSTILE}:pid")
+
+
+async def test_a_child_that_serves_one_owner_is_replaced_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pool = Pool(replace(LIMITS, children=1, serves="one owner"))
+    try:
+        pids = [await pool.call(f"{HOSTILE}:pid", owner=owner) for owner in ("one", "one", "other", "one")]
+        assert pids[0] == pids[1]
+        assert len(set(pids)) == 3
+        assert pool.children == 1
+    finally:
+        await pool.close()
 
 
 async def test_nothing_runs_before_there_is_work_for_it() -> None:

@@ -14,7 +14,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -65,6 +65,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What of a child's memory counts: engines of JavaScript reserve far more addresses than they use."""
     calls: int = 1000
     """After so many a child is replaced: what it leaked goes with it."""
+    serves: Literal["anyone", "one owner"] = "anyone"
+    """Whose calls a child takes one after another. One that runs code of strangers may have been taken over
+    by what it served."""
 
 
 def _decoded(data: bytes, kind: Any) -> Result:
@@ -98,7 +101,7 @@ class Pool:
         sizes = {place: len(each) for place, each in large.items()}
         call = [framed(Call(function, small, seconds, sizes)), *large.values()]
         async with self._turns.turn(owner):
-            child = self._idle.pop() if self._idle else await _Child.start(self._limits)
+            child = await self._child(owner)
             try:
                 async with asyncio.timeout(seconds * _WAITS):
                     answer = await child.ask(call, result)
@@ -126,6 +129,17 @@ class Pool:
         await self._end_all()
         await asyncio.gather(*self._ending)
 
+    async def _child(self, owner: str) -> "_Child":
+        """One that is idle and may serve this owner, or one in the place of an idle one, or another."""
+        anyone = self._limits.serves == "anyone"
+        found = next((each for each in reversed(self._idle) if anyone or each.owner == owner), None)
+        if found is not None:
+            self._idle.remove(found)
+            return found
+        if self._idle:
+            await self._idle.pop(0).kill()
+        return await _Child.start(self._limits, owner)
+
     async def _take_back(self, child: "_Child") -> None:
         if self._closed or child.calls >= self._limits.calls:
             await child.kill()
@@ -147,16 +161,18 @@ class Pool:
 
 
 class _Child:
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, owner: str) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.calls = 0
+        self.owner = owner
+        """Who was served first."""
         self._process = process
         self._stdin = process.stdin
         self._stdout = process.stdout
 
     @classmethod
-    async def start(cls, limits: Limits) -> "_Child":
+    async def start(cls, limits: Limits, owner: str) -> "_Child":
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "antiphon.guard.child", str(limits.memory), limits.counted),
             stdin=PIPE,
@@ -165,7 +181,7 @@ class _Child:
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             start_new_session=True,  # Ctrl-C is for the parent
         )
-        return cls(process)
+        return cls(process, owner)
 
     async def ask(self, call: Sequence[bytes], kind: Any) -> Result:
         """What is sent lies in pieces, which are not copied whole."""

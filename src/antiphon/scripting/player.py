@@ -10,7 +10,9 @@ from antiphon.scripting.program import Played, Script, check
 
 SECONDS = 5.0
 """Of processor time, for each time that a program is played."""
-_LIMITS = Limits(children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200)
+_LIMITS = Limits(
+    children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200, serves="one owner"
+)
 
 
 _MOST_WORDS = 1000
