@@ -53,6 +53,10 @@ class Overrun(Exception):
     """A call that was too much for its child: of time, of memory, or of the code that served it."""
 
 
+class Busy(Overrun):
+    """The machine was at fault, not the call: it could start no child, or gave it too little of its time."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What the children of a pool may take."""
 
@@ -93,8 +97,8 @@ class Pool:
     async def call(self, function: str, *arguments: object, owner: str = "", result: Any = Any) -> Any:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
         each has its share. `result` is the type of what it returns: with bounds for its lists, whoever has
-        taken over a child makes us build no more than that. Raises Overrun; ValueError with the words of what
-        the function raised, or for what is not of that type."""
+        taken over a child makes us build no more than that. Raises Overrun, and of these Busy for what may do
+        later; ValueError with the words of what the function raised, or for what is not of that type."""
         seconds = self._limits.seconds
         large = {place: each for place, each in enumerate(arguments) if _is_large(each)}
         small = [None if place in large else each for place, each in enumerate(arguments)]
@@ -105,7 +109,10 @@ class Pool:
             try:
                 async with asyncio.timeout(seconds * _WAITS):
                     answer = await child.ask(call, result)
-            except (TimeoutError, EOFError, OSError) as fault:
+            except TimeoutError as fault:
+                await child.kill()
+                raise Busy(f"{function} was given too little time in {seconds * _WAITS:g} s") from fault
+            except (EOFError, OSError) as fault:
                 await child.kill()
                 raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
             except BaseException:
@@ -138,7 +145,13 @@ class Pool:
             return found
         if self._idle:
             await self._idle.pop(0).kill()
-        return await _Child.start(self._limits, owner)
+        return await self._started(owner)
+
+    async def _started(self, owner: str) -> "_Child":
+        try:
+            return await _Child.start(self._limits, owner)
+        except OSError as fault:
+            raise Busy(f"No child process can be started: {fault.strerror}") from fault
 
     async def _take_back(self, child: "_Child") -> None:
         if self._closed or child.calls >= self._limits.calls:
