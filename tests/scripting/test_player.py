@@ -1,5 +1,6 @@
 """Programs in V8: what they see, what they write, and that a hostile one ends only itself."""
 
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -268,6 +269,16 @@ async def test_half_a_character_is_told_as_one_that_is_unknown(
     arguments = msgspec.json.decode(call.arguments)
     assert arguments == {unknown: f"{unknown}👍\\ud83d"}
     assert words(await played(player, code, Recorded(None, "look", arguments, "found"))) == "found"
+
+
+async def test_a_program_is_not_blamed_for_what_the_machine_is_at_fault_for(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/at/all")
+        busy = await played(player, "return 1")
+    assert busy.fault == "Error: the server is too busy to run the program; it may run later"
+    assert words(await played(player, "return 1")) == "1"
 
 
 async def test_a_fault_that_is_cut_within_a_character_is_told(player: Player) -> None:

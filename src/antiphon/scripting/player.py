@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import msgspec
 
-from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.pool import Busy, Limits, Overrun, Pool
 from antiphon.scripting.program import Played, Script, check
 
 SECONDS = 5.0
@@ -15,6 +15,7 @@ _LIMITS = Limits(
 )
 
 
+_BUSY = "Error: the server is too busy to run the program; it may run later"
 _MOST_WORDS = 1000
 """Characters of why a program was ended."""
 
@@ -44,6 +45,8 @@ class Player:
             return played
         except ValueError as fault:
             return Played([], [], f"Error: {fault}"[:_MOST_WORDS])
+        except Busy:
+            return Played([], [], _BUSY)
         except Overrun:
             words = (
                 f"Error: the program took more than {self._seconds:g} s of processor time, or too much memory"
