@@ -1,5 +1,6 @@
 """Programs in V8: what they see, what they write, and that a hostile one ends only itself."""
 
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,18 @@ from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Pool
 from antiphon.scripting.player import Player
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 NOW = 1_700_000_000_000
 LANGUAGE_ONLY = [
@@ -140,6 +152,8 @@ async def test_there_is_nothing_but_the_language(player: Player, name: str) -> N
         (f"for (let i = 0; i < {MOST_CALLS}; i++) tools.look(); await tools.look()", None),
         (f"text('x'.repeat({LONGEST + 1}))", "RangeError: the program's output is too large"),
         (f"await tools.look('x'.repeat({LONGEST}))", "RangeError: the arguments of the program's calls"),
+        ("for (let i = 0; i < 1500000; i++) text('')", "RangeError: a program may write 10000 parts"),
+        (f"image('data:image/png,', {{detail: 'x'.repeat({LONGEST})}})", "RangeError: the program's output"),
         ("new ArrayBuffer(2 ** 40)", "RangeError: Invalid array buffer length"),
     ],
 )
@@ -221,6 +235,8 @@ FORGED = {
     "JSON that is too deep": Played([Called(0, "look", "[" * 100_000 + "]" * 100_000)], []),
     "long arguments": Played([Called(at, "look", f'"{LONG}"') for at in range(2)], []),
     "long texts": Played([], [Written("text", f"{LONG}.")] * 2),
+    "many parts": Played([], [Written("text", "")] * (MOST_PARTS + 1)),
+    "a long fault": Played([], [], "x" * (LONGEST_FAULT + 1)),
     "a long detail": Played([], [Written("image", "", f"{LONG}{LONG}.")]),
 }
 
@@ -229,6 +245,46 @@ FORGED = {
 def test_what_no_program_comes_to_is_refused(forged: Played) -> None:
     with pytest.raises(ValueError, match=r"."):
         check(forged, Script("", {"look": None}, 7, NOW))
+
+
+async def test_what_a_program_throws_is_told_in_so_many_words(player: Player) -> None:
+    for thrown in ("'x'.repeat(100 * 2 ** 20)", "new Error('x'.repeat(100 * 2 ** 20))"):
+        done = await played(player, f"throw {thrown}")
+        assert done.fault is not None
+        assert done.fault.startswith("Error: xxx")
+        assert len(done.fault) == LONGEST_FAULT
+
+
+HALVES = {"'👍'.slice(0, 1)": "\ufffd", "'👍'.slice(1)": "\ufffd", "'\\ud83d\\ud83d'": "\ufffd\ufffd"}
+
+
+@pytest.mark.parametrize(("half", "unknown"), HALVES.items(), ids=["high", "low", "both high"])
+async def test_half_a_character_is_told_as_one_that_is_unknown(
+    player: Player, half: str, unknown: str
+) -> None:
+    assert words(await played(player, f"text('👍' + {half})")) == f"👍{unknown}"
+    assert (await played(player, f"throw new Error({half})")).fault == f"Error: {unknown}"
+    code = f"return await tools.look({{[{half}]: {half} + '👍\\\\ud83d'}})"
+    (call,) = (await played(player, code)).calls
+    arguments = msgspec.json.decode(call.arguments)
+    assert arguments == {unknown: f"{unknown}👍\\ud83d"}
+    assert words(await played(player, code, Recorded(None, "look", arguments, "found"))) == "found"
+
+
+async def test_a_program_is_not_blamed_for_what_the_machine_is_at_fault_for(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/at/all")
+        busy = await played(player, "return 1")
+    assert busy.fault == "Error: the server is too busy to run the program; it may run later"
+    assert words(await played(player, "return 1")) == "1"
+
+
+async def test_a_fault_that_is_cut_within_a_character_is_told(player: Player) -> None:
+    done = await played(player, f"throw new Error('x'.repeat({LONGEST_FAULT} - 8) + '👍👍👍')")
+    assert done.fault is not None
+    assert done.fault.endswith("x\ufffd")
 
 
 async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:

@@ -5,14 +5,17 @@ from importlib.util import find_spec
 
 import msgspec
 
-from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.pool import Busy, Limits, Overrun, Pool
 from antiphon.scripting.program import Played, Script, check
 
 SECONDS = 5.0
 """Of processor time, for each time that a program is played."""
-_LIMITS = Limits(children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200)
+_LIMITS = Limits(
+    children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200, serves="one owner"
+)
 
 
+_BUSY = "Error: the server is too busy to run the program; it may run later"
 _MOST_WORDS = 1000
 """Characters of why a program was ended."""
 
@@ -34,10 +37,16 @@ class Player:
         try:
             # As JSON, which has integers of any size; in a thread, since answers may be large.
             data = await asyncio.to_thread(msgspec.json.encode, script)
-            played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
-            return await asyncio.to_thread(_checked, played, script)
+            played: Played = await self._pool.call(
+                "antiphon.scripting.v8:play", data, owner=owner, result=Played
+            )
+            # What a child tells need not be what its code would have it tell.
+            await asyncio.to_thread(check, played, script)
+            return played
         except ValueError as fault:
             return Played([], [], f"Error: {fault}"[:_MOST_WORDS])
+        except Busy:
+            return Played([], [], _BUSY)
         except Overrun:
             words = (
                 f"Error: the program took more than {self._seconds:g} s of processor time, or too much memory"
@@ -46,10 +55,3 @@ class Player:
 
     async def close(self) -> None:
         await self._pool.close()
-
-
-def _checked(told: object, script: Script) -> Played:
-    """What a child told, which need not be what its code would have it tell. Raises ValueError."""
-    played = msgspec.convert(told, Played)
-    check(played, script)
-    return played

@@ -1,14 +1,18 @@
 """What is known of a program when it is played, and how far it comes."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from antiphon.guard.json_depth import is_deeper
 
 MOST_CALLS = 1000
 """Calls of one program."""
+MOST_PARTS = 10_000
+"""Parts that one may write."""
+LONGEST_FAULT = 10_000
+"""Characters of what went wrong."""
 LONGEST = 10_485_760
 """Characters that a program may write, and tell its tools (surface.md section 3)."""
 
@@ -61,9 +65,9 @@ class Played(Struct, frozen=True, array_like=True):
     """How far a program came with what was recorded. Whoever reads it trusts none of it: the program may have
     got hold of all that is in its process."""
 
-    calls: list[Called]
+    calls: Annotated[list[Called], Meta(max_length=MOST_CALLS)]
     """Those that it waits for; without any it has ended."""
-    parts: list[Written]
+    parts: Annotated[list[Written], Meta(max_length=MOST_PARTS)]
     fault: str | None = None
     """What went wrong, if it has ended and something did."""
     seconds: float = 0.0
@@ -76,6 +80,8 @@ def check(played: Played, script: Script) -> None:
     indexes = {call.index for call in played.calls}
     if len(indexes) < len(played.calls) or not all(0 <= index < MOST_CALLS for index in indexes):
         raise ValueError(f"a program may make {MOST_CALLS} calls, each once")
+    if len(played.parts) > MOST_PARTS or len(played.fault or "") > LONGEST_FAULT:
+        raise ValueError(f"a program may write {MOST_PARTS} parts")
     told = sum(len(call.arguments) for call in played.calls)
     written = sum(len(part.content) + len(part.detail) for part in played.parts)
     if max(told, written) > LONGEST:

@@ -10,7 +10,8 @@
   const { apply, construct, defineProperty, setPrototypeOf } = Reflect;
   const AsyncFunction = (async () => {}).constructor;
   const [push, then, isArray] = [Array.prototype.push, Promise.prototype.then, Array.isArray];
-  const [startsWith, PromiseOf, StringOf] = [String.prototype.startsWith, Promise, String];
+  const { startsWith, slice } = String.prototype;
+  const [PromiseOf, StringOf] = [Promise, String];
   const [RealDate, ErrorOf, RangeErrorOf, TypeErrorOf] = [Date, Error, RangeError, TypeError];
 
   // What is told of the program inherits nothing: else it would write its state itself, with a `toJSON`.
@@ -19,7 +20,7 @@
     return array;
   };
 
-  const limits = { calls: 0, characters: 0 };
+  let limits; // how many calls and parts, characters of each kind, and characters of the fault
   const calls = bare([]); // [name, arguments as JSON], of the whole run
   const waiting = bare([]); // resolve and reject of each
   const parts = bare([]);
@@ -34,6 +35,7 @@
   const shown = (value) => (typeof value === "string" ? value : (stringify(value) ?? StringOf(value)));
 
   function write(part, size) {
+    if (parts.length >= limits.parts) throw new RangeErrorOf(`a program may write ${limits.parts} parts`);
     written += size;
     if (written > limits.characters) throw new RangeErrorOf("the program's output is too large");
     apply(push, parts, [bare(part)]);
@@ -48,7 +50,8 @@
     const url = typeof value === "string" ? value : value?.image_url;
     if (typeof url !== "string" || !apply(startsWith, url, ["data:image/"]))
       throw new TypeErrorOf("image() takes the data: URL of an image, or a part with image_url");
-    write(["image", url, StringOf(options?.detail ?? value?.detail ?? "auto")], url.length);
+    const detail = StringOf(options?.detail ?? value?.detail ?? "auto");
+    write(["image", url, detail], url.length + detail.length);
   }
 
   // A text stands for the member `only`, where the tool has but one to give.
@@ -138,13 +141,13 @@
   }
 
   function fail(error) {
-    fault = wordsOf(error);
+    fault = apply(slice, wordsOf(error), [0, limits.fault]);
     ended = true;
   }
 
-  function begin({ code, tools, seed, now, most_calls, most_characters }) {
-    limits.calls = most_calls;
-    limits.characters = most_characters;
+  function begin(given) {
+    const { code, tools, seed, now } = given;
+    limits = given.limits;
     takeAway();
     seedChance(seed);
     stopClock(now);

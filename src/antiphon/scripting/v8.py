@@ -6,6 +6,7 @@ cannot be executed (`--jitless`), and the process opens nothing any more once V8
 
 import asyncio
 import os
+import re
 import resource
 import time
 from functools import cache
@@ -16,13 +17,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 from py_mini_racer import JSEvalException, JSFunction, JSOOMException, init_mini_racer, mini_racer
 
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 # Before V8 asks for them: what a program formats is the same everywhere.
 _SURROUNDINGS = {"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "LANG": "en_US.UTF-8"}
 _HEAP = 128
 """MiB that V8 itself may take for objects."""
 _FLAGS = ("--single-threaded", "--jitless", f"--max-heap-size={_HEAP}", "--stack-size=500")
+_LIMITS = {"calls": MOST_CALLS, "parts": MOST_PARTS, "characters": LONGEST, "fault": LONGEST_FAULT}
+_HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE)
 _STUCK = "Error: the program waits for something that never happens"
 
 
@@ -58,10 +72,10 @@ async def _play(script: Script) -> Played:
 
 def _driven(drive: JSFunction, script: Script) -> Played:
     begin = {"code": script.code, "tools": list(script.tools.items()), "seed": script.seed, "now": script.now}
-    drive(_json(begin | {"most_calls": MOST_CALLS, "most_characters": LONGEST}))
+    drive(_json(begin | {"limits": _LIMITS}))
     answers, answered, told = _Answers(script.recorded), 0, 0
     while True:
-        played = _played(msgspec.json.decode(_text(drive("")), type=_State), answered)
+        played = _played(msgspec.json.decode(_whole(_text(drive(""))), type=_State), answered)
         told += sum(len(call.arguments) for call in played.calls)
         if told > LONGEST:
             raise ValueError("the arguments of the program's calls are too large")
@@ -76,10 +90,16 @@ def _driven(drive: JSFunction, script: Script) -> Played:
 
 def _played(state: _State, answered: int) -> Played:
     """How far it is, after so many of its calls were answered."""
-    calls = [Called(at, *call) for at, call in enumerate(state.calls, answered)]
+    calls = [Called(at, name, _whole(json)) for at, (name, json) in enumerate(state.calls, answered)]
     if calls:
         return Played(calls, [])
     return Played([], [Written(*part) for part in state.parts], state.fault if state.ended else _STUCK)
+
+
+def _whole(json: str) -> str:
+    """JSON of V8's without halves of characters (lone surrogates), which JavaScript has in texts and in names
+    of members, and UTF-8 has not."""
+    return _HALF.sub(r"\1\\ufffd", json)
 
 
 class _Answers:
