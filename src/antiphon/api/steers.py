@@ -191,6 +191,8 @@ class Steers:
             await self._behind(target.steering, target.lane, event)
 
     async def _behind(self, steering: Steering, lane: Lane, event: SteerEvent) -> None:
-        """Tell it with the response's own events, or behind them."""
-        if not steering.emit(event):
+        """Tell it with the response's own events, or behind them. Returns when it is handed over."""
+        if steering.emit(event):
+            await steering.told()
+        else:
             await self._tell(event, lane)

@@ -192,8 +192,10 @@ class Connection:
             if steering.opened:
                 raise
             fault = _fault(error, "successor failed")
-            await self._services.store.responses.delete(self._project, steering.parsed.response_id or "")
-            await self._steers.give_back(before, lane, "successor_creation_failed", fault.message)
+            try:
+                await self._services.store.responses.delete(self._project, steering.parsed.response_id or "")
+            finally:
+                await self._steers.give_back(before, lane, "successor_creation_failed", fault.message)
             return False
         finally:
             if steering.opened:
