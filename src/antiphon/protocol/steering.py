@@ -114,8 +114,11 @@ _echo = msgspec.json.Decoder(_Echo)
 def echoed(frame: bytes) -> Steered:
     """What is given back of a frame, which is a JSON object."""
     found = _echo.decode(frame)
-    target = msgspec.json.decode(found.previous_response_id)
-    return Steered(target if isinstance(target, str) else "", found.input)
+    try:
+        target = msgspec.json.decode(found.previous_response_id, type=str)
+    except msgspec.ValidationError:  # raised at its first byte: nothing of what may be huge is built
+        target = ""
+    return Steered(target, found.input)
 
 
 def parse_steer(frame: bytes, *, most_items: int) -> Said:
