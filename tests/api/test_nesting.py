@@ -80,6 +80,18 @@ def test_so_is_a_frame_and_its_connection_stays(
         assert ended(socket) == 200
 
 
+@pytest.mark.parametrize("target", ["response.steer", "response.inject"])
+def test_what_is_said_to_a_response_ends_no_connection(
+    running: Running, upstream: Upstream, target: str
+) -> None:
+    name = {"response.steer": "previous_response_id", "response.inject": "response_id"}[target]
+    with connect(running.url.replace("http", "ws") + "/v1/responses") as socket:
+        for deep in [*map(nested, (*DEEP, *range(980, 1030))), '"\\ud800"', "\ud800", "{"]:
+            for members in (f'"{name}":"resp_x","input":{deep}', f'"{name}":{deep},"input":"Hi"'):
+                socket.send(f'{{"type":"{target}",{members}}}'.encode(errors="surrogatepass"))
+                assert json.loads(socket.recv(timeout=10))["error"]["message"], deep
+
+
 def ended(socket: ClientConnection) -> int:
     """The status of the next answer, when all of it has come."""
     while (event := json.loads(socket.recv(timeout=10)))["type"] not in ("response.completed", "error"):
