@@ -113,6 +113,20 @@ def test_an_image_that_no_model_could_read_never_reaches_one(
     assert upstream.requests == []
 
 
+@covers("failure.invalid_image")
+def test_a_sound_image_is_not_at_fault_for_a_machine_that_is_busy(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = picture_url(drawn(310, 210))
+    with monkeypatch.context() as patch, refused(503, None, PLACE, "server_error"):
+        patch.setattr("antiphon.guard.pool._WAITS", 0)
+        ask(client, url, "enabled")
+    assert upstream.requests == []
+
+    upstream.script(Answer("A gradient"))
+    assert ask(client, url, "enabled").status == "completed"
+
+
 @pytest.fixture
 def needy(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
     """A server whose model needs images of 28 pixels."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.pool import Busy, Limits, Overrun, Pool
 
 HOSTILE = "tests.guard.hostile"
 LIMITS = Limits(children=2, seconds=1, memory=512 * 2**20)
@@ -45,6 +45,21 @@ async def test_a_call_that_is_too_much_ends_and_the_next_one_works(
     with pytest.raises(Overrun):
         await pool.call(f"{HOSTILE}:{function}", *arguments)
     assert time.monotonic() - begun < 20
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+
+
+async def test_what_the_machine_is_at_fault_for_is_told_apart(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Busy):
+        await pool.call(f"{HOSTILE}:sleep", 60.0)
+    with pytest.raises(Overrun) as crash:
+        await pool.call(f"{HOSTILE}:crash")
+    assert not isinstance(crash.value, Busy)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/at/all")
+        with pytest.raises(Busy, match="No such file"):
+            await pool.call(f"{HOSTILE}:add", 1, 2)
     assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Pool
 from antiphon.scripting.player import Player
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script
+from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written, check
 
 NOW = 1_700_000_000_000
 LANGUAGE_ONLY = [
@@ -54,6 +55,15 @@ async def test_calls_that_are_made_together_wait_together(player: Player) -> Non
     half = await played(player, code, Recorded(1, "sum", None, 5))
     assert [call.index for call in half.calls] == [0]
     assert words(await played(player, code, Recorded(1, "", None, 5), Recorded(0, "", None, 4))) == "[4,5]"
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**20, 10**21], ids=str)
+async def test_an_integer_of_any_size_is_a_number_to_a_program(player: Player, number: int) -> None:
+    code = f"return await tools.look({{a: {number}}}) === {number}"
+    (call,) = (await played(player, code)).calls
+    asked = msgspec.json.decode(call.arguments)
+    assert words(await played(player, code, Recorded(None, "look", asked, number))) == "true"
+    assert words(await played(player, code, Recorded(0, "look", {"a": number}, number))) == "true"
 
 
 async def test_calls_that_look_the_same_take_one_recorded_answer_each(player: Player) -> None:
@@ -154,6 +164,19 @@ TAMPERING = [
     "Error.prototype.toString = () => { throw 1 }; Error.prepareStackTrace = () => { throw 2 }",
     "text.constructor('return this')().Date = null; tools.look.constructor.prototype.x = 1",
 ]
+_STATE = "Object.prototype.toJSON = function () { return 'calls' in this ? {...this, %s} : this }"
+_ARRAYS = "Array.prototype.toJSON = function () { return this.length === %s }"
+FORGING = [
+    _STATE % "calls: Array(300000).fill(['look', '{}'])",
+    _STATE % "calls: [['look', '{}']], answered: 7",
+    _STATE % "calls: [['look', '{}'], ['look', '{}']], answered: -5",
+    _STATE % "calls: [['look', 'not json']]",
+    _STATE % "calls: [], ended: true, parts: Array(2000).fill(['text', 'x'.repeat(1e5), ''])",
+    _ARRAYS % "2 ? ['look', 'not json'] : this",
+    _ARRAYS % "1 ? Array(300000).fill(['look', '{}']) : this",
+    "String.prototype.toJSON = () => 'not json'",
+    "Array.prototype[Symbol.iterator] = null",
+]
 EXHAUSTING = [
     "while (true);",
     "(function f() { return Promise.resolve().then(f) })(); await 1",
@@ -179,6 +202,40 @@ async def test_a_program_that_tampers_with_its_globals_harms_itself_alone(player
     assert words(await played(player, "return await 1 + JSON.stringify([1])")) == "1[1]"
 
 
+@pytest.mark.parametrize("code", FORGING)
+async def test_a_program_does_not_write_its_own_state(player: Player, code: str) -> None:
+    code = f"{code}; const found = await tools.look({{a: 1}}); text(found)"
+    assert (await played(player, code)).calls == [Called(0, "look", '{"a":1}')]
+    assert words(await played(player, code, Recorded(0, "look", None, "found"))) == "found"
+
+
+LONG = "x" * (LONGEST // 2)
+FORGED = {
+    "a number twice": Played([Called(1, "look", "{}")] * 2, []),
+    "a number below zero": Played([Called(-5, "look", "{}")], []),
+    "a number beyond the last": Played([Called(MOST_CALLS, "look", "{}")], []),
+    "more calls than there may be": Played([Called(at, "look", "{}") for at in range(300_000)], []),
+    "no tool": Played([Called(0, "nothing", "{}")], []),
+    "no JSON": Played([Called(0, "look", "not json")], []),
+    "half of JSON": Played([Called(0, "look", '{"a":')], []),
+    "JSON that is too deep": Played([Called(0, "look", "[" * 100_000 + "]" * 100_000)], []),
+    "long arguments": Played([Called(at, "look", f'"{LONG}"') for at in range(2)], []),
+    "long texts": Played([], [Written("text", f"{LONG}.")] * 2),
+    "a long detail": Played([], [Written("image", "", f"{LONG}{LONG}.")]),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_what_no_program_comes_to_is_refused(forged: Played) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check(forged, Script("", {"look": None}, 7, NOW))
+
+
+async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:
+    done = await played(player, "let a = {}; for (let i = 0; i < 1000; i++) a = {a}; await tools.look(a)")
+    assert done == replace(done, calls=[], fault="Error: the arguments of tools.look() are nested too deeply")
+
+
 @pytest.mark.parametrize("code", EXHAUSTING)
 async def test_a_program_that_takes_too_much_ends_itself_alone(code: str) -> None:
     player = Player(Limits(children=1, seconds=1, memory=512 * 2**20, counted="data"))
@@ -202,7 +259,7 @@ async def test_a_program_opens_no_file_and_no_connection_even_with_python_in_its
     script = Script("return 1", {}, 7, NOW)
     try:
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [True, True]
-        await pool.call("antiphon.scripting.v8:play", msgspec.msgpack.encode(script))
+        await pool.call("antiphon.scripting.v8:play", msgspec.json.encode(script))
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [False, False]
     finally:
         await pool.close()

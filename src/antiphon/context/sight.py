@@ -2,10 +2,13 @@
 smaller where the request wants that."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple, NoReturn
 
 from antiphon.context.images import Given, data_url
-from antiphon.protocol.errors import InvalidRequest
+from antiphon.guard.pool import Busy
+from antiphon.protocol.errors import InvalidRequest, Unavailable
 from antiphon.retrieval.kinds import image_type
 from antiphon.retrieval.pictures import Bounds, Pictures, Seen
 from antiphon.retrieval.pixels import MOST
@@ -40,14 +43,25 @@ class Sight(NamedTuple):
     compression: Compression
 
     async def url(self, given: Given, detail: str) -> str:
-        """The image as the model gets it, a data URL. Raises InvalidRequest."""
-        check(await self.pictures.look(given.data, self.owner), given.param, self.smallest)
+        """The image as the model gets it, a data URL. Raises InvalidRequest or Unavailable."""
         data = given.data
-        if self.compression == "enabled":
-            data = await self.pictures.within(data, BOUNDS[detail], self.owner)
+        with looking(given.param):
+            check(await self.pictures.look(data, self.owner), given.param, self.smallest)
+            if self.compression == "enabled":
+                data = await self.pictures.within(data, BOUNDS[detail], self.owner)
         if data is given.data:
             return await asyncio.to_thread(given.as_url)
         return await asyncio.to_thread(data_url, data, image_type(data) or given.media_type)
+
+
+@contextmanager
+def looking(param: str) -> Iterator[None]:
+    """Where an image is looked at. Raises Unavailable when this machine has no time for it."""
+    try:
+        yield
+    except Busy as fault:
+        words = "This server is too busy to look at the image. Please try again later."
+        raise Unavailable(words, param=param) from fault
 
 
 def check(seen: Seen, param: str, smallest: int = 1) -> None:

@@ -84,7 +84,7 @@ class Emission:
         if not self._idle:
             self._more = True
         elif self.opened and not self._machine.ended:
-            self._sign = self._loop.create_task(self._hand_over())
+            self._sign = self._loop.create_task(self._hand_over_beside())
 
     async def flush_opened(self) -> None:
         """The same, if anything was handed over before: until then the request can still be refused."""
@@ -99,8 +99,13 @@ class Emission:
             await self._emit(events)
             self._busy = False
             self._last = self._loop.time()
-        if self._more:
+        if self._more and not self._machine.ended:
             self._more = False
+            await self._hand_over()
+
+    async def _hand_over_beside(self) -> None:
+        """Hand over beside the run. When it has ended by now, what there is comes with the end."""
+        if not self._machine.ended:
             await self._hand_over()
 
     @property
@@ -120,7 +125,7 @@ class Emission:
         if self._idle and (not self.opened or silent >= (self._keep_alive or 0)):
             if self.opened:
                 self._machine.start()
-            self._sign = self._loop.create_task(self._hand_over())
+            self._sign = self._loop.create_task(self._hand_over_beside())
             silent = 0
         if self._keep_alive is not None:
             self._set(max(self._keep_alive - silent, self._keep_alive / 4))

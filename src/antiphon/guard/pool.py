@@ -44,6 +44,10 @@ class Overrun(Exception):
     """A call that was too much for its child: of time, of memory, or of the code that served it."""
 
 
+class Busy(Overrun):
+    """The machine was at fault, not the call: it could start no child, or gave it too little of its time."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What the children of a pool may take."""
 
@@ -72,18 +76,22 @@ class Pool:
 
     async def call(self, function: str, *arguments: object, owner: str = "") -> Any:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
-        each has its share. Raises Overrun; ValueError with the words of what the function raised."""
+        each has its share. Raises Overrun, and of these Busy for what may do later; ValueError with the
+        words of what the function raised."""
         seconds = self._limits.seconds
         large = {place: each for place, each in enumerate(arguments) if _is_large(each)}
         small = [None if place in large else each for place, each in enumerate(arguments)]
         sizes = {place: len(each) for place, each in large.items()}
         call = [framed(Call(function, small, seconds, sizes)), *large.values()]
         async with self._turns.turn(owner):
-            child = self._idle.pop() if self._idle else await _Child.start(self._limits)
+            child = self._idle.pop() if self._idle else await self._started()
             try:
                 async with asyncio.timeout(seconds * _WAITS):
                     result = await child.ask(call)
-            except (TimeoutError, EOFError, OSError) as fault:
+            except TimeoutError as fault:
+                await child.kill()
+                raise Busy(f"{function} was given too little time in {seconds * _WAITS:g} s") from fault
+            except (EOFError, OSError) as fault:
                 await child.kill()
                 raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
             except BaseException:
@@ -106,6 +114,12 @@ class Pool:
             self._end_idle.cancel()
         await self._end_all()
         await asyncio.gather(*self._ending)
+
+    async def _started(self) -> "_Child":
+        try:
+            return await _Child.start(self._limits)
+        except OSError as fault:
+            raise Busy(f"No child process can be started: {fault.strerror}") from fault
 
     async def _take_back(self, child: "_Child") -> None:
         if self._closed or child.calls >= self._limits.calls:

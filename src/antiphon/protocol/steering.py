@@ -116,10 +116,16 @@ def echoed(frame: bytes) -> Steered:
     """What is given back of a frame. Raises InvalidRequest for one that is no JSON object."""
     try:
         found = _echo.decode(frame)
-        target = msgspec.json.decode(found.previous_response_id)
+        return Steered(_target(found.previous_response_id), found.input)
     except (ValueError, RecursionError):
         raise not_json() from None
-    return Steered(target if isinstance(target, str) else "", found.input)
+
+
+def _target(named: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(named, type=str)
+    except msgspec.ValidationError:  # raised at its first byte: nothing of what may be huge is built
+        return ""
 
 
 def parse_steer(frame: bytes, *, most_items: int) -> Said:

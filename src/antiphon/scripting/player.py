@@ -6,11 +6,15 @@ from importlib.util import find_spec
 import msgspec
 
 from antiphon.guard.pool import Limits, Overrun, Pool
-from antiphon.scripting.program import Played, Script
+from antiphon.scripting.program import Played, Script, check
 
 SECONDS = 5.0
 """Of processor time, for each time that a program is played."""
 _LIMITS = Limits(children=2, seconds=SECONDS, memory=512 * 2**20, counted="data", calls=200)
+
+
+_MOST_WORDS = 1000
+"""Characters of why a program was ended."""
 
 
 def is_installed() -> bool:
@@ -28,10 +32,13 @@ class Player:
     async def play(self, script: Script, owner: str = "") -> Played:
         """How far it comes; a program that takes too much has ended with a fault."""
         try:
-            data = await asyncio.to_thread(msgspec.msgpack.encode, script)  # answers may be large
+            # As JSON, which has integers of any size; in a thread, since answers may be large.
+            data = await asyncio.to_thread(msgspec.json.encode, script)
             played = await self._pool.call("antiphon.scripting.v8:play", data, owner=owner)
-            return msgspec.convert(played, Played)
-        except (Overrun, ValueError):
+            return await asyncio.to_thread(_checked, played, script)
+        except ValueError as fault:
+            return Played([], [], f"Error: {fault}"[:_MOST_WORDS])
+        except Overrun:
             words = (
                 f"Error: the program took more than {self._seconds:g} s of processor time, or too much memory"
             )
@@ -39,3 +46,10 @@ class Player:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+def _checked(told: object, script: Script) -> Played:
+    """What a child told, which need not be what its code would have it tell. Raises ValueError."""
+    played = msgspec.convert(told, Played)
+    check(played, script)
+    return played

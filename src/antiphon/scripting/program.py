@@ -2,18 +2,15 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from antiphon.guard.pool import Overrun
+from antiphon.guard.json_depth import is_deeper
 
 MOST_CALLS = 1000
 """Calls of one program."""
 LONGEST = 10_485_760
 """Characters that a program may write, and tell its tools (surface.md section 3)."""
-
-
-class TooMuch(Overrun):
-    """A program that took more than it may."""
 
 
 class Recorded(Struct, frozen=True, array_like=True):
@@ -71,3 +68,25 @@ class Played(Struct, frozen=True, array_like=True):
     """What went wrong, if it has ended and something did."""
     seconds: float = 0.0
     """Of processor time that this took."""
+
+
+def check(played: Played, script: Script) -> None:
+    """Raises ValueError, with words for the model, for what a program cannot come to unless it got hold of
+    what it runs in; and for arguments that could not be passed on."""
+    indexes = {call.index for call in played.calls}
+    if len(indexes) < len(played.calls) or not all(0 <= index < MOST_CALLS for index in indexes):
+        raise ValueError(f"a program may make {MOST_CALLS} calls, each once")
+    told = sum(len(call.arguments) for call in played.calls)
+    written = sum(len(part.content) + len(part.detail) for part in played.parts)
+    if max(told, written) > LONGEST:
+        raise ValueError("the program's output or the arguments of its calls are too large")
+    for call in played.calls:
+        _check_call(call, script)
+
+
+def _check_call(call: Called, script: Script) -> None:
+    if call.name not in script.tools:
+        raise ValueError("the program called what is no tool")
+    if is_deeper(call.arguments.encode()):
+        raise ValueError(f"the arguments of tools.{call.name}() are nested too deeply")
+    msgspec.json.decode(call.arguments, type=msgspec.Raw)

@@ -7,16 +7,22 @@
   "use strict";
 
   const { parse, stringify } = JSON;
-  const { apply, construct, defineProperty } = Reflect;
+  const { apply, construct, defineProperty, setPrototypeOf } = Reflect;
   const AsyncFunction = (async () => {}).constructor;
   const [push, then, isArray] = [Array.prototype.push, Promise.prototype.then, Array.isArray];
   const [startsWith, PromiseOf, StringOf] = [String.prototype.startsWith, Promise, String];
   const [RealDate, ErrorOf, RangeErrorOf, TypeErrorOf] = [Date, Error, RangeError, TypeError];
 
+  // What is told of the program inherits nothing: else it would write its state itself, with a `toJSON`.
+  const bare = (array) => {
+    setPrototypeOf(array, null);
+    return array;
+  };
+
   const limits = { calls: 0, characters: 0 };
-  const calls = []; // [name, arguments as JSON], of the whole run
-  const waiting = []; // resolve and reject of each
-  const parts = [];
+  const calls = bare([]); // [name, arguments as JSON], of the whole run
+  const waiting = bare([]); // resolve and reject of each
+  const parts = bare([]);
   let written = 0; // characters of all parts
   let told = 0; // characters of all arguments
   let answered = 0;
@@ -30,7 +36,7 @@
   function write(part, size) {
     written += size;
     if (written > limits.characters) throw new RangeErrorOf("the program's output is too large");
-    apply(push, parts, [part]);
+    apply(push, parts, [bare(part)]);
   }
 
   function text(value) {
@@ -54,7 +60,7 @@
       if (json === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
       told += json.length;
       if (told > limits.characters) throw new RangeErrorOf("the arguments of the program's calls are too large");
-      apply(push, calls, [[name, json]]);
+      apply(push, calls, [bare([name, json])]);
       apply(push, waiting, [{ resolve, reject }]);
     });
 
@@ -155,17 +161,17 @@
   function answer(answers) {
     for (let at = 0; at < answers.length; at++) {
       const { resolve, reject } = waiting[answered++];
-      const [value, words] = answers[at];
-      if (words === null) resolve(value);
-      else reject(new ErrorOf(words));
+      const given = answers[at]; // its value, and the words of its fault
+      if (given[1] === null) resolve(given[0]);
+      else reject(new ErrorOf(given[1]));
     }
   }
 
   // Its calls are those that wait.
   function state() {
-    const due = [];
+    const due = bare([]);
     for (let at = answered; at < calls.length; at++) apply(push, due, [calls[at]]);
-    return stringify({ calls: due, answered, ended, fault, parts });
+    return stringify({ __proto__: null, calls: due, ended, fault, parts });
   }
 
   // A step: nothing, to look how it stands; an array, with the answers of a round; an object, to begin.
