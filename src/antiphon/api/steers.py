@@ -82,8 +82,9 @@ class Steers:
                 self._ended.popitem(last=False)
 
     async def submit(self, frame: bytes) -> None:
-        """Take a frame to the response that it names, or tell why not."""
-        given = echoed(frame)
+        """Take a frame to the response that it names, or tell why not. Raises InvalidRequest or TooLarge for
+        one that cannot be given back."""
+        given = await parsing.parsed(frame, echoed, self._limits.request_values)
         try:
             make = partial(parse_steer, most_items=self._limits.request_items)
             said = await parsing.parsed(frame, make, self._limits.request_values)
