@@ -106,6 +106,8 @@ class Connection:
             await self.refuse(fault, seen.stream_id)
 
     async def _sort(self, seen: Peek, text: bytes) -> None:
+        if len(text) > self._services.config.server.max_body_bytes:
+            raise TooLarge("The frame is too large.", code="request_too_large")
         if seen.type == "response.steer":
             await self._steers.submit(text)
         elif seen.type == "response.inject":
@@ -114,8 +116,6 @@ class Connection:
             known = one_of(("response.create", "response.inject", "response.steer"))
             message = f"Invalid value: '{seen.type}'. Supported values are: {known}."
             raise InvalidRequest(message, param="type", code="invalid_value")
-        elif len(text) > self._services.config.server.max_body_bytes:
-            raise TooLarge("The frame is too large.", code="request_too_large")
         else:
             self._enqueue(seen.stream_id, text)
 

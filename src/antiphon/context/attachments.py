@@ -180,6 +180,11 @@ def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key
                 yield key, (part, f"{place}.{path}" if place else "")
 
 
+def has_attached(item: Item) -> bool:
+    """Whether a model can read the item only when it is resolved."""
+    return any(_key(part) for part, _ in _attachments(item))
+
+
 def _attachments(item: Item) -> Iterator[tuple[Any, str]]:
     if isinstance(item, InputMessage):
         if not isinstance(item.content, str):
