@@ -11,9 +11,9 @@ or wait for somebody who is. Over a WebSocket it stays open for a while then, si
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -309,7 +309,7 @@ class Crew:
         to.news.set()
         if not to.owed:
             to.blocked = False
-        if starts and to.running is None:
+        if starts and to.running is None and not self._ending:
             self._start(to)
         self._changed.set()
 
@@ -320,10 +320,18 @@ class Crew:
             agent.running = None
 
     async def _stop(self) -> None:
-        for agent in self._agents.values():
-            await self._cancel(agent)
-            self._machine.abandon_of(agent.name)
-            self._answer_calls(agent)
+        """End all at once: whoever still worked would begin others meanwhile."""
+        self._ending = True
+        working = [agent.running for agent in self._agents.values() if agent.running is not None]
+        for task in working:
+            task.cancel()
+        try:
+            await _ended(working)
+        finally:
+            for agent in self._agents.values():
+                agent.running = None
+                self._machine.abandon_of(agent.name)
+                self._answer_calls(agent)
 
     # ---- what the client gives them ----
 
@@ -384,13 +392,16 @@ class Crew:
     def _follow_up(self, own: _Agent, target: _Agent, text: str) -> str:
         if target.name == ROOT:
             return "The root is given no tasks. Send it a message."
-        if target.running is None and (full := self._full()) is not None:
+        if (self._ending or target.running is None) and (full := self._full()) is not None:
             return full
         target.task = text
         self._post(target, own.name, text, starts=True)
         return f"{target.name} goes on with it."
 
     def _full(self) -> str | None:
+        """Why nobody may begin to work."""
+        if self._ending:
+            return "The response ends: nobody begins to work any more."
         if self._subagents < self._most:
             return None
         return f"{self._most} agents work already, and no more may at once. Wait for one of them."
@@ -418,6 +429,18 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """When all of them have, also when this task is cancelled meanwhile: then it raises that."""
+    cancelled: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _plain(turn: Turn) -> Turn:
