@@ -1,10 +1,11 @@
 """Agents of a response at work, where it matters what happens at once: the tests play their turns."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from tests.stream.test_machine import running
+import pytest
+from tests.stream.test_machine import message, running
 
 from antiphon.context.agents import ROOT
 from antiphon.context.seal import KEY_BYTES, Seal
@@ -18,6 +19,7 @@ from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.engine.turn_writer import FinishReason, Phase, TurnWriter
 from antiphon.model import Finished, Turn
+from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.request import CreateResponse, MultiAgent
 from antiphon.protocol.response import opening
 from antiphon.stream.machine import SPEAKER, IncompleteReason
@@ -57,8 +59,8 @@ class Company:
         self.asked: list[str] = []
         self.plan = plan_of()
         self._events = EventLog(self.machine, None)
-        self._emission = Emission(self._events, emit)
-        self.crew = Crew(self.plan, self.machine, Seal(bytes(KEY_BYTES)), self._take, self._emission)
+        self.emission = Emission(self._events, emit)
+        self.crew = Crew(self.plan, self.machine, Seal(bytes(KEY_BYTES)), self._take, self.emission)
 
     async def run(self) -> IncompleteReason | None:
         async with asyncio.timeout(10):
@@ -75,7 +77,8 @@ class Company:
         self.asked.append(name)
         writer = TurnWriter(self.machine, self.plan.toolbox, phase=phase)
         writer.write([Finished(await self.plays[name](flush))])
-        await writer.run_calls(flush)
+        if writer.finished == "stop":
+            await writer.run_calls(flush)
         return writer
 
 
@@ -147,3 +150,58 @@ async def test_who_cancels_a_response_twice_leaves_none_of_its_agents_at_work() 
     await asyncio.wait({run})
     assert run.cancelled()
     assert all(each.stopped for each in slow.values())
+
+
+class SlowReader:
+    """Takes a batch when it is let."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.asked, self.may_read = asyncio.Event(), asyncio.Event()
+
+    async def emit(self, events: Sequence[Emitted]) -> None:
+        self.asked.set()
+        await self.may_read.wait()
+        self.numbers += [event.sequence_number for event in single(events)]
+
+
+@pytest.mark.parametrize("end", ["interrupt", "cut"])
+async def test_who_is_stopped_while_a_batch_is_read_takes_nothing_of_it_along(end: str) -> None:
+    reader = SlowReader()
+    company = Company(reader.emit)
+
+    async def root(flush: Flush) -> FinishReason:
+        await company.spawn(ROOT, "a")
+        await reader.asked.wait()
+        asyncio.get_running_loop().call_later(0.05, reader.may_read.set)
+        if end == "cut":
+            return "length"
+        await company.crew.act(ROOT, "interrupt_agent", {"target": "/root/a"})
+        return "stop"
+
+    async def writing(flush: Flush) -> FinishReason:
+        message(company.machine).close()
+        await flush()
+        return "stop"
+
+    company.plays = {ROOT: root, "/root/a": writing}
+    await company.run()
+    message(company.machine).close()
+    await company.emission.flush()
+    assert reader.numbers == list(range(len(reader.numbers)))
+
+
+async def test_a_reader_that_never_reads_does_not_hold_a_response_that_is_cancelled() -> None:
+    reader = SlowReader()
+    company = Company(reader.emit)
+
+    async def root(flush: Flush) -> FinishReason:
+        await flush()
+        return "stop"
+
+    company.plays = {ROOT: root}
+    run = asyncio.create_task(company.run())
+    await reader.asked.wait()
+    run.cancel()
+    await asyncio.wait({run})
+    assert run.cancelled()

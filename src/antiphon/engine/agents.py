@@ -112,6 +112,9 @@ class Crew:
         self._agents: dict[str, _Agent] = {}
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._handing: set[asyncio.Task[None]] = set()
+        """What hands over: one that does, and one that waits for it."""
+        self._next: asyncio.Task[None] | None = None
         self._ending = False
         self._turns = 0
         """How many were taken."""
@@ -127,6 +130,9 @@ class Crew:
                 await self._deliver(agent)
         except _Cut as cut:
             return cut.reason
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         finally:
             await self._stop()
         return None
@@ -227,8 +233,17 @@ class Crew:
             agent.blocked = False
 
     async def _flush(self) -> None:
+        """In a task that no agent owns: one that is cancelled meanwhile takes nothing of the stream along."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._hand_over())
+            self._handing.add(self._next)
+            self._next.add_done_callback(self._handing.discard)
+        await asyncio.shield(self._next)
+
+    async def _hand_over(self) -> None:
         """One at a time: what two of them emit goes out in its order."""
         async with self._flushing:
+            self._next = None
             await self._emission.flush()
 
     # ---- all of them ----
@@ -327,11 +342,20 @@ class Crew:
             task.cancel()
         try:
             await _ended(working)
+            if self._handing:
+                await asyncio.wait(tuple(self._handing))
         finally:
+            self._give_up()
             for agent in self._agents.values():
                 agent.running = None
                 self._machine.abandon_of(agent.name)
                 self._answer_calls(agent)
+
+    def _give_up(self) -> None:
+        """Nobody reads what is still on its way."""
+        self._next = None
+        for task in self._handing:
+            task.cancel()
 
     # ---- what the client gives them ----
 
