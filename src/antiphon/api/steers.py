@@ -85,8 +85,9 @@ class Steers:
                 self._ended.popitem(last=False)
 
     async def submit(self, frame: bytes) -> None:
-        """Take a frame to the response that it names, or tell why not."""
-        given = echoed(frame)
+        """Take a frame to the response that it names, or tell why not. Raises InvalidRequest or TooLarge for
+        one that cannot be given back."""
+        given = await parsing.parsed(frame, echoed, self._limits.request_values)
         try:
             make = partial(parse_steer, most_items=self._limits.request_items)
             said = await parsing.parsed(frame, make, self._limits.request_values)
@@ -204,6 +205,8 @@ class Steers:
             await self._behind(target.steering, target.lane, event)
 
     async def _behind(self, steering: Steering, lane: Lane, event: SteerEvent) -> None:
-        """Tell it with the response's own events, or behind them."""
-        if not steering.emit(event):
+        """Tell it with the response's own events, or behind them. Returns when it is handed over."""
+        if steering.emit(event):
+            await steering.told()
+        else:
             await self._tell(event, lane)

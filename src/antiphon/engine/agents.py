@@ -12,9 +12,9 @@ or wait for somebody who is. Over a WebSocket it stays open for a while then, si
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -124,6 +124,9 @@ class Crew:
         """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._handing: set[asyncio.Task[None]] = set()
+        """What hands over: one that does, and one that waits for it."""
+        self._next: asyncio.Task[None] | None = None
         self._ending = False
         self._turns = 0
         """How many were taken."""
@@ -140,6 +143,9 @@ class Crew:
                 await self._deliver(agent)
         except _Cut as cut:
             return cut.reason
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         finally:
             await self._stop()
         return None
@@ -263,8 +269,17 @@ class Crew:
             agent.blocked = False
 
     async def _flush(self) -> None:
+        """In a task that no agent owns: one that is cancelled meanwhile takes nothing of the stream along."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._hand_over())
+            self._handing.add(self._next)
+            self._next.add_done_callback(self._handing.discard)
+        await asyncio.shield(self._next)
+
+    async def _hand_over(self) -> None:
         """One at a time: what two of them emit goes out in its order."""
         async with self._flushing:
+            self._next = None
             await self._emission.flush()
 
     # ---- all of them ----
@@ -346,7 +361,7 @@ class Crew:
         to.news.set()
         if not to.owed:
             to.blocked = False
-        if starts and to.running is None:
+        if starts and to.running is None and not self._ending:
             self._start(to)
         self._changed.set()
 
@@ -357,10 +372,27 @@ class Crew:
             agent.running = None
 
     async def _stop(self) -> None:
-        for agent in self._agents.values():
-            await self._cancel(agent)
-            self._machine.abandon_of(agent.name)
-            self._answer_calls(agent)
+        """End all at once: whoever still worked would begin others meanwhile."""
+        self._ending = True
+        working = [agent.running for agent in self._agents.values() if agent.running is not None]
+        for task in working:
+            task.cancel()
+        try:
+            await _ended(working)
+            if self._handing:
+                await asyncio.wait(tuple(self._handing))
+        finally:
+            self._give_up()
+            for agent in self._agents.values():
+                agent.running = None
+                self._machine.abandon_of(agent.name)
+                self._answer_calls(agent)
+
+    def _give_up(self) -> None:
+        """Nobody reads what is still on its way."""
+        self._next = None
+        for task in self._handing:
+            task.cancel()
 
     # ---- what the client gives them ----
 
@@ -442,13 +474,16 @@ class Crew:
     def _follow_up(self, own: _Agent, target: _Agent, text: str) -> str:
         if target.name == ROOT:
             return "The root is given no tasks. Send it a message."
-        if target.running is None and (full := self._full()) is not None:
+        if (self._ending or target.running is None) and (full := self._full()) is not None:
             return full
         target.task = text
         self._post(target, own.name, text, starts=True)
         return f"{target.name} goes on with it."
 
     def _full(self) -> str | None:
+        """Why nobody may begin to work."""
+        if self._ending:
+            return "The response ends: nobody begins to work any more."
         if self._subagents < self._most:
             return None
         return f"{self._most} agents work already, and no more may at once. Wait for one of them."
@@ -482,3 +517,15 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """When all of them have, also when this task is cancelled meanwhile: then it raises that."""
+    cancelled: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
