@@ -23,6 +23,7 @@ from antiphon.context.agents import ROOT, owners
 from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
+from antiphon.engine.agent import Agent
 from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
@@ -66,37 +67,6 @@ class _Cut(Exception):
         self.reason = reason
 
 
-class _Agent:
-    def __init__(self, name: str, turn: Turn) -> None:
-        self.name = name
-        self.turn = turn
-        """The one that it takes next."""
-        self.task = ""
-        self.mail: list[tuple[str, str]] = []
-        """Authors and texts of what it has not read."""
-        self.news = asyncio.Event()
-        """It has mail, or need not wait any longer."""
-        self.owed: set[str] = set()
-        """Its calls that the client answers."""
-        self.early: set[str] = set()
-        """Calls of the turn that it is in which the client has answered already."""
-        self.answered = asyncio.Event()
-        self.answers: list[Message] = []
-        self.running: asyncio.Task[str] | None = None
-        self.blocked = False
-        """Whether it waits for others or for the client."""
-
-    @property
-    def parent(self) -> str:
-        return self.name.rpartition("/")[0]
-
-    @property
-    def status(self) -> str:
-        if self.running is None:
-            return "idle"
-        return "waits for the client" if self.owed else "waits" if self.blocked else "works"
-
-
 @contextmanager
 def speaking(agent: str) -> Iterator[None]:
     """While the block lasts items are added in the name of an agent."""
@@ -119,8 +89,8 @@ class Crew:
         self._emission = emission
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
-        self._agents: dict[str, _Agent] = {}
-        self._due: deque[_Agent] = deque()
+        self._agents: dict[str, Agent] = {}
+        self._due: deque[Agent] = deque()
         """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -156,12 +126,12 @@ class Crew:
         """The agents of earlier responses of the chain go on where they were."""
         items = self._plan.context.items
         last = dict(zip(owners(items), items, strict=True))
-        self._agents[ROOT] = _Agent(ROOT, turn)
+        self._agents[ROOT] = Agent(ROOT, turn)
         for name, item in list(last.items())[: MOST - 1]:
             if name == ROOT:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
-            agent = self._agents[name] = _Agent(name, self._plain(built))
+            agent = self._agents[name] = Agent(name, self._plain(built))
             heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
             if heard or kind_of(item).nature == "output":
                 self._due.append(agent)
@@ -175,7 +145,7 @@ class Crew:
             if agent.running is None:
                 self._start(agent)
 
-    def _start(self, agent: _Agent) -> None:
+    def _start(self, agent: Agent) -> None:
         agent.running = asyncio.create_task(self._work(agent))
         agent.running.add_done_callback(lambda _: self._changed.set())
 
@@ -184,7 +154,7 @@ class Crew:
         """How many of them are at work."""
         return sum(agent.running is not None for agent in self._agents.values() if agent.name != ROOT)
 
-    def _has_help(self, agent: _Agent) -> bool:
+    def _has_help(self, agent: Agent) -> bool:
         """Whether somebody still works for it."""
         return any(
             other.running is not None and other.name.startswith(f"{agent.name}/")
@@ -193,7 +163,7 @@ class Crew:
 
     # ---- the work of one ----
 
-    async def _work(self, agent: _Agent) -> str:
+    async def _work(self, agent: Agent) -> str:
         """Turns of an agent, until it has said its last. Raises _Cut, and ApiError."""
         SPEAKER.set(agent.name)
         faulty = 0
@@ -215,20 +185,19 @@ class Crew:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
         raise _Cut("max_messages")
 
-    def _functions(self, agent: _Agent) -> tuple[Function, ...]:
+    def _functions(self, agent: Agent) -> tuple[Function, ...]:
         """What an agent may call. Nobody asks a user for what a subagent wants: the answer is the root's."""
         toolbox = self._plan.toolbox
         return toolbox.functions if agent.name == ROOT else toolbox.without_consent
 
     def _plain(self, turn: Turn) -> Turn:
         """A turn of a subagent: what the request says of the form of the answer is for the root."""
-        functions = self._plan.toolbox.without_consent
-        return replace(turn, format="text", choice="auto", functions=functions)
+        return replace(turn, format="text", choice="auto", functions=self._plan.toolbox.without_consent)
 
-    def _phase(self, agent: _Agent) -> Literal["commentary", "final_answer"]:
+    def _phase(self, agent: Agent) -> Literal["commentary", "final_answer"]:
         return "commentary" if agent.mail or self._has_help(agent) else "final_answer"
 
-    async def _deliver(self, agent: _Agent) -> None:
+    async def _deliver(self, agent: Agent) -> None:
         """What waits for an agent becomes part of what it reads."""
         mail, agent.mail = agent.mail, []
         agent.news.clear()
@@ -247,7 +216,7 @@ class Crew:
         if mail:
             await self._flush()
 
-    async def _ask_client(self, agent: _Agent, writer: TurnWriter) -> None:
+    async def _ask_client(self, agent: Agent, writer: TurnWriter) -> None:
         """Until the client has answered the calls of a turn."""
         asked = {call.id for call in writer.calls if call.ended and call.executor != "server"}
         agent.owed = asked - agent.early
@@ -259,7 +228,7 @@ class Crew:
             agent.turn = replace(agent.turn, messages=(*agent.turn.messages, *agent.answers))
             agent.answers = []
 
-    async def _block(self, agent: _Agent, until: asyncio.Event) -> None:
+    async def _block(self, agent: Agent, until: asyncio.Event) -> None:
         until.clear()
         agent.blocked = True
         self._changed.set()
@@ -321,7 +290,7 @@ class Crew:
             if told is not None and agent.name != ROOT and not self._has_help(agent):
                 self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
 
-    def _outcome(self, agent: _Agent, task: asyncio.Task[str]) -> str | None:
+    def _outcome(self, agent: Agent, task: asyncio.Task[str]) -> str | None:
         """What an agent that has ended has to say to its parent. Raises ApiError and _Cut for the root."""
         fault = None if task.cancelled() else task.exception()
         if not task.cancelled() and fault is None:
@@ -336,7 +305,7 @@ class Crew:
         why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
         return f"I could not finish. {why}"
 
-    def _answer_calls(self, agent: _Agent) -> None:
+    def _answer_calls(self, agent: Agent) -> None:
         """Calls of an agent that were made and not answered: each has an answer when its response ends."""
         items = [item for item in self._machine.items if item is not None]
         answered = {item.call_id for item in items if isinstance(item, MultiAgentCallOutput)}
@@ -353,7 +322,7 @@ class Crew:
                     )
                 )
 
-    def _post(self, to: _Agent | None, author: str, text: str, *, starts: bool) -> None:
+    def _post(self, to: Agent | None, author: str, text: str, *, starts: bool) -> None:
         """A letter. `starts`: whether it begins work where there is none."""
         if to is None:
             return
@@ -365,7 +334,7 @@ class Crew:
             self._start(to)
         self._changed.set()
 
-    async def _cancel(self, agent: _Agent) -> None:
+    async def _cancel(self, agent: Agent) -> None:
         if agent.running is not None:
             agent.running.cancel()
             await asyncio.wait({agent.running})
@@ -458,7 +427,7 @@ class Crew:
             return self._follow_up(own, target, arguments["message"])
         return await self._interrupt(own, target)
 
-    def _spawn(self, parent: _Agent, task_name: str, text: str) -> str:
+    def _spawn(self, parent: Agent, task_name: str, text: str) -> str:
         name = f"{parent.name}/{task_name}"
         if not _SLUG(task_name) or name in self._agents:
             return "A task_name is new, and has up to 64 letters, digits, _ and -."
@@ -466,12 +435,12 @@ class Crew:
             return full
         if len(self._agents) >= MOST:
             return f"A response has {MOST} agents at most. Use those that are there."
-        agent = self._agents[name] = _Agent(name, self._plain(self._plan.turns.build(())))
+        agent = self._agents[name] = Agent(name, self._plain(self._plan.turns.build(())))
         agent.task = text
         self._post(agent, parent.name, text, starts=True)
         return f"The agent {name} has begun."
 
-    def _follow_up(self, own: _Agent, target: _Agent, text: str) -> str:
+    def _follow_up(self, own: Agent, target: Agent, text: str) -> str:
         if target.name == ROOT:
             return "The root is given no tasks. Send it a message."
         if (self._ending or target.running is None) and (full := self._full()) is not None:
@@ -488,7 +457,7 @@ class Crew:
             return None
         return f"{self._most} agents work already, and no more may at once. Wait for one of them."
 
-    async def _interrupt(self, own: _Agent, target: _Agent) -> str:
+    async def _interrupt(self, own: Agent, target: Agent) -> str:
         if own.name.startswith(f"{target.name}/"):
             return f"{target.name} cannot be interrupted: you work for it."
         if target.running is None:
@@ -502,7 +471,7 @@ class Crew:
         target.running.cancel()
         return f"{target.name} is interrupted."
 
-    async def _wait(self, own: _Agent) -> str:
+    async def _wait(self, own: Agent) -> str:
         if (
             not own.mail
             and not self._ending
