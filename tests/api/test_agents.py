@@ -232,6 +232,24 @@ def test_a_root_that_is_cut_short_ends_the_response(client: OpenAI, upstream: Up
     slow.wait_gone()
 
 
+def test_letters_of_a_response_that_is_cut_short_are_read_in_the_next(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(says("to you, /root/a:", last="Mind the rest."), Answer("a is done."))
+    upstream.on(says("to you, /root/a:"), Answer("Never said.", gate=Gate(after=0)))
+    upstream.on(says("a is done."), Answer("The end."))
+    upstream.on(says(last="Go on."), WAIT)
+    upstream.on(says(last="reads it before"), Answer("And so", finish="length"))
+    letter = Called("send_message", '{"target": "/root/a", "message": "Mind the rest."}')
+    upstream.on(says(last="has begun"), Answer(calls=[letter]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Look at a.")]))
+    first = ask(client, "Go.")
+    assert first["incomplete_details"] == {"reason": "max_output_tokens"}
+    second = ask(client, "Go on.", previous_response_id=first["id"])
+    assert texts(second, "/root/a") == ["a is done."]
+    assert texts(second, "/root") == ["The end."]
+
+
 def test_agents_that_keep_each_other_busy_come_to_an_end(client: OpenAI, upstream: Upstream) -> None:
     upstream.on(says("to you, /root/a:"), Answer("Done."))
     more = Called("followup_task", '{"target": "/root/a", "message": "Again."}')

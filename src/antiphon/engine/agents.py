@@ -122,19 +122,25 @@ class Crew:
     async def run(self, turn: Turn) -> IncompleteReason | None:
         """Until nobody works. `turn`: the root's first. Gives why the root was cut short. Raises ApiError."""
         try:
-            await self._restore(turn)
-            while await self._goes_on():
-                self._changed.clear()
-                self._reap()
+            reason = await self._until_nobody_works(turn)
+            await self._stop()
             for agent in self._agents.values():
                 await self._deliver(agent)
-        except _Cut as cut:
-            return cut.reason
+            return reason
         except asyncio.CancelledError:
             self._give_up()
             raise
         finally:
             await self._stop()
+
+    async def _until_nobody_works(self, turn: Turn) -> IncompleteReason | None:
+        try:
+            await self._restore(turn)
+            while await self._goes_on():
+                self._changed.clear()
+                self._reap()
+        except _Cut as cut:
+            return cut.reason
         return None
 
     # ---- who is there ----
@@ -149,8 +155,7 @@ class Crew:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
             agent = self._agents[name] = _Agent(name, _plain(built))
-            heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
-            if heard or kind_of(item).nature == "output":
+            if isinstance(item, AgentMessage) or kind_of(item).nature == "output":
                 self._start(agent)
         self._start(self._agents[ROOT])
 
