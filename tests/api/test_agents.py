@@ -44,7 +44,8 @@ def of(response: Json, agent: str) -> Sequence[Json]:
 
 
 LOOK: Json = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
-WAIT = Answer(calls=[Called("wait_agent")])
+WAITS = Called("wait_agent")
+WAIT = Answer(calls=[WAITS])
 
 
 def texts(response: Json, agent: str) -> list[str]:
@@ -133,6 +134,26 @@ def test_agents_that_call_the_client_go_on_in_the_next_request(
         question = {"role": "user", "content": "What is a?"}
         second = ask(client, [question, *first["output"], output], **members)
     assert texts(second, "/root/a") == ["a is red."]
+    assert texts(second, "/root")[-1] == "It is red."
+
+
+def test_whoever_waits_for_one_that_waits_for_the_client_has_not_said_its_last(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(says("to you, /root/a/b:", last="red"), Answer("b is red."))
+    upstream.on(says("to you, /root/a/b:"), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says("to you, /root/a:", last="b is red."), Answer("a heard: red."))
+    upstream.on(says("to you, /root/a:", last="Have it seen."), Answer(calls=[spawn("b", "Look."), WAITS]))
+    upstream.on(says(last="a heard: red."), Answer("It is red."))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Have it seen."), WAITS]))
+    upstream.on(says(last="nobody works"), WAIT)
+    first = ask(client, "Go.", tools=[LOOK])
+    told = [item["author"] for item in first["output"] if item["type"] == "agent_message"]
+    assert told == ["/root", "/root/a"]  # their tasks, and nothing else
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+    second = ask(client, [output], tools=[LOOK], previous_response_id=first["id"])
+    assert texts(second, "/root/a")[-1] == "a heard: red."
     assert texts(second, "/root")[-1] == "It is red."
 
 

@@ -72,7 +72,7 @@ class _Agent:
         """Its calls that the client answers."""
         self.answered = asyncio.Event()
         self.answers: list[Message] = []
-        self.running: asyncio.Task[str] | None = None
+        self.running: asyncio.Task[str | None] | None = None
         self.blocked = False
         """Whether it waits for others or for the client."""
 
@@ -177,8 +177,9 @@ class Crew:
 
     # ---- the work of one ----
 
-    async def _work(self, agent: _Agent) -> str:
-        """Turns of an agent, until it has said its last. Raises _Cut, and ApiError."""
+    async def _work(self, agent: _Agent) -> str | None:
+        """Turns of an agent, until it has said its last; None: the response ends before. Raises _Cut, and
+        ApiError."""
         SPEAKER.set(agent.name)
         faulty = 0
         for _ in range(TURNS):
@@ -192,8 +193,10 @@ class Crew:
             agent.turn = following(agent.turn, writer, self._plan.toolbox.functions)
             if writer.awaits_client:
                 await self._ask_client(agent, writer)
-            elif self._ending or (writer.ends and not agent.mail):
+            elif writer.ends and not agent.mail:
                 return "".join(part.text for part in writer.spoken().parts if isinstance(part, TextPart))
+            elif self._ending:
+                return None
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
@@ -290,7 +293,7 @@ class Crew:
             if told is not None and agent.name != ROOT and not self._has_help(agent):
                 self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
 
-    def _outcome(self, agent: _Agent, task: asyncio.Task[str]) -> str | None:
+    def _outcome(self, agent: _Agent, task: asyncio.Task[str | None]) -> str | None:
         """What an agent that has ended has to say to its parent. Raises ApiError and _Cut for the root."""
         fault = None if task.cancelled() else task.exception()
         if not task.cancelled() and fault is None:
