@@ -206,6 +206,29 @@ def test_an_agent_is_interrupted_and_given_more_to_do(client: OpenAI, upstream: 
     assert texts(response, "/root") == ["Thanks."]
 
 
+def test_whoever_waits_for_one_that_another_interrupts_reads_so(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a/b:"), Answer("Never said.", gate=Gate(after=0)))
+    upstream.on(says("to you, /root/a:", last="I was interrupted."), Answer("b was stopped."))
+    upstream.on(says("to you, /root/a:", last="has begun"), Answer("I wait."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[spawn("b", "Dig.")]))
+    upstream.on(says(last="b was stopped."), Answer("The end."))
+    upstream.on(says(last="nobody works"), Answer("Nobody told me."))
+    upstream.on(says(last="is interrupted"), WAIT)
+    stop = Called("interrupt_agent", '{"target": "/root/a/b"}')
+    upstream.on(says(last="has begun"), Answer(calls=[stop], gate=gate))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Have it dug.")]))
+    with client.beta.responses.create(
+        model="m", input="Go.", multi_agent={"enabled": True}, betas=BETA, stream=True
+    ) as stream:
+        upstream.wait_requests(5)  # two of the root, two of /root/a, and that of /root/a/b
+        gate.open()
+        *_, last = stream
+    response: Json = whole(last)["response"]
+    assert texts(response, "/root/a")[-1] == "b was stopped."
+    assert texts(response, "/root") == ["The end."]
+
+
 def test_agents_have_agents_and_whoever_ends_is_woken_by_what_they_find(
     client: OpenAI, upstream: Upstream
 ) -> None:

@@ -75,6 +75,8 @@ class _Agent:
         self.running: asyncio.Task[str | None] | None = None
         self.blocked = False
         """Whether it waits for others or for the client."""
+        self.untold = False
+        """Whether it was interrupted by another than its parent, which does not know."""
 
     @property
     def parent(self) -> str:
@@ -160,6 +162,7 @@ class Crew:
         self._start(self._agents[ROOT])
 
     def _start(self, agent: _Agent) -> None:
+        agent.untold = False
         agent.running = asyncio.create_task(self._work(agent))
         agent.running.add_done_callback(lambda _: self._changed.set())
 
@@ -303,7 +306,7 @@ class Crew:
         self._machine.abandon_of(agent.name)
         self._answer_calls(agent)
         if fault is None:
-            return None
+            return "I was interrupted." if agent.untold else None
         why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
         return f"I could not finish. {why}"
 
@@ -444,6 +447,7 @@ class Crew:
         if target.running is None:
             return f"{target.name} does nothing just now."
         target.running.cancel()
+        target.untold = target.untold or own.name != target.parent
         return f"{target.name} is interrupted."
 
     async def _wait(self, own: _Agent) -> str:
