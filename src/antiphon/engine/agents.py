@@ -75,6 +75,8 @@ class _Agent:
         self.running: asyncio.Task[str | None] | None = None
         self.blocked = False
         """Whether it waits for others or for the client."""
+        self.due = False
+        """Whether it has mail that it goes on for, should it just be ending."""
         self.untold = False
         """Whether it was interrupted by another than its parent, which does not know."""
 
@@ -162,7 +164,7 @@ class Crew:
         self._start(self._agents[ROOT])
 
     def _start(self, agent: _Agent) -> None:
-        agent.untold = False
+        agent.untold = agent.due = False
         agent.running = asyncio.create_task(self._work(agent))
         agent.running.add_done_callback(lambda _: self._changed.set())
 
@@ -212,6 +214,7 @@ class Crew:
         """What waits for an agent becomes part of what it reads."""
         mail, agent.mail = agent.mail, []
         agent.news.clear()
+        agent.due = False
         for author, text in mail:
             sealed = self._seal.seal(self._plan.project, AGENT, text)
             item = AgentMessage(
@@ -295,6 +298,8 @@ class Crew:
             told = self._outcome(agent, task)
             if told is not None and agent.name != ROOT and not self._has_help(agent):
                 self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
+            if agent.due and not self._ending:
+                self._start(agent)
 
     def _outcome(self, agent: _Agent, task: asyncio.Task[str | None]) -> str | None:
         """What an agent that has ended has to say to its parent. Raises ApiError and _Cut for the root."""
@@ -333,6 +338,7 @@ class Crew:
             return
         to.mail.append((author, text))
         to.news.set()
+        to.due = to.due or starts
         if not to.owed:
             to.blocked = False
         if starts and to.running is None and not self._ending:
@@ -447,6 +453,7 @@ class Crew:
         if target.running is None:
             return f"{target.name} does nothing just now."
         target.running.cancel()
+        target.due = False
         target.untold = target.untold or own.name != target.parent
         return f"{target.name} is interrupted."
 
