@@ -25,7 +25,7 @@ from antiphon.application import create_application
 from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
-settings.register_profile("antiphon", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
 
 

@@ -204,7 +204,7 @@ class Upstream:
         self.strict_template = False
         """Behaves like a server with a strict chat template."""
         self.tokenizer = ""
-        """`messages` (like vLLM) or `template` (like llama.cpp)."""
+        """`messages` (like vLLM), `template` (like llama.cpp), or `busy`."""
 
     # -- for tests
 
@@ -344,6 +344,8 @@ class Upstream:
     async def _tokenize(self, request: web.Request) -> web.Response:
         """A word is a token."""
         body = (await self._receive(request, self.others)).body
+        if self.tokenizer == "busy":
+            return web.json_response({"error": {"message": "Too many requests"}}, status=429)
         if self.tokenizer == "messages" and "messages" in body:
             return web.json_response({"count": len(_prompt(body).split()), "max_model_len": 4096})
         if self.tokenizer == "template" and "content" in body:

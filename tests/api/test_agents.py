@@ -157,6 +157,37 @@ def test_whoever_waits_for_one_that_waits_for_the_client_has_not_said_its_last(
     assert texts(second, "/root")[-1] == "It is red."
 
 
+def test_no_more_go_on_at_once_than_may(client: OpenAI, upstream: Upstream) -> None:
+    gates = {name: Gate(after=0) for name in "abc"}
+    for name in "abc":
+        upstream.on(says(f"to you, /root/{name}:", last="red"), Answer(f"{name} is red.", gate=gates[name]))
+        upstream.on(says(f"to you, /root/{name}:", last="Look."), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says("a is red.", "b is red.", "c is red."), Answer("All are red."))
+    upstream.on(says(last="What are they?"), Answer(calls=[*(spawn(name, "Look.") for name in "abc"), WAITS]))
+    upstream.on(says("has begun"), WAIT)
+    first = ask(client, "What are they?", tools=[LOOK])
+    calls = [item["call_id"] for item in first["output"] if item["type"] == "function_call"]
+    outputs: Any = [{"type": "function_call_output", "call_id": each, "output": "red"} for each in calls]
+
+    asked = len(upstream.requests)
+    with client.beta.responses.create(
+        model="m",
+        input=outputs,
+        previous_response_id=first["id"],
+        tools=[LOOK],
+        multi_agent={"enabled": True, "max_concurrent_subagents": 1},
+        betas=BETA,
+        stream=True,
+    ) as stream:
+        for name in "abc":
+            gates[name].wait_reached()
+            working = [each for each in upstream.requests[asked:] if "to you, /root/" in str(each.body)]
+            assert len(working) == "abc".index(name) + 1
+            gates[name].open()
+        response: Json = whole(list(stream)[-1])["response"]
+    assert texts(response, "/root")[-1] == "All are red."
+
+
 def test_no_more_work_at_once_than_may_and_names_are_new(client: OpenAI, upstream: Upstream) -> None:
     gate = Gate(after=0)
     upstream.on(says("to you, /root/a:"), Answer("Done.", gate=gate))
@@ -331,6 +362,32 @@ def test_what_another_server_has_sealed_is_not_read(client: OpenAI, upstream: Up
     assert refused.value.code == "invalid_encrypted_content"
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("/root/" + "a" * 3_000, "string_above_max_length"),
+        ("a", "invalid_value"),
+        ("/root/..", "invalid_value"),
+    ],
+)
+@pytest.mark.parametrize("member", ["author", "recipient", "agent"])
+def test_agents_have_names_that_agents_can_have(
+    client: OpenAI, upstream: Upstream, member: str, name: str, code: str
+) -> None:
+    message: Json = {
+        "type": "agent_message",
+        "author": "/root/a",
+        "recipient": "/root",
+        "content": [{"type": "text", "text": "a is red."}],
+    }
+    message[member] = {"agent_name": name} if member == "agent" else name
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, [{"role": "user", "content": "Hi"}, message])
+    path = "input[1].agent.agent_name" if member == "agent" else f"input[1].{member}"
+    assert (refused.value.param, refused.value.code) == (path, code)
+    assert upstream.requests == []
+
+
 @covers("ws.client.response.inject", "ws.server.response.inject.created", "ws.server.response.inject.failed")
 def test_outputs_are_injected_into_a_response_that_is_made(client: OpenAI, upstream: Upstream) -> None:
     gate = Gate(after=0)
@@ -417,6 +474,55 @@ def test_a_response_whose_agents_all_wait_can_be_given_what_they_wait_for(
     assert whole(client.beta.responses.retrieve(response_id, betas=BETA)) == response
     items = client.beta.responses.input_items.list(response_id, betas=BETA)
     assert [item.type for item in items] == ["message"]
+
+
+PICTURE: Json = {"type": "input_image", "image_url": "http://169.254.169.254/latest", "detail": "auto"}
+FILE: Json = {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}
+
+
+@pytest.mark.parametrize("part", [PICTURE, FILE])
+def test_outputs_that_nobody_has_looked_at_are_not_injected(
+    client: OpenAI, upstream: Upstream, part: Json
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": [part]}
+        connection.response.inject(response_id=response_id, input=[output])
+        refused = whole(connection.recv())
+        assert (refused["type"], refused["error"]["code"]) == ("error", "unsupported_value")
+        connection.response.inject(response_id=response_id, input=[{**output, "output": "red"}])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+    assert "169.254" not in str([received.body for received in upstream.requests])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"type": "function_call", "name": "look", "arguments": "{}"},
+        {"type": "custom_tool_call", "name": "look", "input": "red"},
+        {"type": "custom_tool_call_output", "output": "red"},
+        {"type": "apply_patch_call_output", "status": "completed"},
+        {"type": "multi_agent_call", "action": "wait_agent", "arguments": "{}"},
+    ],
+)
+def test_a_call_is_answered_by_nothing_but_its_output(
+    client: OpenAI, upstream: Upstream, members: Json
+) -> None:
+    with client.beta.responses.connect() as connection:
+        told, call = begin_alone(connection, upstream)
+        response_id = told[0]["response"]["id"]
+        item: Any = {"call_id": call["call_id"], **members}
+        connection.response.inject(response_id=response_id, input=[item])
+        refused = whole(connection.recv())
+        assert (refused["type"], refused["error"]["param"]) == ("error", "input")
+        output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+        connection.response.inject(response_id=response_id, input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
 
 
 def test_it_waits_for_its_client_only_so_long(

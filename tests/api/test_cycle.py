@@ -1,5 +1,6 @@
 """Heads of answers as they go over the wire, and what an application may not send."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.served import Served
 
-from antiphon.api.protocol import HttpProtocol
+from antiphon.api.protocol import STOPPING, HttpProtocol
 
 Headers = Sequence[tuple[bytes, bytes]]
 END: Message = {"type": "http.response.body", "body": b""}
@@ -26,9 +27,8 @@ def body(data: bytes, more: bool = False) -> Message:
 ENDS = b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 
 
-@contextlib.contextmanager
-def connected(answers: ASGIApp) -> Iterator[socket.socket]:
-    """To a server of the application."""
+def serving(answers: ASGIApp) -> Served:
+    """A server of the application."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -38,10 +38,20 @@ def connected(answers: ASGIApp) -> Iterator[socket.socket]:
             await receive()
             await send({"type": f"lifespan.{event}.complete"})
 
-    with Served(application, http=HttpProtocol, log_level="critical") as served:
-        url = httpx2.URL(served.url)
-        with socket.create_connection((url.host, url.port), timeout=10) as connection:
-            yield connection
+    return Served(application, http=HttpProtocol, log_level="critical", timeout_graceful_shutdown=5)
+
+
+def to(served: Served) -> socket.socket:
+    """A connection."""
+    url = httpx2.URL(served.url)
+    return socket.create_connection((url.host, url.port), timeout=10)
+
+
+@contextlib.contextmanager
+def connected(answers: ASGIApp) -> Iterator[socket.socket]:
+    """To a server of the application."""
+    with serving(answers) as served, to(served) as connection:
+        yield connection
 
 
 def until_closed(connection: socket.socket) -> bytes:
@@ -122,3 +132,24 @@ def test_a_client_that_waits_for_a_sign_gets_it() -> None:
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"hi")
         assert b"\r\n2\r\nhi\r\n" in until_closed(connection)
+
+
+def test_the_answer_that_is_under_way_hears_that_the_server_stops_and_none_is_begun_behind_it() -> None:
+    begun = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await send(start(200))
+        await send(body(b"begun", more=True))
+        while STOPPING not in scope:  # noqa: ASYNC110 (it is a member, and no event)
+            await asyncio.sleep(0)
+        await send(body(b"ended"))
+
+    with serving(answers) as served, to(served) as connection:
+        connection.sendall(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        said = connection.recv(65536)
+        served.stop()
+        said += until_closed(connection)
+
+    assert said.endswith(b"5\r\nbegun\r\n5\r\nended\r\n0\r\n\r\n")
+    assert begun == ["/1"]

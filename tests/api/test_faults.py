@@ -85,7 +85,6 @@ def test_an_empty_body_is_no_response_to_make(http: httpx2.Client) -> None:
         "/responses",
         "/v1/responses/",
         "/v1/responses/a/b",
-        "/v1/audio/speech",
     ],
 )
 def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
@@ -93,6 +92,13 @@ def test_an_unknown_url_is_not_found(http: httpx2.Client, path: str) -> None:
 
     assert fault(told) == (404, "invalid_request_error", "unknown_url", None)
     assert "This server serves /v1/responses" in told.json()["error"]["message"]
+
+
+def test_an_endpoint_of_the_api_that_is_not_here_names_what_is(http: httpx2.Client) -> None:
+    told = http.get("/v1/audio/speech")
+
+    assert fault(told) == (404, "invalid_request_error", "unknown_url", None)
+    assert "input_audio at /v1/responses" in told.json()["error"]["message"]
 
 
 @covers("error.method_not_allowed")

@@ -351,6 +351,97 @@ def test_what_is_no_http_does_not_stand_in_the_middle_of_an_answer(
     assert b"HTTP/1.1 400" not in said
 
 
+# ---- requests that do not wait for the answer before them --------------------------------------------
+
+STREAMED = b'{"model":"m","input":"Hi","stream":true}'
+FIRST = POST + b"Content-Length: %d\r\n\r\n" % len(STREAMED) + STREAMED
+
+
+@contextlib.contextmanager
+def answering(server: Running | Served, upstream: Upstream) -> Iterator[tuple[socket.socket, Gate]]:
+    """A connection on which a stream has begun that the gate holds back."""
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello!", size=3, gate=gate))
+    with connected(server) as connection:
+        connection.sendall(FIRST)
+        gate.wait_reached()
+        connection.recv(1, socket.MSG_PEEK)
+        yield connection, gate
+
+
+@pytest.mark.parametrize("behind", [GET + b"\r\n", (GET + b"\r\n") * 2, GET], ids=["one", "two", "a half"])
+def test_a_client_that_leaves_ends_its_answer_whatever_it_has_asked_since(
+    server: Running, upstream: Upstream, behind: bytes
+) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello!", size=3, gate=gate))
+    with connected(server) as connection:
+        connection.sendall(FIRST + behind)
+        gate.wait_reached()
+
+    upstream.last.wait_gone()
+
+
+def test_a_client_is_heard_to_leave_when_its_next_request_came_by_itself(
+    server: Running, upstream: Upstream
+) -> None:
+    with answering(server, upstream) as (connection, _):
+        connection.sendall(GET + b"\r\n")
+
+    upstream.last.wait_gone()
+
+
+def test_what_is_no_http_behind_a_request_that_waits_stands_in_the_middle_of_no_answer(
+    server: Running, upstream: Upstream
+) -> None:
+    with answering(server, upstream) as (connection, _):
+        connection.sendall(GET + b"\r\nnonsense\r\n\r\n")
+        said = until_closed(connection)
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.count(b"HTTP/1.1 ") == 1
+    upstream.last.wait_gone()
+
+
+def test_requests_that_wait_are_answered_in_their_order(server: Running, upstream: Upstream) -> None:
+    with answering(server, upstream) as (connection, gate):
+        connection.sendall(GET + b"\r\n" + GET + b"Connection: close\r\n\r\n")
+        gate.open()
+        said = until_closed(connection)
+
+    stream, *models = said.split(b"HTTP/1.1 200 ")[1:]
+    assert b"response.completed" in stream
+    assert len(models) == 2
+    assert all(b'"object":"list"' in each for each in models)
+
+
+def test_the_body_of_a_request_that_waits_has_all_its_time(quick: Served, upstream: Upstream) -> None:
+    body = BODY + b" " * 1500
+    pause = threading.Event()
+    with answering(quick, upstream) as (connection, gate):
+        upstream.script(Answer("Next"))
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        gate.open()
+        for at in range(0, len(body), 300):
+            connection.sendall(body[at : at + 300])
+            pause.wait(0.1)
+        connection.sendall(GET + b"Connection: close\r\n\r\n")
+        said = until_closed(connection)
+
+    assert said.count(b"HTTP/1.1 200 ") == 3
+
+
+def test_a_handshake_behind_an_answer_takes_nothing_from_its_end(server: Running, upstream: Upstream) -> None:
+    with answering(server, upstream) as (connection, _):
+        connection.sendall(HANDSHAKE + b"\r\n")
+        said = until_closed(connection)
+
+    assert said.count(b"HTTP/1.1 ") == 1
+    upstream.last.wait_gone()
+
+
+# ---- handshakes --------------------------------------------------------------------------------------
+
 HANDSHAKE = (
     b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"

@@ -113,6 +113,37 @@ def test_an_image_that_no_model_could_read_never_reaches_one(
     assert upstream.requests == []
 
 
+def test_all_images_of_a_request_have_a_bound_together(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiphon.context.sight.MOST_PIXELS", 100_000)
+    upstream.default = Answer("A gradient")
+    one, other = ({"type": "input_image", "image_url": picture_url(drawn(300, 200 + n))} for n in (0, 1))
+
+    def look(*parts: Json) -> Any:
+        given: Any = [{"role": "user", "content": parts}]
+        return client.responses.create(model="m", input=given)
+
+    with refused(400, "request_too_large", "input"):
+        look(one, other)
+    assert upstream.requests == []
+    assert look(one).status == look(other).status == look(one, one).status == "completed"
+
+
+@covers("failure.invalid_image")
+def test_a_sound_image_is_not_at_fault_for_a_machine_that_is_busy(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = picture_url(drawn(310, 210))
+    with monkeypatch.context() as patch, refused(503, None, PLACE, "server_error"):
+        patch.setattr("antiphon.guard.pool._WAITS", 0)
+        ask(client, url, "enabled")
+    assert upstream.requests == []
+
+    upstream.script(Answer("A gradient"))
+    assert ask(client, url, "enabled").status == "completed"
+
+
 @pytest.fixture
 def needy(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
     """A server whose model needs images of 28 pixels."""

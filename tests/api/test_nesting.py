@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tests import messages_script, responses_script
 from tests.conftest import Running, config_for
 from tests.scripted import Answer, Upstream
+from websockets.sync.client import ClientConnection, connect
 
 from antiphon.config import BackendSettings
 
@@ -63,6 +64,53 @@ def test_a_request_is_answered_or_refused(running: Running, upstream: Upstream, 
             answer = http.post("/v1/responses", content=content)
             assert answer.status_code in (200, 400), (levels, answer.text[:300])
             assert answer.status_code == 200 or levels > 128 or body is schema
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("body", [tool, schema, arguments])
+def test_so_is_a_frame_and_its_connection_stays(
+    running: Running, upstream: Upstream, kind: str, body: Any
+) -> None:
+    upstream.default, upstream.lenient = ANSWERS[kind], True
+    with connect(running.url.replace("http", "ws") + "/v1/responses") as socket:
+        for levels in DEEP:
+            socket.send(f'{{"type":"response.create","model":"{kind}","store":false,{body(levels)}}}')
+            assert ended(socket) in (200, 400), levels
+        socket.send(f'{{"type":"response.create","model":"{kind}","store":false,"input":"Hi"}}')
+        assert ended(socket) == 200
+
+
+@pytest.mark.parametrize("target", ["response.steer", "response.inject"])
+def test_what_is_said_to_a_response_ends_no_connection(
+    running: Running, upstream: Upstream, target: str
+) -> None:
+    name = {"response.steer": "previous_response_id", "response.inject": "response_id"}[target]
+    with connect(running.url.replace("http", "ws") + "/v1/responses") as socket:
+        for deep in [*map(nested, (*DEEP, *range(980, 1030))), '"\\ud800"', "\ud800", "{"]:
+            for members in (f'"{name}":"resp_x","input":{deep}', f'"{name}":{deep},"input":"Hi"'):
+                socket.send(f'{{"type":"{target}",{members}}}'.encode(errors="surrogatepass"))
+                assert json.loads(socket.recv(timeout=10))["error"]["message"], deep
+
+
+def ended(socket: ClientConnection) -> int:
+    """The status of the next answer, when all of it has come."""
+    while (event := json.loads(socket.recv(timeout=10)))["type"] not in ("response.completed", "error"):
+        pass
+    return event.get("status", 200)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("body", [tool, schema, arguments])
+def test_so_is_what_is_counted(running: Running, upstream: Upstream, kind: str, body: Any) -> None:
+    upstream.lenient, upstream.tokenizer = True, "messages"
+    for levels in DEEP:
+        content = f'{{"model":"{kind}",{body(levels)}}}'
+        answer = httpx2.post(
+            f"{running.url}/v1/responses/input_tokens",
+            content=content,
+            headers={"content-type": "application/json"},
+        )
+        assert answer.status_code in (200, 400), (levels, answer.text[:300])
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from openai import OpenAI
 from tests import messages_script, responses_script
 from tests.api.asking import Json, refused, whole
+from tests.api.test_service_tiers import chat
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Gate, Upstream
@@ -87,6 +88,18 @@ def test_an_answer_that_would_not_do_is_no_fault_of_a_prewarmed_prompt(
 
     assert prewarm(warm, text={"format": form}, reasoning={"summary": "concise"}).status == "completed"
     assert len(upstream.requests) == 1
+
+
+@covers("param.prompt_cache_options.prewarm")
+def test_a_prewarmed_prompt_costs_what_it_took_although_the_call_that_must_be_made_is_not(
+    warm: OpenAI, upstream: Upstream
+) -> None:
+    upstream.default = Answer("The", finish="stop")
+
+    told = prewarm(warm, tools=[ADD], tool_choice="required")
+
+    assert (told.status, told.output) == ("completed", [])
+    assert told.usage.input_tokens == 7 * len(upstream.requests) > 0
 
 
 @covers("param.prompt_cache_options.prewarm")
@@ -200,6 +213,33 @@ def test_a_service_tier_that_changed_is_told_where_tiers_count(upstream: Upstrea
 
 
 @covers("field.prompt_cache_diagnostics")
+@pytest.mark.parametrize(
+    ("asked", "served", "now", "changed"),
+    [
+        ("flex", "flex", "flex", False),
+        ("flex", "default", "flex", False),
+        ("flex", None, "flex", False),
+        ("ultrafast", "ultrafast", "ultrafast", False),
+        ("auto", "priority", "auto", False),
+        (None, "priority", None, False),
+        ("flex", "flex", "default", True),
+        ("flex", "flex", "priority", True),
+    ],
+)
+def test_a_service_tier_that_the_models_server_chose_or_would_serve_again_has_not_changed(
+    client: OpenAI, upstream: Upstream, asked: Any, served: str | None, now: Any, changed: bool
+) -> None:
+    upstream.default = chat(served)
+    first = client.responses.create(model="m", input=LONG, service_tier=asked)
+    assert first.service_tier == (served or "default")
+
+    told = diagnosis(client, first.id, service_tier=now)
+
+    assert told.get("reason") == ("service_tier_changed" if changed else None)
+    assert (told == HIT) is not changed
+
+
+@covers("field.prompt_cache_diagnostics")
 def test_how_much_of_a_prompt_could_be_used_again_is_told_in_tokens(
     client: OpenAI, upstream: Upstream
 ) -> None:
@@ -216,6 +256,18 @@ def test_how_much_of_a_prompt_could_be_used_again_is_told_in_tokens(
             "comparison_reusable_tokens": counted + more,
             "cache_missed_tokens": missed,
         }
+
+
+@covers("field.prompt_cache_diagnostics")
+def test_a_busy_tokenizer_is_no_reason_to_refuse_what_is_diagnosed(warm: OpenAI, upstream: Upstream) -> None:
+    upstream.default, upstream.tokenizer = Answer("ok"), "busy"
+    first = warm.responses.create(model="m", input=LONG)
+    upstream.others.clear()
+
+    told = diagnosis(warm, first.id, "Something else. " * 40)
+
+    assert (told["reason"], told["cache_missed_tokens"] > 100) == ("input_changed", True)
+    assert upstream.others == []
 
 
 @covers("field.prompt_cache_diagnostics")

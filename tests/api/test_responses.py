@@ -446,11 +446,6 @@ def test_a_wrong_request_is_refused_with_its_place(
     ("members", "code", "param"),
     [
         ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
-        (
-            {"tools": [{"type": "programmatic_tool_calling"}]},
-            "unsupported_value",
-            "tools[0].type",
-        ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
 )

@@ -106,7 +106,8 @@ def limited(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> It
     server = Server(verify=True, keys={name: hash_key(f"sk-{name}") for name in keys})
     config = config_for(_upstream, tmp_path_factory.mktemp("keys"), server)
     bounded = replace(config.backends["upstream"], max_concurrency=4, dialect="openai")
-    with Running(replace(config, keys=keys, backends={"upstream": bounded})) as running:
+    strict = BackendSettings(base_url=bounded.base_url, models=["strict"], dialect="gemini")
+    with Running(replace(config, keys=keys, backends={"upstream": bounded, "strict": strict})) as running:
         yield running
 
 
@@ -161,20 +162,48 @@ def test_frames_and_compactions_are_held_to_the_tiers_too(limited: Running, upst
     assert upstream.last.body.get("service_tier") != "fast"
 
 
+OUT: Any = "left out"
+
+
+def passed_on(
+    limited: Running, upstream: Upstream, key: str, path: str = "chat/completions", **body: Any
+) -> Any:
+    """The tier that the server of the model is asked for."""
+    upstream.default = Answer("Hi")
+    head = {"authorization": f"Bearer sk-{key}"}
+    asked = {"model": "m", **{name: value for name, value in body.items() if value is not OUT}}
+    assert httpx2.post(f"{limited.url}/v1/{path}", json=asked, headers=head).status_code == 200
+    return upstream.last.body.get("service_tier", OUT)
+
+
+HI = [{"role": "user", "content": "Hi"}]
+
+
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("key", "asked", "told"),
     [
-        ("fast", "default"),
-        ("flex", "flex"),
-        ("performance", "left out"),
-        (["priority"], "left out"),
+        ("plain", "fast", "default"),
+        ("plain", "flex", "flex"),
+        ("plain", "performance", OUT),
+        ("plain", ["priority"], OUT),
+        ("plain", OUT, OUT),
+        ("slow", OUT, "flex"),
+        ("slow", None, "flex"),
+        ("slow", "performance", "flex"),
+        ("slow", ["priority"], "flex"),
+        ("slow", "auto", "flex"),
+        ("fast", OUT, "priority"),
+        ("any", OUT, OUT),
+        ("any", "performance", "performance"),
     ],
 )
 def test_what_is_passed_on_asks_for_no_tier_that_the_key_may_not_have(
-    limited: Running, upstream: Upstream, asked: Any, told: Any
+    limited: Running, upstream: Upstream, key: str, asked: Any, told: Any
 ) -> None:
-    upstream.default = Answer("Hi")
-    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "service_tier": asked}
-    head = {"authorization": "Bearer sk-plain"}
-    assert httpx2.post(f"{limited.url}/v1/chat/completions", json=body, headers=head).status_code == 200
-    assert upstream.last.body.get("service_tier", "left out") == told
+    assert passed_on(limited, upstream, key, messages=HI, service_tier=asked) == told
+
+
+def test_no_tier_is_asked_for_where_there_are_none(limited: Running, upstream: Upstream) -> None:
+    assert passed_on(limited, upstream, "slow", "completions", prompt="Hi") is OUT
+    assert passed_on(limited, upstream, "slow", "embeddings", input="Hi") is OUT
+    assert passed_on(limited, upstream, "slow", model="strict", messages=HI) is OUT

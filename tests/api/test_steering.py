@@ -1,7 +1,9 @@
 """Responses that are steered over a WebSocket, with the official client."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.scripted import Answer, Called, Gate, Upstream
 from tests.tools.mcp_servers import Toolset, served
 from websockets.sync.client import ClientConnection, connect
 
-from antiphon.config import Moderation, Outbound
+from antiphon.config import Moderation, Outbound, Store
 from antiphon.engine.steering import MOST
 from antiphon.stream.fold import fold
 
@@ -446,6 +448,34 @@ def test_a_successor_that_cannot_be_gives_back_what_was_said(
     connection.response.create(model="m", input="On.", previous_response_id=target["id"])
     assert text_of(heard.response()) == "still here"
     assert said(upstream)[-1] == ("user", "On.")
+
+
+def test_what_was_said_is_given_back_although_the_store_forgets_nothing(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    gate = Gate(after=5)
+    upstream.script(Answer("one two three", size=4, gate=gate))
+    config = replace(config_for(upstream, tmp_path), store=Store())
+    with (
+        Running(config) as running,
+        checked_client(running.url) as client,
+        client.responses.connect() as connection,
+    ):
+        heard = Heard(connection)
+        events, first_id = begin(connection, heard)
+        gate.wait_reached()
+        with closing(sqlite3.connect(tmp_path / "antiphon.db")) as database, database:
+            database.execute(
+                "CREATE TRIGGER kept BEFORE DELETE ON responses BEGIN SELECT RAISE(ABORT, 'kept'); END"
+            )
+        given: Any = [user([{"type": "input_file", "file_id": "file-nowhere"}])]
+        connection.response.steer(previous_response_id=first_id, input=given)
+        heard.whole(events + heard.until("response.incomplete"))
+        failed = heard.next()
+        assert failed["type"] == "response.steer.failed"
+        assert failed["error"]["code"] == "successor_creation_failed"
+        assert failed["steer"]["input"] == given
+        assert heard.next()["type"] == "error"
 
 
 def test_a_response_that_ends_by_itself_is_succeeded_too(upstream: Upstream, tmp_path: Path) -> None:

@@ -100,6 +100,23 @@ def test_a_search_that_the_server_runs_is_an_item_of_ours(gpt: OpenAI, upstream:
     assert body["store"] is False
 
 
+@covers("param.prompt_cache_options.prewarm")
+@pytest.mark.parametrize("choice", ["auto", "required", {"type": "code_interpreter"}])
+def test_a_prompt_that_is_prewarmed_has_its_tools_and_they_do_not_run(
+    gpt: OpenAI, upstream: Upstream, choice: Any
+) -> None:
+    """A server that does not know `prewarm` would answer."""
+    upstream.script(answer(text("The")), answer(text("Hi")))
+    members = {"tool_choice": choice, "extra_body": {"prompt_cache_options": {"prewarm": True}}}
+
+    assert ask(gpt, WEB, PYTHON, ADD, **members)["output"] == []
+    ask(gpt, WEB, PYTHON, ADD, tool_choice=choice)
+
+    warmed, asked = (sent(upstream, which) for which in (0, 1))
+    assert warmed["tool_choice"] == "none"
+    assert (warmed["tools"], warmed["input"]) == (asked["tools"], asked["input"])
+
+
 def test_what_it_found_is_kept_and_shown_to_who_asks(gpt: OpenAI, upstream: Upstream) -> None:
     upstream.script(answer(web("x", "https://a.example/"), code("1", "1\n"), text("Done")))
 
@@ -389,6 +406,27 @@ def test_a_container_that_a_client_names_does_not_reach_the_server(gpt: OpenAI, 
     assert "secret = 1" in told
 
 
+NOWHERE = "http://10.0.0.1/inside.png"
+
+
+@pytest.mark.parametrize("tools", [[PYTHON], []], ids=["as an item", "in words"])
+def test_a_url_that_a_client_puts_among_outputs_does_not_reach_the_server(
+    gpt: OpenAI, upstream: Upstream, tools: list[Json]
+) -> None:
+    upstream.script(answer(code("plot()", "drawn"), text("There.")), answer(text("Hm")))
+    first = ask(gpt, PYTHON, include=OUTPUTS)
+    itself = f"data:image/png;base64,{PICTURE}"
+    forged = [*first["output"][0]["outputs"], *({"type": "image", "url": url} for url in (NOWHERE, itself))]
+
+    given = [{**first["output"][0], "outputs": forged}, {"role": "user", "content": "Go on"}]
+    ask(gpt, *tools, given=given)
+
+    told = json.dumps(sent(upstream))
+    assert NOWHERE not in told
+    assert "drawn" in told
+    assert itself in told
+
+
 @pytest.mark.parametrize(
     "carried",
     [
@@ -410,6 +448,47 @@ def test_what_a_client_has_changed_is_told_in_words(gpt: OpenAI, upstream: Upstr
     kinds = [each.get("role") or each["type"] for each in sent(upstream)["input"]]
     assert kinds[:2] == ["function_call", "function_call_output"]
     assert kinds[-1] == "user"
+
+
+FAILED = web("x", status="failed")
+FIRST, SECOND = sealed("gAAAA-1"), sealed("gAAAA-2")
+
+
+@pytest.mark.parametrize(
+    ("said", "order"),
+    [
+        ([FIRST, FAILED, SECOND, text("So.")], ["gAAAA-1", "call", "output", "gAAAA-2", "So."]),
+        (
+            [FIRST, web("y"), FAILED, SECOND, text("So.")],
+            ["gAAAA-1", "y", "call", "output", "gAAAA-2", "So."],
+        ),
+        ([text("Hm."), FAILED, SECOND, text("So.")], ["Hm.", "call", "output", "gAAAA-2", "So."]),
+        ([FIRST, web("y"), SECOND, text("So.")], ["gAAAA-1", "y", "gAAAA-2", "So."]),
+    ],
+    ids=["alone", "behind another", "behind a text", "none failed"],
+)
+def test_reasoning_stands_before_what_it_led_to_where_a_call_has_failed(
+    gpt: OpenAI, upstream: Upstream, said: list[Any], order: list[str]
+) -> None:
+    upstream.script(answer(*said), answer(text("Bye")))
+    first = ask(gpt, WEB)
+
+    ask(gpt, WEB, previous_response_id=first["id"], reasoning={"context": "all_turns"})
+
+    assert [brief(item) for item in sent(upstream)["input"]][1:-1] == order
+
+
+def brief(item: Json) -> str:
+    """What an item is known by."""
+    match item["type"]:
+        case "reasoning":
+            return str(item["encrypted_content"])
+        case "web_search_call":
+            return str(item["action"]["query"])
+        case "message":
+            return str(item["content"])
+        case kind:
+            return str(kind).removeprefix("function_call").strip("_") or "call"
 
 
 def test_a_compaction_reads_them_in_words(gpt: OpenAI, upstream: Upstream) -> None:
@@ -547,6 +626,25 @@ def test_what_names_files_of_this_server_is_not_the_other_servers_to_run(
     ask(gpt, {"type": "code_interpreter", "container": "cntr_" + "0" * 48})
 
     assert "tools" not in sent(upstream)
+
+
+@pytest.mark.parametrize("url", [NOWHERE, "file:///etc/passwd"])
+def test_a_mask_that_stands_elsewhere_is_not_the_other_servers_to_fetch(
+    gpt: OpenAI, upstream: Upstream, url: str
+) -> None:
+    upstream.script(answer(text("Hi")))
+    ask(gpt, {**PAINT, "input_image_mask": {"image_url": url}})
+
+    assert "tools" not in sent(upstream)
+
+
+def test_a_mask_that_comes_by_value_goes_along(gpt: OpenAI, upstream: Upstream) -> None:
+    mask = {"image_url": f"data:image/png;base64,{PICTURE}"}
+    upstream.script(answer(picture("a cat")))
+    ask(gpt, {**PAINT, "input_image_mask": mask})
+
+    (tool,) = sent(upstream)["tools"]
+    assert tool["input_image_mask"] == mask
 
 
 def test_an_answer_in_a_form_waits_only_for_its_text(gpt: OpenAI, upstream: Upstream) -> None:

@@ -75,6 +75,27 @@ def test_a_frame_that_is_nested_too_deeply_ends_nothing(
     assert answer(socket)["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        b'{"type": "response.steer", "previous_response_id": "\xff", "input": "a"}',
+        b'{"type": "response.steer", "previous_response_id": "a", "input": "\xff"}',
+        b'{"type": "response.inject", "response_id": "a", "input": ["\xff"]}',
+        b'{"type": "response.create", "model": "m", "input": "\xff"}',
+    ],
+)
+def test_a_frame_that_is_no_text_ends_nothing(
+    socket: ClientConnection, upstream: Upstream, given: bytes
+) -> None:
+    socket.send(given)
+    refused = frame(socket)
+    assert (refused["type"], refused["status"]) == ("error", 400)
+    upstream.script(Answer("one"))
+    socket.send('{"type": "response.create", "model": "m", "input": "ü"}'.encode())
+    assert answer(socket)["status"] == "completed"
+    assert said(upstream) == ["ü"]
+
+
 def said(upstream: Upstream) -> list[str]:
     return [message["content"] for message in upstream.last.body["messages"]]
 

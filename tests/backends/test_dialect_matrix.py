@@ -111,6 +111,7 @@ OURS = {
     "prompt_cache_options.comparison_response_id": "contexts are compared here",
     "image.context_compression": "images are made smaller here",
     "client_metadata": "about the client's own session",
+    "multi_agent": "agents are ours",
 }
 """Parameters that a server of Chat Completions has no part in, and why; the ledger has their proofs."""
 NESTED = {

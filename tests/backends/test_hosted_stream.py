@@ -135,6 +135,38 @@ def test_every_item_is_told_once(name: str) -> None:
     assert items(read(told(LESS[name](stream(*ALL))))) == [SEARCH, RAN, MADE]
 
 
+def at_once(without: Sequence[str] = ()) -> list[Json]:
+    """Two runs of code, of which the one that began last ends first."""
+    first, second = ([dict(event) for event in code(each, each, size=2)(at)] for at, each in enumerate("ab"))
+    mixed = [first[0], second[0], *second[1:-1], *first[1:-1], second[-1], first[-1]]
+    told = [{name: value for name, value in event.items() if name not in without} for event in mixed]
+    return [*told, {"type": "response.completed", "response": {}}]
+
+
+@pytest.mark.parametrize("without", [(), ("output_index",), ("item_id",)], ids=["all", "ids", "indexes"])
+def test_calls_that_are_made_at_once_are_not_mixed_up(without: Sequence[str]) -> None:
+    found = read(told(at_once(without)))
+
+    begun = [delta.index for delta in found if isinstance(delta, HostedStarted)]
+    wrote = {delta.index: delta.text for delta in found if isinstance(delta, HostedCode)}
+    ended = {delta.index: delta.item for delta in found if isinstance(delta, HostedEnded)}
+    assert begun == [0, 1]
+    assert wrote == {0: "a", 1: "b"}
+    assert [ended[at].code for at in begun] == ["a", "b"]
+    assert len(items(found)) == 2
+
+
+@pytest.mark.parametrize("left", ["item_id", "output_index"])
+def test_an_event_of_a_call_that_is_over_is_not_that_of_another(left: str) -> None:
+    over, late = code("a", "a")(0), code("b", "b")(1)
+    (delta,) = (event for event in over if event["type"].endswith(".delta"))
+    strays = [{name: delta[name] for name in ("type", "delta", left)}]
+
+    found = read(told([*over, late[0], *strays, *late[1:], {"type": "response.completed", "response": {}}]))
+
+    assert "".join(delta.text for delta in found if isinstance(delta, HostedCode)) == "ab"
+
+
 def test_a_response_in_one_piece_says_the_same() -> None:
     whole = json.dumps(stream(*ALL)[-1]["response"]).encode()
 
@@ -181,6 +213,17 @@ def test_what_came_up_since_is_left_out_of_an_item() -> None:
     assert found == WebSearchCall(
         status="completed", action=Search(query="x", queries=["x"], sources=sources)
     )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["web_search_call_mood.delta", "web_search_call.mood.delta", "web_search_calls.done", "web_search_call"],
+)
+def test_an_event_that_came_up_since_is_left_out(kind: str) -> None:
+    first, *rest = stream(*ALL)
+    strange = {"type": f"response.{kind}", "item_id": "ws_0", "output_index": 0, "delta": "x"}
+
+    assert items(read(told([first, strange, *rest]))) == [SEARCH, RAN, MADE]
 
 
 def test_an_action_of_an_unknown_kind_is_no_action() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import contextlib
 import io
+import os
+import shutil
 import sqlite3
 import subprocess
 import tarfile
@@ -25,10 +27,12 @@ from tests.s3 import shared_s3
 from tests.scripted import Answer, Gate, Upstream, refusal
 
 from antiphon.config import Blobs, Config, Store
-from antiphon.store import backups
+from antiphon.store import backups, wholeness
 from antiphon.store.backups import BackupError, Installed
 from antiphon.store.folder_blobs import FolderBlobs
 from antiphon.store.open import open_store
+from antiphon.store.sqlite.schema import prepare
+from antiphon.store.wholeness import Count
 
 __all__ = ["run"]
 
@@ -208,6 +212,8 @@ def test_a_restoring_that_was_killed_is_no_store_and_goes_on_when_it_is_given_ag
     (files / "arriving").mkdir(parents=True)
     (files / "arriving" / ids[0]).write_bytes(b"o")
     (fresh / "antiphon.db.restoring").write_bytes(b"SQLite")
+    (fresh / "sealing.key.restoring").write_bytes(b"k")
+    shutil.copy(Path(config.data_dir) / "sealing.key", fresh)
     assert one_sentence(run("check", "--data-dir", str(fresh))).startswith("antiphon: There is no store")
 
     done = restored(run, tmp_path / "kept.tar", fresh)
@@ -217,6 +223,7 @@ def test_a_restoring_that_was_killed_is_no_store_and_goes_on_when_it_is_given_ag
         "antiphon.db",
         "antiphon.db-users",
     ]
+    assert not list(fresh.glob("*.restoring"))
     new = replace(config, data_dir=str(fresh))
     with Running(new) as running, checked_client(running.url) as client:
         assert [client.files.content(each).read() for each in ids] == [b"one", b"two"]
@@ -239,6 +246,91 @@ def test_what_is_kept_already_is_never_overwritten(run: Run, config: Config, tmp
         one_sentence(backed_up(run, config, nowhere)) == f"antiphon: There is no folder {nowhere.parent}.\n"
     )
     assert not (tmp_path / "other" / "antiphon.db").exists()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_what_is_left_of_another_database_is_not_mixed_into_the_restored_one(
+    run: Run, config: Config, tmp_path: Path, end: str
+) -> None:
+    """A kill leaves it, and whoever moves the database alone."""
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    fresh.mkdir()
+    left = fresh / f"antiphon.db{end}"
+    left.write_bytes(b"left")
+
+    assert f"There is a part of another store: {left}." in one_sentence(restored(run, file, fresh))
+
+    assert list(fresh.iterdir()) == [left]
+    left.unlink()
+    with pytest.raises(BackupError, match="There is a part of another store"):
+        asyncio.run(backups.restore(file, installed(fresh), lambda _: _put(left)))
+    assert left.read_bytes() == b"left"
+    assert not (fresh / "antiphon.db").exists()
+
+
+def test_a_server_that_starts_while_a_backup_is_restored_keeps_what_it_has(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    there = fresh / "antiphon.db"
+
+    def start(_: int) -> None:
+        with contextlib.closing(prepare(there)) as database:
+            database.execute("CREATE TABLE mine (x)")
+
+    with pytest.raises(BackupError, match="There is a store already"):
+        asyncio.run(backups.restore(file, installed(fresh), start))
+
+    with contextlib.closing(sqlite3.connect(there)) as database:
+        assert database.execute("SELECT * FROM mine").fetchall() == []
+    assert not (fresh / "sealing.key").exists()
+
+
+@pytest.mark.parametrize("name", ["antiphon.db", "sealing.key"])
+def test_a_name_that_is_taken_at_the_last_moment_stays_whose_it_is(
+    run: Run, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """When all that could be looked at has been."""
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    taken, link = fresh / name, os.link
+
+    def late(draft: Path, target: Path) -> None:
+        if target == taken:
+            target.write_bytes(b"mine")
+        link(draft, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(BackupError, match=r"is a store already|is another sealing key"):
+        asyncio.run(backups.restore(file, installed(fresh), lambda _: None))
+
+    assert taken.read_bytes() == b"mine"
+
+
+def test_two_restorings_of_one_place_do_not_meet(run: Run, config: Config, tmp_path: Path) -> None:
+    file, fresh = tmp_path / "kept.tar", tmp_path / "fresh"
+    filed(config, "one")
+    assert backed_up(run, config, file).returncode == 0
+    others: list[Done] = []
+
+    asyncio.run(backups.restore(file, installed(fresh), lambda _: others.append(restored(run, file, fresh))))
+
+    (other,) = others
+    assert "antiphon.db is in use" in one_sentence(other)
+    assert wrong_in(run, replace(config, data_dir=str(fresh))) == []
+
+
+def installed(data_dir: Path) -> Installed:
+    return Installed(data_dir / "antiphon.db", data_dir / "sealing.key", FolderBlobs(data_dir / "files"))
+
+
+def _put(path: Path) -> None:
+    path.write_bytes(b"left")
 
 
 def test_a_backup_that_was_cut_off_is_none(config: Config, tmp_path: Path) -> None:
@@ -284,6 +376,28 @@ def test_a_tar_that_names_other_places_writes_nothing_there(run: Run, config: Co
 
     assert not (tmp_path / "outside").exists()
     assert len(list((tmp_path / "fresh" / "files").glob("[!a]*/*"))) == 1
+
+
+@pytest.mark.parametrize("name", ["antiphon.db", "files/file-1"])
+def test_a_small_tar_writes_no_large_file(config: Config, tmp_path: Path, name: str) -> None:
+    """A sparse member says how much of it is holes, as much as it likes; `antiphon backup` writes none."""
+    filed(config)
+    file, hostile, fresh = tmp_path / "kept.tar", tmp_path / "hostile.tar", tmp_path / "fresh"
+    asyncio.run(backups.write(installed(Path(config.data_dir)), file, lambda _: None))
+    with tarfile.open(file) as tar, tarfile.open(hostile, "w") as other:
+        for member in tar.getmembers():
+            if member.name != name:
+                other.addfile(member, tar.extractfile(member))
+        sparse = tarfile.TarInfo(name)
+        sparse.pax_headers = {"GNU.sparse.size": str(2**26), "GNU.sparse.map": "0,0"}
+        other.addfile(sparse)
+    done: list[int] = []
+
+    with contextlib.suppress(BackupError):
+        asyncio.run(backups.restore(hostile, installed(fresh), done.append))
+
+    assert done == []
+    assert all(path.stat().st_size < 2**26 for path in fresh.rglob("*"))
 
 
 def test_a_backup_of_a_newer_version_is_refused_in_words(run: Run, config: Config, tmp_path: Path) -> None:
@@ -468,3 +582,47 @@ def test_responses_of_every_end_and_items_that_were_deleted_are_whole(
     assert (said.status, cut.status) == ("completed", "completed")
 
     assert wrong_in(run, config) == []
+
+
+@pytest.mark.parametrize("home", ["sqlite", "postgres"])
+@pytest.mark.parametrize("meanwhile", ["ends", "is deleted"])
+def test_a_response_that_changes_between_two_looks_at_it_is_whole(
+    config: Config, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, home: str, meanwhile: str
+) -> None:
+    shared = replace(config, store=new_store(home))
+    upstream.default = Answer("one two three", size=1, gate=(gate := Gate(after=2)))
+    with Running(shared) as running, checked_client(running.url) as client:
+        events = iter(client.responses.create(model="m", input="Hi", background=True, stream=True))
+        begun: Any = next(events)
+        gate.wait_reached()
+
+        def change() -> None:
+            gate.open()
+            assert [event.type for event in events][-1] == "response.completed"
+            if meanwhile == "is deleted":
+                client.responses.delete(begun.response.id)
+
+        count = asyncio.run(looked_at(shared, change, monkeypatch))
+    assert (count.looked_at, count.wrong, count.examples) == (1, 0, [])
+
+
+async def looked_at(config: Config, change: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Count:
+    """What is found when that happens after the first thing that is read of a response, whichever it is."""
+    store = await open_store(config.store.url or f"sqlite:///{config.data_dir}/antiphon.db")
+    changes = iter([change])
+
+    def changed_after(read: Callable[..., Any]) -> Callable[..., Any]:
+        async def reading(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            for change in changes:
+                await asyncio.to_thread(change)
+            return found
+
+        return reading
+
+    monkeypatch.setattr(store.responses, "get", changed_after(store.responses.get))
+    monkeypatch.setattr(store.runs, "events_after", changed_after(store.runs.events_after))
+    try:
+        return await wholeness.responses(store)
+    finally:
+        await store.close()

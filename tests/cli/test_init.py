@@ -1,16 +1,17 @@
 """`antiphon init`: a configuration that is right as it is written, whatever is found and answered."""
 
+import asyncio
 import contextlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tests.commands import Run, one_sentence, run
 from tests.conftest import Running, checked_client, config_for
@@ -141,6 +142,34 @@ def test_what_is_no_model_server_is_not_taken(at: Any, answers: Any) -> None:
     at(answers)
 
     assert "No model server was found" in init("--yes").output
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/openapi.json"])
+@pytest.mark.parametrize(("piece", "seconds"), [(b" ", 1.0), (b" " * 2**20, 60.0)], ids=["slowly", "much"])
+def test_what_never_ends_its_answer_keeps_nobody_waiting(
+    path: str, piece: bytes, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small or large the pieces are that it sends, and whichever question it is."""
+    monkeypatch.setattr(local_servers, "_SECONDS_ALTOGETHER", seconds)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield piece
+            await asyncio.sleep(0.01)  # the pace of the server: nobody waits for it
+
+    async def answer(request: Request) -> Response:
+        if request.url.path == path:
+            return StreamingResponse(pieces())
+        return (
+            JSONResponse(UNKNOWN["/v1/models"]) if request.url.path == "/v1/models" else PlainTextResponse("")
+        )
+
+    async def found(port: int) -> Sequence[local_servers.LocalServer]:
+        async with asyncio.timeout(15):
+            return await local_servers.find([("endless", port)])
+
+    with Served(Starlette(routes=[Route("/{path:path}", answer)]), log_level="error") as served:
+        assert asyncio.run(found(int(served.url.rpartition(":")[2]))) == []
 
 
 def test_an_antiphon_is_not_taken_for_a_model_server(

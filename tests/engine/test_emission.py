@@ -9,6 +9,7 @@ from tests.stream.test_machine import machine, message
 from antiphon.engine.emission import Emission
 from antiphon.engine.event_log import EventLog
 from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.steering import SteerAccepted, SteerRef
 from antiphon.stream.machine import Machine
 
 SOON = 0.01
@@ -116,6 +117,121 @@ async def test_the_end_is_handed_over_by_nobody_but_the_run() -> None:
         assert reader.seen == []
         await emission.flush()
     assert reader.seen[-1] == "completed"
+
+
+def steered(made: Machine, emission: Emission) -> None:
+    made.steer(SteerAccepted(steer=SteerRef("steer_1", made.id)))
+    emission.nudge()
+
+
+async def test_what_is_emitted_beside_the_run_is_handed_over_without_it() -> None:
+    made, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        await emission.flush()
+        reader.may_read.clear()
+        reader.asked.clear()
+        steered(made, emission)
+        await reader.asked.wait()
+        steered(made, emission)
+        reader.may_read.set()
+        while reader.seen[2:] != ["steer.accepted"] * 2:
+            await reader.next()
+
+
+async def test_who_emits_beside_the_run_can_wait_until_it_is_read() -> None:
+    made, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission, asyncio.TaskGroup() as waiting:
+        await emission.flush()
+        reader.may_read.clear()
+        reader.asked.clear()
+        steered(made, emission)
+        first = waiting.create_task(emission.taken())
+        await reader.asked.wait()
+        steered(made, emission)
+        second = waiting.create_task(emission.taken())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not first.done()
+        assert not second.done()
+        reader.may_read.set()
+        async with asyncio.timeout(10):
+            await second
+        assert first.done()
+        assert reader.seen[2:] == ["steer.accepted"] * 2
+
+
+async def test_nobody_waits_for_a_reader_that_is_gone() -> None:
+    made, events = begun()
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def emit(events: Sequence[Event]) -> None:
+        if event_type(type(events[0])).endswith("accepted"):
+            asked.set()
+            await gone.wait()
+            raise ConnectionError
+
+    async with Emission(events, emit) as emission, asyncio.timeout(10):
+        await emission.flush()
+        steered(made, emission)
+        first = asyncio.create_task(emission.taken())
+        await asked.wait()
+        steered(made, emission)
+        second = asyncio.create_task(emission.taken())
+        await asyncio.sleep(0)
+        gone.set()
+        await asyncio.gather(first, second)
+        steered(made, emission)
+        await emission.taken()
+        with pytest.raises(ConnectionError):
+            await emission.flush()
+
+
+async def test_nobody_waits_for_a_reader_when_the_run_is_over() -> None:
+    made, events = begun()
+    async with asyncio.timeout(10):
+        async with Emission(events, Reader().emit) as emission:
+            made.steer(SteerAccepted(steer=SteerRef("steer_1", made.id)))
+            waiting = asyncio.create_task(emission.taken())
+            await asyncio.sleep(0)
+        await waiting
+        await emission.taken()
+
+
+async def test_the_end_waits_for_the_run_while_a_batch_beside_it_is_read() -> None:
+    made, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        await emission.flush()
+        reader.may_read.clear()
+        reader.asked.clear()
+        reader.got.clear()
+        steered(made, emission)
+        await reader.asked.wait()
+        steered(made, emission)
+        made.incomplete("steered", None)
+        reader.may_read.set()
+        await reader.next()
+        for _ in range(10):  # whoever would hand over more may run now
+            await asyncio.sleep(0)
+        assert reader.seen[2:] == ["steer.accepted"]
+        await emission.flush()
+    assert reader.seen[2:] == ["steer.accepted", "steer.accepted", "incomplete"]
+
+
+async def test_the_end_waits_for_the_run_that_ends_before_what_is_beside_it_is_handed_over() -> None:
+    made, events = begun()
+    reader = Reader()
+    async with Emission(events, reader.emit) as emission:
+        await emission.flush()
+        steered(made, emission)
+        made.incomplete("steered", None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert reader.seen == ["created", "in_progress"]
+        await emission.flush()
+    assert reader.seen[2:] == ["steer.accepted", "incomplete"]
 
 
 async def test_what_goes_wrong_in_a_sign_of_life_reaches_the_run() -> None:

@@ -14,6 +14,10 @@ def sizes(*arguments: bytes | str) -> list[tuple[int, bytes | str]]:
     return [(len(each), each[:3]) for each in arguments]
 
 
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
 def pid() -> int:
     return os.getpid()
 

@@ -5,10 +5,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
+from msgspec.structs import replace
 
-from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.pool import Busy, Limits, Overrun, Pool
 
 HOSTILE = "tests.guard.hostile"
 LIMITS = Limits(children=2, seconds=1, memory=512 * 2**20)
@@ -25,6 +28,20 @@ async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
 async def test_a_function_is_called_in_a_child_that_is_used_again(pool: Pool) -> None:
     assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
     assert await pool.call(f"{HOSTILE}:pid") == await pool.call(f"{HOSTILE}:pid")
+
+
+async def test_a_child_that_serves_one_owner_is_replaced_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pool = Pool(replace(LIMITS, children=1, serves="one owner"))
+    try:
+        pids = [await pool.call(f"{HOSTILE}:pid", owner=owner) for owner in ("one", "one", "other", "one")]
+        assert pids[0] == pids[1]
+        assert len(set(pids)) == 3
+        assert pool.children == 1
+    finally:
+        await pool.close()
 
 
 async def test_nothing_runs_before_there_is_work_for_it() -> None:
@@ -45,6 +62,21 @@ async def test_a_call_that_is_too_much_ends_and_the_next_one_works(
     with pytest.raises(Overrun):
         await pool.call(f"{HOSTILE}:{function}", *arguments)
     assert time.monotonic() - begun < 20
+    assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
+
+
+async def test_what_the_machine_is_at_fault_for_is_told_apart(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Busy):
+        await pool.call(f"{HOSTILE}:sleep", 60.0)
+    with pytest.raises(Overrun) as crash:
+        await pool.call(f"{HOSTILE}:crash")
+    assert not isinstance(crash.value, Busy)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/at/all")
+        with pytest.raises(Busy, match="No such file"):
+            await pool.call(f"{HOSTILE}:add", 1, 2)
     assert await pool.call(f"{HOSTILE}:add", 1, 2) == 3
 
 
@@ -69,6 +101,15 @@ async def test_the_loop_goes_on_while_a_child_is_sent_hundreds_of_megabytes() ->
     assert await call == len(data)
     assert longest < 0.05
     await pool.close()
+
+
+async def test_a_result_is_built_as_far_as_its_type_has_it(pool: Pool) -> None:
+    few = Annotated[list[int], Meta(max_length=3)]
+    assert await pool.call(f"{HOSTILE}:numbers", 3, result=few) == [0, 1, 2]
+    for count in (4, 1_000_000):
+        with pytest.raises(ValueError, match="length <= 3"):
+            await pool.call(f"{HOSTILE}:numbers", count, result=few)
+    assert len(await pool.call(f"{HOSTILE}:numbers", 1_000_000)) == 1_000_000
 
 
 async def test_each_call_has_its_own_time(pool: Pool) -> None:

@@ -13,7 +13,7 @@ import pytest
 import typer.main
 import yaml
 from tests.conftest import Running, config_for
-from tests.docs.reading import ROOT
+from tests.docs.reading import ROOT, blocks
 from tests.scripted import Upstream
 
 from antiphon import __version__, config
@@ -44,6 +44,30 @@ def variables() -> Iterator[tuple[str, str, str]]:
             yield name, variable, filled(value.strip('"'))
         for variable, value in re.findall(r"name: (ANTIPHON_\w+)\n\s+value: (\S+)", text):
             yield name, variable, value
+
+
+# ---- systemd --------------------------------------------------------------------------------------------
+
+
+def test_the_page_writes_the_configuration_that_the_unit_reads_where_no_folder_is_yet(tmp_path: Path) -> None:
+    (steps,) = (block.text for block in blocks("docs/deploy.md", "text") if "antiphon init" in block.text)
+    written = [line for line in steps.splitlines() if "/etc/antiphon" in line]
+    unit = TEXTS["systemd/antiphon.service"]
+    ours = (
+        "\n".join(written).replace("/opt/antiphon/bin", str(_PROGRAMS)).replace("/etc/", f"{tmp_path}/etc/")
+    )
+    (tmp_path / "etc").mkdir()
+
+    done = subprocess.run(
+        ["sh", "-euc", f"{ours} --yes --upstream http://127.0.0.1:9/v1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (read,) = re.findall(r"--config /(\S+)", unit)
+    assert config.load(tmp_path / read, environ={}).backends
 
 
 # ---- what they name -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What is seen of pictures, and how they are made smaller."""
 
 import struct
+import sys
 import zlib
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,7 @@ from PIL import Image
 from tests.drawn import bomb, drawn, opened, size_of
 from tests.papers import png
 
+from antiphon.guard.pool import Busy
 from antiphon.retrieval.pictures import Bounds, Pictures
 from antiphon.retrieval.pixels import Seen
 
@@ -81,12 +83,41 @@ async def test_text_in_a_picture_is_no_bomb(pictures: Pictures) -> None:
     assert (await pictures.look(whole[:head] + chunk + whole[head:])).fault is not None
 
 
-async def test_what_takes_too_long_is_told_and_harms_nothing() -> None:
-    pictures = Pictures(seconds=0.01)
+def laborious() -> bytes:
+    """A picture of one pixel with millions of chunks before it, each of which is looked at."""
+    chunk = struct.pack(">I", 0) + b"abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
+    whole = png(1, 1)
+    head = whole.index(b"IDAT") - 4
+    return whole[:head] + chunk * 3_000_000 + whole[head:]
+
+
+async def test_what_takes_too_long_is_told_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antiphon.guard.pool._WAITS", 10_000)  # the machine may be slow
+    pictures, data = Pictures(seconds=0.01), laborious()
     try:
-        assert await pictures.look(bomb(8_000)) == Seen(fault="invalid_image")
+        assert await pictures.look(data) == Seen(fault="invalid_image")
+        monkeypatch.setattr(sys, "executable", "/nowhere/at/all")
+        assert await pictures.look(data) == Seen(fault="invalid_image")
+        with pytest.raises(Busy):
+            await pictures.look(drawn(40, 30))
     finally:
         await pictures.close()
+
+
+async def test_a_machine_that_is_slow_is_no_fault_of_a_picture(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = drawn(300, 300)
+    with monkeypatch.context() as patch:
+        patch.setattr("antiphon.guard.pool._WAITS", 0)
+        with pytest.raises(Busy):
+            await pictures.look(data)
+    assert await pictures.look(data) == Seen(300, 300)
+    with monkeypatch.context() as patch:
+        patch.setattr("antiphon.guard.pool._WAITS", 0)
+        with pytest.raises(Busy):
+            await pictures.within(data, SMALL)
+    assert size_of(await pictures.within(data, SMALL)) == (64, 64)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,15 +1,28 @@
 """Programs in V8: what they see, what they write, and that a hostile one ends only itself."""
 
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from antiphon.guard.pool import Limits, Pool
 from antiphon.scripting.player import Player
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 NOW = 1_700_000_000_000
 LANGUAGE_ONLY = [
@@ -54,6 +67,15 @@ async def test_calls_that_are_made_together_wait_together(player: Player) -> Non
     half = await played(player, code, Recorded(1, "sum", None, 5))
     assert [call.index for call in half.calls] == [0]
     assert words(await played(player, code, Recorded(1, "", None, 5), Recorded(0, "", None, 4))) == "[4,5]"
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**20, 10**21], ids=str)
+async def test_an_integer_of_any_size_is_a_number_to_a_program(player: Player, number: int) -> None:
+    code = f"return await tools.look({{a: {number}}}) === {number}"
+    (call,) = (await played(player, code)).calls
+    asked = msgspec.json.decode(call.arguments)
+    assert words(await played(player, code, Recorded(None, "look", asked, number))) == "true"
+    assert words(await played(player, code, Recorded(0, "look", {"a": number}, number))) == "true"
 
 
 async def test_calls_that_look_the_same_take_one_recorded_answer_each(player: Player) -> None:
@@ -130,6 +152,8 @@ async def test_there_is_nothing_but_the_language(player: Player, name: str) -> N
         (f"for (let i = 0; i < {MOST_CALLS}; i++) tools.look(); await tools.look()", None),
         (f"text('x'.repeat({LONGEST + 1}))", "RangeError: the program's output is too large"),
         (f"await tools.look('x'.repeat({LONGEST}))", "RangeError: the arguments of the program's calls"),
+        ("for (let i = 0; i < 1500000; i++) text('')", "RangeError: a program may write 10000 parts"),
+        (f"image('data:image/png,', {{detail: 'x'.repeat({LONGEST})}})", "RangeError: the program's output"),
         ("new ArrayBuffer(2 ** 40)", "RangeError: Invalid array buffer length"),
     ],
 )
@@ -153,6 +177,19 @@ TAMPERING = [
     "tools.look = null",
     "Error.prototype.toString = () => { throw 1 }; Error.prepareStackTrace = () => { throw 2 }",
     "text.constructor('return this')().Date = null; tools.look.constructor.prototype.x = 1",
+]
+_STATE = "Object.prototype.toJSON = function () { return 'calls' in this ? {...this, %s} : this }"
+_ARRAYS = "Array.prototype.toJSON = function () { return this.length === %s }"
+FORGING = [
+    _STATE % "calls: Array(300000).fill(['look', '{}'])",
+    _STATE % "calls: [['look', '{}']], answered: 7",
+    _STATE % "calls: [['look', '{}'], ['look', '{}']], answered: -5",
+    _STATE % "calls: [['look', 'not json']]",
+    _STATE % "calls: [], ended: true, parts: Array(2000).fill(['text', 'x'.repeat(1e5), ''])",
+    _ARRAYS % "2 ? ['look', 'not json'] : this",
+    _ARRAYS % "1 ? Array(300000).fill(['look', '{}']) : this",
+    "String.prototype.toJSON = () => 'not json'",
+    "Array.prototype[Symbol.iterator] = null",
 ]
 EXHAUSTING = [
     "while (true);",
@@ -179,6 +216,82 @@ async def test_a_program_that_tampers_with_its_globals_harms_itself_alone(player
     assert words(await played(player, "return await 1 + JSON.stringify([1])")) == "1[1]"
 
 
+@pytest.mark.parametrize("code", FORGING)
+async def test_a_program_does_not_write_its_own_state(player: Player, code: str) -> None:
+    code = f"{code}; const found = await tools.look({{a: 1}}); text(found)"
+    assert (await played(player, code)).calls == [Called(0, "look", '{"a":1}')]
+    assert words(await played(player, code, Recorded(0, "look", None, "found"))) == "found"
+
+
+LONG = "x" * (LONGEST // 2)
+FORGED = {
+    "a number twice": Played([Called(1, "look", "{}")] * 2, []),
+    "a number below zero": Played([Called(-5, "look", "{}")], []),
+    "a number beyond the last": Played([Called(MOST_CALLS, "look", "{}")], []),
+    "more calls than there may be": Played([Called(at, "look", "{}") for at in range(300_000)], []),
+    "no tool": Played([Called(0, "nothing", "{}")], []),
+    "no JSON": Played([Called(0, "look", "not json")], []),
+    "half of JSON": Played([Called(0, "look", '{"a":')], []),
+    "JSON that is too deep": Played([Called(0, "look", "[" * 100_000 + "]" * 100_000)], []),
+    "long arguments": Played([Called(at, "look", f'"{LONG}"') for at in range(2)], []),
+    "long texts": Played([], [Written("text", f"{LONG}.")] * 2),
+    "many parts": Played([], [Written("text", "")] * (MOST_PARTS + 1)),
+    "a long fault": Played([], [], "x" * (LONGEST_FAULT + 1)),
+    "a long detail": Played([], [Written("image", "", f"{LONG}{LONG}.")]),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_what_no_program_comes_to_is_refused(forged: Played) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check(forged, Script("", {"look": None}, 7, NOW))
+
+
+async def test_what_a_program_throws_is_told_in_so_many_words(player: Player) -> None:
+    for thrown in ("'x'.repeat(100 * 2 ** 20)", "new Error('x'.repeat(100 * 2 ** 20))"):
+        done = await played(player, f"throw {thrown}")
+        assert done.fault is not None
+        assert done.fault.startswith("Error: xxx")
+        assert len(done.fault) == LONGEST_FAULT
+
+
+HALVES = {"'👍'.slice(0, 1)": "\ufffd", "'👍'.slice(1)": "\ufffd", "'\\ud83d\\ud83d'": "\ufffd\ufffd"}
+
+
+@pytest.mark.parametrize(("half", "unknown"), HALVES.items(), ids=["high", "low", "both high"])
+async def test_half_a_character_is_told_as_one_that_is_unknown(
+    player: Player, half: str, unknown: str
+) -> None:
+    assert words(await played(player, f"text('👍' + {half})")) == f"👍{unknown}"
+    assert (await played(player, f"throw new Error({half})")).fault == f"Error: {unknown}"
+    code = f"return await tools.look({{[{half}]: {half} + '👍\\\\ud83d'}})"
+    (call,) = (await played(player, code)).calls
+    arguments = msgspec.json.decode(call.arguments)
+    assert arguments == {unknown: f"{unknown}👍\\ud83d"}
+    assert words(await played(player, code, Recorded(None, "look", arguments, "found"))) == "found"
+
+
+async def test_a_program_is_not_blamed_for_what_the_machine_is_at_fault_for(
+    player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/at/all")
+        busy = await played(player, "return 1")
+    assert busy.fault == "Error: the server is too busy to run the program; it may run later"
+    assert words(await played(player, "return 1")) == "1"
+
+
+async def test_a_fault_that_is_cut_within_a_character_is_told(player: Player) -> None:
+    done = await played(player, f"throw new Error('x'.repeat({LONGEST_FAULT} - 8) + '👍👍👍')")
+    assert done.fault is not None
+    assert done.fault.endswith("x\ufffd")
+
+
+async def test_arguments_that_could_not_be_passed_on_end_the_program_with_true_words(player: Player) -> None:
+    done = await played(player, "let a = {}; for (let i = 0; i < 1000; i++) a = {a}; await tools.look(a)")
+    assert done == replace(done, calls=[], fault="Error: the arguments of tools.look() are nested too deeply")
+
+
 @pytest.mark.parametrize("code", EXHAUSTING)
 async def test_a_program_that_takes_too_much_ends_itself_alone(code: str) -> None:
     player = Player(Limits(children=1, seconds=1, memory=512 * 2**20, counted="data"))
@@ -202,7 +315,7 @@ async def test_a_program_opens_no_file_and_no_connection_even_with_python_in_its
     script = Script("return 1", {}, 7, NOW)
     try:
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [True, True]
-        await pool.call("antiphon.scripting.v8:play", msgspec.msgpack.encode(script))
+        await pool.call("antiphon.scripting.v8:play", msgspec.json.encode(script))
         assert await pool.call("tests.scripting.opening:opened", str(Path(__file__))) == [False, False]
     finally:
         await pool.close()

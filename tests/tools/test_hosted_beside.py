@@ -12,7 +12,7 @@ from tests.api.test_moderated_responses import BLOCKS_OUTPUT, WORDS
 from tests.conftest import Running, checked_client
 from tests.hosted_script import PICTURE, code, picture, web
 from tests.moderators import ServedModerator
-from tests.responses_script import answer, call, config, text
+from tests.responses_script import answer, call, config, sealed, text
 from tests.scripted import Upstream
 from tests.tools.using import ask
 from tests.tools.webs import engine, site
@@ -53,6 +53,36 @@ def test_both_are_used_in_one_response(client: OpenAI, upstream: Upstream) -> No
     again = [each.get("role") or each["type"] for each in upstream.last.body["input"]]
     assert again == ["user", "code_interpreter_call", "function_call", "function_call_output"]
     assert upstream.last.body["input"][1]["id"] == response["output"][0]["id"]
+
+
+def test_reasoning_keeps_its_place_within_a_response_where_a_call_has_failed(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    """No part is left of the call, which the reasoning behind it does not count."""
+    failed = run_that_failed("x = 6")
+    upstream.script(
+        answer(sealed("gAAAA-1"), failed, sealed("gAAAA-2"), text("Hm."), LOOK), answer(text("So."))
+    )
+
+    ask(client, WEB, PYTHON)
+
+    again = [each.get("encrypted_content") or each["type"] for each in upstream.last.body["input"]]
+    assert again == [
+        "message",
+        "gAAAA-1",
+        "gAAAA-2",
+        "message",
+        "function_call",
+        "function_call_output",
+    ]
+
+
+def run_that_failed(text: str) -> Any:
+    def events(at: int) -> list[Json]:
+        *before, done = code(text, "")(at)
+        return [*before[:-1], {**done, "item": {**done["item"], "status": "failed"}}]
+
+    return events
 
 
 def test_a_limit_holds_within_one_turn(client: OpenAI, upstream: Upstream, engine: SearchServer) -> None:

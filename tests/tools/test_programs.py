@@ -364,6 +364,18 @@ def test_shells_and_patches_of_the_client_are_called_too(client: OpenAI, upstrea
     assert json.loads(result(upstream)) == ["a\n\n[exit code 0]", "Error: no room"]
 
 
+def test_a_program_calls_with_numbers_of_any_size_and_gets_them(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(program("const a = await tools.one({n: 1e20}); text(a.n === 2 ** 70)"), Answer("Done."))
+    first = ask(client, PROGRAMS, ONE)
+    (called,) = inner(first)
+    assert called["arguments"] == '{"n":100000000000000000000}'
+
+    last = ask(client, PROGRAMS, ONE, given=[answer(called, {"n": 2**70})], previous_response_id=first["id"])
+
+    (output,) = of_type(last, "program_output")
+    assert output["result"] == "true"
+
+
 def test_an_answer_in_parts_reaches_the_program_in_parts(client: OpenAI, upstream: Upstream) -> None:
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
     url = f"data:image/png;base64,{pixel}"

@@ -105,6 +105,23 @@ def test_without_include_the_sources_are_not_shown_and_can_be_asked_for_later(
     assert len(later["output"][0]["action"]["sources"]) == 2
 
 
+@covers("field.prompt_cache_diagnostics")
+def test_a_response_that_has_searched_can_be_compared_with_one_that_has_not(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(LOOK, Answer("So."), Answer("Yes."), Answer("Hello."), Answer("Yes."))
+    searched = ask(client, TOOL)
+    compared = ask(client, TOOL, given="Surely?", previous_response_id=searched["id"])["id"]
+    options = {"prompt_cache_options": {"comparison_response_id": compared}}
+
+    other = ask(client, TOOL, given="Ho", extra_body=options)
+    same = ask(client, TOOL, given="Surely?", previous_response_id=searched["id"], extra_body=options)
+
+    assert other["status"] == "completed"
+    assert other["prompt_cache_diagnostics"]["reason"] == "input_changed"
+    assert same["prompt_cache_diagnostics"] == {"type": "cache_hit"}
+
+
 def test_the_model_is_shown_two_small_functions_and_reads_fenced_numbered_results(
     client: OpenAI, upstream: Upstream, site: Website
 ) -> None:

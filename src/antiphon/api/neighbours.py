@@ -65,10 +65,10 @@ async def _handed(request: Request, endpoint: Endpoint, members: Members, size: 
     router = services(request).engine.router
     model = _model(members)
     await admit(request, model or router.default_model, size, _output(members))
-    _serve_as_granted(members, caller(request))
+    tier = _serve_as_granted(members, caller(request))
     route = _routed(router, model)
     members["model"] = msgspec.Raw(encode(route.model))
-    passed = Passed(endpoint, route.model, members, size)
+    passed = Passed(endpoint, route.model, members, size, tier)
     return Handed(_passthrough(route, endpoint).answered(passed))
 
 
@@ -96,17 +96,18 @@ def _model(members: Members) -> str | None:
     raise wrong_type("model", "a string", name)
 
 
-def _serve_as_granted(members: Members, asking: Caller) -> None:
-    """The request asks for a service tier that the key may have. One that has limits there, and a tier of
-    which we know nothing, do not go together."""
+def _serve_as_granted(members: Members, asking: Caller) -> str | None:
+    """The request asks for no service tier that the key may not have, and for none of which we know nothing,
+    if the key has limits there. Returns what such a key gets where it asks for none."""
     allowed = asking.use.limits.service_tiers if asking.use is not None else ()
-    if not allowed or "service_tier" not in members:
-        return
+    if not allowed:
+        return None
+    said, asked = members.pop("service_tier", b"null"), None
     with suppress(ValueError, RecursionError):
-        asked = msgspec.json.decode(members["service_tier"], type=ServiceTier | None)
+        asked = msgspec.json.decode(said, type=ServiceTier | None)
+    if asked is not None:
         members["service_tier"] = msgspec.Raw(encode(granted(asked, allowed)))
-        return
-    del members["service_tier"]
+    return granted(None, allowed)
 
 
 def _output(members: Members) -> int | None:

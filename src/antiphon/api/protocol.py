@@ -14,7 +14,8 @@ from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from antiphon.api.cycle import Cycle
@@ -88,6 +89,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes of the body, as far as it is parsed."""
         self._drains = False
         self._refused = False
+        self._answering: RequestResponseCycle | None = None
+        """What was begun last. `cycle` is what arrived last, which may have to wait until it is begun."""
         self._unread: asyncio.TimerHandle | None = None
         """Ends the connection when its client reads nothing."""
 
@@ -108,8 +111,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._settle()
         self._read()
         super().connection_lost(exc)
-        if self.cycle is not None and not self.cycle.response_complete:
-            left(self.cycle.scope)
+        self._abandon()
+
+    def _abandon(self) -> RequestResponseCycle | None:
+        """Nobody takes the answer that is under way, which is returned."""
+        cycle = self._answering
+        if cycle is None or cycle.response_complete:
+            return None
+        cycle.disconnected = True
+        cycle.message_event.set()
+        left(cycle.scope)
+        return cycle
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -126,8 +138,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server stops when its answers have ended, so those that could go on for hours must know."""
-        if self.cycle is not None:
-            self.cycle.scope[STOPPING] = True  # type: ignore[literal-required]
+        if self._answering is not None:
+            self._answering.scope[STOPPING] = True  # type: ignore[literal-required]
+            self._answering.keep_alive = False  # what waits behind it is not begun any more
         super().shutdown()
 
     def data_received(self, data: bytes) -> None:
@@ -163,6 +176,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False  # the parser reads no more
             return
         fault = handshake_fault(self.scope["method"], self.headers)
+        if self._answering is not None and not self._answering.response_complete:
+            fault = _invalid("a handshake cannot come before the end of an answer")
         if fault is not None:
             self._refuse(fault)
         else:
@@ -226,8 +241,13 @@ class HttpProtocol(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # it has come before the answer to the one before it has ended
-            self.flow.pause_reading()
+            if self.pipeline:  # whoever reads nothing does not hear of the client's end: one may wait
+                self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._carried += len(body)
@@ -241,7 +261,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._owed is self._bodies:
+        if self._owed is self._bodies and self.cycle.response_complete:  # else it is the next one's body
             self._begin_to_wait()
             self._drains = True
 
@@ -288,14 +308,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, fault: ApiError) -> None:
         """An answer from here, and the end of the connection. One that is under way is cut off instead."""
         self._refused, self._owed = True, None
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            left(cycle.scope)
-            if cycle.response_started:
-                self.transport.close()
-                return
+        cycle = self._abandon()
+        if cycle is not None and cycle.response_started:
+            self.transport.close()
+            return
         self.flow.resume_reading()
         self.transport.write(_answer(fault))
         if self.transport.can_write_eof():

@@ -1,6 +1,6 @@
 """Steering over one connection: which of its responses can be steered, and what waits for its client."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -67,6 +67,8 @@ class Steers:
         self._active: dict[str, _Target] = {}
         self._ended: OrderedDict[str, Lane] = OrderedDict()
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._injected: Counter[str] = Counter()
+        """Bytes of the frames that brought outputs to responses that are made."""
 
     @contextmanager
     def active(self, run: Run, steering: Steering, lane: Lane) -> Iterator[None]:
@@ -77,13 +79,15 @@ class Steers:
             yield
         finally:
             del self._active[response_id]
+            let_go(self._scope, self._injected.pop(response_id, 0))
             self._ended[response_id] = lane
             if len(self._ended) > ENDED:
                 self._ended.popitem(last=False)
 
     async def submit(self, frame: bytes) -> None:
-        """Take a frame to the response that it names, or tell why not."""
-        given = echoed(frame)
+        """Take a frame to the response that it names, or tell why not. Raises InvalidRequest or TooLarge for
+        one that cannot be given back."""
+        given = await parsing.parsed(frame, echoed, self._limits.request_values)
         try:
             make = partial(parse_steer, most_items=self._limits.request_items)
             said = await parsing.parsed(frame, make, self._limits.request_values)
@@ -100,18 +104,28 @@ class Steers:
             await self._refuse(given, "invalid_input", fault.message)
 
     async def inject(self, frame: bytes) -> None:
-        """Give outputs to the agents of a response. Raises InvalidRequest for such as nobody waits for."""
+        """Give outputs to the agents of a response. Raises InvalidRequest for such as nobody waits for, and
+        Unavailable."""
         make = partial(parse_inject, most_items=self._limits.request_items)
         brought = await parsing.parsed(frame, make, self._limits.request_values)
         target = self._active.get(brought.response_id)
-        crew = target.run.crew if target is not None else None
         if target is None or target.run.machine.ended:
             await self._refuse_injection(brought)
-        elif crew is None or not crew.inject(brought.items):
-            raise InvalidRequest("The response waits for no such outputs just now.", param="input")
-        else:
-            event = InjectCreated(response_id=brought.response_id)
-            await self._behind(target.steering, target.lane, event)
+            return
+        self._give(target.run, brought, len(frame))
+        event = InjectCreated(response_id=brought.response_id)
+        await self._behind(target.steering, target.lane, event)
+
+    def _give(self, run: Run, brought: Injected, size: int) -> None:
+        """The outputs are part of the response from here on, and held as long as it is made."""
+        hold(self._scope, size)
+        try:
+            if run.crew is None or not run.crew.inject(brought.items):
+                raise InvalidRequest("The response waits for no such outputs just now.", param="input")
+        except ApiError:
+            let_go(self._scope, size)
+            raise
+        self._injected[run.machine.id] += size
 
     async def _refuse_injection(self, brought: Injected) -> None:
         ended = brought.response_id in (*self._active, *self._ended)
@@ -191,6 +205,8 @@ class Steers:
             await self._behind(target.steering, target.lane, event)
 
     async def _behind(self, steering: Steering, lane: Lane, event: SteerEvent) -> None:
-        """Tell it with the response's own events, or behind them."""
-        if not steering.emit(event):
+        """Tell it with the response's own events, or behind them. Returns when it is handed over."""
+        if steering.emit(event):
+            await steering.told()
+        else:
             await self._tell(event, lane)

@@ -73,8 +73,8 @@ class Connection:
     async def serve(self) -> None:
         """Until the client goes away; what is under way is stopped then."""
         try:
-            while (text := await self._frame()) is not None:
-                await self._receive(text)
+            while (frame := await self._frame()) is not None:
+                await self._receive(frame)
         finally:
             for worker in self._workers:
                 worker.cancel()
@@ -85,19 +85,19 @@ class Connection:
         frame = ErrorFrame(status=fault.status, error=fault.body(), stream_id=lane)
         await self._socket.send_text(encode(frame).decode())
 
-    async def _frame(self) -> bytes | None:
+    async def _frame(self) -> str | bytes | None:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             return None
-        text = message.get("text")
-        return text.encode() if text is not None else message.get("bytes") or b""
+        return message.get("text") or message.get("bytes") or b""
 
-    async def _receive(self, text: bytes) -> None:
+    async def _receive(self, frame: str | bytes) -> None:
         """Take a frame to its lane."""
         try:
+            text = (frame if isinstance(frame, str) else frame.decode()).encode()
             seen = _peek.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            fault = InvalidRequest("A frame must be a JSON object, and not nested too deeply.")
+            fault = InvalidRequest("A frame must be a JSON object in UTF-8, and not nested too deeply.")
             await self.refuse(fault, None)
             return
         try:
@@ -106,6 +106,8 @@ class Connection:
             await self.refuse(fault, seen.stream_id)
 
     async def _sort(self, seen: Peek, text: bytes) -> None:
+        if len(text) > self._services.config.server.max_body_bytes:
+            raise TooLarge("The frame is too large.", code="request_too_large")
         if seen.type == "response.steer":
             await self._steers.submit(text)
         elif seen.type == "response.inject":
@@ -114,8 +116,6 @@ class Connection:
             known = one_of(("response.create", "response.inject", "response.steer"))
             message = f"Invalid value: '{seen.type}'. Supported values are: {known}."
             raise InvalidRequest(message, param="type", code="invalid_value")
-        elif len(text) > self._services.config.server.max_body_bytes:
-            raise TooLarge("The frame is too large.", code="request_too_large")
         else:
             self._enqueue(seen.stream_id, text)
 
@@ -192,8 +192,10 @@ class Connection:
             if steering.opened:
                 raise
             fault = _fault(error, "successor failed")
-            await self._services.store.responses.delete(self._project, steering.parsed.response_id or "")
-            await self._steers.give_back(before, lane, "successor_creation_failed", fault.message)
+            try:
+                await self._services.store.responses.delete(self._project, steering.parsed.response_id or "")
+            finally:
+                await self._steers.give_back(before, lane, "successor_creation_failed", fault.message)
             return False
         finally:
             if steering.opened:

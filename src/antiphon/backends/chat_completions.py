@@ -269,6 +269,7 @@ class ChatCompletions(Backend):
             self._long_timeout,
             upstream.answer_bytes,
             self.dialect.max_tokens,
+            self.dialect.hints,
         )
         return HttpPassthrough(server, self._check_passed)
 

@@ -135,6 +135,7 @@ class EmulatedTools(Around):
             if answer.given:
                 yield answer.rest()
                 return
+        yield answer.cost
         raise ModelFault(
             "The model had to call a function, and answered in words: its server neither forces calls nor "
             "holds answers to a JSON schema."
@@ -189,6 +190,11 @@ class _Owed:
     def rest(self) -> list[Delta]:
         held, self._held = self._held, []
         return held
+
+    @property
+    def cost(self) -> list[Delta]:
+        """What is left of an answer that is given up."""
+        return [] if self._usage is None else [self._usage]
 
     def with_usage(self, batch: Sequence[Delta]) -> Sequence[Delta]:
         """A batch of the answer that was given instead: what the first cost counts too."""

@@ -57,6 +57,8 @@ class Server(Struct, frozen=True):
     """Of one answer, as it comes."""
     max_tokens: str = "max_tokens"
     """How it calls the longest answer."""
+    hints: frozenset[str] = frozenset()
+    """What it understands besides what all do, see `dialects`."""
     helps: str = (
         "A server that does is configured as a backend of its own: base_url and models of [backends.NAME]."
     )
@@ -79,16 +81,24 @@ class HttpPassthrough(Struct, frozen=True):
         self.check(request.members)
         server = self.server
         patience = server.streaming if _is_true(request.members.get("stream")) else server.whole
-        body = await offload(in_bytes(request.size), encode, self._bounded(request))
+        members = request.members | self._length(request) | self._tier(request)
+        body = await offload(in_bytes(request.size), encode, members)
         async with handed_on(server, request.endpoint, request.model, body, patience) as answer:
             yield answer
 
-    def _bounded(self, request: Passed) -> Members:
-        members = request.members
-        endless = request.endpoint != "embeddings" and all(_is_null(members.get(name)) for name in _LENGTHS)
-        if self.most is None or not endless:
-            return members
-        return {**members, self.server.max_tokens: Raw(encode(self.most))}
+    def _length(self, request: Passed) -> Members:
+        said = any(not _is_null(request.members.get(name)) for name in _LENGTHS)
+        if self.most is None or said or request.endpoint == "embeddings":
+            return {}
+        return {self.server.max_tokens: Raw(encode(self.most))}
+
+    def _tier(self, request: Passed) -> Members:
+        """Of the endpoints chat completions alone have one."""
+        said = not _is_null(request.members.get("service_tier"))
+        known = request.endpoint == "chat/completions" and "service_tier" in self.server.hints
+        if request.tier is None or said or not known:
+            return {}
+        return {"service_tier": Raw(encode(request.tier))}
 
 
 @asynccontextmanager

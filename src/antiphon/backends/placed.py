@@ -5,6 +5,7 @@ A piece notes how many texts and calls stood before it (`PLACE`); the rest of it
 """
 
 from collections.abc import Sequence
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -23,11 +24,13 @@ def noted(piece: JsonObject, texts: int, calls: int) -> JsonObject:
 
 def placed(pieces: Any, texts: Sequence[JsonObject], calls: Sequence[JsonObject]) -> list[JsonObject]:
     """Texts, then calls, with the pieces among them. Texts that were joined since, or calls that were not
-    made, take no place away: what stood behind them stands at the end."""
+    made, take no place away: what stood behind them stands at the end, but before the last text where no call
+    follows, since servers refuse reasoning that leads to nothing."""
+    last = inf if calls else max(len(texts) - 1, 0)
     said: list[tuple[_Key, JsonObject]] = [
         *(((0, at + 0.5), text) for at, text in enumerate(texts)),
         *(((1, at + 0.5), call) for at, call in enumerate(calls)),
-        *((_key(piece), _plain(piece)) for piece in given(pieces)),
+        *((_key(piece, last), _plain(piece)) for piece in given(pieces)),
     ]
     return [each for _, each in sorted(said, key=itemgetter(0))]
 
@@ -37,10 +40,11 @@ def given(pieces: Any) -> list[JsonObject]:
     return [piece for piece in pieces if isinstance(piece, dict)] if isinstance(pieces, list) else []
 
 
-def _key(piece: JsonObject) -> _Key:
+def _key(piece: JsonObject, last: float) -> _Key:
+    """`last`: the last place among the texts."""
     match piece.get(PLACE):
         case [int(texts), int(calls)]:
-            return (1, calls) if calls else (0, texts)
+            return (1, calls) if calls else (0, min(texts, last))
         case _:
             return (0, 0)
 

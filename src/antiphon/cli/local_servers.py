@@ -19,6 +19,11 @@ USUAL_PORTS: tuple[tuple[str, int], ...] = (
     ("LiteLLM", 4000),
 )
 _SECONDS = 2.0
+"""How long a server may say nothing."""
+_SECONDS_ALTOGETHER = 10.0
+"""How long all questions to a server may take."""
+_LARGEST = 8 * 2**20
+"""Bytes of an answer."""
 _NAMES = {
     "ollama": "Ollama",
     "lmstudio": "LM Studio",
@@ -45,7 +50,7 @@ class LocalServer(Struct, frozen=True):
 
 
 async def find(ports: Sequence[tuple[str, int]] = USUAL_PORTS) -> Sequence[LocalServer]:
-    """All at once, so it takes two seconds at most for each question."""
+    """All at once, so it takes ten seconds at most, whatever listens there."""
     found = await asyncio.gather(*(look_at(f"http://127.0.0.1:{port}/v1", name) for name, port in ports))
     return [server for server in found if server is not None]
 
@@ -57,15 +62,26 @@ async def look_at(base_url: str, name: str) -> LocalServer | None:
     async with httpx2.AsyncClient(timeout=_SECONDS, trust_env=False) as http:
 
         async def ask(path: str) -> Reply:
-            answer = await http.get(f"{root}/{path}")
-            return Reply(answer.status_code, answer.headers, answer.content)
+            return await _asked(http, f"{root}/{path}")
 
         try:
-            models = listed((await ask("v1/models")).body)
-            if b'"queue"' in (await ask("readyz")).body:
-                return None
-            found = await probe(ask)
-        except (httpx2.HTTPError, UpstreamError):
+            async with asyncio.timeout(_SECONDS_ALTOGETHER):
+                models = listed((await ask("v1/models")).body)
+                if b'"queue"' in (await ask("readyz")).body:
+                    return None
+                found = await probe(ask)
+        except (httpx2.HTTPError, UpstreamError, TimeoutError):
             return None
     dialect = None if found is None else found.dialect.name
     return LocalServer(_NAMES.get(dialect or "", name), base_url, dialect, [model.id for model in models])
+
+
+async def _asked(http: httpx2.AsyncClient, url: str) -> Reply:
+    """Not compressed: how large that would become, nobody knows before. Raises UpstreamError, HTTPError."""
+    body = bytearray()
+    async with http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
+        async for some in answer.aiter_raw():
+            body += some
+            if len(body) > _LARGEST:
+                raise UpstreamError("The upstream sent more than a model server says of itself.")
+    return Reply(answer.status_code, answer.headers, bytes(body))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from antiphon.context.images import checked
 from antiphon.context.loading import MAX_ATTACHMENT, Loader, Shown, StoredFiles
 from antiphon.context.originals import Original, originals
-from antiphon.context.sight import Compression, Sight, check, check_mask
+from antiphon.context.sight import Compression, Sight, check, check_mask, looking
 from antiphon.guard.offload import offload
 from antiphon.model import Capabilities
 from antiphon.protocol.client_items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput
@@ -139,16 +139,19 @@ class Attachments:
         return await originals(parts, self._loader(project, can))
 
     async def image(self, project: str, part: InputImage, param: str) -> bytes:
-        """The bytes of an image that is not among the items. Raises InvalidRequest, which names `param`."""
+        """The bytes of an image that is not among the items. Raises InvalidRequest or Unavailable, which
+        names `param`."""
         data = await self._loader(project, Capabilities()).original(part, param)
         checked(data, param, MAX_ATTACHMENT)
-        check(await self._pictures.look(data, project), param)
+        with looking(param):
+            check(await self._pictures.look(data, project), param)
         return data
 
     async def mask(self, project: str, part: InputImage, param: str) -> bytes:
         """The same for one that says which part of another one changes."""
         data = await self.image(project, part, param)
-        check_mask(await self._pictures.look(data, project), param)
+        with looking(param):
+            check_mask(await self._pictures.look(data, project), param)
         return data
 
     def _loader(
@@ -175,6 +178,11 @@ def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key
             key = _key(part)
             if key:
                 yield key, (part, f"{place}.{path}" if place else "")
+
+
+def has_attached(item: Item) -> bool:
+    """Whether a model can read the item only when it is resolved."""
+    return any(_key(part) for part, _ in _attachments(item))
 
 
 def _attachments(item: Item) -> Iterator[tuple[Any, str]]:

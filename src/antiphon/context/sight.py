@@ -2,10 +2,13 @@
 smaller where the request wants that."""
 
 import asyncio
-from typing import Final, Literal, NamedTuple, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, NoReturn
 
 from antiphon.context.images import Given, data_url
-from antiphon.protocol.errors import InvalidRequest
+from antiphon.guard.pool import Busy
+from antiphon.protocol.errors import InvalidRequest, Unavailable
 from antiphon.retrieval.kinds import image_type
 from antiphon.retrieval.pictures import Bounds, Pictures, Seen
 from antiphon.retrieval.pixels import MOST
@@ -23,6 +26,9 @@ BOUNDS: Final = {
 }
 """What each `detail` shows of an image, by OpenAI's guide to images and vision: more is not looked at."""
 
+MOST_PIXELS = 8_000_000_000
+"""Of all images of a request's context: some six hundred photos as phones take them."""
+
 _FAULTS: Final = {
     "invalid_image": "The image data you provided does not represent a valid image. Please check your input "
     "and try again.",
@@ -31,23 +37,44 @@ _FAULTS: Final = {
 }
 
 
-class Sight(NamedTuple):
+class Sight:
     """`owner`: whose the images are. `smallest`: pixels of the shorter side that the model needs."""
 
-    pictures: Pictures
-    owner: str
-    smallest: int
-    compression: Compression
+    def __init__(self, pictures: Pictures, owner: str, smallest: int, compression: Compression) -> None:
+        self._pictures = pictures
+        self._owner = owner
+        self._smallest = smallest
+        self._compression = compression
+        self._left = MOST_PIXELS
 
     async def url(self, given: Given, detail: str) -> str:
-        """The image as the model gets it, a data URL. Raises InvalidRequest."""
-        check(await self.pictures.look(given.data, self.owner), given.param, self.smallest)
+        """The image as the model gets it, a data URL. Raises InvalidRequest or Unavailable."""
         data = given.data
-        if self.compression == "enabled":
-            data = await self.pictures.within(data, BOUNDS[detail], self.owner)
+        with looking(given.param):
+            seen = await self._pictures.look(data, self._owner)
+            check(seen, given.param, self._smallest)
+            self._take(seen.width * seen.height)
+            if self._compression == "enabled":
+                data = await self._pictures.within(data, BOUNDS[detail], self._owner)
         if data is given.data:
             return await asyncio.to_thread(given.as_url)
         return await asyncio.to_thread(data_url, data, image_type(data) or given.media_type)
+
+    def _take(self, pixels: int) -> None:
+        self._left -= pixels
+        if self._left < 0:
+            words = f"The images of this request have more than {MOST_PIXELS:,} pixels together."
+            _refuse(words, "input", "request_too_large")
+
+
+@contextmanager
+def looking(param: str) -> Iterator[None]:
+    """Where an image is looked at. Raises Unavailable when this machine has no time for it."""
+    try:
+        yield
+    except Busy as fault:
+        words = "This server is too busy to look at the image. Please try again later."
+        raise Unavailable(words, param=param) from fault
 
 
 def check(seen: Seen, param: str, smallest: int = 1) -> None:

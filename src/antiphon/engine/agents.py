@@ -11,6 +11,7 @@ or wait for somebody who is. Over a WebSocket it stays open for a while then, si
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -19,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.agents import ROOT, owners
+from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.emission import Emission, Flush
@@ -29,9 +31,9 @@ from antiphon.guard.offload import offload
 from antiphon.model import Message, TextPart, Turn
 from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
-from antiphon.protocol.errors import ApiError, ModelFault
+from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.item import AgentName, Item
+from antiphon.protocol.item import AgentName, Item, item_type
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
@@ -45,6 +47,11 @@ TURNS_IN_ALL = 200
 """Turns of all agents of a response together."""
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
+
+_NO_PICTURES = (
+    "Injected outputs are text: images, files and screenshots are looked at when a request begins. Answer "
+    "the call in the next request, with previous_response_id."
+)
 
 TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -114,6 +121,8 @@ class Crew:
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
         self._agents: dict[str, _Agent] = {}
+        self._due: deque[_Agent] = deque()
+        """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._handing: set[asyncio.Task[None]] = set()
@@ -143,6 +152,7 @@ class Crew:
             while await self._goes_on():
                 self._changed.clear()
                 self._reap()
+                self._start_due()
         except _Cut as cut:
             return cut.reason
         return None
@@ -160,8 +170,16 @@ class Crew:
             built = await offload(len(items), self._plan.turns.build, items, name)
             agent = self._agents[name] = _Agent(name, _plain(built))
             if isinstance(item, AgentMessage) or kind_of(item).nature == "output":
-                self._start(agent)
+                self._due.append(agent)
         self._start(self._agents[ROOT])
+        self._start_due()
+
+    def _start_due(self) -> None:
+        """Those that have something to read go on, as many as may work at once."""
+        while self._due and self._subagents < self._most and not self._ending:
+            agent = self._due.popleft()
+            if agent.running is None:
+                self._start(agent)
 
     def _start(self, agent: _Agent) -> None:
         agent.untold = agent.due = False
@@ -380,9 +398,14 @@ class Crew:
         """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
         InvalidRequest for what no model can read."""
         waiting = {call_id: agent for agent in self._agents.values() for call_id in agent.owed}
+        kinds = {call_id: kind_of(call).answered_by for call_id, call in self._calls().items()}
         ids = [str(getattr(output, "call_id", None)) for output in outputs]
         if not ids or len(set(ids)) < len(ids) or not waiting.keys() >= set(ids):
             return False
+        if any(kinds.get(call_id) != item_type(each) for call_id, each in zip(ids, outputs, strict=True)):
+            return False
+        if any(has_attached(output) for output in outputs):
+            raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
         read = [self._plan.turns.transcript.read([output]) for output in outputs]
         for call_id, output, messages in zip(ids, outputs, read, strict=True):
             agent = waiting[call_id]
@@ -395,6 +418,11 @@ class Crew:
                 agent.answered.set()
         self._changed.set()
         return True
+
+    def _calls(self) -> dict[str, Item]:
+        """The calls of the response that are answered, by their ids."""
+        made = (item for item in self._machine.items if item is not None and kind_of(item).answered_by)
+        return {str(getattr(item, "call_id", None)): item for item in made}
 
     # ---- what they want of each other ----
 

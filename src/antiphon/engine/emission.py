@@ -58,6 +58,10 @@ class Emission:
         self._busy = False
         self._more = False
         """Whether something was emitted while a batch was on its way."""
+        self._taken: asyncio.Event | None = None
+        """Set when the next batch is with the reader: somebody waits for it."""
+        self._over = False
+        """Whether nothing is handed over any more."""
 
     def watch(self, grace: float | None, keep_alive: float | None) -> None:
         """Have the clock hand over the opening events after `grace` seconds, and `response.in_progress`
@@ -84,7 +88,13 @@ class Emission:
         if not self._idle:
             self._more = True
         elif self.opened and not self._machine.ended:
-            self._sign = self._loop.create_task(self._hand_over())
+            self._sign = self._loop.create_task(self._hand_over_beside())
+
+    async def taken(self) -> None:
+        """Until the reader has what was emitted so far, or will never have it."""
+        if not self._over:
+            self._taken = self._taken or asyncio.Event()
+            await self._taken.wait()
 
     async def flush_opened(self) -> None:
         """The same, if anything was handed over before: until then the request can still be refused."""
@@ -93,15 +103,33 @@ class Emission:
 
     async def _hand_over(self) -> None:
         self.opened = True
-        events = self._drain()
+        events, taken = self._drain(), self._taken
         if events:
-            self._busy = True
-            await self._emit(events)
+            self._busy, self._taken = True, None
+            try:
+                await self._emit(events)
+            except BaseException:
+                self._end()
+                raise
+            finally:
+                if taken is not None:
+                    taken.set()
             self._busy = False
             self._last = self._loop.time()
-        if self._more:
+        if self._more and not self._machine.ended:
             self._more = False
             await self._hand_over()
+
+    async def _hand_over_beside(self) -> None:
+        """Hand over beside the run. When it has ended by now, what there is comes with the end."""
+        if not self._machine.ended:
+            await self._hand_over()
+
+    def _end(self) -> None:
+        """Nobody needs to wait for a reader any more."""
+        self._over = True
+        if self._taken is not None:
+            self._taken.set()
 
     @property
     def _idle(self) -> bool:
@@ -120,7 +148,7 @@ class Emission:
         if self._idle and (not self.opened or silent >= (self._keep_alive or 0)):
             if self.opened:
                 self._machine.start()
-            self._sign = self._loop.create_task(self._hand_over())
+            self._sign = self._loop.create_task(self._hand_over_beside())
             silent = 0
         if self._keep_alive is not None:
             self._set(max(self._keep_alive - silent, self._keep_alive / 4))
@@ -129,6 +157,7 @@ class Emission:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._end()
         # A timer that is cancelled lets go of us: nothing here waits for the collector.
         if self._timer is not None:
             self._timer.cancel()

@@ -126,6 +126,12 @@ class Steering:
         emission.nudge()
         return True
 
+    async def told(self) -> None:
+        """Until what was emitted is with the reader, or never will be. So what is refused takes no more room
+        than the client reads."""
+        if self._emission is not None:
+            await self._emission.taken()
+
     # ---- while the response is made ----
 
     def steerable(self, ask: Ask) -> Ask:

@@ -14,7 +14,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,8 @@ IDLE = 60.0
 """Seconds for which a child is kept that has nothing to do."""
 _LARGEST = 256 * 2**20
 """Bytes of a result."""
+_HELD = 2**16
+"""Bytes of a result that is decoded at once; a larger one is in a thread."""
 _WAITS = 3
 """How many times its processor time a call may last: a busy machine gives it less than all."""
 _LARGE = 2**20
@@ -40,8 +42,19 @@ def _is_large(argument: object) -> TypeGuard[bytes]:
     return isinstance(argument, bytes) and len(argument) > _LARGE
 
 
+class _Answer(Struct, frozen=True, array_like=True):
+    """A `Result` whose value is not decoded yet."""
+
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    fault: str | None = None
+
+
 class Overrun(Exception):
     """A call that was too much for its child: of time, of memory, or of the code that served it."""
+
+
+class Busy(Overrun):
+    """The machine was at fault, not the call: it could start no child, or gave it too little of its time."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -56,6 +69,17 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What of a child's memory counts: engines of JavaScript reserve far more addresses than they use."""
     calls: int = 1000
     """After so many a child is replaced: what it leaked goes with it."""
+    serves: Literal["anyone", "one owner"] = "anyone"
+    """Whose calls a child takes one after another. One that runs code of strangers may have been taken over
+    by what it served."""
+
+
+def _decoded(data: bytes, kind: Any) -> Result:
+    """The answer, with a value of this type. Raises ValueError for one that is not."""
+    answer = msgspec.msgpack.decode(data, type=_Answer)
+    if answer.fault is not None:
+        return Result(fault=answer.fault)
+    return Result(msgspec.msgpack.decode(answer.value, type=kind))
 
 
 class Pool:
@@ -70,29 +94,34 @@ class Pool:
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def call(self, function: str, *arguments: object, owner: str = "") -> Any:
+    async def call(self, function: str, *arguments: object, owner: str = "", result: Any = Any) -> Any:
         """What the function (`module:name`) returns, made of what msgpack knows. `owner` is whose work it is:
-        each has its share. Raises Overrun; ValueError with the words of what the function raised."""
+        each has its share. `result` is the type of what it returns: with bounds for its lists, whoever has
+        taken over a child makes us build no more than that. Raises Overrun, and of these Busy for what may do
+        later; ValueError with the words of what the function raised, or for what is not of that type."""
         seconds = self._limits.seconds
         large = {place: each for place, each in enumerate(arguments) if _is_large(each)}
         small = [None if place in large else each for place, each in enumerate(arguments)]
         sizes = {place: len(each) for place, each in large.items()}
         call = [framed(Call(function, small, seconds, sizes)), *large.values()]
         async with self._turns.turn(owner):
-            child = self._idle.pop() if self._idle else await _Child.start(self._limits)
+            child = await self._child(owner)
             try:
                 async with asyncio.timeout(seconds * _WAITS):
-                    result = await child.ask(call)
-            except (TimeoutError, EOFError, OSError) as fault:
+                    answer = await child.ask(call, result)
+            except TimeoutError as fault:
+                await child.kill()
+                raise Busy(f"{function} was given too little time in {seconds * _WAITS:g} s") from fault
+            except (EOFError, OSError) as fault:
                 await child.kill()
                 raise Overrun(f"{function} took more than {seconds:g} s, or too much memory") from fault
             except BaseException:
                 await child.kill()
                 raise
             await self._take_back(child)
-        if result.fault is not None:
-            raise ValueError(result.fault)
-        return result.value
+        if answer.fault is not None:
+            raise ValueError(answer.fault)
+        return answer.value
 
     @property
     def children(self) -> int:
@@ -106,6 +135,23 @@ class Pool:
             self._end_idle.cancel()
         await self._end_all()
         await asyncio.gather(*self._ending)
+
+    async def _child(self, owner: str) -> "_Child":
+        """One that is idle and may serve this owner, or one in the place of an idle one, or another."""
+        anyone = self._limits.serves == "anyone"
+        found = next((each for each in reversed(self._idle) if anyone or each.owner == owner), None)
+        if found is not None:
+            self._idle.remove(found)
+            return found
+        if self._idle:
+            await self._idle.pop(0).kill()
+        return await self._started(owner)
+
+    async def _started(self, owner: str) -> "_Child":
+        try:
+            return await _Child.start(self._limits, owner)
+        except OSError as fault:
+            raise Busy(f"No child process can be started: {fault.strerror}") from fault
 
     async def _take_back(self, child: "_Child") -> None:
         if self._closed or child.calls >= self._limits.calls:
@@ -128,16 +174,18 @@ class Pool:
 
 
 class _Child:
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, owner: str) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.calls = 0
+        self.owner = owner
+        """Who was served first."""
         self._process = process
         self._stdin = process.stdin
         self._stdout = process.stdout
 
     @classmethod
-    async def start(cls, limits: Limits) -> "_Child":
+    async def start(cls, limits: Limits, owner: str) -> "_Child":
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "antiphon.guard.child", str(limits.memory), limits.counted),
             stdin=PIPE,
@@ -146,9 +194,9 @@ class _Child:
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             start_new_session=True,  # Ctrl-C is for the parent
         )
-        return cls(process)
+        return cls(process, owner)
 
-    async def ask(self, call: Sequence[bytes]) -> Result:
+    async def ask(self, call: Sequence[bytes], kind: Any) -> Result:
         """What is sent lies in pieces, which are not copied whole."""
         self.calls += 1
         for part in call:
@@ -159,7 +207,10 @@ class _Child:
         size = int.from_bytes(await self._stdout.readexactly(HEAD))
         if size > _LARGEST:
             raise EOFError("the result is too large")
-        return msgspec.msgpack.decode(await self._stdout.readexactly(size), type=Result)
+        data = await self._stdout.readexactly(size)
+        if size > _HELD:
+            return await asyncio.to_thread(_decoded, data, kind)
+        return _decoded(data, kind)
 
     async def kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -23,6 +23,8 @@ class Passed(Struct, frozen=True):
     members: Members
     size: int
     """Bytes of its body."""
+    tier: str | None = None
+    """The `service_tier` it must ask for where it names none and its server has tiers; None: the usual."""
 
 
 class Answer(Protocol):

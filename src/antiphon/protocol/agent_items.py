@@ -3,7 +3,7 @@
 from typing import Literal
 
 from antiphon.protocol.content import InputText, LongText, OutputText
-from antiphon.protocol.item import Item
+from antiphon.protocol.item import AgentPath, Item
 from antiphon.protocol.wire import CallId, Wire
 
 Action = Literal[
@@ -25,8 +25,8 @@ class AgentMessage(Item, tag="agent_message", kw_only=True):
     """What one agent tells another. It stands where the other reads it."""
 
     prefix = "amsg"
-    author: str
-    recipient: str
+    author: AgentPath
+    recipient: AgentPath
     content: tuple[EncryptedText | AgentText | InputText | OutputText, ...]
 
 

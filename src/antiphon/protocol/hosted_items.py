@@ -105,6 +105,11 @@ class Logs(Wire, tag="logs", tag_field="type"):
 class Image(Wire, tag="image", tag_field="type"):
     url: str
 
+    @property
+    def by_value(self) -> bool:
+        """Whether it is the picture itself: any other URL, which a client may have sent, goes to no model."""
+        return self.url.startswith("data:")
+
 
 class CodeInterpreterCall(StatusItem, tag="code_interpreter_call", kw_only=True):
     prefix = "ci"
@@ -234,3 +239,17 @@ class McpCall(StatusItem, tag="mcp_call", kw_only=True):
         if self.status is None and self.error is not None:
             item.status = "failed"
         return item
+
+
+def is_whole(item: Item) -> bool:
+    """Whether a call of a tool ended well, and has what the servers insist on that take it back."""
+    match item:
+        case WebSearchCall(status="completed", action=Search(query=query)):
+            return bool(query)
+        case WebSearchCall(status="completed", action=action):
+            return action is not None
+        case CodeInterpreterCall(status="completed", container_id=container):
+            return bool(container)
+        case ImageGenerationCall(status="completed", result=str(result)):
+            return bool(result)
+    return False

@@ -1,8 +1,9 @@
 """What all items have in common."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, Self, cast
+from typing import Annotated, ClassVar, Literal, Self, cast
 
+from msgspec import Meta
 from msgspec.structs import replace
 
 from antiphon.protocol.wire import Wire
@@ -20,8 +21,12 @@ class InputItem(Wire, tag_field="type"):
     """How ids of such items begin (behaviours.md section 4)."""
 
 
+AgentPath = Annotated[str, Meta(min_length=1, max_length=2_100, pattern="^/root(/[A-Za-z0-9_-]{1,64})*$")]
+"""The name of an agent: the names of those above it, then its own. 32 of them fit."""
+
+
 class AgentName(Wire):
-    agent_name: str
+    agent_name: AgentPath
 
 
 class Item(InputItem, kw_only=True):

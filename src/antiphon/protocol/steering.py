@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from antiphon.protocol.error_messages import not_json
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.events import SteerEvent
 from antiphon.protocol.item import Item
@@ -112,10 +113,19 @@ _echo = msgspec.json.Decoder(_Echo)
 
 
 def echoed(frame: bytes) -> Steered:
-    """What is given back of a frame, which is a JSON object."""
-    found = _echo.decode(frame)
-    target = msgspec.json.decode(found.previous_response_id)
-    return Steered(target if isinstance(target, str) else "", found.input)
+    """What is given back of a frame. Raises InvalidRequest for one that is no JSON object."""
+    try:
+        found = _echo.decode(frame)
+        return Steered(_target(found.previous_response_id), found.input)
+    except (ValueError, RecursionError):
+        raise not_json() from None
+
+
+def _target(named: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(named, type=str)
+    except msgspec.ValidationError:  # raised at its first byte: nothing of what may be huge is built
+        return ""
 
 
 def parse_steer(frame: bytes, *, most_items: int) -> Said:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.guard.offload import in_bytes, offload
-from antiphon.guard.pool import Limits, Overrun, Pool
+from antiphon.guard.pool import Busy, Limits, Overrun, Pool
 from antiphon.retrieval.pixels import Seen
 from antiphon.retrieval.remembered import Remembered
 
@@ -47,20 +47,26 @@ class Pictures:
         self._smaller = Remembered[bytes](_SMALLER_BYTES, lambda data: 1024 + len(data))
 
     async def look(self, data: bytes, owner: str = "") -> Seen:
-        """What is in a picture. `owner`: whose it is; each has a share of the children."""
+        """What is in a picture. `owner`: whose it is; each has a share of the children. Raises Busy."""
         key = await _digest(data)
         found = self._looks.get(key)
         if found is None:
-            try:
-                said = await self._pool.call("antiphon.retrieval.pixels:seen", data, owner=owner)
-            except Overrun:
-                return Seen(fault="invalid_image")
-            found = msgspec.convert(said, Seen)
+            found = await self._seen(data, owner)
             self._looks.put(key, found)
         return found
 
+    async def _seen(self, data: bytes, owner: str) -> Seen:
+        try:
+            said = await self._pool.call("antiphon.retrieval.pixels:seen", data, owner=owner)
+        except Busy:
+            raise
+        except Overrun:
+            return Seen(fault="invalid_image")
+        return msgspec.convert(said, Seen)
+
     async def within(self, data: bytes, bounds: Bounds, owner: str = "") -> bytes:
-        """A picture that was looked at and is sound, made smaller if it must be and can be."""
+        """A picture that was looked at and is sound, made smaller if it must be and can be. Raises
+        Busy."""
         look = await self.look(data, owner)
         size = bounds.fit(look.width, look.height)
         if size == (look.width, look.height):
@@ -76,6 +82,8 @@ class Pictures:
         """Empty: it stays as it is."""
         try:
             made: bytes = await self._pool.call("antiphon.retrieval.pixels:resized", data, *size, owner=owner)
+        except Busy:
+            raise
         except (Overrun, ValueError):
             return b""
         return made

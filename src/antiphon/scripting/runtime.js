@@ -7,16 +7,23 @@
   "use strict";
 
   const { parse, stringify } = JSON;
-  const { apply, construct, defineProperty } = Reflect;
+  const { apply, construct, defineProperty, setPrototypeOf } = Reflect;
   const AsyncFunction = (async () => {}).constructor;
   const [push, then, isArray] = [Array.prototype.push, Promise.prototype.then, Array.isArray];
-  const [startsWith, PromiseOf, StringOf] = [String.prototype.startsWith, Promise, String];
+  const { startsWith, slice } = String.prototype;
+  const [PromiseOf, StringOf] = [Promise, String];
   const [RealDate, ErrorOf, RangeErrorOf, TypeErrorOf] = [Date, Error, RangeError, TypeError];
 
-  const limits = { calls: 0, characters: 0 };
-  const calls = []; // [name, arguments as JSON], of the whole run
-  const waiting = []; // resolve and reject of each
-  const parts = [];
+  // What is told of the program inherits nothing: else it would write its state itself, with a `toJSON`.
+  const bare = (array) => {
+    setPrototypeOf(array, null);
+    return array;
+  };
+
+  let limits; // how many calls and parts, characters of each kind, and characters of the fault
+  const calls = bare([]); // [name, arguments as JSON], of the whole run
+  const waiting = bare([]); // resolve and reject of each
+  const parts = bare([]);
   let written = 0; // characters of all parts
   let told = 0; // characters of all arguments
   let answered = 0;
@@ -28,9 +35,10 @@
   const shown = (value) => (typeof value === "string" ? value : (stringify(value) ?? StringOf(value)));
 
   function write(part, size) {
+    if (parts.length >= limits.parts) throw new RangeErrorOf(`a program may write ${limits.parts} parts`);
     written += size;
     if (written > limits.characters) throw new RangeErrorOf("the program's output is too large");
-    apply(push, parts, [part]);
+    apply(push, parts, [bare(part)]);
   }
 
   function text(value) {
@@ -42,7 +50,8 @@
     const url = typeof value === "string" ? value : value?.image_url;
     if (typeof url !== "string" || !apply(startsWith, url, ["data:image/"]))
       throw new TypeErrorOf("image() takes the data: URL of an image, or a part with image_url");
-    write(["image", url, StringOf(options?.detail ?? value?.detail ?? "auto")], url.length);
+    const detail = StringOf(options?.detail ?? value?.detail ?? "auto");
+    write(["image", url, detail], url.length + detail.length);
   }
 
   // A text stands for the member `only`, where the tool has but one to give.
@@ -54,7 +63,7 @@
       if (json === undefined) throw new TypeErrorOf(`tools.${name}() takes an object`);
       told += json.length;
       if (told > limits.characters) throw new RangeErrorOf("the arguments of the program's calls are too large");
-      apply(push, calls, [[name, json]]);
+      apply(push, calls, [bare([name, json])]);
       apply(push, waiting, [{ resolve, reject }]);
     });
 
@@ -132,13 +141,13 @@
   }
 
   function fail(error) {
-    fault = wordsOf(error);
+    fault = apply(slice, wordsOf(error), [0, limits.fault]);
     ended = true;
   }
 
-  function begin({ code, tools, seed, now, most_calls, most_characters }) {
-    limits.calls = most_calls;
-    limits.characters = most_characters;
+  function begin(given) {
+    const { code, tools, seed, now } = given;
+    limits = given.limits;
     takeAway();
     seedChance(seed);
     stopClock(now);
@@ -155,17 +164,17 @@
   function answer(answers) {
     for (let at = 0; at < answers.length; at++) {
       const { resolve, reject } = waiting[answered++];
-      const [value, words] = answers[at];
-      if (words === null) resolve(value);
-      else reject(new ErrorOf(words));
+      const given = answers[at]; // its value, and the words of its fault
+      if (given[1] === null) resolve(given[0]);
+      else reject(new ErrorOf(given[1]));
     }
   }
 
   // Its calls are those that wait.
   function state() {
-    const due = [];
+    const due = bare([]);
     for (let at = answered; at < calls.length; at++) apply(push, due, [calls[at]]);
-    return stringify({ calls: due, answered, ended, fault, parts });
+    return stringify({ __proto__: null, calls: due, ended, fault, parts });
   }
 
   // A step: nothing, to look how it stands; an array, with the answers of a round; an object, to begin.

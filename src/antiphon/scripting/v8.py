@@ -6,6 +6,7 @@ cannot be executed (`--jitless`), and the process opens nothing any more once V8
 
 import asyncio
 import os
+import re
 import resource
 import time
 from functools import cache
@@ -14,32 +15,44 @@ from importlib import resources
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from py_mini_racer import JSFunction, JSOOMException, init_mini_racer, mini_racer
+from py_mini_racer import JSEvalException, JSFunction, JSOOMException, init_mini_racer, mini_racer
 
-from antiphon.scripting.program import LONGEST, MOST_CALLS, Called, Played, Recorded, Script, Written
+from antiphon.scripting.program import (
+    LONGEST,
+    LONGEST_FAULT,
+    MOST_CALLS,
+    MOST_PARTS,
+    Called,
+    Played,
+    Recorded,
+    Script,
+    Written,
+    check,
+)
 
 # Before V8 asks for them: what a program formats is the same everywhere.
 _SURROUNDINGS = {"TZ": "UTC", "LC_ALL": "en_US.UTF-8", "LANG": "en_US.UTF-8"}
 _HEAP = 128
 """MiB that V8 itself may take for objects."""
 _FLAGS = ("--single-threaded", "--jitless", f"--max-heap-size={_HEAP}", "--stack-size=500")
+_LIMITS = {"calls": MOST_CALLS, "parts": MOST_PARTS, "characters": LONGEST, "fault": LONGEST_FAULT}
+_HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE)
 _STUCK = "Error: the program waits for something that never happens"
 
 
 class _State(Struct):
     calls: list[tuple[str, str]]
-    answered: int
     ended: bool
     fault: str | None
     parts: list[tuple[str, str, str]]
 
 
 def play(script: bytes) -> Played:
-    """How far a `Script`, as msgpack, comes with the answers that were recorded. Raises ValueError for what
+    """How far a `Script`, as JSON, comes with the answers that were recorded. Raises ValueError for what
     is none."""
     loop = _prepared()
     begun = time.process_time()
-    played = loop.run_until_complete(_play(msgspec.msgpack.decode(script, type=Script)))
+    played = loop.run_until_complete(_play(msgspec.json.decode(script, type=Script)))
     return replace(played, seconds=time.process_time() - begun)
 
 
@@ -53,23 +66,40 @@ async def _play(script: Script) -> Played:
             return _driven(drive, script)
     except JSOOMException:
         return Played([], [], "Error: the program took too much memory")
+    except JSEvalException as fault:
+        raise ValueError("the program broke what it runs in") from fault
 
 
 def _driven(drive: JSFunction, script: Script) -> Played:
     begin = {"code": script.code, "tools": list(script.tools.items()), "seed": script.seed, "now": script.now}
-    drive(_json(begin | {"most_calls": MOST_CALLS, "most_characters": LONGEST}))
-    answers = _Answers(script.recorded)
+    drive(_json(begin | {"limits": _LIMITS}))
+    answers, answered, told = _Answers(script.recorded), 0, 0
     while True:
-        state = msgspec.json.decode(_text(drive("")), type=_State)
-        calls = [Called(at, *call) for at, call in enumerate(state.calls, state.answered)]
-        if not calls:
-            fault = state.fault if state.ended else _STUCK
-            return Played([], [Written(*part) for part in state.parts], fault)
-        found = [answers.of(call) for call in calls]
-        if None in found:
-            waits = [call for call, answer in zip(calls, found, strict=True) if answer is None]
-            return Played(waits, [])
+        played = _played(msgspec.json.decode(_whole(_text(drive(""))), type=_State), answered)
+        told += sum(len(call.arguments) for call in played.calls)
+        if told > LONGEST:
+            raise ValueError("the arguments of the program's calls are too large")
+        check(played, script)
+        found = [answers.of(call) for call in played.calls]
+        if not found or None in found:
+            waits = [call for call, answer in zip(played.calls, found, strict=True) if answer is None]
+            return replace(played, calls=waits)
+        answered += len(found)
         drive(_json([(answer.value, answer.fault) for answer in found if answer is not None]))
+
+
+def _played(state: _State, answered: int) -> Played:
+    """How far it is, after so many of its calls were answered."""
+    calls = [Called(at, name, _whole(json)) for at, (name, json) in enumerate(state.calls, answered)]
+    if calls:
+        return Played(calls, [])
+    return Played([], [Written(*part) for part in state.parts], state.fault if state.ended else _STUCK)
+
+
+def _whole(json: str) -> str:
+    """JSON of V8's without halves of characters (lone surrogates), which JavaScript has in texts and in names
+    of members, and UTF-8 has not."""
+    return _HALF.sub(r"\1\\ufffd", json)
 
 
 class _Answers:

@@ -11,6 +11,7 @@ name it. What two snapshots name, before and after, and is not there, was lost b
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
@@ -28,6 +29,7 @@ from antiphon import __version__
 from antiphon.store.blobs import Blobs, is_name
 from antiphon.store.sqlite.connection import connect_reader
 from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.sqlite.process_lock import ProcessLock
 from antiphon.store.sqlite.schema import prepare
 
 FORMAT: Final = 1
@@ -35,6 +37,8 @@ _DATABASE: Final = "antiphon.db"
 _KEY: Final = "sealing.key"
 _ABOUT: Final = "backup.json"
 _BLOBS: Final = "files/"
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite has beside a database, and takes for its own wherever it finds it."""
 _CHUNK = 2**20
 _SMALL = 2**20
 """Bytes that members besides blobs and the database have at most."""
@@ -184,11 +188,23 @@ async def _named(snapshot: Path) -> AsyncIterator[str]:
 def _keep(draft: Path, target: Path) -> None:
     """Under its name. Raises BackupError when somebody else took that meanwhile."""
     try:
-        os.link(draft, target)
+        _name(draft, target)
     except FileExistsError as error:
         raise BackupError(f"{target} is there already: take another name, or remove it.") from error
+
+
+def _name(draft: Path, target: Path) -> None:
+    """Raises FileExistsError, however late somebody took the name."""
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
     except OSError:  # the disk knows no links
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         draft.rename(target)
+    else:
+        draft.unlink()
 
 
 # ---- restored ---------------------------------------------------------------------------------------
@@ -202,23 +218,46 @@ async def restore(source: Path, installed: Installed, progress: Progress) -> Abo
     with _opened(source) as backup:
         about = backup.about()
         _check_empty(backup, installed)
-        await installed.blobs.check()
-        draft = installed.database.with_name(f"{installed.database.name}.restoring")
-        await asyncio.to_thread(_take_database, backup, draft)
-        await _take_blobs(backup, installed.blobs, progress)
-        if installed.key is not None and _KEY in backup.members:
-            _write_key(installed.key, backup.read(_KEY))
-        draft.rename(installed.database)
+        with _alone(installed.database):
+            await _put(backup, installed, progress)
     return about
 
 
+async def _put(backup: "_Backup", installed: Installed, progress: Progress) -> None:
+    await installed.blobs.check()
+    draft = _draft(installed.database)
+    await asyncio.to_thread(_take_database, backup, draft)
+    await _take_blobs(backup, installed.blobs, progress)
+    _check_free(installed.database)
+    if installed.key is not None and _KEY in backup.members:
+        _put_key(installed.key, backup.read(_KEY))
+    try:
+        _name(draft, installed.database)
+    except FileExistsError:
+        raise _there_is(installed.database) from None
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """No other restoring writes the same draft, and a server that starts waits until the block is left."""
+    lock = ProcessLock(database)
+    try:
+        if not lock.take():
+            raise BackupError(f"{database} is in use: a server runs, or a backup is being restored there.")
+        yield
+    finally:
+        lock.release()
+
+
 class _Backup:
-    """A backup that is read. Members are asked for by name: nothing is written where a tar says."""
+    """A backup that is read. Members are asked for by name: nothing is written where a tar says, and no more
+    than it has: a sparse member claims what it likes, and `write` makes none."""
 
     def __init__(self, source: Path, tar: tarfile.TarFile) -> None:
         self.source = source
         self._tar = tar
-        self.members = {member.name: member for member in tar.getmembers() if member.isreg()}
+        files = (member for member in tar.getmembers() if member.isreg() and not member.issparse())
+        self.members = {member.name: member for member in files}
 
     def open(self, name: str) -> IO[bytes]:
         file = self._tar.extractfile(self.members[name])
@@ -259,21 +298,45 @@ def _opened(source: Path) -> Iterator[_Backup]:
 
 
 def _check_empty(backup: _Backup, installed: Installed) -> None:
-    if installed.database.exists():
-        raise BackupError(
-            f"There is a store already: {installed.database}. A backup is restored where there is none: use "
-            "another --data-dir, or stop the server and move the old one away."
-        )
+    _check_free(installed.database)
     key = installed.key
-    if key is not None and key.exists() and _KEY in backup.members and key.read_bytes() != backup.read(_KEY):
-        raise BackupError(f"{key} is another sealing key than that of the backup: move it away.")
+    if key is not None and key.exists() and _KEY in backup.members:
+        _check_same(key, backup.read(_KEY))
     installed.database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _check_free(database: Path) -> None:
+    """A WAL without its database is what a kill, and somebody who moves the database alone, leave: whoever
+    opens another one beside it replays it there."""
+    if database.exists():
+        raise _there_is(database)
+    left = [str(path) for path in _beside(database) if path.exists()]
+    if left:
+        raise BackupError(
+            f"There is a part of another store: {', '.join(left)}. It would be mixed into what is restored: "
+            "move it to where its database is, or use another --data-dir."
+        )
+
+
+def _there_is(database: Path) -> BackupError:
+    return BackupError(
+        f"There is a store already: {database}. A backup is restored where there is none: use another "
+        "--data-dir, or stop the server and move the old one away."
+    )
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.restoring")
+
+
+def _beside(database: Path) -> list[Path]:
+    return [database.with_name(f"{database.name}{end}") for end in _BESIDE]
 
 
 def _take_database(backup: _Backup, draft: Path) -> None:
     """Written, looked through, and brought up to date."""
-    for end in ("", "-wal", "-shm"):
-        draft.with_name(f"{draft.name}{end}").unlink(missing_ok=True)
+    for path in (draft, *_beside(draft)):
+        path.unlink(missing_ok=True)
     with backup.open(_DATABASE) as file, open(draft, "xb", opener=_private) as out:
         shutil.copyfileobj(file, out, _CHUNK)
     with closing(sqlite3.connect(draft)) as db:
@@ -302,11 +365,24 @@ async def _take_blob(backup: _Backup, blobs: Blobs, name: str) -> None:
             await incoming.keep()
 
 
-def _write_key(path: Path, key: bytes) -> None:
-    with open(path, "wb", opener=_private) as file:
+def _put_key(path: Path, key: bytes) -> None:
+    """Whole, or not at all."""
+    draft = _draft(path)
+    draft.unlink(missing_ok=True)
+    with open(draft, "xb", opener=_private) as file:
         file.write(key)
         file.flush()
         os.fsync(file.fileno())
+    try:
+        _name(draft, path)
+    except FileExistsError:
+        draft.unlink()
+        _check_same(path, key)
+
+
+def _check_same(path: Path, key: bytes) -> None:
+    if path.read_bytes() != key:
+        raise BackupError(f"{path} is another sealing key than that of the backup: move it away.")
 
 
 def _private(path: str, flags: int) -> int:

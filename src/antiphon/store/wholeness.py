@@ -81,13 +81,14 @@ async def responses(store: Store) -> Count:
 
 
 async def _fault(store: Store, project: str, response_id: str, background: bool) -> str | None:
-    """None also for one that was deleted meanwhile."""
+    """None also for one that was deleted meanwhile. The log comes first: one that has ended stays as it is,
+    and so does its response."""
     try:
+        folded = await _folded(store, project, response_id) if background else None
         stored = await store.responses.get(project, response_id)
         if stored is None:
             return None
         output = [msgspec.json.decode(item) for item in stored.output]
-        folded = await _folded(store, project, response_id) if background else None
     except (BrokenLog, msgspec.DecodeError, OSError) as fault:
         return f"{response_id}: {fault}"
     if folded is not None and [item["id"] for item in folded] != [item["id"] for item in output]:
@@ -96,7 +97,7 @@ async def _fault(store: Store, project: str, response_id: str, background: bool)
 
 
 async def _folded(store: Store, project: str, response_id: str) -> list[dict[str, str]] | None:
-    """The items that a log gives; None where there is none, or it has not ended."""
+    """The items that a log gives; None where there is none (any more), or it has not ended."""
     folded, ended = Fold(), False
     while found := await store.runs.events_after(project, response_id, folded.next - 1):
         if not found.events:
@@ -104,8 +105,10 @@ async def _folded(store: Store, project: str, response_id: str) -> list[dict[str
         ended = found.ended
         for event in found.events:
             folded.add(msgspec.json.decode(event))
+    if found is None or not ended:
+        return None
     output: list[dict[str, str]] = folded.result()["output"]
-    return output if ended else None
+    return output
 
 
 # ---- what is sealed ---------------------------------------------------------------------------------

@@ -88,9 +88,9 @@ class Browsing:
         """The page that can be cited by this address."""
         return self._links.get(_key(url))
 
-    def number(self, url: str) -> int:
-        """The number of a page that the model was given."""
-        return self._numbers[_key(url)]
+    def number(self, url: str) -> int | None:
+        """The number of a page that the model was given; None: it was not."""
+        return self._numbers.get(_key(url))
 
     def address(self, wanted: str) -> str:
         """The address that a model means: it may name a page by its number."""

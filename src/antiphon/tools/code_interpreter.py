@@ -193,7 +193,7 @@ def _shown(outputs: Sequence[Logs | Image], images: bool, window: int | None = N
     for output in outputs:
         if isinstance(output, Logs):
             yield TextPart(shortened(output.logs, window))
-        elif images:
+        elif images and output.by_value:
             yield ImagePart(output.url)
         else:
             yield TextPart("[A picture, which the user sees and you cannot.]")

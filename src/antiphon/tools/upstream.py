@@ -12,12 +12,13 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.model import Function, Hosted, HostedPart, Message
-from antiphon.protocol.hosted_items import CodeInterpreterCall, ImageGenerationCall, Search, WebSearchCall
+from antiphon.protocol.hosted_items import CodeInterpreterCall, is_whole
 from antiphon.protocol.item import Item, NewId, item_type
 from antiphon.protocol.tools import (
     AutoContainer,
     CodeInterpreterTool,
     ImageGenerationTool,
+    ImageMask,
     WebSearchPreviewTool,
     WebSearchTool,
 )
@@ -42,16 +43,21 @@ Words = Callable[[Item], Sequence[Message] | None]
 
 def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
     """Which of the tools that the model's server runs an entry asks for; None: it is not for that server.
-    What names files, containers or secrets of this server is this server's to run."""
+    What names files, containers or secrets of this server is this server's to run, and so is what has a URL
+    in it: none is passed on (`context/attachments.py`)."""
     kind = next((kind for type_, kind in _KINDS.items() if isinstance(wire, type_)), None)
     if isinstance(wire, CodeInterpreterTool):
         box = wire.container
         alone = isinstance(box, AutoContainer) and not (box.file_ids or box.network_policy)
     elif isinstance(wire, ImageGenerationTool):
-        alone = wire.input_image_mask is None or not wire.input_image_mask.file_id
+        alone = wire.input_image_mask is None or _is_by_value(wire.input_image_mask)
     else:
         alone = True
     return kind if alone and kind in hosting.kinds else None
+
+
+def _is_by_value(mask: ImageMask) -> bool:
+    return not mask.file_id and (mask.image_url or "")[:5].lower() == "data:"
 
 
 class UpstreamTool(Tool):
@@ -110,7 +116,7 @@ class UpstreamTool(Tool):
 
     def part(self, item: Item, backend: str) -> HostedPart | None:
         """What came of it, for the turns that follow; None: nothing that the server would take back."""
-        return HostedPart(item, backend, tuple(self._words(item) or ())) if _is_whole(item) else None
+        return HostedPart(item, backend, tuple(self._words(item) or ())) if is_whole(item) else None
 
     def read(self, item: Item) -> Sequence[Message] | None:
         backend = self._hosting.backend
@@ -124,17 +130,3 @@ class UpstreamTool(Tool):
     def _signature(self, begin: str, item: Item, backend: str) -> str:
         container = item.container_id if isinstance(item, CodeInterpreterCall) else None
         return self._hosting.sign(encode([begin, backend, container]))[:_SIGNED]
-
-
-def _is_whole(item: Item) -> bool:
-    """Whether it ended well, and has what servers insist on."""
-    match item:
-        case WebSearchCall(status="completed", action=Search(query=query)):
-            return bool(query)
-        case WebSearchCall(status="completed", action=action):
-            return action is not None
-        case CodeInterpreterCall(status="completed", container_id=container):
-            return bool(container)
-        case ImageGenerationCall(status="completed", result=str(result)):
-            return bool(result)
-    return False

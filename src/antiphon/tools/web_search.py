@@ -94,10 +94,12 @@ class WebSearch(Tool):
                 self._browsing.give(Link(url, ""))
 
     def read(self, item: Item) -> Sequence[Message] | None:
-        """Its sources stand under the numbers that they have in this response."""
+        """Its sources stand under the numbers that they have in this response. The prompt of another response
+        has some that were never given here: a diagnosis of its cache reads it with this one's tools."""
         if not isinstance(item, WebSearchCall) or not isinstance(item.action, Search):
             return None
-        numbered = [(self._browsing.number(url), url) for url in _addresses(item)]
+        found = ((self._browsing.number(url), url) for url in _addresses(item))
+        numbered = [(number, url) for number, url in found if number is not None]
         return _messages(item, listed_again(numbered)) if numbered else None
 
     def filter(self) -> TextFilter | None:

@@ -273,6 +273,23 @@ def test_what_clients_kept_of_a_call_is_read_as_it_came(
     assert words in result(upstream)
 
 
+def test_a_url_that_a_client_puts_in_the_place_of_a_picture_is_not_passed_on(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.script(Answer("ok"))
+    call = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "code": "x"}
+    outputs = [{"type": "image", "url": "http://169.254.169.254/x"}]
+    given = [
+        call | {"status": "completed", "outputs": outputs},
+        {"role": "user", "content": "And?"},
+    ]
+
+    ask(client, TOOL, given=given, store=False)
+
+    assert "169.254" not in json.dumps(upstream.last.body)
+    assert "A picture" in result(upstream)
+
+
 # ---- which container -----------------------------------------------------------------------------------
 
 

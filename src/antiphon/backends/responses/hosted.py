@@ -18,6 +18,7 @@ from antiphon.model import (
     HostedWorking,
 )
 from antiphon.model.image import PartialPicture
+from antiphon.protocol.hosted_items import is_whole
 
 Raw = Callable[[], Any]
 """All members of an event or an item."""
@@ -38,8 +39,15 @@ class HostedCalls:
         """Of calls, by the ids of their items and by where these stand."""
         self._open: dict[int, str] = {}
         """The tools of those that have not ended."""
-        self.begun = 0
+        self._begun = 0
+        self._lacking = 0
+        """Those of which nothing goes back."""
         self._ended: Counter[str] = Counter()
+
+    @property
+    def said(self) -> int:
+        """How many parts they are of what goes back."""
+        return self._begun - self._lacking
 
     @property
     def ended(self) -> Counter[str]:
@@ -54,10 +62,14 @@ class HostedCalls:
         return item.type in self._types
 
     def on_event(self, event: Event, raw: Raw, out: list[Delta]) -> None:
-        """How far a call is, or a piece of it."""
+        """How far a call is, or a piece of it; what came up since is left out."""
         name, _, stage = event.type.removeprefix("response.").rpartition(".")
-        kind = self._types[name.removesuffix("_code")]
-        number = self._number(kind, event.item_id, event.output_index)
+        kind = self._types.get(name.removesuffix("_code"))
+        if kind is None:
+            return
+        number = self._named(kind, event.item_id, event.output_index)
+        if number is None and event.item_id is None and event.output_index is None:
+            number = self._oldest(kind)
         if number is None:
             if stage in _OVER or self._is_over(event.item_id, event.output_index):
                 return
@@ -73,35 +85,39 @@ class HostedCalls:
         """An item, as it begins, or whole."""
         kind, at = self._types[item.type], event.output_index
         begins = event.type.endswith(".added")
-        number = None if begins and item.id is None else self._number(kind, item.id, at)
-        if number is None:
-            if not begins and item.id is not None and self._is_over(item.id, None):
+        number = None if begins and item.id is None else self._named(kind, item.id, at)
+        if number is None and not begins:
+            if self._is_over(item.id, None):
                 return
+            number = self._oldest(kind)
+        if number is None:
             number = self._start(kind, _members(raw), item.id, at, out)
         if not begins:
             del self._open[number]
             self._ended[item.type] += 1
-            out.append(HostedEnded(number, hosted_item(kind, _members(raw))))
+            found = hosted_item(kind, _members(raw))
+            self._lacking += not is_whole(found)
+            out.append(HostedEnded(number, found))
 
     def _start(
         self, kind: str, members: Mapping[str, Any], item_id: str | None, at: int | None, out: list[Delta]
     ) -> int:
-        number = self.begun
-        self.begun += 1
+        number = self._begun
+        self._begun += 1
         self._open[number] = kind
         self._numbers |= {name: number for name in (item_id, at) if name is not None}
         out.append(HostedStarted(number, hosted_item(kind, members)))
         return number
 
-    def _number(self, kind: str, item_id: str | None, at: int | None) -> int | None:
-        """The call that is meant, of those that are open: the oldest of its tool where nothing says which."""
-        if item_id is not None and item_id in self._numbers:
-            number = self._numbers[item_id]
-            return number if self._open.get(number) == kind else None
-        number = self._numbers.get(at, -1) if at is not None else -1
-        if self._open.get(number) == kind:
-            return number
-        return next((each for each, tool in self._open.items() if tool == kind), None)
+    def _named(self, kind: str, item_id: str | None, at: int | None) -> int | None:
+        """The open call that is meant, by the names of it that are known; None: they mean none."""
+        names = (name for name in (item_id, at) if name is not None)
+        number = next((self._numbers[name] for name in names if name in self._numbers), -1)
+        return number if self._open.get(number) == kind else None
+
+    def _oldest(self, kind: str) -> int | None:
+        """The open call of a tool that is meant where nothing says which."""
+        return next((number for number, tool in self._open.items() if tool == kind), None)
 
     def _is_over(self, item_id: str | None, at: int | None) -> bool:
         """Whether what is known of a call says that it has ended."""

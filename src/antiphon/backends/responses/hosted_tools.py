@@ -4,9 +4,11 @@ shown of them, and what they did before."""
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from antiphon.model import Function, Hosted, Turn
 from antiphon.model.hosted import in_words
+from antiphon.protocol.hosted_items import CodeInterpreterCall, Logs
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.wire import JsonObject
 
@@ -57,7 +59,11 @@ def offered_again(turn: Turn) -> Turn:
 
 
 def given_back(item: Item) -> JsonObject:
-    """An item as its server takes it back: without what it refuses there, such as how a picture looks."""
+    """An item as its server takes it back: without what it refuses there, such as how a picture looks, and
+    without URLs of pictures, which a client may have put there."""
+    if isinstance(item, CodeInterpreterCall) and item.outputs:
+        outputs = [each for each in item.outputs if isinstance(each, Logs) or each.by_value]
+        item = replace(item, outputs=outputs)
     members = msgspec.to_builtins(item)
     back: JsonObject = {name: members[name] for name in _TAKEN[members["type"]] if name in members}
     if isinstance(action := back.get("action"), dict):

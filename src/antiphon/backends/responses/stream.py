@@ -302,7 +302,7 @@ class ResponsesReader(EventReader[Event]):
         if item.encrypted_content:
             self.seals = True
             sealed = _sealed(members, item)
-            said = self._begun[_MESSAGE] + self._hosted.begun
+            said = self._begun[_MESSAGE] + self._hosted.said
             out.append(OpaqueDelta({REASONING: [noted(sealed, said, self._begun[_CALL])]}))
 
     def _on_thoughts(self, item: Item, out: list[Delta]) -> None:

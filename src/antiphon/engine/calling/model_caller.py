@@ -7,7 +7,7 @@ nobody else reads, takes those that are not about the answer. A layer that has n
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
@@ -94,13 +94,23 @@ class ModelCaller:
     async def warm(self, turn: Turn) -> UsageDelta | None:
         """Has a turn that was fitted read by the model's server, and one token said that nobody hears. Gives
         what it cost. Raises ApiError."""
-        with suppress(ModelFault):  # one token makes no sound answer
-            return (await complete(self._warm, replace(turn, max_tokens=1, prewarms=True))).usage
-        return None
+        usage: UsageDelta | None = None
+        with suppress(ModelFault):  # one token makes no sound answer, and costs as much
+            async with aclosing(self._warm(_to_read(turn))) as deltas:
+                async for batch in deltas:
+                    usage = next((delta for delta in batch if isinstance(delta, UsageDelta)), usage)
+        return usage
 
     async def complete(self, turn: Turn) -> Completion:
         """The text with which the model answers a question of our own. Raises ApiError."""
         return await complete(self._plain, turn)
+
+
+def _to_read(turn: Turn) -> Turn:
+    """A turn that is read, and not answered. Tools that the model's server runs itself stand in it as they
+    will, and none is run: a few tokens are enough for a call, which costs, and acts."""
+    hosted = any(each.hosted is not None for each in turn.functions)
+    return replace(turn, max_tokens=1, prewarms=True, choice="none" if hosted else turn.choice)
 
 
 def _candidate(route: Route, schema: SchemaMaker, place: Place, truncates: bool, pinned: int) -> Candidate:

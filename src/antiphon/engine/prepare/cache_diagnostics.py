@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from antiphon.context.budget import estimate
 from antiphon.engine.memory import Memory
 from antiphon.engine.prepare.plan import Plan
 from antiphon.guard.offload import offload
@@ -28,6 +29,7 @@ from antiphon.protocol.prompt_cache import (
     PromptCacheDiagnostics,
     Unavailable,
 )
+from antiphon.protocol.tiers import tier_of
 from antiphon.protocol.wire import encode
 from antiphon.store.store import Store
 
@@ -82,8 +84,18 @@ def _items(rows: Sequence[bytes]) -> Sequence[Item]:
 
 def _changed(compared: dict[str, Any], plan: Plan) -> MissReason | None:
     """The first of the settings that differs."""
-    own = msgspec.json.decode(encode(plan.response)) | {"service_tier": plan.caller.tier}
+    own = msgspec.json.decode(encode(plan.response))
+    own["service_tier"] = _tier(plan, compared.get("service_tier"))
     return next((reason for reason, path in _SETTINGS if _at(own, path) != _at(compared, path)), None)
+
+
+def _tier(plan: Plan, compared: str | None) -> str | None:
+    """The service tier; that of the compared response where it may be the same again. A response shows what
+    its server said, which chooses when it is not told, or that of our queue where it said nothing."""
+    asked = plan.request.service_tier
+    is_open = asked in (None, "auto")
+    may_be_the_same = is_open or tier_of(compared) in (plan.caller.tier, tier_of(asked))
+    return compared if may_be_the_same else tier_of(asked)
 
 
 def _at(response: Any, path: Sequence[str]) -> Any:
@@ -122,9 +134,10 @@ def _compacts(plan: Plan, compared: Sequence[Item]) -> bool:
 
 
 async def _missed(plan: Plan, reason: MissReason, shared: tuple[Message, ...]) -> CacheMiss:
-    """`shared`: what both prompts begin with."""
-    whole = await plan.caller.count(plan.turn)
+    """`shared`: what both prompts begin with. Tokens are estimated: the model's server, which may be busy or
+    slow, is not asked for what nobody needs for an answer."""
+    whole = await offload(plan.turn.size, estimate, plan.turn)
     begin = replace(plan.turn, messages=shared, said=None)
-    known = await plan.caller.count(begin)
+    known = await offload(begin.size, estimate, begin) if shared else 0
     missed = max(0, whole - known)
     return CacheMiss(cache_missed_tokens=missed, reason=reason, comparison_reusable_tokens=known)

@@ -21,16 +21,21 @@ class ProcessLock:
     def acquired(self) -> Iterator[bool]:
         """Takes the lock; gives whether nobody else has it. Whoever comes meanwhile waits until the block is
         left. From then on the lock is shared, until `release`."""
+        alone = self.take()
         assert self._lock is not None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            alone = False
         try:
             yield alone
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def take(self) -> bool:
+        """Gives whether nobody else has the lock. If so, whoever comes waits until `release`."""
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def release(self) -> None:
         if self._lock is not None:
