@@ -25,6 +25,7 @@ from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.shared_flush import SharedFlush
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
 from antiphon.guard.offload import offload
@@ -117,17 +118,13 @@ class Crew:
         self._machine = machine
         self._seal = seal
         self._take = take
-        self._emission = emission
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
         self._agents: dict[str, _Agent] = {}
         self._due: deque[_Agent] = deque()
         """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
-        self._flushing = asyncio.Lock()
-        self._handing: set[asyncio.Task[None]] = set()
-        """What hands over: one that does, and one that waits for it."""
-        self._next: asyncio.Task[None] | None = None
+        self._flushing = SharedFlush(emission)
         self._ending = False
         self._turns = 0
         """How many were taken."""
@@ -141,7 +138,7 @@ class Crew:
                 await self._deliver(agent)
             return reason
         except asyncio.CancelledError:
-            self._give_up()
+            self._flushing.give_up()
             raise
         finally:
             await self._stop()
@@ -210,7 +207,7 @@ class Crew:
             if self._turns > TURNS_IN_ALL:
                 raise _Cut("max_messages")
             await self._deliver(agent)
-            writer = await self._take(agent.turn, self._flush, lambda: self._phase(agent))
+            writer = await self._take(agent.turn, self._flushing.flush, lambda: self._phase(agent))
             if writer.finished in ("length", "content_filter"):
                 raise _Cut("content_filter" if writer.finished == "content_filter" else "max_output_tokens")
             agent.turn = following(agent.turn, writer, self._plan.toolbox.functions)
@@ -246,7 +243,7 @@ class Crew:
             told = Message("user", parts=(TextPart(letter(author, agent.name, text)),))
             agent.turn = replace(agent.turn, messages=(*agent.turn.messages, told))
         if mail:
-            await self._flush()
+            await self._flushing.flush()
 
     async def _ask_client(self, agent: _Agent, writer: TurnWriter) -> None:
         """Until the client has answered the calls of a turn."""
@@ -263,20 +260,6 @@ class Crew:
             await until.wait()
         finally:
             agent.blocked = False
-
-    async def _flush(self) -> None:
-        """In a task that no agent owns: one that is cancelled meanwhile takes nothing of the stream along."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._hand_over())
-            self._handing.add(self._next)
-            self._next.add_done_callback(self._handing.discard)
-        await asyncio.shield(self._next)
-
-    async def _hand_over(self) -> None:
-        """One at a time: what two of them emit goes out in its order."""
-        async with self._flushing:
-            self._next = None
-            await self._emission.flush()
 
     # ---- all of them ----
 
@@ -377,20 +360,13 @@ class Crew:
             task.cancel()
         try:
             await _ended(working)
-            if self._handing:
-                await asyncio.wait(tuple(self._handing))
+            await self._flushing.settle()
         finally:
-            self._give_up()
+            self._flushing.give_up()
             for agent in self._agents.values():
                 agent.running = None
                 self._machine.abandon_of(agent.name)
                 self._answer_calls(agent)
-
-    def _give_up(self) -> None:
-        """Nobody reads what is still on its way."""
-        self._next = None
-        for task in self._handing:
-            task.cancel()
 
     # ---- what the client gives them ----
 
