@@ -137,6 +137,26 @@ def test_agents_that_call_the_client_go_on_in_the_next_request(
     assert texts(second, "/root")[-1] == "It is red."
 
 
+def test_whoever_waits_for_one_that_waits_for_the_client_has_not_said_its_last(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(says("to you, /root/a/b:", last="red"), Answer("b is red."))
+    upstream.on(says("to you, /root/a/b:"), Answer(calls=[Called("look", "{}")]))
+    upstream.on(says("to you, /root/a:", last="b is red."), Answer("a heard: red."))
+    upstream.on(says("to you, /root/a:", last="Have it seen."), Answer(calls=[spawn("b", "Look."), WAITS]))
+    upstream.on(says(last="a heard: red."), Answer("It is red."))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Have it seen."), WAITS]))
+    upstream.on(says(last="nobody works"), WAIT)
+    first = ask(client, "Go.", tools=[LOOK])
+    told = [item["author"] for item in first["output"] if item["type"] == "agent_message"]
+    assert told == ["/root", "/root/a"]  # their tasks, and nothing else
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "red"}
+    second = ask(client, [output], tools=[LOOK], previous_response_id=first["id"])
+    assert texts(second, "/root/a")[-1] == "a heard: red."
+    assert texts(second, "/root")[-1] == "It is red."
+
+
 def test_no_more_go_on_at_once_than_may(client: OpenAI, upstream: Upstream) -> None:
     gates = {name: Gate(after=0) for name in "abc"}
     for name in "abc":
@@ -250,6 +270,29 @@ def test_an_agent_that_is_interrupted_waits_for_its_client_no_more(
     assert texts(ask(client, "And now?", **again), "/root") == ["Done."]
 
 
+def test_whoever_waits_for_one_that_another_interrupts_reads_so(client: OpenAI, upstream: Upstream) -> None:
+    gate = Gate(after=0)
+    upstream.on(says("to you, /root/a/b:"), Answer("Never said.", gate=Gate(after=0)))
+    upstream.on(says("to you, /root/a:", last="I was interrupted."), Answer("b was stopped."))
+    upstream.on(says("to you, /root/a:", last="has begun"), Answer("I wait."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[spawn("b", "Dig.")]))
+    upstream.on(says(last="b was stopped."), Answer("The end."))
+    upstream.on(says(last="nobody works"), Answer("Nobody told me."))
+    upstream.on(says(last="is interrupted"), WAIT)
+    stop = Called("interrupt_agent", '{"target": "/root/a/b"}')
+    upstream.on(says(last="has begun"), Answer(calls=[stop], gate=gate))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Have it dug.")]))
+    with client.beta.responses.create(
+        model="m", input="Go.", multi_agent={"enabled": True}, betas=BETA, stream=True
+    ) as stream:
+        upstream.wait_requests(5)  # two of the root, two of /root/a, and that of /root/a/b
+        gate.open()
+        *_, last = stream
+    response: Json = whole(last)["response"]
+    assert texts(response, "/root/a")[-1] == "b was stopped."
+    assert texts(response, "/root") == ["The end."]
+
+
 def test_agents_have_agents_and_whoever_ends_is_woken_by_what_they_find(
     client: OpenAI, upstream: Upstream
 ) -> None:
@@ -295,6 +338,24 @@ def test_a_root_that_is_cut_short_ends_the_response(client: OpenAI, upstream: Up
     assert response["incomplete_details"] == {"reason": "max_output_tokens"}
     slow = next(each for each in upstream.requests if "to you, /root/a:" in str(each.body))
     slow.wait_gone()
+
+
+def test_letters_of_a_response_that_is_cut_short_are_read_in_the_next(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(says("to you, /root/a:", last="Mind the rest."), Answer("a is done."))
+    upstream.on(says("to you, /root/a:"), Answer("Never said.", gate=Gate(after=0)))
+    upstream.on(says("a is done."), Answer("The end."))
+    upstream.on(says(last="Go on."), WAIT)
+    upstream.on(says(last="reads it before"), Answer("And so", finish="length"))
+    letter = Called("send_message", '{"target": "/root/a", "message": "Mind the rest."}')
+    upstream.on(says(last="has begun"), Answer(calls=[letter]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Look at a.")]))
+    first = ask(client, "Go.")
+    assert first["incomplete_details"] == {"reason": "max_output_tokens"}
+    second = ask(client, "Go on.", previous_response_id=first["id"])
+    assert texts(second, "/root/a") == ["a is done."]
+    assert texts(second, "/root") == ["The end."]
 
 
 def test_agents_that_keep_each_other_busy_come_to_an_end(client: OpenAI, upstream: Upstream) -> None:

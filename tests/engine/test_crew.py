@@ -72,6 +72,9 @@ class Company:
     async def follow_up(self, author: str, target: str) -> str:
         return await self.crew.act(author, "followup_task", {"target": target, "message": "More."})
 
+    async def interrupt(self, target: str) -> str:
+        return await self.crew.act(ROOT, "interrupt_agent", {"target": target})
+
     async def _take(self, turn: Turn, flush: Flush, phase: Phase) -> TurnWriter:
         name = cast(str, SPEAKER.get())
         self.asked.append(name)
@@ -152,6 +155,28 @@ async def test_who_cancels_a_response_twice_leaves_none_of_its_agents_at_work() 
     assert all(each.stopped for each in slow.values())
 
 
+@pytest.mark.parametrize("order", ["interrupt, then more", "more, then interrupt"])
+async def test_an_agent_that_is_just_ending_goes_on_with_what_it_is_given_then(order: str) -> None:
+    company, slow = Company(), Slow()
+    slow.may_stop.set()
+    steps = [lambda: company.interrupt("/root/a"), lambda: company.follow_up(ROOT, "/root/a")]
+
+    async def root(flush: Flush) -> FinishReason:
+        if company.asked.count(ROOT) == 1:
+            await company.spawn(ROOT, "a")
+            await slow.begun.wait()
+            for step in steps if order.startswith("interrupt") else reversed(steps):
+                await step()
+        return "stop"
+
+    async def worker(flush: Flush) -> FinishReason:
+        return await slow(flush) if company.asked.count("/root/a") == 1 else "stop"
+
+    company.plays = {ROOT: root, "/root/a": worker}
+    await company.run()
+    assert company.asked.count("/root/a") == (2 if order.startswith("interrupt") else 1)
+
+
 class SlowReader:
     """Takes a batch when it is let."""
 
@@ -176,7 +201,7 @@ async def test_who_is_stopped_while_a_batch_is_read_takes_nothing_of_it_along(en
         asyncio.get_running_loop().call_later(0.05, reader.may_read.set)
         if end == "cut":
             return "length"
-        await company.crew.act(ROOT, "interrupt_agent", {"target": "/root/a"})
+        await company.interrupt("/root/a")
         return "stop"
 
     async def writing(flush: Flush) -> FinishReason:

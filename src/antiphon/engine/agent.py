@@ -23,9 +23,13 @@ class Agent:
         """Calls of the turn that it is in which the client has answered already."""
         self.answered = asyncio.Event()
         self.answers: list[Message] = []
-        self.running: asyncio.Task[str] | None = None
+        self.running: asyncio.Task[str | None] | None = None
         self.blocked = False
         """Whether it waits for others or for the client."""
+        self.due = False
+        """Whether it has mail that it goes on for, should it just be ending."""
+        self.untold = False
+        """Whether it was interrupted by another than its parent, which does not know."""
 
     @property
     def parent(self) -> str:

@@ -27,6 +27,7 @@ from antiphon.engine.agent import Agent
 from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.shared_flush import SharedFlush
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
 from antiphon.guard.offload import offload
@@ -86,17 +87,13 @@ class Crew:
         self._machine = machine
         self._seal = seal
         self._take = take
-        self._emission = emission
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
         self._agents: dict[str, Agent] = {}
         self._due: deque[Agent] = deque()
         """Those of earlier responses that are still to go on."""
         self._changed = asyncio.Event()
-        self._flushing = asyncio.Lock()
-        self._handing: set[asyncio.Task[None]] = set()
-        """What hands over: one that does, and one that waits for it."""
-        self._next: asyncio.Task[None] | None = None
+        self._flushing = SharedFlush(emission)
         self._ending = False
         self._turns = 0
         """How many were taken."""
@@ -104,20 +101,26 @@ class Crew:
     async def run(self, turn: Turn) -> IncompleteReason | None:
         """Until nobody works. `turn`: the root's first. Gives why the root was cut short. Raises ApiError."""
         try:
+            reason = await self._until_nobody_works(turn)
+            await self._stop()
+            for agent in self._agents.values():
+                await self._deliver(agent)
+            return reason
+        except asyncio.CancelledError:
+            self._flushing.give_up()
+            raise
+        finally:
+            await self._stop()
+
+    async def _until_nobody_works(self, turn: Turn) -> IncompleteReason | None:
+        try:
             await self._restore(turn)
             while await self._goes_on():
                 self._changed.clear()
                 self._reap()
                 self._start_due()
-            for agent in self._agents.values():
-                await self._deliver(agent)
         except _Cut as cut:
             return cut.reason
-        except asyncio.CancelledError:
-            self._give_up()
-            raise
-        finally:
-            await self._stop()
         return None
 
     # ---- who is there ----
@@ -132,8 +135,7 @@ class Crew:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
             agent = self._agents[name] = Agent(name, self._plain(built))
-            heard = isinstance(item, AgentMessage) and item.author.startswith(f"{name}/")
-            if heard or kind_of(item).nature == "output":
+            if isinstance(item, AgentMessage) or kind_of(item).nature == "output":
                 self._due.append(agent)
         self._start(self._agents[ROOT])
         self._start_due()
@@ -146,6 +148,7 @@ class Crew:
                 self._start(agent)
 
     def _start(self, agent: Agent) -> None:
+        agent.untold = agent.due = False
         agent.running = asyncio.create_task(self._work(agent))
         agent.running.add_done_callback(lambda _: self._changed.set())
 
@@ -163,8 +166,9 @@ class Crew:
 
     # ---- the work of one ----
 
-    async def _work(self, agent: Agent) -> str:
-        """Turns of an agent, until it has said its last. Raises _Cut, and ApiError."""
+    async def _work(self, agent: Agent) -> str | None:
+        """Turns of an agent, until it has said its last; None: the response ends before. Raises _Cut, and
+        ApiError."""
         SPEAKER.set(agent.name)
         faulty = 0
         for _ in range(TURNS):
@@ -172,14 +176,16 @@ class Crew:
             if self._turns > TURNS_IN_ALL:
                 raise _Cut("max_messages")
             await self._deliver(agent)
-            writer = await self._take(agent.turn, self._flush, lambda: self._phase(agent))
+            writer = await self._take(agent.turn, self._flushing.flush, lambda: self._phase(agent))
             if writer.finished in ("length", "content_filter"):
                 raise _Cut("content_filter" if writer.finished == "content_filter" else "max_output_tokens")
             agent.turn = following(agent.turn, writer, self._functions(agent))
             if writer.awaits_client:
                 await self._ask_client(agent, writer)
-            elif self._ending or (writer.ends and not agent.mail):
+            elif writer.ends and not agent.mail:
                 return "".join(part.text for part in writer.spoken().parts if isinstance(part, TextPart))
+            elif self._ending:
+                return None
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
@@ -201,6 +207,7 @@ class Crew:
         """What waits for an agent becomes part of what it reads."""
         mail, agent.mail = agent.mail, []
         agent.news.clear()
+        agent.due = False
         for author, text in mail:
             sealed = self._seal.seal(self._plan.project, AGENT, text)
             item = AgentMessage(
@@ -214,7 +221,7 @@ class Crew:
             told = Message("user", parts=(TextPart(letter(author, agent.name, text)),))
             agent.turn = replace(agent.turn, messages=(*agent.turn.messages, told))
         if mail:
-            await self._flush()
+            await self._flushing.flush()
 
     async def _ask_client(self, agent: Agent, writer: TurnWriter) -> None:
         """Until the client has answered the calls of a turn."""
@@ -236,20 +243,6 @@ class Crew:
             await until.wait()
         finally:
             agent.blocked = False
-
-    async def _flush(self) -> None:
-        """In a task that no agent owns: one that is cancelled meanwhile takes nothing of the stream along."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._hand_over())
-            self._handing.add(self._next)
-            self._next.add_done_callback(self._handing.discard)
-        await asyncio.shield(self._next)
-
-    async def _hand_over(self) -> None:
-        """One at a time: what two of them emit goes out in its order."""
-        async with self._flushing:
-            self._next = None
-            await self._emission.flush()
 
     # ---- all of them ----
 
@@ -289,8 +282,10 @@ class Crew:
             told = self._outcome(agent, task)
             if told is not None and agent.name != ROOT and not self._has_help(agent):
                 self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
+            if agent.due and not self._ending:
+                self._start(agent)
 
-    def _outcome(self, agent: Agent, task: asyncio.Task[str]) -> str | None:
+    def _outcome(self, agent: Agent, task: asyncio.Task[str | None]) -> str | None:
         """What an agent that has ended has to say to its parent. Raises ApiError and _Cut for the root."""
         fault = None if task.cancelled() else task.exception()
         if not task.cancelled() and fault is None:
@@ -301,7 +296,7 @@ class Crew:
         self._answer_calls(agent)
         agent.early, agent.answers = set(), []
         if fault is None:
-            return None
+            return "I was interrupted." if agent.untold else None
         why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
         return f"I could not finish. {why}"
 
@@ -328,6 +323,7 @@ class Crew:
             return
         to.mail.append((author, text))
         to.news.set()
+        to.due = to.due or starts
         if not to.owed:
             to.blocked = False
         if starts and to.running is None and not self._ending:
@@ -348,20 +344,13 @@ class Crew:
             task.cancel()
         try:
             await _ended(working)
-            if self._handing:
-                await asyncio.wait(tuple(self._handing))
+            await self._flushing.settle()
         finally:
-            self._give_up()
+            self._flushing.give_up()
             for agent in self._agents.values():
                 agent.running = None
                 self._machine.abandon_of(agent.name)
                 self._answer_calls(agent)
-
-    def _give_up(self) -> None:
-        """Nobody reads what is still on its way."""
-        self._next = None
-        for task in self._handing:
-            task.cancel()
 
     # ---- what the client gives them ----
 
@@ -469,6 +458,8 @@ class Crew:
         for call, output in zip(calls, outputs, strict=True):
             self._answer(call, output, self._plan.turns.transcript.read([output]))
         target.running.cancel()
+        target.due = False
+        target.untold = target.untold or own.name != target.parent
         return f"{target.name} is interrupted."
 
     async def _wait(self, own: Agent) -> str:

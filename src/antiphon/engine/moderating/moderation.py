@@ -87,8 +87,15 @@ class Moderation:
         self._input: Moderated | None = None
         self._output: Moderated | None = None
         self._beside: asyncio.Task[Moderated] | None = None
-        self.passed = True
+        self._held = 0
+        """How many turns are held back, or were never judged."""
+        self._stopped = False
+        """Whether one was that did not pass."""
+
+    @property
+    def passed(self) -> bool:
         """Whether all that the model wrote may be shown, as far as it was to be judged first."""
+        return not self._held and not self._stopped
 
     # ---- the input --------------------------------------------------------------------------------------
 
@@ -128,7 +135,7 @@ class Moderation:
         async def stream(turn: Turn) -> Deltas:
             held: list[Delta] = []
             fault: ModelFault | None = None
-            self.passed = False
+            self._held += 1
             try:
                 async with aclosing(ask(turn)) as deltas:
                     async for batch in deltas:
@@ -141,7 +148,7 @@ class Moderation:
             if await self._stops(held, so_far(), fault.message if fault else ""):
                 yield [Finished("content_filter")]
                 return
-            self.passed = True
+            self._held -= 1
             yield held
             if fault is not None:
                 raise fault
@@ -169,7 +176,9 @@ class Moderation:
         if sounds and not any(sound.transcript for sound in sounds):
             raise _unjudgeable("The answer", "sound without words", "moderation.policy.output.mode")
         found = await self._judged_output(so_far, _BETWEEN.join(filter(None, (_said(held), quoted))))
-        self._output = found
+        if not self._stopped:
+            self._output = found
+        self._stopped = self._stopped or found.flagged
         return found.flagged
 
     async def _judged(self, contents: Sequence[Content]) -> ModerationResult:

@@ -1,7 +1,8 @@
 """What is judged of a request, and by whom."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from antiphon.context.agents import ROOT, owners
 from antiphon.engine.moderating.moderation import Moderation, Subject
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.prepare.approvals import decided
@@ -31,12 +32,19 @@ def moderation_of(
 
     def given() -> Sequence[Message]:
         """What came before was judged when it came, if that was wanted."""
-        return (*_variables(request), *turns.build(context.input).messages)
+        return (*_variables(request), *turns.build(context.input).messages, *_of_others(turns, context.input))
 
     def written(items: Sequence[Item]) -> Sequence[Message]:
         return turns.transcript.read(decided(items), "all_turns")
 
     return Moderation(moderator, request.moderation, Subject(context.size, given, written))
+
+
+def _of_others(turns: TurnBuilder, given: Sequence[Item]) -> Iterator[Message]:
+    """What agents beside the root read of it."""
+    for agent in dict.fromkeys(owners(given)):
+        if agent != ROOT:
+            yield from turns.build(given, agent).messages[turns.pinned :]
 
 
 def _variables(request: CreateResponse) -> Sequence[Message]:
