@@ -53,6 +53,7 @@ DIVERGENCES = (
     ".detail: unknown to ResponseComputerToolCallOutputScreenshot",
     ".prompt_cache_breakpoint: unknown to ResponseComputerToolCallOutputScreenshot",
     ".status: unknown to ResponseCustomToolCall",
+    ".agent: unknown to",  # the beta's: what has it is shown with it, to other clients too
     ": unknown to Categories",  # a judge may have categories of its own beside the thirteen
     ": unknown to CategoryScores",
     ": unknown to CategoryAppliedInputTypes",

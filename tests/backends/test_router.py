@@ -102,7 +102,8 @@ async def test_a_configuration_becomes_a_router(upstream: Upstream) -> None:
             BackendConfig(name="b", unix_socket="/tmp/none", models={"n": "up"}, default="up"),
         ]
     )
-    assert router.resolve("m").capabilities == Capabilities(grammar=True, regex=True, audio=True)
+    known = Capabilities(grammar=True, regex=True, audio=True, caches_prompts=True)
+    assert router.resolve("m").capabilities == known
     assert router.resolve("n").model == router.resolve("else").model == "up"
     assert [model.id for model in await router.models()] == ["m", "n"]
     await router.close()
