@@ -79,10 +79,10 @@ class World:
         return len(self._upstream.requests)
 
     def kept(self) -> dict[str, int]:
-        """The rows of every table but recordings, which are written a moment after their responses."""
+        """The rows of every table but what is written a moment after the responses that it tells of."""
         with closing(sqlite3.connect(self._database)) as db:
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            names.discard("recordings")
+            names -= {"activity", "recordings"}
             return {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
 
 
