@@ -302,11 +302,8 @@ class Crew:
 
     def _answer_calls(self, agent: Agent) -> None:
         """Calls of an agent that were made and not answered: each has an answer when its response ends."""
-        items = [item for item in self._machine.items if item is not None]
-        answered = {item.call_id for item in items if isinstance(item, MultiAgentCallOutput)}
-        for item in items:
-            mine = isinstance(item, MultiAgentCall) and item.agent == AgentName(agent.name)
-            if mine and isinstance(item, MultiAgentCall) and item.call_id not in answered:
+        for item in unanswered(self._machine.items).values():
+            if isinstance(item, MultiAgentCall) and speaker(item) == agent.name:
                 self._machine.add(
                     MultiAgentCallOutput(
                         id=self._machine.new_id("multi_agent_call_output"),
