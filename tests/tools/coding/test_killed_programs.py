@@ -2,20 +2,19 @@
 program ends."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from openai import OpenAI
 from tests.api.asking import Json, whole
 from tests.api.test_background import ended
-from tests.conftest import checked_client
 from tests.killed import Killed
 from tests.scripted import Answer, Upstream
-from tests.tools.coding import coding_server
+from tests.tools.coding.killing import client, driver, killed
 from tests.tools.coding.test_killed_runs import runs
 from tests.tools.coding.workbench import Workbench
 from tests.tools.test_programs import ONE, PROGRAMS, inner, of_type, program
+
+__all__ = ["client", "driver", "killed"]
 
 PYTHON: Json = {
     "type": "code_interpreter",
@@ -27,25 +26,6 @@ for (const n of [1, 2]) {
   try { said.push(await tools.python(`print(${n})`)) } catch (error) { said.push('?') }
 }
 return said"""
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    """What the servers ran."""
-    monkeypatch.setenv(coding_server.HOME, str(tmp_path / "bench"))
-    return Workbench(tmp_path / "bench")
-
-
-@pytest.fixture
-def killed(upstream: Upstream, tmp_path: Path, driver: Workbench) -> Iterator[Killed]:
-    with Killed(tmp_path, upstream, "tests.tools.coding.coding_server") as server:
-        yield server
-
-
-@pytest.fixture
-def client(killed: Killed) -> Iterator[OpenAI]:
-    with checked_client(killed.url) as client:
-        yield client
 
 
 def read_until(client: OpenAI, number: int, *tools: Json) -> str:

@@ -2,44 +2,24 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from openai import OpenAI
 from tests.api.asking import Json, whole
 from tests.api.test_background import ended
-from tests.conftest import checked_client
 from tests.killed import PATIENCE, Killed
 from tests.scripted import Answer, Upstream
-from tests.tools.coding import coding_server
+from tests.tools.coding.killing import client, driver, killed
 from tests.tools.coding.workbench import Workbench
 from tests.tools.using import calls, read
+
+__all__ = ["client", "driver", "killed"]
 
 INTERPRETER: Json = {"type": "code_interpreter", "container": {"type": "auto"}}
 SHELL: Json = {"type": "shell", "environment": {"type": "container_auto"}}
 LINK = "See [it](sandbox:/mnt/data/out.csv)."
 WRITE = "import pathlib\npathlib.Path('/mnt/data/out.csv').write_text('a')\ndisplay(PNG)"
 SLOW = "gate.wait(20)"
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    """What the servers ran."""
-    monkeypatch.setenv(coding_server.HOME, str(tmp_path / "bench"))
-    return Workbench(tmp_path / "bench")
-
-
-@pytest.fixture
-def killed(upstream: Upstream, tmp_path: Path, driver: Workbench) -> Iterator[Killed]:
-    with Killed(tmp_path, upstream, "tests.tools.coding.coding_server") as server:
-        yield server
-
-
-@pytest.fixture
-def client(killed: Killed) -> Iterator[OpenAI]:
-    with checked_client(killed.url) as client:
-        yield client
 
 
 def python(code: str) -> Answer:
