@@ -30,7 +30,8 @@ CREATE TABLE links (
     thread     INTEGER NOT NULL REFERENCES threads (id),
     position   INTEGER NOT NULL,
     item       INTEGER NOT NULL REFERENCES items (key),
-    state      INTEGER NOT NULL CHECK (state IN (0, 1, 2)),  -- linked, held, hidden
+    -- Linked, held, hidden. IN would make a table of the three for each row that is written.
+    state      INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
     project_id TEXT NOT NULL,
     PRIMARY KEY (thread, position)
 ) STRICT, WITHOUT ROWID;
