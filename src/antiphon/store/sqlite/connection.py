@@ -18,7 +18,7 @@ _NONE: dict[None, None] = {}
 
 # What is neither text nor number is looked up among the adapters, and where there is none an exception is
 # made and dropped for each value that is bound. These two give back what they are given.
-sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(bytes, bytes.__bytes__)
 sqlite3.register_adapter(type(None), _NONE.get)
 
 # FULL: what was committed survives a power cut too. Group commit makes it affordable.

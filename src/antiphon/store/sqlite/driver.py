@@ -25,7 +25,8 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
 
     Raises what the rule raises, AlreadyExists, and errors of the database.
     """
-    send, execute, texts = steps.send, db.execute, _texts
+    cursor = db.cursor()
+    send, execute, texts = steps.send, cursor.execute, _texts
     rows: Rows = None  # type: ignore[assignment]  # a generator begins with None
     try:
         while True:
@@ -33,7 +34,7 @@ def drive(db: sqlite3.Connection, steps: Steps[T]) -> T:
             if type(step) is Statement:
                 rows = execute(texts[step.text], step.parameters).fetchall()
             elif type(step) is Insert:
-                rows = _insert(db, step)
+                rows = _insert(cursor, step)
             elif type(step) is Own:
                 rows = drive(db, _OWN[step.name](*step.arguments))
             else:
@@ -60,14 +61,16 @@ class _Texts(dict[str, str]):
 _texts = _Texts()
 
 
-def _insert(db: sqlite3.Connection, step: Insert) -> Rows:
+def _insert(cursor: sqlite3.Cursor, step: Insert) -> Rows:
     """Many rows in few statements, each of which costs as much as several rows. A statement numbers its rows
-    one after another, so the keys are known from the last one (`RETURNING` would cost more than the rest)."""
+    one after another, so the keys are known from the last one (`RETURNING` would cost more than the rest).
+    One that fails leaves what it wrote so far (FAIL): it goes with all else that the rule wrote, and to be
+    able to take back this alone SQLite would copy every page before."""
     keys: Rows = []
     for first in range(0, len(step.rows), _ROWS):
         some = step.rows[first : first + _ROWS]
         sql = _insert_text(step.into, len(some), len(some[0]), step.conflict)
-        cursor = db.execute(sql, tuple(chain.from_iterable(some)))
+        cursor.execute(sql, tuple(chain.from_iterable(some)))
         if step.key:
             end = (cursor.lastrowid or 0) + 1
             keys += zip(range(end - cursor.rowcount, end))
@@ -77,4 +80,4 @@ def _insert(db: sqlite3.Connection, step: Insert) -> Rows:
 @lru_cache(_TEXTS)
 def _insert_text(into: str, rows: int, columns: int, conflict: str) -> str:
     row = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {conflict}"
+    return f"INSERT OR FAIL INTO {into} VALUES {', '.join([row] * rows)} {conflict}"
