@@ -40,6 +40,8 @@ AT_ONCE = 8
 _IN_ONE = 32
 """Of them in one statement."""
 MARK = b"\x1a"
+MARKED = MARK[0]
+"""What has a mark in it has this byte, which is found sooner than `bytes` are."""
 _marks = re.compile(rb"\x1a([0-9a-f]{64})")
 _PIECE = 2**20
 """Characters of base64 that are coded at a time: other threads have their turn in between."""
@@ -94,12 +96,12 @@ def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
 def fill(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
     """JSON with data by SHA-256 in place of its marks: what `cut` has taken out."""
     texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
-    return [_marks.sub(lambda mark: texts[mark[1]], json) if MARK in json else json for json in jsons]
+    return [_marks.sub(lambda mark: texts[mark[1]], json) if MARKED in json else json for json in jsons]
 
 
 def marked_in(jsons: Iterable[bytes]) -> set[bytes]:
     """The SHA-256 of the data that belongs in there."""
-    return {bytes.fromhex(mark.decode()) for json in jsons if MARK in json for mark in _marks.findall(json)}
+    return {bytes.fromhex(mark.decode()) for json in jsons if MARKED in json for mark in _marks.findall(json)}
 
 
 def _decoded(text: bytes) -> bytes | None:

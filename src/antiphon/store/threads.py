@@ -112,8 +112,9 @@ def _keep(owned: Sequence[tuple[str, ItemRow]]) -> Steps[list[int]]:
         for project, item in owned:
             keys.append((yield from _find_or_add(project, item)))
     for (project, item), key in zip(owned, keys, strict=True):
-        yield from inline_data.arrive(project, item.data)
-        yield from inline_data.use("item", key, project, [item.json])
+        if inline_data.MARKED in item.json:
+            yield from inline_data.arrive(project, item.data)
+            yield from inline_data.use("item", key, project, [item.json])
     return keys
 
 
