@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
@@ -165,27 +166,9 @@ def record_all(rows: Sequence[ActivityRow]) -> Steps[None]:
 
 def values_of(row: ActivityRow) -> Row:
     """What is in the columns."""
-    return (
-        row.project,
-        row.response_id,
-        row.created_at,
-        row.ended_at,
-        row.model,
-        row.backend,
-        row.status,
-        row.error_code,
-        row.input_tokens,
-        row.cached_tokens,
-        row.output_tokens,
-        row.reasoning_tokens,
-        row.milliseconds,
-        row.first_milliseconds,
-        msgspec.json.encode(row.tools).decode() if row.tools else None,
-        row.conversation_id,
-        row.api_key,
-        int(row.stored),
-        int(row.background),
-    )
+    *values, tools, conversation_id, api_key, stored, background = astuple(row)
+    encoded = msgspec.json.encode(tools).decode() if tools else None
+    return (*values, encoded, conversation_id, api_key, int(stored), int(background))
 
 
 def load_page(query: ActivityQuery) -> Steps[ActivityPage]:

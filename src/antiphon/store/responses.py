@@ -132,8 +132,8 @@ def save_all(rows: Sequence[Saved]) -> Steps[None]:
     fresh = [(p, row) for p, row, _ in rows if not row.conversation_id and not row.previous_response_id]
     if fresh:
         begun = yield from threads.start_threads([(p, (*row.input, *row.output)) for p, row in fresh])
-        places = (Segment(thread, 0) for thread in begun)
-        yield Insert(_RESPONSE, [_values(*saved, at) for saved, at in zip(fresh, places, strict=True)])
+        values = [_values(p, row, thread, 0) for (p, row), thread in zip(fresh, begun, strict=True)]
+        yield Insert(_RESPONSE, values)
     if len(fresh) < len(rows):
         for project, row, _ in rows:
             if row.conversation_id or row.previous_response_id:
@@ -168,15 +168,14 @@ def save_at(project: str, row: ResponseRow, place: Place) -> Steps[None]:
     if place.in_conversation:
         states = yield from _states(project, place.end.thread, items)
     yield from threads.append(project, place.end, items, states)
-    yield Insert(_RESPONSE, (_values(project, row, place.end),))
+    yield Insert(_RESPONSE, (_values(project, row, *place.end),))
 
 
-def _values(project: str, row: ResponseRow, end: Segment) -> Row:
-    """The row of a response that begins at the end of a history."""
-    start = end.below
+def _values(project: str, row: ResponseRow, thread: int, start: int) -> Row:
+    """The row of a response whose input begins at a position."""
     middle = start + len(row.input)
     stop = middle + len(row.output)
-    return (project, row.id, row.created_at, end.thread, start, middle, stop, row.json)
+    return (project, row.id, row.created_at, thread, start, middle, stop, row.json)
 
 
 def _place(project: str, row: ResponseRow) -> Steps[Place]:
