@@ -13,13 +13,15 @@ from tests.store.contract.vectors import add_file, index, new_store
 
 from antiphon.store import activity, containers, conversations, files, prompts, runs, webhooks
 from antiphon.store.activity import ActivityRow
+from antiphon.store.errors import AlreadyExists
 from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.paging import PageQuery
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.sqlite.driver import drive
-from antiphon.store.statements import Statement, Steps
+from antiphon.store.sqlite.schema import prepare
+from antiphon.store.statements import Insert, Rows, Statement, Steps
 from antiphon.store.vector_files import NewEntry
 from antiphon.store.work import MANY, Job, Wanted, next_due
 
@@ -150,6 +152,33 @@ async def test_several_processes_open_and_write_one_file_at_once(file: Path) -> 
         "threads": 24,
     }
     await store.close()
+
+
+async def test_nothing_is_left_of_an_insert_that_fails_at_its_last_row(file: Path) -> None:
+    """Its rows are not taken back by themselves, but with all else that the rule wrote."""
+
+    def begin_threads(*numbers: int) -> Steps[None]:
+        yield Insert("threads (id, project_id, next_position)", [(number, P, 0) for number in numbers])
+
+    def threads() -> Steps[Rows]:
+        return (yield Statement("SELECT id FROM threads"))
+
+    store = await open_sqlite(file)
+    beside, fails = store.write(begin_threads, 1), store.write(begin_threads, 2, 3, 2)
+    await beside
+    with pytest.raises(AlreadyExists):
+        await fails
+    assert await store.read_long(threads) == [(1,)]
+    await store.close()
+
+
+@pytest.mark.parametrize("table", ["threads", "items", "links", "responses", "activity"])
+def test_no_row_of_a_response_needs_a_table_to_be_written(table: str, tmp_path: Path) -> None:
+    """As a check against a list would."""
+    with contextlib.closing(prepare(tmp_path / "antiphon.db")) as db:
+        row = ", ".join("1" for _ in db.execute(f"PRAGMA table_info({table})"))
+        steps = db.execute(f"EXPLAIN INSERT INTO {table} VALUES ({row}), ({row})")
+        assert "OpenEphemeral" not in [step[1] for step in steps]
 
 
 async def test_the_file_is_for_its_owner_only(file: Path) -> None:
