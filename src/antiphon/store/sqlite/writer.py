@@ -129,8 +129,9 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deferred, self._deferred = self._deferred, []
-        self._queue.put((*deferred, *jobs))
+            jobs = (*self._deferred, *jobs)
+            self._deferred.clear()
+        self._queue.put(jobs)
 
     def _check_open(self) -> None:
         if self._closed:
