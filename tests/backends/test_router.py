@@ -7,6 +7,7 @@ import pytest
 from tests.scripted import Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
+from antiphon.backends.emulated import adapt
 from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import BackendConfig, Offer, Route, Router, build
 from antiphon.model import Backend, Capabilities, Model
@@ -50,6 +51,26 @@ def test_a_name_is_found_exactly_then_by_pattern_then_by_default(name: str, back
     )
     at, model = ROUTES[name]
     assert router.resolve(name) == Route(backends[at], model, backends[at].capabilities(model))
+
+
+class Learning(ChatCompletions):
+    """Can what it was taught last."""
+
+    can = Capabilities()
+
+    def capabilities(self, model: str) -> Capabilities:
+        return self.can
+
+
+@pytest.mark.parametrize("name", ["m", "m" * 1_000])
+def test_what_a_backend_has_learnt_is_known_at_once(name: str) -> None:
+    backend = Learning(DOWN)
+    router = Router([Offer(adapt(backend), {}, default=True)])
+    assert router.resolve(name).capabilities.images
+    backend.can = Capabilities(images=False)
+    assert not router.resolve(name).capabilities.images
+    backend.can = Capabilities(tools=False, forced_tools=False)
+    assert router.resolve(name).capabilities == Capabilities()  # with help it can
 
 
 def test_a_default_may_have_one_name_for_all(backends: list[Backend]) -> None:

@@ -43,6 +43,8 @@ def plan_of(*, agents: int = 9) -> Plan:
         toolbox=toolbox,
         turns=TurnBuilder(empty=EMPTY, request=request, transcript=transcript, toolbox=toolbox),
         turn=EMPTY,
+        followed=True,
+        generates=True,
         approved=(),
         player=None,
         programs=(),

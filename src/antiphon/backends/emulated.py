@@ -48,8 +48,18 @@ def adapt(backend: Backend) -> Backend:
 class EmulatedTools(Around):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
 
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self._known = (Capabilities(), Capabilities())
+        """What a model can by itself and with help, as it was asked for last: mostly that holds for all."""
+
     def capabilities(self, model: str) -> Capabilities:
-        return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
+        can, helped = self._known
+        now = self.inner.capabilities(model)
+        if now is not can:
+            helped = replace(now, tools=True, forced_tools=True)
+            self._known = now, helped
+        return helped
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         if self._needs_help(turn):

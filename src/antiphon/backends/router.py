@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 from msgspec import Struct
@@ -32,6 +32,10 @@ _PROBE_GRACE = 1.0
 """Seconds that a start waits for servers to say what they are."""
 _PROBE_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between attempts to reach a server that is away."""
+_MOST_KNOWN = 256
+"""Names of models of which is remembered who answers to them."""
+_LONGEST_KNOWN = 256
+"""Characters of such a name."""
 
 log = structlog.get_logger()
 
@@ -93,6 +97,23 @@ class Route(Struct, frozen=True):
     """What the configuration says of the model."""
     provider: str = "openai"
     """Who is asked, as traces call it."""
+    fallbacks: Sequence[str] = ()
+    """Models or backends that answer in its place."""
+
+
+class _Answering:
+    """Who answers to a name."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    def route(self) -> Route:
+        """The same, with what can be asked by now: backends learn."""
+        route = self._route
+        can = route.backend.capabilities(route.model)
+        if can is not route.capabilities:
+            route = self._route = replace(route, capabilities=can)
+        return route
 
 
 class Offer(Struct, frozen=True):
@@ -130,6 +151,7 @@ class Router:
         aliases = [(alias, model.name) for model in self._named.values() for alias in model.aliases]
         self._aliases = {alias: name for alias, name in aliases if not _is_pattern(alias)}
         self._alias_patterns = [(alias, name) for alias, name in aliases if _is_pattern(alias)]
+        self._known = lru_cache(maxsize=_MOST_KNOWN)(self._answering)
         for name in self._named:
             if self._find(name) is None:
                 raise ValueError(
@@ -141,19 +163,16 @@ class Router:
 
     def resolve(self, name: str) -> Route:
         """Raises InvalidRequest for a name that nobody answers to."""
-        known = self._known_as(name)
-        found = self._find(known)
+        found = self._known(name) if len(name) <= _LONGEST_KNOWN else self._answering(name)
         if found is None:
             message = f"The requested model '{name}' does not exist."
             raise InvalidRequest(message, param="model", code="model_not_found")
-        return self._route(*found, self._named.get(known))
+        return found.route()
 
     def candidates(self, route: Route, name: str) -> list[Route]:
         """The route of a name, and those in its place, in the order in which they are asked."""
-        said = route.settings.fallbacks if route.settings is not None else ()
-        fallbacks = (*said, *self._by_backend[id(route.backend)].fallbacks)
         routes = [route]
-        for fallback in fallbacks:
+        for fallback in route.fallbacks:
             other = self._in_place(fallback, self._known_as(name))
             if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
                 routes.append(other)
@@ -207,10 +226,16 @@ class Router:
                 task.cancel()
             await asyncio.gather(*asked, *watching, return_exceptions=True)
 
+    def _answering(self, name: str) -> "_Answering | None":
+        known = self._known_as(name)
+        found = self._find(known)
+        return found and _Answering(self._route(*found, self._named.get(known)))
+
     def _route(self, model: str, backend: Backend, settings: NamedModel | None) -> Route:
         offer = self._by_backend[id(backend)]
         can = backend.capabilities(model)
-        return Route(backend, model, can, offer.name, offer.gate, settings, offer.provider)
+        fallbacks = (*(settings.fallbacks if settings is not None else ()), *offer.fallbacks)
+        return Route(backend, model, can, offer.name, offer.gate, settings, offer.provider, fallbacks)
 
     def _known_as(self, name: str) -> str:
         """The name of the model of which this is an alias; else the name itself."""

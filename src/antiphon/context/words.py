@@ -4,9 +4,10 @@ Nothing there is a call to be paired, approved or answered, an attachment to be 
 looks for such things need not look. Whether items are words is found out without a step of Python for each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from operator import attrgetter
+from typing import TypeGuard
 
 from antiphon.context.transcript import breakpoint_of, together
 from antiphon.model import Message, Said, TextPart
@@ -20,7 +21,7 @@ _DONE = frozenset(("completed",))
 _content, _status, _role = attrgetter("content"), attrgetter("status"), attrgetter("role")
 
 
-def are_messages(items: Iterable[InputItem]) -> bool:
+def are_messages(items: Sequence[InputItem]) -> TypeGuard[Sequence[Item]]:
     """Whether the items are messages, whatever they hold."""
     return _MESSAGES.issuperset(map(type, items))
 
@@ -34,13 +35,15 @@ def are_words(items: Sequence[Item]) -> bool:
     )
 
 
-def read_words(items: Iterable[Item]) -> tuple[Message, ...]:
+def read_words(items: Sequence[Item]) -> tuple[Message, ...]:
     """The messages that such items are, as a transcript reads them."""
-    return together(map(_message, items))
+    return (_message(items[0]),) if len(items) == 1 else together(map(_message, items))
 
 
 def said_in(items: Sequence[Item], before: Said | None) -> Said | None:
     """What was said `before` and in words behind it; None: it was not said by turns, user first."""
+    if not items:
+        return before
     more = read_words(items)
     roles = tuple(map(_role, more))
     if roles != ("user", "assistant") * (len(roles) // 2):
@@ -49,7 +52,7 @@ def said_in(items: Sequence[Item], before: Said | None) -> Said | None:
 
 
 def _message(item: Item) -> Message:
-    return Message(_role(item), parts=tuple([_text(part) for part in _content(item)]))
+    return Message(_role(item), tuple(map(_text, _content(item))))
 
 
 def _text(part: InputText | OutputText) -> TextPart:

@@ -20,7 +20,7 @@ from antiphon.engine.emission import Emission
 from antiphon.engine.prepare.plan import Plan
 from antiphon.model import CallStarted, Delta, Turn
 from antiphon.protocol.events import SteerEvent
-from antiphon.protocol.ids import new_item_id, new_response_id, new_steer_id
+from antiphon.protocol.ids import item_ids, new_response_id, new_steer_id
 from antiphon.protocol.item import Item
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.response import Response, ResponseError
@@ -209,11 +209,8 @@ def _owed(item: Item) -> RequiredInput | None:
 def _successor(parsed: Parsed, plan: Plan, response: Response, steers: Sequence[Steer]) -> Successor:
     """The request that continues `response` with the same settings, and how its response begins."""
     response_id = new_response_id()
-    items = [
-        item.stored(lambda kind: new_item_id(kind, owner=response_id))
-        for steer in steers
-        for item in steer.items
-    ]
+    new_id = item_ids(response_id)
+    items = [item.stored(new_id) for steer in steers for item in steer.items]
     following = Parsed(
         request=replace(parsed.request, previous_response_id=response.id, input=""),
         items=list(items),

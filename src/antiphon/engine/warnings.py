@@ -5,7 +5,7 @@ What would change the answer is refused instead (`prepare/unsupported`). All wor
 client's: they become a header.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -114,7 +114,7 @@ class Warnings:
 
     def of(self, plan: Plan) -> list[Warning]:
         """The warnings of a response, as far as is known by now: refusals teach (`backends.lessons`)."""
-        found = list(_found(plan))
+        found = _found(plan)
         for warning in found:
             kind = (plan.caller.backend_name, warning)
             if kind not in self._logged:
@@ -123,12 +123,14 @@ class Warnings:
         return found
 
 
-def _found(plan: Plan) -> Iterator[Warning]:
-    request, can = plan.request, plan.caller.capabilities
-    for name, asked, heeded, why in _ROWS if any(_asked(request)) else ():
-        if asked(request) and not heeded(can):
-            yield Warning(name, why)
-    for kind in plan.toolbox.not_set_up:
-        yield Warning(kind, NOT_SET_UP)
-    for name in plan.toolbox.unheeded:
-        yield Warning(name, NO_SUCH_OPTION)
+def _found(plan: Plan) -> list[Warning]:
+    found = _of_parameters(plan.request, plan.caller.capabilities) if any(_asked(plan.request)) else []
+    if plan.toolbox.runs_any:
+        found += [Warning(kind, NOT_SET_UP) for kind in plan.toolbox.not_set_up]
+        found += [Warning(name, NO_SUCH_OPTION) for name in plan.toolbox.unheeded]
+    return found
+
+
+def _of_parameters(request: CreateResponse, can: Capabilities) -> list[Warning]:
+    rows = [row for row in _ROWS if row.asked(request) and not row.heeded(can)]
+    return [Warning(row.name, row.why) for row in rows]

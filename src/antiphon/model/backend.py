@@ -1,6 +1,6 @@
 """Who answers a turn, and what can be asked of it."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, Protocol
@@ -11,6 +11,8 @@ from antiphon.model.delta import Delta
 from antiphon.model.passthrough import Passthrough
 from antiphon.model.turn import AudioPart, FilePart, ImagePart, Turn
 from antiphon.protocol.errors import UpstreamError
+
+_parts = attrgetter("parts")
 
 
 class Capabilities(Struct, frozen=True):
@@ -77,17 +79,16 @@ def _least(values: Sequence[Any]) -> Any:
     return frozenset.intersection(*known) if isinstance(known[0], frozenset) else min(known)
 
 
-def beyond(turn: Turn, can: Capabilities) -> Iterator[Literal["logprobs", "images", "audio", "files"]]:
-    """What a turn has that a model can neither read nor give, and nobody emulates."""
+def beyond(turn: Turn, can: Capabilities) -> Literal["logprobs", "images", "audio", "files"] | None:
+    """What a turn has first that a model can neither read nor give, and nobody emulates."""
     if turn.sampling.top_logprobs is not None and not can.logprobs:
-        yield "logprobs"
-    kinds = set(map(type, chain.from_iterable(map(attrgetter("parts"), turn.unsaid))))
+        return "logprobs"
+    kinds = set(map(type, chain.from_iterable(map(_parts, turn.unsaid))))
     if ImagePart in kinds and not can.images:
-        yield "images"
+        return "images"
     if AudioPart in kinds and not can.audio:
-        yield "audio"
-    if FilePart in kinds and not can.files:
-        yield "files"
+        return "audio"
+    return "files" if FilePart in kinds and not can.files else None
 
 
 class Model(Struct, frozen=True):

@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 
-from antiphon.protocol.items import INPUT_ITEMS
+from antiphon.protocol.items import INPUT_ITEMS, NewId
 
 TIME = 11
 _FRACTION = 16**3
@@ -94,11 +94,15 @@ def new_moderation_id() -> str:
     return "modr_" + _random(32)
 
 
-def new_item_id(item_type: str, owner: str = "") -> str:
-    """An id for an item of the given type. `owner` is the id of the response that it belongs to."""
+def new_item_id(item_type: str) -> str:
+    """An id for an item of the given type that belongs to no response."""
+    return f"{INPUT_ITEMS[item_type].prefix}_{_digits(LENGTH)}"
+
+
+def item_ids(owner: str) -> NewId:
+    """Makes the ids of the items of a response, of which `owner` is the id."""
     run = owner.partition("_")[2][:RUN]
-    digits = run + _random(LENGTH - RUN) if run else _digits(LENGTH)
-    return f"{INPUT_ITEMS[item_type].prefix}_{digits}"
+    return lambda item_type: f"{INPUT_ITEMS[item_type].prefix}_{run}{_random(LENGTH - RUN)}"
 
 
 def _digits(length: int) -> str:

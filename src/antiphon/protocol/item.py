@@ -1,7 +1,7 @@
 """What all items have in common."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from antiphon.protocol.wire import Wire
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 NewId = Callable[[str], str]
-"""Makes an id for an item of a type; see `ids.new_item_id`."""
+"""Makes an id for an item of a type; see `ids.item_ids`."""
 
 
 class InputItem(Wire, tag_field="type"):
@@ -48,11 +48,11 @@ class StatusItem(Item, kw_only=True):
     status: str | None = None
 
     def stored(self, new_id: NewId) -> Self:
-        item = super().stored(new_id)
-        item.status = self.status or "completed"
-        return item
+        return replace(self, id=self.id or new_id(item_type(self)), status=self.status or "completed")
 
 
 def item_type(item: InputItem) -> str:
     """Its `type` on the wire."""
-    return cast(str, item.__struct_config__.tag)
+    config: Any = item.__struct_config__
+    tag: str = config.tag
+    return tag

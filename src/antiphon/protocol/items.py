@@ -116,9 +116,9 @@ class InputMessage(StatusItem, tag="message", kw_only=True):
     status: ItemStatus | None = None
 
     def stored(self, new_id: NewId) -> Self:
-        item = super().stored(new_id)
-        if isinstance(self.content, str):
-            item.content = (InputText(text=self.content),)
+        item, content = super().stored(new_id), self.content
+        if isinstance(content, str):
+            item.content = (InputText(text=content),)
         return item
 
 

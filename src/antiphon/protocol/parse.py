@@ -7,11 +7,11 @@ order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that as
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
@@ -25,6 +25,10 @@ from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
 T = TypeVar("T")
+
+Check = Callable[[JsonObject, bool], None]
+"""Finds the faults of a body that does not fit; the second argument says whether members that we don't know
+are dropped."""
 
 MOST_ITEMS = 10_000
 """Items that one request may bring."""
@@ -57,16 +61,15 @@ _CODEX = "client_metadata"
 _ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """The body of POST /responses."""
 
     request: CreateResponse
     items: list[InputItem]
     """Its input, as items also where it was a text."""
-    length: int = field(default=0, compare=False)
+    length: int = 0
     """Bytes of the body."""
-    response_id: str | None = field(default=None, compare=False)
+    response_id: str | None = None
     """Of the response, where it has one before it is planned."""
 
 
@@ -79,14 +82,20 @@ def parse_create(
 ) -> Parsed:
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
-    request = parse(body, kind, lenient, check=partial(_look_at_create, kind, most_items))
-    lenient = lenient or request.client_metadata is not None
-    if not request.input:
+    try:
+        request = _decoder(kind).decode(body)
+    except _UNFIT as unfit:
+        request = _read_again(body, kind, lenient, partial(_look_at_create, kind, most_items), unfit)
+    if request.input:
+        lenient = lenient or request.client_metadata is not None
+        items = input_items(request.input, lenient, most_items)
+    else:
         _refuse_absent(_object(body))
-    items = input_items(request.input, lenient, most_items)
-    _refuse_past(request)
-    if not (isinstance(request, CreateFrame) and request.generate is False):
-        _refuse_nothing(request)
+        items = []
+    if request.previous_response_id is not None or request.conversation is not None:
+        _refuse_past(request)
+    elif not items and request.prompt is None and not _warms_up(request):
+        raise error_messages.nothing_to_answer()
     return Parsed(request, items, len(body))
 
 
@@ -106,21 +115,14 @@ def parse(
     kind: type[T],
     lenient: bool = False,
     *,
-    check: Callable[[JsonObject, bool], None] | None = None,
+    check: Check | None = None,
 ) -> T:
     """Parse a body as a `kind`. `check` finds the faults of one that does not fit."""
-    decode: Callable[[bytes], T] = _decoder(cast(Any, kind)).decode
+    decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind))
     try:
-        return decode(body)
+        return decoder.decode(body)
     except _UNFIT as unfit:
-        refusal = unfit
-    plain = _object(body)
-    mended = mend_body(plain)
-    lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
-    _explain(
-        partial(check, plain, lenient) if check else partial(validate, plain, kind, drop_unknown=lenient)
-    )
-    return _decode_again(decode, plain, lenient or mended, refusal)
+        return _read_again(body, kind, lenient, check or partial(_look_at, kind), unfit)
 
 
 def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
@@ -166,6 +168,16 @@ def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
 # ---- what does not fit ------------------------------------------------------------------------------
 
 
+def _read_again(body: bytes, kind: type[T], lenient: bool, check: Check, refusal: Exception) -> T:
+    """Decode what was refused for what we forgive. Raises InvalidRequest for what we do not."""
+    plain = _object(body)
+    mended = mend_body(plain)
+    lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
+    _explain(partial(check, plain, lenient))
+    decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind))
+    return _decode_again(decoder.decode, plain, lenient or mended, refusal)
+
+
 def _plain(raw: bytes | msgspec.Raw) -> Any:
     try:
         return _json.decode(raw)
@@ -206,6 +218,10 @@ def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObje
     if not lenient:
         _refuse_moved(plain)
     _refuse_many(plain.get("input"), most_items)
+    validate(plain, kind, drop_unknown=lenient)
+
+
+def _look_at(kind: Any, plain: JsonObject, lenient: bool) -> None:
     validate(plain, kind, drop_unknown=lenient)
 
 
@@ -251,9 +267,8 @@ def _refuse_past(request: CreateResponse) -> None:
         _refuse_id(previous, "resp", "previous_response_id")
 
 
-def _refuse_nothing(request: CreateResponse) -> None:
-    if not request.input and all(getattr(request, name) is None for name in _STATE):
-        raise error_messages.nothing_to_answer()
+def _warms_up(request: CreateResponse) -> bool:
+    return isinstance(request, CreateFrame) and request.generate is False
 
 
 def _refuse_ids(items: list[InputItem], path: str) -> None:

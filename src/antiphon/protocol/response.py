@@ -1,7 +1,10 @@
 """The Response object, as every reader sees it."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from antiphon.protocol.moderation import ResponseModeration
 from antiphon.protocol.prompt_cache import PromptCacheDiagnostics
@@ -228,45 +231,76 @@ class Response(Wire, kw_only=True):
     metadata: dict[str, str]
 
 
+_BLANK = Response(
+    id="",
+    created_at=0,
+    status="in_progress",
+    model="",
+    reasoning=Reasoning(),
+    text=TextOptions(format=TextFormat(), verbosity="medium"),
+    tools=[],
+    metadata={},
+)
+"""A response to a request that asks for nothing in particular."""
+_SAME = (
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "frequency_penalty",
+    "presence_penalty",
+    "previous_response_id",
+    "prompt",
+    "prompt_cache_key",
+    "safety_identifier",
+    "temperature",
+    "tool_choice",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+)
+"""Members that are echoed as they were given."""
+_same = attrgetter(*_SAME)
+_NOTHING_SAID = (None,) * len(_SAME)
+
+
 def opening(request: CreateResponse, response_id: str, created_at: int) -> Response:
     """The response as it begins: in progress, empty, with the request's effective values echoed."""
-    return Response(
+    response = replace(
+        _BLANK,
         id=response_id,
-        access_programs=asked if (asked := request.access_programs) and asked.cyber else None,
         created_at=created_at,
-        status="queued" if request.background else "in_progress",
-        background=bool(request.background),
-        conversation=ConversationRef(id=cid) if (cid := request.conversation_id) else None,
-        frequency_penalty=_or(request.frequency_penalty, 0.0),
-        image=ShownImageOptions(compression(request)) if request.image else None,
-        instructions=request.instructions,
-        max_output_tokens=request.max_output_tokens,
-        max_tool_calls=request.max_tool_calls,
         model=request.model,
-        parallel_tool_calls=_or(request.parallel_tool_calls, True),
-        presence_penalty=_or(request.presence_penalty, 0.0),
-        previous_response_id=request.previous_response_id,
-        prompt=request.prompt,
-        prompt_cache_key=request.prompt_cache_key,
-        prompt_cache_options=_cache_options(request.prompt_cache_options),
-        prompt_cache_retention=cache_retention(request.prompt_cache_retention),
-        reasoning=_reasoning(request.reasoning),
-        safety_identifier=request.safety_identifier,
-        store=_or(request.store, True),
-        temperature=_or(request.temperature, 1.0),
-        text=_text(request.text),
-        tool_choice=_or(request.tool_choice, "auto"),
-        tools=[tool.echo() for tool in request.tools or ()],
-        top_logprobs=_or(request.top_logprobs, 0),
-        top_p=_or(request.top_p, 1.0),
-        truncation=_or(request.truncation, "disabled"),
-        user=request.user,
-        metadata=dict(request.metadata or {}),
+        output=[],
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        store=request.store is not False,
+        tools=[tool.echo() for tool in request.tools] if request.tools else [],
+        metadata=dict(request.metadata) if request.metadata else {},
     )
+    if (said := _same(request)) != _NOTHING_SAID:
+        _echo(response, said)
+    if request.background:
+        response.background, response.status = True, "queued"
+    if request.conversation_id:
+        response.conversation = ConversationRef(id=request.conversation_id)
+    if request.access_programs is not None and request.access_programs.cyber:
+        response.access_programs = request.access_programs
+    if request.image is not None:
+        response.image = ShownImageOptions(compression(request))
+    if request.prompt_cache_options is not None:
+        response.prompt_cache_options = _cache_options(request.prompt_cache_options)
+    response.prompt_cache_retention = cache_retention(request.prompt_cache_retention)
+    if request.reasoning is not None:
+        response.reasoning = _reasoning(request.reasoning)
+    if request.text is not None:
+        response.text = _text(request.text)
+    return response
 
 
-def _or(value: Any, default: Any) -> Any:
-    return default if value is None else value
+def _echo(response: Response, said: Sequence[Any]) -> None:
+    for name, value in zip(_SAME, said, strict=True):
+        if value is not None:
+            setattr(response, name, value)
 
 
 def cache_retention(value: str | None) -> str | None:
@@ -281,16 +315,12 @@ def compression(request: CreateResponse) -> Literal["enabled", "disabled"]:
     return "enabled" if asked == "enabled" else "disabled"
 
 
-def _cache_options(asked: PromptCacheOptions | None) -> PromptCacheOptions | None:
-    if asked is None:
-        return None
+def _cache_options(asked: PromptCacheOptions) -> PromptCacheOptions:
     compared = asked.comparison_response_id
     return PromptCacheOptions(asked.mode or "implicit", asked.ttl or "30m", comparison_response_id=compared)
 
 
-def _reasoning(asked: Reasoning | None) -> Reasoning:
-    if asked is None:
-        return Reasoning()
+def _reasoning(asked: Reasoning) -> Reasoning:
     summary = asked.summary or asked.generate_summary
     return Reasoning(
         effort=asked.effort,
@@ -300,10 +330,10 @@ def _reasoning(asked: Reasoning | None) -> Reasoning:
     )
 
 
-def _text(asked: TextOptions | None) -> TextOptions:
-    form = (asked and asked.format) or TextFormat()
+def _text(asked: TextOptions) -> TextOptions:
+    form = asked.format or TextFormat()
     if isinstance(form, JsonSchemaFormat) and form.strict is None:
         form = JsonSchemaFormat(
             name=form.name, schema=form.schema, description=form.description, strict=False
         )
-    return TextOptions(format=form, verbosity=(asked and asked.verbosity) or "medium")
+    return TextOptions(format=form, verbosity=asked.verbosity or "medium")

@@ -79,6 +79,8 @@ class Toolbox:
         self.agents: Agents | None = None
         self._ours: dict[str, tuple[ToolRow, Tool]] = {}
         """The tools that we run, with their rows, by their types."""
+        self.item_types: frozenset[str] = frozenset()
+        """The types of items that those may add."""
         for index, wire in enumerate(tools):
             context = replace(self._context, place=f"tools[{index}]")
             if self._is_provider(wire, context):
@@ -126,7 +128,7 @@ class Toolbox:
     @property
     def functions(self) -> tuple[Function, ...]:
         """The functions on offer now, in an order that stays: what is found later stands behind."""
-        return self._functions("direct")
+        return self._functions("direct") if self._entries else ()
 
     @property
     def programmatic(self) -> tuple[Function, ...]:
@@ -176,11 +178,6 @@ class Toolbox:
         return RefusedCall(name, call_id, offered)
 
     @property
-    def item_types(self) -> frozenset[str]:
-        """The types of items that the tools which we run may add."""
-        return frozenset(name for row, _ in self._ours.values() for name in row.reads)
-
-    @property
     def not_set_up(self) -> dict[str, str]:
         """The types of the tools that were asked for, and that nobody runs on this server, and why."""
         return {kind: tool.unavailable for kind, (_, tool) in self._ours.items() if tool.unavailable}
@@ -190,34 +187,36 @@ class Toolbox:
         """What the entries say in vain, as `TYPE.MEMBER`."""
         return [f"{kind}.{member}" for kind, (_, tool) in self._ours.items() for member in tool.unheeded]
 
+    @property
+    def _running(self) -> list[Tool]:
+        """The tools that we run, as far as they are set up."""
+        return [tool for _, tool in self._ours.values() if tool.unavailable is None]
+
     async def check(self) -> None:
         """See to it that what the tools name is there. Raises the ApiError of the first that is not."""
-        for _, tool in self._ours.values():
-            if tool.unavailable is None:
-                await tool.check()
+        for tool in self._running:
+            await tool.check()
 
     async def ready(self) -> None:
         """The tools that are offered look up what they work with."""
-        for _, tool in self._ours.values():
-            if tool.unavailable is None:
-                await tool.ready()
+        for tool in self._running:
+            await tool.ready()
 
     async def make(self) -> None:
         """The same, and they make what a response needs from its first event on. Raises ApiError."""
         await self.ready()
-        for _, tool in self._ours.values():
-            if tool.unavailable is None:
-                await tool.make()
+        for tool in self._running:
+            await tool.make()
 
     @property
     def takes_pictures(self) -> bool:
         """Whether a tool works with the images that the input has attached."""
-        return any(tool.takes_pictures and tool.unavailable is None for _, tool in self._ours.values())
+        return bool(self._ours) and any(tool.takes_pictures for tool in self._running)
 
     @property
     def takes_files(self) -> bool:
         """Whether a tool works with the files that the input has attached."""
-        return any(tool.takes_files and tool.unavailable is None for _, tool in self._ours.values())
+        return bool(self._ours) and any(tool.takes_files for tool in self._running)
 
     def take_files(self, files: Sequence[GivenFile]) -> None:
         """The files that the input has attached."""
@@ -312,14 +311,14 @@ class Toolbox:
     @property
     def waits(self) -> bool:
         """Whether some tools are not known yet: `connect` asks for them."""
-        return not all(each.known for each in self._providers.values())
+        return bool(self._providers) and not all(each.known for each in self._providers.values())
 
     def has_server(self, label: str) -> bool:
         return label in self._providers
 
     @property
-    def takes_note(self) -> bool:
-        """Whether `remember` does anything."""
+    def runs_any(self) -> bool:
+        """Whether any are run here. Others have no part in what the context holds."""
         return bool(self._providers or self._ours)
 
     def remember(self, item: Item) -> None:
@@ -441,6 +440,7 @@ class Toolbox:
         self._uncompiled.append(tool)
         if tool.executor == "server":
             self._ours[str(wire.__struct_config__.tag)] = (row, tool)
+            self.item_types = self.item_types.union(row.reads)
         return tool
 
     def _entries_of(self, wire: WireTool, context: ToolContext, found: bool) -> Iterator[tuple[str, Entry]]:

@@ -19,7 +19,7 @@ from antiphon.engine.event_log import EventLog
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.run import failure
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
-from antiphon.protocol.ids import new_item_id
+from antiphon.protocol.ids import item_ids
 from antiphon.protocol.response import Response
 from antiphon.store.activity import ActivityRow
 from antiphon.store.allowances import settlement
@@ -128,7 +128,7 @@ class RunWorker:
 
     async def _resumed(self) -> EventLog:
         """What its log gives; that of hours is read apart, since it takes a while."""
-        new_id = partial(new_item_id, owner=self._claim.id)
+        new_id = item_ids(self._claim.id)
         lines = await self._patiently(partial(self._engine.store.runs.log, self._claim))
         try:
             found = await asyncio.to_thread(lambda: resume(map(msgspec.json.decode, lines), new_id))

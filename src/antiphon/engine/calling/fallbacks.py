@@ -7,8 +7,8 @@ that follow, since they continue what it said.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.retry import another_may
@@ -22,7 +22,7 @@ from antiphon.model.hosted import given_to, lacks_tools
 from antiphon.protocol.errors import ApiError, Unavailable
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, frozen=True, eq=False):
     """A model, and what stands before it."""
 
     route: Route
@@ -108,7 +108,7 @@ class Fallbacks:
         """Those that can read the turn, and have its tools."""
         for candidate in list(self._candidates):
             can = candidate.route.capabilities
-            able = next(beyond(turn, can), None) is None and not lacks_tools(turn, can.hosted)
+            able = beyond(turn, can) is None and not lacks_tools(turn, can.hosted)
             if candidate is self._first or able:
                 yield candidate
 

@@ -6,7 +6,7 @@ into its window, the form of its answer, and the wait until it may be asked. Wha
 nobody else reads, takes those that are not about the answer. A layer that has nothing to do is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from antiphon.backends.gate import Place
 from antiphon.backends.router import Route
 from antiphon.context.thought import Source
 from antiphon.engine.calling.admission import Admission
-from antiphon.engine.calling.ask import Ask, Completion, Deltas, complete
+from antiphon.engine.calling.ask import Ask, Completion, complete
 from antiphon.engine.calling.deadline import Deadline
 from antiphon.engine.calling.fallbacks import Candidate, Fallbacks
 from antiphon.engine.calling.retry import Retries
@@ -30,6 +30,13 @@ from antiphon.tools.schema import SchemaMaker
 
 class ModelCaller:
     """The model of one response, and those that answer in its place."""
+
+    fit: Callable[[Turn], Awaitable[Turn]]
+    """Gives the turn, within the model's window. Raises InvalidRequest when it cannot be."""
+    stream: Ask
+    """Gives the model's answer to a turn that was fitted. Raises ApiError."""
+    _warm: Ask
+    _plain: Ask
 
     def __init__(
         self,
@@ -46,15 +53,18 @@ class ModelCaller:
         truncates = response.truncation == "auto"
         candidates = [_candidate(route, schema, place, truncates, pinned) for route in routes]
         self._fallbacks = found = Fallbacks(candidates)
-        alone = candidates[0] if len(candidates) == 1 else None
-        self._fit = found.fit if alone is None else alone.window.fit
-        ask = found.stream if alone is None else alone.window.stream
-        self._warm = _lasting(ask, response, end)
+        first = candidates[0]
+        self.fit, self._warm, self._plain = first.window.fit, first.window.stream, first.plain
+        if len(candidates) > 1:
+            self.fit, self._warm, self._plain = found.fit, found.stream, found.plain
+        self.stream = self._warm
         if response.reasoning.summary == "concise":
             effort = "low" if routes[0].capabilities.reasoning else None
-            ask = Summaries(ask, found.beside, effort=effort).stream
-        self._ask = _lasting(ask, response, end)
-        self._plain = _lasting(found.plain if alone is None else alone.plain, response, end)
+            self.stream = Summaries(self._warm, found.beside, effort=effort).stream
+        if response.background or end is not None:
+            self._warm = _lasting(self._warm, response, end)
+            self.stream = _lasting(self.stream, response, end)
+            self._plain = _lasting(self._plain, response, end)
         self.tier = place.tier if routes[0].gate is not None else "default"
         """The service tier that acts."""
 
@@ -79,17 +89,9 @@ class ModelCaller:
         can = route.backend.capabilities(route.model)
         return can if route.gate is None else replace(can, hints=can.hints | {"service_tier"})
 
-    async def fit(self, turn: Turn) -> Turn:
-        """The turn, within the model's window. Raises InvalidRequest when it cannot be."""
-        return await self._fit(turn)
-
     async def count(self, turn: Turn) -> int:
         """The tokens of its context."""
         return await count(self._fallbacks.answering.backend, turn)
-
-    def stream(self, turn: Turn) -> Deltas:
-        """The model's answer to a turn that was fitted. Raises ApiError."""
-        return self._ask(turn)
 
     async def warm(self, turn: Turn) -> UsageDelta | None:
         """Has a turn that was fitted read by the model's server, and one token said that nobody hears. Gives

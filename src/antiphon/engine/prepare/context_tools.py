@@ -11,7 +11,7 @@ from antiphon.tools.toolbox import Toolbox
 
 def load_tools(toolbox: Toolbox, context: RequestContext) -> None:
     """Offer them. Raises InvalidRequest."""
-    if context.words and not toolbox.takes_note:
+    if context.words and not toolbox.runs_any:
         return
     inline = iter(context.inline_tools)
     for item, place in _placed(context):

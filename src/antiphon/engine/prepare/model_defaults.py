@@ -10,10 +10,8 @@ from antiphon.protocol.request import CreateResponse, Reasoning
 T = TypeVar("T")
 
 
-def with_defaults(request: CreateResponse, model: NamedModel | None) -> CreateResponse:
+def with_defaults(request: CreateResponse, model: NamedModel) -> CreateResponse:
     """The request as its model is asked."""
-    if model is None:
-        return request
     return replace(
         request,
         temperature=_or(request.temperature, model.temperature),

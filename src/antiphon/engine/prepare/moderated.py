@@ -11,22 +11,21 @@ from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Message, TextPart
 from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.item import Item
-from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.request import CreateResponse, ModerationOptions
 
 
-def check_moderation(request: CreateResponse, moderator: Moderator | None) -> None:
-    """Raises InvalidRequest where it is asked for and nobody does it."""
-    if request.moderation is None:
-        return
+def check_moderation(asked: ModerationOptions, moderator: Moderator | None) -> None:
+    """Raises InvalidRequest where nobody does it."""
     if moderator is None:
         raise unsupported("moderation", "nothing judges here; base_url or judge of [moderation] sets that up")
-    moderator.check_model(request.moderation.model, "moderation.model")
+    moderator.check_model(asked.model, "moderation.model")
 
 
 def moderation_of(
-    request: CreateResponse, moderator: Moderator | None, turns: TurnBuilder, context: RequestContext
+    moderator: Moderator | None, turns: TurnBuilder, context: RequestContext
 ) -> Moderation | None:
     """None: the request does not want any."""
+    request = turns.request
     if request.moderation is None or moderator is None:
         return None
 

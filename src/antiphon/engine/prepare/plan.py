@@ -12,7 +12,8 @@ from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.hosted_items import Program
-from antiphon.protocol.ids import new_item_id
+from antiphon.protocol.ids import item_ids
+from antiphon.protocol.item import NewId
 from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
@@ -38,6 +39,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Makes turns of what the run adds to the context."""
     turn: Turn
     """The first."""
+    followed: bool
+    """Whether somebody may read the response while it is written."""
+    generates: bool
+    """Whether the model answers. A warm-up prepares the state alone."""
     approved: Sequence[ApprovedCall]
     """Calls that may be made now, before the model goes on."""
     player: Player | None
@@ -54,9 +59,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     span: KeptSpan | None = None
     """Of a response in the background, where spans are told."""
 
-    def new_id(self, item_type: str) -> str:
-        """An id for an item of the response."""
-        return new_item_id(item_type, owner=self.response.id)
+    @property
+    def new_id(self) -> NewId:
+        """Makes ids for the items of the response."""
+        return item_ids(self.response.id)
 
     async def fitted(self) -> "Plan":
         """The plan whose first turn is within the model's window, unless it is compacted before. Raises
@@ -65,35 +71,23 @@ class Plan(Struct, frozen=True, kw_only=True):
         return self if turn is self.turn else replace(self, turn=turn)
 
     @property
-    def followed(self) -> bool:
-        """Whether somebody may read the response while it is written."""
-        return is_followed(self.request)
-
-    @property
     def shows(self) -> Projection:
         """How its output is shown. What most models say has nothing that was not asked for: only items of
         tools that this server runs may have it."""
-        return projection_of(self._included, self.toolbox.item_types)
+        return self._shown(self.toolbox.item_types)
 
     @property
     def shows_of_model(self) -> Projection:
         """The same when reasoning has it too."""
-        return projection_of(self._included, self.toolbox.item_types | {"reasoning"})
+        return self._shown(self.toolbox.item_types | {"reasoning"})
 
-    @property
-    def _included(self) -> Sequence[Include]:
-        """What was asked for; and what code gave to a program, where the client alone keeps it: the program
-        goes on with that."""
-        asked = self.request.include or ()
-        if self.request.store is not False or "code_interpreter_call" not in self.toolbox.item_types:
-            return asked
-        return (*asked, "code_interpreter_call.outputs") if self.toolbox.programmatic else asked
-
-    @property
-    def generates(self) -> bool:
-        """Whether the model answers. A warm-up prepares the state alone."""
-        warms_up = isinstance(self.request, CreateFrame) and self.request.generate is False
-        return not (warms_up or self.prewarms)
+    def _shown(self, types: frozenset[str]) -> Projection:
+        """How items of these types are shown: with what was asked for; and with what code gave to a program,
+        where the client alone keeps it: the program goes on with that."""
+        asked: Sequence[Include] = self.request.include or ()
+        if "code_interpreter_call" in types and self.request.store is False and self.toolbox.programmatic:
+            asked = (*asked, "code_interpreter_call.outputs")
+        return projection_of(asked, types)
 
     @property
     def prewarms(self) -> bool:
@@ -102,5 +96,11 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def is_followed(request: CreateResponse) -> bool:
-    """Whether somebody may read the response while it is written."""
+    """Whether somebody may read its response while it is written."""
     return bool(request.stream or request.background) or isinstance(request, CreateFrame)
+
+
+def generates(request: CreateResponse) -> bool:
+    """Whether the model answers it."""
+    warms_up = isinstance(request, CreateFrame) and request.generate is False
+    return not (warms_up or prewarms(request))

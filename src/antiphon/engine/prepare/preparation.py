@@ -29,7 +29,7 @@ from antiphon.engine.prepare.fingerprints import Fingerprints, open_programs
 from antiphon.engine.prepare.hidden_results import with_results
 from antiphon.engine.prepare.model_defaults import with_defaults
 from antiphon.engine.prepare.moderated import check_moderation, moderation_of
-from antiphon.engine.prepare.plan import Plan, is_followed
+from antiphon.engine.prepare.plan import Plan, generates, is_followed
 from antiphon.engine.prepare.recollection import Recollecting, Recollection
 from antiphon.engine.prepare.referenced_pictures import with_pictures
 from antiphon.engine.prepare.request_context import RequestContext, load_context
@@ -40,10 +40,11 @@ from antiphon.engine.prepare.tool_choice import check_choice
 from antiphon.engine.prepare.turn_builder import TurnBuilder, empty_turn
 from antiphon.engine.prepare.unsupported import check_capable, check_makes_calls, check_supported
 from antiphon.guard.offload import offload
+from antiphon.model import Turn
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import Program
-from antiphon.protocol.ids import new_item_id, new_response_id
+from antiphon.protocol.ids import item_ids, new_response_id
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import InputTransformation, Response, compression, opening
@@ -57,6 +58,8 @@ from antiphon.tools.schema import Schema, SchemaMaker
 from antiphon.tools.toolbox import Toolbox
 from antiphon.tools.upstream import SIGNED_AS
 
+_NO_TOOLS = {images: Toolbox((), ToolContext(images=images)) for images in (True, False)}
+"""What requests without tools share, by whether their model reads images: nothing is ever added to it."""
 _UNSEEN = InputText(text="[A picture, which you cannot see. The tools that change pictures can.]")
 
 
@@ -95,46 +98,65 @@ class Preparation:
         not carried out, so that nothing is made for it. Raises InvalidRequest or NotFound."""
         request = parsed.request
         route = self._router.resolve(request.model)
-        request = with_defaults(request, route.settings)
+        if route.settings is not None:
+            request = with_defaults(request, route.settings)
         check_supported(request)
-        check_moderation(request, self._moderator)
-        toolbox = self._toolbox(project, request, route)
-        await toolbox.compile()
+        if request.moderation is not None:
+            check_moderation(request.moderation, self._moderator)
+        toolbox = await self._toolbox(project, request, route) if _has_tools(request) else None
         response_id = parsed.response_id or new_response_id()
-        new_id = partial(new_item_id, owner=response_id)
+        new_id = item_ids(response_id)
         context = await load_context(self._store, project, parsed, new_id, memory, self._histories)
         if not context.words:
             context = await with_results(self._store, project, context)
             context = await with_pictures(self._store, project, context, parsed.items)
             request = await offload(context.size, configured, request, context.items)
-        await check_format(request, self._schemas(project))
+        if request.text is not None:
+            await check_format(request.text, self._schemas(project))
+        if toolbox is None and context.words:
+            toolbox = _NO_TOOLS[route.capabilities.images]
+        else:
+            toolbox = toolbox or await self._toolbox(project, request, route)
+            await self._begin(toolbox, context, parsed, tools_begin)
+        response = _opened(request, route, response_id, context, toolbox)
+        plan = await self._plan(project, request, route, toolbox, context, response)
+        if plan.moderation is not None:
+            await plan.moderation.admit()
+        may_compact = request.context_management and context.trigger is None and not plan.programs
+        if may_compact and await exceeds_threshold(request, route, plan.turn):
+            plan = replace(plan, compacts=len(context.items))
+        response.input_transformations = _withheld(plan)
+        if request.prompt_cache_options is not None:
+            response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
+        return plan
+
+    async def _begin(
+        self,
+        toolbox: Toolbox,
+        context: RequestContext,
+        parsed: Parsed,
+        begin: Callable[[Toolbox], Awaitable[None]],
+    ) -> None:
+        """The tools that the context brings are there too, and all of them may be used. Raises ApiError."""
         await offload(context.size, load_tools, toolbox, context)
         await toolbox.compile()
         check_namespaces(parsed.items, toolbox)
         await toolbox.check()
-        await tools_begin(toolbox)
-        response = _opened(request, route, response_id, context)
-        response.tools = toolbox.shown(response.tools)
-        plan = await self._plan(project, request, route, toolbox, context, response)
-        if plan.moderation is not None:
-            await plan.moderation.admit()
-        may_compact = context.trigger is None and not plan.programs
-        if may_compact and await exceeds_threshold(request, route, plan.turn):
-            plan = replace(plan, compacts=len(context.items))
-        response.input_transformations = _withheld(plan)
-        response.prompt_cache_diagnostics = await diagnosed(self._store, plan, memory)
-        return plan
+        await begin(toolbox)
 
     async def resume(self, project: str, kept: bytes, stored: Stored, response: Response) -> Plan:
         """The plan of a response that goes on: `kept` is its request, which was checked when it was accepted,
         and `response` has the output that there is. Raises ApiError for what is no longer as it was."""
         accepted = in_containers(opened(self._seal, project, kept), response)
-        check_moderation(accepted.request, self._moderator)
+        if accepted.request.moderation is not None:
+            check_moderation(accepted.request.moderation, self._moderator)
         route = self._router.resolve(accepted.request.model)
-        toolbox = self._toolbox(project, accepted.request, route)
+        toolbox = await self._toolbox(project, accepted.request, route)
         size = len(stored.history) + len(stored.input)
         context = await offload(size, resumed_context, accepted, stored, response)
-        request = with_defaults(accepted.request, route.settings)
+        request = accepted.request
+        if route.settings is not None:
+            request = with_defaults(request, route.settings)
         request = await offload(size, configured, request, context.items)
         await offload(size, load_tools, toolbox, context)
         await toolbox.compile()
@@ -151,20 +173,22 @@ class Preparation:
         context: RequestContext,
         response: Response,
     ) -> Plan:
-        approved = await self._approved(project, toolbox, context)
-        programs = await self._programs(project, context)
-        if approved or programs:
-            check_makes_calls(request)
+        approved: Sequence[ApprovedCall] = ()
+        programs: Sequence[Program] = ()
+        if not context.words:
+            approved = await self._approved(project, toolbox, context)
+            programs = await self._programs(project, context)
+            if approved or programs:
+                check_makes_calls(request)
         transcript = await self._transcript(project, request, route, toolbox, context)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
-        check_choice(request.tool_choice, toolbox)
-        empty = empty_turn(
-            request, route, toolbox, transcript, context.prompt, whole=not is_followed(request)
-        )
+        if request.tool_choice is not None:
+            check_choice(request.tool_choice, toolbox)
+        followed = is_followed(request)
+        empty = empty_turn(request, route, toolbox, transcript, context.prompt, whole=not followed)
         turns = TurnBuilder(empty=empty, request=request, transcript=transcript, toolbox=toolbox)
-        turn = await offload(context.unread, turns.begin, context)
-        await offload(context.unread, check_capable, request, turn, route.capabilities)
+        turn = await offload(context.unread, _first, turns, context, route)
         return Plan(
             project=project,
             request=request,
@@ -174,27 +198,25 @@ class Preparation:
             toolbox=toolbox,
             turns=turns,
             turn=turn,
+            followed=followed,
+            generates=generates(request),
             approved=approved,
             player=self._resources.player,
             programs=programs,
             compacts=context.to_compact,
-            moderation=moderation_of(request, self._moderator, turns, context),
+            moderation=moderation_of(self._moderator, turns, context) if request.moderation else None,
         )
 
     async def _approved(
         self, project: str, toolbox: Toolbox, context: RequestContext
     ) -> Sequence[ApprovedCall]:
         """The calls that the input approves. Raises InvalidRequest."""
-        if context.words:
-            return ()
         certificates = Certificates(self._seal, project)
         said = (*context.history, *context.output_so_far)
         return await offload(context.size, approved_in, toolbox, certificates, said, context.input)
 
     async def _programs(self, project: str, context: RequestContext) -> Sequence[Program]:
         """The programs that go on. Raises InvalidRequest."""
-        if context.words:
-            return ()
         fingerprints = Fingerprints(self._seal, project)
         waiting = await offload(context.size, open_programs, fingerprints, context.whole)
         if waiting and self._resources.player is None:
@@ -222,7 +244,8 @@ class Preparation:
     def _schemas(self, project: str) -> SchemaMaker:
         return partial(Schema, pool=self._resources.children, owner=project)
 
-    def _toolbox(self, project: str, request: CreateResponse, route: Route) -> Toolbox:
+    async def _toolbox(self, project: str, request: CreateResponse, route: Route) -> Toolbox:
+        """The tools of the request. Raises InvalidRequest."""
         can = route.capabilities
         context = ToolContext(
             checks_strict=not can.strict_tools,
@@ -241,12 +264,18 @@ class Preparation:
         toolbox = Toolbox(request.tools or (), context)
         if request.has_agents:
             toolbox.add_agents()
+        await toolbox.compile()
         return toolbox
 
     async def _transcript(
         self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
+        recollect = partial(unseal, self._seal, project)
+        unsealed = partial(self._seal.open, project)
+        source = (route.name or "", route.model)
+        if context.words and context.prompt is None:
+            return Transcript(toolbox.to_messages, unsealed, recollect, source=source)
         can = route.capabilities
         whole = () if context.words else await offload(context.size, since_compaction, context.whole)
         read = (*(context.prompt or ()), *whole)
@@ -254,14 +283,12 @@ class Preparation:
         attached = await self._attachments.resolve(
             project, read, context.input, can, unseen, compression(request)
         )
-        recollect = partial(unseal, self._seal, project)
-        source = (route.name or "", route.model)
         found = Recollection()
         if can.opaque:
             found = await Recollecting(self._store, project, recollect, source).of(context.input)
         return Transcript(
             toolbox.to_messages,
-            partial(self._seal.open, project),
+            unsealed,
             recollect,
             (lambda item: found.attached(attached(item))) if found.sealed else attached,
             source,
@@ -275,12 +302,28 @@ class Preparation:
         return asyncio.get_running_loop().time() + self._seconds
 
 
-def _opened(request: CreateResponse, route: Route, response_id: str, context: RequestContext) -> Response:
+def _opened(
+    request: CreateResponse, route: Route, response_id: str, context: RequestContext, toolbox: Toolbox
+) -> Response:
     response = opening(request, response_id, int(time.time()))
     response.model = route.model
     if context.prompt is not None:
         response.instructions = list(context.prompt)
+    if toolbox.runs_any:
+        response.tools = toolbox.shown(response.tools)
     return response
+
+
+def _first(turns: TurnBuilder, context: RequestContext, route: Route) -> Turn:
+    """The first turn, which the model is capable of. Raises InvalidRequest."""
+    turn = turns.begin(context)
+    check_capable(turns.request, turn, route.capabilities)
+    return turn
+
+
+def _has_tools(request: CreateResponse) -> bool:
+    """Whether it brings any, or chooses among them."""
+    return bool(request.tools) or request.has_agents or not isinstance(request.tool_choice, str | None)
 
 
 def _withheld(plan: Plan) -> list[InputTransformation] | None:

@@ -27,7 +27,6 @@ from antiphon.protocol.items import (
     decode_stored,
 )
 from antiphon.protocol.parse import Parsed
-from antiphon.protocol.request import CreateResponse
 from antiphon.store.store import Store
 from antiphon.tools.local_shell import with_call_ids
 
@@ -91,7 +90,7 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     @property
     def to_compact(self) -> int | None:
         """How many of the items are still to be compacted."""
-        return None if self.compacted else self.trigger
+        return None if self.trigger is None or self.compacted else self.trigger
 
     @property
     def whole(self) -> Sequence[Item]:
@@ -112,17 +111,23 @@ async def load_context(
 ) -> RequestContext:
     """The context of a request. The lookups come in the API's order of checks. Raises InvalidRequest or
     NotFound."""
-    request = parsed.request
-    remembered = memory.find(request.previous_response_id or "") if memory else None
-    past = _past(remembered) if remembered else await _conversation(store, project, request)
-    prompt = await prompt_messages(store, project, request)
-    if remembered is None and not past.items:
-        past = await _previous(store, project, request, histories)
-    references = await _references(store, project, parsed.items)
-    size = len(past.items) + len(parsed.items) + in_bytes(past.length + parsed.length)
-    context = await offload(len(parsed.items), _in_words, past, parsed.items, new_id)
+    request, items, past = parsed.request, parsed.items, _NOTHING
+    previous, conversation = request.previous_response_id, request.conversation_id
+    remembered = memory.find(previous) if memory is not None and previous is not None else None
+    if remembered:
+        past = _past(remembered)
+    elif conversation is not None:
+        past = await _conversation(store, project, conversation)
+    prompt = None if request.prompt is None else await prompt_messages(store, project, request)
+    if previous is not None and remembered is None:
+        past = await _previous(store, project, previous, histories)
+    size = len(past.items) + len(items) + in_bytes(past.length + parsed.length)
+    context = None
+    if past.words and are_messages(items):
+        context = await offload(len(items), _in_words, past, items, new_id)
     if context is None:
-        context = await offload(size, _checked, past, parsed.items, references, new_id)
+        references = await _references(store, project, items)
+        context = await offload(size, _checked, past, items, references, new_id)
     return replace(context, prompt=prompt, history_unsaved=remembered is not None, size=size)
 
 
@@ -130,11 +135,9 @@ def _past(items: Sequence[Item], length: int = 0) -> History:
     return History().followed_by(items, length)
 
 
-def _in_words(past: History, items: Sequence[InputItem], new_id: NewId) -> RequestContext | None:
-    """The context of these items, if all are words: such fit together. Raises InvalidRequest."""
-    if not (past.words and are_messages(items)):
-        return None
-    own = [cast(Item, item).stored(new_id) for item in items]
+def _in_words(past: History, items: Sequence[Item], new_id: NewId) -> RequestContext | None:
+    """The context of these messages, if all are words: such fit together. Raises InvalidRequest."""
+    own = [item.stored(new_id) for item in items]
     if not are_words(own):
         return None
     _refuse_repeated(past.items, items)
@@ -172,21 +175,16 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
     return {call_id for item in items if (call_id := getattr(item, "call_id", None)) is not None}
 
 
-async def _conversation(store: Store, project: str, request: CreateResponse) -> History:
-    """The items of the request's conversation; nothing without one."""
-    if request.conversation_id is None:
-        return _NOTHING
-    rows = await store.conversations.history(project, request.conversation_id)
+async def _conversation(store: Store, project: str, conversation_id: str) -> History:
+    """The items of a conversation. Raises NotFound."""
+    rows = await store.conversations.history(project, conversation_id)
     if rows is None:
-        raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
+        raise NotFound(f"Conversation with id '{conversation_id}' not found.")
     return await _decoded(rows)
 
 
-async def _previous(store: Store, project: str, request: CreateResponse, histories: Histories) -> History:
-    """The items of the response that is continued, and of those before it; nothing without one."""
-    if request.previous_response_id is None:
-        return _NOTHING
-    previous = request.previous_response_id
+async def _previous(store: Store, project: str, previous: str, histories: Histories) -> History:
+    """The items of the response that is continued, and of those before it. Raises InvalidRequest."""
     known = histories.find(project, previous)
     if known is not None and await store.responses.settled(project, previous) == len(known.items):
         return known
@@ -235,7 +233,7 @@ def _kept(item: InputItem, references: References, new_id: NewId) -> Item:
 
 def _refuse_repeated(history: Sequence[Item], sent: Sequence[InputItem]) -> None:
     """The model must not read an item twice: what came before is not sent again."""
-    if all(getattr(item, "id", None) is None for item in sent):
+    if not history or all(getattr(item, "id", None) is None for item in sent):
         return
     known = {item.id for item in history}
     for item in sent:

@@ -2,22 +2,22 @@
 
 from antiphon.model import Format, JsonSchema
 from antiphon.protocol.errors import InvalidRequest
-from antiphon.protocol.request import CreateResponse, JsonObjectFormat, JsonSchemaFormat
+from antiphon.protocol.request import JsonObjectFormat, JsonSchemaFormat, TextOptions
 from antiphon.protocol.strict_schema import laxities
 from antiphon.tools.schema import SchemaMaker
 
 
-def response_format(request: CreateResponse) -> Format:
+def response_format(text: TextOptions) -> Format:
     """What the answer must be."""
-    form = request.text.format if request.text else None
+    form = text.format
     if isinstance(form, JsonSchemaFormat):
         return JsonSchema(form.name, form.schema, form.description or "", bool(form.strict))
     return "json_object" if isinstance(form, JsonObjectFormat) else "text"
 
 
-async def check_format(request: CreateResponse, schema: SchemaMaker) -> None:
+async def check_format(text: TextOptions, schema: SchemaMaker) -> None:
     """Raises InvalidRequest for a schema that is none, or that is not strict where it says that it is."""
-    form = request.text.format if request.text else None
+    form = text.format
     if not isinstance(form, JsonSchemaFormat):
         return
     if fault := await schema(form.schema).fault():

@@ -22,15 +22,17 @@ def system_messages(
     read: Callable[[Iterable[Item]], Sequence[Message]],
 ) -> tuple[Message, ...]:
     """The messages before all others. `prompted` is what the request's prompt template says."""
-    leading = read(prompted) if prompted is not None else _instructions(request)
-    verbosity = request.text.verbosity if request.text else None
-    words = None if route.capabilities.verbosity or verbosity is None else _IN_WORDS.get(verbosity)
-    told = route.settings.instructions if route.settings is not None else None
-    return (*(_system(text) for text in (told, words) if text), *leading)
-
-
-def _instructions(request: CreateResponse) -> Sequence[Message]:
-    return [_system(request.instructions)] if request.instructions else ()
+    messages: list[Message] = []
+    if route.settings is not None and route.settings.instructions:
+        messages.append(_system(route.settings.instructions))
+    if request.text is not None and not route.capabilities.verbosity:
+        words = _IN_WORDS.get(request.text.verbosity or "")
+        messages += [_system(words)] if words else ()
+    if prompted is not None:
+        messages += read(prompted)
+    elif request.instructions:
+        messages.append(_system(request.instructions))
+    return tuple(messages)
 
 
 def _system(text: str) -> Message:

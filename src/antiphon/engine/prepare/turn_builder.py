@@ -1,6 +1,7 @@
 """Turns of a response: its settings and leading messages, and the items that the model reads."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,10 +49,10 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
         if not context.words:
             return self.build(context.whole)
         said = context.past.said
-        new = read_words(context.input)
-        if said is not None and new and new[0].role == "user":
-            messages = (*said.messages, *new)
-        else:
+        messages = read_words(context.input)
+        if said is not None and messages and messages[0].role == "user":
+            messages = (*said.messages, *messages)
+        elif context.history:
             said, messages = None, read_words(context.items)
         return replace(
             self.empty,
@@ -92,18 +93,39 @@ def empty_turn(
     whole: bool,
 ) -> Turn:
     """The settings of a request as a turn, with the messages that lead it. Raises InvalidRequest."""
-    return Turn(
+    turn = Turn(
         model=route.model,
         messages=system_messages(request, prompt, route, transcript.read),
         choice="auto" if toolbox.waits else resolve_choice(request.tool_choice, toolbox),
         parallel=request.parallel_tool_calls is not False,
-        format=response_format(request),
-        sampling=_sampling(request),
         max_tokens=request.max_output_tokens,
-        effort=request.reasoning.effort if request.reasoning else None,
-        summary=request.reasoning.summary if request.reasoning else None,
-        mode=request.reasoning.mode if request.reasoning else None,
-        verbosity=request.text.verbosity if request.text else None,
+        whole=whole,
+    )
+    if (asked := request.reasoning) is not None:
+        turn = replace(turn, effort=asked.effort, summary=asked.summary, mode=asked.mode)
+    if request.text is not None:
+        turn = replace(turn, format=response_format(request.text), verbosity=request.text.verbosity)
+    if _of_sampling(request) != (None,) * 5:
+        turn = replace(turn, sampling=_sampling(request))
+    return turn if _of_service(request) == (None,) * 7 else _served(turn, request)
+
+
+_of_sampling = attrgetter("temperature", "top_p", "presence_penalty", "frequency_penalty", "include")
+_of_service = attrgetter(
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+    "access_programs",
+)
+
+
+def _served(turn: Turn, request: CreateResponse) -> Turn:
+    """A turn that says who asks, and how it is to be served."""
+    return replace(
+        turn,
         user=request.user,
         safety_identifier=request.safety_identifier,
         cache_key=request.prompt_cache_key,
@@ -111,7 +133,6 @@ def empty_turn(
         cache_options=_cache_options(request.prompt_cache_options),
         service_tier=request.service_tier,
         access_programs=_access_programs(request.access_programs),
-        whole=whole,
     )
 
 

@@ -8,7 +8,7 @@ from antiphon.model.backend import beyond
 from antiphon.protocol.error_messages import unsupported, wrong_for_model
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.request import CreateResponse, Effort, prewarms
+from antiphon.protocol.request import CompletionWindow, CreateResponse, Effort, prewarms
 from antiphon.protocol.tools import ProgrammaticToolCallingTool
 
 _PREWARM = "prompt_cache_options.prewarm"
@@ -20,54 +20,50 @@ class Refusal(NamedTuple):
     reason: str
 
 
-NOT_YET = (
-    Refusal(
-        "background",
-        lambda r: r.background and isinstance(r, CreateFrame),
-        "a WebSocket has no background: what it asks for is sent over it",
-    ),
+_ALONE = (
+    Refusal("multi_agent", lambda r: r.background, "several agents are not carried in the background"),
     Refusal(
         "multi_agent",
-        lambda r: r.has_agents and r.background,
-        "several agents are not carried in the background",
-    ),
-    Refusal(
-        "multi_agent",
-        lambda r: (
-            r.has_agents and any(isinstance(tool, ProgrammaticToolCallingTool) for tool in r.tools or ())
-        ),
+        lambda r: any(isinstance(tool, ProgrammaticToolCallingTool) for tool in r.tools or ()),
         "programs that call tools run for one agent alone",
     ),
     Refusal(
         "reasoning.summary",
-        lambda r: r.has_agents and r.reasoning and (r.reasoning.summary or r.reasoning.generate_summary),
+        lambda r: r.reasoning and (r.reasoning.summary or r.reasoning.generate_summary),
         "nothing is summarised of what several agents think",
     ),
     Refusal(
         "max_tool_calls",
-        lambda r: r.has_agents and r.max_tool_calls,
+        lambda r: r.max_tool_calls,
         "the calls of several agents are not counted together",
     ),
 )
+"""What one agent alone does."""
 
 
 def check_supported(request: CreateResponse) -> None:
     """Raises InvalidRequest for a parameter that we cannot honour."""
-    for param, asked, reason in NOT_YET:
-        if asked(request):
-            raise unsupported(param, reason)
+    if request.background and isinstance(request, CreateFrame):
+        raise unsupported("background", "a WebSocket has no background: what it asks for is sent over it")
+    if request.multi_agent is not None and request.multi_agent.enabled:
+        _check_agents(request)
     if request.background and request.store is False:
         raise InvalidRequest(
             "A background response must be stored: 'background' requires 'store' to be true.",
             param="background",
         )
-    _check_window(request)
+    if request.background_options is not None:
+        _check_window(request, request.background_options.completion_window or "soonest")
 
 
-def _check_window(request: CreateResponse) -> None:
+def _check_agents(request: CreateResponse) -> None:
+    for param, asked, reason in _ALONE:
+        if asked(request):
+            raise unsupported(param, reason)
+
+
+def _check_window(request: CreateResponse, window: CompletionWindow) -> None:
     """Raises InvalidRequest for a completion window that cannot be (the SDK's words for it)."""
-    options = request.background_options
-    window = (options and options.completion_window) or "soonest"
     if window == "soonest":
         return
     needs = (
@@ -86,14 +82,15 @@ def _check_window(request: CreateResponse) -> None:
 
 def check_capable(request: CreateResponse, turn: Turn, can: Capabilities) -> None:
     """What the model cannot do is reported last. Raises InvalidRequest."""
-    _check_effort(request, can)
+    if request.reasoning is not None:
+        _check_effort(request, request.reasoning.effort, can)
     if prewarms(request) and not can.caches_prompts:
         raise unsupported(
             _PREWARM,
             "the model's server is not known to keep prompts that it has read (where it does, "
             "`caches_prompts = true` of [models.NAME] in the configuration says so)",
         )
-    lacking = next(beyond(turn, can), None)
+    lacking = beyond(turn, can)
     if lacking == "logprobs":
         raise _incapable(request, "include", "cannot give logprobs", "unsupported_parameter")
     if lacking is not None:
@@ -108,8 +105,7 @@ def check_makes_calls(request: CreateResponse) -> None:
         )
 
 
-def _check_effort(request: CreateResponse, can: Capabilities) -> None:
-    effort = request.reasoning and request.reasoning.effort
+def _check_effort(request: CreateResponse, effort: Effort | None, can: Capabilities) -> None:
     if effort and can.efforts is not None and effort not in can.efforts:
         taken = tuple(each for each in get_args(Effort) if each in can.efforts)
         raise wrong_for_model("reasoning.effort", effort, request.model, taken)
