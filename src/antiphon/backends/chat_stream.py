@@ -41,7 +41,7 @@ _CUT_OFF = "The upstream ended its answer before it was complete."
 
 _EMPTY = "The upstream ended its answer without having said anything."
 
-_REASONS: dict[str, Any] = {
+REASONS: dict[str, Any] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
@@ -49,7 +49,7 @@ _REASONS: dict[str, Any] = {
 }
 _RUNS = 8
 """Runs that are cut out of one read, or chunks that stand between them. What has more is mixed too finely."""
-_FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
+FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 
 # ---- the reader -------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class ChatStreamParser:
                 self._call(said, out)
         if choice.finish_reason:
             native = choice.native_finish_reason
-            self._reason = native if native in _FAULTS else choice.finish_reason
+            self._reason = native if native in FAULTS else choice.finish_reason
 
     def _thought(self, thought: str, out: list[Delta]) -> None:
         if self._think is not None:
@@ -367,13 +367,13 @@ class ChatStreamParser:
     def _unthought(self, think: ThinkSplitter) -> list[TextDelta | ReasoningDelta]:
         """What was held back at the end. An answer cannot be all reasoning because of a model's name."""
         held = think.flush(blank=not self._calls)
-        if think.unclosed and not self._calls and _REASONS.get(self._reason or "") != "length":
+        if think.unclosed and not self._calls and REASONS.get(self._reason or "") != "length":
             held.append(TextDelta(think.unclosed))
         return held
 
     def _finished(self) -> Finished:
         reason = self._reason or "stop"
-        if reason in _FAULTS:
+        if reason in FAULTS:
             said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
             raise UpstreamError(said.rstrip())
         if self._reason is None and not self._said:
@@ -381,7 +381,7 @@ class ChatStreamParser:
                 f"The upstream ended its answer without having said anything. {self._words}".rstrip()
             )
         # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
-        return Finished(_REASONS.get(reason) or ("calls" if self._calls else "stop"))
+        return Finished(REASONS.get(reason) or ("calls" if self._calls else "stop"))
 
 
 class _Nonsense(UpstreamError):
