@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_chunk import Chunk, decode_whole
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.model import Finished, TextDelta, UsageDelta
 from antiphon.protocol.errors import ApiError
@@ -58,14 +59,21 @@ ANSWER = st.fixed_dictionaries(
 @given(ANSWER, st.booleans())
 def test_what_is_taken_for_words_alone_is_read_as_ever(answer: dict[str, Any], think_tags: bool) -> None:
     body = json.dumps(answer).encode()
-    if (found := in_words(body, think_tags)) is None:
-        return
+    chunk = decode_whole(body)
+    words = None if chunk is None else in_words(chunk, think_tags)
     parser = ChatStreamParser(think_tags=think_tags)
+    read = outcome(parser, body)
+    assert outcome(ChatStreamParser(think_tags=think_tags), body, chunk) == read
+    assert words in (None, read)
+    assert words is None or not parser.gave_opaque
+
+
+def outcome(parser: ChatStreamParser, body: bytes, chunk: Chunk | None = None) -> object:
+    """What a parser reads, or the words in which it refuses."""
     try:
-        assert found == parser.whole(body)
+        return parser.whole(body, chunk)
     except ApiError as fault:
-        pytest.fail(f"it is no answer: {fault}")
-    assert not parser.gave_opaque
+        return str(fault)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,9 @@ def test_most_answers_are_words_alone(more: dict[str, Any]) -> None:
     message = {"role": "assistant", "content": "Hi", **more}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     answer = {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
-    assert in_words(json.dumps(answer).encode(), True) == [
+    chunk = decode_whole(json.dumps(answer).encode())
+    assert chunk is not None
+    assert in_words(chunk, True) == [
         TextDelta("Hi"),
         UsageDelta(7, 2),
         Finished("stop"),

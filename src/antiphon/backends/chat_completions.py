@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_chunk import decode_whole
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.http import HttpAnswer, Patience
@@ -279,12 +280,13 @@ class ChatCompletions(Backend):
 
     def _whole(self, turn: Turn, body: bytes) -> list[Delta]:
         """The deltas of an answer in one piece. Raises ApiError."""
-        if turn.sampling.top_logprobs is None and not opened_by_template(turn.model):
-            words = in_words(body, self.dialect.think_tags)
+        chunk = decode_whole(body)
+        if chunk and turn.sampling.top_logprobs is None and not opened_by_template(turn.model):
+            words = in_words(chunk, self.dialect.think_tags)
             if words is not None:
                 return words
         answer = self._parser(turn)
-        deltas = answer.whole(body)
+        deltas = answer.whole(body, chunk)
         self._note(turn.model, answer)
         return deltas
 

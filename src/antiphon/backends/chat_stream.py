@@ -216,10 +216,14 @@ class ChatStreamParser:
         else:
             raise _nonsense(event)
 
-    def whole(self, body: bytes) -> list[Delta]:
-        """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise."""
+    def whole(self, body: bytes, chunk: Chunk | None = None) -> list[Delta]:
+        """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise. `chunk`:
+        the former, where it was decoded already."""
         out: list[Delta] = []
-        self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
+        if chunk is not None:
+            self._take(chunk, body, out)
+        else:
+            self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
         if not self.ended:
             self._end(out)
         return out

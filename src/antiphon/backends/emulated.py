@@ -49,7 +49,8 @@ class EmulatedTools(Around):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
 
     def capabilities(self, model: str) -> Capabilities:
-        return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
+        can = self.inner.capabilities(model)
+        return can if can.tools and can.forced_tools else replace(can, tools=True, forced_tools=True)
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         if not turn.functions and self.inner.capabilities(turn.model).tools:
