@@ -126,7 +126,7 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         upstream, calls = self._upstream, self._text_calls_of(turn)
         try:
-            async with await self._taken_up(turn) as response:
+            with await self._taken_up(turn) as response:
                 if response.content_type.startswith("application/json"):
                     body = response.rest()
                     if body is None:
@@ -170,7 +170,7 @@ class ChatCompletions(Backend):
             impatient = turn.whole and before.whole and self._minds_whole(response)
             if response.status == 200:
                 return response
-            async with response:
+            with response:
                 if impatient:
                     continue
                 words = await upstream.refusal(response)
@@ -255,7 +255,7 @@ class ChatCompletions(Backend):
         upstream = self._upstream
         below = path.removeprefix("v1/")
         url = upstream.url(below) if below != path else upstream.beside(path)
-        async with await upstream.request("GET", url) as response:
+        with await upstream.request("GET", url) as response:
             return Reply(response.status, response.headers, await upstream.body(response))
 
     def passthrough(self) -> Passthrough:

@@ -116,7 +116,7 @@ class Upstream:
 
     async def ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
         """The body of a small answer; None when the server does not know the question. Raises ApiError."""
-        async with await self.request(method, url, None if asked is None else encode(asked)) as response:
+        with await self.request(method, url, None if asked is None else encode(asked)) as response:
             if response.status in _UNKNOWING:
                 return None
             if response.status != 200:
