@@ -49,8 +49,7 @@ class EmulatedTools(Around):
     """A backend whose every model can be given functions. Turns that need no help pass untouched."""
 
     def capabilities(self, model: str) -> Capabilities:
-        can = self.inner.capabilities(model)
-        return can if can.tools and can.forced_tools else replace(can, tools=True, forced_tools=True)
+        return replace(self.inner.capabilities(model), tools=True, forced_tools=True)
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         if not turn.functions and self.inner.capabilities(turn.model).tools:

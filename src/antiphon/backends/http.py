@@ -37,10 +37,11 @@ _MOST_UNPACKED = 2**18
 _KEEPS = re.compile(r"\btimeout=\s*(\d{1,9})", re.IGNORECASE)
 _SECRET = ("authorization", "x-api-key")
 """Headers that carry a key, in lower case."""
-_CODED = "Content-Encoding"
-_PACKED = ("gzip", "x-gzip", "deflate")
 _SHORT = 8
 """Characters: what is shorter is no secret, but such a word as `none`, which stands in many answers."""
+_CODED = "Content-Encoding"
+_PACKED = ("gzip", "x-gzip", "deflate")
+"""Codings of answers that are unpacked."""
 
 
 class ConnectFault(OSError):
