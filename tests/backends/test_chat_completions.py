@@ -806,9 +806,20 @@ async def test_an_answer_that_nobody_reads_along_comes_in_one_piece(
     upstream: Upstream, connect: Connect
 ) -> None:
     upstream.script(Answer("Hello", size=1))
-    batches = [batch async for batch in connect().stream(turn(whole=True))]
+    assert await collect(connect(), turn(whole=True)) == [TextDelta("Hello"), *STOP]
     assert upstream.last.body["stream"] is False
-    assert batches == [(), [TextDelta("Hello"), *STOP]]
+
+
+async def test_what_was_taken_up_is_told_while_the_answer_in_one_piece_is_still_to_come(
+    upstream: Upstream, connect: Connect
+) -> None:
+    gate, body = Gate(), json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
+    halves = [body[:20].encode(), body[20:].encode()]
+    upstream.script(Answer(raw=halves, gate=gate, content_type="application/json"))
+    batches = connect().stream(turn(whole=True))
+    assert await anext(batches) == ()
+    gate.open()
+    assert [batch async for batch in batches] == [[TextDelta("Hi"), Finished("stop")]]
 
 
 @pytest.mark.parametrize("dialect", [LLAMA_CPP, OPENAI], ids=["llama_cpp", "openai"])

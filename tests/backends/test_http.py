@@ -74,7 +74,7 @@ async def whole(answer: HttpAnswer) -> bytes:
 
 
 async def get(client: Client, url: str, patience: Patience = PATIENCE) -> tuple[int, bytes]:
-    async with await client.request("GET", URL(url) / "a", None, patience) as answer:
+    with await client.request("GET", URL(url) / "a", None, patience) as answer:
         return answer.status, await whole(answer)
 
 
@@ -126,18 +126,15 @@ async def test_an_answer_is_read_however_it_says_where_it_ends_and_however_it_is
 
 
 async def test_the_head_is_there_before_the_body_and_names_are_found_in_any_case() -> None:
-    async with (
-        serving(saying(HELLO)) as url,
-        asking(url) as client,
-        await client.request("POST", URL(url) / "v1/x", b"{}", PATIENCE) as answer,
-    ):
-        assert answer.status == 200
-        assert answer.headers["content-TYPE"] == "text/plain; charset=x"
-        assert answer.content_type == "text/plain"
-        assert not answer.at_end
-        assert await answer.read() == b"hello"
-        assert answer.at_end
-        assert await answer.read() == b""
+    async with serving(saying(HELLO)) as url, asking(url) as client:
+        with await client.request("POST", URL(url) / "v1/x", b"{}", PATIENCE) as answer:
+            assert answer.status == 200
+            assert answer.headers["content-TYPE"] == "text/plain; charset=x"
+            assert answer.content_type == "text/plain"
+            assert not answer.at_end
+            assert await answer.read() == b"hello"
+            assert answer.at_end
+            assert await answer.read() == b""
 
 
 async def test_what_is_sent_is_a_request_that_servers_know() -> None:
@@ -150,11 +147,9 @@ async def test_what_is_sent_is_a_request_that_servers_know() -> None:
 
     async with serving(handle) as url:
         base = url.replace("127.0.0.1", "me:pass@127.0.0.1")
-        async with (
-            asking(base) as client,
-            await client.request("POST", URL(base) / "v1/x" % {"a": "b c"}, b'{"a": 1}', PATIENCE),
-        ):
-            pass
+        async with asking(base) as client:
+            with await client.request("POST", URL(base) / "v1/x" % {"a": "b c"}, b'{"a": 1}', PATIENCE):
+                pass
 
     head, _, body = seen[0].partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -171,7 +166,7 @@ async def test_a_connection_is_kept_when_the_answer_was_read_to_its_end(said: by
     async with serving(saying(said, count=count)) as url, asking(url) as client:
         for _ in range(3):
             await get(client, url)
-        async with await client.request("GET", URL(url), None, PATIENCE):
+        with await client.request("GET", URL(url), None, PATIENCE):
             pass  # not read: what is on its way would be taken for the next answer
         await get(client, url)
 
@@ -216,14 +211,11 @@ async def test_an_idle_connection_is_let_go_after_its_time() -> None:
     ids=["length", "chunks", "no chunk"],
 )
 async def test_what_came_before_a_cut_is_read_and_then_the_cut_is_known(said: bytes) -> None:
-    async with (
-        serving(saying(said)) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, PATIENCE) as answer,
-    ):
-        assert await answer.read() == b"hello"
-        with pytest.raises(ConnectionError):
-            await answer.read()
+    async with serving(saying(said)) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            assert await answer.read() == b"hello"
+            with pytest.raises(ConnectionError):
+                await answer.read()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +256,7 @@ async def test_silence_is_known_before_the_head_and_between_two_reads() -> None:
     async with serving(handle) as url, asking(url) as client:
         with pytest.raises(TimeoutError):
             await get(client, url, short)
-        async with await client.request("GET", URL(url) / "half", None, short) as answer:
+        with await client.request("GET", URL(url) / "half", None, short) as answer:
             assert await answer.read() == b"hel"
             with pytest.raises(TimeoutError):
                 await answer.read()
@@ -299,16 +291,13 @@ async def test_who_reads_slowly_makes_the_server_wait() -> None:
         await reader.read()
         writer.close()
 
-    async with (
-        serving(handle) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, PATIENCE) as answer,
-    ):
-        first = await answer.read()
-        for _ in range(5000):  # until the server cannot go on
-            await asyncio.sleep(0)
-        assert sent < 500
-        assert len(first) + len(await whole(answer)) == 1000 * 2**16
+    async with serving(handle) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            first = await answer.read()
+            for _ in range(5000):  # until the server cannot go on
+                await asyncio.sleep(0)
+            assert sent < 500
+            assert len(first) + len(await whole(answer)) == 1000 * 2**16
 
 
 async def test_a_large_body_arrives_whole_and_a_refusal_meanwhile_is_heard() -> None:
@@ -328,9 +317,9 @@ async def test_a_large_body_arrives_whole_and_a_refusal_meanwhile_is_heard() -> 
         writer.close()
 
     async with serving(handle) as url, asking(url) as client:
-        async with await client.request("POST", URL(url), body, PATIENCE) as answer:
+        with await client.request("POST", URL(url), body, PATIENCE) as answer:
             assert await whole(answer) == b"hello"
-        async with await client.request("POST", URL(url) / "refused", body, PATIENCE) as answer:
+        with await client.request("POST", URL(url) / "refused", body, PATIENCE) as answer:
             assert (answer.status, await answer.read()) == (413, b"no")
 
     assert got == 1
@@ -350,7 +339,7 @@ async def test_whoever_stops_reading_or_is_cancelled_hangs_up() -> None:
         writer.close()
 
     async with serving(handle) as url, asking(url) as client:
-        async with await client.request("GET", URL(url) / "half", None, PATIENCE) as answer:
+        with await client.request("GET", URL(url) / "half", None, PATIENCE) as answer:
             await answer.read()
         await asyncio.wait_for(gone.acquire(), 5)
         await asked_for.acquire()
@@ -528,7 +517,7 @@ async def test_an_answer_that_comes_before_the_body_was_sent_costs_the_connectio
 
     body = b"x" * 2**24
     async with serving(handle) as url, asking(url) as client:
-        async with await client.request("POST", URL(url), body, PATIENCE) as answer:
+        with await client.request("POST", URL(url), body, PATIENCE) as answer:
             assert await whole(answer) == b"hello"
         assert await get(client, url) == (200, b"hello")
 
@@ -542,13 +531,9 @@ async def test_a_refusal_is_heard_at_once_by_who_still_sends_to_a_server_that_st
         await asyncio.Event().wait()
 
     patient = Patience(connect=5.0, read=3600.0)
-    async with (
-        serving(handle) as url,
-        asking(url) as client,
-        asyncio.timeout(5),
-        await client.request("POST", URL(url), b"x" * 2**26, patient) as answer,
-    ):
-        assert (answer.status, await whole(answer)) == (413, b"hello")
+    async with serving(handle) as url, asking(url) as client, asyncio.timeout(5):
+        with await client.request("POST", URL(url), b"x" * 2**26, patient) as answer:
+            assert (answer.status, await whole(answer)) == (413, b"hello")
 
 
 @pytest.mark.parametrize(
@@ -583,36 +568,32 @@ async def test_a_status_that_answers_nothing_is_a_broken_connection(
 
 async def test_trailers_do_not_become_headers() -> None:
     said = CHUNKED.replace(b"0\r\n\r\n", b"0\r\nContent-Type: text/html\r\n\r\n")
-    async with (
-        serving(saying_once(said)) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, PATIENCE) as answer,
-    ):
-        assert await whole(answer) == b"hello world"
-        assert answer.content_type == ""
+    async with serving(saying_once(said)) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            assert await whole(answer) == b"hello world"
+            assert answer.content_type == ""
 
 
 async def test_a_header_that_is_folded_is_refused_or_read_but_never_a_header_of_its_own() -> None:
     said = HELLO.replace(b"\r\n\r\n", b"\r\nX: a\r\n Content-Encoding: gzip\r\n\r\n")
     async with serving(saying_once(said)) as url, asking(url) as client:
-        with contextlib.suppress(ConnectionError):
-            async with await client.request("GET", URL(url), None, PATIENCE) as answer:
-                assert "Content-Encoding" not in answer.headers
-                assert await whole(answer) == b"hello"
+        with (
+            contextlib.suppress(ConnectionError),
+            await client.request("GET", URL(url), None, PATIENCE) as answer,
+        ):
+            assert "Content-Encoding" not in answer.headers
+            assert await whole(answer) == b"hello"
 
 
 async def test_a_few_bytes_that_stand_for_very_many_are_unpacked_in_pieces() -> None:
     packed = gzip.compress(bytes(2**26))
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
-    async with (
-        serving(saying_once(head + packed)) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, PATIENCE) as answer,
-    ):
-        size = 0
-        while data := await answer.read():
-            assert len(data) <= 2**20
-            size += len(data)
+    async with serving(saying_once(head + packed)) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            size = 0
+            while data := await answer.read():
+                assert len(data) <= 2**20
+                size += len(data)
 
     assert size == 2**26
 

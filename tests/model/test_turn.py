@@ -3,7 +3,8 @@
 from antiphon.backends.dialects import Dialect
 from antiphon.backends.messages import render_turn
 from antiphon.guard.offload import SMALL
-from antiphon.model import Message, Said, TextPart, Turn
+from antiphon.model import HostedPart, Message, Said, TextPart, Turn
+from antiphon.protocol.hosted_items import Search, WebSearchCall
 
 
 def message(role: str, text: str = "x") -> Message:
@@ -28,3 +29,10 @@ def test_what_was_said_before_counts_for_who_looks_at_all_of_it() -> None:
     render_turn(asked, Dialect(name="any"))
 
     assert asked.size > SMALL
+
+
+def test_what_others_read_of_a_tool_that_the_server_ran_counts_as_messages() -> None:
+    search = WebSearchCall(id="ws_1", status="completed", action=Search(queries=["x"], query="x"))
+    ran = HostedPart(search, "b", (message("assistant"),) * 10)
+
+    assert Turn("m", (Message("assistant", (ran,)),)).size > 10

@@ -132,6 +132,14 @@ class Chunk(Struct, frozen=True, gc=False):
 decode = msgspec.json.Decoder(Chunk).decode
 
 
+def decode_whole(body: bytes) -> Chunk | None:
+    """An answer in one piece; None when it is not as it should be."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def decode_leniently(event: bytes) -> Chunk | None:
     """What can be read of a chunk that is not as it should be; None when it is no JSON object."""
     try:

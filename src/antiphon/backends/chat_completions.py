@@ -16,6 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends import upstream_errors
+from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_chunk import decode_whole
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.http import HttpAnswer, Patience
@@ -23,7 +25,7 @@ from antiphon.backends.lessons import check_rated, lesson
 from antiphon.backends.listing import listed
 from antiphon.backends.offer import offered
 from antiphon.backends.passthrough import Check, HttpPassthrough, Server
-from antiphon.backends.payload import capabilities, encode, payload, streams
+from antiphon.backends.payload import capabilities, encode, payload
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.splice import Splicer
@@ -122,62 +124,63 @@ class ChatCompletions(Backend):
         return replace(can, context_window=self._window)
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        answer, calls = self._answer(turn), self._text_calls_of(turn)
+        upstream, calls = self._upstream, self._text_calls_of(turn)
         try:
-            async with await self._taken_up(turn) as response:
-                self._upstream.check_page(response)
-                yield ()  # it was taken up
+            with await self._taken_up(turn) as response:
                 if response.content_type.startswith("application/json"):
-                    whole = answer.whole(await self._upstream.body(response))
-                    self._note(turn.model, answer)
+                    body = response.rest()
+                    if body is None:
+                        yield ()  # it was taken up
+                        body = await upstream.body(response)
+                    whole = self._whole(turn, body)
                     yield whole if calls is None else calls.feed(whole)
                     return
-                async with aclosing(self._upstream.deltas(response, answer)) as batches:
+                upstream.check_page(response)
+                yield ()  # it was taken up
+                answer = self._parser(turn)
+                async with aclosing(upstream.deltas(response, answer)) as batches:
                     async for deltas in batches:
                         yield deltas if calls is None else calls.feed(deltas)
             self._note(turn.model, answer)
         except ApiError as fault:
-            raise self._upstream.discreet(fault) from None
+            raise upstream.discreet(fault) from None
 
     async def _taken_up(self, turn: Turn) -> HttpAnswer:
         """The answer, as it begins. A server that cannot just now is asked again. Raises ApiError."""
-        for _ in range(self._attempts - 1):
+        left = self._attempts
+        while True:
             try:
-                return await self._accepted(turn)
+                return await self._agreed(turn)
             except ApiError as fault:
-                pause = pause_before_retry(fault)
+                left -= 1
+                pause = pause_before_retry(fault) if left else None
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
-        return await self._accepted(turn)
-
-    async def _accepted(self, turn: Turn) -> HttpAnswer:
-        response = await self._agreed(turn)
-        if response.status != 200:
-            async with response:
-                words = await self._upstream.refusal(response)
-            raise self._upstream.refused(response, words, turn.model)
-        return response
 
     async def _agreed(self, turn: Turn) -> HttpAnswer:
-        """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises Overrated
-        when the turn needs what the server does not have after all."""
+        """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises ApiError:
+        Overrated when the turn needs what the server does not have after all."""
+        upstream, model = self._upstream, turn.model
         for _ in range(_LESSONS):
-            before = self._dialect(turn.model)
+            before = self._dialect(model)
             body, encoded = await offload(turn.unwritten, _written, turn, before)
-            response = await self._upstream.post("chat/completions", encoded, self._patience(turn))
-            if response.status in (400, 422):
-                async with response:
-                    words = await self._upstream.refusal(response)
-                taught = lesson(upstream_errors.words_in(words), body, before)
-                if taught is None:
-                    raise self._upstream.refused(response, words, turn.model)
-                self._learn(turn.model, taught, "a refusal")
-                check_rated(turn, self.capabilities(turn.model), self._capabilities(before))
-            elif not (turn.whole and before.whole and self._minds_whole(response)):
+            patience = self._timeout if body["stream"] else self._long_timeout
+            response = await upstream.post("chat/completions", encoded, patience)
+            impatient = turn.whole and before.whole and self._minds_whole(response)
+            if response.status == 200:
                 return response
-            response.close()
-        return response
+            with response:
+                if impatient:
+                    continue
+                words = await upstream.refusal(response)
+            teaches = response.status in (400, 422)
+            taught = lesson(upstream_errors.words_in(words), body, before) if teaches else None
+            if taught is None:
+                raise upstream.refused(response, words, model)
+            self._learn(model, taught, "a refusal")
+            check_rated(turn, self.capabilities(model), self._capabilities(before))
+        raise upstream.refused(response, b"", model)
 
     def _minds_whole(self, response: HttpAnswer) -> bool:
         """Whether an answer in one piece was not a good idea, and has to be asked for again. Such a server is
@@ -207,9 +210,6 @@ class ChatCompletions(Backend):
             after = replace(after, opaque=True)
         if after != before:
             self._learn(model, after, "an answer")
-
-    def _patience(self, turn: Turn) -> Patience:
-        return self._timeout if streams(turn, self._dialect(turn.model)) else self._long_timeout
 
     async def models(self) -> Sequence[Model]:
         body = await self._upstream.ask("GET", self._upstream.url("models"))
@@ -255,7 +255,7 @@ class ChatCompletions(Backend):
         upstream = self._upstream
         below = path.removeprefix("v1/")
         url = upstream.url(below) if below != path else upstream.beside(path)
-        async with await upstream.request("GET", url) as response:
+        with await upstream.request("GET", url) as response:
             return Reply(response.status, response.headers, await upstream.body(response))
 
     def passthrough(self) -> Passthrough:
@@ -278,7 +278,19 @@ class ChatCompletions(Backend):
 
     # ---- how an answer is read ----------------------------------------------------------------------
 
-    def _answer(self, turn: Turn) -> ChatStreamParser:
+    def _whole(self, turn: Turn, body: bytes) -> list[Delta]:
+        """The deltas of an answer in one piece. Raises ApiError."""
+        chunk = decode_whole(body)
+        if chunk and turn.sampling.top_logprobs is None and not opened_by_template(turn.model):
+            words = in_words(chunk, self.dialect.think_tags)
+            if words is not None:
+                return words
+        answer = self._parser(turn)
+        deltas = answer.whole(body, chunk)
+        self._note(turn.model, answer)
+        return deltas
+
+    def _parser(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(
             think_tags=self.dialect.think_tags,
             think_opened=opened_by_template(turn.model),
@@ -290,7 +302,7 @@ class ChatCompletions(Backend):
 
     def _text_calls_of(self, turn: Turn) -> TextCalls | None:
         """What finds the calls that the server left in the text, where there may be any."""
-        expected = self._text_calls and self.dialect.text_calls and offered(turn)
+        expected = turn.functions and self._text_calls and self.dialect.text_calls and offered(turn)
         return TextCalls(turn) if expected else None
 
 

@@ -41,7 +41,7 @@ _CUT_OFF = "The upstream ended its answer before it was complete."
 
 _EMPTY = "The upstream ended its answer without having said anything."
 
-_REASONS: dict[str, Any] = {
+REASONS: dict[str, Any] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
@@ -49,7 +49,7 @@ _REASONS: dict[str, Any] = {
 }
 _RUNS = 8
 """Runs that are cut out of one read, or chunks that stand between them. What has more is mixed too finely."""
-_FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
+FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 
 # ---- the reader -------------------------------------------------------------------------------------
 
@@ -216,10 +216,14 @@ class ChatStreamParser:
         else:
             raise _nonsense(event)
 
-    def whole(self, body: bytes) -> list[Delta]:
-        """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise."""
+    def whole(self, body: bytes, chunk: Chunk | None = None) -> list[Delta]:
+        """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise. `chunk`:
+        the former, where it was decoded already."""
         out: list[Delta] = []
-        self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
+        if chunk is not None:
+            self._take(chunk, body, out)
+        else:
+            self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
         if not self.ended:
             self._end(out)
         return out
@@ -274,7 +278,7 @@ class ChatStreamParser:
                 self._call(said, out)
         if choice.finish_reason:
             native = choice.native_finish_reason
-            self._reason = native if native in _FAULTS else choice.finish_reason
+            self._reason = native if native in FAULTS else choice.finish_reason
 
     def _thought(self, thought: str, out: list[Delta]) -> None:
         if self._think is not None:
@@ -367,13 +371,13 @@ class ChatStreamParser:
     def _unthought(self, think: ThinkSplitter) -> list[TextDelta | ReasoningDelta]:
         """What was held back at the end. An answer cannot be all reasoning because of a model's name."""
         held = think.flush(blank=not self._calls)
-        if think.unclosed and not self._calls and _REASONS.get(self._reason or "") != "length":
+        if think.unclosed and not self._calls and REASONS.get(self._reason or "") != "length":
             held.append(TextDelta(think.unclosed))
         return held
 
     def _finished(self) -> Finished:
         reason = self._reason or "stop"
-        if reason in _FAULTS:
+        if reason in FAULTS:
             said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
             raise UpstreamError(said.rstrip())
         if self._reason is None and not self._said:
@@ -381,7 +385,7 @@ class ChatStreamParser:
                 f"The upstream ended its answer without having said anything. {self._words}".rstrip()
             )
         # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
-        return Finished(_REASONS.get(reason) or ("calls" if self._calls else "stop"))
+        return Finished(REASONS.get(reason) or ("calls" if self._calls else "stop"))
 
 
 class _Nonsense(UpstreamError):

@@ -62,6 +62,8 @@ class EmulatedTools(Around):
         return helped
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+        if not turn.functions and self.inner.capabilities(turn.model).tools:
+            return self.inner.stream(turn)
         if self._needs_help(turn):
             return self._emulate(turn)
         return self._forced(turn) if _is_forced(turn) else self.inner.stream(turn)

@@ -39,6 +39,9 @@ _SECRET = ("authorization", "x-api-key")
 """Headers that carry a key, in lower case."""
 _SHORT = 8
 """Characters: what is shorter is no secret, but such a word as `none`, which stands in many answers."""
+_CODED = "Content-Encoding"
+_PACKED = ("gzip", "x-gzip", "deflate")
+"""Codings of answers that are unpacked."""
 
 
 class ConnectFault(OSError):
@@ -101,16 +104,15 @@ class Client:
             carried = passed_on()
             headers = self._headers + _lines(carried) if carried else self._headers
             head = _head(method, url, headers, body, content_type)
-            answer = await self._requested(head, body, patience)
+            connection = await self._asked(head, body, patience)
         except BaseException as fault:
             self._release()
             if exchange is not None:
                 exchange.failed(fault)
             raise
         if exchange is not None:
-            exchange.answered(answer.status, answer.headers.get("Content-Type", ""))
-            answer.exchange = exchange
-        return answer
+            exchange.answered(connection.status, connection.headers.get("Content-Type", ""))
+        return HttpAnswer(self, connection, patience, exchange)
 
     async def close(self) -> None:
         """Close all connections, and wait until they are. Answers that are still being read break off."""
@@ -122,25 +124,18 @@ class Client:
         while self._open:
             await asyncio.wait({connection.gone for connection in self._open})
 
-    async def _requested(self, head: bytes, body: bytes | None, patience: Patience) -> "HttpAnswer":
+    async def _asked(self, head: bytes, body: bytes | None, patience: Patience) -> Connection:
+        """The connection over which the request was answered."""
         if (connection := self._kept()) is not None:
             try:
-                return await self._exchanged(connection, head, body, patience)
+                await connection.ask(head, body, patience.read)
+                return connection
             except ConnectionError:
                 if connection.answered:
                     raise
-        return await self._exchanged(await self._connected(patience), head, body, patience)
-
-    async def _exchanged(
-        self, connection: Connection, head: bytes, body: bytes | None, patience: Patience
-    ) -> "HttpAnswer":
-        try:
-            await connection.send(head, body, patience.read)
-            await connection.head()
-        except BaseException:
-            connection.hang_up()
-            raise
-        return HttpAnswer(self, connection, patience)
+        connection = await self._connected(patience)
+        await connection.ask(head, body, patience.read)
+        return connection
 
     def _kept(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
@@ -211,18 +206,18 @@ class HttpAnswer:
     """The answer of a server. Its head is there; the body comes as it is read. Close it: one that was not
     read to its end costs the connection."""
 
-    def __init__(self, client: Client, connection: Connection, patience: Patience) -> None:
+    def __init__(
+        self, client: Client, connection: Connection, patience: Patience, exchange: Exchange | None
+    ) -> None:
         self.patience = patience
         """With which it was asked for."""
         self.status = connection.status
         self.headers = connection.headers
         self._client = client
         self._connection: Connection | None = connection
-        self.exchange: Exchange | None = None
+        self._exchange = exchange
         """Where it is recorded."""
-        coding = self.headers.get("Content-Encoding", "").strip().lower()
-        self._unpack = zlib.decompressobj(47) if coding in ("gzip", "x-gzip", "deflate") else None
-        """47: gzip or zlib, whichever it is."""
+        self._unpack = _unpacker(self.headers[_CODED]) if _CODED in self.headers else None
 
     @property
     def content_type(self) -> str:
@@ -243,11 +238,11 @@ class HttpAnswer:
             else:
                 data = await self._connection.read() if self._connection is not None else b""
         except OSError as fault:
-            if self.exchange is not None:
-                self.exchange.failed(fault)
+            if self._exchange is not None:
+                self._exchange.failed(fault)
             raise
-        if self.exchange is not None and data:
-            self.exchange.heard(data)
+        if self._exchange is not None and data:
+            self._exchange.heard(data)
         return data
 
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
@@ -262,6 +257,15 @@ class HttpAnswer:
             except zlib.error:
                 raise ConnectionResetError("what came is not packed as it says") from None
         return b""
+
+    def rest(self) -> bytes | None:
+        """What is still to be read, if all of it has come."""
+        if self._connection is None or self._unpack is not None:
+            return None
+        data = self._connection.rest()
+        if self._exchange is not None and data:
+            self._exchange.heard(data)
+        return data
 
     async def body(self, most: int, too_large: Callable[[], Exception]) -> bytes:
         """What is still to come, whole. Raises `too_large` for more than so many bytes; OSError."""
@@ -291,16 +295,16 @@ class HttpAnswer:
             return
 
     def close(self) -> None:
-        if self.exchange is not None:
-            self.exchange.closed(self.at_end)
+        if self._exchange is not None:
+            self._exchange.closed(self.at_end)
         connection, self._connection = self._connection, None
         if connection is not None:
             self._client._done(connection)
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
@@ -309,8 +313,14 @@ class HttpAnswer:
 def _kept_for(headers: Mapping[str, str], most: float) -> float:
     """Seconds: less than the server says that it keeps an idle connection, so that it does not close one that
     is taken up just then."""
-    said = _KEEPS.search(headers.get("Keep-Alive", ""))
-    return min(most, float(said[1]) - 1) if said else most
+    said = headers.get("Keep-Alive")
+    found = _KEEPS.search(said) if said else None
+    return min(most, float(found[1]) - 1) if found else most
+
+
+def _unpacker(coding: str) -> "zlib._Decompress | None":
+    """47: gzip or zlib, whichever it is."""
+    return zlib.decompressobj(47) if coding.strip().lower() in _PACKED else None
 
 
 def _head(method: str, url: URL, headers: bytes, body: bytes | None, content_type: str) -> bytes:

@@ -67,16 +67,25 @@ class Connection(asyncio.Protocol):
     def at_end(self) -> bool:
         return self._whole and not self._waiting
 
-    async def send(self, head: bytes, body: bytes | None, seconds: float) -> None:
-        """Raises OSError."""
+    async def ask(self, head: bytes, body: bytes | None, seconds: float) -> None:
+        """Send a request, and wait until the head of its answer is there; hangs up where none comes. Raises
+        OSError."""
         self._begin()
         self._wait(seconds)
-        transport = self._opened()
-        if body is None or len(body) <= _LARGE:
-            transport.write(head + body if body else head)
-            self._sent = True
-            return
-        transport.write(head)
+        try:
+            if body is None or len(body) <= _LARGE:
+                self._opened().write(head + body if body else head)
+                self._sent = True
+            else:
+                await self._send_large(head, body)
+            while not self.status:
+                await self._more()
+        except BaseException:
+            self.hang_up()
+            raise
+
+    async def _send_large(self, head: bytes, body: bytes) -> None:
+        self._opened().write(head)
         for place in range(0, len(body), _LARGE):
             await self._writable.wait()
             if self.status or self._fault is not None:
@@ -85,16 +94,18 @@ class Connection(asyncio.Protocol):
             self._heard = self._loop.time()
         self._sent = True
 
-    async def head(self) -> None:
-        """Until the head of the answer is there. Raises OSError."""
-        while not self.status:
-            await self._more()
-
     async def read(self) -> bytes:
         while not self._waiting:
             if self._whole:
                 return b""
             await self._more()
+        return self._read()
+
+    def rest(self) -> bytes | None:
+        """All that is still to be read, if all of it has come."""
+        return self._read() if self._whole else None
+
+    def _read(self) -> bytes:
         read, self._size = b"".join(self._waiting), 0
         self._waiting.clear()
         if self._paused and self._transport is not None:
@@ -110,17 +121,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _more(self) -> None:
-        """Until something has happened. Raises OSError."""
+    def _more(self) -> asyncio.Future[None]:
+        """Done when something has happened. Raises OSError."""
         if self._fault is not None:
             raise self._fault
         if self._transport is None or self._lost is not None:
             raise self._lost or ConnectionResetError
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _opened(self) -> asyncio.Transport:
         if self._transport is None or self._transport.is_closing():

@@ -122,7 +122,7 @@ class RemoteImageServer:
             return self._dialect
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                async with await self._get(self._base / "models") as response:
+                with await self._get(self._base / "models") as response:
                     body = await response.body(self._most, self._too_large)
         except (OSError, ImageFault) as fault:
             raise UpstreamError(f"The image server at {self._where} cannot be reached.") from fault
@@ -166,16 +166,15 @@ class RemoteImageServer:
     ) -> AsyncGenerator[PartialPicture | Pictures, None]:
         """Raises _Refused, ImageFault."""
         body, kind = await asyncio.to_thread(questions.body, dialect, request, options)
-        with _faults():
-            async with await self._post(questions.path(dialect, request), body, kind) as response:
-                if response.status // 100 != 2:
-                    raise await self._refusal(response)
-                if response.content_type == "text/event-stream":
-                    async for news in self._streamed(response, options):
-                        yield news
-                else:
-                    answer = await self._answer(response)
-                    yield await (self._from_chat(answer) if dialect.chats else self._whole(answer, options))
+        with _faults(), await self._post(questions.path(dialect, request), body, kind) as response:
+            if response.status // 100 != 2:
+                raise await self._refusal(response)
+            if response.content_type == "text/event-stream":
+                async for news in self._streamed(response, options):
+                    yield news
+            else:
+                answer = await self._answer(response)
+                yield await (self._from_chat(answer) if dialect.chats else self._whole(answer, options))
 
     async def _answer(self, response: HttpAnswer) -> answers.Json:
         body = await response.body(self._most, self._too_large)
@@ -235,7 +234,7 @@ class RemoteImageServer:
         url = self._base.join(URL(address))
         try:
             if url.origin() == self._base.origin():
-                async with await self._get(url) as response:
+                with await self._get(url) as response:
                     found = await response.body(self._most, self._too_large)
             else:
                 found = await self._fetch(str(url))

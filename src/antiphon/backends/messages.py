@@ -5,6 +5,7 @@ where, and how often in a row. Each step below mends one such thing; which steps
 by its dialect.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -35,16 +36,20 @@ from antiphon.protocol.wire import JsonObject, encode
 CONTINUE = "Continue."
 _SHORT_ID = 9
 _role, _beside_words = attrgetter("role"), attrgetter("calls", "call_id", "reasoning", "opaque")
+_taken_by_all = re.compile("(?:system )?(?:user assistant )*user").fullmatch
+"""Roles that every dialect takes as they are."""
 
 
 def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
     """The messages of a turn as this dialect wants them. What was said by turns every dialect takes as it is:
     it is written once, and stands there as one piece."""
     messages, said = turn.messages, turn.said
+    if said is None:
+        return [*render(messages, dialect)]
     start = _leading(messages)
-    end = start + len(said.messages) if said else start
+    end = start + len(said.messages)
     goes_on = end < len(messages) and messages[end].role == "user"
-    if said is None or not goes_on or messages[start:end] != said.messages:
+    if not goes_on or messages[start:end] != said.messages:
         return [*render(messages, dialect)]
     rest = render((*messages[:start], *messages[end:]), dialect)
     place = next(i for i, message in enumerate(rest) if message["role"] == "user")
@@ -65,7 +70,10 @@ def render(messages: Iterable[Message], dialect: Dialect) -> list[JsonObject]:
     """The messages as this dialect wants them. Most are words alone, without calls and thoughts to be put in
     their place."""
     said = list(messages)
-    spoken = "tool" not in map(_role, said) and not any(chain.from_iterable(map(_beside_words, said)))
+    roles = list(map(_role, said))
+    spoken = "tool" not in roles and not any(chain.from_iterable(map(_beside_words, said)))
+    if spoken and _taken_by_all(" ".join(roles)):
+        return [_wire(message, dialect, {}, {}) for message in said]
     if not spoken:
         said = _reasoning(said, dialect)
     said = _roles(said, dialect)
@@ -298,6 +306,8 @@ def _call(call: Call) -> JsonObject:
 
 
 def _content(parts: tuple[Part, ...], dialect: Dialect) -> str | list[JsonObject]:
+    if len(parts) == 1 and isinstance(part := parts[0], TextPart):
+        return part.text
     texts = [part.text for part in parts if isinstance(part, TextPart)]
     if len(texts) == len(parts):
         return "".join(texts)

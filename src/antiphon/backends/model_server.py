@@ -89,7 +89,7 @@ class ModelServer:
 
     async def _asked(self, body: bytes) -> bytes:
         try:
-            async with await self._opened().request("POST", self._url, body, _PATIENCE) as response:
+            with await self._opened().request("POST", self._url, body, _PATIENCE) as response:
                 return await self._body(response)
         except TimeoutError as fault:
             raise UpstreamTimeout(f"{self.name} did not answer in time.") from fault

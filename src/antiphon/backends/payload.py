@@ -11,6 +11,7 @@ from antiphon.backends.references import without_root
 from antiphon.model import (
     Capabilities,
     Choice,
+    Format,
     Function,
     Grammar,
     JsonSchema,
@@ -49,30 +50,30 @@ def capabilities(dialect: Dialect) -> Capabilities:
 
 def payload(turn: Turn, dialect: Dialect) -> JsonObject:
     """The body. Raises InvalidRequest for what would change the answer and cannot be sent."""
-    functions = _tools(turn, dialect)
+    functions = _tools(turn, dialect) if turn.functions else {}
     body: JsonObject = {"model": turn.model, "messages": render_turn(turn, dialect)}
-    body |= _stream(turn, dialect)
+    body["stream"] = _streams(turn, dialect)
+    if body["stream"] and dialect.stream_options:
+        body["stream_options"] = {"include_usage": True}
     body |= functions
-    body |= _format(turn, dialect)
-    body |= _sampling(turn.sampling, dialect)
-    body |= _effort(turn.effort, dialect)
+    if turn.format != "text":
+        body |= _format(turn.format, dialect)
+    if turn.sampling != _NO_SAMPLING:
+        body |= _sampling(turn.sampling, dialect)
+    if turn.effort is not None:
+        body |= _effort(turn.effort, dialect)
     if turn.max_tokens is not None:
         body[dialect.max_tokens] = turn.max_tokens
-    return body | _hints(turn, dialect)
+    hints = _hinted(turn)
+    return body if hints == _NOT_HINTED else body | _hints(hints, dialect)
 
 
-def streams(turn: Turn, dialect: Dialect) -> bool:
+def _streams(turn: Turn, dialect: Dialect) -> bool:
     """Whether the answer is asked for piece by piece."""
-    if turn.functions and turn.sampling.top_logprobs is not None and dialect.logprobs_with_tools == "plain":
+    if turn.whole and dialect.whole:
         return False
-    return not (turn.whole and dialect.whole)
-
-
-def _stream(turn: Turn, dialect: Dialect) -> JsonObject:
-    if not streams(turn, dialect):
-        return {"stream": False}
-    usage = {"stream_options": {"include_usage": True}} if dialect.stream_options else {}
-    return {"stream": True} | usage
+    logprobs = turn.functions and turn.sampling.top_logprobs is not None
+    return not (logprobs and dialect.logprobs_with_tools == "plain")
 
 
 # ---- functions --------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def _stream(turn: Turn, dialect: Dialect) -> JsonObject:
 def _tools(turn: Turn, dialect: Dialect) -> JsonObject:
     functions: Sequence[Function] = turn.functions
     choice = turn.choice
-    if not functions or (choice == "none" and dialect.choice == "auto"):
+    if choice == "none" and dialect.choice == "auto":
         return {}
     if isinstance(choice, NamedFunction) and dialect.choice == "alone":
         functions = [function for function in functions if function.name == choice.name]
@@ -117,15 +118,15 @@ _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 # ---- the form of the answer -------------------------------------------------------------------------
 
 
-def _format(turn: Turn, dialect: Dialect) -> JsonObject:
-    match turn.format:
+def _format(form: Format, dialect: Dialect) -> JsonObject:
+    match form:
         case "text":
             return {}
         case "json_object" if dialect.json_object == "native":
             return {"response_format": {"type": "json_object"}}
         case "json_object":
             return _schema(JsonSchema("object", {"type": "object"}), dialect)
-        case JsonSchema() as form:
+        case JsonSchema():
             return _schema(form, dialect)
         case Grammar(syntax, definition):
             return _grammar(syntax, definition, dialect)
@@ -170,8 +171,6 @@ _NO_SAMPLING = Sampling()
 
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> JsonObject:
-    if sampling == _NO_SAMPLING:
-        return {}
     body = {
         name: value
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
@@ -200,9 +199,7 @@ def _unsupported(name: str) -> InvalidRequest:
     return InvalidRequest(f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
 
 
-def _effort(effort: str | None, dialect: Dialect) -> JsonObject:
-    if effort is None:
-        return {}
+def _effort(effort: str, dialect: Dialect) -> JsonObject:
     body: JsonObject = {}
     if dialect.effort in ("reasoning_effort", "both") or (dialect.effort == "thinking" and effort != "none"):
         body["reasoning_effort"] = effort
@@ -235,13 +232,10 @@ _hinted = attrgetter(*_HINTS.values())
 _NOT_HINTED = (None,) * len(_HINTS)
 
 
-def _hints(turn: Turn, dialect: Dialect) -> JsonObject:
-    given = _hinted(turn)
-    if given == _NOT_HINTED:
-        return {}
+def _hints(given: Sequence[object], dialect: Dialect) -> JsonObject:
     known = dict(zip(_HINTS, given, strict=True))
     if "safety_identifier" not in dialect.hints:  # the newer name of `user`
-        known["user"] = turn.safety_identifier or turn.user
+        known["user"] = known["safety_identifier"] or known["user"]
     return {name: value for name, value in known.items() if value is not None and name in dialect.hints}
 
 

@@ -183,7 +183,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         reader = self._reader(turn)
         response, body = await self._agreed(turn)
         while True:
-            async with response:
+            with response:
                 yield ()  # it was taken up
                 self.upstream.check_page(response)
                 async with aclosing(self.upstream.deltas(response, reader)) as batches:
@@ -226,7 +226,7 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     async def _words(self, response: HttpAnswer) -> bytes:
         """The body of a refusal, whose connection is let go."""
-        async with response:
+        with response:
             return await self.upstream.refusal(response)
 
     def _traits(self, model: str) -> T:

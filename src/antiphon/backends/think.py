@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -28,15 +29,21 @@ FORMS: Final = (
     ThinkForm("◁think▷", "◁/think▷"),  # Kimi
     ThinkForm("<seed:think>", "</seed:think>"),  # Seed-OSS
 )
-_FIRST: Final = frozenset(opening[0] for opening in (*OPENINGS, *(form.opens for form in FORMS)))
-"""What any of them begins with: most answers begin with something else."""
+_FIRST: Final = frozenset(("", *(opening[0] for opening in (*OPENINGS, *(form.opens for form in FORMS)))))
+"""What any of them begins with, or nothing so far: most answers begin with something else."""
 _OPENED: Final = re.compile(r"deepseek[-_]r1|\bqwq\b|qwen3\b.*\bthinking\b|minimax-m2", re.I)
 """Models whose template writes the opening tag into the prompt, always, so that they begin behind it."""
 
 
+@lru_cache
 def opened_by_template(model: str) -> bool:
     """Whether this model's answers are known to begin in the middle of reasoning."""
     return _OPENED.search(model) is not None
+
+
+def may_reason(text: str) -> bool:
+    """Whether a text may begin with reasoning, as far as its first character says."""
+    return text.lstrip()[:1] in _FIRST
 
 
 def partial(text: str, tag: str) -> int:
@@ -91,7 +98,7 @@ class ThinkSplitter:
 
     def _before(self, text: str) -> Pieces:
         start = text.lstrip()
-        if start and start[0] not in _FIRST:
+        if not may_reason(start):
             return self._opened_unseen(start) if self._opened_before else self._text(text)
         for form in FORMS:
             if start.startswith(form.opens):

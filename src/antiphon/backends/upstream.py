@@ -66,6 +66,8 @@ class Upstream:
         name: str | None = None,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
+        self.url: Callable[[str], URL] = lru_cache(self._base.__truediv__)
+        """Of what is below the base URL."""
         self.where = str(self._base.with_user(None).with_query(None))
         self.host = self._base.host or ""
         self.phrases = phrases
@@ -82,17 +84,13 @@ class Upstream:
         self._up: bool | None = None
         """Whether it answered when it was last asked; None: it was not."""
 
-    def url(self, path: str) -> URL:
-        """Below the base URL."""
-        return _below(self._base, path)
-
     def beside(self, path: str) -> URL:
         """Next to `/v1`, not below it."""
         return (self._base.parent if self._base.name == "v1" else self._base) / path
 
-    async def post(self, path: str, body: bytes, patience: Patience | None = None) -> HttpAnswer:
+    def post(self, path: str, body: bytes, patience: Patience | None = None) -> Awaitable[HttpAnswer]:
         """An answer, as it begins; close it. Raises ApiError."""
-        return await self.request("POST", self.url(path), body, patience)
+        return self.request("POST", self.url(path), body, patience)
 
     async def request(
         self, method: str, url: URL, body: bytes | None = None, patience: Patience | None = None
@@ -118,7 +116,7 @@ class Upstream:
 
     async def ask(self, method: str, url: URL, asked: object = None) -> bytes | None:
         """The body of a small answer; None when the server does not know the question. Raises ApiError."""
-        async with await self.request(method, url, None if asked is None else encode(asked)) as response:
+        with await self.request(method, url, None if asked is None else encode(asked)) as response:
             if response.status in _UNKNOWING:
                 return None
             if response.status != 200:
@@ -222,11 +220,6 @@ class Upstream:
                     "HTTP can carry."
                 ) from fault
         return self._client
-
-
-@lru_cache
-def _below(base: URL, path: str) -> URL:
-    return base / path
 
 
 def _what_failed(fault: OSError) -> str:

@@ -7,6 +7,7 @@ from antiphon.model import UsageDelta
 
 _TIERS = {name: name for name in ("default", "flex", "priority", "ultrafast", "scale")} | {"fast": "priority"}
 """By their names in an answer: `fast` is shown as what it is."""
+_NO_DETAILS = InputDetails()
 
 
 def merged(before: Usage | None, after: Usage) -> Usage:
@@ -26,7 +27,7 @@ def tier_in(said: str | None) -> str | None:
 def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
     """The totals, and the service tier that was told. Where the reasoning counts on top of the completion,
     as the total shows, it is added."""
-    before = usage.prompt_tokens_details or InputDetails()
+    before = usage.prompt_tokens_details or _NO_DETAILS
     after = usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0
     completion = usage.completion_tokens or usage.output_tokens or 0

@@ -112,8 +112,8 @@ class Backend(Protocol):
     def capabilities(self, model: str) -> Capabilities: ...
 
     def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
-        """The answer, in batches as they arrive (one network read, one batch). The first, which is empty,
-        says that the upstream has taken the turn up; the last delta is Finished.
+        """The answer, in batches as they arrive (one network read, one batch). An empty one comes first where
+        the upstream has taken the turn up and the rest is still to come; the last delta is Finished.
 
         Raises `errors.UpstreamError` (or a subclass) when the upstream is down, slow, cuts the stream
         off or talks nonsense; `errors.InvalidRequest` when it refuses the turn.

@@ -208,17 +208,18 @@ class Turn(Struct, frozen=True, gc=False):
 
 
 def _size_of(messages: Sequence[Message]) -> int:
-    count = len(messages)
-    return count if count > SMALL else count + sum(map(_size, messages))
+    size = len(messages)
+    if size <= SMALL:
+        for message in messages:
+            size += len(message.calls) + len(message.parts)
+            for part in message.parts:
+                size += _size(part)
+    return size
 
 
-def _size(message: Message) -> int:
-    return len(message.calls) + sum(1 + in_bytes(_length(part)) for part in message.parts)
-
-
-def _length(part: Part) -> int:
+def _size(part: Part) -> int:
     if isinstance(part, TextPart):
-        return len(part.text)
+        return in_bytes(len(part.text))
     if isinstance(part, HostedPart):
-        return sum(map(_size, part.reads))
-    return len(part.url if isinstance(part, ImagePart) else part.data)
+        return _size_of(part.reads)
+    return in_bytes(len(part.url if isinstance(part, ImagePart) else part.data))

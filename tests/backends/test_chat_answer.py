@@ -1,0 +1,97 @@
+"""Answers in one piece that are words alone: read without a parser, and as a parser reads them."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_chunk import Chunk, decode_whole
+from antiphon.backends.chat_stream import ChatStreamParser
+from antiphon.model import Finished, TextDelta, UsageDelta
+from antiphon.protocol.errors import ApiError
+
+TEXTS = st.sampled_from(["Hi", "", " \n", "<think>Hm</think>Hi", " <", "[TOOL", "◁", "\ud83d", "<|start|>x"])
+WORDS = st.sampled_from([None, "", "Hm", 3, []])
+CALL = {"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}
+MESSAGE = st.fixed_dictionaries(
+    {"content": TEXTS | st.sampled_from([None, [{"type": "text", "text": "Hi"}], {}, 3])},
+    optional={
+        "role": st.just("assistant"),
+        "reasoning_content": WORDS,
+        "reasoning": WORDS,
+        "refusal": WORDS,
+        "audio": st.sampled_from([None, {"data": "UklG"}]),
+        "tool_calls": st.sampled_from([None, [], [CALL]]),
+        "function_call": st.sampled_from([None, {"name": "f", "arguments": "{}"}]),
+        "reasoning_details": st.sampled_from([None, [], [{"type": "reasoning.text", "text": "Hm"}]]),
+        "thinking_blocks": st.sampled_from([None, [{"type": "thinking", "thinking": "Hm"}]]),
+        "extra_content": st.sampled_from([None, {"google": {"thought_signature": "x"}}]),
+    },
+)
+REASONS = st.sampled_from([None, "", "stop", "length", "content_filter", "tool_calls", "eos", "error", 0])
+CHOICE = st.fixed_dictionaries(
+    {"message": MESSAGE, "finish_reason": REASONS},
+    optional={
+        "delta": st.sampled_from([None, {}, {"content": "Ho"}]),
+        "native_finish_reason": st.sampled_from([None, "stop", "network_error"]),
+        "logprobs": st.sampled_from([None, [], {"content": [{"token": "Hi", "logprob": -1}]}]),
+        "index": st.sampled_from([0, 1, None, "0"]),
+    },
+)
+ANSWER = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(CHOICE, max_size=2) | CHOICE | st.none(),
+        "usage": st.sampled_from(
+            [None, [], {"prompt_tokens": 7, "completion_tokens": 2}, {"total_tokens": "9"}]
+        ),
+        "error": st.sampled_from([None, {}, {"message": "crashed"}]),
+        "object": st.sampled_from(["chat.completion", "error"]),
+        "service_tier": st.sampled_from([None, "flex", "fast", "auto", 3]),
+    },
+)
+
+
+@settings(deadline=None)
+@given(ANSWER, st.booleans())
+def test_what_is_taken_for_words_alone_is_read_as_ever(answer: dict[str, Any], think_tags: bool) -> None:
+    body = json.dumps(answer).encode()
+    chunk = decode_whole(body)
+    words = None if chunk is None else in_words(chunk, think_tags)
+    parser = ChatStreamParser(think_tags=think_tags)
+    read = outcome(parser, body)
+    assert outcome(ChatStreamParser(think_tags=think_tags), body, chunk) == read
+    assert words in (None, read)
+    assert words is None or not parser.gave_opaque
+
+
+def outcome(parser: ChatStreamParser, body: bytes, chunk: Chunk | None = None) -> object:
+    """What a parser reads, or the words in which it refuses."""
+    try:
+        return parser.whole(body, chunk)
+    except ApiError as fault:
+        return str(fault)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": []},
+        {"reasoning_content": None, "reasoning": "", "provider_specific_fields": None},
+    ],
+)
+def test_most_answers_are_words_alone(more: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "Hi", **more}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    answer = {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+    chunk = decode_whole(json.dumps(answer).encode())
+    assert chunk is not None
+    assert in_words(chunk, True) == [
+        TextDelta("Hi"),
+        UsageDelta(7, 2),
+        Finished("stop"),
+    ]
