@@ -1,13 +1,14 @@
 """What became of a response, as a row of the store's activity."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from antiphon.protocol.item import item_type
-from antiphon.protocol.response import TERMINAL, Response
+from antiphon.protocol.response import TERMINAL, Response, Usage
 from antiphon.store.activity import ActivityRow
 from antiphon.store.keys import KeyUse
+
+_NOTHING = Usage.none()
+"""Nobody said what it took."""
 
 
 def activity_of(
@@ -24,7 +25,7 @@ def activity_of(
     cancelled. `started_at`: when it was asked for; `first_at`: when the model first said something (seconds
     since the epoch). `backend`: the name of the one that was asked; None: none was. `use`: what it counts
     to."""
-    now = time.time()
+    now, usage = time.time(), response.usage or _NOTHING
     return ActivityRow(
         project=project,
         response_id=response.id,
@@ -41,7 +42,10 @@ def activity_of(
         api_key=use.name if use is not None else None,
         stored=stored,
         background=response.background,
-        **_tokens(response),
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.input_tokens_details.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
     )
 
 
@@ -61,18 +65,6 @@ def _tools(response: Response) -> list[str]:
     """The types of what was called."""
     kinds = dict.fromkeys(map(item_type, response.output))
     return [kind for kind in kinds if kind.endswith("_call")]
-
-
-def _tokens(response: Response) -> Mapping[str, Any]:
-    usage = response.usage
-    if usage is None:
-        return {}
-    return {
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.input_tokens_details.cached_tokens,
-        "output_tokens": usage.output_tokens,
-        "reasoning_tokens": usage.output_tokens_details.reasoning_tokens,
-    }
 
 
 def _milliseconds(start: float, end: float) -> int:

@@ -38,6 +38,7 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.activity import ActivityRow
 from antiphon.store.keys import KeyUse
+from antiphon.store.responses import ResponseRow
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
@@ -114,12 +115,13 @@ class Engine:
         plan = await (await self._preparation.plan(project, parsed, memory)).fitted()
         return plan if use is None else replace(plan, use=use)
 
-    async def remember(self, plan: Plan, response: Response, length: int) -> None:
+    async def remember(self, plan: Plan, response: Response, kept: ResponseRow) -> None:
         """The history that ends with a response, for the next one of its chain. What begins a chain is read
         from the store as fast."""
         past, continues = plan.context.past, plan.request.previous_response_id is not None
         if past.items and continues and response.status == "completed":
             more = (*plan.context.input, *response.output)
+            length = sum(len(item.json) for item in (*kept.input, *kept.output))
             history = await offload(plan.context.unread, past.followed_by, more, length)
             self._histories.keep(plan.project, response.id, history)
 
@@ -227,9 +229,9 @@ class _Awaited:
     async def _keep(self, response: Response) -> None:
         self._kept = True
         row = self._row(response, stored=True)
-        length = await save(self._engine.store, self._plan, response, row, self._steering)
+        kept = await save(self._engine.store, self._plan, response, row, self._steering)
         self._engine.ended(row, self._plan.use)
-        await self._engine.remember(self._plan, response, length)
+        await self._engine.remember(self._plan, response, kept)
 
     def _row(self, response: Response, *, stored: bool) -> ActivityRow:
         return activity_of(

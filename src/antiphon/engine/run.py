@@ -22,7 +22,7 @@ from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
-from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
+from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.moderating.moderation import Moderation
@@ -36,6 +36,7 @@ from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.steering import Steering
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following, freed, offered
+from antiphon.engine.unread import Unread
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
 from antiphon.model import Turn, UsageDelta
@@ -112,27 +113,33 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        made = self._execute(emit, keep_alive, shows)
-        if self._recorder is None or not self._recorder.records(self.plan.project):
-            return made
-        return self._recorded(self._recorder, made)
+        return self._made(Emission(self._events, emit, shows), keep_alive)
 
-    async def _recorded(self, recorder: Recorder, made: Awaitable[None]) -> None:
+    def _made(self, emission: Emission, keep_alive: float | None = None) -> Awaitable[None]:
+        if self._recorder is None or not self._recorder.records(self.plan.project):
+            return self._execute(emission, keep_alive)
+        return self._recorded(self._recorder, emission, keep_alive)
+
+    async def _recorded(self, recorder: Recorder, emission: Emission, keep_alive: float | None) -> None:
         begun = recorder.begin(self.machine, keeps=self.plan.request.store is not False)
         try:
-            await made
+            await self._execute(emission, keep_alive)
         finally:
             recorder.end(begun, self._ended())
 
-    async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
+    async def _execute(self, emission: Emission, keep_alive: float | None) -> None:
         plan, steering = self.plan, self._steering
         stored = plan.request.store is not False
         planned(plan.project, self.machine.id, plan.caller, stored=stored)
-        async with Emission(self._events, emit, shows) as emission:
+        async with emission:
             self._hide = emission.hide
             if steering is not None:
                 steering.attach(self.machine, emission)
-            await self._open(emission, keep_alive)
+            if self.machine.created:
+                self.machine.start()
+                await emission.flush()
+            else:
+                self._begin(emission, keep_alive)
             try:
                 if plan.moderation is None:
                     self._end(await self._answer(emission))
@@ -162,7 +169,7 @@ class Run:
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it before the
         model had answered."""
-        await self.execute(discard)
+        await self._made(Unread(self._events))
         if self.silent and self.fault is not None:
             raise self.fault
         return self.machine.snapshot()
@@ -176,11 +183,7 @@ class Run:
 
     # ---- from the first event to the last ----
 
-    async def _open(self, emission: Emission, keep_alive: float | None) -> None:
-        if self.machine.created:
-            self.machine.start()
-            await emission.flush()
-            return
+    def _begin(self, emission: Emission, keep_alive: float | None) -> None:
         self.machine.create()
         self.machine.start()
         if self.plan.followed:
@@ -217,7 +220,7 @@ class Run:
         first = await self._with_tools(turn, emission) if self._waits_for_tools else turn
         if first is None or said_all:
             return None
-        return await (self._loop(first, emission.flush) if generates else self._prewarm(first))
+        return await (self._loop(first, emission) if generates else self._prewarm(first))
 
     async def _prewarm(self, turn: Turn) -> None:
         """Have the model's server read the context. What the model says is thrown away."""
@@ -293,13 +296,13 @@ class Run:
         rounds = Rounds(self._writer, partial(self._run_calls, flush=flush), self._allowed)
         return Programs(self.plan, self.machine, Fingerprints(self._seal, self.plan.project), rounds)
 
-    async def _loop(self, turn: Turn, flush: Flush) -> IncompleteReason | None:
+    async def _loop(self, turn: Turn, emission: Emission) -> IncompleteReason | None:
         """Turns of the model, until one of them is the last. Gives why it is, if there is more to say. Raises
         ApiError."""
         faulty = 0
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
-            await self._turn(turn, writer, flush)
+            await self._turn(turn, writer, emission.flush)
             cut = writer.cut or self._steered(writer)
             if cut is not None or writer.ends:
                 return cut

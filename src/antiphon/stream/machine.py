@@ -237,20 +237,14 @@ class Machine:
     def _emit(self, event: Event) -> None:
         """Append an event of the response. Raises IllegalTransition."""
         self._state = table.step(table.RESPONSE, self._state, events.event_type(type(event)))
-        self._append(event)
-
-    def _append(self, event: Event) -> None:
-        """For an event whose place was checked: `_emit` and the handles do."""
         event.sequence_number = self._next
         self._next += 1
         self._events.append(event)
 
     def _close(self, handle: "OpenItem", item: Item) -> None:
+        """An item is done."""
         self._open.remove(handle)
-        if item.agent is None and handle.item.agent is not None:
-            item = replace(item, agent=handle.item.agent)
         self._slots[handle.output_index] = item
-        self._append(events.ItemDone(output_index=handle.output_index, item=item))
         if self.watch is not None:
             self.watch(handle.output_index, item)
 
@@ -324,7 +318,7 @@ class OpenItem:
             self._state = self._moves[self._state, key]
         except KeyError:
             raise _illegal(key, self._state) from None
-        machine = self._machine  # as `Machine._append`, which every delta would have to call
+        machine = self._machine  # as in `Machine._emit`; every delta would have to call what is the same
         event.sequence_number = machine._next
         machine._next += 1
         machine._events.append(event)
@@ -355,10 +349,9 @@ class OpenItem:
 
     def finish(self, item: Item) -> None:
         """It is done, and became this. Raises IllegalTransition."""
-        try:
-            self._state = self._moves[self._state, events.ItemDone]
-        except KeyError:
-            raise _illegal(events.ItemDone, self._state) from None
+        if item.agent is None and self.item.agent is not None:
+            item = replace(item, agent=self.item.agent)
+        OpenItem.emit(self, events.ItemDone(output_index=self.output_index, item=item))
         self._machine._close(self, item)
 
     def settle(self) -> None:
