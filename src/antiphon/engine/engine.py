@@ -216,8 +216,9 @@ class _Awaited:
         engine = self._engine
         plan = self._plan = await engine.plan(*self._asked)
         events = self._events = engine.log(Machine(plan.response, plan.new_id))
+        run = engine.begun(plan, events, self._checkpoint, self._keep, self._steering)
         engine.making.begin(plan, events)
-        return engine.begun(plan, events, self._checkpoint, self._keep, self._steering)
+        return run
 
     async def __aexit__(self, *_: object) -> None:
         self._engine.making.end(self._plan, self._events)

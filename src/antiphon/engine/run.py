@@ -79,7 +79,7 @@ class Run:
         self.machine = events.machine
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
-        self.kept = False
+        self._kept = False
         """Whether it is kept, and its activity with it."""
         self._events = events
         self._checkpoint = checkpoint
@@ -152,7 +152,7 @@ class Run:
             if steering is not None:
                 steering.settle(plan, self.machine.snapshot())
             if stored and (plan.followed or not self.silent):
-                self.kept = True
+                self._kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
 
@@ -161,7 +161,7 @@ class Run:
         return Ended(
             project=self.plan.project,
             response_id=self.machine.id,
-            stored=self.kept or bool(self.plan.request.background),  # which is from its beginning on
+            stored=self._kept or bool(self.plan.request.background),  # which is from its beginning on
             failed=self.fault is not None,
             shown=self.plan.moderation is None or self.plan.moderation.passed,
         )
@@ -217,7 +217,7 @@ class Run:
             return None
         if plan.toolbox.agents is not None and generates:
             return await self._have_agents_work(plan.toolbox.agents, turn, emission)
-        first = await self._with_tools(turn, emission) if self._waits_for_tools else turn
+        first = await self._with_tools(turn, emission) if self._has_prelude else turn
         if first is None or said_all:
             return None
         return await (self._loop(first, emission) if generates else self._prewarm(first))
@@ -251,8 +251,8 @@ class Run:
         return (*items[:count], *self.machine.snapshot().output, *items[count:])
 
     @property
-    def _waits_for_tools(self) -> bool:
-        """Whether something has to be done before the model goes on, or was done in this response before."""
+    def _has_prelude(self) -> bool:
+        """Whether anything comes before the first turn, or came before it in this response."""
         plan = self.plan
         return bool(plan.approved or plan.programs or plan.context.output_so_far or plan.toolbox.waits)
 
