@@ -132,8 +132,9 @@ class TurnWriter:
     @property
     def awaits_client(self) -> bool:
         """Whether a call was emitted that is not ours to answer."""
-        calls = self.calls
-        return bool(calls) and any(call.ended and call.executor in ("client", "approval") for call in calls)
+        if not self.calls:
+            return False  # asked for each delta
+        return any(call.ended and call.executor in ("client", "approval") for call in self.calls)
 
     @property
     def program(self) -> Program | None:

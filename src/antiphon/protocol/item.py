@@ -1,7 +1,7 @@
 """What all items have in common."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, cast
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -55,4 +55,4 @@ class StatusItem(Item, kw_only=True):
 
 def item_type(item: InputItem) -> str:
     """Its `type` on the wire."""
-    return item.__struct_config__.tag  # type: ignore[return-value]
+    return cast(str, item.__struct_config__.tag)

@@ -123,10 +123,6 @@ class Projection:
         return item
 
 
-WHOLE = Projection(())
-"""Hides nothing."""
-
-
 def projection(include: Iterable[Include] | None) -> Projection:
     """What hides all that is not among these values of `include`."""
     return _projection(frozenset(include or ()))

@@ -6,7 +6,7 @@ into its window, the form of its answer, and the wait until it may be asked. Wha
 nobody else reads, takes those that are not about the answer. A layer that has nothing to do is left out.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
@@ -79,9 +79,9 @@ class ModelCaller:
         can = route.backend.capabilities(route.model)
         return can if route.gate is None else replace(can, hints=can.hints | {"service_tier"})
 
-    def fit(self, turn: Turn) -> Awaitable[Turn]:
+    async def fit(self, turn: Turn) -> Turn:
         """The turn, within the model's window. Raises InvalidRequest when it cannot be."""
-        return self._fit(turn)
+        return await self._fit(turn)
 
     async def count(self, turn: Turn) -> int:
         """The tokens of its context."""

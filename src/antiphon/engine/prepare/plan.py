@@ -13,7 +13,7 @@ from antiphon.model import Turn
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_item_id
-from antiphon.protocol.projection import WHOLE, Projection, projection_of
+from antiphon.protocol.projection import Projection, projection_of
 from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
 from antiphon.scripting.player import Player
@@ -73,8 +73,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     def shows(self) -> Projection:
         """How its output is shown. What most models say has nothing that was not asked for: only items of
         tools that this server runs may have it."""
-        types = self.toolbox.item_types
-        return projection_of(self._included, types) if types else WHOLE
+        return projection_of(self._included, self.toolbox.item_types)
 
     @property
     def shows_of_model(self) -> Projection:
