@@ -281,9 +281,12 @@ def output_of(deltas: Sequence[Delta]) -> list[Json]:
     machine.create()
     machine.start()
     hosting = Hosting(kinds=KINDS, backend="open", sign=lambda content: "0" * 64)
-    writer = TurnWriter(machine, Toolbox(TOOLS, ToolContext(hosting=hosting)), backend=lambda: "open")
+    writer = TurnWriter(machine, Toolbox(TOOLS, ToolContext(hosting=hosting)), source=lambda: ("open", ""))
     writer.write(deltas)
-    asyncio.run(writer.run_calls(_nobody))
+    if writer.calls:
+        asyncio.run(writer.run_calls(_nobody))
+    else:
+        writer.conclude()
     machine.complete(None, 2)
     output: list[Json] = fold([msgspec.json.decode(encode(event)) for event in machine.drain()])["output"]
     return output

@@ -83,7 +83,8 @@ class Company:
         writer = TurnWriter(self.machine, self.plan.toolbox, phase=phase)
         writer.write([Finished(await self.plays[name](flush))])
         if writer.finished == "stop":
-            await writer.run_calls(flush)
+            writer.conclude()
+            await flush()
         return writer
 
 

@@ -54,7 +54,10 @@ class Turn:
     def says(self, *deltas: Delta) -> list[Json]:
         """The output when the turn is over; the log of it folds."""
         self.writer.write(deltas)
-        asyncio.run(self.writer.run_calls(_nobody))
+        if self.writer.calls:
+            asyncio.run(self.writer.run_calls(_nobody))
+        else:
+            self.writer.conclude()
         self.machine.complete(None, 2)
         log = [msgspec.json.decode(encode(event)) for event in self.machine.drain()]
         output: list[Json] = fold(log)["output"]

@@ -200,6 +200,15 @@ def test_a_background_response_is_queued_before_it_runs() -> None:
     assert types(writer) == ["created", "queued", "in_progress"]
 
 
+def test_an_event_says_of_the_response_what_it_was_then() -> None:
+    writer = machine(background=True)
+    writer.create()
+    writer.start()
+    writer.complete(None, 1)
+    statuses = [event["response"]["status"] for event in log(writer)]
+    assert statuses == ["queued", "queued", "in_progress", "completed"]
+
+
 @pytest.mark.parametrize(
     "misuse",
     [

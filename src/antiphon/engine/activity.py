@@ -1,50 +1,51 @@
 """What became of a response, as a row of the store's activity."""
 
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from antiphon.protocol.item import item_type
-from antiphon.protocol.response import TERMINAL, Response
+from antiphon.protocol.response import TERMINAL, Response, Usage
 from antiphon.store.activity import ActivityRow
 from antiphon.store.keys import KeyUse
 
-
-class Origin(NamedTuple):
-    """Where a response comes from, beside what it says itself."""
-
-    project: str
-    started_at: float
-    """When it was asked for: seconds since the epoch."""
-    backend: str | None
-    """The name of the backend that was asked; None: none was."""
-    use: KeyUse | None = None
-    """What it counts to."""
+_NOTHING = Usage.none()
+"""Nobody said what it took."""
 
 
 def activity_of(
-    origin: Origin, response: Response, first_at: float | None, *, stored: bool = True
+    project: str,
+    response: Response,
+    *,
+    started_at: float,
+    first_at: float | None,
+    backend: str | None,
+    use: KeyUse | None,
+    stored: bool = True,
 ) -> ActivityRow:
     """The row of a response that ends now. One that has not ended is what nobody waits for any more:
-    cancelled. `first_at`: when the model first said something."""
-    now = time.time()
+    cancelled. `started_at`: when it was asked for; `first_at`: when the model first said something (seconds
+    since the epoch). `backend`: the name of the one that was asked; None: none was. `use`: what it counts
+    to."""
+    now, usage = time.time(), response.usage or _NOTHING
     return ActivityRow(
-        project=origin.project,
+        project=project,
         response_id=response.id,
         created_at=response.created_at,
         ended_at=now,
         model=response.model,
-        backend=origin.backend,
+        backend=backend,
         status=response.status if response.status in TERMINAL else "cancelled",
         error_code=_error_code(response),
-        milliseconds=_milliseconds(origin.started_at, now),
-        first_milliseconds=None if first_at is None else _milliseconds(origin.started_at, first_at),
-        tools=list(dict.fromkeys(kind for kind in map(item_type, response.output) if kind.endswith("_call"))),
+        milliseconds=_milliseconds(started_at, now),
+        first_milliseconds=None if first_at is None else _milliseconds(started_at, first_at),
+        tools=_tools(response),
         conversation_id=response.conversation.id if response.conversation is not None else None,
-        api_key=origin.use.name if origin.use is not None else None,
+        api_key=use.name if use is not None else None,
         stored=stored,
         background=response.background,
-        **_tokens(response),
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.input_tokens_details.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
     )
 
 
@@ -60,16 +61,10 @@ def _error_code(response: Response) -> str | None:
     return response.incomplete_details.reason if response.incomplete_details is not None else None
 
 
-def _tokens(response: Response) -> Mapping[str, Any]:
-    usage = response.usage
-    if usage is None:
-        return {}
-    return {
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.input_tokens_details.cached_tokens,
-        "output_tokens": usage.output_tokens,
-        "reasoning_tokens": usage.output_tokens_details.reasoning_tokens,
-    }
+def _tools(response: Response) -> list[str]:
+    """The types of what was called."""
+    kinds = dict.fromkeys(map(item_type, response.output))
+    return [kind for kind in kinds if kind.endswith("_call")]
 
 
 def _milliseconds(start: float, end: float) -> int:

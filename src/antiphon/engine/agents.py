@@ -177,8 +177,8 @@ class Crew:
                 raise _Cut("max_messages")
             await self._deliver(agent)
             writer = await self._take(agent.turn, self._flushing.flush, lambda: self._phase(agent))
-            if writer.finished in ("length", "content_filter"):
-                raise _Cut("content_filter" if writer.finished == "content_filter" else "max_output_tokens")
+            if writer.cut is not None:
+                raise _Cut(writer.cut)
             agent.turn = following(agent.turn, writer, self._functions(agent))
             if writer.awaits_client:
                 await self._ask_client(agent, writer)

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 
 from msgspec.structs import replace
 
 from antiphon.backends.router import Router
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
-from antiphon.engine.activity import Origin, activity_of
+from antiphon.engine.activity import activity_of
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact, kept
 from antiphon.engine.conversation_lock import locked
@@ -38,6 +38,7 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import Response, Usage
 from antiphon.store.activity import ActivityRow
 from antiphon.store.keys import KeyUse
+from antiphon.store.responses import ResponseRow
 from antiphon.store.runs import Context as Stored
 from antiphon.store.store import Store
 from antiphon.stream.fold import Fold
@@ -79,65 +80,32 @@ class Engine:
         self.ended = ended
         self.making = Making()
 
-    @asynccontextmanager
-    async def run(
+    def run(
         self,
         project: str,
         parsed: Parsed,
         memory: Memory | None = None,
         use: KeyUse | None = None,
         steering: Steering | None = None,
-    ) -> AsyncIterator[Run]:
+    ) -> AbstractAsyncContextManager[Run]:
         """A run of the request, which counts to `use` and hears what `steering` is told. Its conversation, if
         it has one, is its own until the block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
-        started_at = time.time()
-        async with responding(), locked(self.store, project, parsed.request.conversation_id):
-            plan = await self._plan(project, parsed, memory, use)
-            checkpoint = Checkpoint()
-
-            def activity(response: Response, stored: bool) -> ActivityRow:
-                origin = Origin(project, started_at, plan.caller.backend_name, use)
-                return activity_of(origin, response, checkpoint.first_at, stored=stored)
-
-            # It does not hold the run: that would be a cycle, with the whole history in it.
-            async def keep(response: Response) -> None:
-                row = activity(response, stored=True)
-                length = await save(self.store, plan, response, row, steering)
-                self.ended(row, use)
-                await self._remember(plan, response, length)
-
-            events = self.log(Machine(replace(plan.response), plan.new_id))
-            run = Run(plan, events, keep, self._seal, checkpoint, self._recorder, steering)
-            self.making.begin(plan, events)
-            try:
-                yield run
-            finally:
-                self.making.end(plan, events)
-                if not run.kept:
-                    row = activity(run.machine.snapshot(), stored=False)
-                    self.store.activity.note(row)
-                    self.ended(row, use)
-
-    async def _remember(self, plan: Plan, response: Response, length: int) -> None:
-        """The history that ends with a response, for the next one of its chain. What begins a chain is read
-        from the store as fast."""
-        past, continues = plan.context.past, plan.request.previous_response_id is not None
-        if past.items and continues and response.status == "completed":
-            more = (*plan.context.input, *response.output)
-            history = await offload(plan.context.unread, past.followed_by, more, length)
-            self._histories.keep(plan.project, response.id, history)
+        run = _Awaited(self, project, parsed, memory, use, steering)
+        if parsed.request.conversation_id is None and CURRENT.get() is None:
+            return run
+        return _within(responding(), locked(self.store, project, parsed.request.conversation_id), run)
 
     @asynccontextmanager
     async def planned(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> AsyncIterator[Plan]:
         """The plan of a request, as for `run`."""
         async with locked(self.store, project, parsed.request.conversation_id):
-            plan, span = await self._plan(project, parsed, use=use), CURRENT.get()
+            plan, span = await self.plan(project, parsed, use=use), CURRENT.get()
             yield plan if span is None else replace(plan, span=span.begin_kept())
 
-    async def _plan(
+    async def plan(
         self, project: str, parsed: Parsed, memory: Memory | None = None, use: KeyUse | None = None
     ) -> Plan:
         """The plan of a request. Raises also TooMuchStored, before anything is begun, when the project may
@@ -146,6 +114,16 @@ class Engine:
             await self.store.usage.check(project, parsed.length)
         plan = await (await self._preparation.plan(project, parsed, memory)).fitted()
         return plan if use is None else replace(plan, use=use)
+
+    async def remember(self, plan: Plan, response: Response, kept: ResponseRow) -> None:
+        """The history that ends with a response, for the next one of its chain. What begins a chain is read
+        from the store as fast."""
+        past, continues = plan.context.past, plan.request.previous_response_id is not None
+        if past.items and continues and response.status == "completed":
+            more = (*plan.context.input, *response.output)
+            length = sum(len(item.json) for item in (*kept.input, *kept.output))
+            history = await offload(plan.context.unread, past.followed_by, more, length)
+            self._histories.keep(plan.project, response.id, history)
 
     def kept_request(self, plan: Plan, request: CreateResponse) -> bytes:
         """What is kept of a request for `planned_again`, sealed."""
@@ -171,9 +149,16 @@ class Engine:
         """The plan of a response that goes on with its output so far. Raises ApiError when it cannot."""
         return await self._preparation.resume(project, kept, stored, response)
 
-    def continued(self, plan: Plan, events: EventLog, checkpoint: Checkpoint, keep: Keep) -> Run:
-        """A run that goes on where another stopped, or where it was accepted."""
-        return Run(plan, events, keep, self._seal, checkpoint, self._recorder)
+    def begun(
+        self,
+        plan: Plan,
+        events: EventLog,
+        checkpoint: Checkpoint,
+        keep: Keep,
+        steering: Steering | None = None,
+    ) -> Run:
+        """A run of a plan, or one that goes on where another stopped."""
+        return Run(plan, events, keep, self._seal, checkpoint, self._recorder, steering)
 
     def log(self, machine: Machine, fold: Fold | None = None) -> EventLog:
         """The log that the machine writes, of which `fold` has read what there is; None: there is nothing. It
@@ -203,3 +188,69 @@ class Engine:
             output=[*kept(plan.context.items), item],
             usage=usage_of(made.usage) or Usage.none(),
         )
+
+
+class _Awaited:
+    """A run that a client waits for. What became of it is kept, or noted when the block is left.
+
+    It does not hold the run, which holds it: that would be a cycle, with the whole history in it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        project: str,
+        parsed: Parsed,
+        memory: Memory | None,
+        use: KeyUse | None,
+        steering: Steering | None,
+    ) -> None:
+        self._engine = engine
+        self._asked = (project, parsed, memory, use)
+        self._steering = steering
+        self._started_at = time.time()
+        self._checkpoint = Checkpoint()
+        self._kept = False
+
+    async def __aenter__(self) -> Run:
+        engine = self._engine
+        plan = self._plan = await engine.plan(*self._asked)
+        events = self._events = engine.log(Machine(plan.response, plan.new_id))
+        run = engine.begun(plan, events, self._checkpoint, self._keep, self._steering)
+        engine.making.begin(plan, events)
+        return run
+
+    async def __aexit__(self, *_: object) -> None:
+        self._engine.making.end(self._plan, self._events)
+        if not self._kept:
+            row = self._row(self._events.machine.snapshot(), stored=False)
+            self._engine.store.activity.note(row)
+            self._engine.ended(row, self._plan.use)
+
+    async def _keep(self, response: Response) -> None:
+        self._kept = True
+        row = self._row(response, stored=True)
+        kept = await save(self._engine.store, self._plan, response, row, self._steering)
+        self._engine.ended(row, self._plan.use)
+        await self._engine.remember(self._plan, response, kept)
+
+    def _row(self, response: Response, *, stored: bool) -> ActivityRow:
+        return activity_of(
+            self._plan.project,
+            response,
+            started_at=self._started_at,
+            first_at=self._checkpoint.first_at,
+            backend=self._plan.caller.backend_name,
+            use=self._plan.use,
+            stored=stored,
+        )
+
+
+@asynccontextmanager
+async def _within(
+    span: AbstractAsyncContextManager[object],
+    conversation: AbstractAsyncContextManager[None],
+    run: AbstractAsyncContextManager[Run],
+) -> AsyncIterator[Run]:
+    async with span, conversation, run as begun:
+        yield begun

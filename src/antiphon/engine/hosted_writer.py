@@ -8,6 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from antiphon import model
+from antiphon.context.thought import Source
 from antiphon.model import HostedPart
 from antiphon.model.image import PartialPicture
 from antiphon.protocol import events
@@ -34,15 +35,18 @@ _STAGES: Mapping[type[Item], _Stages] = {
 }
 """It begins, it works, it went well."""
 
+Working = model.HostedCode | model.HostedWorking | model.HostedPicture
+"""What is told of it between its begin and its end."""
+
 
 class HostedWriter:
-    """Writes those of one turn. `backend`: whose server runs them, by name."""
+    """Writes those of one turn. `source`: whose server runs them."""
 
-    def __init__(self, machine: Machine, toolbox: Toolbox, backend: Callable[[], str]) -> None:
+    def __init__(self, machine: Machine, toolbox: Toolbox, source: Callable[[], Source]) -> None:
         self.begun = 0
         self._machine = machine
         self._toolbox = toolbox
-        self._backend = backend
+        self._source = source
         self._calls: dict[int, _Call] = {}
         """Those that have not ended."""
 
@@ -50,21 +54,20 @@ class HostedWriter:
         tool = self._toolbox.upstream(delta.item)
         if tool is not None:
             self.begun += 1
-            backend = self._backend()
+            backend, _ = self._source()
             item = tool.named(_begun(delta.item), self._machine.new_id, backend)
             self._calls[delta.index] = _Call(self._machine, item, tool, backend)
 
-    def code(self, delta: model.HostedCode) -> None:
-        if call := self._calls.get(delta.index):
+    def work(self, delta: Working) -> None:
+        call = self._calls.get(delta.index)
+        if call is None:
+            return
+        if isinstance(delta, model.HostedCode):
             call.write(delta.text)
-
-    def work(self, delta: model.HostedWorking) -> None:
-        if call := self._calls.get(delta.index):
-            call.work()
-
-    def show(self, delta: model.HostedPicture) -> None:
-        if call := self._calls.get(delta.index):
+        elif isinstance(delta, model.HostedPicture):
             call.show(delta.picture)
+        else:
+            call.work()
 
     def end(self, delta: model.HostedEnded) -> HostedPart | None:
         """What of it counts for the turns that follow, if anything does."""

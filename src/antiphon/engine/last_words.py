@@ -13,10 +13,10 @@ from antiphon.stream.machine import Machine
 
 def close_with_message(machine: Machine) -> None:
     """Add it, where it belongs."""
-    items = [item for item in machine.items if item is not None and not isinstance(item, Reasoning)]
-    if not items or not isinstance(items[-1], ImageGenerationCall):
+    wordless = takewhile(lambda item: not isinstance(item, AssistantMessage), reversed(machine.items))
+    since = [item for item in wordless if item is not None and not isinstance(item, Reasoning)]
+    if not since or not isinstance(since[0], ImageGenerationCall):
         return
-    since = takewhile(lambda item: not isinstance(item, AssistantMessage), reversed(items))
     if any(kind_of(item).answered_by is not None for item in since):
         return  # a call waits for its client
     item = AssistantMessage(id=machine.new_id("message"), status="in_progress", content=())

@@ -35,6 +35,9 @@ class Seals(Struct, frozen=True):
         return None
 
 
+_UNSEALED = Seals(lambda thought: thought.text, lambda: None)
+
+
 class ReasoningWriter:
     """Writes one item after another. `seals` says what is sealed into them, `summary` whether the client
     asked for one: a detailed summary is the reasoning itself, word for word; any other comes among the
@@ -43,7 +46,7 @@ class ReasoningWriter:
     What goes back as it came is sealed into the item that is open. What comes when none is open waits for the
     next one, and is written as an item of its own when the turn goes on without: `settle`."""
 
-    def __init__(self, machine: Machine, seals: Seals, summary: Summary | None) -> None:
+    def __init__(self, machine: Machine, seals: Seals = _UNSEALED, summary: Summary | None = None) -> None:
         self._machine = machine
         self._seals = seals
         self._summary = summary

@@ -22,19 +22,21 @@ from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
-from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
+from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush
 from antiphon.engine.event_log import EventLog
 from antiphon.engine.last_words import close_with_message
+from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.programs import Programs, Rounds
-from antiphon.engine.reasoning_writer import Seals
+from antiphon.engine.reasoning_writer import ReasoningWriter, Seals
 from antiphon.engine.recorder import Ended, Recorder
 from antiphon.engine.span_content import exchanged
 from antiphon.engine.spans import answered, asking, planned
 from antiphon.engine.steering import Steering
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following, freed, offered
+from antiphon.engine.unread import Unread
 from antiphon.engine.usage import with_turn
 from antiphon.guard.offload import offload
 from antiphon.model import Turn, UsageDelta
@@ -77,7 +79,7 @@ class Run:
         self.machine = events.machine
         self.fault: ApiError | None = None
         """Why the response failed, if it did."""
-        self.kept = False
+        self._kept = False
         """Whether it is kept, and its activity with it."""
         self._events = events
         self._checkpoint = checkpoint
@@ -99,9 +101,9 @@ class Run:
         if steering is not None:
             self._ask = steering.steerable(self._ask)
 
-    async def execute(
+    def execute(
         self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
-    ) -> None:
+    ) -> Awaitable[None]:
         """Make the response, and hand its events to `emit` as they come, the last of them when the response
         is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
         `response.in_progress` is emitted again. `shows` is given (as `shows` of this run) for who may see no
@@ -111,34 +113,46 @@ class Run:
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        if self._recorder is None or not self._recorder.records(self.plan.project):
-            await self._execute(emit, keep_alive, shows)
-            return
-        keeps = self.plan.request.store is not False
-        begun = self._recorder.begin(self.machine, keeps=keeps)
-        try:
-            await self._execute(emit, keep_alive, shows)
-        finally:
-            self._recorder.end(begun, self._ended())
+        return self._made(Emission(self._events, emit, shows), keep_alive)
 
-    async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
-        stored = self.plan.request.store is not False
-        planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
-        async with Emission(self._events, emit, shows) as emission:
+    def _made(self, emission: Emission, keep_alive: float | None = None) -> Awaitable[None]:
+        if self._recorder is None or not self._recorder.records(self.plan.project):
+            return self._execute(emission, keep_alive)
+        return self._recorded(self._recorder, emission, keep_alive)
+
+    async def _recorded(self, recorder: Recorder, emission: Emission, keep_alive: float | None) -> None:
+        begun = recorder.begin(self.machine, keeps=self.plan.request.store is not False)
+        try:
+            await self._execute(emission, keep_alive)
+        finally:
+            recorder.end(begun, self._ended())
+
+    async def _execute(self, emission: Emission, keep_alive: float | None) -> None:
+        plan, steering = self.plan, self._steering
+        stored = plan.request.store is not False
+        planned(plan.project, self.machine.id, plan.caller, stored=stored)
+        async with emission:
             self._hide = emission.hide
-            if self._steering is not None:
-                self._steering.attach(self.machine, emission)
-            await self._open(emission, keep_alive)
+            if steering is not None:
+                steering.attach(self.machine, emission)
+            if self.machine.created:
+                self.machine.start()
+                await emission.flush()
+            else:
+                self._begin(emission, keep_alive)
             try:
-                await self._moderated(emission)
+                if plan.moderation is None:
+                    self._end(await self._answer(emission))
+                else:
+                    await self._moderated(plan.moderation, emission)
             except ApiError as fault:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
                     raise
-            if self._steering is not None:
-                self._steering.settle(self.plan, self.machine.snapshot())
-            if stored and (self.plan.followed or not self.silent):
-                self.kept = True
+            if steering is not None:
+                steering.settle(plan, self.machine.snapshot())
+            if stored and (plan.followed or not self.silent):
+                self._kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
 
@@ -147,7 +161,7 @@ class Run:
         return Ended(
             project=self.plan.project,
             response_id=self.machine.id,
-            stored=self.kept or bool(self.plan.request.background),  # which is from its beginning on
+            stored=self._kept or bool(self.plan.request.background),  # which is from its beginning on
             failed=self.fault is not None,
             shown=self.plan.moderation is None or self.plan.moderation.passed,
         )
@@ -155,7 +169,7 @@ class Run:
     async def result(self) -> Response:
         """The response when it has ended: the log, folded. Raises the ApiError that ended it before the
         model had answered."""
-        await self.execute(discard)
+        await self._made(Unread(self._events))
         if self.silent and self.fault is not None:
             raise self.fault
         return self.machine.snapshot()
@@ -169,49 +183,44 @@ class Run:
 
     # ---- from the first event to the last ----
 
-    async def _open(self, emission: Emission, keep_alive: float | None) -> None:
-        if self.machine.created:
-            self.machine.start()
-            await emission.flush()
-            return
+    def _begin(self, emission: Emission, keep_alive: float | None) -> None:
         self.machine.create()
         self.machine.start()
         if self.plan.followed:
             emission.watch(FIRST_BYTE_GRACE, keep_alive)
 
-    async def _moderated(self, emission: Emission) -> None:
-        """The same as `_answer`, with the input judged beside it if the request wants that."""
-        if self.plan.moderation is None:
-            await self._answer(emission)
-            return
-        async with self.plan.moderation.beside():
-            await self._answer(emission)
+    async def _moderated(self, moderation: Moderation, emission: Emission) -> None:
+        """All up to the end, with the input judged beside it. What is found of input and output is shown with
+        the end."""
+        async with moderation.beside():
+            cut = await self._answer(emission)
+            if cut is None:
+                close_with_message(self.machine)
+                await emission.flush_opened()
+            else:
+                self.machine.abandon()
+            self.machine.moderated(await moderation.result(self.machine.snapshot()))
+            self._end(cut)
 
-    async def _answer(self, emission: Emission) -> None:
-        """All that is emitted between the start and the end. Raises ApiError."""
-        plan, turn, flush = self.plan, self.plan.turn, emission.flush
+    async def _answer(self, emission: Emission) -> IncompleteReason | None:
+        """All that is emitted between the start and the end. Gives why it is cut short, if it is. Raises
+        ApiError."""
+        plan, turn, generates = self.plan, self.plan.turn, self.plan.generates
         said_all = self._checkpoint.output_complete
         if said_all and not plan.programs:
-            await self._complete()
-            return
+            return None
         if plan.compacts is not None:
-            await self._compact(plan.compacts, flush)
+            await self._compact(plan.compacts, emission.flush)
             items = self._compacted(plan.compacts)
             turn = await offload(len(items), plan.turns.build, items)
-        reads = plan.generates or plan.prewarms
-        if not reads or plan.context.only_compacts:
-            await self._complete()
-            return
-        if plan.toolbox.agents is not None and plan.generates:
-            await self._have_agents_work(plan.toolbox.agents, turn, emission)
-            return
-        first = await self._with_tools(turn, emission)
+        if not (generates or plan.prewarms) or plan.context.only_compacts:
+            return None
+        if plan.toolbox.agents is not None and generates:
+            return await self._have_agents_work(plan.toolbox.agents, turn, emission)
+        first = await self._with_tools(turn, emission) if self._has_prelude else turn
         if first is None or said_all:
-            await self._complete()
-        elif plan.generates:
-            await self._loop(first, flush)
-        else:
-            await self._prewarm(first)
+            return None
+        return await (self._loop(first, emission) if generates else self._prewarm(first))
 
     async def _prewarm(self, turn: Turn) -> None:
         """Have the model's server read the context. What the model says is thrown away."""
@@ -221,7 +230,6 @@ class Run:
             if span is not None:
                 answered(span, self.plan.caller, "length", cost, None)
         self._checkpoint.usage = with_turn(self._checkpoint.usage, cost)
-        await self._complete()
 
     async def _compact(self, count: int, flush: Flush) -> None:
         """Compact the first `count` items, as an item of the output."""
@@ -241,6 +249,12 @@ class Run:
         """The items that the model reads when the first `count` are compacted."""
         items = self.plan.context.items
         return (*items[:count], *self.machine.snapshot().output, *items[count:])
+
+    @property
+    def _has_prelude(self) -> bool:
+        """Whether anything comes before the first turn, or came before it in this response."""
+        plan = self.plan
+        return bool(plan.approved or plan.programs or plan.context.output_so_far or plan.toolbox.waits)
 
     async def _with_tools(self, turn: Turn, emission: Emission) -> Turn | None:
         """The first turn, when all tools are known, the calls that were approved are made and the programs
@@ -282,69 +296,66 @@ class Run:
         rounds = Rounds(self._writer, partial(self._run_calls, flush=flush), self._allowed)
         return Programs(self.plan, self.machine, Fingerprints(self._seal, self.plan.project), rounds)
 
-    async def _loop(self, turn: Turn, flush: Flush) -> None:
-        """Turns of the model, until one of them is the last. Raises ApiError."""
+    async def _loop(self, turn: Turn, emission: Emission) -> IncompleteReason | None:
+        """Turns of the model, until one of them is the last. Gives why it is, if there is more to say. Raises
+        ApiError."""
         faulty = 0
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
-            await self._turn(turn, writer, flush)
-            cut = self._cut(writer)
-            if cut is not None:
-                await self._cut_short(cut)
-                return
-            if writer.ends:
-                await self._complete()
-                return
+            await self._turn(turn, writer, emission.flush)
+            cut = writer.cut or self._steered(writer)
+            if cut is not None or writer.ends:
+                return cut
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
             turn = following(turn, writer, self.plan.toolbox.functions)
-        await self._cut_short("max_messages")
+        return "max_messages"
 
-    async def _have_agents_work(self, tool: Agents, turn: Turn, emission: Emission) -> None:
-        """Turns of several agents. Raises ApiError."""
+    async def _have_agents_work(
+        self, tool: Agents, turn: Turn, emission: Emission
+    ) -> IncompleteReason | None:
+        """Turns of several agents. Gives why the first of them is cut short, if it is. Raises ApiError."""
         crew = tool.crew = self.crew = Crew(self.plan, self.machine, self._seal, self._take_turn, emission)
         with speaking(ROOT):
             first = await self._with_tools(turn, emission)
-            reason = await crew.run(first) if first is not None else None
-        if reason is None:
-            await self._complete()
-        else:
-            await self._cut_short(reason)
+            return await crew.run(first) if first is not None else None
 
     async def _take_turn(self, turn: Turn, flush: Flush, phase: Phase) -> TurnWriter:
         """One turn of one of several agents."""
         writer = self._writer(offered(turn), phase)
         await self._turn(turn, writer, flush)
+        await flush()
         return writer
 
-    def _cut(self, writer: TurnWriter) -> IncompleteReason | None:
-        """Why a turn of the model is the last although there is more to say."""
-        if writer.finished == "length":
-            return "max_output_tokens"
-        if writer.finished == "content_filter":
-            return "content_filter"
-        ends = writer.finished is not None and writer.ends
-        return "steered" if self._steering is not None and self._steering.asked and not ends else None
+    def _steered(self, writer: TurnWriter) -> IncompleteReason | None:
+        """Whether a turn is the last because the response makes room for its successor."""
+        if self._steering is None or not self._steering.asked:
+            return None
+        return None if writer.finished is not None and writer.ends else "steered"
 
     # ---- one turn ----
 
     def _writer(self, offered: Collection[str] = (), phase: Phase = lambda: None) -> TurnWriter:
-        plan = self.plan
-        sealed = "reasoning.encrypted_content" in (plan.request.include or ())
+        request = self.plan.request
         return TurnWriter(
             self.machine,
-            plan.toolbox,
+            self.plan.toolbox,
             offered,
-            seals=Seals(partial(seal, self._seal, plan.project), self._unasked, sealed, plan.caller.source),
-            summary=plan.response.reasoning.summary,
-            taken=self._call_ids,
+            reasoning=self._reasoning,
             allowed=self._allowed(),
-            most=1 if plan.request.parallel_tool_calls is False else None,
-            ahead=bool(plan.request.background),
+            taken=self._call_ids,
+            most=1 if request.parallel_tool_calls is False else None,
+            ahead=bool(request.background),
             phase=phase,
-            backend=lambda: plan.caller.source()[0],
+            source=self.plan.caller.source,
         )
+
+    def _reasoning(self) -> ReasoningWriter:
+        plan = self.plan
+        asked = "reasoning.encrypted_content" in (plan.request.include or ())
+        seals = Seals(partial(seal, self._seal, plan.project), self._unasked, asked, plan.caller.source)
+        return ReasoningWriter(self.machine, seals, plan.response.reasoning.summary)
 
     def _unasked(self) -> None:
         """Reasoning is sealed that nobody asked for: it is stored, and not shown."""
@@ -375,8 +386,13 @@ class Run:
                         span.set(exchanged(turn, writer.spoken(), writer.finished))
         if writer.breaks_off:
             writer.finished = "length"
-        if writer.finished in ("stop", "calls"):
+        if writer.finished not in ("stop", "calls"):
+            return
+        if writer.calls:
             await self._run_calls(writer, flush)
+        else:  # what is closed is handed over with the end
+            writer.conclude()
+            self._checkpoint.output_complete = True
 
     def _count(self, usage: UsageDelta | None) -> None:
         """What a turn took, and the service tier that its server says it was served in."""
@@ -413,20 +429,14 @@ class Run:
 
     # ---- the end ----
 
-    async def _complete(self) -> None:
-        close_with_message(self.machine)
-        await self._judge()
-        self.machine.complete(self._checkpoint.usage, int(time.time()))
-
-    async def _cut_short(self, reason: IncompleteReason) -> None:
-        self.machine.abandon()
-        await self._judge()
-        self.machine.incomplete(reason, self._checkpoint.usage)
-
-    async def _judge(self) -> None:
-        """What is found of input and output is shown with the end."""
-        if self.plan.moderation is not None:
-            self.machine.moderated(await self.plan.moderation.result(self.machine.snapshot()))
+    def _end(self, cut: IncompleteReason | None) -> None:
+        """`cut`: why it ends early, if it does."""
+        usage = self._checkpoint.usage
+        if cut is None:
+            close_with_message(self.machine)
+            self.machine.complete(usage, int(time.time()))
+        else:
+            self.machine.incomplete(cut, usage)
 
     def _fail(self, fault: ApiError) -> None:
         self.fault = fault

@@ -19,9 +19,9 @@ from antiphon.store.successions import Succession
 
 async def save(
     store: Store, plan: Plan, response: Response, ended: ActivityRow, steering: Steering | None = None
-) -> int:
-    """Keep the finished response of a plan, and its activity with it; durable when this returns. Gives the
-    bytes of its items. With `steering` its successor is kept too, as it begins."""
+) -> ResponseRow:
+    """Keep the finished response of a plan, and its activity with it; durable when this returns what is kept.
+    With `steering` its successor is kept too, as it begins."""
     request, context = plan.request, plan.context
     kept = context.items if context.history_unsaved else context.input
     row = ResponseRow(
@@ -40,7 +40,7 @@ async def save(
         beginning = successor.row if successor is not None else None
         whole = Succession(row=row, ended=ended, begun=steering.begun, successor=beginning)
         await store.successions.save(plan.project, whole)
-    return sum(len(item.json) for item in (*row.input, *row.output))
+    return row
 
 
 def accepted_row(plan: Plan, response: Response) -> ResponseRow:

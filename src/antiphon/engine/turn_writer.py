@@ -5,27 +5,27 @@ is emitted while the model writes it, unless its tool must check it first, or a 
 not settled yet; what comes behind such a call waits, and is emitted by `run_calls`, in order.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from antiphon import model
-from antiphon.context.transcript import BLANK_LINE
+from antiphon.context.thought import Source
 from antiphon.engine.call_runs import CallRuns
 from antiphon.engine.emission import Flush
 from antiphon.engine.filtered_text import FilteredText
-from antiphon.engine.hosted_writer import HostedWriter
-from antiphon.engine.reasoning_writer import ReasoningWriter, Seals
-from antiphon.model import Delta, HostedPart, Message, Part, TextPart
+from antiphon.engine.hosted_writer import HostedWriter, Working
+from antiphon.engine.reasoning_writer import ReasoningWriter
+from antiphon.engine.spoken import Spoken
+from antiphon.model import Delta, Message, TextPart
 from antiphon.model.json_text import is_cut
 from antiphon.protocol.errors import ModelFault, UpstreamError
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage
-from antiphon.protocol.request import Summary
 from antiphon.protocol.wire import JsonObject
 from antiphon.stream.items import OpenMessage
-from antiphon.stream.machine import Machine
+from antiphon.stream.machine import IncompleteReason, Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.image_call import usage_of
 from antiphon.tools.partial import decode
@@ -33,7 +33,6 @@ from antiphon.tools.program import ProgramCall
 from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
-_UNSEALED = Seals(lambda thought: thought.text, lambda: None)
 CALL_ID_LENGTH = 64
 """Characters of a call_id, at most (surface.md section 3)."""
 _SIGNED = "__thought__"
@@ -47,65 +46,67 @@ FinishReason = Literal["stop", "length", "calls", "content_filter"]
 class TurnWriter:
     """One turn of the model, being written.
 
-    `offered` are the functions that it may call; for `seals` and `summary` see `ReasoningWriter`. `allowed`
-    is how many calls we may still run ourselves; None: any number. `taken` are call ids of the context: some
-    upstreams count their calls from 0 in every answer, and agents refuse an id that comes back. `most` is how
-    many calls the turn may have, whoever answers them; None: any number. With `ahead`
-    the calls that we run are all emitted before any of them runs, so that the log can be kept first: then a
-    crash never forgets that one may have taken effect. `backend`: whose server answers, by name.
+    `offered` are the functions that it may call. `reasoning` makes the writer of its reasoning, once there is
+    any. `allowed` is how many calls we may still run ourselves; None: any number. `taken` are call ids of the
+    context: some upstreams count their calls from 0 in every answer, and agents refuse an id that comes back.
+    `most` is how many calls the turn may have, whoever answers them; None: any number. With `ahead` the calls
+    that we run are all emitted before any of them runs, so that the log can be kept first: then a crash never
+    forgets that one may have taken effect. `source`: whose server answers.
     """
+
+    usage: model.UsageDelta | None = None
+    finished: FinishReason | None = None
+    first_at: float | None = None
+    """When the model first said something: seconds since the epoch."""
+    ran = 0
+    """How many calls are ours to run."""
+    suspended = False
+    """Whether the program that the turn brought waits for the client."""
+    _reasoning: ReasoningWriter | None = None
+    _hosted: HostedWriter | None = None
+    _message: OpenMessage | None = None
+    _filtered: FilteredText | None = None
+    _filtered_from = 0
+    """Where what it was given begins, in what was said."""
+    _writing: ToolCall | None = None
 
     def __init__(
         self,
         machine: Machine,
         toolbox: Toolbox,
         offered: Collection[str] = (),
-        seals: Seals | None = None,
-        summary: Summary | None = None,
+        reasoning: Callable[[], ReasoningWriter] | None = None,
         allowed: int | None = None,
         taken: set[str] | None = None,
         most: int | None = None,
         ahead: bool = False,
         phase: Phase = lambda: None,
-        backend: Callable[[], str] = str,
+        source: Callable[[], Source] = lambda: ("", ""),
     ) -> None:
-        self.usage: model.UsageDelta | None = None
-        self.finished: FinishReason | None = None
-        self.first_at: float | None = None
-        """When the model first said something: seconds since the epoch."""
         self.calls: list[ToolCall] = []
         self.answers: list[Message] = []
         """What the model reads of its calls: results of those that we ran, faults of those refused."""
-        self.ran = 0
-        """How many calls are ours to run."""
         self.faults: list[str] = []
         """What was wrong with calls that were not valid."""
         self._machine = machine
         self._toolbox = toolbox
         self._offered = offered
-        self._reasoning = ReasoningWriter(machine, seals or _UNSEALED, summary)
-        self._hosted = HostedWriter(machine, toolbox, backend)
+        self._make_reasoning = reasoning or partial(ReasoningWriter, machine)
         self._allowed = allowed
         self._taken = set() if taken is None else taken
         self._most = most
         self._ahead = ahead
         self._phase = phase
-        self._message: OpenMessage | None = None
-        self._filtered: FilteredText | None = None
-        self._filtered_from = 0
-        """Where what it was given begins, in what was said."""
-        self._writing: ToolCall | None = None
+        self._source = source
         self._early: dict[int, JsonObject] = {}
         """What goes back as it came with calls that have not begun."""
         self._by_index: dict[int, ToolCall] = {}
         """The calls that are not complete."""
         self._ids: dict[int, str] = {}
         """The call_ids of all of them."""
-        self.suspended = False
-        """Whether the program that the turn brought waits for the client."""
         self._refused: dict[ToolCall, str] = {}
         """Calls that are not made, with why: the model is asked again, or may make no more."""
-        self._said: list[str | HostedPart] = []
+        self._said = Spoken()
         self._held: list[Delta] = []
         self._take = _TAKE
 
@@ -117,19 +118,22 @@ class TurnWriter:
     def spoken(self) -> Message:
         """The turn as the model's own message, for the turn that follows."""
         calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
-        parts = tuple(_parts(self._said))
-        return Message(
-            "assistant", parts, calls, reasoning=self._reasoning.text, opaque=self._reasoning.opaque
-        )
+        parts = tuple(self._said.parts())
+        thought = self._reasoning
+        if thought is None:
+            return Message("assistant", parts, calls)
+        return Message("assistant", parts, calls, reasoning=thought.text, opaque=thought.opaque)
 
     @property
     def ran_upstream(self) -> int:
         """How many calls the model's server has made itself."""
-        return self._hosted.begun
+        return self._hosted.begun if self._hosted is not None else 0
 
     @property
     def awaits_client(self) -> bool:
         """Whether a call was emitted that is not ours to answer."""
+        if not self.calls:
+            return False  # asked for each delta
         return any(call.ended and call.executor in ("client", "approval") for call in self.calls)
 
     @property
@@ -151,8 +155,17 @@ class TurnWriter:
     @property
     def ends(self) -> bool:
         """Whether no further turn of the model follows this one, which has ended."""
+        if not self.calls:
+            return True
         goes_on = self.answers or self.ran or self.faults or self.program
         return self.suspended or self.awaits_client or not goes_on
+
+    @property
+    def cut(self) -> IncompleteReason | None:
+        """Why it is the last although there is more to say."""
+        if self.finished == "length":
+            return "max_output_tokens"
+        return "content_filter" if self.finished == "content_filter" else None
 
     @property
     def breaks_off(self) -> bool:
@@ -164,11 +177,19 @@ class TurnWriter:
 
     # ---- the end of the turn ----
 
+    def conclude(self) -> None:
+        """Close what is open when all is said. A turn with calls ends by `run_calls`."""
+        if self._message is not None and not self.calls:
+            self._message.phase = self._phase()
+        self.close()
+        if self._hosted is not None:
+            self._hosted.close()
+        if self._reasoning is not None:
+            self._reasoning.settle()
+
     async def run_calls(self, flush: Flush) -> None:
         """Emit what waited: check calls, run ours (all at once, emitted one after another). Awaits `flush`
         whenever there is something new to hand over, and goes on when it was."""
-        if self._message is not None and not self.calls:
-            self._message.phase = self._phase()
         self.close()
         self._put_program_last()
         ready = [call for call in self.calls if self._is_due(call) and await self._is_right(call)]
@@ -202,7 +223,8 @@ class TurnWriter:
             self._filtered.end()
         if self._message is not None:
             self._message.close()
-        self._reasoning.close()
+        if self._reasoning is not None:
+            self._reasoning.close()
         call = self._writing
         if call is not None and call.started and self._passes(call):
             self._emit(call)
@@ -269,9 +291,7 @@ class TurnWriter:
         """Emit what was said behind calls that are settled now."""
         self._take = _TAKE
         self.write(self._held)
-        self.close()
-        self._hosted.close()
-        self._reasoning.settle()
+        self.conclude()
 
     # ---- deltas ----
 
@@ -309,35 +329,26 @@ class TurnWriter:
             self._on_text(model.TextDelta(delta.transcript))
 
     def _on_reasoning(self, delta: model.ReasoningDelta) -> None:
-        self._close_before_reasoning()
-        self._reasoning.write(delta.text)
+        self._thinking().write(delta.text)
 
     def _on_summary(self, delta: model.SummaryDelta) -> None:
-        self._close_before_reasoning()
-        self._reasoning.summarize(delta.text, delta.part)
+        self._thinking().summarize(delta.text, delta.part)
 
     def _on_annotation(self, delta: model.AnnotationDelta) -> None:
         if self._filtered is not None:
-            given = "".join(piece for piece in self._said[self._filtered_from :] if isinstance(piece, str))
-            self._filtered.annotate(delta.annotation, given)
+            self._filtered.annotate(delta.annotation, self._said.text_from(self._filtered_from))
         elif self._message is not None:
             self._message.annotate(delta.annotation)
 
     def _on_hosted(self, delta: model.HostedStarted) -> None:
         self._settle()
-        self._hosted.start(delta)
+        self._hosting.start(delta)
 
-    def _on_hosted_code(self, delta: model.HostedCode) -> None:
-        self._hosted.code(delta)
-
-    def _on_hosted_work(self, delta: model.HostedWorking) -> None:
-        self._hosted.work(delta)
-
-    def _on_hosted_picture(self, delta: model.HostedPicture) -> None:
-        self._hosted.show(delta)
+    def _on_hosted_work(self, delta: Working) -> None:
+        self._hosting.work(delta)
 
     def _on_hosted_end(self, delta: model.HostedEnded) -> None:
-        if (part := self._hosted.end(delta)) is not None:
+        if (part := self._hosting.end(delta)) is not None:
             self._said.append(part)
 
     def _on_pictures(self, delta: model.PicturesDelta) -> None:
@@ -378,13 +389,14 @@ class TurnWriter:
         """Close what is open before something that is no reasoning; what came of thoughts that are not shown
         has an item of its own there."""
         self.close()
-        self._reasoning.settle()
+        if self._reasoning is not None:
+            self._reasoning.settle()
 
     def _on_opaque(self, delta: model.OpaqueDelta) -> None:
         if delta.call is None:
-            self._reasoning.keep(delta.members)
+            self._thoughts.keep(delta.members)
         elif delta.call in self._ids:
-            self._reasoning.keep_of_call(self._ids[delta.call], delta.members)
+            self._thoughts.keep_of_call(self._ids[delta.call], delta.members)
         else:
             self._early[delta.call] = delta.members
 
@@ -395,9 +407,9 @@ class TurnWriter:
         if len(delta.id) > CALL_ID_LENGTH and _SIGNED in delta.id:
             members = {**members, "id": delta.id}
         if members:
-            self._reasoning.keep_of_call(call.id, members)
+            self._thoughts.keep_of_call(call.id, members)
             if self._take is _TAKE and not (self._writing and not self._writing.ended):
-                self._reasoning.settle()
+                self._thoughts.settle()
 
     def _call_id(self, given: str) -> str:
         """The upstream's id of a call, or one of ours when it has none that is new and fits."""
@@ -427,8 +439,7 @@ class TurnWriter:
     def _in_message(self) -> OpenMessage:
         if self._message is None:
             self._settle()
-            if self._said and isinstance(self._said[-1], str):
-                self._said.append(BLANK_LINE)
+            self._said.begin_text()
             item = AssistantMessage(id=self._machine.new_id("message"), status="in_progress", content=())
             self._message = self._machine.open(OpenMessage, item)
             self._filtered = self._filter(self._message)
@@ -440,17 +451,24 @@ class TurnWriter:
         self._filtered_from = len(self._said)
         return None if through is None else FilteredText(message, through)
 
-    def _close_before_reasoning(self) -> None:
-        if not self._reasoning.is_open:
+    @property
+    def _thoughts(self) -> ReasoningWriter:
+        if self._reasoning is None:
+            self._reasoning = self._make_reasoning()
+        return self._reasoning
+
+    def _thinking(self) -> ReasoningWriter:
+        """The same, when the model thinks: what else is open is closed."""
+        thoughts = self._thoughts
+        if not thoughts.is_open:
             self.close()
+        return thoughts
 
-
-def _parts(said: Iterable[str | HostedPart]) -> Iterator[Part]:
-    for kind, pieces in groupby(said, type):
-        if kind is HostedPart:
-            yield from (piece for piece in pieces if isinstance(piece, HostedPart))
-        else:
-            yield TextPart("".join(piece for piece in pieces if isinstance(piece, str)))
+    @property
+    def _hosting(self) -> HostedWriter:
+        if self._hosted is None:
+            self._hosted = HostedWriter(self._machine, self._toolbox, self._source)
+        return self._hosted
 
 
 # Functions of the class, not methods of the object: it would hold itself alive until the next collection.
@@ -463,9 +481,9 @@ _SPEECH: dict[type[Any], Callable[[TurnWriter, Any], None]] = {
     model.SummaryDelta: TurnWriter._on_summary,
     model.AnnotationDelta: TurnWriter._on_annotation,
     model.HostedStarted: TurnWriter._on_hosted,
-    model.HostedCode: TurnWriter._on_hosted_code,
+    model.HostedCode: TurnWriter._on_hosted_work,
     model.HostedWorking: TurnWriter._on_hosted_work,
-    model.HostedPicture: TurnWriter._on_hosted_picture,
+    model.HostedPicture: TurnWriter._on_hosted_work,
     model.HostedEnded: TurnWriter._on_hosted_end,
 }
 _TAKE: dict[type[Any], Callable[[TurnWriter, Any], None]] = {

@@ -25,7 +25,9 @@ def offered(turn: Turn) -> Collection[str]:
     """The functions that the model may call."""
     if isinstance(turn.choice, NamedFunction):
         return (turn.choice.name,)
-    return () if turn.choice == "none" else frozenset(function.name for function in turn.functions)
+    if turn.choice == "none" or not turn.functions:
+        return ()
+    return frozenset(function.name for function in turn.functions)
 
 
 def freed(turn: Turn) -> Turn:

@@ -5,7 +5,7 @@ Messages and reasoning consist of parts, and the parts of every kind have the sa
 whole, done. A `PartKind` names the events of a kind; `OpenParts` emits them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
@@ -36,6 +36,8 @@ class PartKind(NamedTuple):
     """The events of the parts of a kind, and what the parts become."""
 
     part: Callable[..., Any]
+    empty: Any
+    """One without a word in it."""
     member: str
     """The member of the part, and of the event `whole`, that holds the text."""
     counter: str
@@ -47,7 +49,8 @@ class PartKind(NamedTuple):
 
 
 def _content(part: type[Part], member: str, delta: type[Event], whole: type[Event]) -> PartKind:
-    return PartKind(part, member, "content_index", events.PartAdded, delta, whole, events.PartDone)
+    empty = part(**{member: ""})
+    return PartKind(part, empty, member, "content_index", events.PartAdded, delta, whole, events.PartDone)
 
 
 TEXT = _content(OutputText, "text", events.TextDelta, events.TextDone)
@@ -55,6 +58,7 @@ REFUSAL = _content(Refusal, "refusal", events.RefusalDelta, events.RefusalDone)
 REASONING = _content(ReasoningText, "text", events.ReasoningTextDelta, events.ReasoningTextDone)
 SUMMARY = PartKind(
     SummaryText,
+    SummaryText(text=""),
     "text",
     "summary_index",
     events.SummaryPartAdded,
@@ -67,12 +71,14 @@ SUMMARY = PartKind(
 class OpenParts(OpenItem):
     """An item made of parts. A new kind of content closes the part before it."""
 
+    _kind: PartKind | None = None
+    """Of the part that is written."""
+    _place: Mapping[str, Any]
+    _delta: Callable[..., Event]
+    """Makes its deltas."""
+
     def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
         super().__init__(machine, item, output_index, state)
-        self._kind: PartKind | None = None
-        self._place: dict[str, Any] = {}
-        self._delta: Callable[..., Event] = events.TextDelta
-        """Makes the deltas of the part that is written."""
         self._text: list[str] = []
         self._extra: dict[str, list[Any]] = {}
         """What the part and its events carry besides text."""
@@ -95,19 +101,17 @@ class OpenParts(OpenItem):
         self._kind = kind
         self._place = {**self.place, kind.counter: len(self._parts[kind.counter])}
         self._delta = partial(kind.delta, **self._place)
-        self.emit(kind.added(**self._place, part=kind.part(**{kind.member: ""})))
+        self.emit(kind.added(**self._place, part=kind.empty))
 
     def end(self) -> None:
         """End the part that is written, if there is one."""
         kind = self._kind
         if kind is None:
             return
-        text = "".join(self._text)
-        extra = {name: tuple(values) for name, values in self._extra.items()}
-        part = kind.part(**{kind.member: text}, **extra)
-        logprobs = self._extra.get("logprobs", [])
-        whole = {"logprobs": logprobs} if kind is TEXT else {}
-        self.emit(kind.whole(**self._place, **{kind.member: text}, **whole))
+        text = {kind.member: "".join(self._text)}
+        part = kind.part(**text, **{name: tuple(values) for name, values in self._extra.items()})
+        logprobs = {"logprobs": self._extra["logprobs"]} if "logprobs" in self._extra else {}
+        self.emit(kind.whole(**self._place, **text, **logprobs))
         self.emit(kind.done(**self._place, part=replace(part, logprobs=()) if logprobs else part))
         self._parts[kind.counter].append(part)
         self._kind, self._text, self._extra = None, [], {}
@@ -129,7 +133,7 @@ class OpenMessage(OpenParts):
         if self._kind is not TEXT:
             self._begin_text()
         if logprobs:
-            self._extra["logprobs"].extend(logprobs)
+            self._extra.setdefault("logprobs", []).extend(logprobs)
             self.gather(TEXT, delta, logprobs=list(logprobs))
         else:
             self.gather(TEXT, delta)
@@ -151,7 +155,7 @@ class OpenMessage(OpenParts):
         """Annotate the text so far."""
         if self._kind is not TEXT:
             self._begin_text()
-        annotations = self._extra["annotations"]
+        annotations = self._extra.setdefault("annotations", [])
         place = {**self._place, "annotation_index": len(annotations)}
         self.emit(events.AnnotationAdded(**place, annotation=annotation))
         annotations.append(annotation)
@@ -167,7 +171,6 @@ class OpenMessage(OpenParts):
     def _begin_text(self) -> None:
         self.begin(TEXT)
         self._text_place = None
-        self._extra = {"annotations": [], "logprobs": []}
 
 
 class OpenReasoning(OpenParts):

@@ -21,15 +21,16 @@ There is no way to add an event but through a row: the verbs of the machine step
 leaves no trace: it is our bug, never the client's or the model's. The model's faults are the engine's to
 catch; it ends the response with `fail`.
 
-An event is a value: once emitted it never changes. So an item's deltas are gathered in its `OpenItem`, and
-closing it makes the finished item, which `item.done` and the terminal response both carry. Nobody who
-reads the log needs them: `fold.py` builds the same from the small events alone, and whoever runs the
-machine may ask it to, at any time (`verify` in the configuration, always on in our tests).
+An event is a value: once emitted it never changes, nor does the response that it may carry. So an item's
+deltas are gathered in its `OpenItem`, and closing it makes the finished item, which `item.done` and the
+terminal response both carry. Nobody who reads the log needs them: `fold.py` builds the same from the small
+events alone, and whoever runs the machine may ask it to, at any time (`verify` in the configuration, always
+on in our tests).
 """
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -119,6 +120,8 @@ class Machine:
 
     def snapshot(self) -> Response:
         """The response as it stands, with the items that are finished."""
+        if self.ended:
+            return self._response
         return replace(self._response, output=[item for item in self._slots if item is not None])
 
     def item(self, opened: "OpenItem") -> Item:
@@ -148,15 +151,17 @@ class Machine:
 
     def create(self) -> None:
         """It is there: `created`, and `queued` when the response waits for its turn."""
-        self._announce(events.Created)
+        self._emit(events.Created(response=self._response))
         if self._response.status == "queued":
-            self._announce(events.Queued)
+            self._emit(events.Queued(response=self._response))
 
     def start(self) -> None:
         """It runs, or goes on."""
-        self._step("response.in_progress")
-        self._response.status = "in_progress"
-        self._append(events.InProgress(response=replace(self._response)))
+        running = self._response
+        if running.status != "in_progress":
+            running = replace(running, status="in_progress")
+        self._emit(events.InProgress(response=running))
+        self._response = running
 
     def complete(self, usage: Usage | None, now: int) -> None:
         """End well. Every item must be closed. `now`: seconds since the epoch."""
@@ -175,15 +180,13 @@ class Machine:
     def fail(self, error: ResponseError, usage: Usage | None = None, kind: str = "server_error") -> None:
         """End badly: an `error` event, whose `type` is `kind`, then failed."""
         self.abandon()
-        self._step("error")
         detail = events.ErrorDetail(type=kind, code=error.code, message=error.message, param=None)
-        self._append(events.Error(error=detail, code=error.code, message=error.message, param=None))
+        self._emit(events.Error(error=detail, code=error.code, message=error.message, param=None))
         self._end(events.Failed, "failed", usage, error=error)
 
     def steer(self, event: events.SteerEvent) -> None:
         """Something was said to it."""
-        self._step(events.event_type(type(event)))
-        self._append(event)
+        self._emit(event)
 
     def moderated(self, found: ResponseModeration) -> None:
         """What the end will say of the moderation."""
@@ -193,11 +196,9 @@ class Machine:
         """A piece of sound (base64), and the words in it."""
         self._speaks = True
         if data:
-            self._step("response.audio.delta")
-            self._append(events.AudioDelta(delta=data))
+            self._emit(events.AudioDelta(delta=data))
         if transcript:
-            self._step("response.audio.transcript.delta")
-            self._append(events.TranscriptDelta(delta=transcript))
+            self._emit(events.TranscriptDelta(delta=transcript))
 
     def count_images(self, usage: ImageUsage) -> None:
         """Pictures were made."""
@@ -212,14 +213,13 @@ class Machine:
 
     def open(self, kind: type[Opened], item: Item) -> Opened:
         """Add an item to the output, and give the handle by which the rest of its events are emitted."""
-        self._step("response.output_item.added")
         speaker = SPEAKER.get()
         if speaker is not None and item.agent is None:
             item = replace(item, agent=AgentName(speaker))
         handle = kind(self, item, len(self._slots))
+        self._emit(events.ItemAdded(output_index=handle.output_index, item=item))
         self._slots.append(None)
         self._open.append(handle)
-        self._append(events.ItemAdded(output_index=handle.output_index, item=item))
         if self.watch is not None:
             self.watch(handle.output_index, item)
         return handle
@@ -234,18 +234,17 @@ class Machine:
         self._open.append(handle)
         return handle
 
-    def _append(self, event: Event) -> None:
-        """For an event whose place was checked: the verbs here and `OpenItem.emit` do."""
+    def _emit(self, event: Event) -> None:
+        """Append an event of the response. Raises IllegalTransition."""
+        self._state = table.step(table.RESPONSE, self._state, events.event_type(type(event)))
         event.sequence_number = self._next
         self._next += 1
         self._events.append(event)
 
     def _close(self, handle: "OpenItem", item: Item) -> None:
+        """An item is done."""
         self._open.remove(handle)
-        if item.agent is None and handle.item.agent is not None:
-            item = replace(item, agent=handle.item.agent)
         self._slots[handle.output_index] = item
-        self._append(events.ItemDone(output_index=handle.output_index, item=item))
         if self.watch is not None:
             self.watch(handle.output_index, item)
 
@@ -260,26 +259,23 @@ class Machine:
             if item.item.agent == AgentName(agent):
                 item.cut(_INTERRUPTED)
 
-    def _step(self, event: str) -> None:
-        self._state = table.step(table.RESPONSE, self._state, event)
-
-    def _announce(self, kind: type[ResponseEvent]) -> None:
-        self._step(events.event_type(kind))
-        self._append(kind(response=replace(self._response)))
-
     def _end(self, kind: type[ResponseEvent], status: Status, usage: Usage | None, **members: Any) -> None:
         if self._open:
             raise IllegalTransition(f"{status} may not come while items are open")
-        table.step(table.RESPONSE, self._state, events.event_type(kind))
         if self._speaks and self._state == table.RUNNING:
-            self._step("response.audio.done")
-            self._append(events.AudioDone())
-            self._step("response.audio.transcript.done")
-            self._append(events.TranscriptDone())
-        counted = {"usage": usage, "tool_usage": tool_usage(self._slots, self.image_usage)}
-        ending = {**members, **counted, "status": status, "service_tier": self.tier}
-        self._response = replace(self._response, **ending, output=list(self._slots))
-        self._announce(kind)
+            self._emit(events.AudioDone())
+            self._emit(events.TranscriptDone())
+        ended = replace(
+            self._response,
+            **members,
+            status=status,
+            usage=usage,
+            tool_usage=tool_usage(self._slots, self.image_usage),
+            service_tier=self.tier,
+            output=list(self._slots),
+        )
+        self._emit(kind(response=ended))
+        self._response = ended
 
 
 class OpenItem:
@@ -317,12 +313,12 @@ class OpenItem:
         """Append an event of the item. Raises IllegalTransition."""
         key: Key = type(event)
         if key is _PART_ADDED:
-            key = (_PART_ADDED, str(cast(events.PartAdded, event).part.__struct_config__.tag))
+            key = (_PART_ADDED, event.part.__struct_config__.tag)  # type: ignore[attr-defined]
         try:
             self._state = self._moves[self._state, key]
         except KeyError:
             raise _illegal(key, self._state) from None
-        machine = self._machine  # as `Machine._append`, which every delta would have to call
+        machine = self._machine  # as in `Machine._emit`; every delta would have to call what is the same
         event.sequence_number = machine._next
         machine._next += 1
         machine._events.append(event)
@@ -353,10 +349,9 @@ class OpenItem:
 
     def finish(self, item: Item) -> None:
         """It is done, and became this. Raises IllegalTransition."""
-        try:
-            self._state = self._moves[self._state, events.ItemDone]
-        except KeyError:
-            raise _illegal(events.ItemDone, self._state) from None
+        if item.agent is None and self.item.agent is not None:
+            item = replace(item, agent=self.item.agent)
+        OpenItem.emit(self, events.ItemDone(output_index=self.output_index, item=item))
         self._machine._close(self, item)
 
     def settle(self) -> None:

@@ -9,7 +9,6 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from antiphon.engine.background.owner import owner_name
 from antiphon.engine.background.patience import continuation_of, patience_of
@@ -80,7 +79,7 @@ class Background:
         async with self._engine.planned(project, parsed, use) as plan:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
-            machine = Machine(replace(plan.response), plan.new_id)
+            machine = Machine(plan.response, plan.new_id)
             events = self._engine.log(machine)
             machine.create()
             response = machine.snapshot()

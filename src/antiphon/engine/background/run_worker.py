@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import msgspec
 import structlog
 
-from antiphon.engine.activity import Origin, activity_of, tokens_of
+from antiphon.engine.activity import activity_of, tokens_of
 from antiphon.engine.background.journal import Journal
 from antiphon.engine.background.owner import is_dead
 from antiphon.engine.checkpoint import Checkpoint
@@ -179,7 +179,7 @@ class RunWorker:
         plan = self._plan
         if plan is None:
             plan = self._plan = await self._patiently(partial(self._planned, events.machine.snapshot()))
-        run = self._engine.continued(plan, events, self._checkpoint, partial(self._finish, events))
+        run = self._engine.begun(plan, events, self._checkpoint, partial(self._finish, events))
         self._engine.making.begin(plan, events)
         try:
             await run.execute(self._journal.write)
@@ -243,8 +243,14 @@ class RunWorker:
 
     def _activity(self, response: Response, use: KeyUse | None) -> ActivityRow:
         backend = self._plan.caller.backend_name if self._plan is not None else None
-        origin = Origin(self._claim.project, response.created_at, backend, use)
-        return activity_of(origin, response, self._checkpoint.first_at)
+        return activity_of(
+            self._claim.project,
+            response,
+            started_at=response.created_at,
+            first_at=self._checkpoint.first_at,
+            backend=backend,
+            use=use,
+        )
 
     async def _hand_over(self, events: EventLog) -> None:
         """What was emitted is kept for who goes on."""
