@@ -17,9 +17,6 @@ from typing import Protocol
 Head = Mapping[bytes, bytes]
 """Headers of a request, by their names in lower case."""
 
-SEEN = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
-"""The headers that a gate looks at."""
-
 _CONTAINERS = frozenset({"host.docker.internal", "host.containers.internal"})
 """How containers call their machine. Nobody can register a name under `.internal`."""
 _LONGEST_NAME = 255

@@ -9,7 +9,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from antiphon.telemetry import worker_files
-from antiphon.telemetry.tally import Tally, at_once
+from antiphon.telemetry.tally import AtOnce, Tally
 
 if worker_files.is_shared():
     worker_files.keep_in_files()
@@ -18,7 +18,8 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
 
 registry = CollectorRegistry()
-_add = at_once if worker_files.is_shared() else Tally(registry).add
+_tally = AtOnce() if worker_files.is_shared() else Tally(registry)
+_add, _observe = _tally.add, _tally.observe
 _requests = Counter(
     "antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
 )
@@ -89,9 +90,9 @@ def count_tokens(read: int, written: int) -> None:
 
 def observe_response(seconds: float, first: float | None) -> None:
     """`first`: when it had its first output; None: it had none."""
-    _duration.observe(seconds)
+    _observe(_duration, seconds)
     if first is not None:
-        _first.observe(first)
+        _observe(_first, first)
 
 
 def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
