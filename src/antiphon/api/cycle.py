@@ -15,11 +15,18 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-_NAMED = b"!#$%&'*+.^_`|~-" + (digits + ascii_lowercase).encode()
-"""Bytes that the name of a header may have."""
-_SAID = bytes([9, *range(32, 127), *range(128, 256)])
-"""Those that its value may have: none of them ends a line."""
-_line = b"%b: %b\r\n".__mod__
+_ELSE = b"\n"
+
+
+def _only(allowed: bytes) -> bytes:
+    """A table with which `translate` turns all other bytes into line feeds."""
+    return bytes(byte if byte in allowed else ord(_ELSE) for byte in range(256))
+
+
+_NAMED = _only(b"!#$%&'*+.^_`|~-" + (digits + ascii_lowercase).encode())
+"""What the name of a header may have."""
+_SAID = _only(bytes([9, *range(32, 127), *range(128, 256)]))
+"""What its value may have: nothing that ends a line."""
 _BODILESS = (204, 304)
 _CLOSE = (b"connection", b"close")
 _CHUNKED = (b"transfer-encoding", b"chunked")
@@ -233,8 +240,8 @@ class Cycle:
 
 def _lines(headers: Sequence[Header], names: Collection[bytes]) -> bytes:
     """All of them at once. Raises RuntimeError for one that would become another, or two."""
-    lines = b"".join(map(_line, headers))
-    ends = len(lines.translate(None, _SAID))
-    if ends != 2 * len(headers) or b"".join(names).translate(None, _NAMED) or b"" in names:
+    lines = b"\r\n".join([*map(b": ".join, headers), b""])
+    ends = lines.translate(_SAID).count(_ELSE)
+    if ends != 2 * len(headers) or _ELSE in b"".join(names).translate(_NAMED) or b"" in names:
         raise RuntimeError("A header has a name or a value that is not allowed.")
     return lines
