@@ -99,7 +99,8 @@ class ApiMiddleware:
         """A WebSocket: one that may not come in is refused by an HTTP answer to its handshake."""
         try:
             head = scope[HEAD] = dict(scope["headers"])
-            self._let_in(scope, head) or await self._find(scope, head)
+            if self._let_in(scope, head) is None:
+                await self._find(scope, head)
         except ApiError as fault:
             await _deny(scope, receive, send, fault)
             return

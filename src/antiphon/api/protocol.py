@@ -196,7 +196,8 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head + self._arrived > self.HEAD_BYTES:
                 raise _head_too_large(self.HEAD_BYTES)
         else:
-            self._drop_trailers()
+            if self.headers:
+                self._drop_trailers()
             if self._taken > 2 * self.HEAD_BYTES + self.FRAMING * self._carried:
                 raise _invalid("its body has hardly anything in it")
 
@@ -242,17 +243,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _scope(self) -> dict[str, Any]:
         """See ASGI; and the headers by their names."""
-        url, scope = httptools.parse_url(self.url), {**self._common}
-        raw_path: bytes = url.path
-        path = raw_path.decode("ascii")
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = self.parser.get_http_version()
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = url.query or b""
-        scope["headers"] = self.headers
-        scope[HEAD] = dict(self.headers)
-        return scope
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        return {
+            **self._common,
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": self.parser.get_http_version(),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            HEAD: dict(self.headers),
+        }
 
     def _begin_cycle(self, scope: Scope) -> None:
         before = self.cycle
@@ -280,18 +282,18 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
-        self._drop_trailers()
+        if self.headers:
+            self._drop_trailers()
         self._owed = None
         if not self._upgrades:
             self.cycle.take_end()
 
     def _drop_trailers(self) -> None:
         """Raises HeadersTooLarge."""
-        if self.headers:
-            self._head = head = (self._head or 0) + _size(b"", self.headers)
-            self.headers = []
-            if head > self.HEAD_BYTES:
-                raise _head_too_large(self.HEAD_BYTES)
+        self._head = head = (self._head or 0) + _size(b"", self.headers)
+        self.headers = []
+        if head > self.HEAD_BYTES:
+            raise _head_too_large(self.HEAD_BYTES)
 
     # ---- the end of an answer ----
 
