@@ -36,6 +36,7 @@ class Running(Served):
         super().__init__(
             create_application(config),
             uvloop.run,
+            interface="asgi3",
             loop="uvloop",
             http=HttpProtocol,
             ws="websockets-sansio",

@@ -1,5 +1,7 @@
 """All that one port answers: the API, and the dashboard beside it."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.api.app import create_app
@@ -16,9 +18,11 @@ def create_application(config: Config) -> ASGIApp:
     dashboard, below = create_dashboard(config), f"{PLACE}/"
     own = (PLACE, f"{PLACE}.json")
 
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        is_page = path.startswith(PLACE) and (path in own or path.startswith(below))
-        await (dashboard if is_page and scope["type"] == "http" else api)(scope, receive, send)
+    def either(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path.startswith(PLACE) and (path in own or path.startswith(below)):
+                return dashboard(scope, receive, send)
+        return api(scope, receive, send)
 
     return either

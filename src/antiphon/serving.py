@@ -177,6 +177,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
     return uvicorn.Config(
         "antiphon.worker:application",
         factory=True,
+        interface="asgi3",
         host=settings.server.host,
         port=settings.server.port,
         workers=settings.server.workers,

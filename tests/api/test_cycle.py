@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import httpx2
 import pytest
@@ -27,18 +29,19 @@ def body(data: bytes, more: bool = False) -> Message:
 ENDS = b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 
 
-def serving(answers: ASGIApp) -> Served:
+def serving(answers: ASGIApp, **settings: Any) -> Served:
     """A server of the application."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] != "lifespan":
             await answers(scope, receive, send)
             return
         for event in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{event}.complete"})
 
-    return Served(application, http=HttpProtocol, log_level="critical", timeout_graceful_shutdown=5)
+    settings = {"log_level": "critical", "timeout_graceful_shutdown": 5, **settings}
+    return Served(application, http=HttpProtocol, **settings)
 
 
 def to(served: Served) -> socket.socket:
@@ -116,6 +119,19 @@ def test_what_has_no_body_is_sent_none(status: int, method: bytes) -> None:
     assert b"transfer-encoding" not in answer
 
 
+@pytest.mark.parametrize(("method", "sent"), [(b"GET", b"hello"), (b"HEAD", b"")], ids=["GET", "HEAD"])
+def test_an_answer_may_bring_its_whole_body(method: bytes, sent: bytes) -> None:
+    answer = said({**start(200, [(b"a", b"b")]), "body": b"hello"}, method=method)
+
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert head.endswith(b"\r\ncontent-length: 5\r\na: b\r\nconnection: close")
+    assert rest == sent
+
+
+def test_nothing_follows_a_whole_answer() -> None:
+    assert said({**start(200), "body": b"hello"}, END).endswith(b"\r\n\r\nhello")
+
+
 def test_the_end_of_a_connection_is_said_once() -> None:
     assert said(start(200, [(b"connection", b"close")]), END).count(b"connection: close") == 1
     assert said(start(200), END).count(b"connection: close") == 1
@@ -132,6 +148,94 @@ def test_a_client_that_waits_for_a_sign_gets_it() -> None:
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"hi")
         assert b"\r\n2\r\nhi\r\n" in until_closed(connection)
+
+
+@pytest.mark.parametrize(
+    ("messages", "answer"),
+    [([], b"500 Internal Server Error"), ([start(200)], b"200 OK")],
+    ids=["not begun", "not ended"],
+)
+def test_an_application_that_does_not_finish_its_answer_is_told_of(
+    capfd: pytest.CaptureFixture[str], messages: list[Message], answer: bytes
+) -> None:
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    with serving(answers, log_level="error") as served, to(served) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert until_closed(connection).startswith(b"HTTP/1.1 " + answer)
+    assert "ASGI callable returned without" in capfd.readouterr().err
+
+
+def test_who_has_the_body_waits_for_the_end_of_the_client() -> None:
+    heard: list[str] = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.extend([(await receive())["type"], (await receive())["type"]])
+
+    with serving(answers) as served:
+        with to(served) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+            until(lambda: False, 0.2)
+            assert heard == []
+        until(lambda: bool(heard))
+
+    assert heard == ["http.request", "http.disconnect"]
+
+
+def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Waits for it, or for so long."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+# ---- how long a connection is kept -------------------------------------------------------------------
+
+KEPT = 0.8
+"""Seconds that one is kept for which nothing is asked."""
+ASKS = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"\r\ncontent-length: 2\r\n\r\nok"
+
+
+async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0.4 * KEPT)
+    await send({**start(200), "body": b"ok"})
+
+
+def test_a_connection_is_kept_while_it_is_used_and_ended_when_it_is_not() -> None:
+    with serving(slow, timeout_keep_alive=KEPT) as served, to(served) as connection:
+        for _ in range(2):
+            time.sleep(0.4 * KEPT)
+            connection.sendall(ASKS)
+            assert connection.recv(65536).endswith(OK)
+        answered = time.monotonic()
+        assert connection.recv(65536) == b""
+        assert time.monotonic() - answered > 0.9 * KEPT
+
+
+def test_a_connection_that_becomes_a_websocket_is_kept() -> None:
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await slow(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    handshake = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with serving(answers, timeout_keep_alive=KEPT) as served, to(served) as connection:
+        connection.sendall(ASKS)
+        assert connection.recv(65536).endswith(OK)
+        connection.sendall(handshake)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 101 ")
+        connection.settimeout(2 * KEPT)
+        with pytest.raises(TimeoutError):
+            connection.recv(65536)
 
 
 def test_the_answer_that_is_under_way_hears_that_the_server_stops_and_none_is_begun_behind_it() -> None:

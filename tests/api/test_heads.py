@@ -144,6 +144,16 @@ def test_a_request_behind_a_large_body_is_none_with_a_large_head(server: Running
         assert asks(connection, b"\r\n") == 200
 
 
+@pytest.mark.parametrize(
+    "behind", [b"A: b\r\n" * 12_000, b"A: " + b"x" * 70_000 + b"\r\nB: c"], ids=["many", "value"]
+)
+def test_a_head_that_is_too_large_is_refused_behind_another_request(server: Running, behind: bytes) -> None:
+    with connected(server) as connection:
+        assert asks(connection, GET + b"\r\n") == 200
+        connection.sendall(GET + behind)
+        assert answer(connection) == LARGE
+
+
 def test_trailers_are_limited_and_are_no_headers(server: Running, upstream: Upstream) -> None:
     upstream.default = Answer("Hello")
     chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)

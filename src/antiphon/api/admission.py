@@ -34,10 +34,10 @@ async def admit(request: Request, model: str | None, size: int, output: int | No
 
 async def admit_response(request: Request, parsed: Parsed, router: Router) -> KeyUse | None:
     """The same for one that a response answers."""
-    if caller(request).use is None:
+    asking, asked = caller(request), parsed.request
+    if asking.use is None:
         return None
-    asked = parsed.request
-    serve_as_granted(caller(request), asked)
+    serve_as_granted(asking, asked)
     return await admit(request, asked.model or router.default_model, parsed.length, asked.max_output_tokens)
 
 

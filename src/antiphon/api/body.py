@@ -2,10 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.encoding import unpack, unpacked_size
@@ -18,19 +19,17 @@ SECONDS = 600.0
 """In this time a body must have arrived."""
 _SMALL = 64 * 1024
 HEAD = "head"
-"""The member of a request's scope that has its headers by their names, those that are looked at."""
-SEEN = frozenset({b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"})
-"""Those that say something of a body."""
+"""The member of a request's scope that has its headers by their names: of several the last."""
 
 _JSON = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.ASCII | re.IGNORECASE).match
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+def read_body(request: Request, limit: int) -> Awaitable[bytes]:
     """The whole body, unpacked; it is held until the request is answered. Raises TooLarge past `limit` bytes,
     before it is read when its length is known; Unavailable when other bodies leave no room; InvalidRequest
     when it does not say that it is JSON, or cannot be unpacked."""
     _check_type(request)
-    return await read_any_body(request, limit)
+    return read_any_body(request, limit)
 
 
 async def read_any_body(request: Request, limit: int) -> bytes:
@@ -39,23 +38,22 @@ async def read_any_body(request: Request, limit: int) -> bytes:
     declared = head.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    body = await _received(request, limit)
-    encoding = head.get(b"content-encoding", b"").decode("latin-1")
-    return await _unpacked(request, body, encoding, limit) if encoding else body
-
-
-async def _received(request: Request, limit: int) -> bytes:
-    """Most bodies come in one piece; the others have their time."""
-    chunk, more = await _receive(request)
-    if len(chunk) > limit:
+    body, more = _piece(request, await request.receive())
+    if len(body) > limit:
         raise _too_large(limit)
-    if not more:
-        return chunk
-    chunks, size = [chunk], len(chunk)
+    if more:
+        body = await _continued(request, body, limit)
+    encoding = head.get(b"content-encoding")
+    return await _unpacked(request, body, encoding.decode("latin-1"), limit) if encoding else body
+
+
+async def _continued(request: Request, body: bytes, limit: int) -> bytes:
+    """Most bodies come in one piece; the others have their time."""
+    chunks, size, more = [body], len(body), True
     try:
         async with asyncio.timeout(SECONDS):
             while more:
-                chunk, more = await _receive(request)
+                chunk, more = _piece(request, await request.receive())
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > limit:
@@ -65,9 +63,8 @@ async def _received(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def _receive(request: Request) -> tuple[bytes, bool]:
+def _piece(request: Request, message: Message) -> tuple[bytes, bool]:
     """A piece of the body, and whether there are more. Raises Disconnected, or Unavailable."""
-    message = await request.receive()
     if message["type"] == "http.disconnect":
         raise Disconnected
     chunk: bytes = message.get("body", b"")
@@ -109,15 +106,19 @@ def _too_large(limit: int) -> TooLarge:
 
 
 class _Json(HttpResponse):
-    """Its headers are written once, not put together for each answer."""
+    """Its headers are written once, not put together for each answer, and all of it goes in one message
+    (`Cycle`)."""
 
     background = None
 
     def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.status_code = status
         self.body = body
-        length = (b"content-length", b"%d" % len(body))
-        self.raw_headers = [length, (b"content-type", b"application/json"), *headers]
+        self.raw_headers = [(b"content-type", b"application/json"), *headers]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        start, status = "http.response.start", self.status_code
+        return send({"type": start, "status": status, "headers": self.raw_headers, "body": self.body})
 
 
 def json(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> HttpResponse:

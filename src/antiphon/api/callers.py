@@ -7,7 +7,6 @@ revoked may still be let in, and one whose limits changed may use the old ones.
 import time
 from contextlib import suppress
 from datetime import UTC
-from typing import cast
 
 from msgspec import Struct, convert
 from starlette.requests import HTTPConnection
@@ -47,7 +46,8 @@ ANYBODY = Caller(DEFAULT_PROJECT)
 
 def caller(connection: HTTPConnection) -> Caller:
     """Who asks."""
-    return cast(Caller, connection.scope[CALLER])
+    found: Caller = connection.scope[CALLER]
+    return found
 
 
 class Callers:

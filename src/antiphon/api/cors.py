@@ -6,9 +6,6 @@ from antiphon.guard.pages import Head, Origins
 
 Headers = list[tuple[bytes, bytes]]
 
-SEEN = frozenset({b"access-control-request-method", b"access-control-request-headers"})
-"""The headers of a preflight."""
-
 _METHODS = b"GET, POST, DELETE"
 _MAX_AGE = b"600"
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]*")

@@ -8,7 +8,7 @@ from traceback import walk_tb
 from starlette.types import Scope
 
 from antiphon.api import admission
-from antiphon.guard.budget import Budget, OverBudget
+from antiphon.guard.budget import OverBudget
 from antiphon.protocol.errors import Unavailable
 
 BUDGET = "budget"
@@ -21,7 +21,15 @@ _COROUTINE = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
 
 def hold(scope: Scope, size: int) -> None:
     """The request holds so many bytes more. Raises Unavailable."""
-    take(scope[BUDGET], size)
+    try:
+        scope[BUDGET].take(size)
+    except OverBudget:
+        raise Unavailable(
+            "The requests that are being answered fill the memory that they may have (held_bytes of "
+            "[limits]). Please try again.",
+            code="server_overloaded",
+            retry_after=_RETRY_SECONDS,
+        ) from None
     scope[_HELD] = scope.get(_HELD, 0) + size
 
 
@@ -36,19 +44,6 @@ def release(scope: Scope) -> None:
     if _HELD in scope:
         scope[BUDGET].give_back(scope.pop(_HELD))
     admission.end(scope)
-
-
-def take(budget: Budget, size: int) -> None:
-    """Raises Unavailable."""
-    try:
-        budget.take(size)
-    except OverBudget:
-        raise Unavailable(
-            "The requests that are being answered fill the memory that they may have (held_bytes of "
-            "[limits]). Please try again.",
-            code="server_overloaded",
-            retry_after=_RETRY_SECONDS,
-        ) from None
 
 
 def forget(error: BaseException) -> None:

@@ -7,7 +7,7 @@ as a route.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -16,15 +16,16 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from antiphon.api import body, cors, metrics
-from antiphon.api.callers import ANYBODY, CALLER, Callers
+from antiphon.api import metrics
+from antiphon.api.body import HEAD
+from antiphon.api.callers import ANYBODY, CALLER, Caller
 from antiphon.api.cors import Cors, Headers, is_preflight, permission
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.elsewhere import hint
 from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.held import BUDGET, forget, release
+from antiphon.api.services import Services
 from antiphon.api.store_errors import api_error
-from antiphon.guard import pages
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, Head, Refused, foreign
 from antiphon.keys.meter import Meter
@@ -39,15 +40,13 @@ from antiphon.protocol.errors import (
 from antiphon.protocol.ids import new_request_id
 from antiphon.protocol.wire import encode
 
-_SEEN = {b"authorization"} | pages.SEEN | cors.SEEN | body.SEEN
-
 _OPEN = frozenset({"/healthz", "/health", "/readyz"})
 """What needs no key: it says nothing of anybody."""
 
 SOCKET = "/v1/responses"
 """Where a WebSocket can be opened."""
 
-VERSION = b"2020-10-01"
+VERSION = (b"openai-version", b"2020-10-01")
 """What the real API calls its version (behaviours.md section 1.9)."""
 
 
@@ -67,14 +66,15 @@ class ApiMiddleware:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        head = scope[body.HEAD] = _head(scope)
+        head = scope[HEAD]
         answer = _Answer(send, self._cors.headers(head))
         scope["app"] = self  # makes the router raise what it cannot route
         try:
             if is_preflight(head, scope["method"]):
                 await self._permit(head, answer)
             else:
-                answer.meter = await self._let_in(scope, head)
+                asking = self._let_in(scope, head) or await self._find(scope, head)
+                answer.meter = asking.meter
                 await self._routes(scope, receive, answer.send)
         except ApiError as fault:
             forget(fault)
@@ -98,8 +98,9 @@ class ApiMiddleware:
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket: one that may not come in is refused by an HTTP answer to its handshake."""
         try:
-            head = scope[body.HEAD] = _head(scope)
-            await self._let_in(scope, head)
+            head = scope[HEAD] = dict(scope["headers"])
+            if self._let_in(scope, head) is None:
+                await self._find(scope, head)
         except ApiError as fault:
             await _deny(scope, receive, send, fault)
             return
@@ -118,29 +119,28 @@ class ApiMiddleware:
         await answer.send({"type": "http.response.start", "status": 204, "headers": permission(head)})
         await answer.send({"type": "http.response.body", "body": b""})
 
-    async def _let_in(self, scope: Scope, head: Head) -> Meter | None:
-        """The limits of who asks. Raises PermissionDenied, or Unauthorized."""
+    def _let_in(self, scope: Scope, head: Head) -> Caller | None:
+        """Who asks; None: that has to be looked up. Raises PermissionDenied."""
         try:
             self._gate.check(head, scope.get("method", "GET"))
         except Refused as refusal:
             raise _denied(refusal) from None
         scope[BUDGET] = self._budget
-        if scope["path"] in _OPEN:
-            scope[CALLER] = ANYBODY
-            return None
-        callers: Callers = scope["state"]["services"].callers
-        asking = scope[CALLER] = callers.known(head) or await callers.find(head)
-        return asking.meter
+        services: Services = scope["state"]["services"]
+        asking = ANYBODY if scope["path"] in _OPEN else services.callers.known(head)
+        scope[CALLER] = asking
+        return asking
+
+    async def _find(self, scope: Scope, head: Head) -> Caller:
+        """Raises Unauthorized."""
+        services: Services = scope["state"]["services"]
+        asking = scope[CALLER] = await services.callers.find(head)
+        return asking
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, fault: ApiError) -> None:
     denial = HttpResponse(encode({"error": fault.body()}), fault.status, media_type="application/json")
     await WebSocket(scope, receive, send).send_denial_response(denial)
-
-
-def _head(scope: Scope) -> Head:
-    """The headers that are looked at here."""
-    return {name: value for name, value in scope["headers"] if name in _SEEN}
 
 
 def _denied(refusal: Refused) -> PermissionDenied:
@@ -158,7 +158,7 @@ class _Answer:
         self._headers = headers
         self._started = time.perf_counter()
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             milliseconds = int((time.perf_counter() - self._started) * 1000)
@@ -167,10 +167,10 @@ class _Answer:
                 *(said if self.meter is None else _with_limits(said, self.meter)),
                 (b"x-request-id", self.request_id.encode()),
                 (b"openai-processing-ms", b"%d" % milliseconds),
-                (b"openai-version", VERSION),
+                VERSION,
                 *self._headers,
             ]
-        await self._send(message)
+        return self._send(message)
 
     async def refuse(self, fault: ApiError) -> None:
         """The error envelope; nothing when the answer has begun already."""

@@ -28,8 +28,10 @@ _SMALL = 64 * 1024
 async def read(request: Request, make: Callable[[bytes], T], empty: bytes = b"") -> T:
     """What `make` makes of the body of a request; `empty` stands for none."""
     config = services(request).config
-    body = await read_body(request, config.server.max_body_bytes)
-    return await parsed(body or empty, make, config.limits.request_values)
+    body = await read_body(request, config.server.max_body_bytes) or empty
+    if len(body) <= _SMALL:
+        return _made(body, make)
+    return await parsed(body, make, config.limits.request_values)
 
 
 async def read_as(request: Request, kind: type[T]) -> T:

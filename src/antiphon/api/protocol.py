@@ -9,15 +9,19 @@ is refused here has reached no application, and is answered in the API's envelop
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 import httptools
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from antiphon.api.body import HEAD
 from antiphon.api.cycle import Cycle
 from antiphon.api.disconnect import left
 from antiphon.api.frames import SocketProtocol
@@ -41,6 +45,10 @@ class _Books:
 
 class HttpProtocol(HttpToolsProtocol):
     """A connection whose writes are gathered, and whose client is not waited for without end."""
+
+    cycle: Cycle  # type: ignore[assignment]
+    scope: Scope  # type: ignore[assignment]
+    pipeline: deque[Cycle]  # type: ignore[assignment]
 
     HEAD_BYTES = 64 * 1024
     """The longest head of a request, its first line included; trailers have as much."""
@@ -81,15 +89,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._since = 0.0
         self._arrived = 0
         """Bytes since then. What came with the beginning of a request does not count."""
-        self._head = 0
-        """Bytes of the head, as far as it is parsed."""
+        self._head: int | None = 0
+        """Bytes of the head that came before `_since`, then of the trailers; None: it is not counted yet."""
         self._taken = 0
         """Bytes of what came since the end of the head."""
         self._carried = 0
         """Bytes of the body, as far as it is parsed."""
         self._drains = False
         self._refused = False
-        self._answering: RequestResponseCycle | None = None
+        self._upgrades = False
+        """Whether what arrives is a handshake, which has no cycle."""
+        self._idle_since = 0.0
+        self._answering: Cycle | None = None
         """What was begun last. `cycle` is what arrived last, which may have to wait until it is begun."""
         self._unread: asyncio.TimerHandle | None = None
         """Ends the connection when its client reads nothing."""
@@ -103,6 +114,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
+        self._common: Scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": self.root_path,
+            "state": self.app_state,
+        }
         self._owed = self._heads
         self._settle()
 
@@ -110,16 +130,20 @@ class HttpProtocol(HttpToolsProtocol):
         self._owed = None
         self._settle()
         self._read()
-        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.lose()
         self._abandon()
+        self.parser = None  # type: ignore[assignment]  # it knows this one: a cycle
 
-    def _abandon(self) -> RequestResponseCycle | None:
+    def _abandon(self) -> Cycle | None:
         """Nobody takes the answer that is under way, which is returned."""
         cycle = self._answering
         if cycle is None or cycle.response_complete:
             return None
-        cycle.disconnected = True
-        cycle.message_event.set()
+        cycle.lose()
         left(cycle.scope)
         return cycle
 
@@ -139,7 +163,7 @@ class HttpProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops when its answers have ended, so those that could go on for hours must know."""
         if self._answering is not None:
-            self._answering.scope[STOPPING] = True  # type: ignore[literal-required]
+            self._answering.scope[STOPPING] = True
             self._answering.keep_alive = False  # what waits behind it is not begun any more
         super().shutdown()
 
@@ -149,121 +173,159 @@ class HttpProtocol(HttpToolsProtocol):
             if self._arrived > self.LINGER_BYTES:
                 self.transport.close()
             return
-        self._unset_keepalive_if_required()
         self._taken += len(data)
         try:
             self.parser.feed_data(data)
+            self._look_after()
         except httptools.HttpParserUpgrade:
             self._upgrade()
         except httptools.HttpParserError as error:
             self._refuse(_fault(error))
-        else:
-            self._look_after()
+        except ApiError as fault:
+            self._refuse(fault)
         self._settle()
 
     def _look_after(self) -> None:
-        """What the parser did not say of what it was fed."""
-        if self._owed is self._heads and self._listed is self._heads and self._arrived > self.HEAD_BYTES:
-            self._refuse(_head_too_large(self.HEAD_BYTES))  # all of it belongs to a head that has not ended
-        elif self._owed is self._bodies and self._taken > 2 * self.HEAD_BYTES + self.FRAMING * self._carried:
-            self._refuse(_invalid("its body has hardly anything in it"))
-        elif self._owed is None and self.cycle is not None and self.cycle.response_complete:
-            self._owed = self._heads  # empty lines between requests: a head must follow
+        """What the parser did not say of what it was fed. Raises ApiError."""
+        if self._owed is None:
+            if self.cycle is not None and self.cycle.response_complete:
+                self._owed = self._heads  # empty lines between requests: a head must follow
+        elif self._owed is self._heads:
+            if self._head is None:
+                self._head = _size(self.url, self.headers)
+            if self._head + self._arrived > self.HEAD_BYTES:
+                raise _head_too_large(self.HEAD_BYTES)
+        else:
+            if self.headers:
+                self._drop_trailers()
+            if self._taken > 2 * self.HEAD_BYTES + self.FRAMING * self._carried:
+                raise _invalid("its body has hardly anything in it")
 
     def _upgrade(self) -> None:
         self._owed = None
-        if not self._should_upgrade():
+        if not self._upgrades:
             self.cycle.keep_alive = False  # the parser reads no more
             return
-        fault = handshake_fault(self.scope["method"], self.headers)
+        fault = handshake_fault(self.scope["method"], self.scope["headers"])
         if self._answering is not None and not self._answering.response_complete:
             fault = _invalid("a handshake cannot come before the end of an answer")
         if fault is not None:
             self._refuse(fault)
         else:
+            self._unset_keepalive_if_required()
             self.handle_websocket_upgrade()
 
     # ---- the parser ----
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._owed is not self._heads:  # else all that has arrived since then belongs to this head
-            self._owed = self._heads
-            self._begin_to_wait()
+        self.url, self.headers = b"", []
         self._head = 0
+        if self._owed is not self._heads:  # else all that has arrived since then belongs to this head
+            self._owed, self._head = self._heads, None
+            self._begin_to_wait()
 
     def on_url(self, url: bytes) -> None:
-        self._head += len(url)
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head = head = self._head + len(name) + len(value) + 4
-        if head > self.HEAD_BYTES:
-            raise _head_too_large(self.HEAD_BYTES)
-        if self._owed is self._heads:  # else a trailer, which nobody asked for
-            self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._head > self.HEAD_BYTES:
+        if _size(self.url, self.headers) > self.HEAD_BYTES:
             raise _head_too_large(self.HEAD_BYTES)
-        self._owed, self._head = self._bodies, 0
-        self._taken = self._carried = 0
-        self._read_head()
-        if not (self.parser.should_upgrade() and self._should_upgrade()):
-            self._begin_cycle()
+        self._owed = self._bodies
+        self._head = self._taken = self._carried = 0
+        scope = self.scope = self._scope()
+        self._upgrades = self.parser.should_upgrade() and self._should_upgrade()
+        self.headers = []  # what comes now is a trailer, which nobody asked for
+        if not self._upgrades:
+            self._begin_cycle(scope)
 
-    def _read_head(self) -> None:
-        """What uvicorn puts into the scope behind the headers."""
-        url, scope = httptools.parse_url(self.url), self.scope
-        path: bytes = url.path
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = self.parser.get_http_version()
-        scope["path"] = unquote(path.decode("ascii"))
-        scope["raw_path"] = path
-        scope["query_string"] = url.query or b""
-        self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
+    def _scope(self) -> dict[str, Any]:
+        """See ASGI; and the headers by their names."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        return {
+            **self._common,
+            "method": self.parser.get_method().decode("ascii"),
+            "http_version": self.parser.get_http_version(),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            HEAD: dict(self.headers),
+        }
 
-    def _begin_cycle(self) -> None:
+    def _begin_cycle(self, scope: Scope) -> None:
         before = self.cycle
         self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+            self,
+            scope,
+            keep_alive=scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            invites=scope[HEAD].get(b"expect", b"").lower() == b"100-continue",
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._begin_answer(self.cycle)
         else:  # it has come before the answer to the one before it has ended
             if self.pipeline:  # whoever reads nothing does not hear of the client's end: one may wait
                 self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft(self.cycle)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _begin_answer(self, cycle: Cycle) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        cycle.task = self.loop.create_task(cycle.run(self.app, self))
+        self.tasks.add(cycle.task)
 
     def on_body(self, body: bytes) -> None:
         self._carried += len(body)
-        super().on_body(body)
+        if not self._upgrades:
+            self.cycle.take(body)
 
     def on_message_complete(self) -> None:
+        if self.headers:
+            self._drop_trailers()
         self._owed = None
-        super().on_message_complete()
+        if not self._upgrades:
+            self.cycle.take_end()
 
-    # ---- what is owed ----
+    def _drop_trailers(self) -> None:
+        """Raises HeadersTooLarge."""
+        self._head = head = (self._head or 0) + _size(b"", self.headers)
+        self.headers = []
+        if head > self.HEAD_BYTES:
+            raise _head_too_large(self.HEAD_BYTES)
+
+    # ---- the end of an answer ----
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._begin_answer(self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._close_later(self.timeout_keep_alive)
         if self._owed is self._bodies and self.cycle.response_complete:  # else it is the next one's body
             self._begin_to_wait()
             self._drains = True
+
+    def _close_later(self, seconds: float) -> None:
+        """One timer for all requests of the connection: to begin and end one for each costs as much as to
+        read its head."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        is_idle = self._owed is None and self.cycle.response_complete
+        rest = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if not is_idle or rest > 0:
+            self._close_later(rest if is_idle else self.timeout_keep_alive)
+        else:
+            self.transport.close()
+
+    # ---- what is owed ----
 
     def is_overdue(self, now: float) -> bool:
         """See `Debtor`. While we do not read, the client owes nothing."""
@@ -328,6 +390,11 @@ def _answer(fault: ApiError) -> bytes:
     return STATUS_LINE[fault.status] + head.encode() + body
 
 
+def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head."""
+    return len(url) + sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
+
+
 def _fault(error: httptools.HttpParserError) -> ApiError:
     """What the parser raised; what we raise in its callbacks is its context."""
     ours = error.__context__
@@ -364,6 +431,12 @@ class Gathered:
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """The end of an answer leaves at once, with what waits."""
+        if not self._ended:
+            self._held += pieces
+            self._flush()
 
     def write_eof(self) -> None:
         self._flush()

@@ -20,7 +20,7 @@ from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.error_messages import unsupported
 from antiphon.protocol.errors import InvalidRequest, NotFound, UpgradeRequired
-from antiphon.protocol.parse import Parsed, parse_count, parse_create
+from antiphon.protocol.parse import Parsed, parse_count
 from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.response import TERMINAL, Response
 from antiphon.store.keys import KeyUse
@@ -31,8 +31,8 @@ _BETA = "beta"
 
 async def create(request: Request) -> ASGIApp:
     """POST /responses"""
-    held = services(request)
-    parsed = await _parsed(request)
+    held, own = services(request), project(request)
+    parsed = await parsing.read(request, held.parse)
     if not parsed.request.stream and parsed.request.stream_options is not None:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
@@ -45,9 +45,9 @@ async def create(request: Request) -> ASGIApp:
         options = parsed.request.stream_options
         plain = options is not None and options.include_obfuscation is False
         frames = sse.plain if plain else sse.obfuscated
-        return sse.EventStream(partial(_execute, held, project(request), parsed, use), frames)
+        return sse.EventStream(partial(_execute, held, own, parsed, use), frames)
     with connected(request.scope):
-        async with held.engine.run(project(request), parsed, use=use) as run:
+        async with held.engine.run(own, parsed, use=use) as run:
             response = await run.result()
             headers = answered.headers(held.engine, run.plan)
     shows = run.shows
@@ -63,12 +63,6 @@ async def upgrade(request: Request) -> HttpResponse:
         "it on. Without one, send POST /v1/responses.",
         code="upgrade_required",
     )
-
-
-async def _parsed(request: Request) -> Parsed:
-    server, limits = services(request).config.server, services(request).config.limits
-    make = partial(parse_create, lenient=server.lenient, most_items=limits.request_items)
-    return await parsing.read(request, make)
 
 
 async def _accept(request: Request, parsed: Parsed, use: KeyUse | None) -> ASGIApp:
@@ -149,7 +143,7 @@ async def compact(request: Request) -> HttpResponse:
     """POST /responses/compact. The body is that of POST /responses, since Codex sends with it what it sends
     with every request; nothing is streamed or stored."""
     held = services(request)
-    parsed = await _parsed(request)
+    parsed = await parsing.read(request, held.parse)
     if parsed.request.background:
         raise unsupported("background", "a compaction is waited for")
     if parsed.request.has_agents:

@@ -24,7 +24,7 @@ class Routes(Router):
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._fixed.get((scope.get("path", ""), scope.get("method", "")))
+        route = self._fixed.get((scope["path"], scope["method"])) if scope["type"] == "http" else None
         if route is None:
             await super().__call__(scope, receive, send)
             return

@@ -1,7 +1,8 @@
 """What the routes work with: made when the server starts, closed when it stops."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property, partial
 
 from starlette.requests import Request
 
@@ -16,6 +17,7 @@ from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import Jobs
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.engine.rewriting import QueryRewriter
+from antiphon.protocol.parse import Parsed, parse_create
 from antiphon.retrieval.embedder import Embedder
 from antiphon.retrieval.finder import Finder
 from antiphon.store.file_storage import FileStorage
@@ -46,9 +48,16 @@ class Services:
     tracer: Tracer | None
     """None: no spans are told."""
 
+    @cached_property
+    def parse(self) -> Callable[[bytes], Parsed]:
+        """What makes a request of the body of POST /responses."""
+        most = self.config.limits.request_items
+        return partial(parse_create, lenient=self.config.server.lenient, most_items=most)
+
 
 def services(request: Request) -> Services:
-    return cast(Services, request.scope["state"]["services"])
+    found: Services = request.scope["state"]["services"]
+    return found
 
 
 def project(request: Request) -> str:

@@ -1,6 +1,5 @@
 """The edge of the dashboard: who is let in, what every answer says, and errors as pages."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import quote
@@ -14,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from antiphon.api.app import gate_of
 from antiphon.api.body import HEAD
-from antiphon.api.body import SEEN as OF_BODIES
 from antiphon.api.callers import ANYBODY, CALLER
 from antiphon.api.disconnect import Disconnected
 from antiphon.api.faults import unforeseen
@@ -26,7 +24,7 @@ from antiphon.context.seal import Seal
 from antiphon.dashboard.access import Access
 from antiphon.dashboard.page import page
 from antiphon.guard.budget import Budget
-from antiphon.guard.pages import SEEN, Refused, check_same
+from antiphon.guard.pages import Head, Refused, check_same
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
@@ -37,7 +35,6 @@ from antiphon.protocol.errors import (
 
 OPEN = "/dashboard/sign-in"
 _STATIC = "/dashboard/static/"
-_SEEN = SEEN | OF_BODIES
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -85,9 +82,9 @@ class Edge:
 
     async def _let_in(self, scope: Scope, request: Request) -> bool:
         """Whether there is somebody whom we know, or need not. Raises PermissionDenied."""
-        head: Mapping[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _SEEN}
+        head: Head = scope[HEAD]
         access = Access(scope["state"]["services"].callers, self._seal)
-        scope.update({"app": self, HEAD: head, BUDGET: self._budget, "access": access})
+        scope.update({"app": self, BUDGET: self._budget, "access": access})
         try:
             self._gate.check(head, scope["method"])
             if scope["method"] != "GET":

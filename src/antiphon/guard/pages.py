@@ -17,11 +17,9 @@ from typing import Protocol
 Head = Mapping[bytes, bytes]
 """Headers of a request, by their names in lower case."""
 
-SEEN = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
-"""The headers that a gate looks at."""
-
 _CONTAINERS = frozenset({"host.docker.internal", "host.containers.internal"})
 """How containers call their machine. Nobody can register a name under `.internal`."""
+_SITE = b"sec-fetch-site"
 _LONGEST_NAME = 255
 _REMEMBERED = 512
 _ANY = "*"
@@ -75,7 +73,8 @@ class OpenGate:
             )
         origin = head.get(b"origin")
         if origin is None:
-            _check_fetch(head, method)
+            if _SITE in head:
+                _check_fetch(head, method)
         elif origin not in self._origins and not _is_same(origin, host):
             raise foreign(origin)
 
@@ -128,7 +127,7 @@ def is_unregistrable(name: str) -> bool:
 def _check_fetch(head: Head, method: str) -> None:
     """What no `Origin` is sent with: images, scripts, frames, and links. Only links may be followed here from
     elsewhere: the page where they stand sees nothing of what comes."""
-    if head.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin"):
+    if head[_SITE] in (b"none", b"same-origin"):
         return
     is_link = head.get(b"sec-fetch-mode") == b"navigate" and head.get(b"sec-fetch-dest") == b"document"
     if not (is_link and method in ("GET", "HEAD")):

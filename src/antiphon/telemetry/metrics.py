@@ -9,7 +9,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from antiphon.telemetry import worker_files
-from antiphon.telemetry.tally import Tally, at_once
+from antiphon.telemetry.tally import Count, Tally, Values
 
 if worker_files.is_shared():
     worker_files.keep_in_files()
@@ -18,7 +18,8 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
 
 registry = CollectorRegistry()
-_add = at_once if worker_files.is_shared() else Tally(registry).add
+_tally = None if worker_files.is_shared() else Tally(registry)
+"""None: others look at the numbers of this process, also when it was killed."""
 _requests = Counter(
     "antiphon_http_requests", "HTTP requests", ("method", "route", "status"), registry=registry
 )
@@ -28,7 +29,6 @@ _by_backend = Counter(
 )
 _errors = Counter("antiphon_errors", "Responses that failed, by their code", ("code",), registry=registry)
 _tokens = Counter("antiphon_tokens", "Tokens read and written by models", ("kind",), registry=registry)
-_input_tokens, _output_tokens = _tokens.labels("input"), _tokens.labels("output")
 _duration = Histogram(
     "antiphon_response_seconds", "From a request to its end", buckets=_SECONDS, registry=registry
 )
@@ -70,28 +70,28 @@ loop_lag = Gauge(
 
 def count_request(method: str, route: str, status: int) -> None:
     """An HTTP request was answered; 0: its client was gone."""
-    _add(_counter(_requests, method, route, str(status or "gone")))
+    _counter(_requests, method, route, str(status or "gone")).inc()
 
 
 def count_end(status: str, backend: str | None, error: str | None) -> None:
     """A response ended, with the code of its error if it failed."""
-    _add(_counter(_responses, status))
+    _counter(_responses, status).inc()
     if backend is not None:
-        _add(_counter(_by_backend, backend, status))
+        _counter(_by_backend, backend, status).inc()
     if error is not None:
         _counter(_errors, error).inc()
 
 
 def count_tokens(read: int, written: int) -> None:
-    _add(_input_tokens, read)
-    _add(_output_tokens, written)
+    _counter(_tokens, "input").inc(read)
+    _counter(_tokens, "output").inc(written)
 
 
 def observe_response(seconds: float, first: float | None) -> None:
     """`first`: when it had its first output; None: it had none."""
-    _duration.observe(seconds)
+    _histogram(_duration).observe(seconds)
     if first is not None:
-        _first.observe(first)
+        _histogram(_first).observe(first)
 
 
 def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
@@ -102,7 +102,7 @@ def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
 
 def count_upstream(server: str, status: str) -> None:
     """A server was asked. `status` is that of HTTP, or `unreachable`, `silent` or `broken`."""
-    _add(_counter(_upstream, server, status))
+    _counter(_upstream, server, status).inc()
 
 
 def set_up(server: str, up: bool) -> None:
@@ -111,10 +111,12 @@ def set_up(server: str, up: bool) -> None:
 
 
 @cache
-def _counter(family: Counter, *labels: str) -> Counter:
-    return family.labels(*labels)
+def _counter(family: Counter, *labels: str) -> Counter | Count:
+    counter = family.labels(*labels)
+    return counter if _tally is None else _tally.count(counter)
 
 
 @cache
-def _histogram(family: Histogram, *labels: str) -> Histogram:
-    return family.labels(*labels)
+def _histogram(family: Histogram, *labels: str) -> Histogram | Values:
+    histogram = family.labels(*labels) if labels else family
+    return histogram if _tally is None else _tally.values(histogram)

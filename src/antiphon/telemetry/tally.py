@@ -1,38 +1,85 @@
 """What is counted for each request, brought into the counters when somebody looks at them.
 
-A counter of prometheus_client is locked and asks itself twice whether it may be counted, each time: a
-response is counted in six of them.
+Those of prometheus_client are locked and ask themselves twice whether they may be counted, each time, and
+histograms look for a bucket from the first one on: a response is counted in six counters and two of those.
+
+One thread counts, that of the event loop. Others may look: what they find only grows, so what is new is the
+difference to what was told before.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.registry import Collector
 
 
+class Count:
+    """In the place of a counter."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._count = 0.0
+        self._told = 0.0
+
+    def inc(self, amount: float = 1) -> None:
+        self._count += amount
+
+    def tell(self) -> None:
+        count = self._count
+        self._counter.inc(count - self._told)
+        self._told = count
+
+
+class Values:
+    """In the place of a histogram."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._bounds = histogram._upper_bounds
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+        self._told = self._counts.copy()
+        self._told_sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def tell(self) -> None:
+        counts, total = self._counts.copy(), self._sum
+        for bucket, count, told in zip(self._histogram._buckets, counts, self._told, strict=True):
+            bucket.inc(count - told)
+        self._histogram._sum.inc(total - self._told_sum)
+        self._told, self._told_sum = counts, total
+
+
 class Tally(Collector):
-    """Counts for the counters of a registry. An exporter looks at them in a thread of its own."""
+    """Counts for the counters and histograms of a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Before any counter is registered there: who collects from it begins with what came first."""
+        """Before any of them is registered there: who collects from it begins with what came first."""
         self._lock = Lock()
-        self._counts: dict[Counter, float] = {}
+        """Of those who look."""
+        self._kept: list[Count | Values] = []
         registry.register(self)
 
-    def add(self, counter: Counter, amount: float = 1) -> None:
-        with self._lock:
-            self._counts[counter] = self._counts.get(counter, 0) + amount
+    def count(self, counter: Counter) -> Count:
+        """Once for each counter."""
+        kept = Count(counter)
+        self._kept.append(kept)
+        return kept
+
+    def values(self, histogram: Histogram) -> Values:
+        """Once for each histogram."""
+        kept = Values(histogram)
+        self._kept.append(kept)
+        return kept
 
     def collect(self) -> Iterator[Metric]:
         """Nothing of its own."""
         with self._lock:
-            counts, self._counts = self._counts, {}
-        for counter, amount in counts.items():
-            counter.inc(amount)
+            for kept in self._kept.copy():
+                kept.tell()
         return iter(())
-
-
-def at_once(counter: Counter, amount: float = 1) -> None:
-    """Where others look at the counters of this process, also when it was killed."""
-    counter.inc(amount)
