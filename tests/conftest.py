@@ -5,9 +5,12 @@ writes (`verify`). Its upstream is scripted; the clients' transport checks every
 """
 
 import contextlib
+import functools
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpcore2
 import httpx2
 import pytest
 import uvloop
@@ -15,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
 from tests.kept_at import CHOSEN, new_store, store_at
+from tests.order import longest_first
 from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
@@ -27,6 +31,9 @@ from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
+
+# Each client of httpx2 reads the certificates of the whole world: 25 ms, for every test.
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
 class Running(Served):
@@ -79,6 +86,16 @@ def upstream(_upstream: Upstream) -> Upstream:
     """The scripted upstream, with nothing scripted yet."""
     _upstream.reset()
     return _upstream
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no collection of garbage need look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -7,10 +7,12 @@ looks: the longer, the more a long history has left.
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from openai import NotFoundError, OpenAI
 from tests.api.asking import ADD
+from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Upstream
 
 
@@ -79,12 +81,22 @@ def test_nothing_of_a_response_is_left_in_a_cycle(
         upstream.default = Answer(calls=[Called("add", '{"a": 2, "b": 3}')])
     ask(client)  # what is made once stays
 
-    left = []
-    for _ in range(2):
-        with kept_garbage() as garbage:
-            for _ in range(3):
-                ask(client)
-        left.append([type(thing) for thing in garbage])
+    with kept_garbage() as left:
+        for _ in range(3):
+            ask(client)
 
-    # A server of an earlier test may come to its end meanwhile; what a response leaves is left each time.
-    assert min(left, key=len) == []
+    assert [type(thing) for thing in left] == []
+
+
+def test_nothing_of_a_server_that_has_ended_is_left_in_a_cycle(upstream: Upstream, tmp_path: Path) -> None:
+    """Nor of its connections to upstreams, which go also when nobody has used them for a while."""
+    upstream.default = Answer("Hello")
+
+    with (
+        kept_garbage() as left,
+        Running(config_for(upstream, tmp_path)) as running,
+        checked_client(running.url) as client,
+    ):
+        _plain(client)
+
+    assert [type(thing) for thing in left] == []

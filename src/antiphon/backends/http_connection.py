@@ -208,6 +208,7 @@ class Connection(asyncio.Protocol):
             self._whole = True  # it ends where the connection does
         self._lost = fault if isinstance(fault, OSError) else ConnectionResetError()
         self._transport = None
+        del self._parser  # it holds us, and we it
         self._writable.set()
         self.gone.set_result(None)
         self._wake()

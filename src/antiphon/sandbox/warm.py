@@ -44,11 +44,11 @@ class Warm(Driver):
         return sandbox
 
     async def close(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.wait({self._filling})
+        if self._idle is not None:
+            self._idle.cancel()
         if self._giving_up is not None:
             await asyncio.wait({self._giving_up})
         await self._give_up()
@@ -66,24 +66,24 @@ class Warm(Driver):
         return None
 
     def _fill_later(self) -> None:
-        if self._filling is None or self._filling.done():
-            self._filling = asyncio.ensure_future(self._fill())
-        loop = asyncio.get_running_loop()
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = loop.call_later(self._idle_seconds, self._give_up_later)
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.ensure_future(self._fill())
 
     def _give_up_later(self) -> None:
         self._giving_up = asyncio.ensure_future(self._give_up())
 
     async def _fill(self) -> None:
-        """A fault here is no one's: who wants a sandbox next starts one, and hears of it."""
-        while len(self.ready) < self._most and self._limits is not None:
-            try:
+        """A fault here is no one's: who wants a sandbox next starts one, and hears of it. They are idle from
+        when all are there: a busy machine may take longer to start one than it may wait."""
+        try:
+            while len(self.ready) < self._most and self._limits is not None:
                 await self._add(self._limits)
-            except SandboxError as error:
-                log.warning("no sandbox could be kept ready", reason=str(error))
-                return
+        except SandboxError as error:
+            log.warning("no sandbox could be kept ready", reason=str(error))
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(self._idle_seconds, self._give_up_later)
 
     async def _add(self, limits: Limits) -> None:
         self._count += 1
