@@ -6,9 +6,12 @@ uvicorn looks at each header by itself, twice with a regular expression: that co
 from collections.abc import Collection
 from operator import itemgetter
 from string import ascii_lowercase, digits
+from typing import Any, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from antiphon.api.gathered import Gathered
 
 _first, _second = itemgetter(0), itemgetter(1)
 _NAMED = b"!#$%&'*+.^_`|~-" + (digits + ascii_lowercase).encode()
@@ -17,6 +20,10 @@ _SAID = bytes([9, *range(32, 127), *range(128, 256)])
 """Those that its value may have: none of them ends a line."""
 _BODILESS = (204, 304)
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+
+POUR = "pour"
+"""The member of the message that begins an answer in which its application is given `Cycle.pour`, where the
+body goes out in chunks."""
 
 
 class Cycle(RequestResponseCycle):
@@ -32,8 +39,18 @@ class Cycle(RequestResponseCycle):
             self._write(message.get("body", b""), message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self.response_started:
             self._begin(message["status"], [*message.get("headers", ())])
+            if self.chunked_encoding and self.scope["method"] != "HEAD":
+                cast(dict[str, Any], message)[POUR] = self.pour
         else:
             raise RuntimeError(f"'{message['type']}' may not be sent here.")
+
+    def pour(self, body: bytes) -> bool:
+        """More of the body, not gathered and not waited for. False: it has to be sent, since the client is
+        slow or gone."""
+        if self.flow.write_paused or self.disconnected or self.response_complete:
+            return False
+        cast(Gathered, self.transport).write_at_once(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def _begin(self, status: int, headers: Collection[tuple[bytes, bytes]]) -> None:
         """The names of headers are in lower case, as ASGI has it."""

@@ -7,7 +7,6 @@ it.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing
 from functools import partial
 
 import structlog
@@ -22,8 +21,9 @@ from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
-from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush, discard
+from antiphon.engine.emission import FIRST_BYTE_GRACE, AtOnce, Emission, Emit, Flush, FlushAtOnce, discard
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.intake import Intake
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.prepare.fingerprints import Fingerprints
 from antiphon.engine.prepare.plan import Plan
@@ -100,31 +100,35 @@ class Run:
             self._ask = steering.steerable(self._ask)
 
     async def execute(
-        self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
+        self,
+        emit: Emit,
+        keep_alive: float | None = None,
+        shows: Projection | None = None,
+        at_once: AtOnce | None = None,
     ) -> None:
         """Make the response, and hand its events to `emit` as they come, the last of them when the response
         is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
         `response.in_progress` is emitted again. `shows` is given (as `shows` of this run) for who may see no
-        more than was asked for.
+        more than was asked for, `at_once` by who takes most events without being waited for.
 
         Nothing is emitted before the upstream has accepted the turn, or has let some time pass: what it
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
         if self._recorder is None or not self._recorder.records(self.plan.project):
-            await self._execute(emit, keep_alive, shows)
+            await self._execute(Emission(self._events, emit, shows, at_once), keep_alive)
             return
         keeps = self.plan.request.store is not False
         begun = self._recorder.begin(self.machine, keeps=keeps)
         try:
-            await self._execute(emit, keep_alive, shows)
+            await self._execute(Emission(self._events, emit, shows, at_once), keep_alive)
         finally:
             self._recorder.end(begun, self._ended())
 
-    async def _execute(self, emit: Emit, keep_alive: float | None, shows: Projection | None) -> None:
+    async def _execute(self, emission: Emission, keep_alive: float | None) -> None:
         stored = self.plan.request.store is not False
         planned(self.plan.project, self.machine.id, self.plan.caller, stored=stored)
-        async with Emission(self._events, emit, shows) as emission:
+        async with emission:
             self._hide = emission.hide
             if self._steering is not None:
                 self._steering.attach(self.machine, emission)
@@ -209,7 +213,7 @@ class Run:
         if first is None or said_all:
             await self._complete()
         elif plan.generates:
-            await self._loop(first, flush)
+            await self._loop(first, emission)
         else:
             await self._prewarm(first)
 
@@ -282,12 +286,12 @@ class Run:
         rounds = Rounds(self._writer, partial(self._run_calls, flush=flush), self._allowed)
         return Programs(self.plan, self.machine, Fingerprints(self._seal, self.plan.project), rounds)
 
-    async def _loop(self, turn: Turn, flush: Flush) -> None:
+    async def _loop(self, turn: Turn, emission: Emission) -> None:
         """Turns of the model, until one of them is the last. Raises ApiError."""
-        faulty = 0
+        faulty, flush, at_once = 0, emission.flush, emission.flush_at_once if emission.pours else None
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
-            await self._turn(turn, writer, flush)
+            await self._turn(turn, writer, flush, at_once)
             cut = self._cut(writer)
             if cut is not None:
                 await self._cut_short(cut)
@@ -357,7 +361,9 @@ class Run:
         most = self.plan.request.max_tool_calls
         return None if most is None else max(0, most - self._checkpoint.ran)
 
-    async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+    async def _turn(
+        self, turn: Turn, writer: TurnWriter, flush: Flush, at_once: FlushAtOnce | None = None
+    ) -> None:
         """What the model says, then what becomes of its calls."""
         next_turn()
         with asking(turn) as span:
@@ -365,7 +371,7 @@ class Run:
                 turn = await self.plan.caller.fit(turn)
                 if (allowed := self._allowed()) is not None:
                     turn = replace(turn, most_calls=allowed)
-                await self._read(turn, writer, flush)
+                await Intake(writer, self._checkpoint, flush, at_once).read(self._ask(turn))
             finally:
                 self._count(writer.usage)
                 self._checkpoint.ran += writer.ran_upstream
@@ -382,18 +388,6 @@ class Run:
         """What a turn took, and the service tier that its server says it was served in."""
         self._checkpoint.usage = with_turn(self._checkpoint.usage, usage)
         self.machine.tier = (usage and usage.tier) or self.machine.tier
-
-    async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
-        """What the model says."""
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        async with aclosing(self._ask(turn)) as deltas:
-            async for batch in deltas:
-                writer.write(batch)
-                if batch and writer.first_at is None:
-                    writer.first_at = time.time()
-                    self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
-                self._checkpoint.output_complete = writer.awaits_client
-                await flush()
 
     async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
-from antiphon.engine.calling.ask import Ask, Deltas
-from antiphon.model import Turn
+from antiphon.engine.calling.ask import Ask
+from antiphon.model import Deltas, Turn
 from antiphon.protocol.errors import UpstreamTimeout
 
 

@@ -15,14 +15,14 @@ from antiphon.backends.gate import Place
 from antiphon.backends.router import Route
 from antiphon.context.thought import Source
 from antiphon.engine.calling.admission import Admission
-from antiphon.engine.calling.ask import Ask, Completion, Deltas, complete
+from antiphon.engine.calling.ask import Ask, Completion, complete
 from antiphon.engine.calling.deadline import Deadline
 from antiphon.engine.calling.fallbacks import Candidate, Fallbacks
 from antiphon.engine.calling.retry import Retries
 from antiphon.engine.calling.structured import StructuredOutput
 from antiphon.engine.calling.summary import Summaries
 from antiphon.engine.calling.truncation import Truncation, count
-from antiphon.model import Capabilities, Turn, UsageDelta
+from antiphon.model import Capabilities, Deltas, Turn, UsageDelta
 from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.response import Response
 from antiphon.tools.schema import SchemaMaker
