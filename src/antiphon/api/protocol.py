@@ -2,7 +2,7 @@
 
 uvicorn writes the head of an answer and its body apart, and so the end of a stream behind its last event.
 Each write is a system call and a packet, which costs more than all that is in them: here what is written in
-one turn of the event loop leaves together.
+one turn of the event loop leaves together (`gathered`).
 
 Its parser takes heads of any size, and it waits for the rest of a request as long as the client likes. What
 is refused here has reached no application, and is answered in the API's envelope all the same.

@@ -8,12 +8,23 @@ from collections.abc import Iterable
 
 from antiphon.api.padding import BLOCK, padding_for
 from antiphon.protocol.delta_runs import DeltaRun
-from antiphon.protocol.events import event_type
+from antiphon.protocol.events import Event, event_type
 
 _OBFUSCATION = b',"obfuscation":"'
 _FEW = 2 * BLOCK
 """Deltas of a run for which it does not pay to cut each padding once."""
 _NUMBERS = [b"%d" % number for number in range(4096)]
+
+
+class _Heads(dict[type[Event], bytes]):
+    """What stands before the data, for each kind of event."""
+
+    def __missing__(self, kind: type[Event]) -> bytes:
+        head = self[kind] = f"event: {event_type(kind)}\ndata: ".encode()
+        return head
+
+
+HEADS = _Heads()
 
 
 def plain(run: DeltaRun) -> bytes:
@@ -22,6 +33,8 @@ def plain(run: DeltaRun) -> bytes:
 
 
 def obfuscated(run: DeltaRun) -> bytes:
+    if len(run.pieces) == 1:
+        return _alone(run)
     before, between = _alike(run)
     columns = (before, run.pieces, between, _numbers(run), _OBFUSCATION, _paddings(run), b'"}\n\n')
     return _rows(run, columns)
@@ -30,7 +43,14 @@ def obfuscated(run: DeltaRun) -> bytes:
 def _alike(run: DeltaRun) -> tuple[bytes, bytes]:
     """What stands in every frame before the text, and between it and the number."""
     before, between = run.place.json
-    return b"event: %b\ndata: %b" % (event_type(run.place.kind).encode(), before), between
+    return HEADS[run.place.kind] + before, between
+
+
+def _alone(run: DeltaRun) -> bytes:
+    """A model that takes its time says one delta after another."""
+    (piece,), (before, between) = run.pieces, run.place.json
+    row = (HEADS[run.place.kind], before, piece, between, run.sequence_number, padding_for(len(piece)))
+    return b'%b%b%b%b%d,"obfuscation":"%b"}\n\n' % row
 
 
 def _rows(run: DeltaRun, columns: tuple[bytes | Iterable[bytes], ...]) -> bytes:

@@ -16,11 +16,12 @@ from antiphon.api.cycle import POUR
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.padding import padding_for
+from antiphon.api.run_frames import HEADS
 from antiphon.engine.emission import AtOnce, Emit
 from antiphon.protocol import events
 from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.errors import ApiError, Unavailable
-from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.events import Event
 from antiphon.protocol.wire import encode
 
 HEADERS = [
@@ -37,20 +38,9 @@ Frames = Callable[[Sequence[Emitted]], bytes]
 """How a batch of events goes over the wire."""
 
 
-class _Heads(dict[type[Event], bytes]):
-    """What stands before the data, for each kind of event."""
-
-    def __missing__(self, kind: type[Event]) -> bytes:
-        head = self[kind] = f"event: {event_type(kind)}\ndata: ".encode()
-        return head
-
-
-_heads = _Heads()
-
-
 def frame(event: Event) -> bytes:
     """An event, as it goes over the wire."""
-    return b"%b%b\n\n" % (_heads[type(event)], encode(event))
+    return b"%b%b\n\n" % (HEADS[type(event)], encode(event))
 
 
 def plain(emitted: Sequence[Emitted]) -> bytes:
@@ -60,6 +50,8 @@ def plain(emitted: Sequence[Emitted]) -> bytes:
 
 def obfuscated(emitted: Sequence[Emitted]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
+    if len(emitted) == 1 and isinstance(emitted[0], DeltaRun):
+        return run_frames.obfuscated(emitted[0])  # nearly always, where a model takes its time
     pieces: list[bytes] = []
     for event in emitted:
         if isinstance(event, DeltaRun):
@@ -68,9 +60,9 @@ def obfuscated(emitted: Sequence[Emitted]) -> bytes:
         data = encode(event)
         if event.obfuscated:
             padding = padding_for(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
-            pieces += (_heads[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
+            pieces += (HEADS[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
         else:
-            pieces += (_heads[type(event)], data, b"\n\n")
+            pieces += (HEADS[type(event)], data, b"\n\n")
     return b"".join(pieces)
 
 

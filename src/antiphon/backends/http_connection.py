@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import cast
 
 import httptools
@@ -112,13 +113,15 @@ class Connection(asyncio.Protocol):
         that it is enough, or no more comes. Raises OSError, and what `take` raises."""
         if self._waiting or self._whole:
             return
-        context = copy_context()
-        self._take = lambda data: context.run(take, data)
+        run: Callable[..., bool] = copy_context().run
+        self._take = partial(run, take)
         try:
             while self._take is not None and not self._whole:
                 await self._more()
         finally:
             self._take = None
+        if self._fault is not None:
+            raise self._fault
 
     def hang_up(self) -> None:
         if self._timer is not None:

@@ -29,7 +29,8 @@ What has to be right, and why it is:
     of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
-read of a few chunks is decoded, since a run has to be of some length to pay.
+read of one chunk, as a model sends them that takes its time, is a run of one (`Splicer.one`). A read of a few
+is decoded, since a longer run has to be of some length to pay.
 """
 
 import re
@@ -41,6 +42,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.chat_chunk import CallPiece, Chunk, Said, decode
 from antiphon.backends.sse import data_of
+from antiphon.model import TextRun
 from antiphon.protocol.wire import encode
 
 Wanted = int | Literal["text"]
@@ -105,6 +107,30 @@ class Splicer:
                 self._useless = 0
                 return run, end
         return self._learn(events, at, wanted)
+
+    def one(self, event: bytes) -> TextRun | None:
+        """What a read says that is one chunk of text in the form that was learnt; None for any other."""
+        form = self._form
+        if form is None or form.wanted != "text" or len(event) >= self._least:
+            return None
+        head, tail = form.head, form.tail
+        if not (event.startswith(head) and event.endswith(tail)):
+            return None
+        piece = event[len(head) : -len(tail)]
+        try:
+            text = _text(b'"%b"' % piece)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if not text:
+            return None
+        self._useless = 0
+        return TextRun(text, pieces=(encode(text)[1:-1] if b"\\" in piece else piece,))
+
+    def learn(self, event: bytes) -> None:
+        """The form of a read that was decoded, if it is one chunk of text."""
+        if self._useless < _LESSONS and len(event) < self._least and event.count(_BLANK) == 1:
+            self._useless += 1
+            self._form = _learned(event, "text") or self._form
 
     def first_text(self, events: bytes, at: int) -> int:
         """Where the first chunk behind a place ends that may say text, or arguments."""
