@@ -11,6 +11,8 @@ from antiphon.protocol.delta_runs import DeltaRun
 from antiphon.protocol.events import Event, event_type
 
 _OBFUSCATION = b',"obfuscation":"'
+_ROWS = 4
+"""Deltas of a run for which it does not pay to lay out columns."""
 _FEW = 2 * BLOCK
 """Deltas of a run for which it does not pay to cut each padding once."""
 _NUMBERS = [b"%d" % number for number in range(4096)]
@@ -29,13 +31,17 @@ HEADS = _Heads()
 
 def plain(run: DeltaRun) -> bytes:
     before, between = _alike(run)
+    if len(run.pieces) == 1:  # nearly always, where a model takes its time
+        return b"%b%b%b%d}\n\n" % (before, run.pieces[0], between, run.sequence_number)
     return _rows(run, (before, run.pieces, between, _numbers(run), b"}\n\n"))
 
 
 def obfuscated(run: DeltaRun) -> bytes:
-    if len(run.pieces) == 1:
-        return _alone(run)
     before, between = _alike(run)
+    if len(run.pieces) == 1:
+        return _row(run, before, between, 0)
+    if len(run.pieces) <= _ROWS:
+        return b"".join([_row(run, before, between, at) for at in range(len(run.pieces))])
     columns = (before, run.pieces, between, _numbers(run), _OBFUSCATION, _paddings(run), b'"}\n\n')
     return _rows(run, columns)
 
@@ -46,11 +52,11 @@ def _alike(run: DeltaRun) -> tuple[bytes, bytes]:
     return HEADS[run.place.kind] + before, between
 
 
-def _alone(run: DeltaRun) -> bytes:
-    """A model that takes its time says one delta after another."""
-    (piece,), (before, between) = run.pieces, run.place.json
-    row = (HEADS[run.place.kind], before, piece, between, run.sequence_number, padding_for(len(piece)))
-    return b'%b%b%b%b%d,"obfuscation":"%b"}\n\n' % row
+def _row(run: DeltaRun, before: bytes, between: bytes, at: int) -> bytes:
+    """One of them by itself."""
+    piece = run.pieces[at]
+    columns = (before, piece, between, run.sequence_number + at, padding_for(len(piece)))
+    return b'%b%b%b%d,"obfuscation":"%b"}\n\n' % columns
 
 
 def _rows(run: DeltaRun, columns: tuple[bytes | Iterable[bytes], ...]) -> bytes:

@@ -136,9 +136,9 @@ class ChatStreamParser:
         be raised behind the deltas that came before it."""
         splicer = self._splicer
         if splicer is not None and self._plain and self._decode is decode:
-            one = splicer.one(events)
-            if one is not None:
-                return [one]  # nearly always, where a model takes its time
+            few = splicer.few(events)
+            if few is not None:
+                return [few]  # nearly always, where a model takes its time
         out: list[Delta] = []
         try:
             if splicer is not None and splicer.pays(events):

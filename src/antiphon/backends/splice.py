@@ -29,8 +29,8 @@ What has to be right, and why it is:
     of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
-read of one chunk, as a model sends them that takes its time, is a run of one (`Splicer.one`). A read of a few
-is decoded, since a longer run has to be of some length to pay.
+read of one chunk or a few, as a model sends them that takes its time, is a run too, if it is that and nothing
+else (`Splicer.few`); what else there is in it does not pay for being cut out.
 """
 
 import re
@@ -108,23 +108,20 @@ class Splicer:
                 return run, end
         return self._learn(events, at, wanted)
 
-    def one(self, event: bytes) -> TextRun | None:
-        """What a read says that is one chunk of text in the form that was learnt; None for any other."""
+    def few(self, events: bytes) -> TextRun | None:
+        """What a read says that is one chunk, or a few, of text in the form that was learnt; None for any
+        other."""
         form = self._form
-        if form is None or form.wanted != "text" or len(event) >= self._least:
+        if form is None or form.wanted != "text" or len(events) >= self._least:
             return None
         head, tail = form.head, form.tail
-        if not (event.startswith(head) and event.endswith(tail)):
+        if not (events.startswith(head) and events.endswith(tail)):
             return None
-        piece = event[len(head) : -len(tail)]
-        try:
-            text = _text(b'"%b"' % piece)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        if not text:
-            return None
-        self._useless = 0
-        return TextRun(text, pieces=(encode(text)[1:-1] if b"\\" in piece else piece,))
+        pieces = events[len(head) : -len(tail)].split(tail + head)
+        said = _alone(pieces[0]) if len(pieces) == 1 else _together(pieces)
+        if said is not None:
+            self._useless = 0
+        return said
 
     def learn(self, event: bytes) -> None:
         """The form of a read that was decoded, if it is one chunk of text."""
@@ -212,6 +209,22 @@ def _run(pieces: list[bytes]) -> Run | None:
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
     return Run(text, pieces)
+
+
+def _together(pieces: list[bytes]) -> TextRun | None:
+    run = _run(pieces)
+    return None if run is None else TextRun(run.text, pieces=run.pieces)
+
+
+def _alone(piece: bytes) -> TextRun | None:
+    """The same of one text, which nothing has to be told apart from."""
+    try:
+        text = _text(b'"%b"' % piece)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not text:
+        return None
+    return TextRun(text, pieces=(encode(text)[1:-1] if b"\\" in piece else piece,))
 
 
 def _learned(event: bytes, wanted: Wanted) -> _Form | None:
