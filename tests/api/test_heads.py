@@ -20,7 +20,8 @@ from tests.scripted import Answer, Gate, Upstream
 from tests.served import Served
 
 from antiphon.api.app import create_app
-from antiphon.api.protocol import Gathered, HttpProtocol
+from antiphon.api.gathered import Gathered
+from antiphon.api.protocol import HttpProtocol
 
 POST = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GET = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"

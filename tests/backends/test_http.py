@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,22 @@ async def whole(answer: HttpAnswer) -> bytes:
     return b"".join(pieces)
 
 
+async def poured(answer: HttpAnswer) -> bytes:
+    """The same, most of it poured."""
+    pieces: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        pieces.append(data)
+        return len(pieces) % 5 > 0
+
+    data = b"?"
+    while data:
+        await answer.pour(take)
+        data = await answer.read()
+        pieces.append(data)
+    return b"".join(pieces)
+
+
 async def get(client: Client, url: str, patience: Patience = PATIENCE) -> tuple[int, bytes]:
     with await client.request("GET", URL(url) / "a", None, patience) as answer:
         return answer.status, await whole(answer)
@@ -123,6 +140,8 @@ async def test_an_answer_is_read_however_it_says_where_it_ends_and_however_it_is
         async with serving(saying(*pieces)) as url, asking(url) as client:
             status, found = await get(client, url)
             assert (status, found) == (204 if b"204" in said else 200, body)
+            async with await client.request("GET", URL(url), None, PATIENCE) as answer:
+                assert await poured(answer) == body
 
 
 async def test_the_head_is_there_before_the_body_and_names_are_found_in_any_case() -> None:
@@ -298,6 +317,44 @@ async def test_who_reads_slowly_makes_the_server_wait() -> None:
                 await asyncio.sleep(0)
             assert sent < 500
             assert len(first) + len(await whole(answer)) == 1000 * 2**16
+
+
+async def test_what_is_poured_is_taken_in_the_context_of_who_waits_and_its_faults_are_raised_there() -> None:
+    whose, said = ContextVar("whose", default=""), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(CHUNKED[:-16])
+        await said.wait()
+        writer.write(CHUNKED[-16:-5])
+        await reader.read()
+
+    def take(data: bytes) -> bool:
+        raise KeyError(data, whose.get())
+
+    async with (
+        serving(handle) as url,
+        asking(url) as client,
+        await client.request("GET", URL(url), None, PATIENCE) as answer,
+    ):
+        assert await answer.read() == b"hello"
+        whose.set("mine")
+        asyncio.get_running_loop().call_soon(said.set)
+        with pytest.raises(KeyError) as raised:
+            await answer.pour(take)
+        assert raised.value.args == (b" world", "mine")
+
+
+@pytest.mark.parametrize(("end", "fault"), [(b"", TimeoutError), (b"zz\r\n", ConnectionError)])
+async def test_what_ends_an_answer_ends_the_pouring(end: bytes, fault: type[OSError]) -> None:
+    async with (
+        serving(saying(CHUNKED[:-16] + end)) as url,
+        asking(url) as client,
+        await client.request("GET", URL(url), None, Patience(5.0, 0.05)) as answer,
+    ):
+        assert (await answer.read()).startswith(b"hello")
+        with pytest.raises(fault):
+            await answer.pour(lambda data: True)
 
 
 async def test_a_large_body_arrives_whole_and_a_refusal_meanwhile_is_heard() -> None:

@@ -8,6 +8,7 @@ from tests.stream.test_machine import machine, message
 
 from antiphon.engine.emission import Emission
 from antiphon.engine.event_log import EventLog
+from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.steering import SteerAccepted, SteerRef
 from antiphon.stream.machine import Machine
@@ -160,6 +161,35 @@ async def test_who_emits_beside_the_run_can_wait_until_it_is_read() -> None:
             await second
         assert first.done()
         assert reader.seen[2:] == ["steer.accepted"] * 2
+
+
+async def test_a_reader_that_keeps_up_is_not_waited_for_and_one_that_does_not_misses_nothing() -> None:
+    made, events = begun()
+    reader, keeps_up = Reader(), True
+
+    def at_once(events: Sequence[Emitted]) -> bool:
+        if keeps_up:
+            reader.seen += ["at once"] * len(events)
+        return keeps_up
+
+    async with Emission(events, reader.emit, at_once=at_once) as emission:
+        assert not emission.flush_at_once(), "nothing may be handed over before it is opened"
+        await emission.flush()
+        message(made).close()
+        taken = asyncio.create_task(emission.taken())
+        await asyncio.sleep(0)
+        assert emission.flush_at_once()
+        await taken
+        keeps_up = False
+        message(made).close()
+        assert not emission.flush_at_once()
+        message(made)
+        await emission.flush()
+        steered(made, emission)
+        assert not emission.flush_at_once(), "somebody else is about to"
+        await emission.flush()
+    one = ["output_item.added", "output_item.done"]
+    assert reader.seen == ["created", "in_progress", *["at once"] * 2, *one, one[0], "steer.accepted"]
 
 
 async def test_nobody_waits_for_a_reader_that_is_gone() -> None:

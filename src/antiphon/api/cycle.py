@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from string import ascii_lowercase, digits
-from typing import Protocol
+from typing import Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
+
+from antiphon.api.gathered import Gathered
 
 _ELSE = b"\n"
 
@@ -33,6 +35,10 @@ _CHUNKED = (b"transfer-encoding", b"chunked")
 _FAILED = ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21"), _CLOSE)
 
 Header = tuple[bytes, bytes]
+
+POUR = "pour"
+"""The member of the message that begins an answer in which its application is given `Cycle.pour`, where the
+body goes out in chunks."""
 
 
 class Connection(Protocol):
@@ -184,8 +190,18 @@ class Cycle:
             self._write(message.get("body", b""), message.get("more_body", False))
         elif kind == "http.response.start" and not self.response_started:
             self._begin(message["status"], message.get("headers", ()), message.get("body"))
+            if self._left is None and self.scope["method"] != "HEAD":
+                message[POUR] = self.pour
         else:
             raise RuntimeError(f"'{kind}' may not be sent here.")
+
+    def pour(self, body: bytes) -> bool:
+        """More of the body, not gathered and not waited for. False: it has to be sent, since the client is
+        slow or gone."""
+        if self._flow.write_paused or self.disconnected or self.response_complete:
+            return False
+        cast(Gathered, self._transport).write_at_once(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def _begin(self, status: int, headers: Iterable[Header], whole: bytes | None) -> None:
         """The names of headers are in lower case, as ASGI has it."""

@@ -2,7 +2,7 @@
 
 uvicorn writes the head of an answer and its body apart, and so the end of a stream behind its last event.
 Each write is a system call and a packet, which costs more than all that is in them: here what is written in
-one turn of the event loop leaves together.
+one turn of the event loop leaves together (`gathered`).
 
 Its parser takes heads of any size, and it waits for the rest of a request as long as the client likes. What
 is refused here has reached no application, and is answered in the API's envelope all the same.
@@ -10,7 +10,6 @@ is refused here has reached no application, and is answered in the API's envelop
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -25,6 +24,7 @@ from antiphon.api.body import HEAD
 from antiphon.api.cycle import Cycle
 from antiphon.api.disconnect import left
 from antiphon.api.frames import SocketProtocol
+from antiphon.api.gathered import Gathered
 from antiphon.api.handshake import handshake_fault
 from antiphon.guard.debtors import Debtors
 from antiphon.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, TooSlow
@@ -409,45 +409,3 @@ def _invalid(reason: str) -> ApiError:
 
 def _head_too_large(limit: int) -> HeadersTooLarge:
     return HeadersTooLarge(f"The head of the request is larger than {limit} bytes.", code="headers_too_large")
-
-
-class Gathered:
-    """A transport that writes at the end of the turn. When its buffer is full is for the transport to say:
-    it then signals the protocol, which makes `await send(…)` wait."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: list[bytes] = []
-        self._ended = False
-        """The last words are written: what an application still has to say is dropped."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if self._ended:
-            return
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-
-    def writelines(self, pieces: Iterable[bytes]) -> None:
-        """The end of an answer leaves at once, with what waits."""
-        if not self._ended:
-            self._held += pieces
-            self._flush()
-
-    def write_eof(self) -> None:
-        self._flush()
-        self._ended = True
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        held, self._held = self._held, []
-        if held and not self._transport.is_closing():  # else the client has gone in this turn
-            self._transport.write(b"".join(held))

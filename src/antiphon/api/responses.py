@@ -15,7 +15,7 @@ from antiphon.api.body import json
 from antiphon.api.disconnect import connected
 from antiphon.api.replay import Replay
 from antiphon.api.services import Services, project, services
-from antiphon.engine.emission import Emit
+from antiphon.engine.emission import AtOnce, Emit
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.counting import TokenCount
 from antiphon.protocol.error_messages import unsupported
@@ -78,12 +78,18 @@ async def _accept(request: Request, parsed: Parsed, use: KeyUse | None) -> ASGIA
 
 
 async def _execute(
-    held: Services, project: str, parsed: Parsed, use: KeyUse | None, emit: Emit, begin: sse.Begin
+    held: Services,
+    project: str,
+    parsed: Parsed,
+    use: KeyUse | None,
+    emit: Emit,
+    at_once: AtOnce,
+    begin: sse.Begin,
 ) -> None:
     """A response that somebody follows while it is made."""
     async with held.engine.run(project, parsed, use=use) as run:
         begin(partial(answered.headers, held.engine, run.plan))
-        await run.execute(emit, held.config.server.keep_alive, run.shows)
+        await run.execute(emit, held.config.server.keep_alive, run.shows, at_once)
 
 
 async def retrieve(request: Request) -> ASGIApp:

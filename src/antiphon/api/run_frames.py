@@ -8,21 +8,40 @@ from collections.abc import Iterable
 
 from antiphon.api.padding import BLOCK, padding_for
 from antiphon.protocol.delta_runs import DeltaRun
-from antiphon.protocol.events import event_type
+from antiphon.protocol.events import Event, event_type
 
 _OBFUSCATION = b',"obfuscation":"'
+_ROWS = 4
+"""Deltas of a run for which it does not pay to lay out columns."""
 _FEW = 2 * BLOCK
 """Deltas of a run for which it does not pay to cut each padding once."""
 _NUMBERS = [b"%d" % number for number in range(4096)]
 
 
+class _Heads(dict[type[Event], bytes]):
+    """What stands before the data, for each kind of event."""
+
+    def __missing__(self, kind: type[Event]) -> bytes:
+        head = self[kind] = f"event: {event_type(kind)}\ndata: ".encode()
+        return head
+
+
+HEADS = _Heads()
+
+
 def plain(run: DeltaRun) -> bytes:
     before, between = _alike(run)
+    if len(run.pieces) == 1:  # nearly always, where a model takes its time
+        return b"%b%b%b%d}\n\n" % (before, run.pieces[0], between, run.sequence_number)
     return _rows(run, (before, run.pieces, between, _numbers(run), b"}\n\n"))
 
 
 def obfuscated(run: DeltaRun) -> bytes:
     before, between = _alike(run)
+    if len(run.pieces) == 1:
+        return _row(run, before, between, 0)
+    if len(run.pieces) <= _ROWS:
+        return b"".join([_row(run, before, between, at) for at in range(len(run.pieces))])
     columns = (before, run.pieces, between, _numbers(run), _OBFUSCATION, _paddings(run), b'"}\n\n')
     return _rows(run, columns)
 
@@ -30,7 +49,14 @@ def obfuscated(run: DeltaRun) -> bytes:
 def _alike(run: DeltaRun) -> tuple[bytes, bytes]:
     """What stands in every frame before the text, and between it and the number."""
     before, between = run.place.json
-    return b"event: %b\ndata: %b" % (event_type(run.place.kind).encode(), before), between
+    return HEADS[run.place.kind] + before, between
+
+
+def _row(run: DeltaRun, before: bytes, between: bytes, at: int) -> bytes:
+    """One of them by itself."""
+    piece = run.pieces[at]
+    columns = (before, piece, between, run.sequence_number + at, padding_for(len(piece)))
+    return b'%b%b%b%d,"obfuscation":"%b"}\n\n' % columns
 
 
 def _rows(run: DeltaRun, columns: tuple[bytes | Iterable[bytes], ...]) -> bytes:

@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.api import run_frames
+from antiphon.api.cycle import POUR
 from antiphon.api.disconnect import connected
 from antiphon.api.faults import STOPPING, unforeseen
 from antiphon.api.padding import padding_for
-from antiphon.engine.emission import Emit
+from antiphon.api.run_frames import HEADS
+from antiphon.engine.emission import AtOnce, Emit
 from antiphon.protocol import events
 from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.errors import ApiError, Unavailable
-from antiphon.protocol.events import Event, event_type
+from antiphon.protocol.events import Event
 from antiphon.protocol.wire import encode
 
 HEADERS = [
@@ -36,20 +38,9 @@ Frames = Callable[[Sequence[Emitted]], bytes]
 """How a batch of events goes over the wire."""
 
 
-class _Heads(dict[type[Event], bytes]):
-    """What stands before the data, for each kind of event."""
-
-    def __missing__(self, kind: type[Event]) -> bytes:
-        head = self[kind] = f"event: {event_type(kind)}\ndata: ".encode()
-        return head
-
-
-_heads = _Heads()
-
-
 def frame(event: Event) -> bytes:
     """An event, as it goes over the wire."""
-    return b"%b%b\n\n" % (_heads[type(event)], encode(event))
+    return b"%b%b\n\n" % (HEADS[type(event)], encode(event))
 
 
 def plain(emitted: Sequence[Emitted]) -> bytes:
@@ -59,6 +50,8 @@ def plain(emitted: Sequence[Emitted]) -> bytes:
 
 def obfuscated(emitted: Sequence[Emitted]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
+    if len(emitted) == 1 and isinstance(emitted[0], DeltaRun):
+        return run_frames.obfuscated(emitted[0])  # nearly always, where a model takes its time
     pieces: list[bytes] = []
     for event in emitted:
         if isinstance(event, DeltaRun):
@@ -67,16 +60,16 @@ def obfuscated(emitted: Sequence[Emitted]) -> bytes:
         data = encode(event)
         if event.obfuscated:
             padding = padding_for(len(encode(event.delta)) - 2)  # type: ignore[attr-defined]
-            pieces += (_heads[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
+            pieces += (HEADS[type(event)], data[:-1], b',"obfuscation":"', padding, b'"}\n\n')
         else:
-            pieces += (_heads[type(event)], data, b"\n\n")
+            pieces += (HEADS[type(event)], data, b"\n\n")
     return b"".join(pieces)
 
 
 Headers = list[tuple[bytes, bytes]]
 Begin = Callable[[Callable[[], Headers]], None]
 """Takes what gives more headers when the first events are there."""
-Execute = Callable[[Emit, Begin], Awaitable[None]]
+Execute = Callable[[Emit, AtOnce, Begin], Awaitable[None]]
 """Hands events over as they come, and returns when the last of them was taken."""
 
 
@@ -88,44 +81,56 @@ class EventStream:
         self._execute = execute
         self._frames = frames
         self._more: Callable[[], Headers] = list
-        self._next: int | None = None
-        """The number of the event that comes next; None before the first."""
+        self._pour: Callable[[bytes], bool] | None = None
+        """How the server takes what need not wait."""
+        self._last: Emitted | None = None
+        """What was sent last."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with connected(scope):
             try:
-                await self._execute(partial(self._emit, send), self._begin)
+                await self._execute(partial(self._emit, send), self._emit_at_once, self._begin)
             except asyncio.CancelledError:
                 await self._break_off(send)
                 raise
             except Exception as error:
-                if self._next is None:
+                if self._last is None:
                     raise
-                await self._emit(send, [_crash(self._next, unforeseen(error, "stream failed"))])
+                await self._emit(send, [_crash(self._last, unforeseen(error, "stream failed"))])
         await send(_END)
 
     async def _break_off(self, send: Send) -> None:
         """The server stops, or the client is gone. Who still reads gets an end that is no success."""
-        if self._next is not None:
+        if self._last is not None:
             with suppress(TimeoutError, OSError):
                 async with asyncio.timeout(_PARTING_SECONDS):
-                    await self._emit(send, [_crash(self._next, Unavailable(STOPPING, retry_after=1))])
+                    await self._emit(send, [_crash(self._last, Unavailable(STOPPING, retry_after=1))])
                     await send(_END)
 
     def _begin(self, more: Callable[[], Headers]) -> None:
         self._more = more
 
     async def _emit(self, send: Send, events: Sequence[Emitted]) -> None:
-        if self._next is None:
+        if self._last is None:
             headers = [*HEADERS, *self._more()]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-        last = events[-1]
-        self._next = last.next_number if isinstance(last, DeltaRun) else last.sequence_number + 1
+            begin: Message = {"type": "http.response.start", "status": 200, "headers": headers}
+            await send(begin)
+            self._pour = begin.get(POUR)
+        self._last = events[-1]
         await send({"type": "http.response.body", "body": self._frames(events), "more_body": True})
 
+    def _emit_at_once(self, events: Sequence[Emitted]) -> bool:
+        """See `AtOnce`."""
+        if self._pour is None or not self._pour(self._frames(events)):
+            return False
+        self._last = events[-1]
+        return True
 
-def _crash(sequence_number: int, fault: ApiError) -> Event:
-    """What a client gets when we break in mid-stream: an end that no SDK takes for success."""
+
+def _crash(last: Emitted, fault: ApiError) -> Event:
+    """What a client gets when we break in mid-stream: an end that no SDK takes for success. `last`: what came
+    before it."""
+    number = last.next_number if isinstance(last, DeltaRun) else last.sequence_number + 1
     code, message = fault.code or "server_error", fault.message
     detail = events.ErrorDetail(type=fault.type, code=code, message=message, param=None)
-    return events.Error(sequence_number=sequence_number, error=detail, code=code, message=message, param=None)
+    return events.Error(sequence_number=number, error=detail, code=code, message=message, param=None)

@@ -1,9 +1,9 @@
 """What all backends have in common that stand around another one: what they do not do in a way of their own,
 that one does."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
-from antiphon.model import Backend, Capabilities, Delta, Model, Passthrough, Turn
+from antiphon.model import Backend, Capabilities, Deltas, Model, Passthrough, Turn
 
 
 class Around(Backend):
@@ -15,7 +15,7 @@ class Around(Backend):
     def capabilities(self, model: str) -> Capabilities:
         return self.inner.capabilities(model)
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         return self.inner.stream(turn)
 
     async def models(self) -> Sequence[Model]:

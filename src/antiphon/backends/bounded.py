@@ -4,13 +4,12 @@ Small models often do not know when to stop: they write until their window is fu
 and over again. An answer of which the request says how long it may be is not touched.
 """
 
-from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
 from antiphon.backends.around import Around
-from antiphon.model import Backend, Delta, Finished, Passthrough, TextDelta, Turn
+from antiphon.model import Backend, Deltas, Finished, Passthrough, TextDelta, Turn
 
 LOOP = 1024
 """So many characters that are nothing but a repetition end an answer."""
@@ -27,7 +26,7 @@ class Bounded(Around):
         super().__init__(inner)
         self._most = most
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         return self.inner.stream(turn if turn.max_tokens else replace(turn, max_tokens=self._most))
 
     def passthrough(self) -> Passthrough | None:
@@ -39,10 +38,10 @@ class WithoutLoops(Around):
     """Answers that have come to repeat themselves are cut short when their turn does not say how long they
     may be."""
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         return self.inner.stream(turn) if turn.max_tokens else self._watched(turn)
 
-    async def _watched(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _watched(self, turn: Turn) -> Deltas:
         tail, new = "", 0
         async with aclosing(self.inner.stream(turn)) as batches:
             async for batch in batches:

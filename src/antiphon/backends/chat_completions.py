@@ -6,8 +6,8 @@ servers is in `dialects`, what goes out in `payload`, what comes in in `chat_str
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,7 +33,7 @@ from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Upstream, bearer
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Delta, Model, Passthrough, Turn
+from antiphon.model import Backend, Capabilities, Deltas, Model, Passthrough, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
 from antiphon.protocol.wire import JsonObject
 
@@ -123,7 +123,7 @@ class ChatCompletions(Backend):
             return can
         return replace(can, context_window=self._window)
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def stream(self, turn: Turn) -> Deltas:
         upstream, calls = self._upstream, self._text_calls_of(turn)
         try:
             with await self._taken_up(turn) as response:
@@ -139,8 +139,14 @@ class ChatCompletions(Backend):
                 yield ()  # it was taken up
                 answer = self._parser(turn)
                 async with aclosing(upstream.deltas(response, answer)) as batches:
-                    async for deltas in batches:
-                        yield deltas if calls is None else calls.feed(deltas)
+                    with suppress(StopAsyncIteration):
+                        pour = None
+                        while True:
+                            deltas = await batches.asend(pour)
+                            if calls is None:
+                                pour = yield deltas
+                            else:
+                                yield calls.feed(deltas)
             self._note(turn.model, answer)
         except ApiError as fault:
             raise upstream.discreet(fault) from None

@@ -134,12 +134,20 @@ class ChatStreamParser:
     def read(self, events: bytes) -> list[Delta]:
         """The deltas of the whole events of one network read. What is wrong with them is left in `fault`, to
         be raised behind the deltas that came before it."""
+        splicer = self._splicer
+        if splicer is not None and self._plain and self._decode is decode:
+            few = splicer.few(events)
+            if few is not None:
+                return [few]  # nearly always, where a model takes its time
         out: list[Delta] = []
         try:
-            splicer = self._splicer
-            at = self._spliced(splicer, events, out) if splicer and splicer.pays(events) else 0
-            if at < len(events):
-                self._read(data_of(events[at:] if at else events), out)
+            if splicer is not None and splicer.pays(events):
+                at = self._spliced(splicer, events, out)
+                events = events[at:]
+            if events:
+                self._read(data_of(events), out)
+                if splicer is not None and self._plain and len(out) == 1 and isinstance(out[0], TextDelta):
+                    splicer.learn(events)
         except ApiError as fault:
             self.fault = fault
         if out:
@@ -366,7 +374,7 @@ class ChatStreamParser:
         if self._usage is not None:
             out.append(to_delta(self._usage, self._tier))
         out.append(finished)
-        self.ended = True
+        self.ended, self._splicer = True, None
 
     def _unthought(self, think: ThinkSplitter) -> list[TextDelta | ReasoningDelta]:
         """What was held back at the end. An answer cannot be all reasoning because of a model's name."""

@@ -5,7 +5,7 @@ calls that are forced, which no server knows for functions.
 `splitters` those in an answer that is held to a form.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from antiphon.model import (
     CallStarted,
     Capabilities,
     Delta,
+    Deltas,
     Finished,
     Format,
     Function,
@@ -61,7 +62,7 @@ class EmulatedTools(Around):
             self._known = now, helped
         return helped
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         if not turn.functions and self.inner.capabilities(turn.model).tools:
             return self.inner.stream(turn)
         if self._needs_help(turn):
@@ -108,7 +109,7 @@ class EmulatedTools(Around):
         yield in_words, _filter(turn, functions, None)
         yield _reminded(in_words), _filter(turn, functions, None)
 
-    async def _forced(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _forced(self, turn: Turn) -> Deltas:
         """A forced call is left to the server, and made here when the server, or its model, does not."""
         answer = _Owed()
         try:
@@ -125,7 +126,7 @@ class EmulatedTools(Around):
             async for batch in batches:
                 yield answer.with_usage(batch)
 
-    async def _emulate(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _emulate(self, turn: Turn) -> Deltas:
         if _is_forced(turn) and offered(turn):
             answer = self._insist(turn)
         else:
@@ -136,7 +137,7 @@ class EmulatedTools(Around):
             async for batch in batches:
                 yield batch
 
-    async def _insist(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _insist(self, turn: Turn) -> Deltas:
         """A forced call is asked for until it comes. Raises ModelFault when it does not."""
         answer = _Owed()
         for asked, calls in self._ways(turn):
@@ -215,9 +216,7 @@ class _Owed:
         return [self._usage.plus(delta) if isinstance(delta, UsageDelta) else delta for delta in batch]
 
 
-async def _filtered(
-    answer: AsyncGenerator[Sequence[Delta], None], calls: "_Filter"
-) -> AsyncGenerator[Sequence[Delta], None]:
+async def _filtered(answer: Deltas, calls: "_Filter") -> Deltas:
     """An answer, as it is behind a filter."""
     async with aclosing(answer) as batches:
         async for batch in batches:

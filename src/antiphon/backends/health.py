@@ -7,12 +7,12 @@ back is used within seconds.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import structlog
 
-from antiphon.model import Backend, Delta, Turn
+from antiphon.model import Backend, Delta, Deltas, Turn
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 
 CHECK_SECONDS = 2.0
@@ -52,7 +52,7 @@ class Replica:
         """How far it is from being well: to be compared."""
         return not self.is_there, self._rests_until
 
-    async def stream(self, turn: Turn, patience: float | None) -> AsyncGenerator[Sequence[Delta], None]:
+    async def stream(self, turn: Turn, patience: float | None) -> Deltas:
         """An answer, of which the first byte must come in `patience` seconds. That the turn was taken up is
         no answer yet. Raises ApiError."""
         end = None if patience is None else asyncio.get_running_loop().time() + patience
@@ -67,9 +67,7 @@ class Replica:
         finally:
             self.in_flight -= 1
 
-    async def _awaited(
-        self, batches: AsyncGenerator[Sequence[Delta], None], end: float | None
-    ) -> Sequence[Delta]:
+    async def _awaited(self, batches: Deltas, end: float | None) -> Sequence[Delta]:
         try:
             async with asyncio.timeout_at(end) as wait:
                 self._waits.add(wait)

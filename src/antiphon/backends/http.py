@@ -245,6 +245,26 @@ class HttpAnswer:
             self._exchange.heard(data)
         return data
 
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Gives what comes to `take`, in the moment in which it comes, until that says that it is enough.
+        Returns at once where that cannot be done: go on reading. Raises OSError, and what `take` raises."""
+        exchange = self.exchange
+        if self._connection is None or self._unpack is not None:
+            return
+        if exchange is None:
+            await self._connection.pour(take)
+            return
+
+        def heard(data: bytes) -> bool:
+            exchange.heard(data)
+            return take(data)
+
+        try:
+            await self._connection.pour(heard)
+        except OSError as fault:
+            exchange.failed(fault)
+            raise
+
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:
         """In pieces: a few bytes may stand for very many."""
         while self._connection is not None:

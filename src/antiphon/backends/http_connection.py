@@ -1,6 +1,9 @@
 """One connection of `http`, and the answer that comes over it."""
 
 import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import cast
 
 import httptools
@@ -30,6 +33,8 @@ class Connection(asyncio.Protocol):
         self._lost: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         """Of who waits for the head, for bytes, or for room to write."""
+        self._take: Callable[[bytes], bool] | None = None
+        """What takes the body in the moment in which it comes."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -114,6 +119,21 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return read
 
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Gives what comes of the body to `take`, called in the context of who waits here, until that says
+        that it is enough, or no more comes. Raises OSError, and what `take` raises."""
+        if self._waiting or self._whole:
+            return
+        run: Callable[..., bool] = copy_context().run
+        self._take = partial(run, take)
+        try:
+            while self._take is not None and not self._whole:
+                await self._more()
+        finally:
+            self._take = None
+        if self._fault is not None:
+            raise self._fault
+
     def hang_up(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -184,12 +204,29 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(ConnectionResetError("what came is no HTTP, or another protocol"))
+        if self._take is not None and self._waiting and not self._whole and self._fault is None:
+            self._pour(self._take)
+            return
         self._weigh(known)
         if self._bodiless > _MOST_HEAD and not self._whole:
             self._fail(ConnectionResetError("the head, or what stands between chunks, is too large"))
         if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
+        self._wake()
+
+    def _pour(self, take: Callable[[bytes], bool]) -> None:
+        """Gives it what has come, and wakes who waits if it was enough."""
+        waiting = self._waiting
+        data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+        waiting.clear()
+        self._bodiless = 0
+        try:
+            if take(data):
+                return
+        except Exception as fault:  # noqa: BLE001 (raised where it is waited)
+            self._fault = fault
+        self._take = None
         self._wake()
 
     def _weigh(self, known: int) -> None:

@@ -12,7 +12,7 @@ that another server could have spared it, and nobody is answered twice.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
 
@@ -22,7 +22,7 @@ from antiphon.backends.retry import another_may
 from antiphon.model import (
     Backend,
     Capabilities,
-    Delta,
+    Deltas,
     Model,
     Passthrough,
     Turn,
@@ -54,7 +54,7 @@ class Replicas(Backend):
     def capabilities(self, model: str) -> Capabilities:
         return common([replica.backend.capabilities(model) for replica in _well(self._replicas)])
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def stream(self, turn: Turn) -> Deltas:
         left = list(self._replicas)
         while True:
             replica, heard = self._choose(turn, left)

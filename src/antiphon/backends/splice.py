@@ -29,7 +29,8 @@ What has to be right, and why it is:
     of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
-read of a few chunks is decoded, since a run has to be of some length to pay.
+read of one chunk or a few, as a model sends them that takes its time, is a run too, if it is that and nothing
+else (`Splicer.few`); what else there is in it does not pay for being cut out.
 """
 
 import re
@@ -41,6 +42,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.chat_chunk import CallPiece, Chunk, Said, decode
 from antiphon.backends.sse import data_of
+from antiphon.model import TextRun
 from antiphon.protocol.wire import encode
 
 Wanted = int | Literal["text"]
@@ -105,6 +107,27 @@ class Splicer:
                 self._useless = 0
                 return run, end
         return self._learn(events, at, wanted)
+
+    def few(self, events: bytes) -> TextRun | None:
+        """What a read says that is one chunk, or a few, of text in the form that was learnt; None for any
+        other."""
+        form = self._form
+        if form is None or form.wanted != "text" or len(events) >= self._least:
+            return None
+        head, tail = form.head, form.tail
+        if not (events.startswith(head) and events.endswith(tail)):
+            return None
+        pieces = events[len(head) : -len(tail)].split(tail + head)
+        said = _alone(pieces[0]) if len(pieces) == 1 else _together(pieces)
+        if said is not None:
+            self._useless = 0
+        return said
+
+    def learn(self, event: bytes) -> None:
+        """The form of a read that was decoded, if it is one chunk of text."""
+        if self._useless < _LESSONS and len(event) < self._least and event.count(_BLANK) == 1:
+            self._useless += 1
+            self._form = _learned(event, "text") or self._form
 
     def first_text(self, events: bytes, at: int) -> int:
         """Where the first chunk behind a place ends that may say text, or arguments."""
@@ -186,6 +209,22 @@ def _run(pieces: list[bytes]) -> Run | None:
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
     return Run(text, pieces)
+
+
+def _together(pieces: list[bytes]) -> TextRun | None:
+    run = _run(pieces)
+    return None if run is None else TextRun(run.text, pieces=run.pieces)
+
+
+def _alone(piece: bytes) -> TextRun | None:
+    """The same of one text, which nothing has to be told apart from."""
+    try:
+        text = _text(b'"%b"' % piece)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not text:
+        return None
+    return TextRun(text, pieces=(encode(text)[1:-1] if b"\\" in piece else piece,))
 
 
 def _learned(event: bytes, wanted: Wanted) -> _Form | None:

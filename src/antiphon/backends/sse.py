@@ -26,6 +26,8 @@ class Events:
 
     def whole(self, data: bytes) -> bytes:
         """The events that these bytes complete, with LF line ends, each with its blank line."""
+        if data.endswith(b"\n\n") and not self._tail and not self._cr and b"\r" not in data:
+            return data  # nearly always
         if self._cr or b"\r" in data:
             data = self._unix(data)
         tail = self._tail
@@ -37,13 +39,10 @@ class Events:
                 return b""
             data = bytes(tail)
         end = data.rfind(b"\n\n") + 2
-        if end == len(data) > 1:
-            events, rest = data, b""  # nearly always
-        else:
-            events, rest = (data[:end], data[end:]) if end > 1 else (b"", data)
-            if _NEXT in rest:
-                lines, rest = _lines(rest)
-                events += lines
+        events, rest = (data[:end], data[end:]) if end > 1 else (b"", data)
+        if _NEXT in rest:
+            lines, rest = _lines(rest)
+            events += lines
         if rest or tail:
             self._check(len(rest))
             self._tail = bytearray(rest)

@@ -6,7 +6,7 @@ cannot just now is asked once more, as long as nothing was said.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Delta, Model, Turn
+from antiphon.model import Backend, Capabilities, Deltas, Model, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
 from antiphon.protocol.wire import JsonObject, encode
 
@@ -138,7 +138,7 @@ class StreamingBackend(Backend, Generic[T, R]):
     def capabilities(self, model: str) -> Capabilities:
         return self._configured(self._traits(model).capabilities())
 
-    async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def stream(self, turn: Turn) -> Deltas:
         calls = self._text_calls_of(turn)
         left = self._attempts
         while True:
@@ -179,7 +179,7 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     # ---- one attempt ----
 
-    async def _attempt(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    async def _attempt(self, turn: Turn) -> Deltas:
         reader = self._reader(turn)
         response, body = await self._agreed(turn)
         while True:

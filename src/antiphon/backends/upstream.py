@@ -1,7 +1,7 @@
 """A model server over HTTP, whatever API it speaks: its connections, its key, and what goes wrong with it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 from yarl import URL
@@ -9,7 +9,7 @@ from yarl import URL
 from antiphon.backends import upstream_errors
 from antiphon.backends.http import Client, ConnectFault, ConnectTimeout, HttpAnswer, Patience
 from antiphon.backends.sse import MAX_EVENT, Events
-from antiphon.model import Delta
+from antiphon.model import Delta, Pour
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import encode
 from antiphon.telemetry import metrics
@@ -18,6 +18,8 @@ from antiphon.telemetry import metrics
 _KEEP_ALIVE = 4.0
 _UNKNOWING = (400, 404, 405, 422, 501)
 """How servers say that they do not know a question."""
+_BURST = 4096
+"""Bytes of a read behind which more has come by now, as it seems: what is read together costs less."""
 ANSWER_BYTES = 64 * 1024 * 1024
 """Of one answer, as it comes: a quarter of a million tokens, sent one by one."""
 CONNECT_SECONDS = 10.0
@@ -135,30 +137,30 @@ class Upstream:
         if response.content_type == "text/html":
             raise UpstreamError(f"The upstream at {self.where} answered with a web page.")
 
-    async def deltas(self, response: HttpAnswer, reader: Reader) -> AsyncGenerator[list[Delta], None]:
+    async def deltas(self, response: HttpAnswer, reader: Reader) -> AsyncGenerator[list[Delta], Pour | None]:
         """The deltas of an answer, a batch for each read of the socket. Raises ApiError."""
-        events, left, read = Events(), self.answer_bytes, response.read
+        coming = _Coming(reader, self.where, self.answer_bytes)
         try:
-            data = await read()
+            data = await response.read()
             if data.lstrip().startswith(b"{"):  # no stream, whatever it calls itself
                 yield reader.whole(data + await response.body(MAX_EVENT, _too_large))
                 return
             while data:
-                left -= len(data)
-                if left < 0:
-                    raise upstream_errors.endless(self.where, self.answer_bytes)
-                yield reader.read_from(events, data)
+                pour = yield coming.take(data)
+                if pour is not None and coming.flows(data):
+                    await response.pour(partial(coming.pour, pour))
+                    yield []
                 if reader.fault is not None:
                     raise reader.fault
                 if reader.ended:
                     await response.drain()
                     return
-                data = await read()
+                data = await response.read()
         except OSError as fault:
             if not reader.ended:
                 raise self.fault(fault, response.patience) from fault
             return
-        yield reader.cut(events.rest())
+        yield reader.cut(coming.rest())
 
     async def refusal(self, response: HttpAnswer) -> bytes:
         """The body of a refusal, as much of it as counts."""
@@ -220,6 +222,32 @@ class Upstream:
                     "HTTP can carry."
                 ) from fault
         return self._client
+
+
+class _Coming:
+    """What comes of one answer, given to its reader. More than `most` bytes are too many."""
+
+    def __init__(self, reader: Reader, where: str, most: int) -> None:
+        self._reader = reader
+        self._where = where
+        self._most = self._left = most
+        self._events = Events()
+        self.rest = self._events.rest
+
+    def take(self, data: bytes) -> list[Delta]:
+        """The deltas of one read. Raises UpstreamError."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise upstream_errors.endless(self._where, self._most)
+        return self._reader.read_from(self._events, data)
+
+    def pour(self, into: Pour, data: bytes) -> bool:
+        """Those of one read go there. Whether the next may too."""
+        return into(self.take(data)) and self.flows(data)
+
+    def flows(self, data: bytes) -> bool:
+        """Whether an answer goes on in small reads."""
+        return len(data) < _BURST and not self._reader.ended and self._reader.fault is None
 
 
 def _what_failed(fault: OSError) -> str:

@@ -19,8 +19,13 @@ FIRST_BYTE_GRACE = 2.0
 
 Emit = Callable[[Sequence[Emitted]], Awaitable[None]]
 """Takes a batch of events. Returns when there may be more of them."""
+AtOnce = Callable[[Sequence[Emitted]], bool]
+"""Takes a batch of events that nobody waits for. False: it did not, since the reader is slow, or has nothing
+yet."""
 Flush = Callable[[], Awaitable[None]]
 """Hands over what has been emitted since the last time; returns when the reader has taken it."""
+FlushAtOnce = Callable[[], bool]
+"""The same, not waited for. False: it has to be."""
 
 
 async def discard(events: Sequence[Emitted]) -> None:
@@ -38,18 +43,33 @@ def _shown(shows: Projection, emit: Emit) -> Emit:
     return show
 
 
+def _shown_at_once(shows: Projection, at_once: AtOnce) -> AtOnce:
+    """The same of what takes them at once."""
+    return (lambda events: at_once(shows.events(events))) if shows else at_once
+
+
 class Emission:
     """Hands what `events` gives to `emit`. Its block says how long it lasts."""
 
-    def __init__(self, events: EventLog, emit: Emit, shows: Projection | None = None) -> None:
-        """`shows`: how events are shown; None: as they are, also when something is hidden later on."""
+    def __init__(
+        self,
+        events: EventLog,
+        emit: Emit,
+        shows: Projection | None = None,
+        at_once: AtOnce | None = None,
+    ) -> None:
+        """`shows`: how events are shown; None: as they are, also when something is hidden later on.
+        `at_once`: of a reader that need not be waited for."""
         self.opened = False
         """Whether anything was handed over: until then a fault may still become an HTTP status."""
         self._machine = events.machine
         self._drain = events.drain
         self._shows = shows
         self._plain = emit
-        self._emit = emit if shows is None else _shown(shows, emit)
+        self._plain_at_once = at_once
+        self._show(shows)
+        self._left: Sequence[Emitted] = ()
+        """What could not be taken at once."""
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._keep_alive: float | None = None
@@ -72,7 +92,13 @@ class Emission:
     def hide(self, shows: Projection) -> None:
         """Show events so from now on: there is more to hide than was known when it began."""
         if self._shows is not None and shows is not self._shows:
-            self._shows, self._emit = shows, _shown(shows, self._plain)
+            self._shows = shows
+            self._show(shows)
+
+    def _show(self, shows: Projection | None) -> None:
+        emit, at_once = self._plain, self._plain_at_once
+        self._emit = emit if shows is None else _shown(shows, emit)
+        self._at_once = at_once if shows is None or at_once is None else _shown_at_once(shows, at_once)
 
     def flush(self) -> Awaitable[None]:
         """Hand over what there is."""
@@ -82,6 +108,25 @@ class Emission:
         self._sign = None
         await sign
         await self._hand_over()
+
+    @property
+    def pours(self) -> bool:
+        """Whether the reader is one for `flush_at_once`."""
+        return self._at_once is not None
+
+    def flush_at_once(self) -> bool:
+        """Hand over what there is, without a step of the run's task. False: `flush` has to be awaited."""
+        if self._at_once is None or not self.opened or self._busy or self._more or self._sign is not None:
+            return False
+        events = self._drain()
+        if events and not self._at_once(events):
+            self._left = events
+            return False
+        self._last = self._loop.time()
+        if self._taken is not None:
+            self._taken.set()
+            self._taken = None
+        return True
 
     def nudge(self) -> None:
         """Hand over soon what was emitted beside the run."""
@@ -104,6 +149,8 @@ class Emission:
     async def _hand_over(self) -> None:
         self.opened = True
         events, taken = self._drain(), self._taken
+        if self._left:
+            events, self._left = [*self._left, *events], ()
         if events:
             self._busy, self._taken = True, None
             try:

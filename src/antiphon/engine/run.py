@@ -7,7 +7,6 @@ it.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing
 from functools import partial
 
 import structlog
@@ -22,8 +21,9 @@ from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
-from antiphon.engine.emission import FIRST_BYTE_GRACE, Emission, Emit, Flush
+from antiphon.engine.emission import FIRST_BYTE_GRACE, AtOnce, Emission, Emit, Flush, FlushAtOnce
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.intake import Intake
 from antiphon.engine.last_words import close_with_message
 from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.fingerprints import Fingerprints
@@ -102,18 +102,22 @@ class Run:
             self._ask = steering.steerable(self._ask)
 
     def execute(
-        self, emit: Emit, keep_alive: float | None = None, shows: Projection | None = None
+        self,
+        emit: Emit,
+        keep_alive: float | None = None,
+        shows: Projection | None = None,
+        at_once: AtOnce | None = None,
     ) -> Awaitable[None]:
         """Make the response, and hand its events to `emit` as they come, the last of them when the response
         is kept. A cancelled task stops the upstream's work. In a silence of `keep_alive` seconds
         `response.in_progress` is emitted again. `shows` is given (as `shows` of this run) for who may see no
-        more than was asked for.
+        more than was asked for, `at_once` by who takes most events without being waited for.
 
         Nothing is emitted before the upstream has accepted the turn, or has let some time pass: what it
         refuses at once is raised as the ApiError that it is, so that a client gets an HTTP status and can try
         again.
         """
-        return self._made(Emission(self._events, emit, shows), keep_alive)
+        return self._made(Emission(self._events, emit, shows, at_once), keep_alive)
 
     def _made(self, emission: Emission, keep_alive: float | None = None) -> Awaitable[None]:
         if self._recorder is None or not self._recorder.records(self.plan.project):
@@ -299,10 +303,10 @@ class Run:
     async def _loop(self, turn: Turn, emission: Emission) -> IncompleteReason | None:
         """Turns of the model, until one of them is the last. Gives why it is, if there is more to say. Raises
         ApiError."""
-        faulty = 0
+        faulty, at_once = 0, emission.flush_at_once if emission.pours else None
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
-            await self._turn(turn, writer, emission.flush)
+            await self._turn(turn, writer, emission.flush, at_once)
             cut = writer.cut or self._steered(writer)
             if cut is not None or writer.ends:
                 return cut
@@ -368,7 +372,9 @@ class Run:
         most = self.plan.request.max_tool_calls
         return None if most is None else max(0, most - self._checkpoint.ran)
 
-    async def _turn(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
+    async def _turn(
+        self, turn: Turn, writer: TurnWriter, flush: Flush, at_once: FlushAtOnce | None = None
+    ) -> None:
         """What the model says, then what becomes of its calls."""
         next_turn()
         with asking(turn) as span:
@@ -376,7 +382,7 @@ class Run:
                 turn = await self.plan.caller.fit(turn)
                 if (allowed := self._allowed()) is not None:
                     turn = replace(turn, most_calls=allowed)
-                await self._read(turn, writer, flush)
+                await Intake(writer, self._checkpoint, flush, at_once).read(self._ask(turn))
             finally:
                 self._count(writer.usage)
                 self._checkpoint.ran += writer.ran_upstream
@@ -398,18 +404,6 @@ class Run:
         """What a turn took, and the service tier that its server says it was served in."""
         self._checkpoint.usage = with_turn(self._checkpoint.usage, usage)
         self.machine.tier = (usage and usage.tier) or self.machine.tier
-
-    async def _read(self, turn: Turn, writer: TurnWriter, flush: Flush) -> None:
-        """What the model says."""
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        async with aclosing(self._ask(turn)) as deltas:
-            async for batch in deltas:
-                writer.write(batch)
-                if batch and writer.first_at is None:
-                    writer.first_at = time.time()
-                    self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
-                self._checkpoint.output_complete = writer.awaits_client
-                await flush()
 
     async def _run_calls(self, writer: TurnWriter, flush: Flush) -> None:
         """What becomes of the calls of a turn."""

@@ -15,10 +15,10 @@ from contextlib import aclosing
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.engine.emission import Emission
 from antiphon.engine.prepare.plan import Plan
-from antiphon.model import CallStarted, Delta, Turn
+from antiphon.model import CallStarted, Delta, Deltas, Turn
 from antiphon.protocol.events import SteerEvent
 from antiphon.protocol.ids import item_ids, new_response_id, new_steer_id
 from antiphon.protocol.item import Item

@@ -4,7 +4,7 @@ These types are neutral: no backend knows of items or events, and nothing beyond
 speaks.
 """
 
-from antiphon.model.backend import Backend, Capabilities, Model, Overrated
+from antiphon.model.backend import Backend, Capabilities, Deltas, Model, Overrated, Pour
 from antiphon.model.delta import (
     AnnotationDelta,
     AudioDelta,
@@ -66,6 +66,7 @@ __all__ = [
     "Capabilities",
     "Choice",
     "Delta",
+    "Deltas",
     "Endpoint",
     "FilePart",
     "Finished",
@@ -92,6 +93,7 @@ __all__ = [
     "Passed",
     "Passthrough",
     "PicturesDelta",
+    "Pour",
     "ReasoningDelta",
     "RefusalDelta",
     "Said",

@@ -1,6 +1,6 @@
 """Who answers a turn, and what can be asked of it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, Protocol
@@ -106,12 +106,19 @@ class Overrated(UpstreamError):
     made anew, by what `capabilities` says now."""
 
 
+Pour = Callable[[Sequence[Delta]], bool]
+"""Takes a batch in the moment in which it comes. Whether it takes more: else the next is waited for."""
+Deltas = AsyncGenerator[Sequence[Delta], Pour | None]
+"""An answer, in batches. Who asks for the next one may send what batches can be poured into; then an empty
+one follows. A generator that has no use for it need not care."""
+
+
 class Backend(Protocol):
     """Something that answers turns. Closing the generator that `stream` returns stops the upstream's work."""
 
     def capabilities(self, model: str) -> Capabilities: ...
 
-    def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
+    def stream(self, turn: Turn) -> Deltas:
         """The answer, in batches as they arrive (one network read, one batch). An empty one comes first where
         the upstream has taken the turn up and the rest is still to come; the last delta is Finished.
 

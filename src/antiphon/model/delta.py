@@ -32,7 +32,8 @@ class TextRun(TextDelta, frozen=True, gc=False):
 
     def deltas(self) -> list[TextDelta]:
         """Them, one by one."""
-        return [TextDelta(text) for text in self.texts]
+        texts = self.texts if len(self.pieces) > 1 else (self.text,)
+        return [TextDelta(text) for text in texts]
 
 
 _texts = msgspec.json.Decoder(list[str]).decode

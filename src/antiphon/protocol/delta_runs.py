@@ -33,16 +33,13 @@ class DeltaPlace:
         return before + b'"', b'"' + behind.removesuffix(b"0}")
 
 
-class DeltaRun:
+class DeltaRun(msgspec.Struct, eq=False, gc=False):
     """The run. `pieces`: its texts, none of them empty, each as the inside of a JSON string."""
 
-    __slots__ = ("pieces", "place", "sequence_number")
-
-    def __init__(self, place: DeltaPlace, pieces: Sequence[bytes]) -> None:
-        self.place = place
-        self.pieces = pieces
-        self.sequence_number = -1
-        """Of the first; given by the machine."""
+    place: DeltaPlace
+    pieces: Sequence[bytes]
+    sequence_number: int = -1
+    """Of the first; given by the machine."""
 
     @property
     def next_number(self) -> int:

@@ -325,16 +325,18 @@ class OpenItem:
 
     def emit_run(self, run: DeltaRun) -> None:
         """Append deltas. Raises IllegalTransition."""
-        state, kind = self._state, run.place.kind
-        for _ in run.pieces[:2]:  # a row that leads back to its state may be stepped any number of times
-            try:
+        state, kind, count = self._state, run.place.kind, len(run.pieces)
+        try:
+            state = self._moves[state, kind]
+            if count > 1:  # a row that leads back to its state may be stepped any number of times
                 state = self._moves[state, kind]
-            except KeyError:
-                raise _illegal(kind, state) from None
+        except KeyError:
+            raise _illegal(kind, state) from None
         self._state = state
-        run.sequence_number = self._machine._next
-        self._machine._next = run.next_number
-        self._machine._events.append(run)
+        machine = self._machine
+        run.sequence_number = machine._next
+        machine._next += count
+        machine._events.append(run)
 
     def close(self) -> None:
         """Emit what is still to come, then that the item is done."""

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from antiphon.engine.calling.ask import Deltas
 from antiphon.engine.calling.retry import Retries
-from antiphon.model import Delta, TextDelta, Turn, UsageDelta
+from antiphon.model import Delta, Deltas, TextDelta, Turn, UsageDelta
 from antiphon.protocol.errors import ApiError, RateLimited, UpstreamError
 
 BUSY = RateLimited("Slow down.", code="rate_limit_exceeded")

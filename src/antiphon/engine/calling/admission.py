@@ -3,8 +3,8 @@
 from contextlib import aclosing
 
 from antiphon.backends.gate import Gate, Place
-from antiphon.engine.calling.ask import Ask, Deltas
-from antiphon.model import Turn
+from antiphon.engine.calling.ask import Ask
+from antiphon.model import Deltas, Turn
 
 
 class Admission:

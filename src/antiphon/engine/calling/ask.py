@@ -4,13 +4,12 @@ A layer is an object with a `stream` of the same form as `Backend.stream`, made 
 turn that it has nothing to do with is passed on as it is, so it costs nothing there.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
-from antiphon.model import Delta, TextDelta, Turn, UsageDelta
+from antiphon.model import Deltas, TextDelta, Turn, UsageDelta
 
-Deltas = AsyncGenerator[Sequence[Delta], None]
 Ask = Callable[[Turn], Deltas]
 """Has a turn answered. Closing the generator stops the work on it. Raises ApiError."""
 

@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
-from antiphon.engine.calling.ask import Ask, Deltas
-from antiphon.model import Turn
+from antiphon.engine.calling.ask import Ask
+from antiphon.model import Deltas, Pour, Turn
 from antiphon.protocol.errors import UpstreamTimeout
 
 
@@ -17,13 +17,14 @@ class Deadline:
 
     async def stream(self, turn: Turn) -> Deltas:
         """The answer, if it comes in time. Raises UpstreamTimeout."""
+        pour: Pour | None = None
         async with aclosing(self._ask(turn)) as deltas:
             while True:
                 try:
                     async with asyncio.timeout_at(self._end):
-                        batch = await anext(deltas)
+                        batch = await deltas.asend(pour)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
                     raise UpstreamTimeout("The response took longer than this server allows.") from None
-                yield batch
+                pour = yield batch

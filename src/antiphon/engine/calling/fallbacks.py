@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from antiphon.backends.retry import another_may
 from antiphon.backends.router import Route
 from antiphon.backends.upstream_errors import TOO_LONG
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.engine.calling.truncation import Truncation
-from antiphon.model import Message, Opaque, Turn, has_output
+from antiphon.model import Deltas, Message, Opaque, Turn, has_output
 from antiphon.model.backend import beyond
 from antiphon.model.hosted import given_to, lacks_tools
 from antiphon.protocol.errors import ApiError, Unavailable

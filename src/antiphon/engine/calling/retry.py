@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from antiphon.engine.calling.ask import Ask, Deltas
-from antiphon.model import Turn, has_output
+from antiphon.engine.calling.ask import Ask
+from antiphon.model import Deltas, Turn, has_output
 from antiphon.protocol.errors import ApiError, RateLimited
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.model import (
     AnnotationDelta,
     CallStarted,
     Capabilities,
     Delta,
+    Deltas,
     Finished,
     Grammar,
     HostedStarted,

@@ -11,9 +11,10 @@ from contextlib import aclosing
 import structlog
 from msgspec.structs import replace
 
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.model import (
     Delta,
+    Deltas,
     Finished,
     Message,
     OpaqueDelta,

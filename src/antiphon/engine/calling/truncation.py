@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from antiphon.backends.upstream_errors import TOO_LONG
 from antiphon.context.budget import estimate, shortened
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Turn, has_output
+from antiphon.model import Backend, Deltas, Turn, has_output
 from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
 COUNTS = 4

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from antiphon.engine.calling.ask import Ask, Deltas
+from antiphon.engine.calling.ask import Ask
 from antiphon.engine.moderating.moderator import Moderator
 from antiphon.guard.offload import offload
 from antiphon.model import (
@@ -21,6 +21,7 @@ from antiphon.model import (
     AudioPart,
     CallArguments,
     Delta,
+    Deltas,
     FilePart,
     Finished,
     HostedCode,

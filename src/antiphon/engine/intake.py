@@ -1,0 +1,62 @@
+"""What the model says in one turn, on its way into the log.
+
+What comes is written and handed over in one step of the run's task for each batch. Where the reader of the
+response and the server of the model have nothing between them that must be waited for, no task takes a step
+at all: the server's connection calls `_pour`, which writes, and hands over, as long as the reader keeps up.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+
+from antiphon.engine.checkpoint import Checkpoint
+from antiphon.engine.emission import Flush, FlushAtOnce
+from antiphon.engine.turn_writer import TurnWriter
+from antiphon.model import Delta, Deltas
+
+
+class Intake:
+    """Gives deltas to `writer`, and hands over what becomes of them: by `flush`, or, where it is given and
+    does, by `at_once`."""
+
+    def __init__(
+        self, writer: TurnWriter, checkpoint: Checkpoint, flush: Flush, at_once: FlushAtOnce | None
+    ) -> None:
+        self._writer = writer
+        self._checkpoint = checkpoint
+        self._flush = flush
+        self._at_once = at_once
+        self._fault: Exception | None = None
+        """What went wrong while it was called by a connection."""
+
+    async def read(self, deltas: Deltas) -> None:
+        """All of them. Raises ApiError."""
+        # Closed here and now when we are cancelled: that is what ends the upstream's work.
+        async with aclosing(deltas):
+            pour = None if self._at_once is None else self._pour
+            with suppress(StopAsyncIteration):
+                batch = await anext(deltas)
+                while True:
+                    self._take(batch)
+                    await self._flush()
+                    batch = await deltas.asend(pour)
+                    if self._fault is not None:
+                        raise self._fault
+
+    def _pour(self, batch: Sequence[Delta]) -> bool:
+        """See `Pour`."""
+        assert self._at_once is not None
+        try:
+            self._take(batch)
+            return self._at_once()
+        except Exception as fault:  # noqa: BLE001 (raised in the run's task)
+            self._fault = fault
+            return False
+
+    def _take(self, batch: Sequence[Delta]) -> None:
+        writer = self._writer
+        writer.write(batch)
+        if writer.first_at is None and batch:
+            writer.first_at = time.time()
+            self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
+        self._checkpoint.output_complete = writer.awaits_client
