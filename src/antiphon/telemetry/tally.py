@@ -34,5 +34,6 @@ class Tally(Collector):
 
 
 def at_once(counter: Counter, amount: float = 1) -> None:
-    """Where others look at the counters of this process, also when it was killed."""
-    counter.inc(amount)
+    """Where others look at the counters of this process, also when it was killed. Without what `inc` asks
+    first: whether the counter has its labels, and goes up."""
+    counter._value.inc(amount)
