@@ -114,7 +114,7 @@ async def load_context(
     NotFound."""
     request = parsed.request
     remembered = memory.find(request.previous_response_id or "") if memory else None
-    past = _past(remembered) if remembered else await _conversation(store, project, request)
+    past = _past(remembered) if remembered else await _conversation(store, project, request, histories)
     prompt = await prompt_messages(store, project, request)
     if remembered is None and not past.items:
         past = await _previous(store, project, request, histories)
@@ -172,14 +172,14 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
     return {call_id for item in items if (call_id := getattr(item, "call_id", None)) is not None}
 
 
-async def _conversation(store: Store, project: str, request: CreateResponse) -> History:
+async def _conversation(store: Store, project: str, request: CreateResponse, histories: Histories) -> History:
     """The items of the request's conversation; nothing without one."""
     if request.conversation_id is None:
         return _NOTHING
     rows = await store.conversations.history(project, request.conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{request.conversation_id}' not found.")
-    return await _decoded(rows)
+    return await _decoded(project, rows, histories)
 
 
 async def _previous(store: Store, project: str, request: CreateResponse, histories: Histories) -> History:
@@ -198,14 +198,19 @@ async def _previous(store: Store, project: str, request: CreateResponse, histori
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    return await _decoded(rows)
+    return await _decoded(project, rows, histories)
 
 
-async def _decoded(rows: Sequence[bytes]) -> History:
-    length = sum(map(len, rows))
-    return await offload(
-        len(rows) + in_bytes(length), lambda: _past([decode_stored(row) for row in rows], length)
+async def _decoded(project: str, rows: Sequence[bytes], histories: Histories) -> History:
+    known = histories.beginning(project, rows)
+    more = rows[len(known.rows) :]
+    length = sum(map(len, more))
+    whole = await offload(
+        len(more) + in_bytes(length),
+        lambda: known.followed_by([decode_stored(row) for row in more], length),
     )
+    histories.keep_read(project, replace(whole, rows=rows))
+    return whole
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
