@@ -17,7 +17,7 @@ from bench import measure, plot, server
 from bench.client import Job
 from bench.report import RESULTS, Report
 from bench.server import Server
-from bench.workloads import RECORDED, WORKLOADS, Workload
+from bench.workloads import DEALT, RECORDED, WORKLOADS, Workload
 
 
 def main() -> None:
@@ -38,8 +38,8 @@ def main() -> None:
                 prefix = arguments.model_prefix
                 report.costs.append(measure.compare(workload, floor, subject, haproxy, prefix))
             if not arguments.url:
-                status.update("recordings")
-                _add_recorded(report, subject, url, arguments)
+                status.update("recordings, and two workers")
+                _add_surcharges(report, subject, url, arguments)
             status.update("chains and reads")
             _add_reads(report, subject, arguments)
         if not arguments.url and not arguments.only:
@@ -87,12 +87,18 @@ def _is_chosen(workload: Workload, arguments: argparse.Namespace) -> bool:
     return (workload.quick or not arguments.quick) and (arguments.only or "") in workload.name
 
 
-def _add_recorded(report: Report, subject: Server, url: str, arguments: argparse.Namespace) -> None:
-    """What it costs that all is recorded, beside the server that records nothing."""
-    with server.antiphon(url, record="all") as recording:
-        for workload, most in RECORDED:
-            if _is_chosen(workload, arguments):
-                report.recorded.append(measure.surcharge(workload, most, subject, recording))
+def _add_surcharges(report: Report, subject: Server, url: str, arguments: argparse.Namespace) -> None:
+    """What it costs that all is recorded, and that there are two workers, beside one that records nothing."""
+    for what, rows, started in (
+        ("recorded, against not", RECORDED, server.antiphon(url, record="all")),
+        ("two workers, against one", DEALT, server.antiphon(url, "--workers", "2")),
+    ):
+        with started as other:
+            report.surcharges += [
+                measure.surcharge(workload, what, most, subject, other)
+                for workload, most in rows
+                if _is_chosen(workload, arguments)
+            ]
 
 
 def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -> None:
@@ -104,6 +110,9 @@ def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -
     report.costs += [measure.after_turns(subject, n, arguments.model_prefix) for n in (10, 50, 200)]
     report.costs += measure.reads(subject, arguments.model_prefix)
     report.chain = measure.chain(subject, 200, 10, arguments.model_prefix)
+    report.grown = {
+        kind: measure.grown(subject, kind, 200, arguments.model_prefix) for kind in ("chain", "conversation")
+    }
 
 
 def _add_lives(report: Report, url: str, quick: bool) -> None:

@@ -20,7 +20,7 @@ PATIENCE = 30.0
 _ID = re.compile(rb'"id":\s*"((?:resp|conv)_\w+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
-_DELTA = re.compile(
+DELTA = re.compile(
     rb"\.delta\"|\"delta\":\{\"(?:content\":\"[^\"]|tool_calls\":\[\{\"index\":0,\"function\")"
 )
 """The beginning of what the model says, from us and from the upstream."""
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         if not self._told_event and b"data:" in self._received:
             self._told_event = True
             self._seen.first_events.append(self.heard - self._sent)
-        if self._told_event and not self._told_delta and _DELTA.search(self._received):
+        if self._told_event and not self._told_delta and DELTA.search(self._received):
             self._told_delta = True
             self._seen.first_deltas.append(self.heard - self._sent)
         if self._is_whole():

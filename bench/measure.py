@@ -5,13 +5,15 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection
 from statistics import median
 from typing import Any
 
 from bench import server as servers
-from bench.client import Job, Seen, request_bytes
+from bench.client import DELTA, Job, Seen, request_bytes
 from bench.server import Memory, Server, load
 from bench.workloads import Budget, Request, Workload, job
 
@@ -90,6 +92,8 @@ class Surcharge:
     """What a workload costs on a server that does more, in terms of what it costs on one that does not."""
 
     name: str
+    what: str
+    """What that is, and what it is held against."""
     ratios: list[float]
     """Of each round."""
     most: float
@@ -128,7 +132,7 @@ def compare(
     return Compared(workload.name, above, below, workload.budget, *limit)
 
 
-def surcharge(workload: Workload, most: float, less: Server, more: Server) -> Surcharge:
+def surcharge(workload: Workload, what: str, most: float, less: Server, more: Server) -> Surcharge:
     """Rounds of both in turn. A round of one is held against the next of the other, so that whatever else
     goes on here meets both."""
     both = [(less, workload.job(less), Cost()), (more, workload.job(more), Cost())]
@@ -138,7 +142,7 @@ def surcharge(workload: Workload, most: float, less: Server, more: Server) -> Su
         for contender, wanted, cost in both:
             _count(contender, wanted, cost)
     below, above = (cost.cpu for _, _, cost in both)
-    return Surcharge(workload.name, [b / a for a, b in zip(below, above, strict=True)], most)
+    return Surcharge(workload.name, what, [b / a for a, b in zip(below, above, strict=True)], most)
 
 
 def _part(wanted: Job) -> Job:
@@ -202,6 +206,37 @@ def chain(server: Server, turns: int, chains: int, prefix: str = "") -> list[flo
     return [median(seen.latencies[turn::turns]) * 1000 for turn in range(turns)]
 
 
+_TURNS = 20
+"""Of which the median is taken: one alone is too short to be measured."""
+
+
+def grown(server: Server, kind: str, turns: int, prefix: str = "") -> float:
+    """How many times the processor time of its first turns the last ones take, of a `chain` or of a
+    `conversation` of so many."""
+    method, path, text = Workload("").job(server, prefix).requests[0]
+    asked = json.loads(text)
+    with closing(HTTPConnection(server.host, server.port, timeout=servers.PATIENCE)) as connection:
+
+        def post(path: str, body: object) -> str:
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            told = answer.read()
+            if answer.status != HTTPStatus.OK:
+                raise SystemExit(f"bench: a {kind} broke: {told[:300]!r}")
+            return str(json.loads(told)["id"])
+
+        if kind == "conversation":
+            asked["conversation"] = post("/v1/conversations", {})
+        spent = []
+        for _ in range(turns):
+            before = server.cpu()
+            made = post(path, asked)
+            spent.append(server.cpu() - before)
+            if kind == "chain":
+                asked["previous_response_id"] = made
+    return median(spent[-_TURNS:]) / median(spent[:_TURNS])
+
+
 def after_turns(server: Server, turns: int, prefix: str = "") -> Compared:
     """What a response costs that continues so many turns."""
     begun = Workload("", concurrency=1).job(server, prefix)
@@ -251,14 +286,27 @@ def memory(start: Start, request: Ask) -> dict[str, Memory]:
 
 
 def idle_streams(start: Start, request: Ask) -> float:
-    """Kilobytes for each of 1,000 streams that wait for their model."""
-    waiting = Workload("", "paced-2-4000", stream=True, count=IDLE, concurrency=IDLE)
-    with start() as server:
+    """Kilobytes for each of 1,000 streams whose model has begun to speak, and is silent."""
+    with start() as server, ExitStack() as connections:
         load(request(server, Workload("", stream=True, count=100)))
-        server.reset_peak()
-        before = server.memory().resident
-        load(request(server, waiting))
-        return (server.memory().peak - before) * 1024 / IDLE
+        wanted = request(server, Workload("", "paced-2-600000", stream=True, count=1))
+        before = server.memory().shared_out
+        for _ in range(IDLE):
+            connection = connections.enter_context(
+                socket.create_connection((server.host, server.port), timeout=servers.PATIENCE)
+            )
+            connection.sendall(request_bytes(wanted, *wanted.requests[0]))
+            _read_to_a_delta(connection)
+        return (server.memory().shared_out - before) * 1024 / IDLE
+
+
+def _read_to_a_delta(connection: socket.socket) -> None:
+    received = b""
+    while not DELTA.search(received):
+        data = connection.recv(1 << 16)
+        if not data:
+            raise SystemExit(f"bench: a stream broke off: {received[-200:]!r}")
+        received += data
 
 
 # ---- a client that reads nothing ---------------------------------------------------------------------

@@ -27,10 +27,13 @@ class Report:
 
     subject: str
     costs: list[Compared] = field(default_factory=list)
-    recorded: list[Surcharge] = field(default_factory=list)
-    """Where all is recorded that is sent upstream."""
+    surcharges: list[Surcharge] = field(default_factory=list)
+    """Where all is recorded that is sent upstream, and where two workers share the requests."""
     chain: list[float] = field(default_factory=list)
     """Milliseconds of each turn."""
+    grown: dict[str, float] = field(default_factory=dict)
+    """How many times the CPU of its first turns the last ones of a chain of 200 take, and those of a
+    conversation."""
     start_up: tuple[float, float] | None = None
     sizes: dict[str, dict[str, Memory]] = field(default_factory=dict)
     """Of each server."""
@@ -130,23 +133,24 @@ def _figures(report: Report) -> Table:
     for name in ("what", "found", "must", "aim"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for row in (
-        *_recorded(report.recorded),
+        *_surcharges(report.surcharges),
         *_beginning(report),
         *_turns(report.chain),
+        *_grown(report.grown),
         *_sizes(report.sizes),
     ):
         table.add_row(*row)
     for name, kilobytes in report.idle.items():
-        table.add_row(f"each of 1,000 idle streams, {name}", f"{kilobytes:.0f} KB", "30 KB")
+        table.add_row(f"each of 1,000 idle streams, {name} (PSS)", f"{kilobytes:.0f} KB", "30 KB")
     for name, megabytes in report.unread.items():
         table.add_row(f"50 MB that nobody reads, {name}", f"{megabytes:.1f} MB")
     return table
 
 
-def _recorded(found: Sequence[Surcharge]) -> list[list[str]]:
+def _surcharges(found: Sequence[Surcharge]) -> list[list[str]]:
     return [
         [
-            f"{each.name}, recorded, against not",
+            f"{each.name}, {each.what}",
             _coloured(f"{each.ratio:.2f} x", each.ratio, each.most, each.most),
             f"{each.most:.2f} x",
         ]
@@ -173,6 +177,18 @@ def _turns(times: Sequence[float]) -> list[list[str]]:
             ms = f"{times[0]:.1f} and {times[turn - 1]:.1f} ms"
             rows.append([f"turn {turn} against turn 1 ({ms})", found, *budget])
     return rows
+
+
+def _grown(ratios: Mapping[str, float]) -> list[list[str]]:
+    return [
+        [
+            f"CPU of turn 200 of a {kind} against turn 1",
+            _coloured(f"{ratio:.2f} x", ratio, 1.5, 1.2),
+            "1.5 x",
+            "1.2 x",
+        ]
+        for kind, ratio in ratios.items()
+    ]
 
 
 _SIZES = {"at rest": (90, 70), "64 streams": (120, 120)}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from bench.client import Job
@@ -122,6 +122,13 @@ RECORDED = (
     ),
 )
 """How many times its cost each may have where all is recorded that is sent upstream."""
+DEALT = tuple(
+    (replace(workload, budget=None, quick=workload.name == "plain, stored"), 1.05)
+    for workload in WORKLOADS
+    if workload.name
+    in ("plain, stored", "plain, not stored", "burst streams, stored", "paced streams, 64 at once")
+)
+"""How many times its cost each may have where two workers share the requests."""
 
 
 def job(server: Server, requests: Sequence[Request], count: int, concurrency: int, end: str) -> Job:

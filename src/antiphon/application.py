@@ -6,6 +6,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from antiphon.api.app import create_app
 from antiphon.config import Config
+from antiphon.guard.lazily import imported
+
+_PLACE = "/dashboard"
 
 
 def create_application(config: Config) -> ASGIApp:
@@ -13,16 +16,28 @@ def create_application(config: Config) -> ASGIApp:
     api = create_app(config)
     if not config.dashboard.enabled or config.server.role == "worker":
         return api
-    from antiphon.dashboard.app import PLACE, create_dashboard
-
-    dashboard, below = create_dashboard(config), f"{PLACE}/"
-    own = (PLACE, f"{PLACE}.json")
+    dashboard, below = _Dashboard(config), f"{_PLACE}/"
+    own = (_PLACE, f"{_PLACE}.json")
 
     def either(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path.startswith(PLACE) and (path in own or path.startswith(below)):
+            if path.startswith(_PLACE) and (path in own or path.startswith(below)):
                 return dashboard(scope, receive, send)
         return api(scope, receive, send)
 
     return either
+
+
+class _Dashboard:
+    """Made when somebody looks first: its pages, and what shows them, take six megabytes."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            module = await imported("antiphon.dashboard.app")
+            self._app = self._app or module.create_dashboard(self._config)
+        await self._app(scope, receive, send)

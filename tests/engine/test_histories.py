@@ -159,6 +159,31 @@ def test_an_item_that_was_taken_out_of_a_conversation_is_not_read_by_what_goes_o
     assert "A secret" not in [message["content"] for message in told]
 
 
+def test_a_conversation_that_two_processes_write_to_is_read_as_it_is(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream
+) -> None:
+    """Each has read a part of it, of which the other one takes an item out."""
+    one, other = servers
+    conversation = one.conversations.create(items=[user("Nought")]).id
+
+    def told(client: OpenAI, text: str) -> list[str]:
+        client.responses.create(model="m", input=text, conversation=conversation)
+        return [message["content"] for message in upstream.last.body["messages"]]
+
+    def delete(client: OpenAI, at: int) -> None:
+        item = one.conversations.items.list(conversation, order="asc", limit=100).data[at]
+        client.conversations.items.delete(item.id or "", conversation_id=conversation)
+
+    assert told(one, "1") == ["Nought", "1"]
+    assert told(other, "2") == ["Nought", "1", "I see.", "2"]
+    assert told(one, "3") == ["Nought", "1", "I see.", "2", "I see.", "3"]
+    delete(other, 2)
+    assert told(one, "4") == ["Nought", "1", "2", "I see.", "3", "I see.", "4"]
+    delete(one, 0)
+    assert told(other, "5") == ["1", "2", "I see.", "3", "I see.", "4", "I see.", "5"]
+    assert told(one, "6") == ["1", "2", "I see.", "3", "I see.", "4", "I see.", "5", "I see.", "6"]
+
+
 def test_no_project_goes_on_from_what_another_one_said(upstream: Upstream, tmp_path: Path) -> None:
     upstream.default = Answer("I see.")
     keys = Server(verify=True, keys={"one": hash_key("k1"), "two": hash_key("k2")})
@@ -213,6 +238,18 @@ def test_a_history_that_is_kept_again_takes_its_place_once() -> None:
     histories.keep("a", "other", history)
     assert histories.find("a", "again") is history
     assert histories.find("a", "other") is history
+
+
+def test_of_what_was_read_the_beginning_is_known_as_long_as_it_is_the_same() -> None:
+    rows = [b"1", b"2", b"3"]
+    history = History(length=3, rows=rows[:2])
+    histories = Histories()
+    histories.keep_read("p", history)
+    histories.keep_read("p", History())
+    assert histories.beginning("p", rows) is histories.beginning("p", rows[:2]) is history
+    for other in (rows[:1], [b"1", b"4", b"3"], rows[1:], []):
+        assert histories.beginning("p", other) == History()
+    assert histories.beginning("q", rows) == History()
 
 
 def test_a_history_of_words_grows_by_turns() -> None:

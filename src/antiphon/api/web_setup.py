@@ -16,7 +16,6 @@ from antiphon.web.apis import APIS
 from antiphon.web.duckduckgo import DuckDuckGo
 from antiphon.web.engine import Engine
 from antiphon.web.fetch import Fetcher
-from antiphon.web.json_engine import JsonEngine
 from antiphon.web.pages import Pages
 from antiphon.web.searcher import Searcher
 
@@ -65,5 +64,7 @@ def _engines(settings: WebSearchSettings, pool: Pool, servers: Mapping[str, Addr
             server = name.removeprefix("mcp:")
             yield McpEngine(server, servers[server], pool)
         else:
+            from antiphon.web.json_engine import JsonEngine
+
             url = settings.url if APIS[name].url is None else None
             yield JsonEngine(APIS[name], url, os.environ.get(variables.get(name, ""), "").strip())

@@ -33,7 +33,7 @@ from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Upstream, bearer
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Deltas, Model, Passthrough, Turn
+from antiphon.model import Backend, Capabilities, Delta, Deltas, Model, Passthrough, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
 from antiphon.protocol.wire import JsonObject
 

@@ -123,10 +123,14 @@ class Tape(Struct, kw_only=True):
     def record(self, server: Server, method: str, url: URL, body: bytes | None) -> Exchange | None:
         """A request begins. None: it is not recorded: there is no room, or the response has ended, and who
         asks has only begun in its time."""
-        if self.ended or len(self.exchanges) >= EXCHANGES or not self.take(_EXCHANGE):
+        if self.ended or len(self.exchanges) >= EXCHANGES:
             return None
         body = body or b""
-        fits = self.keeps and len(body) <= REQUEST_BYTES and self.take(len(body))
+        kept = body if self.keeps and len(body) <= REQUEST_BYTES else b""
+        if not self.take(_EXCHANGE + len(kept)):
+            kept = b""
+            if not self.take(_EXCHANGE):
+                return None
         exchange = Exchange(
             turn=self.turn,
             server=server,
@@ -134,7 +138,7 @@ class Tape(Struct, kw_only=True):
             url=url,
             started_at=time.time(),
             request_bytes=len(body),
-            request=body if fits else b"",
+            request=kept,
             tape=self if self.keeps else None,
         )
         self.exchanges.append(exchange)

@@ -16,8 +16,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import yaml
-
 MOST_BYTES = 50 * 2**20
 """Of a zip."""
 MOST_FILES = 500
@@ -169,6 +167,8 @@ def _read_through(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 
 def _front_matter(content: bytes) -> dict[str, Any]:
+    import yaml  # only children need it
+
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

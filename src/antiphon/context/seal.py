@@ -8,10 +8,12 @@ import base64
 import hmac
 import os
 import secrets
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _VERSION = b"\x01"
 _NONCE = 12
@@ -22,8 +24,10 @@ class Seal:
     """Seals and opens texts."""
 
     def __init__(self, key: bytes) -> None:
-        """`key`: of KEY_BYTES."""
-        self._aead = AESGCM(key)
+        """Raises ValueError for a `key` that is not of KEY_BYTES."""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a sealing key of {len(key)} bytes, not of {KEY_BYTES}")
+        self._key = key
         self._signing_key = hmac.digest(key, b"signing", "sha256")
 
     @classmethod
@@ -34,7 +38,7 @@ class Seal:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(AESGCM.generate_key(8 * KEY_BYTES))
+                file.write(secrets.token_bytes(KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -52,6 +56,8 @@ class Seal:
 
     def open(self, project: str, kind: str, sealed: str) -> str | None:
         """The text; None when it was not sealed here, for this project, as this kind."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = base64.urlsafe_b64decode(sealed.encode())
             if raw[:1] != _VERSION:
@@ -60,6 +66,13 @@ class Seal:
             return self._aead.decrypt(nonce, body, _bound(project, kind)).decode()
         except (ValueError, InvalidTag):
             return None
+
+    @cached_property
+    def _aead(self) -> "AESGCM":
+        """Seven megabytes, which a server does without that seals nothing."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return AESGCM(self._key)
 
     def sign(self, project: str, kind: str, content: bytes) -> str:
         """Hex digits that nobody can make but this installation, for this project and this kind."""

@@ -36,11 +36,9 @@ from antiphon.dashboard import (
 )
 from antiphon.dashboard.edge import Edge
 
-PLACE = "/dashboard"
-
 
 def create_dashboard(config: Config) -> ASGIApp:
-    """What answers under PLACE. It works with what the API has opened."""
+    """What answers under `/dashboard`. It works with what the API has opened."""
     return Edge(Routes(_routes()), config)
 
 

@@ -3,10 +3,14 @@
 A chain of responses is continued by its newest, over and over: what came before is neither read from the
 store again, nor looked at item by item. The store is asked one thing, whether it has what is known here
 (`Responses.settled`): a response that was deleted, by whatever process, is not continued.
+
+What was read of the store is known by its beginning: a conversation, and a chain that another process goes on
+with, is read again each time, but looked at only where it goes on behind what was read before.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +22,8 @@ MOST_BYTES = 32 * 2**20
 """Of all histories that are kept, about."""
 _ITEM = 1024
 """Bytes of an item beside its text."""
+_Key: TypeAlias = tuple[str, str | bytes]
+"""A project, and the id of a response or the first of the rows."""
 
 
 class History(Struct, frozen=True):
@@ -30,11 +36,13 @@ class History(Struct, frozen=True):
     """Whether they are words alone (`context.words`)."""
     said: Said | None = None
     """All of it, when it was said by turns."""
+    rows: Sequence[bytes] = ()
+    """The items as they were read, where they were."""
 
     @property
     def size(self) -> int:
         """Bytes that it takes, about: the items, and what a backend writes of them."""
-        return 2 * self.length + _ITEM * len(self.items)
+        return (3 if self.rows else 2) * self.length + _ITEM * len(self.items)
 
     def followed_by(self, more: Sequence[Item], length: int) -> "History":
         """It and what came then, `length` bytes of JSON."""
@@ -54,19 +62,36 @@ class Histories:
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
         self._size = 0
-        self._known: OrderedDict[tuple[str, str], History] = OrderedDict()
+        self._known: OrderedDict[_Key, History] = OrderedDict()
 
     def find(self, project: str, response_id: str) -> History | None:
         """The history that ends with a response, if it is known. It may be there no longer."""
-        found = self._known.get((project, response_id))
-        if found is not None:
-            self._known.move_to_end((project, response_id))
-        return found
+        return self._find((project, response_id))
 
     def keep(self, project: str, response_id: str, history: History) -> None:
         """Keep the history that ends with a response, until others have its place."""
-        before = self._known.pop((project, response_id), History())
-        self._known[project, response_id] = history
+        self._keep((project, response_id), history)
+
+    def beginning(self, project: str, rows: Sequence[bytes]) -> History:
+        """What is known of a history that was read: all or a first part of it; nothing, if it was another
+        one."""
+        found = self._find((project, rows[0])) if rows else None
+        return found if found is not None and rows[: len(found.rows)] == found.rows else History()
+
+    def keep_read(self, project: str, history: History) -> None:
+        """Keep a history that was read, until others have its place."""
+        if history.rows:
+            self._keep((project, history.rows[0]), history)
+
+    def _find(self, key: _Key) -> History | None:
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        return found
+
+    def _keep(self, key: _Key, history: History) -> None:
+        before = self._known.pop(key, History())
+        self._known[key] = history
         self._size += history.size - before.size
         while self._size > self._most:
             _, gone = self._known.popitem(last=False)

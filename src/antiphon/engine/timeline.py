@@ -1,7 +1,8 @@
 """What took its time while a response was made: its items, and the calls that this server ran."""
 
 import time
-from typing import Final, TypeAlias
+from operator import attrgetter
+from typing import Final
 
 from msgspec import field
 
@@ -14,20 +15,24 @@ from antiphon.tools.base import ServerCall
 MARKS: Final = 1000
 """Of one response."""
 
-_Seen: TypeAlias = tuple[float, int, str, str]
-"""When an item was added or done (seconds since the epoch), its place in the output, its type, its id."""
+_BEGAN = attrgetter("at")
 
 
 class TimedTape(Tape, kw_only=True):
-    """A tape with the times of a response: noted while it is made, put together when it has ended."""
+    """A tape with the times of a response: noted while it is made."""
 
-    seen: list[_Seen] = field(default_factory=list)
+    items: dict[int, Mark] = field(default_factory=dict)
+    """By their places in the output."""
     called: list[Mark] = field(default_factory=list)
 
     def watch(self, output_index: int, item: Item) -> None:
         """An item was added, or is done."""
-        if len(self.seen) < 2 * MARKS:
-            self.seen.append((time.time(), output_index, item_type(item), item.id or ""))
+        now, begun = time.time(), self.items.get(output_index)
+        if begun is not None:
+            spent = _milliseconds(now - begun.at)
+            self.items[output_index] = Mark("item", begun.name, begun.id, begun.at, spent)
+        elif len(self.items) < MARKS:
+            self.items[output_index] = Mark("item", item_type(item), item.id or "", now)
 
     def ran(self, call: ServerCall, begun: float, ended: float, outcome: str) -> None:
         """A call ran from here to there, by the clock of `time.perf_counter`."""
@@ -37,19 +42,12 @@ class TimedTape(Tape, kw_only=True):
 
     def release(self) -> None:
         super().release()
-        self.seen, self.called = [], []
+        self.items, self.called = {}, []
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """In the order in which they began."""
-        items: dict[int, Mark] = {}
-        for at, place, kind, item_id in self.seen:
-            begun = items.get(place)
-            if begun is None:
-                items[place] = Mark("item", kind, item_id, at)
-            else:
-                items[place] = Mark("item", kind, item_id, begun.at, _milliseconds(at - begun.at))
-        return tuple(sorted((*items.values(), *self.called), key=lambda mark: mark.at))
+        return tuple(sorted((*self.items.values(), *self.called), key=_BEGAN))
 
 
 def current() -> TimedTape | None:

@@ -10,9 +10,11 @@ import socket
 import unicodedata
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from aiohttp import AddrInfoType
+if TYPE_CHECKING:
+    from aiohttp import AddrInfoType
 
 Reachable = Callable[[str], bool]
 """Whether an address, written as sockets are given it, may be connected to."""
@@ -83,7 +85,7 @@ def written_address(host: str) -> str | None:
     return host if ":" in host else as_address(host)
 
 
-def sockets(reachable: Reachable) -> Callable[[AddrInfoType], socket.socket]:
+def sockets(reachable: Reachable) -> "Callable[[AddrInfoType], socket.socket]":
     """Makes the sockets of an aiohttp connector; `reachable` is `is_public`, or `anywhere`."""
     return partial(_socket, reachable)
 
@@ -95,7 +97,7 @@ def is_forbidden(error: BaseException) -> bool:
     return isinstance(cause, Forbidden) or _NOT_PUBLIC in str(cause)
 
 
-def _socket(reachable: Reachable, info: AddrInfoType) -> socket.socket:
+def _socket(reachable: Reachable, info: "AddrInfoType") -> socket.socket:
     """The socket for a connection. Raises Forbidden."""
     family, kind, protocol, _, address = info
     if not reachable(str(address[0])):

@@ -5,13 +5,13 @@ are too many. A request that cannot have reached the server is made once more, o
 """
 
 import asyncio
-import importlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from antiphon.guard.addresses import NOT_PUBLIC, Reachable, anywhere, as_address
+from antiphon.guard.lazily import imported
 from antiphon.mcp.base import (
     CLOSED,
     Address,
@@ -78,7 +78,7 @@ class Pool:
         known = self._listings.get(key)
         if known is not None and known[0] > _now():
             return known[1]
-        await _library()  # not at the server's expense
+        await imported("antiphon.mcp.connection")  # not at the server's expense
         seconds = self.limits.list_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -155,7 +155,7 @@ class Pool:
             return slot.connection
 
     async def _open(self, address: Address) -> "Connection":
-        library = await _library()
+        library = await imported("antiphon.mcp.connection")
         trusted = isinstance(address, Configured)
         session = self._trusting(library) if trusted else self._guarding(library, address)
         try:
@@ -220,18 +220,6 @@ def _check_host(url: str, reachable: Reachable) -> None:
     address = as_address(urlsplit(url).hostname or "")
     if address is not None and not reachable(address):
         raise McpError("protocol", CLOSED, f"The MCP server's URL {NOT_PUBLIC}.")
-
-
-_loaded: Any = None
-
-
-async def _library() -> Any:
-    """What needs the MCP library. That takes a while to load, so it is done when it is first needed. A module
-    that another thread still loads is in `sys.modules` already; the import waits until it is whole."""
-    global _loaded
-    if _loaded is None:
-        _loaded = await asyncio.to_thread(importlib.import_module, "antiphon.mcp.connection")
-    return _loaded
 
 
 def _now() -> float:

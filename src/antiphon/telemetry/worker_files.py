@@ -8,17 +8,21 @@ there are never more files than workers.
 
 import fcntl
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which workers know the folder, as prometheus_client has it."""
+_DOUBLES = struct.Struct("dd").pack
+"""A number as a file has it, and the time of a gauge that the latest value counts of."""
 
 
 @contextmanager
@@ -40,7 +44,25 @@ def is_shared() -> bool:
 def keep_in_files() -> None:
     """Numbers that are made from now on are kept in this worker's files."""
     number = _number(Path(os.environ[FOLDER]))
-    values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+    shared = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+    values.ValueClass = _quick(shared)
+
+
+def _quick(shared: type[Any]) -> type[Any]:
+    """The client takes a lock and asks whether it was forked, each time that something is counted: a
+    response is counted in ten numbers. No worker forks, and only its event loop counts."""
+
+    class Number(shared):  # type: ignore[misc]
+        def __init__(self, *about: Any, **more: Any) -> None:
+            super().__init__(*about, **more)
+            at = self._file._positions[self._key]
+            self._place = slice(at, at + 16)
+
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            self._file._m[self._place] = _DOUBLES(self._value, 0.0)
+
+    return Number
 
 
 def of_all_workers() -> CollectorRegistry:

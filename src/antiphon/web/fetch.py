@@ -6,14 +6,17 @@ connection alone, and what they resolve to is what is checked. Redirects are fol
 
 import asyncio
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import aiohttp
-from aiohttp.client_exceptions import ClientConnectorDNSError, InvalidURL
 from msgspec import Struct
 from yarl import URL
 
 from antiphon.guard.addresses import NOT_PUBLIC, Reachable, as_address, is_forbidden, sockets
+from antiphon.guard.lazily import imported
 from antiphon.web.recent import Recent
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MAX_REDIRECTS = 5
 MAX_URL = 8192
@@ -61,22 +64,11 @@ class Fetcher:
         self._seconds = seconds
         self._reachable = reachable
         self._recent = Recent[str, Fetched](cache_bytes, CACHE_SECONDS, lambda fetched: len(fetched.data))
-        connector = aiohttp.TCPConnector(
-            use_dns_cache=False,
-            force_close=True,
-            socket_factory=sockets(reachable),
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers=_HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def fetch(self, url: str) -> Fetched:
         """Raises Unfetchable."""
@@ -98,10 +90,34 @@ class Fetcher:
             raise Unfetchable(f"it took longer than {self._seconds:g} seconds") from None
         raise Unfetchable(f"it redirects more than {MAX_REDIRECTS} times")
 
+    async def _opened(self) -> "aiohttp.ClientSession":
+        """When something is fetched: most servers never do."""
+        await imported("aiohttp")
+        import aiohttp
+
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                use_dns_cache=False,
+                force_close=True,
+                socket_factory=sockets(self._reachable),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                headers=_HEADERS,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
     async def _step(self, url: URL) -> Fetched | URL:
         """What is there, or where it says to go on."""
+        session = await self._opened()
+        from aiohttp import ClientConnectorDNSError, ClientError, InvalidURL
+
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with session.get(url, allow_redirects=False) as response:
                 if response.status in _REDIRECTS:
                     return _parsed(response.headers.get("Location", ""), url)
                 if response.status != 200:
@@ -114,12 +130,12 @@ class Fetcher:
             raise BadUrl(f"it {NOT_PUBLIC}" if known else "it is not a URL that can be fetched") from None
         except ClientConnectorDNSError:
             raise Unfetchable("its host could not be found") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (ClientError, OSError) as error:
             if is_forbidden(error):
                 raise BadUrl(f"it {NOT_PUBLIC}") from None
             raise Unfetchable("the connection failed") from None
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, response: "aiohttp.ClientResponse") -> bytes:
         if (response.content_length or 0) > self.max_bytes:
             raise self._too_big()
         chunks, size = [], 0
@@ -152,7 +168,7 @@ def _parsed(text: str, base: URL | None = None) -> URL:
     return url
 
 
-def _filename(response: aiohttp.ClientResponse) -> str:
+def _filename(response: "aiohttp.ClientResponse") -> str:
     disposition = response.content_disposition
     named = disposition.filename if disposition else None
     return PurePosixPath(named or response.url.path).name

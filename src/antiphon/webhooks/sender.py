@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-import aiohttp
 import structlog
 from msgspec import Struct
 
 from antiphon.store.webhooks import Deliveries, Outcome, Taken
 from antiphon.webhooks.endpoints import Endpoint
 from antiphon.webhooks.schedule import next_attempt, seconds_asked
-from antiphon.webhooks.sending import NotSent, Reply, send
+from antiphon.webhooks.sending import Client, NotSent, Reply
 
 log = structlog.get_logger()
 
@@ -71,7 +70,7 @@ class Sender:
         self._stopping = True
         self.wake()
 
-    async def run(self, client: aiohttp.ClientSession) -> None:
+    async def run(self, client: Client) -> None:
         """Until `stop`; then what is under way is finished."""
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
@@ -103,7 +102,7 @@ class Sender:
         due = await self._deliveries.due(self._name)
         return POLL_SECONDS if due is None else min(max(due - self._clock(), 0.0), POLL_SECONDS)
 
-    async def _deliver(self, client: aiohttp.ClientSession, taken: Taken) -> None:
+    async def _deliver(self, client: Client, taken: Taken) -> None:
         try:
             outcome = await self._attempt(client, taken)
             self._report(taken, outcome)
@@ -114,13 +113,13 @@ class Sender:
             self._under_way -= 1
             self.wake()
 
-    async def _attempt(self, client: aiohttp.ClientSession, taken: Taken) -> Outcome:
+    async def _attempt(self, client: Client, taken: Taken) -> Outcome:
         endpoint = await self._find()
         if endpoint is None:
             error = "Its endpoint is gone, or its secret was sealed with another key."
             return Outcome("failed", self._clock(), None, error)
         try:
-            reply = await send(client, endpoint, taken.delivery, self._clock(), self._patience.answer)
+            reply = await client.send(endpoint, taken.delivery, self._clock(), self._patience.answer)
         except NotSent as fault:
             return self._failed(taken, str(fault))
         return self._judged(taken, reply)

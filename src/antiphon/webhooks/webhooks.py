@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-import aiohttp
 import structlog
 
 from antiphon.guard.addresses import Reachable, anywhere, is_public
@@ -20,7 +19,7 @@ from antiphon.store.webhooks import Deliveries, Delivery
 from antiphon.webhooks.endpoints import Endpoint, Event, deliveries_for
 from antiphon.webhooks.schedule import DELAYS
 from antiphon.webhooks.sender import POLL_SECONDS, Find, Patience, Sender
-from antiphon.webhooks.sending import SECONDS, send, session
+from antiphon.webhooks.sending import SECONDS, Client
 from antiphon.webhooks.stored import StoredEndpoints
 
 log = structlog.get_logger()
@@ -70,8 +69,8 @@ class Webhooks:
         assert endpoint.project is not None
         now = self._clock()
         sample = Event(endpoint.project, kind, new_response_id(), int(now)).to(endpoint)
-        async with session(self._reachable) as client:
-            return (await send(client, endpoint, sample, now, self._seconds)).status
+        async with Client(self._reachable) as client:
+            return (await client.send(endpoint, sample, now, self._seconds)).status
 
     def wake(self) -> None:
         """Have a look at once: something was written here. To be called in the event loop."""
@@ -83,7 +82,7 @@ class Webhooks:
     async def running(self) -> AsyncIterator[None]:
         """Sends while the block runs. At its end, what is under way may finish."""
         self._stopping = False
-        async with session(anywhere) as trusted, session(self._reachable) as guarded:
+        async with Client(anywhere) as trusted, Client(self._reachable) as guarded:
             for endpoint in self._endpoints:
                 self._begin(endpoint.name, partial(_same, endpoint), trusted)
             following = asyncio.create_task(self._follow(guarded))
@@ -97,7 +96,7 @@ class Webhooks:
                     sender.stop()
                 await _finish(self._tasks)
 
-    def _begin(self, name: str, find: Find, client: aiohttp.ClientSession) -> None:
+    def _begin(self, name: str, find: Find, client: Client) -> None:
         sender = self._senders[name] = self._sender(name, find)
         task = asyncio.create_task(sender.run(client))
         self._tasks.add(task)
@@ -107,7 +106,7 @@ class Webhooks:
         self._tasks.discard(task)
         del self._senders[name]
 
-    async def _follow(self, client: aiohttp.ClientSession) -> None:
+    async def _follow(self, client: Client) -> None:
         """Those of clients have senders as long as something waits for them."""
         configured = {endpoint.name for endpoint in self._endpoints}
         while not self._stopping:

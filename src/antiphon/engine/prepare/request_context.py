@@ -117,7 +117,7 @@ async def load_context(
     if remembered:
         past = _past(remembered)
     elif conversation is not None:
-        past = await _conversation(store, project, conversation)
+        past = await _conversation(store, project, conversation, histories)
     prompt = None if request.prompt is None else await prompt_messages(store, project, request)
     if previous is not None and remembered is None:
         past = await _previous(store, project, previous, histories)
@@ -175,12 +175,12 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
     return {call_id for item in items if (call_id := getattr(item, "call_id", None)) is not None}
 
 
-async def _conversation(store: Store, project: str, conversation_id: str) -> History:
+async def _conversation(store: Store, project: str, conversation_id: str, histories: Histories) -> History:
     """The items of a conversation. Raises NotFound."""
     rows = await store.conversations.history(project, conversation_id)
     if rows is None:
         raise NotFound(f"Conversation with id '{conversation_id}' not found.")
-    return await _decoded(rows)
+    return await _decoded(project, rows, histories)
 
 
 async def _previous(store: Store, project: str, previous: str, histories: Histories) -> History:
@@ -196,14 +196,19 @@ async def _previous(store: Store, project: str, previous: str, histories: Histor
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    return await _decoded(rows)
+    return await _decoded(project, rows, histories)
 
 
-async def _decoded(rows: Sequence[bytes]) -> History:
-    length = sum(map(len, rows))
-    return await offload(
-        len(rows) + in_bytes(length), lambda: _past([decode_stored(row) for row in rows], length)
+async def _decoded(project: str, rows: Sequence[bytes], histories: Histories) -> History:
+    known = histories.beginning(project, rows)
+    more = rows[len(known.rows) :]
+    length = sum(map(len, more))
+    whole = await offload(
+        len(more) + in_bytes(length),
+        lambda: known.followed_by([decode_stored(row) for row in more], length),
     )
+    histories.keep_read(project, replace(whole, rows=rows))
+    return whole
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
