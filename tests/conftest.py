@@ -5,9 +5,11 @@ writes (`verify`). Its upstream is scripted; the clients' transport checks every
 """
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpcore2
 import httpx2
 import pytest
 import uvloop
@@ -27,6 +29,9 @@ from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
+
+# Each client of httpx2 reads the certificates of the whole world: 25 ms, for every test.
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
 
 class Running(Served):
