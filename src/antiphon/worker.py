@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+import msgspec
 
 
 def application() -> Any:
@@ -22,6 +25,7 @@ def application() -> Any:
     _keep_to_ourselves()
     _stop_with(multiprocessing.parent_process())
     app = create_application(config.resolved())
+    build_decoders()
     _calm_collector()
     return app
 
@@ -45,6 +49,21 @@ def _stop_with(supervisor: BaseProcess | None) -> None:
 
     if supervisor is not None:
         threading.Thread(target=follow, args=(supervisor,), name="supervisor", daemon=True).start()
+
+
+def build_decoders() -> None:
+    """How a type is read, msgspec finds out when it is first read, and a thread that reads it meanwhile takes
+    what is half done: the process dies. So it is found out before there is another thread."""
+    for kind in _kinds_of(msgspec.Struct):
+        with contextlib.suppress(TypeError):  # those that never come from outside need not be readable
+            msgspec.json.Decoder(kind)
+
+
+def _kinds_of(base: type[Any]) -> Iterator[type[Any]]:
+    kind: type[Any]
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
 
 
 def _calm_collector() -> None:
