@@ -4,15 +4,14 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.forked import Forked
 from tests.scripted import Upstream
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Killed:
@@ -34,7 +33,7 @@ class Killed:
         self._upstream = upstream
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Forked | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -44,24 +43,18 @@ class Killed:
         self.kill()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", self._module, "serve", "--port", str(self._port)]
+        command = ["serve", "--port", str(self._port)]
         options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
-        self.process = subprocess.Popen(
-            [*command, *options, *self._options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, **self._settings},
-        )
-        assert self.process.stdout is not None
+        environment = {**os.environ, **self._settings}
+        self.process = Forked(self._module, [*command, *options, *self._options], environment)
         assert any("listens on" in line for line in self.process.stdout), "it ended instead"
 
     def kill(self) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.communicate(timeout=PATIENCE)
+            self.process.end(PATIENCE)
+            self.process = None
 
     @property
     def url(self) -> str:
@@ -79,4 +72,6 @@ class Killed:
         """As an operator stops it: what it said since it had started."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.communicate(timeout=PATIENCE)[0]
+        said = self.process.end(PATIENCE)
+        self.process = None
+        return said

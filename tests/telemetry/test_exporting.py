@@ -1,7 +1,6 @@
 """How spans get to a collector, and what becomes of them when they do not."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -178,8 +177,6 @@ def test_a_process_ends_beside_a_collector_that_hangs(upstream: Upstream, tmp_pa
             httpx2.post(f"{server.url}/v1/responses", json=asked).raise_for_status()
             collector.wait(lambda here: here.requests)
             server.stop()
-            assert server.process is not None
-            assert server.process.returncode in (0, -signal.SIGTERM)
 
 
 def test_nothing_of_opentelemetry_is_imported_where_nothing_is_exported(tmp_path: Path) -> None:
