@@ -6,6 +6,7 @@ writes (`verify`). Its upstream is scripted; the clients' transport checks every
 
 import contextlib
 import functools
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
 from tests.kept_at import CHOSEN, new_store, store_at
+from tests.order import longest_first
 from tests.s3 import shared_s3
 from tests.scripted import Upstream
 from tests.served import Served
@@ -83,6 +85,16 @@ def upstream(_upstream: Upstream) -> Upstream:
     """The scripted upstream, with nothing scripted yet."""
     _upstream.reset()
     return _upstream
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no collection of garbage need look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
