@@ -11,6 +11,7 @@ from tests.api.asking import Json, refused, some_id
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.calling_servers import server_at
 from tests.tools.mcp_servers import PIXEL, Served, Toolset, served
 from tests.tools.using import ask, calls, emitted, offered, read, stream
 
@@ -42,11 +43,6 @@ def client(_upstream: Upstream, mcp: Served, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def tool(mcp: Served) -> Json:
     return server_at(mcp)
-
-
-def server_at(mcp: Served, **members: Any) -> Json:
-    base = {"type": "mcp", "server_label": "things", "server_url": f"{mcp.url}/mcp"}
-    return base | {"require_approval": "never"} | members
 
 
 ADD = calls("things__add", '{"a":1,"b":2}', 4)

@@ -1,47 +1,24 @@
 """What was not offered does not run, and reaches no client that has no tools."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import ADD, Json
-from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.mcp_servers import Served, Toolset, served
+from tests.tools.calling_servers import client, mcp, server_at, things
+from tests.tools.mcp_servers import Served, Toolset
 from tests.tools.using import ask, calls, offered, only, read, stream
 
-from antiphon.config import Outbound
+__all__ = ["client", "mcp", "things"]
 
 DELETE = calls("things__delete", '{"name":"x"}')
 CLOCK: Json = {"type": "function", "name": "clock", "parameters": {"type": "object"}, "strict": False}
 
 
 @pytest.fixture
-def things() -> Toolset:
-    return Toolset()
-
-
-@pytest.fixture
-def mcp(things: Toolset) -> Iterator[Served]:
-    with served(things.server()) as running:
-        yield running
-
-
-@pytest.fixture
-def client(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
-    config = replace(
-        config_for(upstream, tmp_path_factory.mktemp("data")), outbound=Outbound(allow_private=True)
-    )
-    with Running(config) as running, checked_client(running.url) as client:
-        yield client
-
-
-@pytest.fixture
 def server(mcp: Served) -> Json:
-    base: Json = {"type": "mcp", "server_label": "things", "server_url": f"{mcp.url}/mcp"}
-    return base | {"require_approval": "never"}
+    return server_at(mcp)
 
 
 def allowed(*tools: Json, mode: str = "auto") -> Json:

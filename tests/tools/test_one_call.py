@@ -8,8 +8,9 @@ from openai import OpenAI
 from tests.api.asking import ADD, Json, whole
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
+from tests.tools.calling_servers import client, mcp, things
 from tests.tools.mcp_servers import Toolset
-from tests.tools.test_offered import client, mcp, server, things
+from tests.tools.test_offered import server
 from tests.tools.using import ask, read, stream
 
 __all__ = ["client", "mcp", "server", "things"]

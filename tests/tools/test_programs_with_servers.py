@@ -1,53 +1,29 @@
 """Programs that call tools of MCP servers, which run within the response, and those that need consent."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import Json
 from tests.api.test_background import ended
-from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream
-from tests.tools.mcp_servers import Served, Toolset, served
+from tests.tools.calling_servers import client, mcp, server_at, things
+from tests.tools.mcp_servers import Served, Toolset
 from tests.tools.test_programs import ONE, PROGRAMS, answer, inner, of_type, program
 from tests.tools.using import ask, offered, read, result
 
-from antiphon.config import Outbound
-
-
-@pytest.fixture
-def things() -> Toolset:
-    return Toolset()
-
-
-@pytest.fixture
-def mcp(things: Toolset) -> Iterator[Served]:
-    with served(things.server()) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
-    config = config_for(_upstream, tmp_path_factory.mktemp("data"))
-    with (
-        Running(replace(config, outbound=Outbound(allow_private=True))) as running,
-        checked_client(running.url) as client,
-    ):
-        yield client
+__all__ = ["client", "mcp", "things"]
 
 
 @pytest.fixture
 def tool(mcp: Served) -> Json:
-    return server_at(mcp)
+    return called_at(mcp)
 
 
-def server_at(mcp: Served, **members: Any) -> Json:
-    base = {"type": "mcp", "server_label": "things", "server_url": f"{mcp.url}/mcp"}
-    return base | {"require_approval": "never", "allowed_callers": ["programmatic"]} | members
+def called_at(mcp: Served, **members: Any) -> Json:
+    return server_at(mcp, **{"allowed_callers": ["programmatic"], **members})
 
 
 def kinds(response: Json) -> list[str]:
@@ -145,7 +121,7 @@ return gone"""
 def test_a_call_that_needs_consent_suspends_the_program(
     client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served, stored: bool
 ) -> None:
-    tool = server_at(mcp, require_approval="always")
+    tool = called_at(mcp, require_approval="always")
     upstream.script(program(DELETING), Answer("Done."), Answer("Again."))
     said: list[Json] = [{"role": "user", "content": "Go"}]
 
@@ -178,7 +154,7 @@ def test_a_call_that_needs_consent_suspends_the_program(
 def test_consent_for_the_model_and_for_its_program_go_each_their_way(
     client: OpenAI, upstream: Upstream, things: Toolset, mcp: Served
 ) -> None:
-    tool = server_at(mcp, require_approval="always", allowed_callers=["direct", "programmatic"])
+    tool = called_at(mcp, require_approval="always", allowed_callers=["direct", "programmatic"])
     (run,) = program("return await tools.things__delete({name: 'inner'})").calls
     upstream.script(Answer(calls=[Called("things__delete", '{"name":"direct"}'), run]), Answer("Done."))
 
