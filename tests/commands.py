@@ -2,12 +2,14 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import forked
 
+SECONDS = 240
+"""That a command may take, on a machine that is busy."""
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -17,14 +19,8 @@ def run(tmp_path: Path) -> Run:
 
     def antiphon(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
-        return subprocess.run(
-            [sys.executable, "-m", "antiphon", *arguments],
-            env={**inherited, "ANTIPHON_DATA_DIR": str(tmp_path / "data"), **variables},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        environment = {**inherited, "ANTIPHON_DATA_DIR": str(tmp_path / "data"), **variables}
+        return forked.run("antiphon", arguments, environment, tmp_path, SECONDS)
 
     return antiphon
 

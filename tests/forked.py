@@ -1,14 +1,14 @@
-"""Servers in processes of their own that need not import everything anew: they are forked from one that has.
+"""Servers and commands in processes of their own that need not import everything anew: they are forked from
+one that has.
 
-That takes away four fifths of what a start costs. That a server starts from nothing is proven elsewhere
-(`test_cli.py`, `chaos/`).
+That takes away four fifths of what a start costs. That all starts from nothing is proven elsewhere
+(`test_cli.py`, `chaos/`, `docs/`).
 """
 
 import contextlib
 import functools
 import gc
 import importlib
-import json
 import os
 import runpy
 import select
@@ -17,7 +17,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TextIO
+
+import msgspec
 
 _IMPORTED = (
     "antiphon.application",
@@ -36,8 +40,7 @@ class Forked:
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         read, write = os.pipe()
         with open(write, "wb"):
-            wanted = {"module": module, "arguments": list(arguments), "environment": dict(environment)}
-            self.pid = _mother().bear(wanted, write)
+            self.pid = _mother().bear(_Wanted(module, arguments, environment), [write, write])
         self._descriptor = os.pidfd_open(self.pid)
         self.stdout: TextIO = open(read, encoding="utf-8", errors="replace")  # noqa: SIM115 - as Popen has it
 
@@ -54,6 +57,33 @@ class Forked:
             return self.stdout.read()
 
 
+def run(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """What becomes of `python -m MODULE ARGUMENTS` in a folder."""
+    wanted = _Wanted(module, arguments, environment, str(folder))
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        read, write = os.pipe()
+        with open(read, encoding="ascii") as code:
+            with open(write, "wb"):
+                pid = _mother().bear(wanted, [stdout.fileno(), stderr.fileno(), write])
+            ended, _, _ = select.select([code], [], [], seconds)
+            if not ended:
+                os.killpg(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(arguments, seconds)
+            status = int(code.read())
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(arguments, status, stdout.read(), stderr.read())
+
+
+class _Wanted(msgspec.Struct):
+    module: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str = "."
+
+
 class _Mother:
     """The process that servers are forked from, as tests see it."""
 
@@ -64,10 +94,10 @@ class _Mother:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         self._socket = ours
 
-    def bear(self, wanted: Mapping[str, Any], output: int) -> int:
-        """The process that it has made."""
-        text = json.dumps(wanted).encode()
-        socket.send_fds(self._socket, [len(text).to_bytes(4)], [output])
+    def bear(self, wanted: _Wanted, descriptors: Sequence[int]) -> int:
+        """The process that it has made, which writes its two streams there and, in the end, its exit code."""
+        text = msgspec.json.encode(wanted)
+        socket.send_fds(self._socket, [len(text).to_bytes(4)], descriptors)
         self._socket.sendall(text)
         return int.from_bytes(self._socket.recv(4))
 
@@ -84,29 +114,49 @@ def _main(asking: socket.socket) -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks what became of them
     while True:
-        size, descriptors, _, _ = socket.recv_fds(asking, 4, 1)
+        size, descriptors, _, _ = socket.recv_fds(asking, 4, 3)
         if not size:
             return
-        wanted = json.loads(asking.recv(int.from_bytes(size), socket.MSG_WAITALL))
+        wanted = msgspec.json.decode(asking.recv(int.from_bytes(size), socket.MSG_WAITALL), type=_Wanted)
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             asking.close()
-            _become(wanted, descriptors[0])
+            os.setsid()
+            _become(wanted, *descriptors)
             return
-        os.close(descriptors[0])
+        for descriptor in descriptors:
+            os.close(descriptor)
         asking.sendall(pid.to_bytes(4))
 
 
-def _become(wanted: Mapping[str, Any], output: int) -> None:
-    os.setsid()
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.close(output)
+def _become(wanted: _Wanted, stdout: int, stderr: int, code: int | None = None) -> None:
+    if code is not None:
+        _tell_end(code)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.close(stdout)
+    os.close(stderr)
+    os.chdir(wanted.folder)
+    if wanted.environment.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+        # Other modules are to be found than those that are there: it starts from nothing.
+        command = [sys.executable, "-m", wanted.module, *wanted.arguments]
+        os.execve(sys.executable, command, wanted.environment)
     os.environ.clear()
-    os.environ.update(wanted["environment"])
-    sys.argv = [wanted["module"], *wanted["arguments"]]
-    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    os.environ.update(wanted.environment)
+    sys.argv = [wanted.module, *wanted.arguments]
+    runpy.run_module(wanted.module, run_name="__main__", alter_sys=True)
+
+
+def _tell_end(code: int) -> None:
+    """Goes on in a process more. This one says how that has ended."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(code)
+        return
+    _, status = os.waitpid(pid, 0)
+    os.write(code, str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
 
 
 if __name__ == "__main__":
