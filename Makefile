@@ -44,8 +44,8 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# A file's tests stay together: those that need the model share one engine. They wait more than they compute:
-# four at a time keep two cores busy. The order is that of tests/order.py.
+# A file's tests stay together: those that need the model share one engine. Many of them wait
+# more than they compute, so more run at a time than there are cores. The order is that of tests/order.py.
 PYTEST := $(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 check: lint

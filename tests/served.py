@@ -12,7 +12,7 @@ import uvicorn
 
 class _Prompt(uvicorn.Server):
     """Ends when it is told to. uvicorn looks ten times a second whether it should, and waits as long again
-    until it looks who is still here; tests start more than a thousand servers."""
+    until it looks who is still here; tests start a server each time that they need one of their own."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
