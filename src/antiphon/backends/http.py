@@ -248,7 +248,7 @@ class HttpAnswer:
     async def pour(self, take: Callable[[bytes], bool]) -> None:
         """Gives what comes to `take`, in the moment in which it comes, until that says that it is enough.
         Returns at once where that cannot be done: go on reading. Raises OSError, and what `take` raises."""
-        exchange = self.exchange
+        exchange = self._exchange
         if self._connection is None or self._unpack is not None:
             return
         if exchange is None:
