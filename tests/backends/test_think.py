@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openai import OpenAI
 from tests.scripted import Answer, Upstream
@@ -116,6 +116,7 @@ OTHERS = [
 PIECES = st.lists(st.sampled_from([*HEADERS, *OTHERS]))
 
 
+@example(["<|channel|>"] * 5 + ["a" * 200, "<|message|>"], [258], False)  # the end of the longest header
 @settings(deadline=None, max_examples=150)
 @given(PIECES, st.lists(st.integers(0, 300)), st.booleans())
 def test_any_chunking_says_the_same(pieces: list[str], cuts: list[int], opened: bool) -> None:

@@ -58,7 +58,7 @@ class ChannelSplitter:
     def _header(self, text: str, out: Pieces) -> str:
         """Takes a header, which begins with its mark."""
         end = text.find(_CONTENT)
-        if end > _LONGEST_HEADER or (end < 0 and len(text) > _LONGEST_HEADER):
+        if end > _LONGEST_HEADER or (end < 0 and len(text) >= _LONGEST_HEADER + len(_CONTENT)):
             return self._no_header(text, out)
         if end < 0:
             self._held = text
