@@ -140,7 +140,7 @@ async def test_an_answer_is_read_however_it_says_where_it_ends_and_however_it_is
         async with serving(saying(*pieces)) as url, asking(url) as client:
             status, found = await get(client, url)
             assert (status, found) == (204 if b"204" in said else 200, body)
-            async with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            with await client.request("GET", URL(url), None, PATIENCE) as answer:
                 assert await poured(answer) == body
 
 

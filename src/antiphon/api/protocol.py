@@ -33,6 +33,8 @@ from antiphon.protocol.wire import encode
 
 STOPPING = "stopping"
 """The member of an answer's scope that says that the server stops."""
+_NO_WEIGHTS = (0, 0)
+"""How many headers are weighed, and their bytes."""
 
 
 class _Books:
@@ -91,6 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes since then. What came with the beginning of a request does not count."""
         self._head: int | None = 0
         """Bytes of the head that came before `_since`, then of the trailers; None: it is not counted yet."""
+        self._weights = _NO_WEIGHTS
         self._taken = 0
         """Bytes of what came since the end of the head."""
         self._carried = 0
@@ -191,15 +194,24 @@ class HttpProtocol(HttpToolsProtocol):
             if self.cycle is not None and self.cycle.response_complete:
                 self._owed = self._heads  # empty lines between requests: a head must follow
         elif self._owed is self._heads:
+            parsed = len(self.url) + self._weighed()
             if self._head is None:
-                self._head = _size(self.url, self.headers)
-            if self._head + self._arrived > self.HEAD_BYTES:
+                self._head = parsed
+            if max(self._head + self._arrived, parsed) > self.HEAD_BYTES:
                 raise _head_too_large(self.HEAD_BYTES)
         else:
             if self.headers:
                 self._drop_trailers()
             if self._taken > 2 * self.HEAD_BYTES + self.FRAMING * self._carried:
                 raise _invalid("its body has hardly anything in it")
+
+    def _weighed(self) -> int:
+        """Bytes of the headers that are parsed. Each is weighed once, however many reads a head takes."""
+        count, size = self._weights
+        if count < len(self.headers):
+            size += _size(b"", self.headers[count:])
+            self._weights = len(self.headers), size
+        return size
 
     def _upgrade(self) -> None:
         self._owed = None
@@ -219,7 +231,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.url, self.headers = b"", []
-        self._head = 0
+        self._head, self._weights = 0, _NO_WEIGHTS
         if self._owed is not self._heads:  # else all that has arrived since then belongs to this head
             self._owed, self._head = self._heads, None
             self._begin_to_wait()

@@ -72,7 +72,7 @@ class Replica:
             async with asyncio.timeout_at(end) as wait:
                 self._waits.add(wait)
                 try:
-                    return await anext(batches, ())
+                    return await anext(batches, None) or ()  # Python 3.11 breaks on a tuple as default
                 finally:
                     self._waits.discard(wait)
         except TimeoutError:
