@@ -46,7 +46,7 @@ lint: $(READY)
 
 # A file's tests stay together: those that need the model share one engine. Many of them wait
 # more than they compute, so more run at a time than there are cores. The order is that of tests/order.py.
-PYTEST := $(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint
 	@$(PYTEST) -m "not embedded and not clients and not chaos and not browser and not attack" --ignore tests/clients $(ARGS)
