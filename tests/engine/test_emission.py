@@ -8,6 +8,7 @@ from tests.stream.test_machine import machine, message
 
 from antiphon.engine.emission import Emission
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.unread import Unread
 from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.steering import SteerAccepted, SteerRef
@@ -211,6 +212,16 @@ async def test_what_the_reader_is_told_nothing_of_breaks_no_silence_and_is_not_w
                 await asyncio.sleep(SOON)
         await taken
     assert reader.seen == ["created", "in_progress", "in_progress"]
+
+
+async def test_nobody_waits_for_a_reader_that_never_was() -> None:
+    made, events = begun()
+    async with Unread(events) as emission, asyncio.timeout(10):
+        await emission.flush()
+        steered(made, emission)
+        waiting = asyncio.create_task(emission.taken())
+        await emission.flush()
+        await waiting
 
 
 async def test_nobody_waits_for_a_reader_that_is_gone() -> None:
