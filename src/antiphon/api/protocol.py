@@ -11,6 +11,7 @@ is refused here has reached no application, and is answered in the API's envelop
 import asyncio
 from collections import deque
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
@@ -121,7 +122,7 @@ class HttpProtocol(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme or "http",
             "root_path": self.root_path,
-            "state": self.app_state,
+            "state": MappingProxyType(self.app_state),  # one for all requests
         }
         self._owed = self._heads
         self._settle()
