@@ -251,6 +251,19 @@ def test_a_connection_is_kept_while_it_is_used_and_ended_when_it_is_not() -> Non
         assert time.monotonic() - answered > 0.9 * KEPT
 
 
+def test_who_is_refused_has_time_to_read_why_however_long_the_connection_was_kept() -> None:
+    with serving(slow, timeout_keep_alive=KEPT) as served, to(served) as connection:
+        connection.sendall(ASKS)
+        assert connection.recv(65536).endswith(OK)
+        time.sleep(0.7 * KEPT)
+        connection.sendall(b"\x00\r\n\r\n")
+        end = time.monotonic() + KEPT
+        while time.monotonic() < end:
+            connection.sendall(b"more of it")  # is read, or what we were told would be taken away
+            time.sleep(0.02)
+        assert until_closed(connection).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_connection_that_becomes_a_websocket_is_kept() -> None:
     async def answers(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -371,6 +371,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, fault: ApiError) -> None:
         """An answer from here, and the end of the connection. One that is under way is cut off instead."""
         self._refused, self._owed = True, None
+        self._unset_keepalive_if_required()
         cycle = self._abandon()
         if cycle is not None and cycle.response_started:
             self.transport.close()
