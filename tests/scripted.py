@@ -14,8 +14,10 @@ import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from aiohttp import web
@@ -24,6 +26,8 @@ from tests.chat_rules import complaint
 
 PATIENCE = 10.0
 """Seconds after which waiting for something that never happens fails."""
+BEAT = 0.02
+"""Seconds between signs of life."""
 
 # ---- what it says -----------------------------------------------------------------------------------
 
@@ -52,14 +56,18 @@ class Gate:
     async def reached(self) -> None:
         await asyncio.to_thread(self.wait_reached)
 
-    async def pass_through(self) -> None:
-        """Used by the server."""
+    async def pass_through(self, beat: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Used by the server. `beat`: done again and again meanwhile."""
         event = asyncio.Event()
         with self._lock:
             self._waiter = (asyncio.get_running_loop(), event)
             if self._opened.is_set():
                 event.set()
         self._reached.set()
+        while beat is not None and not event.is_set():
+            await beat()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), BEAT)
         await event.wait()
 
 
@@ -109,6 +117,8 @@ class Answer:
     plain: bool = False
     """Answers with JSON although a stream was asked for."""
     gate: Gate | None = None
+    beat: bytes = b""
+    """What is sent again and again while it waits there."""
     cut_after: int | None = None
     """Breaks off the connection after so many events; an answer in one piece anywhere."""
     done: bool = True
@@ -406,7 +416,7 @@ async def _stream(request: web.Request, answer: Answer, events: Iterator[bytes])
     await response.prepare(request)
     for number, event in enumerate(events):
         if answer.gate and number == answer.gate.after:
-            await answer.gate.pass_through()
+            await answer.gate.pass_through(partial(response.write, answer.beat) if answer.beat else None)
         if number == answer.cut_after:
             break
         await response.write(event)

@@ -184,6 +184,42 @@ def test_who_has_the_body_waits_for_the_end_of_the_client() -> None:
     assert heard == ["http.request", "http.disconnect"]
 
 
+def test_who_has_the_body_waits_so_too_when_its_rest_came_before_he_asked() -> None:
+    heard: list[tuple[str, bytes]] = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(3):
+            message = await receive()
+            heard.append((message["type"], message.get("body", b"")))
+            await asyncio.sleep(0.1)
+
+    with serving(answers) as served:
+        with to(served) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+            time.sleep(0.05)
+            connection.sendall(b"h")
+            until(lambda: bool(heard))
+            connection.sendall(b"i")
+            until(lambda: len(heard) == 2)
+            time.sleep(0.2)
+        until(lambda: len(heard) == 3)
+
+    assert heard == [("http.request", b"h"), ("http.request", b"i"), ("http.disconnect", b"")]
+
+
+def test_what_one_request_changes_in_the_state_of_the_server_no_other_sees() -> None:
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        found = "mine" in scope["state"]
+        with contextlib.suppress(TypeError):
+            scope["state"]["mine"] = True
+        await send({**start(200), "body": b"found" if found else b"new"})
+
+    with connected(answers) as connection:
+        for _ in range(2):
+            connection.sendall(ASKS)
+            assert connection.recv(65536).endswith(b"\r\n\r\nnew")
+
+
 def until(holds: Callable[[], bool], seconds: float = 10) -> None:
     """Waits for it, or for so long."""
     end = time.monotonic() + seconds
@@ -213,6 +249,19 @@ def test_a_connection_is_kept_while_it_is_used_and_ended_when_it_is_not() -> Non
         answered = time.monotonic()
         assert connection.recv(65536) == b""
         assert time.monotonic() - answered > 0.9 * KEPT
+
+
+def test_who_is_refused_has_time_to_read_why_however_long_the_connection_was_kept() -> None:
+    with serving(slow, timeout_keep_alive=KEPT) as served, to(served) as connection:
+        connection.sendall(ASKS)
+        assert connection.recv(65536).endswith(OK)
+        time.sleep(0.7 * KEPT)
+        connection.sendall(b"\x00\r\n\r\n")
+        end = time.monotonic() + KEPT
+        while time.monotonic() < end:
+            connection.sendall(b"more of it")  # is read, or what we were told would be taken away
+            time.sleep(0.02)
+        assert until_closed(connection).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_connection_that_becomes_a_websocket_is_kept() -> None:

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 from openai import OpenAI
-from tests.scripted import Answer, Upstream
+from tests.scripted import Answer, Upstream, Usage
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/health"])
@@ -49,6 +49,22 @@ def test_metrics_count_responses_tokens_and_requests(
         f'antiphon_http_requests_total{{method="GET",route="{one}",status="200"}}': 3,
         f'antiphon_http_requests_total{{method="DELETE",route="{one}",status="200"}}': 1,
     }
+
+
+def test_a_server_that_takes_tokens_back_takes_none_from_the_counters(
+    client: OpenAI, http: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.script(Answer("Hello", usage=Usage(-50, -7)), Answer("Hello", usage=Usage(3, 2)))
+    before = read(http)
+
+    for _ in range(2):
+        list(client.responses.create(model="m", input="Hi", stream=True))
+    assert [http.get("/metrics").status_code for _ in range(2)] == [200, 200]
+    after = read(http)
+
+    for kind, count in (("input", 3), ("output", 2)):
+        name = f'antiphon_tokens_total{{kind="{kind}"}}'
+        assert after[name] - before[name] == count
 
 
 def test_metrics_name_no_path_that_a_client_made_up(http: httpx2.Client) -> None:

@@ -8,6 +8,7 @@ from tests.stream.test_machine import machine, message
 
 from antiphon.engine.emission import Emission
 from antiphon.engine.event_log import EventLog
+from antiphon.engine.unread import Unread
 from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.events import Event, event_type
 from antiphon.protocol.steering import SteerAccepted, SteerRef
@@ -190,6 +191,37 @@ async def test_a_reader_that_keeps_up_is_not_waited_for_and_one_that_does_not_mi
         await emission.flush()
     one = ["output_item.added", "output_item.done"]
     assert reader.seen == ["created", "in_progress", *["at once"] * 2, *one, one[0], "steer.accepted"]
+
+
+async def test_what_the_reader_is_told_nothing_of_breaks_no_silence_and_is_not_waited_for() -> None:
+    _, events = begun()
+    reader = Reader()
+
+    def at_once(events: Sequence[Emitted]) -> bool:
+        raise AssertionError("an empty batch says nothing")
+
+    async with Emission(events, reader.emit, at_once=at_once) as emission:
+        emission.watch(None, 20 * SOON)
+        await emission.flush()
+        reader.got.clear()
+        taken = asyncio.create_task(emission.taken())
+        async with asyncio.timeout(10):
+            while not reader.got.is_set():
+                assert emission.flush_at_once()
+                assert not taken.done()
+                await asyncio.sleep(SOON)
+        await taken
+    assert reader.seen == ["created", "in_progress", "in_progress"]
+
+
+async def test_nobody_waits_for_a_reader_that_never_was() -> None:
+    made, events = begun()
+    async with Unread(events) as emission, asyncio.timeout(10):
+        await emission.flush()
+        steered(made, emission)
+        waiting = asyncio.create_task(emission.taken())
+        await emission.flush()
+        await waiting
 
 
 async def test_nobody_waits_for_a_reader_that_is_gone() -> None:

@@ -1,5 +1,7 @@
 """What a model says is written however it comes: asked for, or poured by its server's connection."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -70,3 +72,21 @@ async def test_what_makes_no_sense_ends_it_there(pours: bool) -> None:
 
     assert reader.handed_over == "Salt is"
     assert await anext(deltas, None) is None
+
+
+@pytest.mark.parametrize("pours", [True, False])
+async def test_what_makes_no_sense_leaves_nothing_for_the_collector(pours: bool) -> None:
+    turn = Turn()
+    reader = Reader(turn)
+    intake = Intake(turn.writer, Checkpoint(), reader.flush, reader.flush_at_once if pours else None)
+    left = weakref.ref(intake)
+    deltas = answer(*TEXT[:2], [CallArguments(7, "{}")])
+
+    gc.disable()
+    try:
+        with pytest.raises(UpstreamError) as raised:
+            await intake.read(deltas)
+        del raised, intake, deltas
+        assert left() is None
+    finally:
+        gc.enable()

@@ -4,6 +4,7 @@ import sys
 from threading import Thread
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from structlog.testing import capture_logs
 
 from antiphon.telemetry.tally import Tally
 
@@ -22,6 +23,25 @@ def test_whoever_looks_sees_all_that_was_counted_by_then() -> None:
 
     of_a.inc()
     assert registry.get_sample_value("things_total", {"kind": "a"}) == 4
+
+
+def test_what_a_counter_does_not_take_is_told_of_once_and_costs_the_others_nothing() -> None:
+    registry = CollectorRegistry()
+    tally = Tally(registry)
+    counter = Counter("things", "Things", ("kind",), registry=registry)
+    of_a, of_b = tally.count(counter.labels("a")), tally.count(counter.labels("b"))
+    of_a.inc(3)
+    generate_latest(registry)
+    of_a.inc(-1)
+    of_b.inc()
+
+    with capture_logs() as told:
+        for _ in range(2):
+            assert registry.get_sample_value("things_total", {"kind": "b"}) == 1
+            assert registry.get_sample_value("things_total", {"kind": "a"}) == 3
+    assert len(told) == 1
+    of_a.inc(2)
+    assert registry.get_sample_value("things_total", {"kind": "a"}) == 5
 
 
 def test_a_histogram_has_what_it_would_have_had_at_once() -> None:

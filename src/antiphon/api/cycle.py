@@ -166,6 +166,8 @@ class Cycle:
             if not self._news:
                 await self._something()
             self._news = False
+            if self._event is not None:
+                self._event.clear()  # also for news that nobody has waited for
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         pieces, self._pieces, self._size = self._pieces, [], 0
@@ -175,7 +177,6 @@ class Cycle:
         if self._event is None:
             self._event = asyncio.Event()
         await self._event.wait()
-        self._event.clear()
 
     # ---- the answer ----
 

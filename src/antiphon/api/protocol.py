@@ -11,6 +11,7 @@ is refused here has reached no application, and is answered in the API's envelop
 import asyncio
 from collections import deque
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
@@ -124,7 +125,7 @@ class HttpProtocol(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme or "http",
             "root_path": self.root_path,
-            "state": self.app_state,
+            "state": MappingProxyType(self.app_state),  # one for all requests
         }
         self._owed = self._heads
         self._settle()
@@ -382,6 +383,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, fault: ApiError) -> None:
         """An answer from here, and the end of the connection. One that is under way is cut off instead."""
         self._refused, self._owed = True, None
+        self._unset_keepalive_if_required()
         cycle = self._abandon()
         if cycle is not None and cycle.response_started:
             self.transport.close()

@@ -148,8 +148,10 @@ class Upstream:
             while data:
                 pour = yield coming.take(data)
                 if pour is not None and coming.flows(data):
+                    left = coming.left
                     await response.pour(partial(coming.pour, pour))
-                    yield []
+                    if coming.left < left:  # else nothing was poured: it is packed, or has come by now
+                        yield []
                 if reader.fault is not None:
                     raise reader.fault
                 if reader.ended:
@@ -230,14 +232,16 @@ class _Coming:
     def __init__(self, reader: Reader, where: str, most: int) -> None:
         self._reader = reader
         self._where = where
-        self._most = self._left = most
+        self._most = most
+        self.left = most
+        """How much may still come."""
         self._events = Events()
         self.rest = self._events.rest
 
     def take(self, data: bytes) -> list[Delta]:
         """The deltas of one read. Raises UpstreamError."""
-        self._left -= len(data)
-        if self._left < 0:
+        self.left -= len(data)
+        if self.left < 0:
             raise upstream_errors.endless(self._where, self._most)
         return self._reader.read_from(self._events, data)
 

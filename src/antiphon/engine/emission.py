@@ -119,7 +119,9 @@ class Emission:
         if self._at_once is None or not self.opened or self._busy or self._more or self._sign is not None:
             return False
         events = self._drain()
-        if events and not self._at_once(events):
+        if not events:
+            return True  # what came means nothing to the reader, to whom this is a silence
+        if not self._at_once(events):
             self._left = events
             return False
         self._last = self._loop.time()

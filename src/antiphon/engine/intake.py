@@ -26,8 +26,8 @@ class Intake:
         self._checkpoint = checkpoint
         self._flush = flush
         self._at_once = at_once
-        self._fault: Exception | None = None
-        """What went wrong while it was called by a connection."""
+        self._faults: list[Exception] = []
+        """What went wrong while it was called by a connection, until it is raised: one at most."""
 
     async def read(self, deltas: Deltas) -> None:
         """All of them. Raises ApiError."""
@@ -40,8 +40,8 @@ class Intake:
                     self._take(batch)
                     await self._flush()
                     batch = await deltas.asend(pour)
-                    if self._fault is not None:
-                        raise self._fault
+                    if self._faults:
+                        raise self._faults.pop()  # and not kept: its traceback knows us, a cycle
 
     def _pour(self, batch: Sequence[Delta]) -> bool:
         """See `Pour`."""
@@ -50,7 +50,7 @@ class Intake:
             self._take(batch)
             return self._at_once()
         except Exception as fault:  # noqa: BLE001 (raised in the run's task)
-            self._fault = fault
+            self._faults.append(fault)
             return False
 
     def _take(self, batch: Sequence[Delta]) -> None:

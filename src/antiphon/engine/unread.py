@@ -13,3 +13,6 @@ class Unread(Emission):
     async def flush(self) -> None:
         self.opened = True
         self._drain()
+
+    async def taken(self) -> None:
+        """At once, whatever `flush` has drained meanwhile."""

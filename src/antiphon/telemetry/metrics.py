@@ -83,8 +83,9 @@ def count_end(status: str, backend: str | None, error: str | None) -> None:
 
 
 def count_tokens(read: int, written: int) -> None:
-    _counter(_tokens, "input").inc(read)
-    _counter(_tokens, "output").inc(written)
+    """As servers say it, which may be nonsense: a counter takes nothing that is below zero."""
+    _counter(_tokens, "input").inc(max(read, 0))
+    _counter(_tokens, "output").inc(max(written, 0))
 
 
 def observe_response(seconds: float, first: float | None) -> None:

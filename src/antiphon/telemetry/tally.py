@@ -11,8 +11,11 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from threading import Lock
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.registry import Collector
+
+log = structlog.get_logger()
 
 
 class Count:
@@ -27,9 +30,9 @@ class Count:
         self._count += amount
 
     def tell(self) -> None:
-        count = self._count
-        self._counter.inc(count - self._told)
-        self._told = count
+        count, told = self._count, self._told
+        self._told = count  # first: what the counter does not take is offered once
+        self._counter.inc(count - told)
 
 
 class Values:
@@ -49,10 +52,11 @@ class Values:
 
     def tell(self) -> None:
         counts, total = self._counts.copy(), self._sum
-        for bucket, count, told in zip(self._histogram._buckets, counts, self._told, strict=True):
-            bucket.inc(count - told)
-        self._histogram._sum.inc(total - self._told_sum)
+        before, total_before = self._told, self._told_sum
         self._told, self._told_sum = counts, total
+        for bucket, count, told in zip(self._histogram._buckets, counts, before, strict=True):
+            bucket.inc(count - told)
+        self._histogram._sum.inc(total - total_before)
 
 
 class Tally(Collector):
@@ -78,8 +82,11 @@ class Tally(Collector):
         return kept
 
     def collect(self) -> Iterator[Metric]:
-        """Nothing of its own."""
+        """Nothing of its own. A fault of one is no reason to show nothing of the others."""
         with self._lock:
             for kept in self._kept.copy():
-                kept.tell()
+                try:
+                    kept.tell()
+                except Exception:
+                    log.exception("something was not counted")
         return iter(())
