@@ -398,7 +398,12 @@ class Run:
             await self._run_calls(writer, flush)
         else:  # what is closed is handed over with the end
             writer.conclude()
-            self._checkpoint.output_complete = True
+            self._said(all_of_it=True)
+
+    def _said(self, *, all_of_it: bool) -> None:
+        """What was emitted is about to be handed over: `all_of_it`, or the model will be asked again."""
+        self._checkpoint.output_complete = all_of_it
+        self._checkpoint.images = self.machine.image_usage
 
     def _count(self, usage: UsageDelta | None) -> None:
         """What a turn took, and the service tier that its server says it was served in."""
@@ -410,8 +415,7 @@ class Run:
         self._checkpoint.ran += writer.ran
 
         async def flush_calls() -> None:
-            self._checkpoint.output_complete = writer.ends
-            self._checkpoint.images = self.machine.image_usage
+            self._said(all_of_it=writer.ends)
             await flush()
 
         await writer.run_calls(flush_calls)
