@@ -146,7 +146,9 @@ class Run:
                 self._begin(emission, keep_alive)
             try:
                 if plan.moderation is None:
-                    self._end(await self._answer(emission))
+                    cut = await self._answer(emission)
+                    self._close(cut)
+                    self._end(cut)
                 else:
                     await self._moderated(plan.moderation, emission)
             except ApiError as fault:
@@ -198,11 +200,9 @@ class Run:
         the end."""
         async with moderation.beside():
             cut = await self._answer(emission)
+            self._close(cut)
             if cut is None:
-                close_with_message(self.machine)
                 await emission.flush_opened()
-            else:
-                self.machine.abandon()
             self.machine.moderated(await moderation.result(self.machine.snapshot()))
             self._end(cut)
 
@@ -427,11 +427,16 @@ class Run:
 
     # ---- the end ----
 
-    def _end(self, cut: IncompleteReason | None) -> None:
-        """`cut`: why it ends early, if it does."""
-        usage = self._checkpoint.usage
+    def _close(self, cut: IncompleteReason | None) -> None:
+        """Nothing more is said. `cut`: why it ends early, if it does."""
         if cut is None:
             close_with_message(self.machine)
+        else:
+            self.machine.abandon()
+
+    def _end(self, cut: IncompleteReason | None) -> None:
+        usage = self._checkpoint.usage
+        if cut is None:
             self.machine.complete(usage, int(time.time()))
         else:
             self.machine.incomplete(cut, usage)
