@@ -3,10 +3,12 @@ by a server that made all turns, and by another one with the same store that mad
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from openai import OpenAI
 from tests.api.asking import ADD, refused
 from tests.conftest import Running, checked_client, config_for
@@ -209,35 +211,54 @@ def exchange(text: str) -> list[Item]:
 
 def test_the_history_that_was_used_last_is_kept() -> None:
     history = History().followed_by(exchange("x" * 1000), 2000)
-    kept = Histories(most=2 * history.size)
-    for name in ("first", "second"):
+    kept = Histories(most=4 * history.size)
+    for name in ("first", "second", "third", "fourth"):
         kept.keep("p", name, history)
     assert kept.find("p", "first") is history
-    kept.keep("p", "third", history)
+    kept.keep("p", "fifth", history)
     assert kept.find("p", "second") is None
-    assert kept.find("p", "first") is kept.find("p", "third") is history
+    assert kept.find("p", "first") is kept.find("p", "third") is kept.find("p", "fifth") is history
     assert kept.find("q", "first") is None
 
 
-def test_a_history_that_is_too_large_is_not_kept() -> None:
-    history = History().followed_by(exchange("x" * 1000), 2000)
-    kept = Histories(most=history.size - 1)
-    kept.keep("p", "r", history)
-    assert kept.find("p", "r") is None
-    small = History().followed_by(exchange("x"), 2)
-    kept.keep("p", "s", small)
-    assert kept.find("p", "s") is small
+@pytest.mark.parametrize("read", [False, True], ids=["written", "read"])
+def test_a_history_that_is_too_large_is_not_kept_and_drives_out_no_other(read: bool) -> None:
+    rows = [b"1", b"2"] if read else []
+    small = History(items=tuple(exchange("x")), length=10)
+    large = History(items=tuple(exchange("x")), length=2 * Histories()._most, rows=rows)
+    kept = Histories()
+    names = [f"r{n}" for n in range(20)]
+
+    def keep(history: History) -> None:
+        kept.keep_read("p", history) if read else kept.keep("p", "large", history)
+
+    def found() -> History | None:
+        return kept.beginning("p", rows) if read else kept.find("p", "large")
+
+    for name in names:
+        kept.keep("p", name, small)
+    keep(replace(small, rows=rows))
+    assert found() == replace(small, rows=rows)
+    before = kept._size
+    keep(large)  # it has become large: what it was is of no use any more
+    assert found() == (History() if read else None)
+    assert kept._size == before - replace(small, rows=rows).size
+    assert all(kept.find("p", name) is small for name in names)
+    keep(replace(large, length=large.length // 32))
+    assert found() == replace(large, length=large.length // 32)
+    assert all(kept.find("p", name) is small for name in names)
 
 
 def test_a_history_that_is_kept_again_takes_its_place_once() -> None:
     """Two that go on from one response at once both read what came before it."""
-    histories = Histories(most=10_000)
     history = History(length=2_000)
+    histories = Histories(most=4 * history.size)
     for _ in range(10):
         histories.keep("a", "again", history)
-    histories.keep("a", "other", history)
-    assert histories.find("a", "again") is history
-    assert histories.find("a", "other") is history
+    others = ("one", "two", "three")
+    for name in others:
+        histories.keep("a", name, history)
+    assert all(histories.find("a", name) is history for name in ("again", *others))
 
 
 def test_of_what_was_read_the_beginning_is_known_as_long_as_it_is_the_same() -> None:
@@ -257,5 +278,33 @@ def test_a_history_of_words_grows_by_turns() -> None:
     assert history.words
     assert history.said is not None
     assert [message.text for message in history.said.messages] == ["x", "x", "y", "y"]
-    assert history.followed_by(exchange("z")[:1], 1).said is None
-    assert history.followed_by(exchange("z")[:1], 1).followed_by(exchange("z")[1:], 1).said is None
+
+
+def told(history: History) -> list[str] | None:
+    return None if history.said is None else [message.text for message in history.said.messages]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["whole", "apart"])
+@pytest.mark.parametrize("cuts", [[1], [2], [3], [1, 2], [1, 3], [2, 3], [1, 2, 3], [1, 4], [3, 5]])
+def test_a_history_is_said_by_turns_wherever_it_was_cut(cuts: list[int], apart: bool) -> None:
+    """A conversation is read while a turn of it is being made, or was written to by its client."""
+    items = [item for text in ("a", "b", "c") for item in exchange(text)]
+    if apart:  # two messages that the model wrote as one turn
+        items.insert(2, items[1])
+    history = History()
+    for start, end in pairwise([0, *cuts, len(items)]):
+        history = history.followed_by(items[start:end], 1)
+    assert history.words
+    assert told(history) == told(History().followed_by(items, 1))
+    assert told(history) is not None
+
+
+def test_a_history_that_is_not_said_by_turns_is_none_that_was() -> None:
+    first, answer = exchange("a")
+    history = History().followed_by([first], 1)
+    assert told(history) is None
+    for more in ([first], [first, answer]):
+        assert told(history.followed_by(more, 1)) is None
+    by_turns = history.followed_by([answer], 1)
+    assert told(by_turns) == ["a", "a"]
+    assert told(by_turns.followed_by([first, first, answer], 1)) is None

@@ -14,9 +14,13 @@ from tests.api.test_moderated_responses import (
     ended,
     kept,
     moderator,
+    stream,
 )
 from tests.conftest import Running, checked_client
+from tests.hosted_script import picture
 from tests.moderators import ServedModerator
+from tests.responses_script import answer, text
+from tests.responses_script import config as in_front_of
 from tests.scripted import Answer, Gate, Upstream
 from tests.tools.mcp_servers import Toolset, served
 from tests.tools.using import calls
@@ -91,3 +95,25 @@ def test_turns_before_an_interruption_are_judged_with_those_behind_it(
             response = ended(client, begun["id"])
     assert response["status"] == "completed"
     assert moderator.texts[-1] == '{"name":"a"}\n\nDone.'
+
+
+def test_what_pictures_took_is_told_by_who_only_ends_the_run(
+    config: Config, upstream: Upstream, tmp_path: Path, moderator: ServedModerator
+) -> None:
+    """The server is stopped when all is said, and the verdict is waited for."""
+    took = {"image_gen": {"input_tokens": 11, "output_tokens": 272, "total_tokens": 283}}
+    upstream.script(answer(picture("a cat"), text("A cat."), tool_usage=took))
+    hosting = in_front_of(upstream, str(tmp_path), hosted=["image_generation"])
+    config = replace(config, backends=hosting.backends)
+    moderator.hold()
+    with life(config) as client:
+        events = stream(client, tools=[{"type": "image_generation"}], background=True)
+        begun = next(events)["response"]
+        told = (event for event in events if event["type"] == "response.output_item.done")
+        assert [next(told)["item"]["type"] for _ in range(2)] == ["image_generation_call", "message"]
+    moderator.release()
+    with life(config) as client:
+        response = ended(client, begun["id"])
+    assert len(upstream.requests) == 1
+    assert response["status"] == "completed"
+    assert response["tool_usage"]["image_gen"]["output_tokens"] == 272

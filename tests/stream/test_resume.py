@@ -12,6 +12,7 @@ from tests.stream.test_machine import LOGPROB, USAGE, call, custom, machine, mes
 from antiphon.protocol import events
 from antiphon.protocol.hosted_items import ListedTool, McpCall, McpListTools
 from antiphon.protocol.items import Compaction
+from antiphon.protocol.response import ResponseError
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import fold
 from antiphon.stream.items import OpenCompaction, OpenText
@@ -136,6 +137,31 @@ def test_what_was_finished_stays_and_what_was_open_is_incomplete(cut: int) -> No
             assert item == done[index]
         elif "status" in added[index]:
             assert item["status"] == ("in_progress" if item["type"] == "apply_patch_call" else "incomplete")
+
+
+ENDS: dict[str, Callable[[Machine], None]] = {
+    "completed": lambda writer: writer.complete(USAGE, 2),
+    "incomplete": lambda writer: writer.incomplete("max_output_tokens", USAGE),
+    "cancelled": lambda writer: writer.cancel(USAGE),
+    "failed": lambda writer: writer.fail(ResponseError(code="server_error", message="No.")),
+}
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_log_that_has_its_end_gives_the_response_that_ended(status: str) -> None:
+    writer = machine(background=True)
+    writer.create()
+    writer.start()
+    say(writer)
+    call_all(writer)
+    ask_servers(writer)
+    ENDS[status](writer)
+    found = resume(drained(writer), new_ids()).machine
+    assert found.ended
+    assert not found.drain()
+    assert found.snapshot() == writer.snapshot()
+    assert found.snapshot().status == status
+    assert list(found.snapshot().output) == list(found.items)
 
 
 def test_a_cut_listing_says_why_it_has_no_tools() -> None:

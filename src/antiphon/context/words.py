@@ -44,6 +44,8 @@ def said_in(items: Sequence[Item], before: Said | None) -> Said | None:
     """What was said `before` and in words behind it; None: it was not said by turns, user first."""
     if not items:
         return before
+    if (_role(items[0]), _role(items[-1])) != ("user", "assistant"):  # seen without reading them
+        return None
     more = read_words(items)
     roles = tuple(map(_role, more))
     if roles != ("user", "assistant") * (len(roles) // 2):

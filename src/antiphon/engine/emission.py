@@ -144,7 +144,7 @@ class Emission:
             await self._taken.wait()
 
     async def flush_opened(self) -> None:
-        """The same, if anything was handed over before: until then the request can still be refused."""
+        """As `flush`, if anything was handed over before: until then the request can still be refused."""
         if self.opened:
             await self.flush()
 

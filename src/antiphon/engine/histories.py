@@ -1,4 +1,5 @@
-"""The histories of the newest responses, as this process read or wrote them last.
+"""What came before requests: histories that responses or conversations end with, as this process read or
+wrote them last.
 
 A chain of responses is continued by its newest, over and over: what came before is neither read from the
 store again, nor looked at item by item. The store is asked one thing, whether it has what is known here
@@ -20,6 +21,8 @@ from antiphon.protocol.item import Item
 
 MOST_BYTES = 32 * 2**20
 """Of all histories that are kept, about."""
+_SHARE = 4
+"""The part of them that one may be: a larger one would drive out most of the others."""
 _ITEM = 1024
 """Bytes of an item beside its text."""
 _Key: TypeAlias = tuple[str, str | bytes]
@@ -46,14 +49,20 @@ class History(Struct, frozen=True):
 
     def followed_by(self, more: Sequence[Item], length: int) -> "History":
         """It and what came then, `length` bytes of JSON."""
+        items = (*self.items, *more)
         words = self.words and are_words(more)
-        goes_on = words and (self.said is not None or not self.items)
         return History(
-            items=(*self.items, *more),
+            items=items,
             length=self.length + length,
             words=words,
-            said=said_in(more, self.said) if goes_on else None,
+            said=self._said(items, more) if words else None,
         )
+
+    def _said(self, items: Sequence[Item], more: Sequence[Item]) -> Said | None:
+        """What was said when it is all of `items`, of which `more` came then. It may have stopped in the
+        middle of a turn: then it is looked at anew, from its beginning."""
+        said = said_in(more, self.said) if self.said is not None or not self.items else None
+        return said_in(items, None) if said is None and self.items else said
 
 
 class Histories:
@@ -91,8 +100,11 @@ class Histories:
 
     def _keep(self, key: _Key, history: History) -> None:
         before = self._known.pop(key, History())
+        self._size -= before.size
+        if history.size > self._most // _SHARE:
+            return
         self._known[key] = history
-        self._size += history.size - before.size
+        self._size += history.size
         while self._size > self._most:
             _, gone = self._known.popitem(last=False)
             self._size -= gone.size

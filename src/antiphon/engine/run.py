@@ -146,7 +146,9 @@ class Run:
                 self._begin(emission, keep_alive)
             try:
                 if plan.moderation is None:
-                    self._end(await self._answer(emission))
+                    cut = await self._answer(emission)
+                    self._close(cut)
+                    self._end(cut)
                 else:
                     await self._moderated(plan.moderation, emission)
             except ApiError as fault:
@@ -198,11 +200,9 @@ class Run:
         the end."""
         async with moderation.beside():
             cut = await self._answer(emission)
+            self._close(cut)
             if cut is None:
-                close_with_message(self.machine)
                 await emission.flush_opened()
-            else:
-                self.machine.abandon()
             self.machine.moderated(await moderation.result(self.machine.snapshot()))
             self._end(cut)
 
@@ -398,7 +398,12 @@ class Run:
             await self._run_calls(writer, flush)
         else:  # what is closed is handed over with the end
             writer.conclude()
-            self._checkpoint.output_complete = True
+            self._said(all_of_it=True)
+
+    def _said(self, *, all_of_it: bool) -> None:
+        """What was emitted is about to be handed over: `all_of_it`, or the model will be asked again."""
+        self._checkpoint.output_complete = all_of_it
+        self._checkpoint.images = self.machine.image_usage
 
     def _count(self, usage: UsageDelta | None) -> None:
         """What a turn took, and the service tier that its server says it was served in."""
@@ -410,8 +415,7 @@ class Run:
         self._checkpoint.ran += writer.ran
 
         async def flush_calls() -> None:
-            self._checkpoint.output_complete = writer.ends
-            self._checkpoint.images = self.machine.image_usage
+            self._said(all_of_it=writer.ends)
             await flush()
 
         await writer.run_calls(flush_calls)
@@ -423,11 +427,16 @@ class Run:
 
     # ---- the end ----
 
-    def _end(self, cut: IncompleteReason | None) -> None:
-        """`cut`: why it ends early, if it does."""
-        usage = self._checkpoint.usage
+    def _close(self, cut: IncompleteReason | None) -> None:
+        """Nothing more is said. `cut`: why it ends early, if it does."""
         if cut is None:
             close_with_message(self.machine)
+        else:
+            self.machine.abandon()
+
+    def _end(self, cut: IncompleteReason | None) -> None:
+        usage = self._checkpoint.usage
+        if cut is None:
             self.machine.complete(usage, int(time.time()))
         else:
             self.machine.incomplete(cut, usage)

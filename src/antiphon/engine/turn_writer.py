@@ -5,7 +5,7 @@ is emitted while the model writes it, unless its tool must check it first, or a 
 not settled yet; what comes behind such a call waits, and is emitted by `run_calls`, in order.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -17,10 +17,10 @@ from antiphon.engine.filtered_text import FilteredText
 from antiphon.engine.hosted_writer import HostedWriter, Working
 from antiphon.engine.reasoning_writer import ReasoningWriter
 from antiphon.engine.spoken import Spoken
-from antiphon.model import Delta, Message, TextPart
+from antiphon.engine.turn_calls import TurnCalls
+from antiphon.model import Delta, Message
 from antiphon.model.json_text import is_cut
-from antiphon.protocol.errors import ModelFault, UpstreamError
-from antiphon.protocol.hosted_items import Program
+from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.ids import new_call_id
 from antiphon.protocol.items import AssistantMessage
 from antiphon.protocol.wire import JsonObject
@@ -29,8 +29,6 @@ from antiphon.stream.machine import IncompleteReason, Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.image_call import usage_of
 from antiphon.tools.partial import decode
-from antiphon.tools.program import ProgramCall
-from antiphon.tools.refused import SecondCall
 from antiphon.tools.toolbox import Toolbox
 
 CALL_ID_LENGTH = 64
@@ -43,7 +41,7 @@ Phase = Callable[[], Literal["commentary", "final_answer"] | None]
 FinishReason = Literal["stop", "length", "calls", "content_filter"]
 
 
-class TurnWriter:
+class TurnWriter(TurnCalls):
     """One turn of the model, being written.
 
     `offered` are the functions that it may call. `reasoning` makes the writer of its reasoning, once there is
@@ -58,10 +56,6 @@ class TurnWriter:
     finished: FinishReason | None = None
     first_at: float | None = None
     """When the model first said something: seconds since the epoch."""
-    ran = 0
-    """How many calls are ours to run."""
-    suspended = False
-    """Whether the program that the turn brought waits for the client."""
     _reasoning: ReasoningWriter | None = None
     _hosted: HostedWriter | None = None
     _message: OpenMessage | None = None
@@ -83,18 +77,10 @@ class TurnWriter:
         phase: Phase = lambda: None,
         source: Callable[[], Source] = lambda: ("", ""),
     ) -> None:
-        self.calls: list[ToolCall] = []
-        self.answers: list[Message] = []
-        """What the model reads of its calls: results of those that we ran, faults of those refused."""
-        self.faults: list[str] = []
-        """What was wrong with calls that were not valid."""
+        super().__init__(toolbox, offered, allowed, most)
         self._machine = machine
-        self._toolbox = toolbox
-        self._offered = offered
         self._make_reasoning = reasoning or partial(ReasoningWriter, machine)
-        self._allowed = allowed
         self._taken = set() if taken is None else taken
-        self._most = most
         self._ahead = ahead
         self._phase = phase
         self._source = source
@@ -104,8 +90,6 @@ class TurnWriter:
         """The calls that are not complete."""
         self._ids: dict[int, str] = {}
         """The call_ids of all of them."""
-        self._refused: dict[ToolCall, str] = {}
-        """Calls that are not made, with why: the model is asked again, or may make no more."""
         self._said = Spoken()
         self._held: list[Delta] = []
         self._take = _TAKE
@@ -128,37 +112,6 @@ class TurnWriter:
     def ran_upstream(self) -> int:
         """How many calls the model's server has made itself."""
         return self._hosted.begun if self._hosted is not None else 0
-
-    @property
-    def awaits_client(self) -> bool:
-        """Whether a call was emitted that is not ours to answer."""
-        if not self.calls:
-            return False  # asked for each delta
-        return any(call.ended and call.executor in ("client", "approval") for call in self.calls)
-
-    @property
-    def program(self) -> Program | None:
-        """The program that the turn brought, once it was emitted."""
-        brought = (call.program for call in self.calls if isinstance(call, ProgramCall))
-        return next((program for program in brought if program is not None), None)
-
-    @property
-    def most_is_exceeded(self) -> bool:
-        """Whether a call of ours is one too many."""
-        return any(call.executor == "server" for call in self._refused)
-
-    @property
-    def refusals(self) -> Mapping[str, str]:
-        """Why calls were not made, by their ids."""
-        return {call.id: words for call, words in self._refused.items()}
-
-    @property
-    def ends(self) -> bool:
-        """Whether no further turn of the model follows this one, which has ended."""
-        if not self.calls:
-            return True
-        goes_on = self.answers or self.ran or self.faults or self.program
-        return self.suspended or self.awaits_client or not goes_on
 
     @property
     def cut(self) -> IncompleteReason | None:
@@ -229,51 +182,6 @@ class TurnWriter:
         if call is not None and call.started and self._passes(call):
             self._emit(call)
         self._message = self._filtered = self._writing = None
-
-    def _put_program_last(self) -> None:
-        """What is emitted between a program and its output is its own: so a turn has one, and it is last."""
-        programs = [call for call in self.calls if call.executor == "program" and call not in self._refused]
-        for call in programs[1:]:
-            self._refuse(call, "This program was not run: only one may run at a time. Send it again now.")
-        self.calls.sort(key=lambda call: call in programs)
-
-    def _is_due(self, call: ToolCall) -> bool:
-        """Whether something is still to be done about a call: ours are run when they are emitted."""
-        return call not in self._refused and (call.executor == "server" or not call.ended)
-
-    def _passes(self, call: ToolCall) -> bool:
-        """Whether a call that is whole may be made. Raises ModelFault when part of it is emitted and it
-        may not."""
-        if call.ended:
-            return True
-        fault = call.validate()
-        if fault is not None and call.item is not None:
-            raise ModelFault(f"The model wrote a call that is not valid: {fault}")
-        if fault is not None:
-            self.faults.append(fault)
-            self._refuse(call, fault)
-        return fault is None
-
-    async def _is_right(self, call: ToolCall) -> bool:
-        """Whether a call that is due may be made."""
-        if not self._passes(call):
-            return False
-        fault = await call.check() if call.held and not call.ended else None
-        if fault is not None:
-            self.faults.append(fault)
-            self._refuse(call, fault)
-        return fault is None
-
-    def _refuse(self, call: ToolCall, words: str) -> None:
-        self._refused[call] = words
-        self.answers.append(Message("tool", parts=(TextPart(words),), call_id=call.id))
-
-    def _admit(self, call: ToolCall) -> None:
-        """A call of ours counts; one too many is ignored (`max_tool_calls`), and the model reads so."""
-        if self._allowed is None or self.ran + self.ran_upstream < self._allowed:
-            self.ran += 1
-        else:
-            self._refuse(call, "This call was not made: the response may make no more tool calls.")
 
     def _emit(self, call: ToolCall) -> None:
         """Emit what is still to come of a call that is whole and valid."""
@@ -368,13 +276,6 @@ class TurnWriter:
             call.start(self._machine)
         if call.held or call.executor == "server":
             self._hold()
-
-    def _call(self, name: str, call_id: str) -> ToolCall:
-        if self._most is None or len(self.calls) < self._most:
-            return self._toolbox.call(name, call_id, self._offered)
-        second = SecondCall(name, call_id)
-        self._refuse(second, second.words)
-        return second
 
     def _close_before_call(self) -> None:
         """Close what is open when another call begins. A call that is not whole stays open, since upstreams

@@ -97,8 +97,9 @@ class Machine:
         speaks: bool = False,
     ) -> "Machine":
         """A machine that goes on where another stopped; `resume.py` knows where that was. An item that was
-        open is None until it is reopened and closed."""
-        machine = cls(response, new_id)
+        open is None until it is reopened and closed. What has ended holds all of them, whatever `response`
+        does."""
+        machine = cls(response if state != table.ENDED else replace(response, output=list(items)), new_id)
         machine._state = state
         machine._next = sequence_number
         machine._slots = list(items)

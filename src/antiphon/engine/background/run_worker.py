@@ -128,6 +128,8 @@ class RunWorker:
 
     async def _resumed(self) -> EventLog:
         """What its log gives; that of hours is read apart, since it takes a while."""
+        if self._claim.claims > CLAIMS + 1:  # not even an end of what it says could be written
+            return await self._unreadable()
         new_id = item_ids(self._claim.id)
         lines = await self._patiently(partial(self._engine.store.runs.log, self._claim))
         try:

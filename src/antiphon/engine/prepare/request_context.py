@@ -203,8 +203,9 @@ async def _decoded(project: str, rows: Sequence[bytes], histories: Histories) ->
     known = histories.beginning(project, rows)
     more = rows[len(known.rows) :]
     length = sum(map(len, more))
+    again = len(known.items) if known.said is None else 0
     whole = await offload(
-        len(more) + in_bytes(length),
+        again + len(more) + in_bytes(length),
         lambda: known.followed_by([decode_stored(row) for row in more], length),
     )
     histories.keep_read(project, replace(whole, rows=rows))

@@ -105,13 +105,14 @@ def empty_turn(
         turn = replace(turn, effort=asked.effort, summary=asked.summary, mode=asked.mode)
     if request.text is not None:
         turn = replace(turn, format=response_format(request.text), verbosity=request.text.verbosity)
-    if _of_sampling(request) != (None,) * 5:
+    if _of_sampling(request) != _NOTHING_SAMPLED:
         turn = replace(turn, sampling=_sampling(request))
-    return turn if _of_service(request) == (None,) * 7 else _served(turn, request)
+    return turn if _of_service(request) == _NOTHING_SERVED else _served(turn, request)
 
 
-_of_sampling = attrgetter("temperature", "top_p", "presence_penalty", "frequency_penalty", "include")
-_of_service = attrgetter(
+_SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "include")
+"""Members that `_sampling` reads. What most requests say nothing of is not looked at one by one."""
+_SERVICE = (
     "user",
     "safety_identifier",
     "prompt_cache_key",
@@ -120,6 +121,9 @@ _of_service = attrgetter(
     "service_tier",
     "access_programs",
 )
+"""Members that `_served` reads."""
+_of_sampling, _NOTHING_SAMPLED = attrgetter(*_SAMPLING), (None,) * len(_SAMPLING)
+_of_service, _NOTHING_SERVED = attrgetter(*_SERVICE), (None,) * len(_SERVICE)
 
 
 def _served(turn: Turn, request: CreateResponse) -> Turn:
