@@ -140,7 +140,7 @@ async def test_an_answer_is_read_however_it_says_where_it_ends_and_however_it_is
         async with serving(saying(*pieces)) as url, asking(url) as client:
             status, found = await get(client, url)
             assert (status, found) == (204 if b"204" in said else 200, body)
-            async with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            with await client.request("GET", URL(url), None, PATIENCE) as answer:
                 assert await poured(answer) == body
 
 
@@ -332,29 +332,23 @@ async def test_what_is_poured_is_taken_in_the_context_of_who_waits_and_its_fault
     def take(data: bytes) -> bool:
         raise KeyError(data, whose.get())
 
-    async with (
-        serving(handle) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, PATIENCE) as answer,
-    ):
-        assert await answer.read() == b"hello"
-        whose.set("mine")
-        asyncio.get_running_loop().call_soon(said.set)
-        with pytest.raises(KeyError) as raised:
-            await answer.pour(take)
+    async with serving(handle) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, PATIENCE) as answer:
+            assert await answer.read() == b"hello"
+            whose.set("mine")
+            asyncio.get_running_loop().call_soon(said.set)
+            with pytest.raises(KeyError) as raised:
+                await answer.pour(take)
         assert raised.value.args == (b" world", "mine")
 
 
 @pytest.mark.parametrize(("end", "fault"), [(b"", TimeoutError), (b"zz\r\n", ConnectionError)])
 async def test_what_ends_an_answer_ends_the_pouring(end: bytes, fault: type[OSError]) -> None:
-    async with (
-        serving(saying(CHUNKED[:-16] + end)) as url,
-        asking(url) as client,
-        await client.request("GET", URL(url), None, Patience(5.0, 0.05)) as answer,
-    ):
-        assert (await answer.read()).startswith(b"hello")
-        with pytest.raises(fault):
-            await answer.pour(lambda data: True)
+    async with serving(saying(CHUNKED[:-16] + end)) as url, asking(url) as client:
+        with await client.request("GET", URL(url), None, Patience(5.0, 0.05)) as answer:
+            assert (await answer.read()).startswith(b"hello")
+            with pytest.raises(fault):
+                await answer.pour(lambda data: True)
 
 
 async def test_a_large_body_arrives_whole_and_a_refusal_meanwhile_is_heard() -> None:
