@@ -83,8 +83,8 @@ def count_end(status: str, backend: str | None, error: str | None) -> None:
 
 
 def count_tokens(read: int, written: int) -> None:
-    _counter(_tokens, "input").inc(read)
-    _counter(_tokens, "output").inc(written)
+    _read_tokens.inc(read)
+    _written_tokens.inc(written)
 
 
 def observe_response(seconds: float, first: float | None) -> None:
@@ -120,3 +120,7 @@ def _counter(family: Counter, *labels: str) -> Counter | Count:
 def _histogram(family: Histogram, *labels: str) -> Histogram | Values:
     histogram = family.labels(*labels) if labels else family
     return histogram if _tally is None else _tally.values(histogram)
+
+
+# Both are there from the start: a rate needs a zero to begin with.
+_read_tokens, _written_tokens = _counter(_tokens, "input"), _counter(_tokens, "output")
