@@ -1,6 +1,5 @@
 """A server that tests kill."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -47,12 +46,11 @@ class Killed:
         options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
         environment = {**os.environ, **self._settings}
         self.process = Forked(self._module, [*command, *options, *self._options], environment)
-        assert any("listens on" in line for line in self.process.stdout), "it ended instead"
+        assert self.process.says("listens on"), "it ended instead"
 
     def kill(self) -> None:
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
             self.process.end(PATIENCE)
             self.process = None
 
@@ -69,9 +67,12 @@ class Killed:
         os.killpg(self.process.pid, number)
 
     def stop(self) -> str:
-        """As an operator stops it: what it said since it had started."""
-        assert self.process is not None
-        self.process.terminate()
-        said = self.process.end(PATIENCE)
+        """As an operator stops it: what it said since it had started. What it leaves behind is killed."""
+        process = self.process
+        assert process is not None
+        process.terminate()
+        said = process.end(PATIENCE)
+        process.kill()
         self.process = None
+        assert process.returncode in (0, -signal.SIGTERM), said
         return said

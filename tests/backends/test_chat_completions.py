@@ -12,6 +12,8 @@ import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai import APIError, OpenAI
+from openai.types.responses import ResponseCreatedEvent
 from tests.backends.reading import read
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
@@ -822,6 +824,56 @@ async def test_what_was_taken_up_is_told_while_the_answer_in_one_piece_is_still_
     assert [batch async for batch in batches] == [[TextDelta("Hi"), Finished("stop")]]
 
 
+# Answers in one piece that are faults.
+FAULTY: dict[str, Any] = {
+    "an error": {"error": {"message": "boom", "code": 503}},
+    "a limit": {"error": {"message": "slow", "code": 429, "type": "rate_limit"}},
+    "a broken end": {"choices": [{"message": {"content": "Hi"}, "finish_reason": "error"}]},
+    "no choices": {"choices": []},
+    "no object": [1, 2],
+}
+
+
+def whole_answer(said: Any, late: bool) -> tuple[Answer, Gate]:
+    """An answer in one piece, all of whose bytes come with its head, or behind a gate."""
+    gate, told = Gate(), json.dumps(said).encode()
+    if late:
+        return Answer(raw=[told[:2], told[2:]], gate=gate, content_type="application/json"), gate
+    return Answer(plain=True, error=said), gate
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("case", FAULTY)
+def test_what_a_stream_becomes_does_not_hang_on_when_the_bytes_of_a_fault_come(
+    case: str, late: bool, client: OpenAI, upstream: Upstream
+) -> None:
+    answer, gate = whole_answer(FAULTY[case], late)
+    upstream.script(answer)
+    with client.responses.create(model="m", input="Hi", stream=True) as events:
+        gate.open()
+        created = next(events)
+        assert isinstance(created, ResponseCreatedEvent)
+        assert next(events).type == "response.in_progress"
+        with pytest.raises(APIError):
+            next(events)
+    assert client.responses.retrieve(created.response.id).status == "failed"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("case", FAULTY)
+async def test_a_fault_in_an_answer_is_raised_when_that_was_taken_up(
+    case: str, whole: bool, late: bool, upstream: Upstream, connect: Connect
+) -> None:
+    answer, gate = whole_answer(FAULTY[case], late)
+    upstream.script(answer)
+    batches = connect().stream(turn(whole=whole))
+    assert await anext(batches) == ()
+    gate.open()
+    with pytest.raises(ApiError):
+        assert [batch async for batch in batches] == []
+
+
 @pytest.mark.parametrize("dialect", [LLAMA_CPP, OPENAI], ids=["llama_cpp", "openai"])
 async def test_a_server_that_would_not_stop_is_asked_for_a_stream(
     upstream: Upstream, connect: Connect, dialect: Dialect
@@ -850,6 +902,32 @@ async def test_a_proxy_that_does_not_wait_for_whole_answers_gets_streams(
     for _ in range(2):
         assert await collect(backend, turn(whole=True)) == [TextDelta("Hello"), *STOP]
     assert [request.body["stream"] for request in upstream.requests] == [False, True, True]
+
+
+@pytest.mark.parametrize("headers", [{"Server": "llama.cpp"}, {"x-litellm-version": "1"}])
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_request_that_is_refused_says_nothing_against_answers_in_one_piece(
+    status: int, headers: dict[str, str], upstream: Upstream, connect: Connect
+) -> None:
+    backend = connect()
+    upstream.script(
+        Answer(status=status, error={"error": {"message": "no"}}, headers=headers), Answer("Hello")
+    )
+    with pytest.raises(ApiError):
+        await collect(backend, turn(whole=True))
+    await collect(backend, turn(whole=True))
+    assert [request.body["stream"] for request in upstream.requests] == [False, False]
+
+
+@pytest.mark.parametrize("attempts", [-1, 0, 1, 2, 3])
+async def test_a_server_that_cannot_is_asked_as_often_as_it_may_be_and_once_at_least(
+    attempts: int, upstream: Upstream, connect: Connect
+) -> None:
+    upstream.default = refusal(503, "Loading model")
+    async with asyncio.timeout(10):
+        with pytest.raises(UpstreamError):
+            await collect(connect(attempts=attempts), turn())
+    assert len(upstream.requests) == max(1, attempts)
 
 
 async def test_nothing_is_asked_before_the_upstream_is_ready(upstream: Upstream, connect: Connect) -> None:

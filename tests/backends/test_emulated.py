@@ -24,6 +24,7 @@ from antiphon.model import (
     CallStarted,
     Capabilities,
     Delta,
+    Deltas,
     Finished,
     Function,
     Grammar,
@@ -208,6 +209,23 @@ async def test_a_forced_call_cut_off_is_half_a_call(upstream: Upstream, connect:
         USAGE,
         Finished("length"),
     ]
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required", NamedFunction("sub")])
+async def test_a_model_that_cannot_be_forced_is_not_forced_though_no_function_is_left(
+    choice: Any, upstream: Upstream, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script(Answer("Hello"))
+    backend, asked = connect(Capabilities(forced_tools=False)), []
+    stream = backend.inner.stream
+
+    def recorded(turn: Turn) -> Deltas:
+        asked.append(turn.choice)
+        return stream(turn)
+
+    monkeypatch.setattr(backend.inner, "stream", recorded)
+    assert await collect(backend, turn(functions=(), choice=choice)) == [TextDelta("Hello"), USAGE, STOP]
+    assert asked == ["none" if choice == "none" else "auto"]
 
 
 @pytest.mark.parametrize("choice", ["required", NamedFunction("sub")])

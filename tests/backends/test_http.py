@@ -339,7 +339,7 @@ async def test_what_is_poured_is_taken_in_the_context_of_who_waits_and_its_fault
             asyncio.get_running_loop().call_soon(said.set)
             with pytest.raises(KeyError) as raised:
                 await answer.pour(take)
-            assert raised.value.args == (b" world", "mine")
+        assert raised.value.args == (b" world", "mine")
 
 
 @pytest.mark.parametrize(("end", "fault"), [(b"", TimeoutError), (b"zz\r\n", ConnectionError)])

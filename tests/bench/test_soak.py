@@ -1,13 +1,19 @@
 """The soak: what it does to a server comes out right, and what grows is found."""
 
+import asyncio
 import os
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx2
 import pytest
+from aiohttp import web
 from bench.server import Server
+from bench.soak import __main__ as soak
 from bench.soak import traffic
 from bench.soak.model import play
 from bench.soak.traffic import KINDS, PATIENCE, Kind, World
@@ -46,6 +52,46 @@ async def world(soaked: tuple[str, str]) -> AsyncIterator[World]:
 )
 async def test_each_kind_of_traffic_comes_out_right(world: World, kind: Kind) -> None:
     await kind(world)
+
+
+# What a server shows after its clients have left: runs, and connections with ours.
+LETTING_GO = {
+    "one after another, slowly": ([(run, 1) for run in (4, 3, 2, 1, 0) for _ in range(4)], 0),
+    "at once": ([(0, 1)], 0),
+    "never": ([(2, 3)], 1),
+    "never, and what it holds changes": ([(1, 2), (2, 1)], 1),
+}
+
+
+@pytest.mark.parametrize("case", LETTING_GO)
+async def test_a_server_may_take_its_time_to_let_go_while_it_goes_on(
+    case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown, faults = LETTING_GO[case]
+    asked: Counter[str] = Counter()
+
+    async def metrics(_: web.Request) -> web.Response:
+        at = asked.total()
+        asked["times"] += 1
+        runs, connections = shown[at % len(shown) if faults else min(at, len(shown) - 1)]
+        return web.Response(
+            text=f"antiphon_background_runs {runs}.0\nantiphon_open_connections {connections}.0\n"
+        )
+
+    monkeypatch.setattr(soak, "REST", 0.8)
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    subject = cast(Server, SimpleNamespace(host=host, port=port))
+    resting = soak.Soak(subject, Upstream(), tmp_path, 1, {})
+    async with asyncio.timeout(10):
+        await resting._rest()
+    await runner.cleanup()
+
+    assert resting.faults.total() == faults
 
 
 def rounds(*, files: float = 0, megabytes: float = 0) -> list[Vitals]:

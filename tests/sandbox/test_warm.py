@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import Mock, create_autospec
 
 import pytest
 from tests.kept_python import kept_python
 from tests.sandbox.boxes import left, said, until
 
-from antiphon.sandbox.base import Limits, Sandbox, Wanted
+from antiphon.sandbox.base import Driver, Limits, Sandbox, SandboxError, Wanted
 from antiphon.sandbox.bubblewrap import Bubblewrap
 from antiphon.sandbox.warm import Warm
 
@@ -116,6 +117,39 @@ async def test_it_is_given_up_when_none_is_wanted_any_more(inner: Bubblewrap, ho
 
     await until(gone)
     assert first.ended is None
+
+
+class Failing(Driver):
+    """A driver that starts two, and then fails."""
+
+    def __init__(self, fault: Exception) -> None:
+        self._fault = fault
+        self.started: list[Mock] = []
+
+    async def check(self) -> str | None:
+        return None
+
+    async def start(self, wanted: Wanted) -> Sandbox:
+        if len(self.started) == 2:
+            raise self._fault
+        self.started.append(create_autospec(Sandbox, instance=True))
+        return self.started[-1]
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("fault", [SandboxError("full"), OSError("no more files"), KeyError("a bug")])
+async def test_those_that_are_ready_are_given_up_however_the_filling_failed(fault: Exception) -> None:
+    driver = Failing(fault)
+    warm = Warm(driver, 2, idle_seconds=0.01)
+    await warm.start(Wanted(name="first"))
+
+    async def given_up() -> bool:
+        return len(driver.started) == 2 and driver.started[1].close.called
+
+    await until(given_up)
+    assert not driver.started[0].close.called
+    await warm.close()
 
 
 async def test_closing_ends_what_is_kept_and_what_is_being_started(inner: Bubblewrap, home: Path) -> None:

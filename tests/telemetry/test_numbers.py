@@ -1,6 +1,9 @@
 """What /metrics tells of tool calls, upstreams, errors and queues."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -14,7 +17,7 @@ from tests.scripted import Answer, Called, Upstream
 from tests.tools.mcp_servers import Toolset, served
 
 from antiphon import config
-from antiphon.telemetry import metrics
+from antiphon.telemetry import metrics, worker_files
 
 
 def grown(http: httpx2.Client, before: dict[str, float]) -> dict[str, float]:
@@ -104,6 +107,23 @@ def test_what_waits_in_the_background_is_shown_with_its_age(upstream: Upstream, 
         assert told['antiphon_queue_length{queue="background"}'] == 3
         assert told['antiphon_queue_age_seconds{queue="background"}'] >= 0
         assert told["antiphon_background_runs"] == 0
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["one process", "workers"])
+def test_tokens_are_there_before_the_first_response(shared: bool, tmp_path: Path) -> None:
+    """What grows from nothing to its first value has no rate."""
+    program = """
+from prometheus_client import generate_latest
+from antiphon.telemetry import metrics, worker_files
+shared = worker_files.is_shared()
+print(generate_latest(worker_files.of_all_workers() if shared else metrics.registry).decode())
+"""
+    variables = {**os.environ, **({worker_files.FOLDER: str(tmp_path)} if shared else {})}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True
+    ).stdout
+    for kind in ("input", "output"):
+        assert f'antiphon_tokens_total{{kind="{kind}"}} 0.0' in told
 
 
 def test_a_page_lists_every_number_with_its_kind_and_its_labels(http: httpx2.Client) -> None:

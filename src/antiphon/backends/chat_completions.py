@@ -132,7 +132,11 @@ class ChatCompletions(Backend):
                     if body is None:
                         yield ()  # it was taken up
                         body = await upstream.body(response)
-                    whole = self._whole(turn, body)
+                    try:
+                        whole = self._whole(turn, body)
+                    except ApiError:
+                        yield ()  # it was taken up, however soon its bytes came
+                        raise
                     yield whole if calls is None else calls.feed(whole)
                     return
                 upstream.check_page(response)
@@ -159,7 +163,7 @@ class ChatCompletions(Backend):
                 return await self._agreed(turn)
             except ApiError as fault:
                 left -= 1
-                pause = pause_before_retry(fault) if left else None
+                pause = pause_before_retry(fault) if left > 0 else None
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
@@ -173,14 +177,14 @@ class ChatCompletions(Backend):
             body, encoded = await offload(turn.unwritten, _written, turn, before)
             patience = self._timeout if body["stream"] else self._long_timeout
             response = await upstream.post("chat/completions", encoded, patience)
-            impatient = turn.whole and before.whole and self._minds_whole(response)
+            teaches = response.status in (400, 422)  # of the request, and nothing of answers in one piece
+            impatient = turn.whole and before.whole and not teaches and self._minds_whole(response)
             if response.status == 200:
                 return response
             with response:
                 if impatient:
                     continue
                 words = await upstream.refusal(response)
-            teaches = response.status in (400, 422)
             taught = lesson(upstream_errors.words_in(words), body, before) if teaches else None
             if taught is None:
                 raise upstream.refused(response, words, model)

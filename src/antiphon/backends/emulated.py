@@ -63,7 +63,8 @@ class EmulatedTools(Around):
         return helped
 
     def stream(self, turn: Turn) -> Deltas:
-        if not turn.functions and self.inner.capabilities(turn.model).tools:
+        plain = not turn.functions and turn.choice in ("auto", "none")
+        if plain and self.inner.capabilities(turn.model).tools:
             return self.inner.stream(turn)
         if self._needs_help(turn):
             return self._emulate(turn)

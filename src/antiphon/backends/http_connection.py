@@ -35,6 +35,8 @@ class Connection(asyncio.Protocol):
         """Of who waits for the head, for bytes, or for room to write."""
         self._take: Callable[[bytes], bool] | None = None
         """What takes the body in the moment in which it comes."""
+        self._untaken: Exception | None = None
+        """What that has raised."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -121,18 +123,19 @@ class Connection(asyncio.Protocol):
 
     async def pour(self, take: Callable[[bytes], bool]) -> None:
         """Gives what comes of the body to `take`, called in the context of who waits here, until that says
-        that it is enough, or no more comes. Raises OSError, and what `take` raises."""
+        that it is enough, or no more comes. What came together with the end or with a fault is left to
+        `read`. Raises OSError, and what `take` raises."""
         if self._waiting or self._whole:
             return
         run: Callable[..., bool] = copy_context().run
-        self._take = partial(run, take)
+        self._take, self._untaken = partial(run, take), None
         try:
-            while self._take is not None and not self._whole:
+            while self._take is not None and not self._whole and not self._waiting:
                 await self._more()
         finally:
             self._take = None
-        if self._fault is not None:
-            raise self._fault
+        if self._untaken is not None:
+            raise self._untaken
 
     def hang_up(self) -> None:
         if self._timer is not None:
@@ -225,7 +228,7 @@ class Connection(asyncio.Protocol):
             if take(data):
                 return
         except Exception as fault:  # noqa: BLE001 (raised where it is waited)
-            self._fault = fault
+            self._untaken = fault
         self._take = None
         self._wake()
 

@@ -76,12 +76,14 @@ class Warm(Driver):
 
     async def _fill(self) -> None:
         """A fault here is no one's: who wants a sandbox next starts one, and hears of it. They are idle from
-        when all are there: a busy machine may take longer to start one than it may wait."""
+        when all are there, or no more come: a busy machine may take longer to start one than it may wait."""
         try:
             while len(self.ready) < self._most and self._limits is not None:
                 await self._add(self._limits)
         except SandboxError as error:
             log.warning("no sandbox could be kept ready", reason=str(error))
+        except Exception as fault:
+            log.error("no sandbox could be kept ready", exc_info=fault)
         loop = asyncio.get_running_loop()
         self._idle = loop.call_later(self._idle_seconds, self._give_up_later)
 

@@ -84,8 +84,8 @@ def count_end(status: str, backend: str | None, error: str | None) -> None:
 
 def count_tokens(read: int, written: int) -> None:
     """As servers say it, which may be nonsense: a counter takes nothing that is below zero."""
-    _counter(_tokens, "input").inc(max(read, 0))
-    _counter(_tokens, "output").inc(max(written, 0))
+    _read_tokens.inc(max(read, 0))
+    _written_tokens.inc(max(written, 0))
 
 
 def observe_response(seconds: float, first: float | None) -> None:
@@ -121,3 +121,7 @@ def _counter(family: Counter, *labels: str) -> Counter | Count:
 def _histogram(family: Histogram, *labels: str) -> Histogram | Values:
     histogram = family.labels(*labels) if labels else family
     return histogram if _tally is None else _tally.values(histogram)
+
+
+# Both are there from the start: a rate needs a zero to begin with.
+_read_tokens, _written_tokens = _counter(_tokens, "input"), _counter(_tokens, "output")
