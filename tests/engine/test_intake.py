@@ -90,3 +90,24 @@ async def test_what_makes_no_sense_leaves_nothing_for_the_collector(pours: bool)
         assert left() is None
     finally:
         gc.enable()
+
+
+async def ending(batch: Sequence[Delta], fault: Exception | None) -> Deltas:
+    """Has poured its last batch, and ends, or fails."""
+    pour = yield ()
+    assert pour is not None
+    assert not pour(batch)
+    if fault is not None:
+        raise fault
+
+
+@pytest.mark.parametrize("end", [None, UpstreamError("gone")])
+async def test_what_made_no_sense_is_raised_however_the_answer_ends(end: Exception | None) -> None:
+    turn = Turn()
+    reader = Reader(turn)
+    intake = Intake(turn.writer, Checkpoint(), reader.flush, reader.flush_at_once)
+
+    with pytest.raises(UpstreamError) as raised:
+        await intake.read(ending([CallArguments(7, "{}")], end))
+
+    assert raised.value is not end

@@ -39,9 +39,17 @@ class Intake:
                 while True:
                     self._take(batch)
                     await self._flush()
-                    batch = await deltas.asend(pour)
-                    if self._faults:
-                        raise self._faults.pop()  # and not kept: its traceback knows us, a cycle
+                    try:
+                        batch = await deltas.asend(pour)
+                    except Exception:
+                        self._raise()  # what went wrong here is first, whatever the end of the answer was
+                        raise
+                    self._raise()
+
+    def _raise(self) -> None:
+        """What went wrong while we were called by a connection."""
+        if self._faults:
+            raise self._faults.pop()  # and not kept: its traceback knows us, a cycle
 
     def _pour(self, batch: Sequence[Delta]) -> bool:
         """See `Pour`."""
