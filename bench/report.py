@@ -105,7 +105,7 @@ def _judged(cost: Compared) -> str:
     """The ratio, in the colour of the budget."""
     if cost.ratio is None:
         return ""
-    return _coloured(f"{cost.ratio:.1f}", cost.ratio, *cost.budget) if cost.budget else f"{cost.ratio:.1f}"
+    return _coloured(f"{cost.ratio:.2f}", cost.ratio, *cost.budget) if cost.budget else f"{cost.ratio:.2f}"
 
 
 def _coloured(text: str, value: float, must: float, aim: float) -> str:

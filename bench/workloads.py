@@ -18,8 +18,8 @@ class Budget(NamedTuple):
     aim: float
 
 
-PLAIN, UNSTORED = Budget(4, 2.5), Budget(3, 1.8)
-BURST, CALLS, PACED = Budget(2.2, 1.6), Budget(2.6, 2), Budget(1.9, 1.4)
+PLAIN, UNSTORED = Budget(2.5, 1.6), Budget(1.8, 1.4)
+BURST, CALLS, PACED = Budget(1.8, 1.2), Budget(2.2, 1.6), Budget(1.4, 1.2)
 
 
 @dataclass(frozen=True)

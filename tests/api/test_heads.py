@@ -489,3 +489,10 @@ def test_an_upgrade_to_what_we_do_not_speak_is_ignored(server: Running) -> None:
     with connected(server) as connection:
         connection.sendall(GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
         assert until_closed(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_empty_lines_alone_are_no_fault_of_ours(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"\r\n")
+        assert asks(connection, b"\r\n" + GET + b"\r\n") == 200
+    assert not caplog.records

@@ -94,6 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes since then. What came with the beginning of a request does not count."""
         self._head: int | None = 0
         """Bytes of the head that came before `_since`, then of the trailers; None: it is not counted yet."""
+        self.url, self.headers = b"", []
         self._weights = _NO_WEIGHTS
         self._taken = 0
         """Bytes of what came since the end of the head."""
