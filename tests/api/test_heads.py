@@ -492,7 +492,8 @@ def test_an_upgrade_to_what_we_do_not_speak_is_ignored(server: Running) -> None:
 
 
 def test_empty_lines_alone_are_no_fault_of_ours(server: Running, caplog: pytest.LogCaptureFixture) -> None:
-    with connected(server) as connection:
+    with connected(server) as connection, connected(server) as other:
         connection.sendall(b"\r\n")
+        assert asks(other, GET + b"\r\n") == 200  # so the line was read by now, and alone
         assert asks(connection, b"\r\n" + GET + b"\r\n") == 200
     assert not caplog.records
