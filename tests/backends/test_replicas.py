@@ -335,7 +335,7 @@ async def test_the_first_byte_has_a_time_of_its_own(servers: list[Upstream]) -> 
     held = Gate(0)
     servers[0].script(Answer("late", gate=held))
     router: Router = build(
-        [BackendConfig(name="one", base_url=servers[0].base_url, first_byte_timeout=0.05, default=True)]
+        [BackendConfig(name="one", base_url=servers[0].base_url, first_byte_timeout=0.4, default=True)]
     )
     with pytest.raises(ApiError, match="did not begin to answer in time"):
         await said(router.resolve("m").backend, turn("hello"))
@@ -344,7 +344,7 @@ async def test_the_first_byte_has_a_time_of_its_own(servers: list[Upstream]) -> 
     servers[0].script(Answer("slow but there", size=4, gate=between))
     answer = asyncio.create_task(said(router.resolve("m").backend, turn("hello")))
     await between.reached()
-    await asyncio.wait([answer], timeout=0.2)
+    await asyncio.wait([answer], timeout=0.6)
     between.open()
     assert await answer == "slow but there"
     await router.close()
