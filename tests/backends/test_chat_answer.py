@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.backends.chat_answer import in_words
-from antiphon.backends.chat_chunk import Chunk, decode_whole
+from antiphon.backends.chat_chunk import Chunk, decode_strictly
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.model import Finished, TextDelta, UsageDelta
 from antiphon.protocol.errors import ApiError
@@ -59,7 +59,7 @@ ANSWER = st.fixed_dictionaries(
 @given(ANSWER, st.booleans())
 def test_what_is_taken_for_words_alone_is_read_as_ever(answer: dict[str, Any], think_tags: bool) -> None:
     body = json.dumps(answer).encode()
-    chunk = decode_whole(body)
+    chunk = decode_strictly(body)
     words = None if chunk is None else in_words(chunk, think_tags)
     parser = ChatStreamParser(think_tags=think_tags)
     read = outcome(parser, body)
@@ -88,7 +88,7 @@ def test_most_answers_are_words_alone(more: dict[str, Any]) -> None:
     message = {"role": "assistant", "content": "Hi", **more}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     answer = {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
-    chunk = decode_whole(json.dumps(answer).encode())
+    chunk = decode_strictly(json.dumps(answer).encode())
     assert chunk is not None
     assert in_words(chunk, True) == [
         TextDelta("Hi"),

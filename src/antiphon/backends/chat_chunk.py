@@ -132,10 +132,10 @@ class Chunk(Struct, frozen=True, gc=False):
 decode = msgspec.json.Decoder(Chunk).decode
 
 
-def decode_whole(body: bytes) -> Chunk | None:
-    """An answer in one piece; None when it is not as it should be."""
+def decode_strictly(event: bytes) -> Chunk | None:
+    """A chunk, or an answer in one piece; None when it is not as it should be."""
     try:
-        return decode(body)
+        return decode(event)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

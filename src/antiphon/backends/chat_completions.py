@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from antiphon.backends import upstream_errors
 from antiphon.backends.chat_answer import in_words
-from antiphon.backends.chat_chunk import decode_whole
+from antiphon.backends.chat_chunk import decode_strictly
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import GENERIC, Dialect, known
 from antiphon.backends.http import HttpAnswer, Patience
@@ -290,7 +290,7 @@ class ChatCompletions(Backend):
 
     def _whole(self, turn: Turn, body: bytes) -> list[Delta]:
         """The deltas of an answer in one piece. Raises ApiError."""
-        chunk = decode_whole(body)
+        chunk = decode_strictly(body)
         if chunk and turn.sampling.top_logprobs is None and not opened_by_template(turn.model):
             words = in_words(chunk, self.dialect.think_tags)
             if words is not None:

@@ -40,7 +40,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from antiphon.backends.chat_chunk import CallPiece, Chunk, Said, decode
+from antiphon.backends.chat_chunk import CallPiece, Chunk, Said, decode_strictly
 from antiphon.backends.sse import data_of
 from antiphon.model import TextRun
 from antiphon.protocol.wire import encode
@@ -248,10 +248,7 @@ def _learned(event: bytes, wanted: Wanted) -> _Form | None:
 def _chunk(event: bytes) -> Chunk | None:
     """What the strict decoder reads in one event."""
     found = data_of(event)
-    try:
-        return decode(found[0]) if len(found) == 1 else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    return decode_strictly(found[0]) if len(found) == 1 else None
 
 
 def _other_text(said: Said) -> Said | None:

@@ -8,11 +8,13 @@ the last events wait until the response is durable.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 from antiphon.engine.event_log import EventLog
 from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.projection import Projection
+
+T = TypeVar("T")
 
 FIRST_BYTE_GRACE = 2.0
 """Seconds that the upstream has to refuse a turn before the opening events are emitted."""
@@ -32,20 +34,11 @@ async def discard(events: Sequence[Emitted]) -> None:
     """Nobody reads along."""
 
 
-def _shown(shows: Projection, emit: Emit) -> Emit:
-    """`emit`, of the events as they are shown; itself when nothing of them may be hidden."""
-    if not shows:
-        return emit
-
-    async def show(events: Sequence[Emitted]) -> None:
-        await emit(shows.events(events))
-
-    return show
-
-
-def _shown_at_once(shows: Projection, at_once: AtOnce) -> AtOnce:
-    """The same of what takes them at once."""
-    return (lambda events: at_once(shows.events(events))) if shows else at_once
+def _shown(
+    shows: Projection | None, take: Callable[[Sequence[Emitted]], T]
+) -> Callable[[Sequence[Emitted]], T]:
+    """`take`, of the events as they are shown; itself when nothing of them may be hidden."""
+    return (lambda events: take(shows.events(events))) if shows else take
 
 
 class Emission:
@@ -96,9 +89,9 @@ class Emission:
             self._show(shows)
 
     def _show(self, shows: Projection | None) -> None:
-        emit, at_once = self._plain, self._plain_at_once
-        self._emit = emit if shows is None else _shown(shows, emit)
-        self._at_once = at_once if shows is None or at_once is None else _shown_at_once(shows, at_once)
+        at_once = self._plain_at_once
+        self._emit = _shown(shows, self._plain)
+        self._at_once = None if at_once is None else _shown(shows, at_once)
 
     def flush(self) -> Awaitable[None]:
         """Hand over what there is."""
