@@ -178,6 +178,7 @@ def test_a_client_gets_reasoning_call_and_text_of_harmony(client: OpenAI, upstre
         ("deepseek-v3.1", False),
         ("gpt-oss-20b", False),
         ("kimi-k2-thinking", False),
+        pytest.param("qwen3 " * 100_000, False, id="a name that would take hours to look through"),
     ],
 )
 def test_models_whose_template_opens_the_reasoning_are_known(model: str, opened: bool) -> None:

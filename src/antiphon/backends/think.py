@@ -33,11 +33,17 @@ _FIRST: Final = frozenset(("", *(opening[0] for opening in (*OPENINGS, *(form.op
 """What any of them begins with, or nothing so far: most answers begin with something else."""
 _OPENED: Final = re.compile(r"deepseek[-_]r1|\bqwq\b|qwen3\b.*\bthinking\b|minimax-m2", re.I)
 """Models whose template writes the opening tag into the prompt, always, so that they begin behind it."""
+_LONGEST_NAME: Final = 256
+"""Characters of a model's name that is looked at, and remembered: clients choose it."""
+
+
+def opened_by_template(model: str) -> bool:
+    """Whether this model's answers are known to begin in the middle of reasoning."""
+    return len(model) <= _LONGEST_NAME and _is_opened(model)
 
 
 @lru_cache
-def opened_by_template(model: str) -> bool:
-    """Whether this model's answers are known to begin in the middle of reasoning."""
+def _is_opened(model: str) -> bool:
     return _OPENED.search(model) is not None
 
 
