@@ -122,7 +122,7 @@ def test_a_backup_under_traffic_gives_in_a_fresh_folder_all_that_there_was(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.partition(":")[0] for line in done.stdout.splitlines()[1:]] == [
-        f"ok      {what}" for what in ("tables", "blobs", "responses", "secrets")
+        f"ok      {what}" for what in ("tables", "blobs", "contents", "responses", "secrets")
     ]
     new = replace(config, data_dir=str(fresh))
     with Running(new) as running, checked_client(running.url) as client, http_of(running) as http:
@@ -474,16 +474,15 @@ def full(request: pytest.FixtureRequest, config: Config, tmp_path: Path) -> Conf
     return full
 
 
-def wrong_in(run: Run, config: Config) -> list[str]:
+def wrong_in(run: Run, config: Config, *options: str) -> list[str]:
     """What `antiphon check` finds wrong."""
     store = config.store
     given = {
         "ANTIPHON_STORE_URL": store.url or "",
         "ANTIPHON_STORE_SEALING_KEY_ENV": store.sealing_key_env or "",
     }
-    done = run(
-        "check", "--data-dir", config.data_dir, **{name: value for name, value in given.items() if value}
-    )
+    given = {name: value for name, value in given.items() if value}
+    done = run("check", *options, "--data-dir", config.data_dir, **given)
     wrong = [line for line in done.stdout.splitlines() if not line.startswith("ok")]
     assert done.returncode == bool(wrong), done.stderr
     return wrong
@@ -499,7 +498,7 @@ def change(config: Config, sql: str) -> None:
 
 
 def test_what_is_not_whole_is_found_on_both_homes(run: Run, full: Config) -> None:
-    assert wrong_in(run, full) == []
+    assert wrong_in(run, full, "--contents") == []
 
     (victim, *_) = (path for path in (Path(full.data_dir) / "files").glob("*/file-*"))
     victim.unlink()
@@ -512,6 +511,33 @@ def test_what_is_not_whole_is_found_on_both_homes(run: Run, full: Config) -> Non
 
     change(full, "UPDATE webhook_endpoints SET secret = 'AAAA'")
     assert "FAILED  secrets: 1 of 1 were sealed with another key than the one here" in wrong_in(run, full)
+
+
+def test_bytes_that_have_changed_are_found_by_whoever_compares_them(run: Run, full: Config) -> None:
+    victims = [path for path in (Path(full.data_dir) / "files").glob("*/*") if path.name.startswith("file-")]
+    for victim in victims:
+        data = victim.read_bytes()
+        victim.unlink()  # a copy may be a link to it
+        victim.write_bytes(data[:-1] + b"?")
+
+    assert wrong_in(run, full) == []
+    said, *examples = wrong_in(run, full, "--contents")
+    assert said.startswith(f"FAILED  contents: {len(victims)} of ")
+    assert {example.strip() for example in examples} <= {victim.name for victim in victims}
+
+
+def test_a_backup_whose_bytes_have_changed_is_not_taken_for_whole(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    filed(config, "a text that is to change")
+    kept = tmp_path / "kept.tar"
+    assert backed_up(run, config, kept).returncode == 0
+    kept.write_bytes(kept.read_bytes().replace(b"is to change", b"has changed!"))
+
+    done = restored(run, kept, tmp_path / "fresh")
+
+    assert done.returncode == 1
+    assert "FAILED  contents: 1 of 1 have other bytes than came in" in done.stdout
 
 
 def test_rows_that_refer_to_nothing_are_found(run: Run, config: Config) -> None:

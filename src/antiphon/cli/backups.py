@@ -50,17 +50,23 @@ def restore(file: File, data_dir: DataDir = None, config_file: ConfigFile = None
     with _in_words(settings, file), counter("blobs") as done:
         about = asyncio.run(backups.restore(file, installed, done))
     print(f"What was kept at {_said(about.created_at)} is in {installed.database}, with {about.blobs} blobs.")
-    if not asyncio.run(_checked(settings)):
+    if not asyncio.run(_checked(settings, contents=True)):
         raise SystemExit(1)
 
 
-def check(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
+def check(
+    contents: Annotated[
+        bool, typer.Option("--contents", help="Read every file, too, and compare it with its SHA-256.")
+    ] = False,
+    data_dir: DataDir = None,
+    config_file: ConfigFile = None,
+) -> None:
     """Looks whether all that is kept is whole: after a restore, or at any time. Exit code 1 when it is
     not."""
     settings = config.load(config_file, data_dir=data_dir)
     if not settings.store.is_shared:
         _check_there(settings)
-    if not asyncio.run(_checked(settings)):
+    if not asyncio.run(_checked(settings, contents=contents)):
         raise SystemExit(1)
 
 
@@ -123,7 +129,7 @@ def _said(moment: int) -> str:
 # ---- what is checked --------------------------------------------------------------------------------
 
 
-async def _checked(settings: config.Config) -> bool:
+async def _checked(settings: config.Config, *, contents: bool) -> bool:
     """Whether everything is whole."""
     from antiphon.api.seal_setup import seal_of
     from antiphon.store.copying import check_whole
@@ -137,7 +143,7 @@ async def _checked(settings: config.Config) -> bool:
         with serving.data_in_words(settings):
             await check_whole(store, f"The store {without_secrets(settings.store_url)}")
             well = True
-            async for words, count in _counts(store, blobs, seal):
+            async for words, count in _counts(store, blobs, seal, contents=contents):
                 well = well and not count.wrong
                 _tell(words, count)
     finally:
@@ -145,7 +151,9 @@ async def _checked(settings: config.Config) -> bool:
     return well
 
 
-async def _counts(store: "Store", blobs: "Blobs", seal: "Seal") -> "AsyncIterator[tuple[str, Count]]":
+async def _counts(
+    store: "Store", blobs: "Blobs", seal: "Seal", *, contents: bool
+) -> "AsyncIterator[tuple[str, Count]]":
     """What is looked at, and what is wrong with those that are."""
     from antiphon.engine.prepare import run_request
     from antiphon.store import wholeness
@@ -153,6 +161,8 @@ async def _counts(store: "Store", blobs: "Blobs", seal: "Seal") -> "AsyncIterato
 
     yield "tables", await wholeness.tables(store)
     yield "blobs", await wholeness.blobs(store, blobs)
+    if contents:
+        yield "contents", await wholeness.contents(store, blobs)
     yield "responses", await wholeness.responses(store)
     opens_run, opens_secret = _opens(seal, run_request.KIND), _opens(seal, stored.KIND)
     yield "secrets", await wholeness.sealed(store, opens_run, opens_secret)
@@ -165,6 +175,7 @@ def _opens(seal: "Seal", kind: str) -> "Opens":
 _WRONG = {
     "tables": "faults in {wrong} places",
     "blobs": "{wrong} of {looked_at} that rows name are missing",
+    "contents": "{wrong} of {looked_at} have other bytes than came in",
     "responses": "{wrong} of {looked_at} cannot be read whole",
     "secrets": "{wrong} of {looked_at} were sealed with another key than the one here",
 }

@@ -3,7 +3,7 @@
 A file that has expired is not there any more for whoever asks; its row goes with the next `sweep`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -112,6 +112,10 @@ class Files:
         """Some names of blobs that rows of any project know, in an order, behind a name."""
         return await self._database.read_long(list_blobs, after)
 
+    async def digests(self, after: str) -> Mapping[str, bytes]:
+        """The same, each with the SHA-256 of its bytes. Parts of uploads have none: their file has it."""
+        return await self._database.read_long(list_digests, after)
+
 
 _FILE = "id, created_at, filename, purpose, size, sha256, expires_at"
 _UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_seconds, status"
@@ -126,6 +130,7 @@ _NAMING = (
     ("inline_data", "blob"),
 )
 """Where the names of blobs are kept."""
+_DIGESTED = tuple((table, column) for table, column in _NAMING if table != "upload_parts")
 
 
 def count_blobs() -> Steps[int]:
@@ -140,6 +145,14 @@ def list_blobs(after: str) -> Steps[list[str]]:
     parts = [f"SELECT {column} AS name FROM {table} WHERE {column} > $1" for table, column in _NAMING]
     sql = f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000"
     return [name for (name,) in (yield Statement(sql, (after,)))]
+
+
+def list_digests(after: str) -> Steps[dict[str, bytes]]:
+    parts = [
+        f"SELECT {column} AS name, sha256 FROM {table} WHERE {column} > $1" for table, column in _DIGESTED
+    ]
+    sql = f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000"
+    return {name: bytes(sha256) for name, sha256 in (yield Statement(sql, (after,)))}
 
 
 def add(project: str, row: FileRow) -> Steps[None]:

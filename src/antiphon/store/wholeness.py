@@ -3,12 +3,13 @@
 Nothing is changed, and servers may go on meanwhile. What is wrong is counted, with a few examples.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 from msgspec import Struct, field
 
-from antiphon.store.blobs import Blobs
+from antiphon.store.blobs import Blobs, pieces
 from antiphon.store.statements import Own, Row, Rows, Statement, Steps
 from antiphon.store.store import Store
 from antiphon.stream.built_item import BrokenLog
@@ -62,6 +63,26 @@ async def blobs(store: Store, home: Blobs) -> Count:
             count.add(None if await _is_there(store, home, name) else name)
         after = names[-1]
     return count
+
+
+async def contents(store: Store, home: Blobs) -> Count:
+    """The bytes of all blobs whose SHA-256 is known. Wrong: those that have another one."""
+    count, after = Count(), ""
+    while digests := await store.files.digests(after):
+        for after, sha256 in digests.items():
+            count.add(await _changed(home, after, sha256))
+    return count
+
+
+async def _changed(home: Blobs, name: str, sha256: bytes) -> str | None:
+    """None also for one that is not there: `blobs` tells that."""
+    digest = hashlib.sha256()
+    try:
+        async for piece in pieces(home, name):
+            digest.update(piece)
+    except FileNotFoundError:
+        return None
+    return None if digest.digest() == sha256 else name
 
 
 async def _is_there(store: Store, home: Blobs, name: str) -> bool:
