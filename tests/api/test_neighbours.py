@@ -1,9 +1,12 @@
 """/v1/chat/completions, /v1/completions and /v1/embeddings: what programs look for on the same base URL."""
 
+import asyncio
+import contextlib
 import gzip
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx2
@@ -17,7 +20,9 @@ from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.sdk_types import check
 
-from antiphon.api import opening
+from antiphon.api import neighbours, opening
+from antiphon.backends.gate import Gate as TurnGate
+from antiphon.backends.gate import Place
 from antiphon.backends.router import MAKERS, Maker
 from antiphon.config import BackendSettings, Config, Limits, Server, hash_key
 from antiphon.model import Backend, Capabilities, Delta, Finished, Model, TextDelta, Turn
@@ -530,6 +535,113 @@ def test_an_answer_without_end_is_ended(upstream: Upstream, tmp_path: Path) -> N
         with pytest.raises((APIError, httpx2.RemoteProtocolError)):
             list(stream)
     upstream.last.wait_gone()
+
+
+# ---- what is asked at once --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bounded(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
+    """A server whose backend may be asked for one thing at a time."""
+    config = config_for(upstream, tmp_path)
+    settings = replace(config.backends["upstream"], max_concurrency=1)
+    with Running(replace(config, backends={"upstream": settings})) as running:
+        yield running
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Place]:
+    """Those who begin to wait, as they come."""
+    coming: SimpleQueue[Place] = SimpleQueue()
+    wait = TurnGate._awaited
+
+    async def seen(gate: TurnGate, place: Place) -> None:
+        coming.put(place)
+        await wait(gate, place)
+
+    monkeypatch.setattr(TurnGate, "_awaited", seen)
+    return coming
+
+
+async def next_of(line: SimpleQueue[Place]) -> Place:
+    return await asyncio.to_thread(line.get, timeout=20)
+
+
+@pytest.mark.parametrize("path", ALL)
+async def test_they_wait_with_responses_for_a_backend_that_is_asked_for_one_thing_at_a_time(
+    bounded: Running, upstream: Upstream, line: SimpleQueue[Place], path: str
+) -> None:
+    gate = Gate(after=0)
+    upstream.script(Answer("first", gate=gate), said(EMBEDDED), Answer("third"))
+    async with AsyncOpenAI(base_url=f"{bounded.url}/v1", api_key="k") as asking:
+        first = asyncio.create_task(asking.responses.create(model="m", input="Hi"))
+        await gate.reached()
+        second = asyncio.create_task(asking.post(path.removeprefix("/v1"), body=ASKED, cast_to=object))
+        await next_of(line)
+        third = asyncio.create_task(asking.responses.create(model="m", input="Hi"))
+        await next_of(line)
+        assert len(upstream.requests) == 1
+        gate.open()
+        assert (await first).output_text == "first"
+        await second
+        assert (await third).output_text == "third"
+    assert upstream.requests[1].path == path
+
+
+async def test_the_tier_that_they_ask_for_says_who_goes_first(
+    bounded: Running, upstream: Upstream, line: SimpleQueue[Place]
+) -> None:
+    gate = Gate(after=0)
+    upstream.script(Answer("first", gate=gate), Answer("fast"), Answer("slow"))
+    async with AsyncOpenAI(base_url=f"{bounded.url}/v1", api_key="k") as asking:
+
+        async def ask(tier: Any) -> str | None:
+            told = await asking.chat.completions.create(model="m", messages=HI, service_tier=tier)
+            return told.choices[0].message.content
+
+        first = asyncio.create_task(asking.responses.create(model="m", input="Hi"))
+        await gate.reached()
+        others = []
+        for tier in ("flex", "priority"):
+            others.append(asyncio.create_task(ask(tier)))
+            assert (await next_of(line)).tier == tier
+        gate.open()
+        await first
+        assert await asyncio.gather(*others) == ["slow", "fast"]
+
+
+def test_who_hangs_up_leaves_the_place_to_the_next(bounded: Running, upstream: Upstream) -> None:
+    gates = [Gate(after=0), Gate(after=2)]
+    upstream.script(*(Answer("abc", size=1, gate=gate) for gate in gates), Answer("well"))
+    patience = httpx2.Timeout(10, read=0.1)
+    for number in range(2):
+        with (
+            contextlib.suppress(httpx2.ReadTimeout),
+            httpx2.stream(
+                "POST", f"{bounded.url}{CHAT}", json=ASKED | {"stream": True}, timeout=patience
+            ) as answer,
+        ):
+            answer.read()
+        upstream.wait_requests(number + 1)[number].wait_gone()
+
+    with checked_client(bounded.url) as client:
+        assert client.chat.completions.create(model="m", messages=HI).choices[0].message.content == "well"
+
+
+def test_who_waits_in_vain_is_told_when_to_come_again(
+    bounded: Running, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "WAIT_SECONDS", 0.05)
+    gate = Gate(after=1)
+    upstream.script(Answer("abc", gate=gate))
+    with httpx2.stream("POST", f"{bounded.url}{CHAT}", json=ASKED | {"stream": True}) as first:
+        assert first.status_code == 200
+        second = httpx2.post(f"{bounded.url}{CHAT}", json=ASKED)
+        gate.open()
+        first.read()
+
+    assert (second.status_code, second.headers["retry-after"]) == (503, "5")
+    assert second.json()["error"]["code"] == "server_overloaded"
 
 
 # ---- clients that go, or read slowly ----------------------------------------------------------------

@@ -4,7 +4,8 @@ Each request goes to the backend that its model is routed to, if that speaks the
 as it is. Nothing is kept of either.
 """
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import msgspec
 from starlette.requests import Request
@@ -17,20 +18,18 @@ from antiphon.api.body import read_body
 from antiphon.api.callers import Caller, caller
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
+from antiphon.backends.gate import WAIT_SECONDS, Gate, Place
 from antiphon.backends.router import Route as Routed
 from antiphon.backends.router import Router
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.model import Endpoint, Members, Passed, Passthrough
+from antiphon.model.passthrough import Answer
 from antiphon.protocol.error_messages import brief, missing, not_an_object, not_json, wrong_type
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.request import ServiceTier
-from antiphon.protocol.tiers import granted
+from antiphon.protocol.tiers import granted, tier_of
 from antiphon.protocol.wire import encode
 
-_PARTING_SECONDS = 0.5
-"""How long a client that reads slowly is waited for when its stream breaks off."""
-_STREAM = b"text/event-stream"
-_END = {"type": "http.response.body", "body": b""}
 _members = msgspec.json.Decoder(Members).decode
 
 
@@ -69,7 +68,20 @@ async def _handed(request: Request, endpoint: Endpoint, members: Members, size: 
     route = _routed(router, model)
     members["model"] = msgspec.Raw(encode(route.model))
     passed = Passed(endpoint, route.model, members, size, tier)
-    return Handed(_passthrough(route, endpoint).answered(passed))
+    answered = _passthrough(route, endpoint).answered(passed)
+    if route.gate is not None:
+        place = Place(caller(request).project, tier_of(_tier(members) or tier), WAIT_SECONDS)
+        answered = _in_turn(route.gate, place, answered)
+    return Handed(answered)
+
+
+@asynccontextmanager
+async def _in_turn(
+    gate: Gate, place: Place, answered: AbstractAsyncContextManager[Answer]
+) -> AsyncIterator[Answer]:
+    """The answer, once its backend may be asked. Raises Unavailable where too many wait."""
+    async with gate.entered(place), answered as answer:
+        yield answer
 
 
 # ---- what is asked, and of whom ---------------------------------------------------------------------
@@ -102,12 +114,19 @@ def _serve_as_granted(members: Members, asking: Caller) -> str | None:
     allowed = asking.use.limits.service_tiers if asking.use is not None else ()
     if not allowed:
         return None
-    said, asked = members.pop("service_tier", b"null"), None
-    with suppress(ValueError, RecursionError):
-        asked = msgspec.json.decode(said, type=ServiceTier | None)
+    asked = _tier(members)
+    members.pop("service_tier", None)
     if asked is not None:
         members["service_tier"] = msgspec.Raw(encode(granted(asked, allowed)))
     return granted(None, allowed)
+
+
+def _tier(members: Members) -> str | None:
+    """The service tier that is asked for, if we know it."""
+    with suppress(ValueError, RecursionError):
+        asked: str | None = msgspec.json.decode(members.get("service_tier", b"null"), type=ServiceTier | None)
+        return asked
+    return None
 
 
 def _output(members: Members) -> int | None:
