@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar, TypeVarTuple
 
 import structlog
@@ -159,12 +159,9 @@ class Writer:
         while some is not None:
             jobs += some
             puts += 1
-            if len(jobs) >= BATCH:
+            if len(jobs) >= BATCH or self._queue.empty():
                 break
-            try:
-                some = self._queue.get_nowait()
-            except Empty:
-                break
+            some = self._queue.get()
         self._in_company = puts > 1
         return jobs, some is not None
 
