@@ -74,11 +74,15 @@ async def test_what_makes_no_sense_ends_it_there(pours: bool) -> None:
     assert await anext(deltas, None) is None
 
 
+class Watched(Intake, weakref=True):
+    """One of which a test can see that it is gone."""
+
+
 @pytest.mark.parametrize("pours", [True, False])
 async def test_what_makes_no_sense_leaves_nothing_for_the_collector(pours: bool) -> None:
     turn = Turn()
     reader = Reader(turn)
-    intake = Intake(turn.writer, Checkpoint(), reader.flush, reader.flush_at_once if pours else None)
+    intake = Watched(turn.writer, Checkpoint(), reader.flush, reader.flush_at_once if pours else None)
     left = weakref.ref(intake)
     deltas = answer(*TEXT[:2], [CallArguments(7, "{}")])
 

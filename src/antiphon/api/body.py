@@ -21,6 +21,7 @@ _SMALL = 64 * 1024
 HEAD = "head"
 """The member of a request's scope that has its headers by their names: of several the last."""
 
+_USUAL = b"application/json"
 _JSON = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.ASCII | re.IGNORECASE).match
 
 
@@ -89,7 +90,10 @@ def _check_type(request: Request) -> None:
     """A browser lets every web page send a body of another type anywhere without asking first. Raises
     InvalidRequest."""
     head = request.scope[HEAD]
-    given = head.get(b"content-type", b"").decode("latin-1")
+    said = head.get(b"content-type", b"")
+    if said == _USUAL:
+        return
+    given = said.decode("latin-1")
     if _JSON(given) or not (b"transfer-encoding" in head or head.get(b"content-length", b"0") != b"0"):
         return
     shown = brief(given)
@@ -114,7 +118,7 @@ class _Json(HttpResponse):
     def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.status_code = status
         self.body = body
-        self.raw_headers = [(b"content-type", b"application/json"), *headers]
+        self.raw_headers = [(b"content-type", _USUAL), *headers]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         start, status = "http.response.start", self.status_code

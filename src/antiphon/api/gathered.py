@@ -11,6 +11,7 @@ class Gathered:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing  # asked for each answer: not by way of `__getattr__`
         self._loop = loop
         self._held: list[bytes] = []
         self._ended = False
@@ -30,7 +31,7 @@ class Gathered:
         """For what nothing follows in this turn: the loop need not come round again to write it."""
         if self._held or self._ended:
             self.write(data)
-        elif not self._transport.is_closing():
+        elif not self.is_closing():
             self._transport.write(data)
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
@@ -50,5 +51,5 @@ class Gathered:
 
     def _flush(self) -> None:
         held, self._held = self._held, []
-        if held and not self._transport.is_closing():  # else the client has gone in this turn
+        if held and not self.is_closing():  # else the client has gone in this turn
             self._transport.write(b"".join(held))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
+from msgspec import Struct, field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Match
@@ -147,16 +148,15 @@ def _denied(refusal: Refused) -> PermissionDenied:
     return PermissionDenied(str(refusal), code=refusal.code)
 
 
-class _Answer:
+class _Answer(Struct, eq=False):
     """Sends an answer, with the headers that each one has."""
 
-    def __init__(self, send: Send, headers: Headers) -> None:
-        self.request_id = new_request_id()
-        self.status = 0
-        self.meter: Meter | None = None
-        self._send = send
-        self._headers = headers
-        self._started = time.perf_counter()
+    _send: Send
+    _headers: Headers
+    request_id: str = field(default_factory=new_request_id)
+    status: int = 0
+    meter: Meter | None = None
+    _started: float = field(default_factory=time.perf_counter)
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":

@@ -90,6 +90,7 @@ class Client:
         sent = {"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers}
         self._headers = _lines(sent)
         self._server = Server(name, _secrets(base, sent))
+        self._loop = asyncio.get_running_loop()
 
     async def request(
         self, method: str, url: URL, body: bytes | None, patience: Patience, content_type: str = JSON
@@ -138,7 +139,7 @@ class Client:
         return connection
 
     def _kept(self) -> Connection | None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while self._idle:
             until, connection = self._idle.pop()
             if now < until and connection.usable:
@@ -147,7 +148,7 @@ class Client:
         return None
 
     async def _connected(self, patience: Patience) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         try:
             async with asyncio.timeout(patience.connect):
                 if self._unix_socket is not None:
@@ -178,19 +179,19 @@ class Client:
         self._release()
         seconds = _kept_for(connection.headers, self._keep)
         if connection.usable and seconds > 0:
-            self._idle.append((asyncio.get_running_loop().time() + seconds, connection))
+            self._idle.append((self._loop.time() + seconds, connection))
             self._sweep_later()
         else:
             connection.hang_up()
 
     def _sweep_later(self) -> None:
         if self._sweep is None and self._idle:
-            self._sweep = asyncio.get_running_loop().call_later(self._keep, self._swept)
+            self._sweep = self._loop.call_later(self._keep, self._swept)
 
     def _swept(self) -> None:
         """Connections that a burst has left are let go, also when no request comes any more."""
         self._sweep = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for until, connection in self._idle:
             if until <= now or not connection.usable:
                 connection.hang_up()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.context.thought import Source, Thought
@@ -36,33 +37,27 @@ Attached = Callable[[Item], Item]
 COMPACTION = "compaction"
 AGENT = "agent message"
 BLANK_LINE = "\n\n"
-_NONE: Mapping[str, Opaque] = {}
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
-class Transcript:
-    """Reads items. `recall` reads those of tools, `unseal` opens compactions, `recollect` reasoning,
-    `attached` brings what items have attached. `source` is who reads them; `of_calls` what goes back with
-    calls as it came, by their ids, where no reasoning brings it."""
+class Transcript(Struct, eq=False):
+    """Reads items."""
 
-    def __init__(
-        self,
-        recall: Recall,
-        unseal: Unseal,
-        recollect: Recollect,
-        attached: Attached = lambda item: item,
-        source: Source = ("", ""),
-        of_calls: Mapping[str, Opaque] = _NONE,
-    ) -> None:
-        self._recall = recall
-        self._unseal = unseal
-        self._recollect = recollect
-        self._source = source
-        self._of_calls = of_calls
-        self._attached = attached
-        self.withheld: dict[str, None] = {}
-        """The ids of reasoning whose sealed part only another model can read, in their order, as far as it
-        was read."""
+    _recall: Recall
+    """Reads those of tools."""
+    _unseal: Unseal
+    """Opens compactions."""
+    _recollect: Recollect
+    """Opens reasoning."""
+    _attached: Attached = lambda item: item
+    """Brings what items have attached."""
+    source: Source = ("", "")
+    """Who reads them."""
+    _of_calls: Mapping[str, Opaque] = {}
+    """What goes back with calls as it came, by their ids, where no reasoning brings it."""
+    withheld: dict[str, None] = {}
+    """The ids of reasoning whose sealed part only another model can read, in their order, as far as it was
+    read."""
 
     def read(self, items: Iterable[Item], reasoning: ReasoningContext = "auto") -> tuple[Message, ...]:
         """The messages that the items are. Raises InvalidRequest for an item that no model can read."""
@@ -104,7 +99,7 @@ class Transcript:
             raise _not_ours("reasoning")
         # Of reasoning that only its own server can read, the summary is what others can.
         text = text or (thought.text if thought else "") or "\n".join(part.text for part in item.summary)
-        opaque = thought.opaque_for(self._source) if thought else None
+        opaque = thought.opaque_for(self.source) if thought else None
         if thought is not None and thought.opaque and opaque is None:
             self.withheld[item.id or ""] = None
         return Message("assistant", reasoning=text, opaque=opaque)

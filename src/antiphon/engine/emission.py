@@ -30,10 +30,6 @@ FlushAtOnce = Callable[[], bool]
 """The same, not waited for. False: it has to be."""
 
 
-async def discard(events: Sequence[Emitted]) -> None:
-    """Nobody reads along."""
-
-
 def _shown(
     shows: Projection | None, take: Callable[[Sequence[Emitted]], T]
 ) -> Callable[[Sequence[Emitted]], T]:

@@ -94,7 +94,7 @@ class Engine:
         Raises InvalidRequest or NotFound when the request cannot be met.
         """
         run = _Awaited(self, project, parsed, memory, use, steering)
-        if parsed.request.conversation_id is None and CURRENT.get() is None:
+        if parsed.request.conversation is None and CURRENT.get() is None:
             return run
         return _within(responding(), locked(self.store, project, parsed.request.conversation_id), run)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from antiphon.protocol.delta_runs import Emitted, single
 from antiphon.protocol.events import Event
@@ -11,14 +12,13 @@ from antiphon.stream.fold import BrokenLog, Fold
 from antiphon.stream.machine import Machine
 
 
-class EventLog:
-    """What `machine` emits. With a `fold` of what it emitted before, each event is folded when drained."""
+class EventLog(Struct, eq=False):
+    """What a machine emits. With a fold of what it emitted before, each event is folded when drained."""
 
-    def __init__(self, machine: Machine, fold: Fold | None) -> None:
-        self.machine = machine
-        self._fold = fold
-        self.watches: list[Callable[[Sequence[Emitted]], None]] = []
-        """Called with what is drained."""
+    machine: Machine
+    _fold: Fold | None
+    watches: list[Callable[[Sequence[Emitted]], None]] = []
+    """Called with what is drained."""
 
     def drain(self) -> Sequence[Emitted]:
         """The events since the last time. Raises BrokenLog at the first that does not hold."""

@@ -7,7 +7,8 @@ at all: the server's connection calls `_pour`, which writes, and hands over, as 
 
 import time
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+
+from msgspec import Struct
 
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.emission import Flush, FlushAtOnce
@@ -15,36 +16,35 @@ from antiphon.engine.turn_writer import TurnWriter
 from antiphon.model import Delta, Deltas
 
 
-class Intake:
-    """Gives deltas to `writer`, and hands over what becomes of them: by `flush`, or, where it is given and
-    does, by `at_once`."""
+class Intake(Struct, eq=False):
+    """Gives deltas to a writer, and hands over what becomes of them: by `_flush`, or, where it is given and
+    does, by `_at_once`."""
 
-    def __init__(
-        self, writer: TurnWriter, checkpoint: Checkpoint, flush: Flush, at_once: FlushAtOnce | None
-    ) -> None:
-        self._writer = writer
-        self._checkpoint = checkpoint
-        self._flush = flush
-        self._at_once = at_once
-        self._faults: list[Exception] = []
-        """What went wrong while it was called by a connection, until it is raised: one at most."""
+    _writer: TurnWriter
+    _checkpoint: Checkpoint
+    _flush: Flush
+    _at_once: FlushAtOnce | None
+    _faults: list[Exception] = []
+    """What went wrong while it was called by a connection, until it is raised: one at most."""
 
     async def read(self, deltas: Deltas) -> None:
         """All of them. Raises ApiError."""
-        # Closed here and now when we are cancelled: that is what ends the upstream's work.
-        async with aclosing(deltas):
-            pour = None if self._at_once is None else self._pour
-            with suppress(StopAsyncIteration):
-                batch = await anext(deltas)
-                while True:
-                    self._take(batch)
-                    await self._flush()
-                    try:
-                        batch = await deltas.asend(pour)
-                    except Exception:
-                        self._raise()  # what went wrong here is first, whatever the end of the answer was
-                        raise
-                    self._raise()
+        pour = None if self._at_once is None else self._pour
+        try:
+            batch = await anext(deltas)
+            while True:
+                self._take(batch)
+                await self._flush()
+                try:
+                    batch = await deltas.asend(pour)
+                except Exception:
+                    self._raise()  # what went wrong here is first, whatever the end of the answer was
+                    raise
+                self._raise()
+        except StopAsyncIteration:
+            pass
+        finally:  # here and now, also when we are cancelled: that is what ends the upstream's work
+            await deltas.aclose()
 
     def _raise(self) -> None:
         """What went wrong while we were called by a connection."""

@@ -3,6 +3,7 @@
 Counters are looked up once for each combination of labels: the client does it under a lock.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -75,11 +76,8 @@ def count_request(method: str, route: str, status: int) -> None:
 
 def count_end(status: str, backend: str | None, error: str | None) -> None:
     """A response ended, with the code of its error if it failed."""
-    _counter(_responses, status).inc()
-    if backend is not None:
-        _counter(_by_backend, backend, status).inc()
-    if error is not None:
-        _counter(_errors, error).inc()
+    for counter in _of_end(status, backend, error):
+        counter.inc()
 
 
 def count_tokens(read: int, written: int) -> None:
@@ -90,9 +88,9 @@ def count_tokens(read: int, written: int) -> None:
 
 def observe_response(seconds: float, first: float | None) -> None:
     """`first`: when it had its first output; None: it had none."""
-    _histogram(_duration).observe(seconds)
+    _durations.observe(seconds)
     if first is not None:
-        _histogram(_first).observe(first)
+        _firsts.observe(first)
 
 
 def count_call(kind: str, outcome: Outcome, seconds: float) -> None:
@@ -123,5 +121,16 @@ def _histogram(family: Histogram, *labels: str) -> Histogram | Values:
     return histogram if _tally is None else _tally.values(histogram)
 
 
+@cache
+def _of_end(status: str, backend: str | None, error: str | None) -> Sequence[Counter | Count]:
+    counters = [_counter(_responses, status)]
+    if backend is not None:
+        counters.append(_counter(_by_backend, backend, status))
+    if error is not None:
+        counters.append(_counter(_errors, error))
+    return counters
+
+
 # Both are there from the start: a rate needs a zero to begin with.
 _read_tokens, _written_tokens = _counter(_tokens, "input"), _counter(_tokens, "output")
+_durations, _firsts = _histogram(_duration), _histogram(_first)

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.engine.calling.ask import Ask
@@ -43,15 +44,14 @@ REPAIRS = 3
 """How often the model is asked again."""
 
 
-class StructuredOutput:
+class StructuredOutput(Struct, eq=False):
     """Holds answers to the form that their turn asks for. A server's promise to do so is checked; where it
     cannot, or does not keep it, the next step of the ladder is taken."""
 
-    def __init__(self, ask: Ask, can: Callable[[str], Capabilities], schema: SchemaMaker) -> None:
-        """`can` says what a model can do, as far as is known by now."""
-        self._ask = ask
-        self._schema = schema
-        self._can = can
+    _ask: Ask
+    _can: Callable[[str], Capabilities]
+    """What a model can do, as far as is known by now."""
+    _schema: SchemaMaker
 
     def stream(self, turn: Turn) -> Deltas:
         """The answer. Raises ModelFault when it does not come to fit."""

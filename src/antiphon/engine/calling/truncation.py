@@ -7,6 +7,7 @@ not known, the model's server says when it is passed, and that is learnt for the
 
 from contextlib import aclosing
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.upstream_errors import TOO_LONG
@@ -26,22 +27,21 @@ _ANSWER = 1024
 """Tokens left for an answer whose length nobody limits."""
 
 
-class Truncation:
-    """For one response. `window`: the model's tokens, None when not known. `truncates` says that a turn that
-    is too long is shortened; otherwise it is refused. The first `pinned` messages are never left out."""
+class Truncation(Struct, eq=False):
+    """For one response."""
 
-    def __init__(
-        self, ask: Ask, backend: Backend, *, window: int | None, truncates: bool, pinned: int
-    ) -> None:
-        self._ask = ask
-        self._backend = backend
-        self._window = window
-        self._truncates = truncates
-        self._pinned = pinned
-        self._fits: Turn | None = None
-        """The turn that was looked at last."""
-        self._learnt: int | None = None
-        """The estimate of the last turn that the server did not call too long."""
+    _ask: Ask
+    _backend: Backend
+    window: int | None
+    """The model's tokens; None when not known."""
+    truncates: bool
+    """Whether a turn that is too long is shortened; otherwise it is refused."""
+    pinned: int
+    """How many of the first messages are never left out."""
+    _fits: Turn | None = None
+    """The turn that was looked at last."""
+    _learnt: int | None = None
+    """The estimate of the last turn that the server did not call too long."""
 
     async def fit(self, turn: Turn) -> Turn:
         """The turn, shortened if it must be and may be. Raises InvalidRequest when it is too long."""
@@ -50,8 +50,8 @@ class Truncation:
         if self._learnt is not None:
             excess = await _estimate(turn) - self._learnt
             turn = await self._shorter(turn, excess) or turn
-        if self._window is not None:
-            room = self._room(self._window, turn.max_tokens)
+        if self.window is not None:
+            room = self._room(self.window, turn.max_tokens)
             turn = turn if 2 * await _estimate(turn) <= room else await self._counted(turn, room)
         self._fits = turn
         return turn
@@ -71,7 +71,7 @@ class Truncation:
 
     def stream(self, turn: Turn) -> Deltas:
         """The answer. A turn that the model's server calls too long is shortened, if it may be."""
-        return self._shortening(turn) if self._truncates else self._ask(turn)
+        return self._shortening(turn) if self.truncates else self._ask(turn)
 
     async def _shortening(self, turn: Turn) -> Deltas:
         refusals = 0
@@ -96,12 +96,12 @@ class Truncation:
     def _room(self, window: int, asked: int | None) -> int:
         """Tokens for the context. One that may not be shortened has the whole window, as on the real API:
         an answer that does not fit any more is cut short."""
-        return window - min(asked or _ANSWER, window // 2) if self._truncates else window
+        return window - min(asked or _ANSWER, window // 2) if self.truncates else window
 
     async def _shorter(self, turn: Turn, excess: int) -> Turn | None:
-        if not self._truncates:
+        if not self.truncates:
             return None
-        messages = await offload(turn.size, shortened, turn.messages, excess, self._pinned)
+        messages = await offload(turn.size, shortened, turn.messages, excess, self.pinned)
         return None if messages is None else replace(turn, messages=messages, said=None)
 
 

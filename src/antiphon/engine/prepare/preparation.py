@@ -323,7 +323,8 @@ def _first(turns: TurnBuilder, context: RequestContext, route: Route) -> Turn:
 
 def _has_tools(request: CreateResponse) -> bool:
     """Whether it brings any, or chooses among them."""
-    return bool(request.tools) or request.has_agents or not isinstance(request.tool_choice, str | None)
+    choice = request.tool_choice
+    return bool(request.tools) or request.has_agents or not (choice is None or isinstance(choice, str))
 
 
 def _withheld(plan: Plan) -> list[InputTransformation] | None:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar, TypeVarTuple
 
 import structlog
+from msgspec import Struct
 
 from antiphon.store.sqlite.connection import transaction
 from antiphon.store.sqlite.driver import drive
@@ -40,25 +41,16 @@ response costs. Where other processes write to the file too it waits twice as lo
 part of the company, and finds what it knew of the file out of date after each commit of another."""
 
 
-class _Job(Generic[T]):
+class _Job(Struct, Generic[T], eq=False):
     """A rule to carry out, and where its outcome goes; None: nowhere."""
 
-    __slots__ = ("arguments", "batched", "error", "future", "result", "rule")
-
-    def __init__(
-        self,
-        rule: Rule[T],
-        arguments: tuple[Any, ...],
-        future: asyncio.Future[T] | None,
-        batched: Rule[None] | None = None,
-    ) -> None:
-        """`batched`: the rule that does this and all like it, each of which is `arguments`."""
-        self.rule = rule
-        self.arguments = arguments
-        self.future = future
-        self.batched = batched
-        self.result: T | None = None
-        self.error: Exception | None = None
+    rule: Rule[T]
+    arguments: tuple[Any, ...]
+    future: asyncio.Future[T] | None
+    batched: Rule[None] | None = None
+    """The rule that does this and all like it, each of which is `arguments`."""
+    result: T | None = None
+    error: Exception | None = None
 
     def run(self, db: sqlite3.Connection) -> None:
         self.result = drive(db, self.rule(*self.arguments))
@@ -167,12 +159,9 @@ class Writer:
         while some is not None:
             jobs += some
             puts += 1
-            if len(jobs) >= BATCH:
+            if len(jobs) >= BATCH or self._queue.empty():
                 break
-            try:
-                some = self._queue.get_nowait()
-            except Empty:
-                break
+            some = self._queue.get()
         self._in_company = puts > 1
         return jobs, some is not None
 
