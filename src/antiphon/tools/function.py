@@ -23,6 +23,7 @@ from antiphon.tools.partial import decode
 from antiphon.tools.schema import Schema
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
+_SCHEMA = "schema"
 
 
 class ClientFunction(Tool):
@@ -135,4 +136,7 @@ def _described(tool: FunctionTool, context: ToolContext) -> str:
 
 def _schema(tool: FunctionTool, context: ToolContext) -> Schema:
     schema: JsonObject = tool.parameters or _NO_PARAMETERS
-    return Schema(schema, context.resources.children, context.project)
+    written: bytes | None = tool.kept.get(_SCHEMA)
+    if written is None:
+        written = tool.kept[_SCHEMA] = encode(schema)
+    return Schema(schema, context.resources.children, context.project, written)

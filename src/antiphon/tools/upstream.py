@@ -50,6 +50,8 @@ def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
     What names files, containers or secrets of this server is this server's to run, and so is what has a URL
     in it: none is passed on (`context/attachments.py`)."""
     kind = _KINDS.get(type(wire))
+    if kind not in hosting.kinds:
+        return None
     if isinstance(wire, CodeInterpreterTool):
         box = wire.container
         alone = isinstance(box, AutoContainer) and not (box.file_ids or box.network_policy)
@@ -57,7 +59,7 @@ def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
         alone = wire.input_image_mask is None or _is_by_value(wire.input_image_mask)
     else:
         alone = True
-    return kind if alone and kind in hosting.kinds else None
+    return kind if alone else None
 
 
 def _is_by_value(mask: ImageMask) -> bool:
