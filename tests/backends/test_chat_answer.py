@@ -1,4 +1,4 @@
-"""Answers in one piece that are words alone: read without a parser, and as a parser reads them."""
+"""Answers in one piece, words or calls alone: read without a parser, and as a parser reads them."""
 
 import json
 from typing import Any
@@ -7,15 +7,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_answer import in_one_piece
 from antiphon.backends.chat_chunk import Chunk, decode_strictly
 from antiphon.backends.chat_stream import ChatStreamParser
-from antiphon.model import Finished, TextDelta, UsageDelta
+from antiphon.model import CallArguments, CallStarted, Finished, Function, TextDelta, UsageDelta
 from antiphon.protocol.errors import ApiError
 
 TEXTS = st.sampled_from(["Hi", "", " \n", "<think>Hm</think>Hi", " <", "[TOOL", "◁", "\ud83d", "<|start|>x"])
 WORDS = st.sampled_from([None, "", "Hm", 3, []])
-CALL = {"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}
+CALL = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.sampled_from([0, 1, 2, None]),
+        "id": st.sampled_from(["x", "y", "z", "", None]),
+        "function": st.none()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.sampled_from(["f", "g", "h", "", None]),
+                "arguments": st.sampled_from(['{"a": 1}', "{}", "", None, {"a": 1}, '{"a', " {} ", "{}{}"]),
+            },
+        ),
+        "extra_content": st.sampled_from([None, {}, {"google": {"thought_signature": "x"}}]),
+        "provider_specific_fields": st.sampled_from([None, {"thought_signature": "x"}]),
+    },
+)
+PLAIN_CALL = {"function": {"name": "f", "arguments": '{"a": 1}'}}
+FUNCTIONS = (Function("f"), Function("g"))
+NAMES = frozenset(("f", "g"))
 MESSAGE = st.fixed_dictionaries(
     {"content": TEXTS | st.sampled_from([None, [{"type": "text", "text": "Hi"}], {}, 3])},
     optional={
@@ -24,7 +43,7 @@ MESSAGE = st.fixed_dictionaries(
         "reasoning": WORDS,
         "refusal": WORDS,
         "audio": st.sampled_from([None, {"data": "UklG"}]),
-        "tool_calls": st.sampled_from([None, [], [CALL]]),
+        "tool_calls": st.none() | st.lists(CALL, max_size=3),
         "function_call": st.sampled_from([None, {"name": "f", "arguments": "{}"}]),
         "reasoning_details": st.sampled_from([None, [], [{"type": "reasoning.text", "text": "Hm"}]]),
         "thinking_blocks": st.sampled_from([None, [{"type": "thinking", "thinking": "Hm"}]]),
@@ -57,15 +76,30 @@ ANSWER = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(ANSWER, st.booleans())
-def test_what_is_taken_for_words_alone_is_read_as_ever(answer: dict[str, Any], think_tags: bool) -> None:
+def test_what_is_taken_for_words_or_calls_alone_is_read_as_ever(
+    answer: dict[str, Any], think_tags: bool
+) -> None:
     body = json.dumps(answer).encode()
     chunk = decode_strictly(body)
-    words = None if chunk is None else in_words(chunk, think_tags)
-    parser = ChatStreamParser(think_tags=think_tags)
+    alone = None if chunk is None else in_one_piece(chunk, think_tags, FUNCTIONS)
+    parser = ChatStreamParser(think_tags=think_tags, names=NAMES)
     read = outcome(parser, body)
-    assert outcome(ChatStreamParser(think_tags=think_tags), body, chunk) == read
-    assert words in (None, read)
-    assert words is None or not parser.gave_opaque
+    assert outcome(ChatStreamParser(think_tags=think_tags, names=NAMES), body, chunk) == read
+    assert alone in (None, read)
+    assert alone is None or not parser.gave_opaque
+
+
+@settings(deadline=None)
+@given(st.lists(CALL, max_size=3))
+def test_calls_are_found_in_one_piece_as_they_are_one_by_one(calls: list[dict[str, Any]]) -> None:
+    choice = {"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    body = json.dumps({"choices": [choice]}).encode()
+    chunk = decode_strictly(body)
+    assert chunk is not None
+    assert in_one_piece(chunk, False, FUNCTIONS) in (
+        None,
+        outcome(ChatStreamParser(names=NAMES), body, chunk),
+    )
 
 
 def outcome(parser: ChatStreamParser, body: bytes, chunk: Chunk | None = None) -> object:
@@ -90,8 +124,24 @@ def test_most_answers_are_words_alone(more: dict[str, Any]) -> None:
     answer = {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
     chunk = decode_strictly(json.dumps(answer).encode())
     assert chunk is not None
-    assert in_words(chunk, True) == [
+    assert in_one_piece(chunk, True, ()) == [
         TextDelta("Hi"),
         UsageDelta(7, 2),
         Finished("stop"),
+    ]
+
+
+@pytest.mark.parametrize("indexes", [(0, 1), (None, None)])
+@pytest.mark.parametrize("content", [None, ""])
+def test_most_calls_stand_alone(content: str | None, indexes: tuple[int | None, ...]) -> None:
+    calls = [{"index": index, "id": f"x{at}", **PLAIN_CALL} for at, index in enumerate(indexes)]
+    choice = {"message": {"content": content, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    chunk = decode_strictly(json.dumps({"choices": [choice]}).encode())
+    assert chunk is not None
+    assert in_one_piece(chunk, True, FUNCTIONS) == [
+        CallStarted(0, "f", "x0"),
+        CallArguments(0, '{"a": 1}'),
+        CallStarted(1, "f", "x1"),
+        CallArguments(1, '{"a": 1}'),
+        Finished("calls"),
     ]

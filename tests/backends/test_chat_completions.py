@@ -20,7 +20,7 @@ from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.chat_stream import ChatStreamParser as Reader
 from antiphon.backends.dialects import DIALECTS, GENERIC, LLAMA_CPP, OLLAMA, OPENAI, VLLM, Dialect, known
-from antiphon.backends.payload import payload
+from antiphon.backends.payload import encode, payload
 from antiphon.backends.sse import Events
 from antiphon.backends.think import ThinkSplitter
 from antiphon.model import (
@@ -455,7 +455,7 @@ async def test_a_turn_becomes_a_request(upstream: Upstream, connect: Connect) ->
 
 def told(dialect: Dialect, **more: Any) -> dict[str, Any]:
     """The members of a request besides those of every request."""
-    body = payload(turn(**more), dialect)
+    body = json.loads(encode(payload(turn(**more), dialect)))
     return {
         name: body[name] for name in body if name not in ("model", "messages", "stream", "stream_options")
     }

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends import upstream_errors
-from antiphon.backends.chat_answer import in_words
+from antiphon.backends.chat_answer import in_one_piece
 from antiphon.backends.chat_chunk import decode_strictly
 from antiphon.backends.chat_stream import ChatStreamParser
 from antiphon.backends.dialects import GENERIC, Dialect, known
@@ -33,7 +33,7 @@ from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Upstream, bearer
 from antiphon.guard.offload import offload
-from antiphon.model import Backend, Capabilities, Delta, Deltas, Model, Passthrough, Turn
+from antiphon.model import Backend, CallStarted, Capabilities, Delta, Deltas, Model, Passthrough, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
 from antiphon.protocol.wire import JsonObject
 
@@ -124,7 +124,7 @@ class ChatCompletions(Backend):
         return replace(can, context_window=self._window)
 
     async def stream(self, turn: Turn) -> Deltas:
-        upstream, calls = self._upstream, self._text_calls_of(turn)
+        upstream = self._upstream
         try:
             with await self._taken_up(turn) as response:
                 if response.content_type.startswith("application/json"):
@@ -137,11 +137,11 @@ class ChatCompletions(Backend):
                     except ApiError:
                         yield ()  # it was taken up, however soon its bytes came
                         raise
-                    yield whole if calls is None else calls.feed(whole)
+                    yield whole
                     return
                 upstream.check_page(response)
                 yield ()  # it was taken up
-                answer = self._parser(turn)
+                answer, calls = self._parser(turn), self._text_calls_of(turn)
                 async with aclosing(upstream.deltas(response, answer)) as batches:
                     with suppress(StopAsyncIteration):
                         pour = None
@@ -288,17 +288,19 @@ class ChatCompletions(Backend):
 
     # ---- how an answer is read ----------------------------------------------------------------------
 
-    def _whole(self, turn: Turn, body: bytes) -> list[Delta]:
+    def _whole(self, turn: Turn, body: bytes) -> Sequence[Delta]:
         """The deltas of an answer in one piece. Raises ApiError."""
-        chunk = decode_strictly(body)
+        chunk, deltas = decode_strictly(body), None
         if chunk and turn.sampling.top_logprobs is None and not opened_by_template(turn.model):
-            words = in_words(chunk, self.dialect.think_tags)
-            if words is not None:
-                return words
-        answer = self._parser(turn)
-        deltas = answer.whole(body, chunk)
-        self._note(turn.model, answer)
-        return deltas
+            deltas = in_one_piece(chunk, self.dialect.think_tags, turn.functions)
+            if deltas is not None and isinstance(deltas[0], CallStarted):
+                return deltas  # there is no text in which there may be more calls
+        if deltas is None:
+            answer = self._parser(turn)
+            deltas = answer.whole(body, chunk)
+            self._note(turn.model, answer)
+        calls = self._text_calls_of(turn)
+        return deltas if calls is None else calls.feed(deltas)
 
     def _parser(self, turn: Turn) -> ChatStreamParser:
         return ChatStreamParser(

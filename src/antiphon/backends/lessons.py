@@ -7,6 +7,7 @@ model of one backend, as long as the process runs.
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import HINTS, Dialect
@@ -95,10 +96,15 @@ def _was_sent(name: str, body: JsonObject) -> bool:
         form = body.get("response_format")
         return isinstance(form, dict) and form.get("type") == "json_schema"
     if name == "strict":
-        return any(tool.get("function", {}).get("strict") for tool in body.get("tools") or ())
+        return any(map(_is_strict, body.get("tools") or ()))
     if name == _REASONING:
         return any(name in message for message in body["messages"] if isinstance(message, dict))
     return name in body
+
+
+def _is_strict(tool: JsonObject | msgspec.Raw) -> bool:
+    sent = msgspec.json.decode(tool) if isinstance(tool, msgspec.Raw) else tool
+    return bool(sent.get("function", {}).get("strict"))
 
 
 def check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:

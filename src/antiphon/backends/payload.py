@@ -103,14 +103,23 @@ def _choice(choice: Choice, dialect: Dialect) -> str | JsonObject:
     return choice
 
 
-def _function(function: Function, dialect: Dialect) -> JsonObject:
+def _function(function: Function, dialect: Dialect) -> msgspec.Raw:
+    form = "chat", dialect.root_references, dialect.strict
+    written = function.written.get(form)
+    if written is None:
+        body = {"type": "function", "function": _described(function, dialect)}
+        written = function.written[form] = msgspec.Raw(encode(body))
+    return written
+
+
+def _described(function: Function, dialect: Dialect) -> JsonObject:
     parameters = _schema_for(function.parameters, dialect) or _NO_PARAMETERS
     body: JsonObject = {"name": function.name, "parameters": parameters}
     if function.description:
         body["description"] = function.description
     if function.strict and dialect.strict:
         body["strict"] = True
-    return {"type": "function", "function": body}
+    return body
 
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}

@@ -49,8 +49,10 @@ class TurnCalls:
     @property
     def program(self) -> Program | None:
         """The program that the turn brought, once it was emitted."""
-        brought = (call.program for call in self.calls if isinstance(call, ProgramCall))
-        return next((program for program in brought if program is not None), None)
+        for call in self.calls:
+            if isinstance(call, ProgramCall) and call.program is not None:
+                return call.program
+        return None
 
     @property
     def most_is_exceeded(self) -> bool:
@@ -67,8 +69,9 @@ class TurnCalls:
         """Whether no further turn of the model follows this one, which has ended."""
         if not self.calls:
             return True
-        goes_on = self.answers or self.ran or self.faults or self.program
-        return self.suspended or self.awaits_client or not goes_on
+        if self.suspended or self.awaits_client:
+            return True
+        return not (self.answers or self.ran or self.faults or self.program)
 
     # ---- which are made ----
 

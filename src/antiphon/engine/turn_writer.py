@@ -150,19 +150,27 @@ class TurnWriter(TurnCalls):
             for call in ready:
                 self._emit(call)
             await flush()
-        async with CallRuns(self._machine, flush) as runs:
-            ours = [call for call in ready if isinstance(call, ServerCall)]
-            for call in ours:
-                runs.begin(call)
+        ours = [call for call in ready if isinstance(call, ServerCall)]
+        if ours:
+            await self._run(ours, ready, flush)
+        else:
             for call in ready:
                 self._emit(call)
-                await flush()
-                if isinstance(call, ServerCall):
-                    result = await runs.end(call)
-                    self.answers.append(Message("tool", parts=result.parts, call_id=call.id))
-                    await flush()
         self._release()
         await flush()
+
+    async def _run(self, ours: Sequence[ServerCall], ready: Sequence[ToolCall], flush: Flush) -> None:
+        """Emit all that is ready, and of our own calls what comes of them."""
+        async with CallRuns(self._machine, flush) as runs:
+            for call in ours:
+                runs.begin(call)
+            for each in ready:
+                self._emit(each)
+                await flush()
+                if isinstance(each, ServerCall):
+                    result = await runs.end(each)
+                    self.answers.append(Message("tool", parts=result.parts, call_id=each.id))
+                    await flush()
 
     def resume(self, call: ToolCall) -> None:
         """A whole call that the model made before or a program makes, and that may be made now."""

@@ -17,8 +17,8 @@ _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 def is_deeper(text: bytes, most: int = DEEPEST) -> bool:
     """Whether objects and arrays of a JSON text stand in each other more than `most` times. Of a text that is
     none it says nothing."""
-    if text.count(b"{") + text.count(b"[") <= most:
-        return False
+    if len(text) <= 2 * most or len(text.translate(None, _OTHERS)) <= 2 * most:
+        return False  # each level has two brackets
     depth = 0
     for piece in outside_strings(text):
         depths = list(accumulate(map(_STEPS.__getitem__, piece.translate(None, _OTHERS)), initial=depth))

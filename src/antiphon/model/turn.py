@@ -1,6 +1,7 @@
 """What one call to a model needs, already resolved: no references, no templates, no files to fetch."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -99,8 +100,9 @@ class Hosted(Struct, frozen=True, gc=False):
     """Whether its functions can be run here too, for a model whose server does not have the tool."""
 
 
-class Function(Struct, frozen=True, gc=False):
-    """A function as any model can call it. `parameters` is a JSON schema."""
+class Function(Struct, frozen=True, dict=True):
+    """A function as any model can call it. `parameters` is a JSON schema. One of the client's may come again
+    with the next request."""
 
     name: str
     description: str = ""
@@ -111,6 +113,11 @@ class Function(Struct, frozen=True, gc=False):
     call is forced; nobody relies on it."""
     hosted: Hosted | None = None
     """The tool that stands for it, where the model's server runs that itself."""
+
+    @cached_property
+    def written(self) -> dict[object, msgspec.Raw]:
+        """How backends write it, by what that depends on besides: they keep it here."""
+        return {}
 
 
 class NamedFunction(Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.wire import Wire, shown
 
 
-class CreateFrame(CreateResponse, kw_only=True):
+class CreateFrame(CreateResponse):
     """`response.create`: the body of POST /responses, and what only a connection knows. `stream` and
     `background` mean nothing here; Codex sends the former all the same."""
 

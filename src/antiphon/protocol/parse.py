@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
@@ -19,6 +20,7 @@ from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
+from antiphon.protocol.known_tools import KnownTools
 from antiphon.protocol.python_names import mend, mend_body
 from antiphon.protocol.request import ConversationRef, CreateResponse, RawItem
 from antiphon.protocol.validate import validate
@@ -83,7 +85,7 @@ def parse_create(
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
     try:
-        request = _decoder(kind).decode(body)
+        request = _read(body, kind)
     except _UNFIT as unfit:
         request = _read_again(body, kind, lenient, partial(_look_at_create, kind, most_items), unfit)
     if request.input:
@@ -152,6 +154,23 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 _json = msgspec.json.Decoder()
+_known_tools = KnownTools()
+
+
+def _read(body: bytes, kind: type[CreateResponse]) -> CreateResponse:
+    """Raises what msgspec raises for what does not fit."""
+    request = kind(*astuple(_tools_unread(kind).decode(body)))
+    if request.tools:
+        raws: Iterable[Any] = request.tools
+        request.tools = [_known_tools.read(raw) for raw in raws]
+    return request
+
+
+@cache
+def _tools_unread(kind: type[CreateResponse]) -> msgspec.json.Decoder[CreateResponse]:
+    """Leaves the tools of a request as they came."""
+    tools = ("tools", list[msgspec.Raw] | None, None)
+    return msgspec.json.Decoder(msgspec.defstruct(kind.__name__, [tools], bases=(kind,)))
 
 
 def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:

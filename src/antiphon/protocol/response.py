@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from antiphon.protocol.moderation import ResponseModeration
@@ -20,7 +21,7 @@ from antiphon.protocol.request import (
     TextOptions,
 )
 from antiphon.protocol.tool_choice import ToolChoice
-from antiphon.protocol.tools import Tool
+from antiphon.protocol.tools import ClientTool, Tool
 from antiphon.protocol.wire import Wire, shown, shown_list
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -222,7 +223,8 @@ class Response(Wire, kw_only=True):
     tool_choice: ToolChoice = shown("auto")
     tool_usage: ToolUsage | None = None
     """Left out where no tool counted anything."""
-    tools: list[Tool]
+    tools: list[Tool | msgspec.Raw]
+    """As `echo` gives them: those of the client as JSON, where it has just sent them."""
     top_logprobs: int = shown(0)
     top_p: float = shown(1.0)
     truncation: str = shown("disabled")
@@ -274,7 +276,7 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
         output=[],
         parallel_tool_calls=request.parallel_tool_calls is not False,
         store=request.store is not False,
-        tools=[tool.echo() for tool in request.tools] if request.tools else [],
+        tools=[_echoed(tool) for tool in request.tools] if request.tools else [],
         metadata=dict(request.metadata) if request.metadata else {},
     )
     if (said := _same(request)) != _NOTHING_SAID:
@@ -295,6 +297,10 @@ def opening(request: CreateResponse, response_id: str, created_at: int) -> Respo
     if request.text is not None:
         response.text = _text(request.text)
     return response
+
+
+def _echoed(tool: Tool) -> Tool | msgspec.Raw:
+    return tool.echoed if isinstance(tool, ClientTool) else tool.echo()
 
 
 def _echo(response: Response, said: Sequence[Any]) -> None:

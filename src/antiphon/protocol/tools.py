@@ -4,6 +4,7 @@
 secrets (behaviours.md section 5).
 """
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from msgspec import Meta
 
 from antiphon.protocol.file_filters import Filter
 from antiphon.protocol.strict_schema import allows_strict
-from antiphon.protocol.wire import JsonObject, Wire, shown
+from antiphon.protocol.wire import JsonObject, Wire, encode, shown
 
 REDACTED = "<redacted>"
 
@@ -38,7 +39,21 @@ class BaseTool(Wire, tag_field="type"):
 # ---- tools that the client runs ---------------------------------------------------------------------
 
 
-class FunctionTool(BaseTool, tag="function"):
+class ClientTool(BaseTool, gc=True, dict=True):
+    """One that comes again with the next request is the same object (`known_tools`): nobody changes it."""
+
+    @cached_property
+    def echoed(self) -> msgspec.Raw:
+        """What `echo` gives, as JSON."""
+        return msgspec.Raw(encode(self.echo()))
+
+    @cached_property
+    def kept(self) -> dict[object, Any]:
+        """What others made of it, by what that depends on besides."""
+        return {}
+
+
+class FunctionTool(ClientTool, tag="function"):
     name: Name
     description: str | None = shown(None)
     parameters: JsonObject | None = shown(None)
@@ -50,7 +65,7 @@ class FunctionTool(BaseTool, tag="function"):
     async_: bool | None = msgspec.field(name="async", default=None)
     allowed_callers: AllowedCallers | None = None
 
-    @property
+    @cached_property
     def is_strict(self) -> bool:
         """Whether its calls fit its schema."""
         return allows_strict(self.parameters) if self.strict is None else self.strict
@@ -68,7 +83,7 @@ class GrammarInput(Wire, tag="grammar", tag_field="type"):
     definition: str
 
 
-class CustomTool(BaseTool, tag="custom"):
+class CustomTool(ClientTool, tag="custom"):
     """A tool that takes text instead of JSON."""
 
     name: Name
@@ -82,7 +97,7 @@ class CustomTool(BaseTool, tag="custom"):
         return self._with(format=TextInput())
 
 
-class NamespaceTool(BaseTool, tag="namespace"):
+class NamespaceTool(ClientTool, tag="namespace"):
     """A named group of tools. A call of one of them carries the name as its `namespace`."""
 
     name: Name

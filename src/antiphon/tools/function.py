@@ -23,6 +23,7 @@ from antiphon.tools.partial import decode
 from antiphon.tools.schema import Schema
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
+_SCHEMA = "schema"
 
 
 class ClientFunction(Tool):
@@ -31,12 +32,7 @@ class ClientFunction(Tool):
     def __init__(self, tool: FunctionTool, context: ToolContext | None = None) -> None:
         self.wire = tool
         self.context = context or ToolContext()
-        self._function = Function(
-            name=offered_name(tool.name, self.context.namespace),
-            description=_described(tool, self.context),
-            parameters=tool.parameters or _NO_PARAMETERS,
-            strict=tool.is_strict,
-        )
+        self._function = _function(tool, self.context)
         self.returns_json = tool.output_schema is not None
         self.schema = _schema(tool, self.context) if tool.is_strict and self.context.checks_strict else None
 
@@ -117,6 +113,20 @@ def output_to_messages(item: FunctionCallOutput) -> Sequence[Message]:
     return (answered(item.call_id or "", output_parts(item.output)),)
 
 
+def _function(tool: FunctionTool, context: ToolContext) -> Function:
+    """The tool as the model is offered it: made once, since most tools come again."""
+    key = context.namespace, context.about
+    known: Function | None = tool.kept.get(key)
+    if known is None:
+        known = tool.kept[key] = Function(
+            name=offered_name(tool.name, context.namespace),
+            description=_described(tool, context),
+            parameters=tool.parameters or _NO_PARAMETERS,
+            strict=tool.is_strict,
+        )
+    return known
+
+
 def _described(tool: FunctionTool, context: ToolContext) -> str:
     returns = (
         tool.output_schema and f"Returns JSON that fits this schema: {encode(tool.output_schema).decode()}"
@@ -126,4 +136,7 @@ def _described(tool: FunctionTool, context: ToolContext) -> str:
 
 def _schema(tool: FunctionTool, context: ToolContext) -> Schema:
     schema: JsonObject = tool.parameters or _NO_PARAMETERS
-    return Schema(schema, context.resources.children, context.project)
+    written: bytes | None = tool.kept.get(_SCHEMA)
+    if written is None:
+        written = tool.kept[_SCHEMA] = encode(schema)
+    return Schema(schema, context.resources.children, context.project, written)

@@ -36,13 +36,13 @@ _HERE = f"{__name__}:"
 class Schema:
     """A JSON schema. Whether it is one is said by `fault`."""
 
-    def __init__(self, schema: JsonObject, pool: Pool, owner: str = "") -> None:
-        """`owner`: whose work it is, for the pool."""
+    def __init__(self, schema: JsonObject, pool: Pool, owner: str = "", written: bytes | None = None) -> None:
+        """`owner`: whose work it is, for the pool. `written`: the schema as JSON, where that is known."""
         self._pool = pool
         self._owner = owner
         self._explains = True
         """Whether it can be said within the limits what does not fit."""
-        self._json = encode(schema)
+        self._json = encode(schema) if written is None else written
         self._size = _measured(self._json) if len(self._json) <= _SMALL else _measure(schema)
 
     async def fault(self) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from typing import Literal, NamedTuple
 from weakref import proxy
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from antiphon.model import Function, Message
@@ -223,13 +224,14 @@ class Toolbox:
         for _, tool in self._ours.values():
             tool.take_files(files)
 
-    def shown(self, tools: Sequence[WireTool]) -> list[WireTool]:
+    def shown(self, tools: Sequence[WireTool | Raw]) -> list[WireTool | Raw]:
         """The entries of `tools` as the response shows them."""
         ours = {kind: tool for kind, (_, tool) in self._ours.items() if tool.unavailable is None}
-        kinds = [str(entry.__struct_config__.tag) for entry in tools]
         return [
-            ours[kind].shown(entry) if kind in ours else entry
-            for kind, entry in zip(kinds, tools, strict=True)
+            entry
+            if isinstance(entry, Raw) or (tool := ours.get(str(entry.__struct_config__.tag))) is None
+            else tool.shown(entry)
+            for entry in tools
         ]
 
     def to_messages(self, item: Item) -> Sequence[Message] | None:

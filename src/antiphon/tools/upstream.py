@@ -19,6 +19,8 @@ from antiphon.protocol.tools import (
     CodeInterpreterTool,
     ImageGenerationTool,
     ImageMask,
+    WebSearch20250826Tool,
+    WebSearchPreview20250311Tool,
     WebSearchPreviewTool,
     WebSearchTool,
 )
@@ -34,7 +36,9 @@ _SIGNED = 24
 """How many hex digits of an id are its signature; those before it are the response's run and a number."""
 _KINDS: dict[type[WireTool], str] = {
     WebSearchTool: "web_search",
+    WebSearch20250826Tool: "web_search",
     WebSearchPreviewTool: "web_search",
+    WebSearchPreview20250311Tool: "web_search",
     CodeInterpreterTool: "code_interpreter",
     ImageGenerationTool: "image_generation",
 }
@@ -45,7 +49,9 @@ def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
     """Which of the tools that the model's server runs an entry asks for; None: it is not for that server.
     What names files, containers or secrets of this server is this server's to run, and so is what has a URL
     in it: none is passed on (`context/attachments.py`)."""
-    kind = next((kind for type_, kind in _KINDS.items() if isinstance(wire, type_)), None)
+    kind = _KINDS.get(type(wire))
+    if kind not in hosting.kinds:
+        return None
     if isinstance(wire, CodeInterpreterTool):
         box = wire.container
         alone = isinstance(box, AutoContainer) and not (box.file_ids or box.network_policy)
@@ -53,7 +59,7 @@ def hosted_kind(wire: WireTool, hosting: Hosting) -> str | None:
         alone = wire.input_image_mask is None or _is_by_value(wire.input_image_mask)
     else:
         alone = True
-    return kind if alone and kind in hosting.kinds else None
+    return kind if alone else None
 
 
 def _is_by_value(mask: ImageMask) -> bool:

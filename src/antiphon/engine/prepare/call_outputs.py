@@ -1,6 +1,6 @@
 """Calls and their outputs belong together (behaviours.md section 6, quoted from users' reports)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from antiphon.protocol.client_items import CustomToolCall, FunctionCall
 from antiphon.protocol.errors import InvalidRequest
@@ -40,10 +40,12 @@ def check_pairs(history: Sequence[Item], given: Sequence[Item]) -> None:
 
 def check_namespaces(given: Sequence[InputItem], toolbox: Toolbox) -> None:
     """A call that is sent back names the namespace that it came with. Raises InvalidRequest."""
-    names = toolbox.names_in_namespaces()
+    names: Collection[str] | None = None
     for index, item in enumerate(given):
         if not isinstance(item, FunctionCall | CustomToolCall) or item.namespace is not None:
             continue
+        if names is None:
+            names = toolbox.names_in_namespaces()
         if item.name in names:
             raise InvalidRequest(
                 f"Missing namespace for {item_type(item)} '{item.name}': only a namespace has it. Send the "
