@@ -58,7 +58,7 @@ def begun(index: int | None = 0, name: str = "f") -> bytes:
 
 def runs(stream: bytes, **options: Any) -> list[Delta]:
     """What is read in one piece."""
-    found, fault = batches(stream, (), ChatStreamParser(**options, splicer=Splicer(least=0)))
+    found, fault = batches(stream, (), ChatStreamParser(**options, splicer=Splicer(least=1)))
     assert fault is None
     return found[0]
 
@@ -84,7 +84,7 @@ def test_the_first_text_is_looked_at_for_reasoning_and_the_rest_is_a_run() -> No
 
 def test_a_read_that_begins_in_the_middle_of_a_chunk_is_a_run_too() -> None:
     cut = len(WORDS) // 2
-    parser = ChatStreamParser(splicer=Splicer(least=0))
+    parser = ChatStreamParser(splicer=Splicer(least=1))
     first, second, end = batches(WORDS + STOP, (cut, len(WORDS)), parser)[0]
     assert [type(delta) for delta in (*first, *second)] == [TextRun, TextRun]
     assert list(single([*first, *second])) == RUN.deltas()
@@ -203,7 +203,7 @@ BESIDE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("case", BESIDE)
 def test_a_chunk_that_says_more_than_text_teaches_nothing(case: str) -> None:
-    parser = ChatStreamParser(splicer=Splicer(least=0))
+    parser = ChatStreamParser(splicer=Splicer(least=1))
     parser.read(BESIDE[case])
     assert TextRun not in map(type, parser.read(BESIDE[case]))
 

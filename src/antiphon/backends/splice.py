@@ -34,6 +34,7 @@ else (`Splicer.few`); what else there is in it does not pay for being cut out.
 """
 
 import re
+from itertools import takewhile
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -55,8 +56,6 @@ _BRACE = re.compile(r"\}\s*(?:\x7f|\Z)").search
 """The end of a text that ends as an object does, among texts with a DEL between two."""
 _LESSONS = 3
 """Forms that are learnt without being of use, before no more are."""
-_MARK = 16
-"""Bytes of a tail that are searched for."""
 
 _text = msgspec.json.Decoder(str).decode
 
@@ -93,9 +92,9 @@ class Splicer:
         self._form: _Form | None = None
         self._useless = 0
 
-    def pays(self, events: bytes) -> bool:
-        """Whether so much has come in one read that it is worth while."""
-        return len(events) >= self._least
+    def pays(self, size: int) -> bool:
+        """Whether it is worth while to look at so many bytes of a read."""
+        return size >= self._least
 
     def take(self, events: bytes, at: int, wanted: Wanted) -> tuple[Run | None, int]:
         """The run that begins at a place of whole events (`Events.whole`), and where it ends. None: where
@@ -161,40 +160,41 @@ class _Form(NamedTuple):
 
     def run(self, events: bytes, at: int) -> tuple[Run | None, int]:
         """The chunks of this form that follow one another from a place on, and the place behind them."""
-        at += len(self.head)
         pieces = self._alike(events, at)
         run = _run(pieces)
         if run is None:
-            pieces = self._sound(events, at)
+            pieces = list(takewhile(lambda piece: _run([piece]) is not None, pieces))
             run = _run(pieces)
         if run is not None and self.wanted != "text" and (count := run.up_to_brace()) < len(pieces):
             pieces = pieces[:count]
             run = _run(pieces)
-        between = len(self.tail) + len(self.head)
-        return run, at + sum(map(len, pieces)) + len(pieces) * between - len(self.head)
+        return run, at + len(pieces) * (len(self.head) + len(self.tail)) + sum(map(len, pieces))
 
     def _alike(self, events: bytes, at: int) -> list[bytes]:
-        """The texts from a place on, if all chunks up to the last of this form have it; else none. A short
-        mark is searched for, which is much faster than all of it; that the rest is there too shows when the
-        chunks are put together again."""
-        mark, between = self.tail[:_MARK], self.tail + self.head
-        first, *parts = events[at:].split(mark)
-        rest = len(between) - len(mark)
-        pieces = [first, *map(itemgetter(slice(rest, None)), parts[:-1])]
+        """The texts from a place on, up to the first chunk that has another form. Of each chunk the one line
+        is looked at that has the text; that the rest is there too shows when they are put together again."""
+        behind, between = at + len(self.head), self.tail + self.head
+        before, after = self.head.rpartition(b"\n")[2], self.tail.partition(b"\n")[0]
+        lines = events[behind - len(before) :].split(b"\n")[:: between.count(b"\n")]
+        while lines and not (lines[-1].startswith(before) and lines[-1].endswith(after)):
+            lines.pop()  # nearly always it is the end of the answer that comes behind them
+        pieces = list(map(itemgetter(slice(len(before), -len(after))), lines))
         again = between.join(pieces)
-        alike = events.startswith(again, at) and events.startswith(self.tail, at + len(again))
-        return pieces if alike else []
+        alike = events.startswith(again, behind) and events.startswith(self.tail, behind + len(again))
+        return pieces if alike else self._one_by_one(events, at)
 
-    def _sound(self, events: bytes, at: int) -> list[bytes]:
-        """The texts from a place on, up to the first that is none: another chunk is there, or no text."""
-        sound: list[bytes] = []
-        while (end := events.find(self.tail, at)) >= 0 and _run([events[at:end]]) is not None:
-            sound.append(events[at:end])
-            at = end + len(self.tail)
-            if not events.startswith(self.head, at):
-                break
+    def _one_by_one(self, events: bytes, at: int) -> list[bytes]:
+        """The same where other chunks stand between."""
+        pieces: list[bytes] = []
+        after = self.tail.partition(b"\n")[0]
+        while events.startswith(self.head, at):
             at += len(self.head)
-        return sound
+            end = events.find(b"\n", at) - len(after)
+            if end < at or not events.startswith(self.tail, end):
+                break
+            pieces.append(events[at:end])
+            at = end + len(self.tail)
+        return pieces
 
 
 def _run(pieces: list[bytes]) -> Run | None:
@@ -204,7 +204,7 @@ def _run(pieces: list[bytes]) -> Run | None:
         text = _text(b'"%b"' % joined)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if text.count("\x7f") != len(pieces) - 1 or b"" in pieces:
+    if text.count("\x7f") != len(pieces) - 1 or "\x7f\x7f" in f"\x7f{text}\x7f":
         return None
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
