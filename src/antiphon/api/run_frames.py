@@ -51,7 +51,7 @@ def obfuscated(run: DeltaRun) -> list[bytes]:
         columns = (before, piece, between, run.sequence_number, padding_for(len(piece)))
         return [b'%b%b%b%d,"obfuscation":"%b"}\n\n' % columns]
     ends = _Ends(before)
-    return _laid(run, before, between, [ends[len(piece)] for piece in run.pieces])
+    return _laid(run, before, between, list(map(ends.__getitem__, map(len, run.pieces))))
 
 
 def _alike(run: DeltaRun) -> tuple[bytes, bytes]:

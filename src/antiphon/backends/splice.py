@@ -34,9 +34,11 @@ else (`Splicer.few`); what else there is in it does not pay for being cut out.
 """
 
 import re
+from collections.abc import Callable
+from io import BytesIO
 from itertools import takewhile
-from operator import itemgetter
-from typing import Literal, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -67,6 +69,8 @@ class Run(NamedTuple):
     """Them, with a DEL between two."""
     pieces: list[bytes]
     """Each, as the inside of a JSON string."""
+    size: int
+    """Bytes that they took."""
 
     @property
     def text(self) -> str:
@@ -159,23 +163,32 @@ class _Form(NamedTuple):
     tail: bytes
 
     def run(self, events: bytes, at: int) -> tuple[Run | None, int]:
-        """The chunks of this form that follow one another from a place on, and the place behind them."""
+        """The chunks of this form that follow one another from a place on, and the place behind them; None:
+        the first says something that is for the decoder."""
         pieces = self._alike(events, at)
         run = _run(pieces)
         if run is None:
             pieces = list(takewhile(lambda piece: _run([piece]) is not None, pieces))
             run = _run(pieces)
         if run is not None and self.wanted != "text" and (count := run.up_to_brace()) < len(pieces):
-            pieces = pieces[:count]
-            run = _run(pieces)
-        return run, at + len(pieces) * (len(self.head) + len(self.tail)) + sum(map(len, pieces))
+            run = _run(pieces[:count])
+        if run is None:
+            return None, _end(events, at)
+        return run, at + run.size + len(run.pieces) * (len(self.head) + len(self.tail))
+
+    @property
+    def _after(self) -> bytes:
+        """What stands behind the text in its line."""
+        return self.tail[: self.tail.index(b"\n") + 1]
 
     def _alike(self, events: bytes, at: int) -> list[bytes]:
         """The texts from a place on, up to the first chunk that has another form. Of each chunk the one line
         is looked at that has the text; that the rest is there too shows when they are put together again."""
         behind, between = at + len(self.head), self.tail + self.head
-        before, after = self.head.rpartition(b"\n")[2], self.tail.partition(b"\n")[0]
-        lines = events[behind - len(before) :].split(b"\n")[:: between.count(b"\n")]
+        before, after = self.head.rpartition(b"\n")[2], self._after
+        stream = BytesIO(events)  # finds line feeds many bytes at a time, which `split` does not
+        stream.seek(behind - len(before))
+        lines = stream.readlines()[:: between.count(b"\n")]
         while lines and not (lines[-1].startswith(before) and lines[-1].endswith(after)):
             lines.pop()  # nearly always it is the end of the answer that comes behind them
         pieces = list(map(itemgetter(slice(len(before), -len(after))), lines))
@@ -186,10 +199,10 @@ class _Form(NamedTuple):
     def _one_by_one(self, events: bytes, at: int) -> list[bytes]:
         """The same where other chunks stand between."""
         pieces: list[bytes] = []
-        after = self.tail.partition(b"\n")[0]
+        after = self._after
         while events.startswith(self.head, at):
             at += len(self.head)
-            end = events.find(b"\n", at) - len(after)
+            end = events.find(b"\n", at) + 1 - len(after)
             if end < at or not events.startswith(self.tail, end):
                 break
             pieces.append(events[at:end])
@@ -208,7 +221,7 @@ def _run(pieces: list[bytes]) -> Run | None:
         return None
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
-    return Run(text, pieces)
+    return Run(text, pieces, len(joined) - len(pieces) + 1)
 
 
 def _together(pieces: list[bytes]) -> TextRun | None:
@@ -253,7 +266,7 @@ def _chunk(event: bytes) -> Chunk | None:
 
 def _other_text(said: Said) -> Said | None:
     """The same with a longer text, if a text is all that there is."""
-    if _has_more(said, "content") or not isinstance(said.content, str):
+    if any(_BESIDE_TEXT(said)) or not isinstance(said.content, str):
         return None
     return replace(said, content=f"{said.content}?")
 
@@ -261,10 +274,10 @@ def _other_text(said: Said) -> Said | None:
 def _other_arguments(said: Said, index: int) -> Said | None:
     """The same with longer arguments, if arguments of that call are all that there is."""
     pieces = said.tool_calls or ()
-    if _has_more(said, "tool_calls") or len(pieces) != 1:
+    if any(_BESIDE_CALLS(said)) or len(pieces) != 1:
         return None
     piece, function = pieces[0], pieces[0].function
-    if piece.index != index or _has_more(piece, "function", "index") or function is None:
+    if piece.index != index or any(_BESIDE_ARGUMENTS(piece)) or function is None:
         return None
     if function.name or not isinstance(function.arguments, str):
         return None
@@ -272,6 +285,13 @@ def _other_arguments(said: Said, index: int) -> Said | None:
     return replace(said, tool_calls=[replace(piece, function=longer)])
 
 
-def _has_more(said: Said | CallPiece, *names: str) -> bool:
-    """Whether there is anything besides these members."""
-    return any(getattr(said, name) for name in type(said).__struct_fields__ if name not in names)
+def _besides(
+    kind: type[Said] | type[CallPiece], *names: str
+) -> Callable[[Said | CallPiece], tuple[Any, ...]]:
+    """All members but these."""
+    return attrgetter(*(name for name in kind.__struct_fields__ if name not in names))
+
+
+_BESIDE_TEXT = _besides(Said, "content")
+_BESIDE_CALLS = _besides(Said, "tool_calls")
+_BESIDE_ARGUMENTS = _besides(CallPiece, "function", "index")
