@@ -36,28 +36,25 @@ class _Ends(dict[int, bytes]):
 
 def plain(run: DeltaRun) -> list[bytes]:
     """The frames, in pieces."""
-    before, between = _alike(run)
-    count = len(run.pieces)
+    before, between = run.place.json
+    head, count = HEADS[run.place.kind], len(run.pieces)
     if count == 1:  # nearly always, where a model takes its time
-        return [b"%b%b%b%d}\n\n" % (before, run.pieces[0], between, run.sequence_number)]
+        return [b"%b%b%b%b%d}\n\n" % (head, before, run.pieces[0], between, run.sequence_number)]
+    before = head + before
     return _laid(run, before, between, [b"}\n\n" + before] * count)
 
 
 def obfuscated(run: DeltaRun) -> list[bytes]:
     """The same with paddings."""
-    before, between = _alike(run)
+    before, between = run.place.json
+    head = HEADS[run.place.kind]
     if len(run.pieces) == 1:
         piece = run.pieces[0]
-        columns = (before, piece, between, run.sequence_number, padding_for(len(piece)))
-        return [b'%b%b%b%d,"obfuscation":"%b"}\n\n' % columns]
+        columns = (head, before, piece, between, run.sequence_number, padding_for(len(piece)))
+        return [b'%b%b%b%b%d,"obfuscation":"%b"}\n\n' % columns]
+    before = head + before
     ends = _Ends(before)
     return _laid(run, before, between, list(map(ends.__getitem__, map(len, run.pieces))))
-
-
-def _alike(run: DeltaRun) -> tuple[bytes, bytes]:
-    """What stands in every frame before the text, and between it and the number."""
-    before, between = run.place.json
-    return HEADS[run.place.kind] + before, between
 
 
 def _laid(run: DeltaRun, before: bytes, between: bytes, ends: list[bytes]) -> list[bytes]:

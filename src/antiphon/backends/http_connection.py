@@ -201,7 +201,6 @@ class Connection(asyncio.Protocol):
             return
         self._heard = self._loop.time()
         self.answered = True
-        self._bodiless += len(data)
         known = len(self._waiting)
         try:
             self._parser.feed_data(data)
@@ -210,6 +209,7 @@ class Connection(asyncio.Protocol):
         if self._take is not None and self._waiting and not self._whole and self._fault is None:
             self._pour(self._take)
             return
+        self._bodiless += len(data)
         if self._extra:
             del self._waiting[self._end :]
         if len(self._waiting) > known:

@@ -120,8 +120,8 @@ class Splicer:
         head, tail = form.head, form.tail
         if not (events.startswith(head) and events.endswith(tail)):
             return None
-        pieces = events[len(head) : -len(tail)].split(tail + head)
-        said = _alone(pieces[0]) if len(pieces) == 1 else _together(pieces)
+        inside = events[len(head) : -len(tail)]
+        said = _together(inside.split(tail + head)) if b"\n" in inside else _alone(inside)
         if said is not None:
             self._useless = 0
         return said
