@@ -110,6 +110,29 @@ def test_texts_of_a_run_are_written_as_we_write_them(inside: bytes, written: byt
     ]
 
 
+FORM = chunk({"content": "@"})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [b"event: message\nid: 1\n" + FORM, FORM[:-1] + b"id: 1\n\n", b"id: 1\n" + FORM[:-1] + b": so\n\n"],
+)
+def test_events_of_several_lines_are_a_run_too(form: bytes) -> None:
+    words = b"".join(text(word, form) for word in RUN.pieces)
+    assert runs(words + STOP) == [RUN, Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    "between", [text(b""), b": so\n\n", b"id: 1\n\n", chunk({"content": None}), chunk({"role": "assistant"})]
+)
+def test_what_stands_between_texts_parts_runs_and_loses_nothing(between: bytes) -> None:
+    assert runs(WORDS + between + WORDS + between + STOP) == [RUN, RUN, Finished("stop")]
+
+
+def test_an_end_that_is_written_as_texts_are_is_for_the_decoder() -> None:
+    assert runs(WORDS + chunk({"content": ""}, "stop") + DONE) == [RUN, Finished("stop")]
+
+
 def test_a_server_whose_clock_goes_on_teaches_a_second_form() -> None:
     later = chunk({"content": "@"}, created=2)
     found = runs(WORDS + text(b"a", later) + text(b"b", later) + STOP)

@@ -1,4 +1,5 @@
-"""Frames of a run of deltas, as `sse` would make them of its events, put together from its texts.
+"""Frames of a run of deltas, as `sse` would make them of its events, put together from its texts
+(`backends/splice.py` tells where runs come from).
 
 All frames of a run are alike but for three columns: the texts, their numbers and their paddings. So what
 they consist of is laid out column by column, and joined once, with all that leaves together.

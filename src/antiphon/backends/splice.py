@@ -5,10 +5,10 @@ Theory of operation
 Nearly all chunks of an answer are the same bytes but for one JSON string, `delta.content`: before it stand
 the id, the model, the time; behind it nulls and brackets. So the first chunk of text teaches a *form*: the
 bytes in front of that string (`head`) and those behind it, up to the end of the blank line (`tail`). A chunk
-that has both says the same as the one that taught them, but for its text. So a read of many chunks is split
-with one search for `tail` + `head`, and no chunk is decoded: what lies between is the text of one delta
-each, as JSON has it. They are carried as one `TextRun` or `CallRun`, through the machine (as one object that
-counts for as many events) up to the frames that a client gets, which are made of these very bytes.
+that has both says the same as the one that taught them, but for its text. So of a read of many chunks only
+the lines are found, and no chunk is decoded: what each line has between the two is the text of one delta, as
+JSON has it. They are carried as one `TextRun` or `CallRun`, through the machine (as one object that counts
+for as many events) up to the frames that a client gets, which are made of these very bytes.
 
 What has to be right, and why it is:
 
@@ -18,19 +18,34 @@ What has to be right, and why it is:
     The arguments of a call are learnt in the same way, those of each call anew, since its index stands in
     the form. There a run ends with a text that may be the end of the arguments: `Calls` decides what it is
     that comes behind it.
-2.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
+2.  *What was cut out of the form stood in it.* The texts are put together again with `tail` + `head` between
+    them, and must be, byte for byte, what was read. Where they are not, another chunk stands between: the
+    run ends in front of it.
+3.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
     that JSON does not escape. An escape or a character that is cut off, a quotation mark, a line break or a
     byte that is no UTF-8 cannot hide there: the decoder refuses it, since no string goes on behind a DEL as
     if nothing were. A text with a DEL of its own is seen by counting them.
-3.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
+4.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
     every other character as it is.
-4.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
+5.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
     as long as reasoning may stand in the text, it is not certain what the arguments of a call are, or half
     of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
 read of one chunk or a few, as a model sends them that takes its time, is a run too, if it is that and nothing
 else (`Splicer.few`); what else there is in it does not pay for being cut out.
+
+Who reads runs
+--------------
+`TurnWriter` gives them to the machine, which numbers them as a `DeltaRun` (`protocol/delta_runs.py`), and
+`api/run_frames.py` makes frames of that. Nobody else need know of them: a run is a delta of its kind, with
+all of the text, and who cares where it is cut, or keeps what he reads, has single ones made of it
+(`model.single` and `delta_runs.single`): calls in the text, text filters, the form of an answer, summaries,
+moderation, the journal of background responses, WebSockets, readers that join later, the self-check.
+
+All of it hangs on the `Splicer` that a parser is given. `text_runs = false` of a backend gives it none: then
+each chunk is decoded, and no run ever comes to be. Clients get the same either way
+(`tests/api/test_text_runs.py`), whatever comes and however it is cut (`tests/backends/test_splice.py`).
 """
 
 import re
