@@ -58,7 +58,7 @@ def begun(index: int | None = 0, name: str = "f") -> bytes:
 
 def runs(stream: bytes, **options: Any) -> list[Delta]:
     """What is read in one piece."""
-    found, fault = batches(stream, (), ChatStreamParser(**options, splicer=Splicer(least=0)))
+    found, fault = batches(stream, (), ChatStreamParser(**options, splicer=Splicer(least=1)))
     assert fault is None
     return found[0]
 
@@ -84,7 +84,7 @@ def test_the_first_text_is_looked_at_for_reasoning_and_the_rest_is_a_run() -> No
 
 def test_a_read_that_begins_in_the_middle_of_a_chunk_is_a_run_too() -> None:
     cut = len(WORDS) // 2
-    parser = ChatStreamParser(splicer=Splicer(least=0))
+    parser = ChatStreamParser(splicer=Splicer(least=1))
     first, second, end = batches(WORDS + STOP, (cut, len(WORDS)), parser)[0]
     assert [type(delta) for delta in (*first, *second)] == [TextRun, TextRun]
     assert list(single([*first, *second])) == RUN.deltas()
@@ -108,6 +108,29 @@ def test_texts_of_a_run_are_written_as_we_write_them(inside: bytes, written: byt
         TextRun(f"a{said}b", pieces=[b"a", written, b"b"]),
         Finished("stop"),
     ]
+
+
+FORM = chunk({"content": "@"})
+
+
+@pytest.mark.parametrize(
+    "form",
+    [b"event: message\nid: 1\n" + FORM, FORM[:-1] + b"id: 1\n\n", b"id: 1\n" + FORM[:-1] + b": so\n\n"],
+)
+def test_events_of_several_lines_are_a_run_too(form: bytes) -> None:
+    words = b"".join(text(word, form) for word in RUN.pieces)
+    assert runs(words + STOP) == [RUN, Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    "between", [text(b""), b": so\n\n", b"id: 1\n\n", chunk({"content": None}), chunk({"role": "assistant"})]
+)
+def test_what_stands_between_texts_parts_runs_and_loses_nothing(between: bytes) -> None:
+    assert runs(WORDS + between + WORDS + between + STOP) == [RUN, RUN, Finished("stop")]
+
+
+def test_an_end_that_is_written_as_texts_are_is_for_the_decoder() -> None:
+    assert runs(WORDS + chunk({"content": ""}, "stop") + DONE) == [RUN, Finished("stop")]
 
 
 def test_a_server_whose_clock_goes_on_teaches_a_second_form() -> None:
@@ -203,7 +226,7 @@ BESIDE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("case", BESIDE)
 def test_a_chunk_that_says_more_than_text_teaches_nothing(case: str) -> None:
-    parser = ChatStreamParser(splicer=Splicer(least=0))
+    parser = ChatStreamParser(splicer=Splicer(least=1))
     parser.read(BESIDE[case])
     assert TextRun not in map(type, parser.read(BESIDE[case]))
 

@@ -91,7 +91,7 @@ class Cycle:
         self.response_complete = False
         self._connection: Connection | None = connection
         """None: the application is done, and nothing happens here any more."""
-        self._transport = connection.transport
+        self._transport = cast(Gathered, connection.transport)
         self._flow = connection.flow
         self._server = connection.server_state
         self._invites = invites
@@ -201,7 +201,7 @@ class Cycle:
         slow or gone."""
         if self._flow.write_paused or self.disconnected or self.response_complete:
             return False
-        cast(Gathered, self._transport).write_at_once(b"%x\r\n%b\r\n" % (len(body), body))
+        self._transport.write_at_once(b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
     def _begin(self, status: int, headers: Iterable[Header], whole: bytes | None) -> None:
@@ -234,8 +234,10 @@ class Cycle:
         if self.scope["method"] == "HEAD":
             self._left = 0
         elif self._left is None:
-            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            self._transport.write(chunk if more else chunk + b"0\r\n\r\n")
+            if body:
+                self._transport.hold(b"%x\r\n" % len(body), body, b"\r\n")
+            if not more:
+                self._transport.write(b"0\r\n\r\n")
         else:
             self._left -= len(body)
             if self._left < 0:

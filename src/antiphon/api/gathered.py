@@ -21,11 +21,15 @@ class Gathered:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        self.hold(data)
+
+    def hold(self, *pieces: bytes) -> None:
+        """Write what is of several pieces, which need not be put together before all are."""
         if self._ended:
             return
         if not self._held:
             self._loop.call_soon(self._flush)
-        self._held.append(data)
+        self._held += pieces
 
     def write_at_once(self, data: bytes) -> None:
         """For what nothing follows in this turn: the loop need not come round again to write it."""

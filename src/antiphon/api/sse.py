@@ -45,17 +45,18 @@ def frame(event: Event) -> bytes:
 
 def plain(emitted: Sequence[Emitted]) -> bytes:
     """A batch of events."""
-    return b"".join(run_frames.plain(each) if isinstance(each, DeltaRun) else frame(each) for each in emitted)
+    pieces: list[bytes] = []
+    for each in emitted:
+        pieces += run_frames.plain(each) if isinstance(each, DeltaRun) else (frame(each),)
+    return b"".join(pieces)
 
 
 def obfuscated(emitted: Sequence[Emitted]) -> bytes:
     """The same; a delta is followed by random characters that hide its length from an eavesdropper."""
-    if len(emitted) == 1 and isinstance(emitted[0], DeltaRun):
-        return run_frames.obfuscated(emitted[0])  # nearly always, where a model takes its time
     pieces: list[bytes] = []
     for event in emitted:
         if isinstance(event, DeltaRun):
-            pieces.append(run_frames.obfuscated(event))
+            pieces += run_frames.obfuscated(event)
             continue
         data = encode(event)
         if event.obfuscated:

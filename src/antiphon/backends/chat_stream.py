@@ -141,7 +141,7 @@ class ChatStreamParser:
                 return [few]  # nearly always, where a model takes its time
         out: list[Delta] = []
         try:
-            if splicer is not None and splicer.pays(events):
+            if splicer is not None and splicer.pays(len(events)):
                 at = self._spliced(splicer, events, out)
                 events = events[at:]
             if events:
@@ -158,7 +158,7 @@ class ChatStreamParser:
         """Takes runs of text, and what stands between them, as far as it pays. Returns how far that is."""
         at = 0
         for _ in range(_RUNS):
-            if at == len(events) or self.ended:
+            if self.ended or not splicer.pays(len(events) - at):
                 break
             wanted = self._wanted()
             if wanted is None:

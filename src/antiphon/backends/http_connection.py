@@ -201,7 +201,6 @@ class Connection(asyncio.Protocol):
             return
         self._heard = self._loop.time()
         self.answered = True
-        self._bodiless += len(data)
         known = len(self._waiting)
         try:
             self._parser.feed_data(data)
@@ -210,7 +209,12 @@ class Connection(asyncio.Protocol):
         if self._take is not None and self._waiting and not self._whole and self._fault is None:
             self._pour(self._take)
             return
-        self._weigh(known)
+        self._bodiless += len(data)
+        if self._extra:
+            del self._waiting[self._end :]
+        if len(self._waiting) > known:
+            self._bodiless = 0
+            self._size += len(data)  # and what stands between the pieces: nobody needs it to the byte
         if self._bodiless > _MOST_HEAD and not self._whole:
             self._fail(ConnectionResetError("the head, or what stands between chunks, is too large"))
         if self._size > _MOST_WAITING and not self._paused and self._transport is not None:
@@ -231,14 +235,6 @@ class Connection(asyncio.Protocol):
             self._untaken = fault
         self._take = None
         self._wake()
-
-    def _weigh(self, known: int) -> None:
-        """What has come of the body, behind the pieces that were known."""
-        if self._extra:
-            del self._waiting[self._end :]
-        if len(self._waiting) > known:
-            self._bodiless = 0
-            self._size += sum(map(len, self._waiting[known:]))
 
     def eof_received(self) -> bool:
         return False

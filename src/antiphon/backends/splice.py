@@ -5,10 +5,10 @@ Theory of operation
 Nearly all chunks of an answer are the same bytes but for one JSON string, `delta.content`: before it stand
 the id, the model, the time; behind it nulls and brackets. So the first chunk of text teaches a *form*: the
 bytes in front of that string (`head`) and those behind it, up to the end of the blank line (`tail`). A chunk
-that has both says the same as the one that taught them, but for its text. So a read of many chunks is split
-with one search for `tail` + `head`, and no chunk is decoded: what lies between is the text of one delta
-each, as JSON has it. They are carried as one `TextRun` or `CallRun`, through the machine (as one object that
-counts for as many events) up to the frames that a client gets, which are made of these very bytes.
+that has both says the same as the one that taught them, but for its text. So of a read of many chunks only
+the lines are found, and no chunk is decoded: what each line has between the two is the text of one delta, as
+JSON has it. They are carried as one `TextRun` or `CallRun`, through the machine (as one object that counts
+for as many events) up to the frames that a client gets, which are made of these very bytes.
 
 What has to be right, and why it is:
 
@@ -18,24 +18,42 @@ What has to be right, and why it is:
     The arguments of a call are learnt in the same way, those of each call anew, since its index stands in
     the form. There a run ends with a text that may be the end of the arguments: `Calls` decides what it is
     that comes behind it.
-2.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
+2.  *What was cut out of the form stood in it.* The texts are put together again with `tail` + `head` between
+    them, and must be, byte for byte, what was read. Where they are not, another chunk stands between: the
+    run ends in front of it.
+3.  *What lies between is a JSON string.* All texts of a read are decoded at once, joined by a character (DEL)
     that JSON does not escape. An escape or a character that is cut off, a quotation mark, a line break or a
     byte that is no UTF-8 cannot hide there: the decoder refuses it, since no string goes on behind a DEL as
     if nothing were. A text with a DEL of its own is seen by counting them.
-3.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
+4.  *The texts are written as we would write them.* Those with an escape are encoded anew; the encoder leaves
     every other character as it is.
-4.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
+5.  *Whatever does not fit is decoded as ever*: the reader gets it back as the bytes that it is. So are chunks
     as long as reasoning may stand in the text, it is not certain what the arguments of a call are, or half
     of a character waits; the parser knows when (`ChatStreamParser`).
 
 A server that writes something new into each chunk teaches a form for each: then nothing is learnt any more. A
 read of one chunk or a few, as a model sends them that takes its time, is a run too, if it is that and nothing
 else (`Splicer.few`); what else there is in it does not pay for being cut out.
+
+Who reads runs
+--------------
+`TurnWriter` gives them to the machine, which numbers them as a `DeltaRun` (`protocol/delta_runs.py`), and
+`api/run_frames.py` makes frames of that. Nobody else need know of them: a run is a delta of its kind, with
+all of the text, and who cares where it is cut, or keeps what he reads, has single ones made of it
+(`model.single` and `delta_runs.single`): calls in the text, text filters, the form of an answer, summaries,
+moderation, the journal of background responses, WebSockets, readers that join later, the self-check.
+
+All of it hangs on the `Splicer` that a parser is given. `text_runs = false` of a backend gives it none: then
+each chunk is decoded, and no run ever comes to be. Clients get the same either way
+(`tests/api/test_text_runs.py`), whatever comes and however it is cut (`tests/backends/test_splice.py`).
 """
 
 import re
-from operator import itemgetter
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from io import BytesIO
+from itertools import takewhile
+from operator import attrgetter, itemgetter
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -55,8 +73,6 @@ _BRACE = re.compile(r"\}\s*(?:\x7f|\Z)").search
 """The end of a text that ends as an object does, among texts with a DEL between two."""
 _LESSONS = 3
 """Forms that are learnt without being of use, before no more are."""
-_MARK = 16
-"""Bytes of a tail that are searched for."""
 
 _text = msgspec.json.Decoder(str).decode
 
@@ -68,6 +84,8 @@ class Run(NamedTuple):
     """Them, with a DEL between two."""
     pieces: list[bytes]
     """Each, as the inside of a JSON string."""
+    size: int
+    """Bytes that they took."""
 
     @property
     def text(self) -> str:
@@ -93,9 +111,9 @@ class Splicer:
         self._form: _Form | None = None
         self._useless = 0
 
-    def pays(self, events: bytes) -> bool:
-        """Whether so much has come in one read that it is worth while."""
-        return len(events) >= self._least
+    def pays(self, size: int) -> bool:
+        """Whether it is worth while to look at so many bytes of a read."""
+        return size >= self._least
 
     def take(self, events: bytes, at: int, wanted: Wanted) -> tuple[Run | None, int]:
         """The run that begins at a place of whole events (`Events.whole`), and where it ends. None: where
@@ -117,8 +135,8 @@ class Splicer:
         head, tail = form.head, form.tail
         if not (events.startswith(head) and events.endswith(tail)):
             return None
-        pieces = events[len(head) : -len(tail)].split(tail + head)
-        said = _alone(pieces[0]) if len(pieces) == 1 else _together(pieces)
+        inside = events[len(head) : -len(tail)]
+        said = _together(inside.split(tail + head)) if b"\n" in inside else _alone(inside)
         if said is not None:
             self._useless = 0
         return said
@@ -160,41 +178,51 @@ class _Form(NamedTuple):
     tail: bytes
 
     def run(self, events: bytes, at: int) -> tuple[Run | None, int]:
-        """The chunks of this form that follow one another from a place on, and the place behind them."""
-        at += len(self.head)
+        """The chunks of this form that follow one another from a place on, and the place behind them; None:
+        the first says something that is for the decoder."""
         pieces = self._alike(events, at)
         run = _run(pieces)
         if run is None:
-            pieces = self._sound(events, at)
+            pieces = list(takewhile(lambda piece: _run([piece]) is not None, pieces))
             run = _run(pieces)
         if run is not None and self.wanted != "text" and (count := run.up_to_brace()) < len(pieces):
-            pieces = pieces[:count]
-            run = _run(pieces)
-        between = len(self.tail) + len(self.head)
-        return run, at + sum(map(len, pieces)) + len(pieces) * between - len(self.head)
+            run = _run(pieces[:count])
+        if run is None:
+            return None, _end(events, at)
+        return run, at + run.size + len(run.pieces) * (len(self.head) + len(self.tail))
+
+    @property
+    def _after(self) -> bytes:
+        """What stands behind the text in its line."""
+        return self.tail[: self.tail.index(b"\n") + 1]
 
     def _alike(self, events: bytes, at: int) -> list[bytes]:
-        """The texts from a place on, if all chunks up to the last of this form have it; else none. A short
-        mark is searched for, which is much faster than all of it; that the rest is there too shows when the
-        chunks are put together again."""
-        mark, between = self.tail[:_MARK], self.tail + self.head
-        first, *parts = events[at:].split(mark)
-        rest = len(between) - len(mark)
-        pieces = [first, *map(itemgetter(slice(rest, None)), parts[:-1])]
+        """The texts from a place on, up to the first chunk that has another form. Of each chunk the one line
+        is looked at that has the text; that the rest is there too shows when they are put together again."""
+        behind, between = at + len(self.head), self.tail + self.head
+        before, after = self.head.rpartition(b"\n")[2], self._after
+        stream = BytesIO(events)  # finds line feeds many bytes at a time, which `split` does not
+        stream.seek(behind - len(before))
+        lines = stream.readlines()[:: between.count(b"\n")]
+        while lines and not (lines[-1].startswith(before) and lines[-1].endswith(after)):
+            lines.pop()  # nearly always it is the end of the answer that comes behind them
+        pieces = list(map(itemgetter(slice(len(before), -len(after))), lines))
         again = between.join(pieces)
-        alike = events.startswith(again, at) and events.startswith(self.tail, at + len(again))
-        return pieces if alike else []
+        alike = events.startswith(again, behind) and events.startswith(self.tail, behind + len(again))
+        return pieces if alike else self._one_by_one(events, at)
 
-    def _sound(self, events: bytes, at: int) -> list[bytes]:
-        """The texts from a place on, up to the first that is none: another chunk is there, or no text."""
-        sound: list[bytes] = []
-        while (end := events.find(self.tail, at)) >= 0 and _run([events[at:end]]) is not None:
-            sound.append(events[at:end])
-            at = end + len(self.tail)
-            if not events.startswith(self.head, at):
-                break
+    def _one_by_one(self, events: bytes, at: int) -> list[bytes]:
+        """The same where other chunks stand between."""
+        pieces: list[bytes] = []
+        after = self._after
+        while events.startswith(self.head, at):
             at += len(self.head)
-        return sound
+            end = events.find(b"\n", at) + 1 - len(after)
+            if end < at or not events.startswith(self.tail, end):
+                break
+            pieces.append(events[at:end])
+            at = end + len(self.tail)
+        return pieces
 
 
 def _run(pieces: list[bytes]) -> Run | None:
@@ -204,11 +232,11 @@ def _run(pieces: list[bytes]) -> Run | None:
         text = _text(b'"%b"' % joined)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if text.count("\x7f") != len(pieces) - 1 or b"" in pieces:
+    if text.count("\x7f") != len(pieces) - 1 or "\x7f\x7f" in f"\x7f{text}\x7f":
         return None
     if b"\\" in joined:
         pieces = encode(text)[1:-1].split(_DEL)
-    return Run(text, pieces)
+    return Run(text, pieces, len(joined) - len(pieces) + 1)
 
 
 def _together(pieces: list[bytes]) -> TextRun | None:
@@ -253,7 +281,7 @@ def _chunk(event: bytes) -> Chunk | None:
 
 def _other_text(said: Said) -> Said | None:
     """The same with a longer text, if a text is all that there is."""
-    if _has_more(said, "content") or not isinstance(said.content, str):
+    if any(_BESIDE_TEXT(said)) or not isinstance(said.content, str):
         return None
     return replace(said, content=f"{said.content}?")
 
@@ -261,10 +289,10 @@ def _other_text(said: Said) -> Said | None:
 def _other_arguments(said: Said, index: int) -> Said | None:
     """The same with longer arguments, if arguments of that call are all that there is."""
     pieces = said.tool_calls or ()
-    if _has_more(said, "tool_calls") or len(pieces) != 1:
+    if any(_BESIDE_CALLS(said)) or len(pieces) != 1:
         return None
     piece, function = pieces[0], pieces[0].function
-    if piece.index != index or _has_more(piece, "function", "index") or function is None:
+    if piece.index != index or any(_BESIDE_ARGUMENTS(piece)) or function is None:
         return None
     if function.name or not isinstance(function.arguments, str):
         return None
@@ -272,6 +300,13 @@ def _other_arguments(said: Said, index: int) -> Said | None:
     return replace(said, tool_calls=[replace(piece, function=longer)])
 
 
-def _has_more(said: Said | CallPiece, *names: str) -> bool:
-    """Whether there is anything besides these members."""
-    return any(getattr(said, name) for name in type(said).__struct_fields__ if name not in names)
+def _besides(
+    kind: type[Said] | type[CallPiece], *names: str
+) -> Callable[[Said | CallPiece], tuple[Any, ...]]:
+    """All members but these."""
+    return attrgetter(*(name for name in kind.__struct_fields__ if name not in names))
+
+
+_BESIDE_TEXT = _besides(Said, "content")
+_BESIDE_CALLS = _besides(Said, "tool_calls")
+_BESIDE_ARGUMENTS = _besides(CallPiece, "function", "index")

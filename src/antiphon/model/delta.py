@@ -20,7 +20,8 @@ class TextDelta(Struct, frozen=True, gc=False):
 
 
 class TextRun(TextDelta, frozen=True, gc=False):
-    """Several deltas of text in a row, as one. Who cares where they are cut reads them with `single`."""
+    """Several deltas of text in a row, as one (`backends/splice.py` tells why). Who cares where they are cut
+    reads them with `single`."""
 
     pieces: Sequence[bytes] = ()
     """Each of them: what stands in its JSON string, in the form in which we write one. None is empty."""

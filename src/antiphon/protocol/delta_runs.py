@@ -1,7 +1,8 @@
 """Several deltas of one kind in a row, as one object: of a text, or of the arguments of a call.
 
 A log may have such a run in place of its events: it takes as many sequence numbers, and says the same. Who
-reads single events has them made (`single`); who writes them to a wire may take the texts as they are.
+reads single events has them made (`single`); who writes them to a wire may take the texts as they are. Where
+runs come from, and who reads them, is told in `backends/splice.py`.
 """
 
 from collections.abc import Sequence
