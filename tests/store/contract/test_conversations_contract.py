@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.store.contract.kit import Clock, P, begin, counts, ids, item, items, said, spoken, texts, turn
 
-from antiphon.store.conversations import ConversationRow
+from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem, UnknownCursor
 from antiphon.store.items import Page
 from antiphon.store.paging import PageQuery
@@ -35,6 +35,25 @@ async def test_conversation_items_are_paged_in_both_orders(store: Store) -> None
     assert last == Page(items=items("b", "a"), more=False)
     up = await store.conversations.items(P, "c", PageQuery(limit=2, order="asc", after="a"))
     assert up == Page(items=items("b", "d"), more=True)
+
+
+@pytest.mark.parametrize("many", [3, 40])
+async def test_what_is_new_in_a_conversation_is_read_alone_while_all_before_is_there(
+    store: Store, many: int
+) -> None:
+    names = [f"i{n}" for n in range(many)]
+    await begin(store, "c", *names)
+    whole = Stretch(0, many, texts(*names))
+    assert await store.conversations.history(P, "c") == whole
+    assert await store.conversations.history(P, "c", 1, 1) == Stretch(1, many, texts(*names[1:]))
+    assert await store.conversations.history(P, "c", many, many) == Stretch(many, many, [])
+    assert await store.conversations.history(P, "c", many, many + 1) == whole
+    await store.conversations.delete_item(P, "c", "i1")
+    left = Stretch(0, many, texts("i0", *names[2:]))
+    assert await store.conversations.history(P, "c", many, many) == left
+    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many, [])
+    await store.conversations.add_items(P, "c", items("i1"))
+    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many + 1, texts("i1"))
 
 
 async def test_a_turn_joins_the_conversation_input_first(store: Store) -> None:
