@@ -41,7 +41,7 @@ def main() -> None:
                 status.update("recordings, and two workers")
                 _add_surcharges(report, subject, url, arguments)
             status.update("chains and reads")
-            _add_reads(report, subject, arguments)
+            _add_reads(report, subject, floor, arguments)
         if not arguments.url and not arguments.only:
             status.update("start-up and memory")
             _add_lives(report, url, arguments.quick)
@@ -101,7 +101,7 @@ def _add_surcharges(report: Report, subject: Server, url: str, arguments: argpar
             ]
 
 
-def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -> None:
+def _add_reads(report: Report, subject: Server, floor: Server, arguments: argparse.Namespace) -> None:
     if arguments.only:
         return
     if arguments.quick:
@@ -111,7 +111,8 @@ def _add_reads(report: Report, subject: Server, arguments: argparse.Namespace) -
     report.costs += measure.reads(subject, arguments.model_prefix)
     report.chain = measure.chain(subject, 200, 10, arguments.model_prefix)
     report.grown = {
-        kind: measure.grown(subject, kind, 200, arguments.model_prefix) for kind in ("chain", "conversation")
+        kind: measure.grown(asked, kind, 200, arguments.model_prefix)
+        for kind, asked in (("chain", subject), ("conversation", subject), ("floor", floor))
     }
 
 

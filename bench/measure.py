@@ -212,28 +212,32 @@ _TURNS = 20
 
 def grown(server: Server, kind: str, turns: int, prefix: str = "") -> float:
     """How many times the processor time of its first turns the last ones take, of a `chain` or of a
-    `conversation` of so many."""
-    method, path, text = Workload("").job(server, prefix).requests[0]
+    `conversation` of so many; or of the `floor`, which is sent what Antiphon sends its upstream."""
+    workload = Workload("")
+    wanted = workload.floor_job(server) if kind == "floor" else workload.job(server, prefix)
+    method, path, text = wanted.requests[0]
     asked = json.loads(text)
     with closing(HTTPConnection(server.host, server.port, timeout=servers.PATIENCE)) as connection:
 
-        def post(path: str, body: object) -> str:
+        def post(path: str, body: object) -> Any:
             connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             told = answer.read()
             if answer.status != HTTPStatus.OK:
                 raise SystemExit(f"bench: a {kind} broke: {told[:300]!r}")
-            return str(json.loads(told)["id"])
+            return json.loads(told)
 
         if kind == "conversation":
-            asked["conversation"] = post("/v1/conversations", {})
+            asked["conversation"] = post("/v1/conversations", {})["id"]
         spent = []
         for _ in range(turns):
             before = server.cpu()
             made = post(path, asked)
             spent.append(server.cpu() - before)
             if kind == "chain":
-                asked["previous_response_id"] = made
+                asked["previous_response_id"] = made["id"]
+            elif kind == "floor":
+                asked["messages"] += [made["choices"][0]["message"], asked["messages"][0]]
     return median(spent[-_TURNS:]) / median(spent[:_TURNS])
 
 

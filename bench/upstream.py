@@ -135,18 +135,19 @@ class Connection(asyncio.Protocol):
         length = _LENGTH.search(self._received, 0, end)
         size = end + 4 + (int(length[1]) if length else 0)
         if len(self._received) >= size:
-            request = bytes(self._received[:size])
-            del self._received[:size]
+            request = self._received[:size] if size < len(self._received) else self._received
+            self._received = self._received[size:]
             self._answer(request)
 
-    def _answer(self, request: bytes) -> None:
+    def _answer(self, request: bytearray) -> None:
         found = _MODEL.search(request)
         if found is None:
             self.transport.write(_MODELS if request.startswith(b"GET") else _UNKNOWN)
             return
         model, kind, count, pace = found.groups()
         told = answer(model.decode(), kind.decode(), int(count), int(pace or PACE * 1000))
-        if not _STREAM.search(request):
+        place = request.rfind(b'"stream"')  # behind all that was said, which may be long
+        if place < 0 or not _STREAM.match(request, place):
             self.transport.write(told.json)
         elif told.pace:
             self._pace(told)

@@ -2,14 +2,16 @@
 by a server that made all turns, and by another one with the same store that made none."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from openai import OpenAI
+from openai import APIStatusError, NotFoundError, OpenAI
 from tests.api.asking import ADD, refused
 from tests.conftest import Running, checked_client, config_for
 from tests.papers import picture_url
@@ -37,6 +39,16 @@ def servers(upstream: Upstream, tmp_path: Path) -> Iterator[tuple[OpenAI, OpenAI
         checked_client(other.url) as b,
     ):
         yield a, b
+
+
+@pytest.fixture
+def forgetful(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OpenAI]:
+    """Another one, which keeps no histories."""
+    monkeypatch.setattr("antiphon.engine.engine.Histories", lambda: Histories(most=0))
+    with Running(config_for(upstream, tmp_path)) as running, checked_client(running.url) as client:
+        yield client
 
 
 def ask(client: OpenAI, given: Any, previous: str | None, **members: Any) -> Any:
@@ -184,6 +196,78 @@ def test_a_conversation_that_two_processes_write_to_is_read_as_it_is(
     delete(one, 0)
     assert told(other, "5") == ["1", "2", "I see.", "3", "I see.", "4", "I see.", "5"]
     assert told(one, "6") == ["1", "2", "I see.", "3", "I see.", "4", "I see.", "5", "I see.", "6"]
+
+
+class Talk:
+    """A conversation, and chains of responses, some of which go on from it. Any of the servers may do the
+    next thing; before each turn the forgetful one tells what the model will read."""
+
+    def __init__(
+        self, servers: tuple[OpenAI, OpenAI], forgetful: OpenAI, upstream: Upstream, seed: int
+    ) -> None:
+        self._servers, self._forgetful, self._upstream = servers, forgetful, upstream
+        self._random = Random(seed)
+        self._conversation = servers[0].conversations.create(items=[user("Nought")]).id
+        self._responses: list[str] = []
+        self._said = 0
+
+    def go_on(self) -> None:
+        acts: list[Callable[[OpenAI], None]] = [
+            self._speak,
+            self._chain,
+            self._add,
+            self._remove,
+            self._delete,
+        ]
+        (act,) = self._random.choices(acts, weights=[5, 5, 2, 2, 2])
+        act(self._random.choice(self._servers))
+
+    def _speak(self, client: OpenAI) -> None:
+        self._turn(client, conversation=self._conversation)
+
+    def _chain(self, client: OpenAI) -> None:
+        newest = self._responses[-4:] or [None]
+        self._turn(client, previous_response_id=self._random.choice([newest[-1], *newest]))
+
+    def _turn(self, client: OpenAI, **members: Any) -> None:
+        self._said += 1
+        expected = self._read(self._forgetful, store=False, **members)
+        assert self._read(client, **members) == expected
+
+    def _read(self, client: OpenAI, **members: Any) -> Any:
+        """What the model reads, or why it reads nothing."""
+        try:
+            made = client.responses.create(model="m", input=f"Thing {self._said}", **members)
+        except APIStatusError as refusal:
+            return refusal.code
+        if members.get("store") is not False:
+            self._responses.append(made.id)
+        return self._upstream.last.body["messages"]
+
+    def _add(self, client: OpenAI) -> None:
+        items = [user(f"Note {self._said}.{n}") for n in range(self._random.choice((1, 2, 18)))]
+        client.conversations.items.create(self._conversation, items=items)
+
+    def _remove(self, client: OpenAI) -> None:
+        items = client.conversations.items.list(self._conversation, limit=100).data
+        if items:
+            item = self._random.choice(items)
+            client.conversations.items.delete(item.id or "", conversation_id=self._conversation)
+
+    def _delete(self, client: OpenAI) -> None:
+        if self._responses:
+            gone = self._random.choice(self._responses[-4:])  # and who goes on from it is refused
+            with suppress(NotFoundError):
+                client.responses.delete(gone)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_two_processes_add_and_delete_the_model_reads_what_is_there(
+    servers: tuple[OpenAI, OpenAI], forgetful: OpenAI, upstream: Upstream, seed: int
+) -> None:
+    talk = Talk(servers, forgetful, upstream, seed)
+    for _ in range(40):
+        talk.go_on()
 
 
 def test_no_project_goes_on_from_what_another_one_said(upstream: Upstream, tmp_path: Path) -> None:

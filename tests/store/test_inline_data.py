@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.store.contract.kit import spoken
 
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.folder_blobs import FolderBlobs
@@ -128,5 +129,5 @@ async def test_a_history_does_not_wait_for_one_picture_after_another(tmp_path: P
     await store.conversations.create("p", ConversationRow("c", 1, b"{}"), rows)
 
     async with asyncio.timeout(10):
-        assert await store.conversations.history("p", "c") == [row.json for row in rows]
+        assert await spoken(store, "c", "p") == [row.json for row in rows]
     await store.close()

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.commands import Run, run
 from tests.pooler import needs_pooler, pooler
 from tests.postgres import FAST, Postgres, shared_postgres
-from tests.store.contract.kit import P, begin, counts, item, items, said, talk, texts, turn
+from tests.store.contract.kit import P, begin, counts, item, items, said, spoken, talk, texts, turn
 
 from antiphon.store import responses
 from antiphon.store.conversations import ConversationRow
@@ -79,7 +79,7 @@ async def test_turns_that_come_in_one_conversation_at_once_come_one_behind_anoth
         *(stores[n % STORES].responses.save(P, turn(name, conversation="c")) for n, name in enumerate(names))
     )
 
-    history = await stores[0].conversations.history(P, "c")
+    history = await spoken(stores[0], "c")
     assert history is not None
     assert history[0] == item("a").json
     pairs = [history[at : at + 2] for at in range(1, len(history), 2)]
@@ -323,7 +323,7 @@ async def test_a_write_whose_connection_breaks_is_done_or_an_error_and_never_hal
         assert history is not None
         assert history[-2:] == said(f"r{n}")
     assert await stores[0].write(_torn) == []
-    kept = await stores[0].conversations.history(P, "c")
+    kept = await spoken(stores[0], "c")
     assert kept is not None
     assert kept == [json for n in range(100) for json in texts(f"i{n}a", f"i{n}b") if json in kept]
     assert len(kept) % 2 == 0

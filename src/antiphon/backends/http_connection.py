@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._wait(seconds)
         try:
             if body is None or len(body) <= _LARGE:
-                self._opened().write(head + body if body else head)
+                self._opened().writelines((head, body) if body else (head,))
                 self._sent = True
             else:
                 await self._send_large(head, body)

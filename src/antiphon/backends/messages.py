@@ -42,7 +42,7 @@ _taken_by_all = re.compile("(?:system )?(?:user assistant )*user").fullmatch
 
 def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
     """The messages of a turn as this dialect wants them. What was said by turns every dialect takes as it is:
-    it is written once, and stands there as one piece."""
+    it is written once, and put in its place as it is."""
     messages, said = turn.messages, turn.said
     if said is None:
         return [*render(messages, dialect)]
@@ -53,16 +53,15 @@ def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
         return [*render(messages, dialect)]
     rest = render((*messages[:start], *messages[end:]), dialect)
     place = next(i for i, message in enumerate(rest) if message["role"] == "user")
-    return [*rest[:place], msgspec.Raw(_written(said)), *rest[place:]]
+    return [*rest[:place], *_written(said), *rest[place:]]
 
 
-def _written(said: Said) -> bytes:
-    """What was said, with commas between. Threads may do it at the same time: with the same outcome."""
-    count, written = said.written
-    if count < len(said.messages):
-        more = [encode({"role": m.role, "content": m.text}) for m in said.messages[count:]]
-        written = b",".join([written, *more] if written else more)
-        said.written = (len(said.messages), written)
+def _written(said: Said) -> Sequence[msgspec.Raw]:
+    """What was said, message by message. Threads may do it at the same time: with the same outcome."""
+    written = said.written
+    if len(written) < len(said.messages):
+        more = [{"role": m.role, "content": m.text} for m in said.messages[len(written) :]]
+        said.written = written = (*written, *map(msgspec.Raw, map(encode, more)))
     return written
 
 

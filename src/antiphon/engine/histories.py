@@ -5,8 +5,9 @@ A chain of responses is continued by its newest, over and over: what came before
 store again, nor looked at item by item. The store is asked one thing, whether it has what is known here
 (`Responses.settled`): a response that was deleted, by whatever process, is not continued.
 
-What was read of the store is known by its beginning: a conversation, and a chain that another process goes on
-with, is read again each time, but looked at only where it goes on behind what was read before.
+Of a conversation only what stands behind that is read, as long as nothing before was removed
+(`Conversations.history`). A chain that another process goes on with is known by its beginning: it is read
+again each time, but looked at only where it goes on behind what was read before.
 """
 
 from collections import OrderedDict
@@ -26,7 +27,7 @@ _SHARE = 4
 _ITEM = 1024
 """Bytes of an item beside its text."""
 _Key: TypeAlias = tuple[str, str | bytes]
-"""A project, and the id of a response or the first of the rows."""
+"""A project, and the id of a response or a conversation, or the first of the rows."""
 
 
 class History(Struct, frozen=True):
@@ -40,7 +41,9 @@ class History(Struct, frozen=True):
     said: Said | None = None
     """All of it, when it was said by turns."""
     rows: Sequence[bytes] = ()
-    """The items as they were read, where they were."""
+    """The items as they were read, of a chain that was."""
+    stop: int = 0
+    """The position at which a conversation goes on behind it."""
 
     @property
     def size(self) -> int:
@@ -73,13 +76,15 @@ class Histories:
         self._size = 0
         self._known: OrderedDict[_Key, History] = OrderedDict()
 
-    def find(self, project: str, response_id: str) -> History | None:
-        """The history that ends with a response, if it is known. It may be there no longer."""
-        return self._find((project, response_id))
+    def find(self, project: str, end: str) -> History | None:
+        """The history that ends with a response, or that of a conversation, if it is known. It may be there
+        no longer."""
+        return self._find((project, end))
 
-    def keep(self, project: str, response_id: str, history: History) -> None:
-        """Keep the history that ends with a response, until others have its place."""
-        self._keep((project, response_id), history)
+    def keep(self, project: str, end: str, history: History) -> None:
+        """Keep the history that ends with a response, or that of a conversation, until others have its
+        place."""
+        self._keep((project, end), history)
 
     def beginning(self, project: str, rows: Sequence[bytes]) -> History:
         """What is known of a history that was read: all or a first part of it; nothing, if it was another

@@ -85,8 +85,8 @@ class Said(Struct, gc=False, eq=False):
     backend keeps here how it writes it."""
 
     messages: tuple[Message, ...]
-    written: tuple[int, bytes] = (0, b"")
-    """How many of them are written, and how: each answer adds to what was written before."""
+    written: tuple[msgspec.Raw, ...] = ()
+    """How the first of them are written, one by one: each answer adds to what was written before."""
 
 
 class Hosted(Struct, frozen=True, gc=False):
@@ -206,7 +206,7 @@ class Turn(Struct, frozen=True, gc=False):
     @property
     def unwritten(self) -> int:
         """The same, without what was said before and is written already."""
-        return _size_of(self.messages if self.said is None else self.messages[self.said.written[0] :])
+        return _size_of(self.messages if self.said is None else self.messages[len(self.said.written) :])
 
     @property
     def unsaid(self) -> tuple[Message, ...]:

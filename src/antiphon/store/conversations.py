@@ -6,6 +6,7 @@ that consists of it keeps it until that response is deleted.
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import ItemRow, Page, filled, marked
 from antiphon.store.paging import PageQuery
 from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, changed, one
-from antiphon.store.threads import HELD, Segment
+from antiphon.store.threads import FAR, HELD, Segment
 
 
 class ConversationRow(Struct, frozen=True):
@@ -29,6 +30,19 @@ class ConversationRow(Struct, frozen=True):
 class ConversationPage(Struct, frozen=True):
     rows: Sequence[ConversationRow]
     more: bool
+
+
+class Stretch(Struct, frozen=True):
+    """Items of a conversation that stand in a row, up to its end: of its positions those from `start` to
+    `stop`."""
+
+    start: int
+    stop: int
+    rows: Sequence[bytes]
+
+
+_FEW = 16
+"""Positions that are read at once."""
 
 
 class Conversations:
@@ -77,10 +91,19 @@ class Conversations:
         found = await self._database.read_long(list_items, project, conversation_id, query)
         return await filled(self._data, project, found)
 
-    async def history(self, project: str, conversation_id: str) -> Sequence[bytes] | None:
-        """All items of the conversation, oldest first."""
-        found = await self._database.read_long(history, project, conversation_id)
-        return None if found is None else await self._data.filled(project, found)
+    async def history(
+        self, project: str, conversation_id: str, start: int = 0, count: int = 0
+    ) -> Stretch | None:
+        """The items of the conversation, oldest first: from `start` on where it has still the `count` items
+        that it had before, else all of it."""
+        asked = (project, conversation_id, start, count)
+        found = await self._database.read(history, *asked, _FEW)
+        if found is not None and found.rows is None:
+            found = await self._database.read_long(history, *asked, FAR)
+        if found is None:
+            return None
+        rows = await self._data.filled(project, found.rows or [])
+        return Stretch(found.start, found.stop, rows)
 
     async def item(self, project: str, conversation_id: str, item_id: str) -> bytes | None:
         found = await self._database.read(item, project, conversation_id, item_id)
@@ -171,9 +194,38 @@ def list_items(project: str, conversation_id: str, query: PageQuery) -> Steps[Pa
     return (yield from threads.page(project, [end], query)) if end is not None else None
 
 
-def history(project: str, conversation_id: str) -> Steps[list[bytes] | None]:
-    end = yield from _end(project, conversation_id)
-    return (yield from threads.history([end])) if end is not None else None
+class _Found(NamedTuple):
+    start: int
+    stop: int
+    rows: list[bytes] | None
+    """None: they are too many."""
+
+
+# A position is used once, and nothing that was removed comes back: as many items as there were are the same.
+_HISTORY = """
+    WITH stretch AS MATERIALIZED (
+        SELECT t.id AS thread, t.next_position AS stop, CASE WHEN $4 = (
+            SELECT count(*) FROM links WHERE thread = t.id AND position < $3 AND state <> 2
+        ) THEN $3 ELSE 0 END AS start
+        FROM conversations AS c
+        JOIN threads AS t ON t.project_id = c.project_id AND t.conversation_id = c.id
+        WHERE c.project_id = $1 AND c.id = $2)
+    SELECT s.start, s.stop, i.json
+    FROM stretch AS s
+    LEFT JOIN links AS l ON l.thread = s.thread AND l.position >= s.start AND l.state <> 2
+        AND s.stop - s.start <= $5
+    LEFT JOIN items AS i ON i.key = l.item
+    ORDER BY l.position"""
+
+
+def history(project: str, conversation_id: str, start: int, count: int, most: int) -> Steps[_Found | None]:
+    """At most so many positions of it."""
+    found = yield Statement(_HISTORY, (project, conversation_id, start, count, most))
+    if not found:
+        return None
+    start, stop, _ = found[0]
+    rows = [json for _, _, json in found if json is not None] if stop - start <= most else None
+    return _Found(start, stop, rows)
 
 
 def item(project: str, conversation_id: str, item_id: str) -> Steps[bytes | None]:

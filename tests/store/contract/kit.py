@@ -28,6 +28,12 @@ class Clock:
         self.now += days * DAY
 
 
+async def spoken(store: Store, conversation_id: str, project: str = P) -> Sequence[bytes] | None:
+    """The items of a conversation."""
+    found = await store.conversations.history(project, conversation_id)
+    return None if found is None else found.rows
+
+
 def item(item_id: str, text: str | None = None) -> ItemRow:
     return ItemRow(id=item_id, json=f'{{"id":"{item_id}","text":"{text or item_id}"}}'.encode())
 

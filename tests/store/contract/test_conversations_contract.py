@@ -3,20 +3,9 @@
 import asyncio
 
 import pytest
-from tests.store.contract.kit import (
-    Clock,
-    P,
-    begin,
-    counts,
-    ids,
-    item,
-    items,
-    said,
-    texts,
-    turn,
-)
+from tests.store.contract.kit import Clock, P, begin, counts, ids, item, items, said, spoken, texts, turn
 
-from antiphon.store.conversations import ConversationRow
+from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem, UnknownCursor
 from antiphon.store.items import Page
 from antiphon.store.paging import PageQuery
@@ -33,7 +22,7 @@ async def test_a_conversation_is_read_back_as_it_was_made(store: Store) -> None:
     changed = ConversationRow("c", 7, b"{}")
     assert await store.conversations.update(P, "c", b"{}") == changed
     assert await store.conversations.get(P, "c") == changed
-    assert await store.conversations.history(P, "c") == texts("a", "b")
+    assert await spoken(store, "c") == texts("a", "b")
     assert await store.conversations.item(P, "c", "b") == item("b").json
 
 
@@ -48,12 +37,31 @@ async def test_conversation_items_are_paged_in_both_orders(store: Store) -> None
     assert up == Page(items=items("b", "d"), more=True)
 
 
+@pytest.mark.parametrize("many", [3, 40])
+async def test_what_is_new_in_a_conversation_is_read_alone_while_all_before_is_there(
+    store: Store, many: int
+) -> None:
+    names = [f"i{n}" for n in range(many)]
+    await begin(store, "c", *names)
+    whole = Stretch(0, many, texts(*names))
+    assert await store.conversations.history(P, "c") == whole
+    assert await store.conversations.history(P, "c", 1, 1) == Stretch(1, many, texts(*names[1:]))
+    assert await store.conversations.history(P, "c", many, many) == Stretch(many, many, [])
+    assert await store.conversations.history(P, "c", many, many + 1) == whole
+    await store.conversations.delete_item(P, "c", "i1")
+    left = Stretch(0, many, texts("i0", *names[2:]))
+    assert await store.conversations.history(P, "c", many, many) == left
+    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many, [])
+    await store.conversations.add_items(P, "c", items("i1"))
+    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many + 1, texts("i1"))
+
+
 async def test_a_turn_joins_the_conversation_input_first(store: Store) -> None:
     await begin(store, "c", "a")
     await store.responses.save(P, turn("r1", conversation="c"))
     await store.conversations.add_items(P, "c", items("b"))
     await store.responses.save(P, turn("r2", conversation="c"))
-    assert await store.conversations.history(P, "c") == [*texts("a"), *said("r1"), *texts("b"), *said("r2")]
+    assert await spoken(store, "c") == [*texts("a"), *said("r1"), *texts("b"), *said("r2")]
     assert await store.responses.history(P, "r1") == [*texts("a"), *said("r1")]
     inputs = await store.responses.input_items(P, "r2", PageQuery(order="asc"))
     assert ids(inputs) == ["a", "r1.in", "r1.out", "b", "r2.in"]
@@ -67,7 +75,7 @@ async def test_chaining_onto_a_turn_of_a_conversation_leaves_the_conversation_al
     await store.responses.save(P, turn("r", conversation="c"))
     await store.responses.save(P, turn("aside", "r"))
     await store.responses.save(P, turn("more", "aside"))
-    assert await store.conversations.history(P, "c") == said("r")
+    assert await spoken(store, "c") == said("r")
     assert await store.responses.history(P, "more") == said("r", "aside", "more")
 
 
@@ -78,7 +86,7 @@ async def test_items_are_added_all_or_none(store: Store) -> None:
             await store.conversations.add_items(P, "c", wrong)
     with pytest.raises(DuplicateItem):
         await begin(store, "d", "x", "x")
-    assert await store.conversations.history(P, "c") == texts("a")
+    assert await spoken(store, "c") == texts("a")
     assert await store.conversations.get(P, "d") is None
     assert await store.items.get(P, "b") is None
     assert await store.conversations.add_items(P, "c", items("b"))
@@ -92,7 +100,7 @@ async def test_an_item_that_was_removed_is_hidden_but_stays_in_its_response(stor
         assert await store.conversations.delete_item(P, "c", removed)
         assert not await store.conversations.delete_item(P, "c", removed)
         assert await store.conversations.item(P, "c", removed) is None
-    assert await store.conversations.history(P, "c") == said("r2")
+    assert await spoken(store, "c") == said("r2")
     assert await store.responses.history(P, "r2") == said("r2")
     assert ids(await store.responses.input_items(P, "r2", PageQuery())) == ["r2.in"]
     assert ids(await store.responses.input_items(P, "r1", PageQuery())) == ["r1.in"]
@@ -108,7 +116,7 @@ async def test_an_item_that_was_removed_may_be_added_again(store: Store) -> None
     await store.responses.save(P, turn("r", conversation="c"))
     await store.conversations.delete_item(P, "c", "r.in")
     await store.conversations.add_items(P, "c", items("r.in"))
-    assert await store.conversations.history(P, "c") == texts("r.out", "r.in")
+    assert await spoken(store, "c") == texts("r.out", "r.in")
 
 
 async def test_a_position_is_not_used_again_below_a_fork(store: Store) -> None:
@@ -125,7 +133,7 @@ async def test_a_position_is_not_used_again_below_a_fork(store: Store) -> None:
 async def test_an_item_that_a_turn_sends_again_is_in_the_conversation_once(store: Store) -> None:
     await begin(store, "c", "a")
     await store.responses.save(P, turn("r", conversation="c", asks=items("a", "b", "b")))
-    assert await store.conversations.history(P, "c") == texts("a", "b", "r.out")
+    assert await spoken(store, "c") == texts("a", "b", "r.out")
     assert await store.responses.history(P, "r") == texts("a", "b", "r.out")
 
 
@@ -133,7 +141,7 @@ async def test_deleting_a_response_leaves_its_conversation_as_it_was(store: Stor
     await begin(store, "c")
     await store.responses.save(P, turn("r", conversation="c"))
     await store.responses.delete(P, "r")
-    assert await store.conversations.history(P, "c") == said("r")
+    assert await spoken(store, "c") == said("r")
 
 
 async def test_items_outlive_their_conversation(store: Store) -> None:

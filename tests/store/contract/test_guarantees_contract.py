@@ -5,17 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 from tests.store.contract.homes import Home
-from tests.store.contract.kit import (
-    Clock,
-    P,
-    begin,
-    counts,
-    item,
-    items,
-    said,
-    texts,
-    turn,
-)
+from tests.store.contract.kit import Clock, P, begin, counts, item, items, said, spoken, texts, turn
 
 from antiphon.store import responses, work
 from antiphon.store.conversations import ConversationRow
@@ -39,7 +29,7 @@ async def test_no_method_sees_another_project(store: Store) -> None:
     assert await store.conversations.get(other, "c") is None
     assert await store.conversations.update(other, "c", b"[]") is None
     assert await store.conversations.items(other, "c", query) is None
-    assert await store.conversations.history(other, "c") is None
+    assert await spoken(store, "c", other) is None
     assert await store.conversations.item(other, "c", "a") is None
     assert not await store.responses.delete(other, "r")
     assert not await store.conversations.delete(other, "c")
@@ -53,7 +43,7 @@ async def test_no_method_sees_another_project(store: Store) -> None:
     await store.responses.save(other, turn("t", conversation="c"))
     assert await store.responses.history(other, "s") == said("s")
     assert await store.responses.history(other, "t") == said("t")
-    assert await store.conversations.history(P, "c") == texts("a")
+    assert await spoken(store, "c") == texts("a")
     assert await store.conversations.get(P, "c") == ConversationRow("c", 1, b"{}")
 
 
@@ -65,7 +55,7 @@ async def test_two_projects_may_use_the_same_ids(store: Store) -> None:
     await store.responses.delete("other", "r")
     await store.conversations.delete_item("other", "c", "b")
     assert await store.responses.history(P, "r") == [item("a", P).json, *texts("r.out")]
-    assert await store.conversations.history(P, "c") == [item("b", P).json]
+    assert await spoken(store, "c") == [item("b", P).json]
 
 
 # ---- what a caller may assume -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from tests.store.contract.homes import Home
-from tests.store.contract.kit import DAY, Clock, P, begin, counts, turn
+from tests.store.contract.kit import DAY, Clock, P, begin, counts, spoken, turn
 
 from antiphon.protocol.ids import new_blob_name
 from antiphon.store.errors import DuplicateItem, LostRun
@@ -92,7 +92,7 @@ async def test_pictures_of_conversations_are_read_as_they_came(store: Store) -> 
 
     assert await largest(store) < 200
     whole = [picture("a", 1).json, picture("b", 1).json]
-    assert await store.conversations.history(P, "c") == whole
+    assert await spoken(store, "c") == whole
     assert await store.conversations.item(P, "c", "b") == whole[1]
     page = await store.conversations.items(P, "c", PageQuery(1, "desc", None))
     assert page is not None

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.store.contract.homes import HOMES
+from tests.store.contract.kit import spoken
 
-from antiphon.store.conversations import ConversationRow
+from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import Order, PageQuery
@@ -141,6 +142,8 @@ class Pair:
         self.store, self.project = store, project
         self.model = Model()
         self.made = {"resp": 0, "conv": 0, "msg": 0}
+        self.heard: dict[str, Stretch] = {}
+        """What somebody knows of conversations, who has listened to them now and then."""
 
     def name(self, kind: str, choice: int | None) -> str:
         """A name that was given once, whatever became of it; None: a new one."""
@@ -199,6 +202,20 @@ class Pair:
         expected = self.model.delete_conversation(name)
         assert await self.store.conversations.delete(self.project, name) == expected
 
+    async def hear(self, conversation: int) -> None:
+        name = self.name("conv", conversation)
+        said = self.model.conversations.get(name)
+        known = self.heard.get(name, Stretch(0, 0, ()))
+        found = await self.store.conversations.history(self.project, name, known.stop, len(known.rows))
+        assert (found is None) == (said is None)
+        if said is None or found is None:
+            return
+        rows = (*known.rows, *found.rows) if found.start == known.stop else found.rows
+        assert list(rows) == jsons(seen(said))
+        assert found.start in (0, known.stop)
+        assert found.stop == len(said)
+        self.heard[name] = Stretch(0, found.stop, rows)
+
     async def delete_everything(self) -> None:
         for n in range(self.made["conv"]):
             await self.delete_conversation(n)
@@ -212,6 +229,7 @@ class Pair:
             await self.compare_response(f"resp_{n + 1}")
         for n in range(self.made["conv"]):
             await self.compare_conversation(f"conv_{n + 1}")
+            await self.hear(n)
         await self.compare_rows()
 
     async def compare_response(self, name: str) -> None:
@@ -232,7 +250,7 @@ class Pair:
 
     async def compare_conversation(self, name: str) -> None:
         conversation = self.model.conversations.get(name)
-        history = await self.store.conversations.history(self.project, name)
+        history = await spoken(self.store, name, self.project)
         if conversation is None:
             assert history is None
             return
@@ -303,6 +321,7 @@ _change = st.one_of(
     st.tuples(st.just("create"), _items),
     st.tuples(st.just("add"), _which, _items),
     st.tuples(st.just("remove"), _which, _which),
+    st.tuples(st.just("hear"), _which),
 )
 _steps = st.lists(st.one_of(_save, _save, _save, _delete, _change), min_size=8, max_size=40)
 

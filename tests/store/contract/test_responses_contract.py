@@ -3,18 +3,7 @@
 import asyncio
 
 import pytest
-from tests.store.contract.kit import (
-    P,
-    begin,
-    counts,
-    ids,
-    item,
-    items,
-    said,
-    talk,
-    texts,
-    turn,
-)
+from tests.store.contract.kit import P, begin, counts, ids, item, items, said, spoken, talk, texts, turn
 
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.paging import Order, PageQuery
@@ -42,7 +31,7 @@ async def test_what_is_not_there_is_none_or_false(store: Store) -> None:
     assert await store.conversations.get(P, "x") is None
     assert await store.conversations.update(P, "x", b"{}") is None
     assert await store.conversations.items(P, "x", query) is None
-    assert await store.conversations.history(P, "x") is None
+    assert await spoken(store, "x") is None
     assert await store.conversations.item(P, "x", "y") is None
     assert not await store.responses.delete(P, "x")
     assert not await store.conversations.delete(P, "x")

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.store.contract.kit import Clock, P, begin, item, items, rows_left, texts
+from tests.store.contract.kit import Clock, P, begin, item, items, rows_left, spoken, texts
 
 from antiphon.store.paging import PageQuery
 from antiphon.store.responses import ResponseRow
@@ -95,7 +95,7 @@ async def test_conversations_do_not_expire_nor_do_their_items(
     await retention.sweep()
 
     assert await there(store, "r") == []
-    assert await store.conversations.history(P, "conv") == texts("hello", "r.in", "r.out")
+    assert await spoken(store, "conv") == texts("hello", "r.in", "r.out")
     page = await store.conversations.items(P, "conv", PageQuery(order="asc"))
     assert page is not None
     assert [row.id for row in page.items] == ["hello", "r.in", "r.out"]

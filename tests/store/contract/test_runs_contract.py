@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from tests.store.contract.homes import Home
-from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, texts, turn
+from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, spoken, texts, turn
 
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
@@ -264,13 +264,13 @@ async def test_a_conversation_is_locked_until_the_end_and_sees_a_turn_then(
     await store.conversations.create(P, ConversationRow("c", 1, b"{}"), [item("x")])
     await accept(store, "a", conversation="c")
     assert not await store.conversations.lock(P, "c", "someone", 5)
-    assert await store.conversations.history(P, "c") == texts("x")
+    assert await spoken(store, "c") == texts("x")
     mine = await claim(store)
     assert (await store.runs.context(mine)).history == texts("x")
     await store.runs.finish(mine, ending("a", speaks=speaks))
     assert await store.conversations.lock(P, "c", "someone", 5)
     said = ("a.in", "a.out") if speaks else ()
-    assert await store.conversations.history(P, "c") == texts("x", *said)
+    assert await spoken(store, "c") == texts("x", *said)
     response = await store.responses.get(P, "a")
     assert response is not None
     assert response.output == texts("a.out")

@@ -177,10 +177,14 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
 
 async def _conversation(store: Store, project: str, conversation_id: str, histories: Histories) -> History:
     """The items of a conversation. Raises NotFound."""
-    rows = await store.conversations.history(project, conversation_id)
-    if rows is None:
+    known = histories.find(project, conversation_id) or _NOTHING
+    found = await store.conversations.history(project, conversation_id, known.stop, len(known.items))
+    if found is None:
         raise NotFound(f"Conversation with id '{conversation_id}' not found.")
-    return await _decoded(project, rows, histories)
+    before = known if found.start == known.stop else _NOTHING
+    whole = await _followed(before, found.rows) if found.rows else before
+    histories.keep(project, conversation_id, replace(whole, stop=found.stop))
+    return whole
 
 
 async def _previous(store: Store, project: str, previous: str, histories: Histories) -> History:
@@ -201,15 +205,19 @@ async def _previous(store: Store, project: str, previous: str, histories: Histor
 
 async def _decoded(project: str, rows: Sequence[bytes], histories: Histories) -> History:
     known = histories.beginning(project, rows)
-    more = rows[len(known.rows) :]
-    length = sum(map(len, more))
-    again = len(known.items) if known.said is None else 0
-    whole = await offload(
-        again + len(more) + in_bytes(length),
-        lambda: known.followed_by([decode_stored(row) for row in more], length),
-    )
+    whole = await _followed(known, rows[len(known.rows) :])
     histories.keep_read(project, replace(whole, rows=rows))
     return whole
+
+
+async def _followed(known: History, rows: Sequence[bytes]) -> History:
+    """It and what was read behind it."""
+    length = sum(map(len, rows))
+    again = len(known.items) if known.said is None else 0
+    return await offload(
+        again + len(rows) + in_bytes(length),
+        lambda: known.followed_by([decode_stored(row) for row in rows], length),
+    )
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:

@@ -19,7 +19,7 @@ from antiphon.engine.prepare.response_format import response_format
 from antiphon.engine.prepare.system_messages import system_messages
 from antiphon.engine.prepare.tool_choice import resolve_choice
 from antiphon.engine.prepare.unsupported import wants_logprobs
-from antiphon.model import Sampling, Turn
+from antiphon.model import Message, Sampling, Turn
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item
 from antiphon.protocol.request import AccessPrograms, CreateResponse, PromptCacheOptions
@@ -49,14 +49,15 @@ class TurnBuilder(Struct, frozen=True, kw_only=True):
         if not context.words:
             return self.build(context.whole)
         said = context.past.said
+        before: tuple[Message, ...] = ()
         messages = read_words(context.input)
         if said is not None and messages and messages[0].role == "user":
-            messages = (*said.messages, *messages)
+            before = said.messages
         elif context.history:
             said, messages = None, read_words(context.items)
         return replace(
             self.empty,
-            messages=(*self.empty.messages, *messages),
+            messages=(*self.empty.messages, *before, *messages),
             functions=self.toolbox.functions,
             said=said,
         )
