@@ -39,7 +39,7 @@ def main() -> None:
                 report.costs.append(measure.compare(workload, floor, subject, haproxy, prefix))
             if not arguments.url:
                 status.update("recordings, and two workers")
-                _add_surcharges(report, subject, url, arguments)
+                _add_surcharges(report, (floor, subject), url, arguments)
             status.update("chains and reads")
             _add_reads(report, subject, floor, arguments)
         if not arguments.url and not arguments.only:
@@ -87,18 +87,25 @@ def _is_chosen(workload: Workload, arguments: argparse.Namespace) -> bool:
     return (workload.quick or not arguments.quick) and (arguments.only or "") in workload.name
 
 
-def _add_surcharges(report: Report, subject: Server, url: str, arguments: argparse.Namespace) -> None:
-    """What it costs that all is recorded, and that there are two workers, beside one that records nothing."""
-    for what, rows, started in (
-        ("recorded, against not", RECORDED, server.antiphon(url, record="all")),
-        ("two workers, against one", DEALT, server.antiphon(url, "--workers", "2")),
-    ):
-        with started as other:
-            report.surcharges += [
-                measure.surcharge(workload, what, most, subject, other)
-                for workload, most in rows
-                if _is_chosen(workload, arguments)
-            ]
+def _add_surcharges(
+    report: Report, alone: tuple[Server, Server], url: str, arguments: argparse.Namespace
+) -> None:
+    """What it costs that all is recorded, and that there are two workers, beside a server that is `alone`
+    and records nothing. Two floors tell what of the latter is the machine's."""
+    floor, subject = alone
+    with server.antiphon(url, record="all") as recording:
+        for workload, most in RECORDED:
+            if _is_chosen(workload, arguments):
+                what = "recorded, against not"
+                report.surcharges.append(measure.surcharge(workload, what, most, subject, recording))
+    two = ("--workers", "2")
+    with server.antiphon(url, *two) as workers, server.floor(url, *two) as floors:
+        for workload, most in DEALT:
+            if _is_chosen(workload, arguments):
+                what = "two workers, against one"
+                report.surcharges.append(
+                    measure.surcharge(workload, what, most, subject, workers, (floor, floors))
+                )
 
 
 def _add_reads(report: Report, subject: Server, floor: Server, arguments: argparse.Namespace) -> None:

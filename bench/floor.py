@@ -4,6 +4,7 @@ aiohttp in, aiohttp out, on uvloop; bytes leave as they arrive.
 """
 
 import argparse
+import multiprocessing
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -42,13 +43,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.floor", description=__doc__)
     parser.add_argument("--upstream", default="http://127.0.0.1:9100")
     parser.add_argument("--port", type=int, default=9101)
+    parser.add_argument("--workers", type=int, default=1, help="processes, to which the kernel deals")
     arguments = parser.parse_args()
+    for _ in range(arguments.workers - 1):  # daemons end with this process
+        multiprocessing.Process(target=_serve, args=(arguments,), daemon=True).start()
+    _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
     app = web.Application()
     app[_UPSTREAM] = arguments.upstream
     app.cleanup_ctx.append(_session)
     app.router.add_post("/v1/chat/completions", forward)
     uvloop.install()
-    web.run_app(app, host="127.0.0.1", port=arguments.port, print=None, access_log=None, backlog=2048)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=arguments.port,
+        print=None,
+        access_log=None,
+        backlog=2048,
+        reuse_port=arguments.workers > 1,
+    )
 
 
 if __name__ == "__main__":

@@ -97,10 +97,16 @@ class Surcharge:
     ratios: list[float]
     """Of each round."""
     most: float
+    floors: list[float] = field(default_factory=list)
+    """The same of floors, where they can do it too: so much of it is the machine's."""
 
     @property
     def ratio(self) -> float:
         return median(self.ratios)
+
+    @property
+    def floor(self) -> float | None:
+        return median(self.floors) if self.floors else None
 
 
 def percentile(values: Sequence[float], rank: int) -> float | None:
@@ -132,17 +138,24 @@ def compare(
     return Compared(workload.name, above, below, workload.budget, *limit)
 
 
-def surcharge(workload: Workload, what: str, most: float, less: Server, more: Server) -> Surcharge:
+def surcharge(
+    workload: Workload, what: str, most: float, less: Server, more: Server, floors: Sequence[Server] = ()
+) -> Surcharge:
     """Rounds of both in turn. A round of one is held against the next of the other, so that whatever else
-    goes on here meets both."""
-    both = [(less, workload.job(less), Cost()), (more, workload.job(more), Cost())]
-    for _server, wanted, _cost in both:
+    goes on here meets both. `floors`: two that differ in the same."""
+    contenders = [(server, workload.job(server), Cost()) for server in (less, more)]
+    contenders += [(floor, workload.floor_job(floor), Cost()) for floor in floors]
+    for _server, wanted, _cost in contenders:
         load(_part(wanted))
     for _ in range(workload.rounds):
-        for contender, wanted, cost in both:
+        for contender, wanted, cost in contenders:
             _count(contender, wanted, cost)
-    below, above = (cost.cpu for _, _, cost in both)
-    return Surcharge(workload.name, what, [b / a for a, b in zip(below, above, strict=True)], most)
+    below, above, *others = (cost.cpu for _, _, cost in contenders)
+    return Surcharge(workload.name, what, _ratios(below, above), most, _ratios(*others) if others else [])
+
+
+def _ratios(below: Sequence[float], above: Sequence[float]) -> list[float]:
+    return [b / a for a, b in zip(below, above, strict=True)]
 
 
 def _part(wanted: Job) -> Job:

@@ -151,7 +151,8 @@ def _surcharges(found: Sequence[Surcharge]) -> list[list[str]]:
     return [
         [
             f"{each.name}, {each.what}",
-            _coloured(f"{each.ratio:.2f} x", each.ratio, each.most, each.most),
+            _coloured(f"{each.ratio:.2f} x", each.ratio, each.most, each.most)
+            + (f" (floor: {each.floor:.2f} x)" if each.floor else ""),
             f"{each.most:.2f} x",
         ]
         for each in found

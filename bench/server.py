@@ -125,9 +125,10 @@ def upstream(port: int = 0) -> contextlib.AbstractContextManager[Server]:
     return running(port, "bench.upstream", "--port", str(port))
 
 
-def floor(url: str) -> contextlib.AbstractContextManager[Server]:
+def floor(url: str, *options: str) -> contextlib.AbstractContextManager[Server]:
     port = free_port()
-    return running(port, "bench.floor", "--port", str(port), "--upstream", url.removesuffix("/v1"))
+    upstream = url.removesuffix("/v1")
+    return running(port, "bench.floor", "--port", str(port), "--upstream", upstream, *options)
 
 
 @contextlib.contextmanager
