@@ -25,6 +25,7 @@ from bench.routing.rounds import Figure, compared
 _TIMES = 300
 _BATCH = 20
 _SAID = [TextDelta(f" word{number}") for number in range(200)]
+_CAN = Capabilities()
 _END = (UsageDelta(1, 2), Finished("stop"))
 
 
@@ -32,7 +33,7 @@ class Instant(Backend):
     """Says what it always says."""
 
     def capabilities(self, model: str) -> Capabilities:
-        return Capabilities()
+        return _CAN
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Sequence[Delta], None]:
         yield ()

@@ -9,9 +9,8 @@ from typing import Any
 
 from antiphon.cli import main
 from antiphon.engine.background.journal import Journal
-from antiphon.protocol.delta_runs import Emitted, single
+from antiphon.protocol.delta_runs import Emitted
 from antiphon.protocol.response import Response
-from antiphon.protocol.wire import encode
 
 _DIED = Path(os.environ["DIED"])
 _HAS_DIED = _DIED.exists()
@@ -29,7 +28,7 @@ async def _finish_or_die(
     if _HAS_DIED:
         await _finish(self, response, emitted, *more, **members)
         return
-    self._pending += map(encode, single(emitted))
+    self._take(emitted)
     await self.flush()  # as a write does that waits for its turn when the run ends
     _die()
 

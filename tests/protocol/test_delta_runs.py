@@ -1,6 +1,6 @@
 """A run of deltas in a log is its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stream.test_machine import call, message, running
 
-from antiphon.protocol.delta_runs import DeltaPlace, DeltaRun, single
+from antiphon.protocol.delta_runs import DeltaPlace, DeltaRun, Emitted, single
 from antiphon.protocol.events import TextDelta
 from antiphon.protocol.wire import encode
 from antiphon.stream.fold import fold
@@ -22,6 +22,10 @@ def pieces(texts: list[str]) -> list[bytes]:
     return [encode(text)[1:-1] for text in texts]
 
 
+def one(emitted: Sequence[Emitted]) -> list[bytes]:
+    return [encode(event) for event in single(emitted)]
+
+
 @given(texts=TEXTS, more=TEXTS)
 def test_a_log_with_runs_is_the_log_with_their_events(texts: list[str], more: list[str]) -> None:
     def one_by_one(message: OpenMessage, batch: list[str]) -> None:
@@ -31,7 +35,13 @@ def test_a_log_with_runs_is_the_log_with_their_events(texts: list[str], more: li
     def as_run(message: OpenMessage, batch: list[str]) -> None:
         message.run("".join(batch), pieces(batch))
 
-    def told(say: Callable[[OpenMessage, list[str]], None]) -> list[bytes]:
+    def lines(emitted: Sequence[Emitted]) -> list[bytes]:
+        told = [each.lines() if isinstance(each, DeltaRun) else encode(each) for each in emitted]
+        return b"\n".join(told).split(b"\n")
+
+    def told(
+        say: Callable[[OpenMessage, list[str]], None], how: Callable[[Sequence[Emitted]], list[bytes]] = one
+    ) -> list[bytes]:
         writer = running()
         text = message(writer)
         say(text, texts)
@@ -39,10 +49,11 @@ def test_a_log_with_runs_is_the_log_with_their_events(texts: list[str], more: li
         text.text("!")
         text.close()
         writer.complete(None, 2)
-        return [encode(event) for event in single(writer.drain())]
+        return how(writer.drain())
 
     log = told(as_run)
     assert log == told(one_by_one)
+    assert log == told(as_run, lines)
     fold([msgspec.json.decode(event) for event in log])
 
 

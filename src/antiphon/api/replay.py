@@ -6,7 +6,7 @@ for. What waits for more sends a comment now and then, which is no event: the lo
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,10 +14,12 @@ from antiphon.api.disconnect import connected
 from antiphon.api.protocol import STOPPING
 from antiphon.api.sse import HEADERS
 from antiphon.protocol.projection import Projection
+from antiphon.store.follower import Follower
 from antiphon.store.runs import Runs
 
 _LARGE = 1 << 20
 """Bytes of events that are not looked through while others wait."""
+_TYPE = len(b'{"type":"')
 _COMMENT = b": the response is in progress\n\n"
 
 
@@ -34,7 +36,9 @@ class Replay:
         seconds: float,
         shows: Projection,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        begins: Sequence[bytes] = (),
     ) -> None:
+        """`begins`: its first events, where they are known."""
         self._shows = shows
         self._runs = runs
         self._project = project
@@ -42,20 +46,21 @@ class Replay:
         self._after = after
         self._seconds = seconds
         self._headers = [*HEADERS, *headers]
+        self._begins = begins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with connected(scope):
+        followed = self._runs.followed(self._project, self._id, self._after, self._begins)
+        with connected(scope), followed as follower:
             await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-            async for body in self._bodies(scope):
+            async for body in self._bodies(scope, follower):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _bodies(self, scope: Scope) -> AsyncIterator[bytes]:
+    async def _bodies(self, scope: Scope, follower: Follower) -> AsyncIterator[bytes]:
         """A server that stops ends the stream: its reader comes again, to whoever does the run then."""
         sent = time.monotonic()
-        while (found := await self._runs.events_after(self._project, self._id, self._after)) is not None:
+        while (found := await follower.more()) is not None:
             if found.events:
-                self._after += len(found.events)
                 yield await self._shown(found.events)
                 sent = time.monotonic()
             elif found.ended or STOPPING in scope:
@@ -64,7 +69,7 @@ class Replay:
                 yield _COMMENT
                 sent = time.monotonic()
             else:
-                await self._runs.wait_for_events(self._id)
+                await follower.wait()
 
     async def _shown(self, events: Sequence[bytes]) -> bytes:
         """Frames of events; nobody else waits for those of large ones."""
@@ -76,6 +81,12 @@ class Replay:
         return _frames(self._shows.stored_events(events))
 
 
-def _frames(events: Sequence[bytes]) -> bytes:
-    """Frames as `sse.frame` makes them. An event's JSON begins with its type."""
-    return b"".join(b"event: %b\ndata: %b\n\n" % (event.split(b'"', 4)[3], event) for event in events)
+def _frames(events: Iterable[bytes]) -> bytes:
+    """Frames as `sse.frame` makes them."""
+    return b"".join(map(_frame, events))
+
+
+def _frame(event: bytes) -> bytes:
+    """That of an event, whose JSON begins with its type, or those of several of one type, in lines."""
+    head = b"event: %b\ndata: " % event[_TYPE : event.index(b'"', _TYPE)]
+    return head + event.replace(b"\n", b"\n\n" + head) + b"\n\n"

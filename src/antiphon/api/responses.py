@@ -68,12 +68,12 @@ async def upgrade(request: Request) -> HttpResponse:
 async def _accept(request: Request, parsed: Parsed, use: KeyUse | None) -> ASGIApp:
     """A response in the background: queued, whatever becomes of this connection."""
     held, own = services(request), project(request)
-    response, plan = await held.background.accept(own, parsed, use)
+    accepted = await held.background.accept(own, parsed, use)
     admission.hand_over(request.scope)
-    headers = answered.headers(held.engine, plan)
+    response, headers = accepted.response, answered.headers(held.engine, accepted.plan)
     if parsed.request.stream:
         shows, seconds = projection(parsed.request.include), held.config.server.keep_alive
-        return Replay(held.store.runs, own, response.id, -1, seconds, shows, headers)
+        return Replay(held.store.runs, own, response.id, -1, seconds, shows, headers, accepted.events)
     return json(response, headers=headers)
 
 

@@ -7,12 +7,12 @@ back is used within seconds.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
 
 import structlog
 
-from antiphon.model import Backend, Delta, Deltas, Turn
+from antiphon.model import Backend, Delta, Turn
 from antiphon.protocol.errors import ApiError, UpstreamTimeout
 
 CHECK_SECONDS = 2.0
@@ -32,6 +32,7 @@ class Replica:
 
     def __init__(self, where: str, backend: Backend, clock: Callable[[], float]) -> None:
         self.where = where
+        self.address = where.encode()
         self.backend = backend
         self.in_flight = 0
         self._clock = clock
@@ -39,44 +40,25 @@ class Replica:
         """Whether it answered when it was last asked."""
         self._failures = 0
         self._rests_until = 0.0
-        self._waits: set[asyncio.Timeout] = set()
-        """Of who waits for the first byte."""
+        self.waits: set[Asked] = set()
+        """Those whose first byte is still to come."""
 
-    @property
-    def is_well(self) -> bool:
-        """Whether it should be asked, if there is a choice."""
-        return self.is_there and self._rests_until <= self._clock()
+    def is_well(self, now: float) -> bool:
+        """Whether it should be asked, if there is a choice. `now`: what its clock says."""
+        return self.is_there and self._rests_until <= now
 
     @property
     def rest(self) -> tuple[bool, float]:
         """How far it is from being well: to be compared."""
         return not self.is_there, self._rests_until
 
-    async def stream(self, turn: Turn, patience: float | None) -> Deltas:
-        """An answer, of which the first byte must come in `patience` seconds. That the turn was taken up is
-        no answer yet. Raises ApiError."""
-        end = None if patience is None else asyncio.get_running_loop().time() + patience
-        self.in_flight += 1
-        try:
-            async with aclosing(self.backend.stream(turn)) as batches:
-                yield await self._awaited(batches, end)
-                yield await self._awaited(batches, end)
-                self._failures = 0
-                async for batch in batches:
-                    yield batch
-        finally:
-            self.in_flight -= 1
+    def asked(self, turn: Turn, patience: float | None) -> "Asked":
+        """An answer, of which the first byte must come in `patience` seconds; None: in any time."""
+        return Asked(self, turn, patience)
 
-    async def _awaited(self, batches: Deltas, end: float | None) -> Sequence[Delta]:
-        try:
-            async with asyncio.timeout_at(end) as wait:
-                self._waits.add(wait)
-                try:
-                    return await anext(batches, None) or ()  # Python 3.11 breaks on a tuple as default
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            raise UpstreamTimeout(f"The upstream at {self.where} did not begin to answer in time.") from None
+    def answered(self) -> None:
+        """A turn is answered."""
+        self._failures = 0
 
     def failed(self, fault: ApiError) -> None:
         """A turn was not answered."""
@@ -86,10 +68,8 @@ class Replica:
 
     def release(self) -> None:
         """Who waits for its first byte need not wait any more."""
-        now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            if not wait.expired():
-                wait.reschedule(now)
+        for asked in self.waits:
+            asked.give_up()
 
     async def check(self) -> None:
         """Ask whether it is there."""
@@ -112,3 +92,76 @@ class Replica:
             log.info("a server is back", upstream=self.where)
         else:
             log.warning("a server is away", upstream=self.where, reason=why)
+
+
+class Asked:
+    """A turn that a server is asked for while the block lasts, and the wait for the first byte of its answer.
+    Who reads it may take as long as he needs."""
+
+    def __init__(self, replica: Replica, turn: Turn, patience: float | None) -> None:
+        self.batches = replica.backend.stream(turn)
+        self.due = 2
+        """How many batches must come in time: that the turn was taken up is no answer yet."""
+        self._replica = replica
+        self._loop = asyncio.get_running_loop()
+        self._timer = None if patience is None else self._loop.call_later(patience, self.give_up)
+        self._task: asyncio.Task[object] | None = None
+        """Who waits just now."""
+        self._given_up = False
+        self._cancels = False
+        """Whether that has cancelled the one who waits."""
+
+    async def __aenter__(self) -> Self:
+        self._replica.in_flight += 1
+        self._replica.waits.add(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._came()
+        try:
+            await self.batches.aclose()
+        finally:
+            self._replica.in_flight -= 1
+
+    def next(self) -> Awaitable[Sequence[Delta]]:
+        """The next batch. Raises ApiError, and StopAsyncIteration behind the last one."""
+        return self._in_time() if self.due else anext(self.batches)
+
+    def give_up(self) -> None:
+        """Who waits for the first byte need not wait any more."""
+        self._given_up = True
+        if self._task is not None and not self._cancels:
+            self._cancels = True
+            self._task.cancel()
+
+    async def _in_time(self) -> Sequence[Delta]:
+        """As `asyncio.timeout`, with one timer for all that is due."""
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        cancelled = task.cancelling()
+        if self._given_up:  # while nobody waited: what is there by now still counts
+            self._loop.call_soon(self.give_up)
+        try:
+            batch = await anext(self.batches)
+        except asyncio.CancelledError:
+            if self._cancels and task.uncancel() <= cancelled:
+                where = self._replica.where
+                raise UpstreamTimeout(f"The upstream at {where} did not begin to answer in time.") from None
+            raise
+        except StopAsyncIteration:
+            self._replica.answered()
+            raise
+        finally:
+            self._task = None
+        self.due -= 1
+        if not self.due:
+            self._came()
+            self._replica.answered()
+        return batch
+
+    def _came(self) -> None:
+        """Nothing is waited for any more."""
+        self._replica.waits.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,10 +1,10 @@
 """What the turns of a chain or a conversation have in common, so that a server has it in its cache."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-from antiphon.model import CallStarted, Delta, Finished, Message, Part, TextDelta, TextPart, Turn
+from antiphon.model import CallStarted, Delta, Finished, Message, TextDelta, TextPart, Turn
 
 _LOOKED_AT = 4096
 """Characters of a text that tell prefixes apart, beside its length."""
@@ -16,14 +16,8 @@ _ANSWER = 64
 
 def prefix_of(turn: Turn) -> bytes:
     """The key that the client gives, or else all up to the first message of the user."""
-    found = blake2b(turn.model.encode(), digest_size=16)
-    if turn.cache_key is not None:
-        found.update(turn.cache_key.encode(errors="replace"))
-        return found.digest()
-    for role, part in islice(_beginning(turn.messages), _PARTS):
-        text = part.text if isinstance(part, TextPart) else type(part).__name__
-        found.update(f"{role} {len(text)} {text[:_LOOKED_AT]}".encode(errors="replace"))
-    return found.digest()
+    said = _beginning(turn.messages) if turn.cache_key is None else [turn.cache_key]
+    return blake2b("".join([turn.model, *said]).encode(errors="replace"), digest_size=16).digest()
 
 
 def exchange(prefix: bytes, answer: str) -> bytes:
@@ -61,10 +55,13 @@ class Heard:
         return exchange(self._prefix, self._text[:_ANSWER] or self._call)
 
 
-def _beginning(messages: Iterable[Message]) -> Iterator[tuple[str, Part]]:
+def _beginning(messages: Iterable[Message]) -> list[str]:
     """All parts up to the first message of the user, with their roles."""
+    found: list[str] = []
     for message in messages:
-        for part in message.parts:
-            yield message.role, part
-        if message.role == "user":
-            return
+        for part in message.parts[: _PARTS - len(found)]:
+            text = part.text if isinstance(part, TextPart) else type(part).__name__
+            found.append(f"{message.role} {len(text)} {text[:_LOOKED_AT]}")
+        if message.role == "user" or len(found) == _PARTS:
+            break
+    return found

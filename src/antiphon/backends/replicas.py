@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from functools import partial
 from hashlib import blake2b
 
 from antiphon.backends.health import CHECK_SECONDS, Replica
@@ -46,13 +46,14 @@ class Replicas(Backend):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._replicas = [Replica(where, backend, clock) for where, backend in servers]
+        self._clock = clock
         self._patience = patience
         self._elsewhere: OrderedDict[bytes, Replica] = OrderedDict()
 
     # ---- Backend ------------------------------------------------------------------------------------
 
     def capabilities(self, model: str) -> Capabilities:
-        return common([replica.backend.capabilities(model) for replica in _well(self._replicas)])
+        return common([replica.backend.capabilities(model) for replica in self._well(self._replicas)])
 
     async def stream(self, turn: Turn) -> Deltas:
         left = list(self._replicas)
@@ -61,13 +62,17 @@ class Replicas(Backend):
             left.remove(replica)
             answered = False
             try:
-                async with aclosing(replica.stream(turn, self._patience)) as batches:
-                    async for batch in batches:
+                async with replica.asked(turn, self._patience) as asked:
+                    while asked.due or not answered or heard is not None:
+                        batch = await asked.next()
                         answered = answered or has_output(batch)
                         if heard is not None and heard.hears(batch):
                             self._remember(heard.exchange, replica)
                             heard = None
-                        yield batch
+                        pour = yield batch
+                    while True:  # nobody else will be asked
+                        pour = yield await asked.batches.asend(pour)
+            except StopAsyncIteration:
                 return
             except ApiError as fault:
                 if not another_may(fault):
@@ -112,24 +117,32 @@ class Replicas(Backend):
     @property
     def _first(self) -> Backend:
         """One that is well, for what any of them can say."""
-        return _well(self._replicas)[0].backend
+        return self._well(self._replicas)[0].backend
+
+    def _well(self, replicas: Sequence[Replica]) -> Sequence[Replica]:
+        """Those that should be asked; if none should, the one that may be well soonest."""
+        now = self._clock()
+        well = [replica for replica in replicas if replica.is_well(now)]
+        return well or [min(replicas, key=lambda replica: replica.rest)]
 
     def _choose(self, turn: Turn, left: Sequence[Replica]) -> tuple[Replica, Heard | None]:
         """Who is asked next; and for one who is not where he belongs, what tells where he is."""
-        well = _well(left)
+        well = self._well(left)
         if len(well) == 1:
             return well[0], None
         prefix = prefix_of(turn)
-        ranked = sorted(well, key=lambda replica: _rank(prefix, replica.where))
+        by_rank = partial(_rank, prefix)
+        first = min(well, key=by_rank)
         if turn.cache_key is not None:
-            return ranked[0], None
+            return first, None
         if (said := next((m for m in turn.messages if m.role == "assistant"), None)) is not None:
             elsewhere = self._elsewhere.get(exchange(prefix, beginning_of(said)))
-            return elsewhere if elsewhere in well else ranked[0], None
-        busy = sum(replica.in_flight for replica in well)
+            return elsewhere if elsewhere is not None and elsewhere in well else first, None
+        busy = sum([replica.in_flight for replica in well])
         share = busy // len(well) + 1
-        chosen = next(replica for replica in ranked if replica.in_flight < share)
-        return chosen, None if chosen is ranked[0] else Heard(prefix)
+        if first.in_flight < share:
+            return first, None
+        return next(each for each in sorted(well, key=by_rank) if each.in_flight < share), Heard(prefix)
 
     def _remember(self, prefix: bytes, replica: Replica) -> None:
         self._elsewhere[prefix] = replica
@@ -138,11 +151,5 @@ class Replicas(Backend):
             self._elsewhere.popitem(last=False)
 
 
-def _rank(prefix: bytes, where: str) -> bytes:
-    return blake2b(prefix + where.encode(), digest_size=8).digest()
-
-
-def _well(replicas: Sequence[Replica]) -> list[Replica]:
-    """Those that should be asked; if none should, the one that may be well soonest."""
-    well = [replica for replica in replicas if replica.is_well]
-    return well or [min(replicas, key=lambda replica: replica.rest)]
+def _rank(prefix: bytes, replica: Replica) -> bytes:
+    return blake2b(prefix + replica.address, digest_size=8).digest()

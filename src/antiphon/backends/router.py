@@ -102,10 +102,11 @@ class Route(Struct, frozen=True):
 
 
 class _Answering:
-    """Who answers to a name."""
+    """Who answers to a name, and the `others` in his place."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, others: Sequence["_Answering"] = ()) -> None:
         self._route = route
+        self.others = others
 
     def route(self) -> Route:
         """The same, with what can be asked by now: backends learn."""
@@ -163,20 +164,11 @@ class Router:
 
     def resolve(self, name: str) -> Route:
         """Raises InvalidRequest for a name that nobody answers to."""
-        found = self._known(name) if len(name) <= _LONGEST_KNOWN else self._answering(name)
-        if found is None:
-            message = f"The requested model '{name}' does not exist."
-            raise InvalidRequest(message, param="model", code="model_not_found")
-        return found.route()
+        return self._found(name).route()
 
     def candidates(self, route: Route, name: str) -> list[Route]:
         """The route of a name, and those in its place, in the order in which they are asked."""
-        routes = [route]
-        for fallback in route.fallbacks:
-            other = self._in_place(fallback, self._known_as(name))
-            if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
-                routes.append(other)
-        return routes
+        return [route, *(other.route() for other in self._found(name).others)] if route.fallbacks else [route]
 
     @property
     def backends(self) -> Sequence[Backend]:
@@ -226,10 +218,25 @@ class Router:
                 task.cancel()
             await asyncio.gather(*asked, *watching, return_exceptions=True)
 
+    def _found(self, name: str) -> _Answering:
+        """Raises InvalidRequest."""
+        found = self._known(name) if len(name) <= _LONGEST_KNOWN else self._answering(name)
+        if found is None:
+            message = f"The requested model '{name}' does not exist."
+            raise InvalidRequest(message, param="model", code="model_not_found")
+        return found
+
     def _answering(self, name: str) -> "_Answering | None":
         known = self._known_as(name)
         found = self._find(known)
-        return found and _Answering(self._route(*found, self._named.get(known)))
+        if found is None:
+            return None
+        routes = [self._route(*found, self._named.get(known))]
+        for fallback in routes[0].fallbacks:
+            other = self._in_place(fallback, known)
+            if other and all((other.backend, other.model) != (r.backend, r.model) for r in routes):
+                routes.append(other)
+        return _Answering(routes[0], [_Answering(other) for other in routes[1:]])
 
     def _route(self, model: str, backend: Backend, settings: NamedModel | None) -> Route:
         offer = self._by_backend[id(backend)]

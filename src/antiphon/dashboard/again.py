@@ -54,7 +54,7 @@ async def _accepted(request: Request, fields: Mapping[str, str]) -> str:
     make = partial(parse_create, lenient=held.config.server.lenient, most_items=limits.request_items)
     parsed = await parsing.parsed(body, make, limits.request_values)
     use = await admission.admit_response(request, parsed, held.engine.router)
-    response, _ = await held.background.accept(owner, parsed, use)
+    response = (await held.background.accept(owner, parsed, use)).response
     admission.hand_over(request.scope)
     return response.id
 

@@ -56,8 +56,9 @@ class Turns:
             raise
 
     def _may(self, owner: str) -> bool:
-        waits = any(owner in owners for owners in self._waiting)
-        return self._free > 0 and self._held[owner] < self._share and not waits
+        if self._free <= 0 or self._held[owner] >= self._share:
+            return False
+        return not any(self._waiting) or all(owner not in owners for owners in self._waiting)
 
     def _grant(self, owner: str) -> None:
         self._free -= 1
@@ -69,7 +70,8 @@ class Turns:
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
-        self._serve()
+        if any(self._waiting):
+            self._serve()
 
     def _serve(self) -> None:
         """Give the turns that are free to those whose rotation it is."""

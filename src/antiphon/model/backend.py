@@ -61,7 +61,7 @@ class Capabilities(Struct, frozen=True):
 def common(several: Sequence[Capabilities]) -> Capabilities:
     """What each of several servers can that have a model. What one of them wants back counts for all."""
     first = several[0]
-    if all(can == first for can in several):
+    if several.count(first) == len(several):
         return first
     members = ((name, [getattr(can, name) for can in several]) for name in Capabilities.__struct_fields__)
     least = {name: _least(values) for name, values in members}

@@ -47,6 +47,15 @@ class DeltaRun(msgspec.Struct, eq=False, gc=False):
         """The number of the event that follows."""
         return self.sequence_number + len(self.pieces)
 
+    def lines(self) -> bytes:
+        """The JSON of its events, a line each, put together from the texts."""
+        before, between = self.place.json
+        laid = [between] * (4 * len(self.pieces))
+        laid[0::4] = [before] * len(self.pieces)
+        laid[1::4] = self.pieces
+        laid[3::4] = map(b"%d}\n".__mod__, range(self.sequence_number, self.next_number))
+        return b"".join(laid)[:-1]
+
     def events(self) -> list[Event]:
         texts = (msgspec.json.decode(b'"%b"' % piece) for piece in self.pieces)
         return [self.place.event(number, text) for number, text in enumerate(texts, self.sequence_number)]

@@ -162,6 +162,25 @@ def save_apart(project: str, row: ResponseRow) -> Steps[None]:
     yield from save_at(project, row, Place(end))
 
 
+def grow(project: str, response_id: str, json: bytes, output: Sequence[ItemRow]) -> Steps[bool]:
+    """Put its output behind a response, where nothing follows it. False: something does, or its thread is a
+    conversation's, and nothing was done."""
+    stands = "FROM responses WHERE project_id = $2 AND id = $3"
+    sql = f"""
+        UPDATE threads SET next_position = next_position + $1
+        WHERE id = (SELECT thread {stands}) AND next_position = (SELECT stop {stands})
+            AND conversation_id IS NULL
+        RETURNING id, next_position"""
+    found = yield from one(Statement(sql, (len(output), project, response_id)))
+    if found is None:
+        return False
+    thread, stop = found
+    yield from threads.link(project, Segment(thread, stop - len(output)), output, repeat(LINKED))
+    sql = "UPDATE responses SET json = $1, stop = $2 WHERE project_id = $3 AND id = $4"
+    yield Statement(sql, (json, stop, project, response_id))
+    return True
+
+
 def save_at(project: str, row: ResponseRow, place: Place) -> Steps[None]:
     items = [*row.input, *row.output]
     states: Iterable[int] = repeat(LINKED)

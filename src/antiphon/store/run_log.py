@@ -57,22 +57,35 @@ class Record(Struct, frozen=True):
 
     first: int
     events: Sequence[bytes]
+    """The JSON of each, or of several in a row: a line each."""
     progress: bytes
     response: bytes | None = None
     """The response without output, when it changed."""
     data: Sequence[DataRow] = ()
     """What came in with the events."""
+    until: int | None = None
+    """The sequence number behind the last event; None: there are no lines."""
 
     @property
     def after(self) -> int:
         """The sequence number behind the last event."""
-        return self.first + len(self.events)
+        return self.first + len(self.events) if self.until is None else self.until
 
 
-def with_events(record: Record, events: Sequence[Marked]) -> Record:
+def whole_events(record: Record) -> list[bytes]:
+    """Those that may have data in them: deltas of which several come together are short."""
+    return [event for event in record.events if not _is_run(event)]
+
+
+def with_events(record: Record, marked: Sequence[Marked]) -> Record:
     """The record as it is written."""
-    data = [row for event in events for row in event.data]
-    return replace(record, events=[event.json for event in events], data=data)
+    left = iter(marked)
+    events = [event if _is_run(event) else next(left).json for event in record.events]
+    return replace(record, events=events, data=[row for event in marked for row in event.data])
+
+
+def _is_run(event: bytes) -> bool:
+    return b"\n" in event
 
 
 class RunEnd(Struct, frozen=True):
@@ -171,9 +184,10 @@ def record(claim: Claim, more: Record) -> Steps[None]:
         yield Statement(sql, (more.response, claim.project, claim.id))
 
 
-def append(key: int, first: int, events: Sequence[bytes]) -> Steps[None]:
+def append(key: int, after: int, events: Sequence[bytes]) -> Steps[None]:
+    """`after`: the sequence number behind the last of them."""
     if events:
-        row = (key, first + len(events) - 1, b"\n".join(events))
+        row = (key, after - 1, b"\n".join(events))
         yield Insert("events (run, last, json)", (row,))
 
 
@@ -182,11 +196,11 @@ def _append_record(claim: Claim, more: Record) -> Steps[None]:
     yield from inline_data.arrive(claim.project, more.data)
     yield from inline_data.use("run", claim.key, claim.project, more.events)
     if (yield from _advance(claim, more, more.first)):
-        yield from append(claim.key, more.first, more.events)
+        yield from append(claim.key, more.after, more.events)
         return
     known = yield from _known(claim, more)
     yield from _advance(claim, more, more.first + known)
-    yield from append(claim.key, more.first + known, more.events[known:])
+    yield from append(claim.key, more.after, _lines(more)[known:])
 
 
 def _advance(claim: Claim, more: Record, stands: int) -> Steps[bool]:
@@ -202,31 +216,30 @@ def _known(claim: Claim, more: Record) -> Steps[int]:
     if found is None or not more.first < found[0] <= more.after:
         raise LostRun
     known = found[0] - more.first
-    if (yield from _from(claim.key, more.first)) != list(more.events[:known]):
+    if (yield from _from(claim.key, more.first)) != _lines(more)[:known]:
         raise LostRun
     return int(known)
 
 
+def _lines(more: Record) -> list[bytes]:
+    """The events one by one."""
+    return b"\n".join(more.events).split(b"\n") if more.events else []
+
+
 def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
-    """The response as it was accepted gives way to the finished one, in its final place. Raises LostRun."""
+    """The response is what it has become, in its final place. Raises LostRun."""
     yield from _append_record(claim, end.record)
     if not claim.streamed:
         yield Statement("DELETE FROM events WHERE run = $1", (claim.key,))
     sql = """
         UPDATE runs SET status = 'ended', ended_at = $1, owner = NULL, request = NULL, progress = NULL
         WHERE key = $2 RETURNING created_at, previous_id, conversation_id"""
-    ended = yield Statement(sql, (now, claim.key))
-    created_at, previous, conversation = ended[0]
-    row = ResponseRow(
-        id=claim.id,
-        created_at=created_at,
-        json=end.response,
-        input=(yield from responses.own_input(claim.project, claim.id)),
-        output=end.output,
-        previous_response_id=previous,
-        conversation_id=conversation if end.speaks else None,
+    (accepted,) = yield Statement(sql, (now, claim.key))
+    grown = claim.conversation_id is None and (
+        yield from responses.grow(claim.project, claim.id, end.response, end.output)
     )
-    yield from _replace(claim.project, row)
+    if not grown:
+        yield from _replace(claim, end, *accepted)
     if not claim.streamed:
         yield from inline_data.release("run", "$1", (claim.key,))
     yield from webhooks.enqueue(end.deliveries)
@@ -234,10 +247,21 @@ def finish(claim: Claim, end: RunEnd, now: float) -> Steps[None]:
     yield from allowances.settle_all(end.settled)
 
 
-def _replace(project: str, row: ResponseRow) -> Steps[None]:
+def _replace(
+    claim: Claim, end: RunEnd, created_at: int, previous: str | None, conversation: str | None
+) -> Steps[None]:
     """Put the response where it belongs now. When what it continues was deleted meanwhile, it keeps all that
     it was made from."""
-    previous, place = row.previous_response_id, None
+    project, place = claim.project, None
+    row = ResponseRow(
+        id=claim.id,
+        created_at=created_at,
+        json=end.response,
+        input=(yield from responses.own_input(project, claim.id)),
+        output=end.output,
+        previous_response_id=previous,
+        conversation_id=conversation if end.speaks else None,
+    )
     if previous is not None:
         yield from responses.hold(project, previous)
     if previous is not None and not (yield from responses.exists(project, previous)):

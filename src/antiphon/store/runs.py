@@ -6,7 +6,9 @@ it lives, and writes down the log before anybody reads it. When the lease ends w
 claim takes the run over, and the one who had it can write nothing more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -15,12 +17,13 @@ from msgspec.structs import replace
 from antiphon.store import inline_data, responses, run_log, threads
 from antiphon.store.database import Database
 from antiphon.store.errors import LostRun, QueueFull
+from antiphon.store.follower import Follower
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
 from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.responses import ResponseRow, with_items
-from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, with_events
+from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, whole_events, with_events
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
 from antiphon.store.threads import Segment
 
@@ -91,6 +94,7 @@ class Runs:
     def __init__(self, database: Database, data: InlineData) -> None:
         self._database = database
         self._data = data
+        self._followers: dict[Place, set[Follower]] = {}
 
     async def accept(
         self, project: str, run: AcceptedRun, queue: int, owner: str | None = None, lease: float = 0
@@ -174,20 +178,26 @@ class Runs:
         async def write(events: Sequence[Marked]) -> None:
             await self._database.write(run_log.record, claim, with_events(record, events))
 
-        await self._data.storing(claim.project, record.events, write)
-        self._database.notices.report(claim.id)
+        await self._data.storing(claim.project, whole_events(record), write)
+        self._tell(claim, record, ended=False)
 
     async def finish(self, claim: Claim, end: RunEnd) -> None:
         """End the run. Raises LostRun, also when it has ended already."""
-        items, middle = end.output, len(end.record.events)
+        items, events = end.output, whole_events(end.record)
+        middle = len(events)
 
         async def write(jsons: Sequence[Marked]) -> None:
             record = with_events(end.record, jsons[:middle])
             whole = replace(end, record=record, output=marked(items, jsons[middle:]))
             await self._database.write(run_log.finish, claim, whole, self._database.clock())
 
-        jsons = [*end.record.events, *(item.json for item in items)]
-        await self._data.storing(claim.project, jsons, write)
+        await self._data.storing(claim.project, [*events, *(item.json for item in items)], write)
+        self._tell(claim, end.record, ended=True)
+
+    def _tell(self, claim: Claim, record: Record, *, ended: bool) -> None:
+        """Who follows the log here is told what was written, and all are woken."""
+        for follower in self._followers.get((claim.project, claim.id), ()):
+            follower.tell(record, ended=ended)
         self._database.notices.report(claim.id)
 
     async def cancel(self, project: str, response_id: str) -> bool:
@@ -212,6 +222,23 @@ class Runs:
             read = self._database.read_long
         found = await read(run_log.events_after, project, response_id, after)
         return found and LoggedEvents(await self._data.filled(project, found.events), found.ended)
+
+    @contextmanager
+    def followed(
+        self, project: str, response_id: str, after: int, begins: Sequence[bytes] = ()
+    ) -> Iterator[Follower]:
+        """Who reads the log behind the number `after` as it grows, and may know how it `begins`."""
+        place = project, response_id
+        wait = partial(self.wait_for_events, response_id)
+        follower = Follower(partial(self.events_after, project, response_id), wait, after, begins)
+        others = self._followers.setdefault(place, set())
+        others.add(follower)
+        try:
+            yield follower
+        finally:
+            others.discard(follower)
+            if not others:
+                self._followers.pop(place, None)
 
     async def wait_for_events(self, response_id: str) -> None:
         """Returns when there may be more of a run's log, or after a moment: look again in either case. All
@@ -267,7 +294,7 @@ def keep(project: str, run: AcceptedRun, queue: int) -> Steps[int]:
         run.continuation_id,
     )
     ((key,),) = yield Insert(_RUN, (values,), key="key")
-    yield from run_log.append(key, 0, run.events)
+    yield from run_log.append(key, len(run.events), run.events)
     yield from inline_data.use("run", key, project, [item.json for item in row.input])
     return waiting
 

@@ -86,6 +86,13 @@ def start_threads(contents: Sequence[tuple[str, Sequence[ItemRow]]]) -> Steps[li
 
 def append(project: str, segment: Segment, items: Sequence[ItemRow], states: Iterable[int]) -> Steps[None]:
     """Put the items behind the segment, which must be the end of its thread."""
+    yield from link(project, segment, items, states)
+    sql = "UPDATE threads SET next_position = $1 WHERE id = $2"
+    yield Statement(sql, (segment.below + len(items), segment.thread))
+
+
+def link(project: str, segment: Segment, items: Sequence[ItemRow], states: Iterable[int]) -> Steps[None]:
+    """The same in a thread that has room for them by now."""
     thread, position = segment
     keys = yield from _keep([(project, item) for item in items])
     links = [
@@ -94,8 +101,6 @@ def append(project: str, segment: Segment, items: Sequence[ItemRow], states: Ite
     ]
     if links:
         yield Insert(_LINK, links)
-    sql = "UPDATE threads SET next_position = $1 WHERE id = $2"
-    yield Statement(sql, (position + len(links), thread))
 
 
 def _keep(owned: Sequence[tuple[str, ItemRow]]) -> Steps[list[int]]:

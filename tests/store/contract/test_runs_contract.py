@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 import pytest
 from tests.store.contract.homes import Home
-from tests.store.contract.kit import Clock, P, counts, item, items, pass_seconds, spoken, texts, turn
+from tests.store.contract.kit import (
+    Clock,
+    P,
+    counts,
+    item,
+    items,
+    pass_seconds,
+    rows_left,
+    said,
+    spoken,
+    talk,
+    texts,
+    turn,
+)
 
 from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import LostRun, QueueFull, UnknownCursor
@@ -200,6 +213,41 @@ async def test_a_number_of_the_log_is_written_once(store: Store) -> None:
     with pytest.raises(LostRun):
         await store.runs.record(mine, Record(2, [b"other"], b""))
     assert await log(store, "a") == [b"0", b"1", b"2"]
+
+
+async def test_several_events_in_lines_are_as_many_in_the_log(store: Store) -> None:
+    await accept(store, "a")
+    mine = await claim(store)
+    await store.runs.record(mine, Record(2, [b"2", b"3\n4\n5"], b"", until=6))
+    await store.runs.record(mine, Record(2, [b"2", b"3\n4\n5", b"6\n7"], b"", until=8))  # was it written?
+    assert await log(store, "a") == [b"%d" % number for number in range(8)]
+    assert await log(store, "a", after=4) == [b"5", b"6", b"7"]
+    with pytest.raises(LostRun):
+        await store.runs.record(mine, Record(6, [b"6\nother", b"8"], b"", until=9))
+
+    await store.runs.finish(mine, RunEnd(Record(8, [b"8\n9", b"end"], b"", until=11), b"{}", items("a.out")))
+    assert await log(store, "a") == [*(b"%d" % number for number in range(10)), b"end"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_what_ends_stands_where_it_began_or_beside_what_came_there_since(
+    store: Store, gone: bool
+) -> None:
+    """Two go on from one response; what they continue may be deleted meanwhile."""
+    await talk(store, "before")
+    await accept(store, "a", after="before")
+    await accept(store, "b", after="before")
+    first, second = await claim(store), await claim(store)
+    if gone:
+        await store.responses.delete(P, "before")
+    await store.runs.finish(second, ending("b"))
+    await store.runs.finish(first, ending("a"))
+    for name in ("a", "b"):
+        assert await store.responses.history(P, name) == said("before", name)
+    await store.responses.delete(P, "a")
+    await store.responses.delete(P, "b")
+    await store.responses.delete(P, "before")
+    assert not any((await rows_left(store)).values())
 
 
 async def test_what_is_let_go_can_be_claimed_at_once(store: Store, other: Store) -> None:

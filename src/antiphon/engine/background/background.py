@@ -6,7 +6,9 @@ one whose process died. So a crash is nothing special: it leaves a run with a lo
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -49,6 +51,16 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """Responses that clients wait for in this process, up to which patient runs begin here."""
 
 
+class Accepted(NamedTuple):
+    """What was written down."""
+
+    response: Response
+    """Queued."""
+    plan: Plan
+    events: Sequence[bytes]
+    """The JSON of its first events."""
+
+
 class Background:
     """The background runs of a server process."""
 
@@ -72,10 +84,8 @@ class Background:
         """Hand over what is done here. What is accepted from now on is left to others."""
         await self._pool.leave()
 
-    async def accept(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> tuple[Response, Plan]:
-        """Write a request down; durable when this returns the response, queued, with its plan. It counts to
-        `use`. Raises
-        ApiError."""
+    async def accept(self, project: str, parsed: Parsed, use: KeyUse | None = None) -> Accepted:
+        """Write a request down; durable when this returns. It counts to `use`. Raises ApiError."""
         async with self._engine.planned(project, parsed, use) as plan:
             if plan.toolbox.waits:
                 await plan.toolbox.reach(FIRST_BYTE_GRACE)
@@ -98,7 +108,7 @@ class Background:
             self._pool.take(worker)
         else:
             self._pool.wake()
-        return response, plan
+        return Accepted(response, plan, run.events)
 
     async def _accepted(self, project: str, run: AcceptedRun) -> Claim | None:
         may_begin = self._pool.has_room and (not run.patience or self._queue.is_quiet())

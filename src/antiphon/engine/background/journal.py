@@ -14,7 +14,7 @@ import structlog
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.saving import rows, without_output
 from antiphon.protocol import events
-from antiphon.protocol.delta_runs import Emitted, single
+from antiphon.protocol.delta_runs import DeltaRun, Emitted
 from antiphon.protocol.response import Response
 from antiphon.protocol.wire import encode
 from antiphon.store.activity import ActivityRow
@@ -47,9 +47,10 @@ class Journal:
         self._runs = runs
         self._claim = claim
         self._checkpoint = checkpoint
-        self._next = claim.next
+        self._next = self._until = claim.next
         self._pending: list[bytes] = []
-        self._response: bytes | None = None
+        self._response: Response | None = None
+        """As it began, until that is written."""
         self._writing = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
@@ -60,14 +61,18 @@ class Journal:
         """Take events. Raises LostRun when the run is somebody else's now."""
         if self._lost:
             raise LostRun
-        for event in emitted:
-            if isinstance(event, events.InProgress):
-                self._response = without_output(event.response)
-        self._pending += map(encode, single(emitted))
-        if any(map(_is_waited_for, emitted)) or len(self._pending) > MOST:
+        if not self.write_at_once(emitted):
+            self._take(emitted)
             await self.flush()
-        elif self._claim.streamed or any(isinstance(event, _SHOWN) for event in emitted):
+
+    def write_at_once(self, emitted: Sequence[Emitted]) -> bool:
+        """Take events that nobody waits for. False: they have to be."""
+        if self._lost or self._is_ahead or any(map(_is_waited_for, emitted)):
+            return False
+        self._take(emitted)
+        if self._claim.streamed or any(isinstance(event, _SHOWN) for event in emitted):
             self._soon()
+        return True
 
     async def flush(self) -> None:
         """Durable when this returns. Raises LostRun."""
@@ -86,7 +91,7 @@ class Journal:
     ) -> None:
         """Take the last events, the response that they end, the webhooks that it has sent, what became of it,
         and what it counts to its key. Raises LostRun."""
-        self._pending += map(encode, single(emitted))
+        self._take(emitted)
         self._forget_later()
         async with self._writing:
             await self._tried(lambda: self._end(response, deliveries, activity, settled))
@@ -96,6 +101,22 @@ class Journal:
         self._stopped.set()
 
     # ---- writing ----
+
+    def _take(self, emitted: Sequence[Emitted]) -> None:
+        for event in emitted:
+            if isinstance(event, DeltaRun):
+                self._pending.append(event.lines())
+                self._until += len(event.pieces)
+                continue
+            if isinstance(event, events.InProgress):
+                self._response = event.response
+            self._pending.append(encode(event))
+            self._until += 1
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether too much waits to be written."""
+        return self._until - self._next > MOST
 
     def _soon(self) -> None:
         """Write in a moment what is there by then."""
@@ -140,11 +161,13 @@ class Journal:
         raise LostRun
 
     async def _record(self) -> None:
-        record = self._next_record(encode(self._checkpoint))
+        began = self._response
+        response = without_output(began) if began is not None else None
+        record = self._next_record(encode(self._checkpoint), response)
         await self._runs.record(self._claim, record)
         del self._pending[: len(record.events)]
-        self._next += len(record.events)
-        if self._response is record.response:
+        self._next = record.after
+        if self._response is began:
             self._response = None
 
     async def _end(
@@ -165,8 +188,8 @@ class Journal:
         )
         await self._runs.finish(self._claim, end)
 
-    def _next_record(self, progress: bytes) -> Record:
-        return Record(self._next, tuple(self._pending), progress, self._response)
+    def _next_record(self, progress: bytes, response: bytes | None = None) -> Record:
+        return Record(self._next, tuple(self._pending), progress, response, until=self._until)
 
 
 def _pauses() -> Iterator[float]:

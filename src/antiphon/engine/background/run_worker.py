@@ -184,7 +184,7 @@ class RunWorker:
         run = self._engine.begun(plan, events, self._checkpoint, partial(self._finish, events))
         self._engine.making.begin(plan, events)
         try:
-            await run.execute(self._journal.write)
+            await run.execute(self._journal.write, at_once=self._journal.write_at_once)
         finally:
             self._engine.making.end(plan, events)
 

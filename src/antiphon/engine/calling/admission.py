@@ -1,10 +1,10 @@
 """A turn waits until its backend may be asked, where the configuration bounds how much is asked at once."""
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from antiphon.backends.gate import Gate, Place
 from antiphon.engine.calling.ask import Ask
-from antiphon.model import Deltas, Turn
+from antiphon.model import Deltas, Pour, Turn
 
 
 class Admission:
@@ -17,6 +17,8 @@ class Admission:
 
     async def stream(self, turn: Turn) -> Deltas:
         """The answer. Raises Unavailable where too many wait."""
+        pour: Pour | None = None
         async with self._gate.entered(self._place), aclosing(self._ask(turn)) as deltas:
-            async for batch in deltas:
-                yield batch
+            with suppress(StopAsyncIteration):
+                while True:
+                    pour = yield await deltas.asend(pour)

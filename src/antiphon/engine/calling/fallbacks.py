@@ -66,13 +66,10 @@ class Fallbacks:
         assert fault is not None  # the first reads what is made for it
         raise fault
 
-    async def stream(self, turn: Turn) -> Deltas:
+    def stream(self, turn: Turn) -> Deltas:
         """The answer to a turn of the response. Raises the ApiError of the first that was asked."""
         self._attribute(turn)
-        async with aclosing(self._asked(turn, lambda candidate: candidate.window.stream)) as batches:
-            async for batch in batches:
-                self._speaker = self._candidates[0]
-                yield batch
+        return self._asked(turn, lambda candidate: candidate.window.stream, speaks=True)
 
     def plain(self, turn: Turn) -> Deltas:
         """The answer to a question of our own."""
@@ -83,7 +80,8 @@ class Fallbacks:
         candidate = self._candidates[0]
         return candidate.route.backend.stream(self._own(candidate, turn))
 
-    async def _asked(self, turn: Turn, way: Callable[[Candidate], Ask]) -> Deltas:
+    async def _asked(self, turn: Turn, way: Callable[[Candidate], Ask], *, speaks: bool = False) -> Deltas:
+        """`speaks`: who answers is who speaks."""
         fault: ApiError | None = None
         for candidate in self._readers(turn):
             answered = False
@@ -92,10 +90,16 @@ class Fallbacks:
                 if candidate is not self._first:
                     own = await candidate.window.fit(own)
                 async with aclosing(way(candidate)(own)) as batches:
-                    async for batch in batches:
+                    while not answered:
+                        batch = await anext(batches)
                         self._prefer(candidate)
-                        answered = answered or has_output(batch)
-                        yield batch
+                        if speaks:
+                            self._speaker = candidate
+                        answered = has_output(batch)
+                        pour = yield batch
+                    while True:  # no other one will be asked
+                        pour = yield await batches.asend(pour)
+            except StopAsyncIteration:
                 return
             except ApiError as failure:
                 fault = fault or failure

@@ -27,9 +27,13 @@ class Retries:
             answered = False
             try:
                 async with aclosing(self._ask(turn)) as deltas:
-                    async for batch in deltas:
-                        answered = answered or has_output(batch)
-                        yield batch
+                    while not answered:
+                        batch = await anext(deltas)
+                        answered = has_output(batch)
+                        pour = yield batch
+                    while True:  # it will not be asked again
+                        pour = yield await deltas.asend(pour)
+            except StopAsyncIteration:
                 return
             except ApiError as fault:
                 if pause is None or answered or not _may_pass(fault):

@@ -79,9 +79,13 @@ class Truncation(Struct, eq=False):
             answered = False
             try:
                 async with aclosing(self._ask(turn)) as batches:
-                    async for batch in batches:
-                        answered = answered or has_output(batch)
-                        yield batch
+                    while not answered:
+                        batch = await anext(batches)
+                        answered = has_output(batch)
+                        pour = yield batch
+                    while True:  # it will not be shortened any more
+                        pour = yield await batches.asend(pour)
+            except StopAsyncIteration:
                 return
             except InvalidRequest as fault:
                 refusals += 1
