@@ -42,8 +42,6 @@ class TurnCalls:
     @property
     def awaits_client(self) -> bool:
         """Whether a call was emitted that is not ours to answer."""
-        if not self.calls:
-            return False  # asked for each delta
         return any(call.ended and call.executor in ("client", "approval") for call in self.calls)
 
     @property
