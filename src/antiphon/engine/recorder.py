@@ -111,13 +111,14 @@ class Recorder:
 
     def _pack(self) -> None:
         """Pack what has ended, but for what is large."""
-        for taped in self._ended:
+        ended, self._ended = self._ended, []
+        for taped in ended:
             if taped[1].taken > _LARGE:
                 self._large.append(taped)
             else:
                 self._put(taped, _packed(self._packer, taped))
-        self._ended.clear()
-        self._wake()
+        if ended:
+            self._wake()
 
     def _put(self, taped: _Taped, rows: Sequence[Packed]) -> None:
         taped[1].release()
