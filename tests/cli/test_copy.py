@@ -28,7 +28,7 @@ from antiphon.store.allowances import Allowance, Draw
 from antiphon.store.copying import MADE_ANEW, TABLES, Table
 from antiphon.store.keys import KeyLimits
 from antiphon.store.open import open_store
-from antiphon.store.recordings import NewRecording, Recording, pack
+from antiphon.store.recordings import NewRecording, Packer, Recording
 from antiphon.store.statements import Insert, Own, Steps
 from antiphon.store.webhooks import Delivery
 from antiphon.store.work import Job
@@ -91,7 +91,7 @@ async def wait(url: str) -> None:
     )
     await store.webhooks.add([delivery])
     sent = Recording(turn=1, backend="b", url="http://b/v1", started_at=1.0, milliseconds=1, request_bytes=1)
-    await store.recordings.add(pack([NewRecording("default", "resp_1", False, sent)]))
+    await store.recordings.add([Packer().pack(NewRecording("default", "resp_1", False, sent))])
     new = await Issuer(store.keys, None).create("default", "one", KeyLimits(concurrency=2))
     await store.allowances.draw(new.row.digest, [Draw(Allowance("budget", 9, window="month"), 2, 1)])
     await store.work.enqueue([Job(kind="of another version", payload=b"x")])

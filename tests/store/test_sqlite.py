@@ -11,17 +11,18 @@ import pytest
 from tests.store.contract.kit import P, begin, counts, item, talk, turn
 from tests.store.contract.vectors import add_file, index, new_store
 
-from antiphon.store import activity, containers, conversations, files, prompts, runs, webhooks
+from antiphon.store import activity, containers, conversations, files, prompts, recordings, runs, webhooks
 from antiphon.store.activity import ActivityRow
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.paging import PageQuery
+from antiphon.store.recordings import Packed
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.connection import connect
 from antiphon.store.sqlite.database import open_sqlite
 from antiphon.store.sqlite.driver import drive
 from antiphon.store.sqlite.schema import prepare
-from antiphon.store.statements import Insert, Rows, Statement, Steps
+from antiphon.store.statements import Insert, Lock, Rows, Statement, Steps
 from antiphon.store.vector_files import NewEntry
 from antiphon.store.work import MANY, Job, Wanted, next_due
 
@@ -313,15 +314,33 @@ async def test_a_job_that_is_under_way_is_due_again_when_its_lease_ends(tmp_path
     ],
 )
 async def test_what_pages_list_is_read_by_an_index(file: Path, rule: Steps[object], index: str) -> None:
-    store = await open_sqlite(file)
-    statement = next(rule)
-    assert isinstance(statement, Statement)
+    steps = await plan_of(file, rule)
 
-    def plan() -> Steps[list[str]]:
-        rows = yield Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.parameters)
-        return [row[3] for row in rows]
-
-    steps = await store.read_long(plan)
-    await store.close()
     assert index in steps[0]
     assert [step for step in steps if "SCAN" in step or "FOR GROUP BY" in step] == []
+
+
+async def test_what_is_recorded_does_not_look_through_all_responses(file: Path) -> None:
+    row = (P, "resp_1", 1.0, 9, b"[]", None)
+
+    steps = await plan_of(file, recordings.record_all([Packed(True, 9, row), Packed(True, 9, row)]))
+
+    assert [step for step in steps if "project_id=? AND id=?" not in step] == []
+
+
+async def plan_of(file: Path, rule: Steps[object]) -> list[str]:
+    """How the first statement of a rule is carried out."""
+    statement = next(rule)
+    while isinstance(statement, Lock):
+        statement = rule.send([])
+    assert isinstance(statement, Statement)
+    text, parameters = statement.text, statement.parameters
+
+    def explained() -> Steps[list[str]]:
+        rows = yield Statement(f"EXPLAIN QUERY PLAN {text}", parameters)
+        return [row[3] for row in rows]
+
+    store = await open_sqlite(file)
+    steps = await store.read_long(explained)
+    await store.close()
+    return steps

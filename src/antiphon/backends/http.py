@@ -249,21 +249,14 @@ class HttpAnswer:
     async def pour(self, take: Callable[[bytes], bool]) -> None:
         """Gives what comes to `take`, in the moment in which it comes, until that says that it is enough.
         Returns at once where that cannot be done: go on reading. Raises OSError, and what `take` raises."""
-        exchange = self._exchange
         if self._connection is None or self._unpack is not None:
             return
-        if exchange is None:
-            await self._connection.pour(take)
-            return
-
-        def heard(data: bytes) -> bool:
-            exchange.heard(data)
-            return take(data)
-
+        exchange = self._exchange
         try:
-            await self._connection.pour(heard)
+            await self._connection.pour(take if exchange is None else exchange.passing(take))
         except OSError as fault:
-            exchange.failed(fault)
+            if exchange is not None:
+                exchange.failed(fault)
             raise
 
     async def _unpacked(self, unpack: "zlib._Decompress") -> bytes:

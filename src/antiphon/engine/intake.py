@@ -67,4 +67,5 @@ class Intake(Struct, eq=False):
         if writer.first_at is None and batch:
             writer.first_at = time.time()
             self._checkpoint.first_at = self._checkpoint.first_at or writer.first_at
-        self._checkpoint.output_complete = bool(writer.calls) and writer.awaits_client
+        if writer.calls or self._checkpoint.output_complete:  # which few deltas need
+            self._checkpoint.output_complete = writer.awaits_client

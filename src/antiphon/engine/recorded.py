@@ -23,7 +23,7 @@ _REDACTED = "***"
 def bodies(exchange: Exchange) -> Bodies:
     """Of an exchange that is over."""
     secrets = exchange.server.secrets
-    return Bodies(kept(exchange.request, secrets), kept(bytes(exchange.answer), secrets))
+    return Bodies(kept(exchange.request, secrets), kept(exchange.answer, secrets))
 
 
 def recording(exchange: Exchange, found: Bodies | None, marks: tuple[Mark, ...]) -> Recording:

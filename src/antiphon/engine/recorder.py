@@ -1,8 +1,9 @@
 """Keeps what was sent for responses, and what came back: `backends/tape.py` hears it, `store/recordings.py`
 has it.
 
-Nothing of it is on the way of a response. When one has ended its tape is put aside; what was put aside is
-packed and written twice a second. What cannot be written is told to the log and forgotten.
+Nothing of it is on the way of a response. When one has ended, and the loop has done what that took, what is
+on its tape is packed, so that it is not held for long; what was packed is written twice a second. What cannot
+be written is told to the log and forgotten.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ import structlog
 from msgspec import Struct
 
 from antiphon.backends import tape
-from antiphon.backends.tape import Exchange, Room, Tape
+from antiphon.backends.tape import Room, Tape
 from antiphon.engine import recorded, timeline
 from antiphon.engine.timeline import TimedTape
 from antiphon.store.faults import Unreachable
-from antiphon.store.recordings import NewRecording, Packed, Recordings, pack
+from antiphon.store.recordings import NewRecording, Packed, Packer, Recordings
 from antiphon.stream.machine import Machine
 
 log = structlog.get_logger()
@@ -34,9 +35,9 @@ _PARTS = 32
 _PAUSE = 0.5
 """Seconds between two times of writing."""
 _ROWS, _BYTES = 500, 2**20
-"""What is written in one transaction: bytes of bodies, or the exchange that has more."""
-_SMALL = 2**13
-"""Bytes of bodies that are packed in less time than a thread takes to get hold of the interpreter again."""
+"""What is written in one transaction: bytes, or the recording that has more."""
+_LARGE = 2**18
+"""Bytes of a tape that is packed in a thread."""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -62,8 +63,6 @@ class Ended(Struct, frozen=True, kw_only=True, gc=False):
 
 
 _Taped: TypeAlias = tuple[Ended, TimedTape]
-_Take: TypeAlias = tuple[Ended, TimedTape, Exchange]
-"""One of the exchanges of a response."""
 
 
 class Recorder:
@@ -73,7 +72,13 @@ class Recorder:
         self.room = Room(HELD_BYTES)
         self._recordings = recordings
         self._rules = rules
-        self._waiting: list[_Taped] = []
+        self._packer = Packer()
+        self._ended: list[_Taped] = []
+        """What is packed in a moment, and then:"""
+        self._large: list[_Taped] = []
+        """what is packed in a thread,"""
+        self._waiting: list[Packed] = []
+        """and what is written."""
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._added = 0
@@ -86,7 +91,7 @@ class Recorder:
     def begin(self, machine: Machine, *, keeps: bool) -> Token[Tape | None]:
         """What this task and those that it starts send from now on is recorded, for the response of the
         machine. `keeps`: its content as well. Gives what ends it."""
-        made = TimedTape(room=self.room, keeps=keeps)
+        made = TimedTape(self.room, keeps=keeps)
         machine.watch = made.watch
         return tape.current.set(made)
 
@@ -97,11 +102,28 @@ class Recorder:
         if made is None:
             return
         made.end()
-        if made.exchanges and (self._rules.which == "all" or ended.failed or _went_wrong(made)):
-            self._waiting.append((ended, made))
-            self._wake()
-        else:
+        if not made.exchanges or not (self._rules.which == "all" or ended.failed or _went_wrong(made)):
             made.release()
+            return
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._pack)
+        self._ended.append((ended, made))
+
+    def _pack(self) -> None:
+        """Pack what has ended, but for what is large."""
+        ended, self._ended = self._ended, []
+        for taped in ended:
+            if taped[1].taken > _LARGE:
+                self._large.append(taped)
+            else:
+                self._put(taped, _packed(self._packer, taped))
+        if ended:
+            self._wake()
+
+    def _put(self, taped: _Taped, rows: Sequence[Packed]) -> None:
+        taped[1].release()
+        self.room.left -= sum(row.size for row in rows)
+        self._waiting += rows
 
     def _wake(self) -> None:
         if self._task is None:
@@ -111,37 +133,39 @@ class Recorder:
 
     async def close(self) -> None:
         """Write what waits."""
+        self._pack()
         self._hurry.set()
         if self._task is not None:
             await self._task
 
     async def _write_all(self) -> None:
         """Until nothing waits any more."""
-        while self._waiting:
+        while self._waiting or self._large:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PAUSE):
                     await self._hurry.wait()
             self._hurry.clear()
-            ended, self._waiting = self._waiting, []
-            await self._write(ended)
+            large, self._large = self._large, []
+            for taped in large:
+                self._put(taped, await asyncio.to_thread(_packed, Packer(), taped))
+            rows, self._waiting = self._waiting, []
+            await self._write(rows)
         self._task = None
 
-    async def _write(self, ended: Sequence[_Taped]) -> None:
+    async def _write(self, rows: Sequence[Packed]) -> None:
         try:
-            for size, takes in _portions(ended):
-                rows = await _packed(size, takes)
-                await self._recordings.add(rows)
-                self._added += sum(row.size for row in rows)
+            for some in _portions(rows):
+                await self._recordings.add(some)
+            self._added += sum(row.size for row in rows)
             if self._added > self._rules.most_bytes // _PARTS:
                 self._added = 0
                 await self._recordings.trim(self._rules.most_bytes)
         except Unreachable as error:  # no response waits for this, so neither do we
-            log.warning("recordings are lost", responses=len(ended), error=str(error))
+            log.warning("recordings are lost", recordings=len(rows), error=str(error))
         except Exception:
-            log.exception("recordings are lost", responses=len(ended))
+            log.exception("recordings are lost", recordings=len(rows))
         finally:
-            for _, made in ended:
-                made.release()
+            self.room.left += sum(row.size for row in rows)
 
 
 def _went_wrong(made: Tape) -> bool:
@@ -150,34 +174,30 @@ def _went_wrong(made: Tape) -> bool:
     return any(each.error not in fine or (each.status or 0) >= 400 for each in made.exchanges)
 
 
-def _portions(taped: Sequence[_Taped]) -> Iterator[tuple[int, Sequence[_Take]]]:
-    """What is written in one transaction each, and how many bytes of bodies it has."""
-    some: list[_Take] = []
-    size = 0
-    for ended, made in taped:
-        for exchange in made.exchanges:
-            some.append((ended, made, exchange))
-            size += len(exchange.request) + len(exchange.answer)
-            if len(some) == _ROWS or size > _BYTES:
-                yield size, some
-                some, size = [], 0
-    if some:
-        yield size, some
+def _portions(rows: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
+    """What is written in one transaction each."""
+    first = size = 0
+    for place, row in enumerate(rows, 1):
+        size += row.size
+        if place - first == _ROWS or size > _BYTES or place == len(rows):
+            yield rows[first:place]
+            first, size = place, 0
 
 
-async def _packed(size: int, takes: Sequence[_Take]) -> Sequence[Packed]:
-    """In a thread unless most are small."""
-    return _pack(takes) if size < len(takes) * _SMALL else await asyncio.to_thread(_pack, takes)
+def _packed(packer: Packer, taped: _Taped) -> Sequence[Packed]:
+    """What is on a tape, as it is written."""
+    try:
+        return [packer.pack(new) for new in _recordings(*taped)]
+    except Exception:
+        log.exception("recordings are lost", recordings=len(taped[1].exchanges))
+        return ()
 
 
-def _pack(takes: Sequence[_Take]) -> list[Packed]:
-    return pack(map(_new, takes))
-
-
-def _new(take: _Take) -> NewRecording:
-    ended, made, exchange = take
+def _recordings(ended: Ended, made: TimedTape) -> Iterator[NewRecording]:
+    """What is on the tape of a response. The last one has its times."""
     has_content = made.keeps and ended.shown
-    bodies = recorded.bodies(exchange) if has_content else None
-    marks = made.marks if has_content and exchange is made.exchanges[-1] else ()
-    recording = recorded.recording(exchange, bodies, marks)
-    return NewRecording(ended.project, ended.response_id, ended.stored, recording, bodies)
+    for exchange in made.exchanges:
+        bodies = recorded.bodies(exchange) if has_content else None
+        marks = made.marks if has_content and exchange is made.exchanges[-1] else ()
+        recording = recorded.recording(exchange, bodies, marks)
+        yield NewRecording(ended.project, ended.response_id, ended.stored, recording, bodies)

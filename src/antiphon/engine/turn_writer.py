@@ -52,18 +52,6 @@ class TurnWriter(TurnCalls):
     forgets that one may have taken effect. `source`: whose server answers.
     """
 
-    usage: model.UsageDelta | None = None
-    finished: FinishReason | None = None
-    first_at: float | None = None
-    """When the model first said something: seconds since the epoch."""
-    _reasoning: ReasoningWriter | None = None
-    _hosted: HostedWriter | None = None
-    _message: OpenMessage | None = None
-    _filtered: FilteredText | None = None
-    _filtered_from = 0
-    """Where what it was given begins, in what was said."""
-    _writing: ToolCall | None = None
-
     def __init__(
         self,
         machine: Machine,
@@ -78,6 +66,10 @@ class TurnWriter(TurnCalls):
         source: Callable[[], Source] = lambda: ("", ""),
     ) -> None:
         super().__init__(toolbox, offered, allowed, most)
+        self.usage: model.UsageDelta | None = None
+        self.finished: FinishReason | None = None
+        self.first_at: float | None = None
+        """When the model first said something: seconds since the epoch."""
         self._machine = machine
         self._make_reasoning = reasoning or partial(ReasoningWriter, machine)
         self._taken = set() if taken is None else taken
@@ -91,6 +83,13 @@ class TurnWriter(TurnCalls):
         self._ids: dict[int, str] = {}
         """The call_ids of all of them."""
         self._said = Spoken()
+        self._message: OpenMessage | None = None
+        self._filtered: FilteredText | None = None
+        self._filtered_from = 0
+        """Where what it was given begins, in what was said."""
+        self._reasoning: ReasoningWriter | None = None
+        self._hosted: HostedWriter | None = None
+        self._writing: ToolCall | None = None
         self._held: list[Delta] = []
         self._take = _TAKE
 

@@ -10,14 +10,23 @@ packed, and many are written in one statement. Lists come without them.
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one, placeholders
+from antiphon.store.statements import (
+    NAMED_AT_ONCE,
+    Insert,
+    Lock,
+    Row,
+    Statement,
+    Steps,
+    one,
+    placeholders,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -107,37 +116,32 @@ class NewRecording(Struct, frozen=True, gc=False):
 
 
 class Packed(Struct, frozen=True, gc=False):
-    """A recording as its row has it."""
+    """A recording as it is written."""
 
-    project: str
-    response_id: str
     stored: bool
-    started_at: float
+    """The response is."""
     size: int
     """Bytes that it takes, about."""
-    head: bytes
-    content: bytes | None
-
-    @property
-    def row(self) -> Row:
-        return self.project, self.response_id, self.started_at, self.size, self.head, self.content
+    row: Row
 
 
-def pack(new: Iterable[NewRecording]) -> list[Packed]:
-    """To be done in a thread where there is much."""
-    compressor = zstd.ZstdCompressor(_LEVEL)
-    rows = []
-    for each in new:
-        content = None
-        if each.bodies is not None:
-            both = each.bodies.request + each.bodies.answer
-            packs = len(both) > _SHORT or both.startswith(_FRAME)
-            content = compressor.compress(both, compressor.FLUSH_FRAME) if packs else both
-        head = _head.encode(each.recording)
+class Packer:
+    """Packs recordings, one after another: to begin anew for each would cost more than to pack it."""
+
+    def __init__(self) -> None:
+        self._compressor = zstd.ZstdCompressor(_LEVEL)
+
+    def pack(self, new: NewRecording) -> Packed:
+        """To be done in a thread where it is large."""
+        recording, content = new.recording, None
+        if new.bodies is not None:
+            content = new.bodies.request + new.bodies.answer
+            if len(content) > _SHORT or content.startswith(_FRAME):
+                content = self._compressor.compress(content, zstd.ZstdCompressor.FLUSH_FRAME)
+        head = _head.encode(recording)
         size = _ROW + len(head) + len(content or b"")
-        began = each.recording.started_at
-        rows.append(Packed(each.project, each.response_id, each.stored, began, size, head, content))
-    return rows
+        row = (new.project, new.response_id, recording.started_at, size, head, content)
+        return Packed(new.stored, size, row)
 
 
 def _unpacked(found: tuple[Recording, bytes]) -> Bodies:
@@ -204,21 +208,30 @@ class Recordings:
 
 
 def record_all(rows: Sequence[Packed]) -> Steps[None]:
-    """Write rows in one statement, of responses that are there still."""
-    there = yield from _there(sorted({row.response_id for row in rows if row.stored}))
-    kept = [row.row for row in rows if not row.stored or (row.project, row.response_id) in there]
+    """Write rows, of responses that are there still."""
+    ids: dict[str, set[str]] = {}
+    for project, response_id, *_ in (each.row for each in rows if each.stored):
+        ids.setdefault(project, set()).add(response_id)
+    there: set[Row] = set()
+    for project in sorted(ids):
+        there.update((yield from _there(project, sorted(ids[project]))))
+    kept = [each.row for each in rows if not each.stored or each.row[:2] in there]
     if kept:
         yield Insert("recordings (project_id, response_id, started_at, size, head, content)", kept)
 
 
-def _there(ids: Sequence[str]) -> Steps[set[Row]]:
-    """Those of the responses that are there, with their projects. Nobody deletes them before the rule ends.
-    A background response is written anew when it ends: who waited for that sees it the second time."""
-    if not ids:
-        return set()
-    sql = f"SELECT project_id, id FROM responses WHERE id IN ({placeholders(1, len(ids))})"
-    yield Lock(f"{sql} FOR KEY SHARE", tuple(ids))
-    return set((yield Statement(f"{sql} /*! FOR KEY SHARE */", tuple(ids))))
+def _there(project: str, ids: Sequence[str]) -> Steps[list[Row]]:
+    """Those of the responses that are there, with their project. Nobody deletes them before the rule ends. A
+    background response is written anew when it ends: who waited for that sees it the second time."""
+    found: list[Row] = []
+    for first in range(0, len(ids), NAMED_AT_ONCE):
+        some = ids[first : first + NAMED_AT_ONCE]
+        named = f"""
+            SELECT project_id, id FROM responses
+            WHERE project_id = $1 AND id IN ({placeholders(2, len(some))})"""
+        yield Lock(f"{named} FOR KEY SHARE", (project, *some))
+        found += yield Statement(f"{named} /*! FOR KEY SHARE */", (project, *some))
+    return found
 
 
 def load(project: str, response_id: str) -> Steps[list[RecordingEntry]]:

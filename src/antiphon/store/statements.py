@@ -93,7 +93,7 @@ def alone(kind: str, project: str) -> Steps[None]:
     yield Lock("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (f"{kind} {project}",))
 
 
-_NAMED_AT_ONCE = 32
+NAMED_AT_ONCE = 32
 """Values in one statement: few forms of it are to be prepared."""
 
 
@@ -101,8 +101,8 @@ def rows_named(select: str, project: str, names: Sequence[Any]) -> Steps[list[Ro
     """The rows of a project that have one of the names, some at a time. `select` goes up to the column of
     these: `SELECT a FROM t WHERE project_id = $1 AND b`."""
     found: list[Row] = []
-    for first in range(0, len(names), _NAMED_AT_ONCE):
-        some = names[first : first + _NAMED_AT_ONCE]
+    for first in range(0, len(names), NAMED_AT_ONCE):
+        some = names[first : first + NAMED_AT_ONCE]
         found += yield Statement(f"{select} IN ({placeholders(2, len(some))})", (project, *some))
     return found
 

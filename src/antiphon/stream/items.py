@@ -71,14 +71,14 @@ SUMMARY = PartKind(
 class OpenParts(OpenItem):
     """An item made of parts. A new kind of content closes the part before it."""
 
-    _kind: PartKind | None = None
-    """Of the part that is written."""
     _place: Mapping[str, Any]
     _delta: Callable[..., Event]
     """Makes its deltas."""
 
     def __init__(self, machine: Machine, item: Item, output_index: int, state: State = OPEN) -> None:
         super().__init__(machine, item, output_index, state)
+        self._kind: PartKind | None = None
+        """Of the part that is written."""
         self._text: list[str] = []
         self._extra: dict[str, list[Any]] = {}
         """What the part and its events carry besides text."""
@@ -125,7 +125,7 @@ class OpenMessage(OpenParts):
 
     phase: Literal["commentary", "final_answer"] | None = None
     """Set before it is closed, where that is told."""
-    _text_place: DeltaPlace | None = None
+    _text_place: DeltaPlace | None
     """Of the text that is written, once a run of it was."""
 
     def text(self, delta: str, logprobs: Sequence[Logprob] = ()) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from tests.store.contract.kit import P, rows_of, turn
 
-from antiphon.store.recordings import Bodies, Mark, NewRecording, Packed, Recording, pack, record_all
+from antiphon.store.recordings import Bodies, Mark, NewRecording, Packed, Packer, Recording, record_all
 from antiphon.store.statements import Lock, Steps
 from antiphon.store.store import Store
 
@@ -37,6 +37,10 @@ def new(name: str, *recordings: Recording, stored: bool = True, project: str = P
     """Those that have content have all of the same."""
     bodies = [None if each.request_kept is None else BODIES for each in recordings]
     return [NewRecording(project, name, stored, *each) for each in zip(recordings, bodies, strict=True)]
+
+
+def pack(recordings: Sequence[NewRecording]) -> list[Packed]:
+    return list(map(Packer().pack, recordings))
 
 
 async def kept(store: Store, name: str, project: str = P) -> list[Recording]:
