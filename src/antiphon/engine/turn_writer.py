@@ -52,17 +52,29 @@ class TurnWriter(TurnCalls):
     forgets that one may have taken effect. `source`: whose server answers.
     """
 
-    usage: model.UsageDelta | None = None
-    finished: FinishReason | None = None
-    first_at: float | None = None
-    """When the model first said something: seconds since the epoch."""
-    _reasoning: ReasoningWriter | None = None
-    _hosted: HostedWriter | None = None
-    _message: OpenMessage | None = None
-    _filtered: FilteredText | None = None
-    _filtered_from = 0
-    """Where what it was given begins, in what was said."""
-    _writing: ToolCall | None = None
+    __slots__ = (
+        "_ahead",
+        "_by_index",
+        "_early",
+        "_filtered",
+        "_filtered_from",
+        "_held",
+        "_hosted",
+        "_ids",
+        "_machine",
+        "_make_reasoning",
+        "_message",
+        "_phase",
+        "_reasoning",
+        "_said",
+        "_source",
+        "_take",
+        "_taken",
+        "_writing",
+        "finished",
+        "first_at",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -93,6 +105,17 @@ class TurnWriter(TurnCalls):
         self._said = Spoken()
         self._held: list[Delta] = []
         self._take = _TAKE
+        self.usage: model.UsageDelta | None = None
+        self.finished: FinishReason | None = None
+        self.first_at: float | None = None
+        """When the model first said something: seconds since the epoch."""
+        self._reasoning: ReasoningWriter | None = None
+        self._hosted: HostedWriter | None = None
+        self._message: OpenMessage | None = None
+        self._filtered: FilteredText | None = None
+        self._filtered_from = 0
+        """Where what it was given begins, in what was said."""
+        self._writing: ToolCall | None = None
 
     def write(self, deltas: Sequence[Delta]) -> None:
         """Emit a batch of deltas. Raises UpstreamError when they make no sense."""
