@@ -41,7 +41,7 @@ class Taken:
         self.body = b""
         self._pours = pours
         self._chance = chance
-        self._connection = Connection()
+        self._connection = Connection(set())
         self._connection.connection_made(Wire())
 
     async def all(self) -> None:

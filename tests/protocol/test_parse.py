@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -600,7 +601,15 @@ def test_two_pasts_are_reported_before_an_empty_input() -> None:
 def test_a_text_is_one_message_of_the_user() -> None:
     sent = body(input="hi")
     items = [InputMessage(role="user", content=(InputText(text="hi"),))]
-    assert parse_create(sent) == Parsed(CreateResponse(model="m", input="hi"), items, len(sent))
+    assert parse_create(sent) == Parsed(CreateResponse(model="m"), items, len(sent))
+
+
+def test_a_body_that_was_parsed_is_let_go_while_its_response_is_made() -> None:
+    sent = body(input=[{"role": "user", "content": "hi"}])
+    known = sys.getrefcount(sent)
+    parsed = parse_create(sent)
+    assert parsed.items
+    assert sys.getrefcount(sent) == known
 
 
 @pytest.mark.parametrize("empty", [ABSENT, [], ""])

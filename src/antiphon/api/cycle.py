@@ -11,7 +11,7 @@ from string import ascii_lowercase, digits
 from typing import Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -45,7 +45,7 @@ class Connection(Protocol):
     """What a cycle is on."""
 
     transport: asyncio.Transport
-    flow: FlowControl
+    flow: Gathered
     logger: logging.Logger
     server_state: ServerState
     tasks: set[asyncio.Task[None]]

@@ -7,18 +7,35 @@ from typing import Any
 
 class Gathered:
     """A transport that writes at the end of the turn. When its buffer is full is for the transport to say:
-    it then signals the protocol, which makes `await send(…)` wait."""
+    it then signals the protocol, which says so here, and makes `await send(…)` wait."""
+
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_loop",
+        "_room",
+        "_transport",
+        "is_closing",
+        "read_paused",
+        "write_paused",
+    )
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.read_paused = False
+        self.write_paused = False
         self._transport = transport
         self.is_closing = transport.is_closing  # asked for each answer: not by way of `__getattr__`
         self._loop = loop
         self._held: list[bytes] = []
+        self._room: asyncio.Event | None = None
+        """Of who waits until there is room: hardly any connection ever needs one."""
         self._ended = False
         """The last words are written: what an application still has to say is dropped."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    # ---- what is written ----
 
     def write(self, data: bytes) -> None:
         self.hold(data)
@@ -57,3 +74,30 @@ class Gathered:
         held, self._held = self._held, []
         if held and not self.is_closing():  # else the client has gone in this turn
             self._transport.write(b"".join(held))
+
+    # ---- who waits ----
+
+    def pause_reading(self) -> None:
+        if not self.read_paused:
+            self.read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    async def drain(self) -> None:
+        """Until there is room."""
+        if self.write_paused:
+            self._room = self._room or asyncio.Event()
+            await self._room.wait()

@@ -9,7 +9,6 @@ is refused here has reached no application, and is answered in the API's envelop
 """
 
 import asyncio
-from collections import deque
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from weakref import WeakKeyDictionary
 import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from antiphon.api.body import HEAD
@@ -34,6 +34,7 @@ from antiphon.protocol.wire import encode
 
 STOPPING = "stopping"
 """The member of an answer's scope that says that the server stops."""
+_ASGI = MappingProxyType({"version": "3.0", "spec_version": "2.3"})
 _NO_WEIGHTS = (0, 0)
 """How many headers are weighed, and their bytes."""
 
@@ -49,9 +50,29 @@ class _Books:
 class HttpProtocol(HttpToolsProtocol):
     """A connection whose writes are gathered, and whose client is not waited for without end."""
 
+    __slots__ = (
+        "_answering",
+        "_arrived",
+        "_bodies",
+        "_carried",
+        "_drains",
+        "_head",
+        "_heads",
+        "_idle_since",
+        "_listed",
+        "_owed",
+        "_refused",
+        "_since",
+        "_state",
+        "_taken",
+        "_unread",
+        "_upgrades",
+        "_weights",
+    )  # beside uvicorn's: an object of more members than it has takes a kilobyte
     cycle: Cycle  # type: ignore[assignment]
+    flow: Gathered  # type: ignore[assignment]
     scope: Scope  # type: ignore[assignment]
-    pipeline: deque[Cycle]  # type: ignore[assignment]
+    pipeline: list[Cycle]  # type: ignore[assignment]
 
     HEAD_BYTES = 64 * 1024
     """The longest head of a request, its first line included; trailers have as much."""
@@ -85,6 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
         if books is None:
             books = self._books[self.server_state] = _Books(self.loop, self.HALF_OPEN, self.LOOK_SECONDS)
         self._heads, self._bodies = books.heads, books.bodies
+        self._state = MappingProxyType(self.app_state)  # one for all requests
         self._listed: Debtors | None = None
         """Among whom this client is waited for."""
         self._owed: Debtors | None = None
@@ -94,7 +116,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes since then. What came with the beginning of a request does not count."""
         self._head: int | None = 0
         """Bytes of the head that came before `_since`, then of the trailers; None: it is not counted yet."""
-        self.url, self.headers = b"", []
+        self.url, self.headers, self.pipeline = b"", [], []
         self._weights = _NO_WEIGHTS
         self._taken = 0
         """Bytes of what came since the end of the head."""
@@ -118,16 +140,10 @@ class HttpProtocol(HttpToolsProtocol):
     # ---- the connection ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
-        self._common: Scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
-            "root_path": self.root_path,
-            "state": MappingProxyType(self.app_state),  # one for all requests
-        }
+        self.connections.add(self)
+        self.transport = self.flow = Gathered(transport, self.loop)  # type: ignore[assignment]
+        self.server, self.client = get_local_addr(transport), get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         self._owed = self._heads
         self._settle()
 
@@ -260,7 +276,13 @@ class HttpProtocol(HttpToolsProtocol):
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         return {
-            **self._common,
+            "type": "http",
+            "asgi": _ASGI,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "state": self._state,
             "method": self.parser.get_method().decode("ascii"),
             "http_version": self.parser.get_http_version(),
             "path": unquote(path) if "%" in path else path,
@@ -283,7 +305,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:  # it has come before the answer to the one before it has ended
             if self.pipeline:  # whoever reads nothing does not hear of the client's end: one may wait
                 self.flow.pause_reading()
-            self.pipeline.appendleft(self.cycle)
+            self.pipeline.append(self.cycle)
 
     def _begin_answer(self, cycle: Cycle) -> None:
         self._answering = cycle
@@ -317,7 +339,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._begin_answer(self.pipeline.pop())
+            self._begin_answer(self.pipeline.pop(0))
         else:
             self._idle_since = self.loop.time()
             if self.timeout_keep_alive_task is None:

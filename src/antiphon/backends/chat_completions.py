@@ -47,6 +47,9 @@ _PROXY = "x-litellm-version"
 # How often one turn is sent: each refusal may teach one thing.
 _LESSONS = 4
 
+_NO_NAMES: frozenset[str] = frozenset()
+"""One for all turns without functions: Python makes another each time, of the size of a small dict."""
+
 log = structlog.get_logger()
 
 
@@ -308,7 +311,7 @@ class ChatCompletions(Backend):
             think_opened=opened_by_template(turn.model),
             top=turn.sampling.top_logprobs,
             phrases=self.dialect.context_phrases,
-            names=frozenset(function.name for function in turn.functions),
+            names=frozenset(function.name for function in turn.functions) if turn.functions else _NO_NAMES,
             splicer=Splicer() if self._text_runs else None,
         )
 

@@ -15,7 +15,7 @@ import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -123,7 +123,7 @@ class Client:
         for connection in self._open:
             connection.hang_up()
         while self._open:
-            await asyncio.wait({connection.gone for connection in self._open})
+            await next(iter(self._open)).closed()
 
     async def _asked(self, head: bytes, body: bytes | None, patience: Patience) -> Connection:
         """The connection over which the request was answered."""
@@ -148,16 +148,16 @@ class Client:
         return None
 
     async def _connected(self, patience: Patience) -> Connection:
-        loop = self._loop
+        loop, make = self._loop, partial(Connection, self._open)
         try:
             async with asyncio.timeout(patience.connect):
                 if self._unix_socket is not None:
-                    _, made = await loop.create_unix_connection(Connection, self._unix_socket)
+                    _, made = await loop.create_unix_connection(make, self._unix_socket)
                 else:
                     host, port, context = self._base.raw_host or "", self._base.port or 80, self._context()
                     name = host if context is not None else None
                     _, made = await loop.create_connection(
-                        Connection, host, port, ssl=context, server_hostname=name
+                        make, host, port, ssl=context, server_hostname=name
                     )
         except TimeoutError:
             raise ConnectTimeout from None
@@ -165,8 +165,6 @@ class Client:
             raise ConnectFault(fault.strerror or str(fault) or type(fault).__name__) from fault
         except UnicodeError as fault:
             raise ConnectFault("its host is no name that can be looked up") from fault
-        self._open.add(made)
-        made.gone.add_done_callback(lambda _: self._open.discard(made))
         return made
 
     def _context(self) -> ssl.SSLContext | None:

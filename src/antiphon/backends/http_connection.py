@@ -20,16 +20,49 @@ _MOST_HEAD = 2**17
 class Connection(asyncio.Protocol):
     """A connection, and the answer that comes over it."""
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_bodiless",
+        "_bounded",
+        "_end",
+        "_extra",
+        "_fault",
+        "_gone",
+        "_heard",
+        "_kept",
+        "_loop",
+        "_lost",
+        "_open",
+        "_parser",
+        "_paused",
+        "_seconds",
+        "_sent",
+        "_size",
+        "_stuck",
+        "_take",
+        "_timer",
+        "_transport",
+        "_untaken",
+        "_waiter",
+        "_waiting",
+        "_whole",
+        "answered",
+        "headers",
+        "on_body",
+        "status",
+    )
+
+    def __init__(self, among: set["Connection"]) -> None:
+        """It is `among` those of a client until it is closed."""
         self._loop = asyncio.get_running_loop()
+        self._open = among
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         """Pieces of the body that nobody has read yet."""
         self.on_body = self._waiting.append
         """For the parser. Servers send each token in a chunk of its own: it costs no step of Python."""
         self._parser = httptools.HttpResponseParser(self)
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-        """Done when it is closed."""
+        self._gone: asyncio.Event | None = None
+        """Set when it is closed: of who waits for that."""
         self._lost: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         """Of who waits for the head, for bytes, or for room to write."""
@@ -37,8 +70,8 @@ class Connection(asyncio.Protocol):
         """What takes the body in the moment in which it comes."""
         self._untaken: Exception | None = None
         """What that has raised."""
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._stuck = False
+        """Whether there is no room to write."""
         self._timer: asyncio.TimerHandle | None = None
         self._begin()
 
@@ -94,7 +127,8 @@ class Connection(asyncio.Protocol):
     async def _send_large(self, head: bytes, body: bytes) -> None:
         self._opened().write(head)
         for place in range(0, len(body), _LARGE):
-            await self._writable.wait()
+            while self._stuck and not self.status:
+                await self._more()
             if self.status or self._fault is not None:
                 return  # it has said enough
             self._opened().write(body[place : place + _LARGE])
@@ -144,6 +178,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    async def closed(self) -> None:
+        """Until it is."""
+        self._gone = self._gone or asyncio.Event()
+        await self._gone.wait()
+
     def _more(self) -> asyncio.Future[None]:
         """Done when something has happened. Raises OSError."""
         if self._fault is not None:
@@ -188,12 +227,12 @@ class Connection(asyncio.Protocol):
     def _fail(self, fault: OSError) -> None:
         self._fault = self._fault or fault
         self._wake()
-        self._writable.set()
 
     # ---- what the loop says ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._open.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._whole:
@@ -245,15 +284,17 @@ class Connection(asyncio.Protocol):
         self._lost = fault if isinstance(fault, OSError) else ConnectionResetError()
         self._transport = None
         del self._parser  # it holds us, and we it
-        self._writable.set()
-        self.gone.set_result(None)
+        self._open.discard(self)
+        if self._gone is not None:
+            self._gone.set()
         self._wake()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._stuck = True
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._stuck = False
+        self._wake()
 
     # ---- what the parser says -------------------------------------------------------------------------
     # It goes on behind the end of an answer: nobody has asked for what it finds there.
@@ -278,7 +319,6 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionResetError("what came has no status"))
             return
         self.status = status
-        self._writable.set()  # for who still sends a body that is not wanted
 
     def on_message_complete(self) -> None:
         if self._extra:

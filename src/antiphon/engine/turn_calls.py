@@ -14,10 +14,18 @@ from antiphon.tools.toolbox import Toolbox
 class TurnCalls:
     """What a `TurnWriter` knows of the calls that it writes, and takes of its parameters for them."""
 
-    ran = 0
-    """How many calls are ours to run."""
-    suspended = False
-    """Whether the program that the turn brought waits for the client."""
+    __slots__ = (
+        "_allowed",
+        "_most",
+        "_offered",
+        "_refused",
+        "_toolbox",
+        "answers",
+        "calls",
+        "faults",
+        "ran",
+        "suspended",
+    )
 
     def __init__(
         self, toolbox: Toolbox, offered: Collection[str], allowed: int | None, most: int | None
@@ -27,6 +35,10 @@ class TurnCalls:
         """What the model reads of its calls: results of those that we ran, faults of those refused."""
         self.faults: list[str] = []
         """What was wrong with calls that were not valid."""
+        self.ran = 0
+        """How many calls are ours to run."""
+        self.suspended = False
+        """Whether the program that the turn brought waits for the client."""
         self._toolbox = toolbox
         self._offered = offered
         self._allowed = allowed

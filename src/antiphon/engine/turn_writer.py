@@ -52,6 +52,30 @@ class TurnWriter(TurnCalls):
     forgets that one may have taken effect. `source`: whose server answers.
     """
 
+    __slots__ = (
+        "_ahead",
+        "_by_index",
+        "_early",
+        "_filtered",
+        "_filtered_from",
+        "_held",
+        "_hosted",
+        "_ids",
+        "_machine",
+        "_make_reasoning",
+        "_message",
+        "_phase",
+        "_reasoning",
+        "_said",
+        "_source",
+        "_take",
+        "_taken",
+        "_writing",
+        "finished",
+        "first_at",
+        "usage",
+    )
+
     def __init__(
         self,
         machine: Machine,

@@ -91,6 +91,7 @@ def parse_create(
     if request.input:
         lenient = lenient or request.client_metadata is not None
         items = input_items(request.input, lenient, most_items)
+        request.input = ""  # which holds the whole body, as long as the response is made
     else:
         _refuse_absent(_object(body))
         items = []

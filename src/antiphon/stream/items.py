@@ -82,7 +82,8 @@ class OpenParts(OpenItem):
         self._text: list[str] = []
         self._extra: dict[str, list[Any]] = {}
         """What the part and its events carry besides text."""
-        self._parts: dict[str, list[Any]] = {"content_index": [], "summary_index": []}
+        self._parts: dict[str, list[Any]] = {}
+        """Those that are whole, by their counter."""
 
     @property
     def said(self) -> str:
@@ -99,7 +100,7 @@ class OpenParts(OpenItem):
         """End the part before, and begin one of the given kind."""
         self.end()
         self._kind = kind
-        self._place = {**self.place, kind.counter: len(self._parts[kind.counter])}
+        self._place = {**self.place, kind.counter: len(self._whole(kind.counter))}
         self._delta = partial(kind.delta, **self._place)
         self.emit(kind.added(**self._place, part=kind.empty))
 
@@ -113,8 +114,11 @@ class OpenParts(OpenItem):
         logprobs = {"logprobs": self._extra["logprobs"]} if "logprobs" in self._extra else {}
         self.emit(kind.whole(**self._place, **text, **logprobs))
         self.emit(kind.done(**self._place, part=replace(part, logprobs=()) if logprobs else part))
-        self._parts[kind.counter].append(part)
+        self._parts.setdefault(kind.counter, []).append(part)
         self._kind, self._text, self._extra = None, [], {}
+
+    def _whole(self, counter: str) -> tuple[Any, ...]:
+        return tuple(self._parts.get(counter, ()))
 
     def settle(self) -> None:
         self.end()
@@ -166,7 +170,7 @@ class OpenMessage(OpenParts):
 
     def built(self) -> Item:
         item = cast(AssistantMessage, self.item)
-        return replace(item, content=tuple(self._parts["content_index"]), phase=self.phase or item.phase)
+        return replace(item, content=self._whole("content_index"), phase=self.phase or item.phase)
 
     def _begin_text(self) -> None:
         self.begin(TEXT)
@@ -190,8 +194,8 @@ class OpenReasoning(OpenParts):
     def built(self) -> Item:
         return replace(
             cast(Reasoning, self.item),
-            content=tuple(self._parts["content_index"]) or None,
-            summary=tuple(self._parts["summary_index"]),
+            content=self._whole("content_index") or None,
+            summary=self._whole("summary_index"),
             encrypted_content=self.encrypted_content,
         )
 
