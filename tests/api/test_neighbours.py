@@ -21,11 +21,11 @@ from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.sdk_types import check
 
 from antiphon.api import neighbours, opening
-from antiphon.backends.gate import Gate as TurnGate
-from antiphon.backends.gate import Place
 from antiphon.backends.router import MAKERS, Maker
 from antiphon.config import BackendSettings, Config, Limits, Server, hash_key
+from antiphon.guard.turns import Turns
 from antiphon.model import Backend, Capabilities, Delta, Finished, Model, TextDelta, Turn
+from antiphon.protocol.tiers import TIERS, Tier
 
 HI: list[Any] = [{"role": "user", "content": "Hi"}]
 ASKED: Json = {"model": "m", "messages": HI}
@@ -550,26 +550,26 @@ def bounded(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Place]:
-    """Those who begin to wait, as they come."""
-    coming: SimpleQueue[Place] = SimpleQueue()
-    wait = TurnGate._awaited
+def line(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Tier]:
+    """The tiers of those who begin to wait, as they come."""
+    coming: SimpleQueue[Tier] = SimpleQueue()
+    take = Turns.take
 
-    async def seen(gate: TurnGate, place: Place) -> None:
-        coming.put(place)
-        await wait(gate, place)
+    async def seen(turns: Turns, owner: str, rank: int = 0) -> None:
+        coming.put(TIERS[rank])
+        await take(turns, owner, rank)
 
-    monkeypatch.setattr(TurnGate, "_awaited", seen)
+    monkeypatch.setattr(Turns, "take", seen)
     return coming
 
 
-async def next_of(line: SimpleQueue[Place]) -> Place:
+async def next_of(line: SimpleQueue[Tier]) -> Tier:
     return await asyncio.to_thread(line.get, timeout=20)
 
 
 @pytest.mark.parametrize("path", ALL)
 async def test_they_wait_with_responses_for_a_backend_that_is_asked_for_one_thing_at_a_time(
-    bounded: Running, upstream: Upstream, line: SimpleQueue[Place], path: str
+    bounded: Running, upstream: Upstream, line: SimpleQueue[Tier], path: str
 ) -> None:
     gate = Gate(after=0)
     upstream.script(Answer("first", gate=gate), said(EMBEDDED), Answer("third"))
@@ -589,7 +589,7 @@ async def test_they_wait_with_responses_for_a_backend_that_is_asked_for_one_thin
 
 
 async def test_the_tier_that_they_ask_for_says_who_goes_first(
-    bounded: Running, upstream: Upstream, line: SimpleQueue[Place]
+    bounded: Running, upstream: Upstream, line: SimpleQueue[Tier]
 ) -> None:
     gate = Gate(after=0)
     upstream.script(Answer("first", gate=gate), Answer("fast"), Answer("slow"))
@@ -604,7 +604,7 @@ async def test_the_tier_that_they_ask_for_says_who_goes_first(
         others = []
         for tier in ("flex", "priority"):
             others.append(asyncio.create_task(ask(tier)))
-            assert (await next_of(line)).tier == tier
+            assert await next_of(line) == tier
         gate.open()
         await first
         assert await asyncio.gather(*others) == ["slow", "fast"]
