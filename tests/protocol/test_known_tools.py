@@ -9,8 +9,10 @@ from openai import OpenAI
 from tests.scripted import Answer, Upstream
 from tests.tools.using import ask, offered
 
+from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.known_tools import KnownTools
-from antiphon.protocol.tools import FunctionTool
+from antiphon.protocol.parse import parse_create
+from antiphon.protocol.tools import FunctionTool, NamespaceTool, Tool
 
 SCHEMA = {
     "type": "object",
@@ -45,13 +47,45 @@ def test_what_may_hold_secrets_is_not_kept() -> None:
 
 
 def test_no_more_is_kept_than_there_is_room_for() -> None:
-    known = KnownTools(most=3 * len(bytes(raw(FUNCTION))))
+    known = KnownTools(most=10_000)
     first = known.read(raw(FUNCTION))
-    for digit in "12345":
-        known.read(raw(FUNCTION | {"name": f"plac{digit}"}))
+    tools = [known.read(raw(FUNCTION | {"name": f"plac{digit}"})) for digit in "12345"]
     assert known.read(raw(FUNCTION)) is not first
+    assert known.read(raw(FUNCTION | {"name": "plac5"})) is tools[-1]
     large = raw(FUNCTION | {"description": "x" * 100_000})
     assert KnownTools().read(large) == KnownTools().read(large)
+
+
+def test_tools_of_few_letters_fill_the_room_too() -> None:
+    known = KnownTools()
+    for number in range(1_000):
+        known.read(raw({"type": "custom", "name": f"f{number}"}))
+    assert len(known._known) < 600
+
+
+def test_what_is_made_of_a_tool_is_kept_where_it_comes_again_alone() -> None:
+    found = msgspec.json.decode(raw(GROUP), type=Tool)
+    assert isinstance(found, NamespaceTool)
+    found.tools[0].kept["words"] = "of a tool in a history"
+    assert not found.tools[0].kept
+    known = KnownTools().read(raw(GROUP))
+    assert isinstance(known, NamespaceTool)
+    known.tools[0].kept["words"] = "of a tool that comes again"
+    assert known.tools[0].kept
+
+
+DOUBLED = {
+    "name": (b'{"type": "function", "name": 1, "name": "g"}', "tools[1].name"),
+    "type": (b'{"type": "function", "type": "custom", "name": "f"}', "tools[1].type"),
+}
+
+
+@pytest.mark.parametrize(("tool", "param"), DOUBLED.values(), ids=DOUBLED)
+def test_a_fault_in_a_tool_is_found_where_it_stands(tool: bytes, param: str) -> None:
+    body = b'{"model": "m", "input": "x", "tools": [{"type": "web_search"}, %b]}' % tool
+    with pytest.raises(InvalidRequest) as caught:
+        parse_create(body)
+    assert caught.value.param == param
 
 
 def test_what_is_no_tool_is_refused_each_time() -> None:

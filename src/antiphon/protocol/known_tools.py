@@ -16,6 +16,8 @@ _LARGEST: Final = 64 * 1024
 """Bytes of a tool that is kept."""
 _MOST: Final = 1024 * 1024
 """Bytes of all of them. What is made of them takes several times as much."""
+_EACH: Final = 2048
+"""Bytes that a tool counts beside its JSON."""
 
 
 class KnownTools:
@@ -36,16 +38,19 @@ class KnownTools:
             return known
         tool = _decoder().decode(json)
         if isinstance(tool, ClientTool) and len(json) <= _LARGEST:
+            tool.keep()
             self._keep(json, tool)
         return tool
 
     def _keep(self, json: bytes, tool: Tool) -> None:
         with self._lock:
-            if self._size + len(json) > self._most:
-                self._known.clear()
-                self._size = 0
-            self._known[json] = tool
-            self._size += len(json)
+            if json not in self._known:
+                self._known[json] = tool
+                self._size += len(json) + _EACH
+            while self._size > self._most:
+                oldest = next(iter(self._known))
+                del self._known[oldest]
+                self._size -= len(oldest) + _EACH
 
 
 @cache

@@ -163,7 +163,10 @@ def _read(body: bytes, kind: type[CreateResponse]) -> CreateResponse:
     request = kind(*astuple(_tools_unread(kind).decode(body)))
     if request.tools:
         raws: Iterable[Any] = request.tools
-        request.tools = [_known_tools.read(raw) for raw in raws]
+        try:
+            request.tools = [_known_tools.read(raw) for raw in raws]
+        except _UNFIT:
+            return cast(CreateResponse, _decoder(kind).decode(body))  # which says where it does not fit
     return request
 
 

@@ -47,10 +47,16 @@ class ClientTool(BaseTool, gc=True, dict=True):
         """What `echo` gives, as JSON."""
         return msgspec.Raw(encode(self.echo()))
 
-    @cached_property
+    @property
     def kept(self) -> dict[object, Any]:
-        """What others made of it, by what that depends on besides."""
-        return {}
+        """What others made of it, by what that depends on besides. Of a tool that need not come again, as one
+        that stands in a history, nothing is kept."""
+        kept: dict[object, Any] = vars(self).get("kept", {})
+        return kept
+
+    def keep(self) -> None:
+        """From now on what is made of it is kept."""
+        vars(self)["kept"] = {}
 
 
 class FunctionTool(ClientTool, tag="function"):
@@ -104,6 +110,10 @@ class NamespaceTool(ClientTool, tag="namespace"):
     description: str
     """The reference asks for a character at least; Codex sends none in its own namespaces."""
     tools: Annotated[list[FunctionTool | CustomTool], Meta(min_length=1)]
+
+    def keep(self) -> None:
+        for tool in self.tools:
+            tool.keep()
 
     def echo(self) -> Self:
         return msgspec.structs.replace(self, tools=[tool.echo() for tool in self.tools])
