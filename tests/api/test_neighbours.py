@@ -21,10 +21,11 @@ from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.sdk_types import check
 
 from antiphon.api import neighbours, opening
+from antiphon.backends.replicas import Replicas
 from antiphon.backends.router import MAKERS, Maker
 from antiphon.config import BackendSettings, Config, Limits, Server, hash_key
 from antiphon.guard.turns import Turns
-from antiphon.model import Backend, Capabilities, Delta, Finished, Model, TextDelta, Turn
+from antiphon.model import Backend, Capabilities, Delta, Finished, Model, Passthrough, TextDelta, Turn
 from antiphon.protocol.tiers import TIERS, Tier
 
 HI: list[Any] = [{"role": "user", "content": "Hi"}]
@@ -626,6 +627,34 @@ def test_who_hangs_up_leaves_the_place_to_the_next(bounded: Running, upstream: U
 
     with checked_client(bounded.url) as client:
         assert client.chat.completions.create(model="m", messages=HI).choices[0].message.content == "well"
+
+
+async def test_of_several_servers_one_is_asked_that_is_well_when_a_place_comes_free(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: SimpleQueue[Tier]
+) -> None:
+    chosen: list[Replicas] = []
+    choose = Replicas.passthrough
+
+    def seen(several: Replicas) -> Passthrough | None:
+        chosen.append(several)
+        return choose(several)
+
+    monkeypatch.setattr(Replicas, "passthrough", seen)
+    gate = Gate(after=0)
+    upstream.script(Answer("first", gate=gate), Answer("second"))
+    urls = [upstream.base_url, "http://127.0.0.1:9/v1"]
+    settings = BackendSettings(base_urls=urls, default=True, dialect="generic", max_concurrency=1)
+    config = replace(config_for(upstream, tmp_path), backends={"two": settings})
+    with Running(config) as running:
+        async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key="k") as asking:
+            first = asyncio.create_task(asking.responses.create(model="m", input="Hi"))
+            await gate.reached()
+            second = asyncio.create_task(asking.chat.completions.create(model="m", messages=HI))
+            await next_of(line)
+            before = len(chosen)
+            gate.open()
+            await asyncio.gather(first, second)
+    assert len(chosen) == before + 1
 
 
 def test_who_waits_in_vain_is_told_when_to_come_again(

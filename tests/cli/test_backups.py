@@ -526,6 +526,18 @@ def test_bytes_that_have_changed_are_found_by_whoever_compares_them(run: Run, fu
     assert {example.strip() for example in examples} <= {victim.name for victim in victims}
 
 
+def test_a_file_that_cannot_be_read_is_named_and_all_else_is_looked_at(run: Run, config: Config) -> None:
+    (victim,) = filed(config, "a text")
+    path = blob(config, victim)
+    path.unlink()
+    path.mkdir()
+
+    said, example = wrong_in(run, config, "--contents")
+
+    assert said == "FAILED  contents: 1 of 1 have other bytes than came in, or cannot be read"
+    assert example == f"        {victim}: Is a directory"
+
+
 def test_a_backup_whose_bytes_have_changed_is_not_taken_for_whole(
     run: Run, config: Config, tmp_path: Path
 ) -> None:
@@ -537,7 +549,7 @@ def test_a_backup_whose_bytes_have_changed_is_not_taken_for_whole(
     done = restored(run, kept, tmp_path / "fresh")
 
     assert done.returncode == 1
-    assert "FAILED  contents: 1 of 1 have other bytes than came in" in done.stdout
+    assert "FAILED  contents: 1 of 1 have other bytes than came in, or cannot be read" in done.stdout
 
 
 def test_rows_that_refer_to_nothing_are_found(run: Run, config: Config) -> None:

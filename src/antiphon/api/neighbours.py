@@ -5,7 +5,7 @@ as it is. Nothing is kept of either.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from antiphon.api.body import read_body
 from antiphon.api.callers import Caller, caller
 from antiphon.api.handed import Handed
 from antiphon.api.services import services
-from antiphon.backends.gate import WAIT_SECONDS, Gate, Place
+from antiphon.backends.gate import WAIT_SECONDS, Place
 from antiphon.backends.router import Route as Routed
 from antiphon.backends.router import Router
 from antiphon.guard.offload import in_bytes, offload
@@ -67,21 +67,19 @@ async def _handed(request: Request, endpoint: Endpoint, members: Members, size: 
     tier = _serve_as_granted(members, caller(request))
     route = _routed(router, model)
     members["model"] = msgspec.Raw(encode(route.model))
-    passed = Passed(endpoint, route.model, members, size, tier)
-    answered = _passthrough(route, endpoint).answered(passed)
-    if route.gate is not None:
-        place = Place(caller(request).project, tier_of(_tier(members) or tier), WAIT_SECONDS)
-        answered = _in_turn(route.gate, place, answered)
-    return Handed(answered)
+    _passthrough(route, endpoint)  # refused at once where there is none
+    place = Place(caller(request).project, tier_of(_tier(members) or tier), WAIT_SECONDS)
+    return Handed(_answered(route, Passed(endpoint, route.model, members, size, tier), place))
 
 
 @asynccontextmanager
-async def _in_turn(
-    gate: Gate, place: Place, answered: AbstractAsyncContextManager[Answer]
-) -> AsyncIterator[Answer]:
-    """The answer, once its backend may be asked. Raises Unavailable where too many wait."""
-    async with gate.entered(place), answered as answer:
-        yield answer
+async def _answered(route: Routed, passed: Passed, place: Place) -> AsyncIterator[Answer]:
+    """The answer, once the backend may be asked. Raises Unavailable where too many wait."""
+    async with AsyncExitStack() as stack:
+        if route.gate is not None:
+            await stack.enter_async_context(route.gate.entered(place))
+        server = _passthrough(route, passed.endpoint)  # of several, one that is well by now
+        yield await stack.enter_async_context(server.answered(passed))
 
 
 # ---- what is asked, and of whom ---------------------------------------------------------------------

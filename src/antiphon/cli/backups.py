@@ -175,7 +175,7 @@ def _opens(seal: "Seal", kind: str) -> "Opens":
 _WRONG = {
     "tables": "faults in {wrong} places",
     "blobs": "{wrong} of {looked_at} that rows name are missing",
-    "contents": "{wrong} of {looked_at} have other bytes than came in",
+    "contents": "{wrong} of {looked_at} have other bytes than came in, or cannot be read",
     "responses": "{wrong} of {looked_at} cannot be read whole",
     "secrets": "{wrong} of {looked_at} were sealed with another key than the one here",
 }

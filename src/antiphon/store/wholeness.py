@@ -66,7 +66,8 @@ async def blobs(store: Store, home: Blobs) -> Count:
 
 
 async def contents(store: Store, home: Blobs) -> Count:
-    """The bytes of all blobs whose SHA-256 is known. Wrong: those that have another one."""
+    """The bytes of all blobs whose SHA-256 is known. Wrong: those that have another one, or are not to be
+    read."""
     count, after = Count(), ""
     while digests := await store.files.digests(after):
         for after, sha256 in digests.items():
@@ -82,6 +83,8 @@ async def _changed(home: Blobs, name: str, sha256: bytes) -> str | None:
             digest.update(piece)
     except FileNotFoundError:
         return None
+    except OSError as fault:
+        return f"{name}: {fault.strerror or fault}"
     return None if digest.digest() == sha256 else name
 
 
