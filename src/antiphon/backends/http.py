@@ -165,6 +165,8 @@ class Client:
             raise ConnectFault(fault.strerror or str(fault) or type(fault).__name__) from fault
         except UnicodeError as fault:
             raise ConnectFault("its host is no name that can be looked up") from fault
+        if not made.is_lost:
+            self._open.add(made)  # not earlier: uvloop never tells one that is given up that it is lost
         return made
 
     def _context(self) -> ssl.SSLContext | None:
