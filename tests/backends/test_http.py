@@ -437,6 +437,22 @@ def test_a_client_is_closed_though_requests_were_cancelled_while_they_connected(
     run(cancelled())
 
 
+@on_each_loop
+def test_a_client_that_was_closed_hangs_up_what_it_has_only_then_connected(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def closed() -> None:
+        async with asyncio.timeout(4), serving(silent) as url:
+            for turns in range(TURNS):
+                async with asking(url) as client:
+                    tasks = [await begun(client, url, turns) for turns in (TURNS, turns)]
+                for task in tasks:
+                    with pytest.raises(ConnectionError):
+                        await task
+
+    run(closed())
+
+
 async def test_there_are_no_more_connections_than_are_allowed() -> None:
     open_now = most = 0
     answering, full = asyncio.Event(), asyncio.Event()
