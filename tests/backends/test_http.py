@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -400,6 +401,56 @@ async def test_whoever_stops_reading_or_is_cancelled_hangs_up() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(gone.acquire(), 5)
+
+
+TURNS = 12
+"""Of the loop: in so many a connection is made, and its request is on its way."""
+on_each_loop = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers nothing."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+
+
+async def begun(client: Client, url: str, turns: int) -> asyncio.Task[tuple[int, bytes]]:
+    """A request that has got as far as it does in so many turns."""
+    task = asyncio.create_task(get(client, url))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return task
+
+
+@on_each_loop
+def test_a_client_is_closed_though_requests_were_cancelled_while_they_connected(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def cancelled() -> None:
+        async with asyncio.timeout(5), serving(silent) as url, asking(url) as client:
+            for turns in [*range(TURNS)] * 3:
+                task = await begun(client, url, turns)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    run(cancelled())
+
+
+@on_each_loop
+def test_a_client_that_was_closed_hangs_up_what_it_has_only_then_connected(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def closed() -> None:
+        async with asyncio.timeout(4), serving(silent) as url:
+            for turns in range(TURNS):
+                async with asking(url) as client:
+                    tasks = [await begun(client, url, turns) for turns in (TURNS, turns)]
+                for task in tasks:
+                    with pytest.raises(ConnectionError):
+                        await task
+
+    run(closed())
 
 
 async def test_there_are_no_more_connections_than_are_allowed() -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.backends.reading import batches, read
 
@@ -310,8 +310,12 @@ ARGUMENTS = st.lists(
     max_size=8,
 )
 INDEXES = st.sampled_from([0, 0, 0, 1, -1, None])
+BLANKS = st.sampled_from([b" ", b"\\n", b"\\n\\n"])
 CALLS = st.one_of(
     st.builds(lambda insides, index: called(*insides, index=index), ARGUMENTS, INDEXES),
+    st.builds(
+        lambda blank, insides: called() + text(blank) + b"".join(map(call, insides)), BLANKS, ARGUMENTS
+    ),
     st.builds(lambda insides, index: b"".join(call(each, index) for each in insides), ARGUMENTS, INDEXES),
 )
 EVENTS = st.one_of(
@@ -319,6 +323,7 @@ EVENTS = st.one_of(
 )
 
 
+@example([called(b"1"), text(b"\\n"), call(b"}"), text(b"x")], [], b"\n", True)
 @settings(deadline=None, max_examples=400)
 @given(
     events=st.lists(EVENTS, max_size=12),

@@ -1,7 +1,7 @@
 """A long log takes time in proportion to its length, to write and to read."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -63,3 +63,25 @@ def test_going_on_with_a_cut_log_takes_time_in_proportion() -> None:
     short, long = (log(SAYS["text"], length)[:-4] for length in (SHORT, LONG))
 
     assert seconds(lambda: resume(long, str)) < MOST * seconds(lambda: resume(short, str))
+
+
+class Parts(list[Any]):
+    """Knows how often it was gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_the_parts_of_an_item_are_not_gone_through_for_each_new_one() -> None:
+    item = message(running())
+    item._parts["content_index"] = parts = Parts()
+    for _ in range(50):
+        item.text("x")
+        item.refusal("y")
+    item.close()
+
+    assert len(parts) == 100
+    assert parts.times == 1  # when they became an item

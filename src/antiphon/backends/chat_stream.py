@@ -181,6 +181,8 @@ class ChatStreamParser:
     def _take_run(self, run: Run, out: list[Delta]) -> bool:
         """Whether it may be taken as it is."""
         if not self._plain:
+            if self._think is not None:
+                out += self._think.flush(blank=False)
             return self._calls.feed_run(run, out)
         out.append(TextRun(run.text, pieces=run.pieces))
         return True

@@ -86,6 +86,7 @@ class Client:
         self._sweep: asyncio.TimerHandle | None = None
         self._open: set[Connection] = set()
         """All that are not closed yet."""
+        self._closed = False
         self._ssl: ssl.SSLContext | None = None
         sent = {"Host": _host(base), "Accept": "*/*", **_credentials(base), **headers}
         self._headers = _lines(sent)
@@ -116,7 +117,9 @@ class Client:
         return HttpAnswer(self, connection, patience, exchange)
 
     async def close(self) -> None:
-        """Close all connections, and wait until they are. Answers that are still being read break off."""
+        """Close all connections, and wait until they are. Answers that are still being read break off, and
+        what is only being connected does as soon as it is."""
+        self._closed = True
         self._idle = []
         if self._sweep is not None:
             self._sweep.cancel()
@@ -165,6 +168,10 @@ class Client:
             raise ConnectFault(fault.strerror or str(fault) or type(fault).__name__) from fault
         except UnicodeError as fault:
             raise ConnectFault("its host is no name that can be looked up") from fault
+        if not made.is_lost:
+            self._open.add(made)  # not earlier: uvloop never tells one that is given up that it is lost
+        if self._closed:
+            made.hang_up()
         return made
 
     def _context(self) -> ssl.SSLContext | None:

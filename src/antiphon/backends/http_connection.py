@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(self, among: set["Connection"]) -> None:
-        """It is `among` those of a client until it is closed."""
+        """It leaves those of a client that it is `among` when it is closed."""
         self._loop = asyncio.get_running_loop()
         self._open = among
         self._transport: asyncio.Transport | None = None
@@ -102,6 +102,11 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent over it."""
         idle = self._whole and self._kept and self._sent and not self._waiting and self._fault is None
         return idle and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was made, and is closed."""
+        return self._lost is not None
 
     @property
     def at_end(self) -> bool:
@@ -232,7 +237,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._open.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._whole:

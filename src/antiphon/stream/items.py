@@ -100,7 +100,7 @@ class OpenParts(OpenItem):
         """End the part before, and begin one of the given kind."""
         self.end()
         self._kind = kind
-        self._place = {**self.place, kind.counter: len(self._whole(kind.counter))}
+        self._place = {**self.place, kind.counter: len(self._parts.get(kind.counter, ()))}
         self._delta = partial(kind.delta, **self._place)
         self.emit(kind.added(**self._place, part=kind.empty))
 
