@@ -1,6 +1,7 @@
 """A chain goes on in the same way whether its history was remembered or read: the upstream is sent the same
 by a server that made all turns, and by another one with the same store that made none."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,17 +12,19 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from openai import APIStatusError, NotFoundError, OpenAI
+from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
 from tests.api.asking import ADD, refused
 from tests.conftest import Running, checked_client, config_for
-from tests.papers import picture_url
+from tests.papers import picture_url, png
 from tests.scripted import Answer, Called, Gate, Upstream
+from tests.store.contract.kit import set_back
 
 from antiphon.config import Server, hash_key
 from antiphon.engine.histories import Histories, History
 from antiphon.protocol.content import InputText, OutputText
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AssistantMessage, InputMessage
+from antiphon.store.open import open_store
 
 TURNS = 4
 PIXEL = picture_url()
@@ -198,6 +201,50 @@ def test_a_conversation_that_two_processes_write_to_is_read_as_it_is(
     assert told(one, "6") == ["1", "2", "I see.", "3", "I see.", "4", "I see.", "5", "I see.", "6"]
 
 
+def test_a_conversation_whose_database_was_set_back_is_read_as_it_is(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream, tmp_path: Path
+) -> None:
+    one, other = servers
+    conversation = one.conversations.create().id
+
+    async def lose() -> None:
+        store = await open_store(config_for(upstream, tmp_path).store_url)
+        await store.write(set_back, conversation, 2)
+        await store.close()
+
+    for text in ("Hello", "Lost", "Lost too"):
+        one.responses.create(model="m", input=text, conversation=conversation)
+    asyncio.run(lose())
+    other.responses.create(model="m", input="Anew", conversation=conversation)
+    one.responses.create(model="m", input="And now?", conversation=conversation)
+    told = [message["content"] for message in upstream.last.body["messages"]]
+    assert told == ["Hello", "I see.", "Anew", "I see.", "And now?"]
+
+
+@pytest.mark.parametrize("chained", [False, True], ids=["conversation", "chain"])
+def test_a_picture_that_could_not_be_read_for_a_moment_is_shown_when_it_can(
+    servers: tuple[OpenAI, OpenAI], upstream: Upstream, tmp_path: Path, chained: bool
+) -> None:
+    client, _ = servers
+    url = picture_url(png(1, 1) + bytes(6_000))
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]
+    continues = {} if chained else {"conversation": client.conversations.create().id}
+
+    def go_on(given: Any) -> None:
+        made = client.responses.create(model="m", input=given, **continues)
+        if chained:
+            continues["previous_response_id"] = made.id
+
+    go_on(shown)
+    (blob,) = (path for path in (tmp_path / "files").rglob("*") if path.is_file())
+    away = blob.rename(tmp_path / "away")
+    with suppress(BadRequestError):  # the image is empty
+        go_on("What is it?")
+    away.rename(blob)
+    go_on("And now?")
+    assert url in str(upstream.last.body)
+
+
 class Talk:
     """A conversation, and chains of responses, some of which go on from it. Any of the servers may do the
     next thing; before each turn the forgetful one tells what the model will read."""
@@ -331,6 +378,25 @@ def test_a_history_that_is_too_large_is_not_kept_and_drives_out_no_other(read: b
     keep(replace(large, length=large.length // 32))
     assert found() == replace(large, length=large.length // 32)
     assert all(kept.find("p", name) is small for name in names)
+
+
+def test_what_is_empty_is_not_kept_for_ever() -> None:
+    kept = Histories(most=100_000)
+    for n in range(1_000):
+        kept.keep("p", f"conv_{n}", History())
+    assert kept.find("p", "conv_0") is None
+    assert len(kept._known) < 200
+
+
+def test_a_history_of_which_something_was_missing_is_not_kept() -> None:
+    whole = History().followed_by(exchange("x"), 2)
+    kept = Histories()
+    kept.keep("p", "c", whole)
+    for torn in (replace(whole, torn=True), replace(whole, torn=True).followed_by(exchange("y"), 2)):
+        kept.keep("p", "c", torn)
+        kept.keep_read("p", replace(torn, rows=[b"1"]))
+        assert kept.find("p", "c") is None
+        assert kept.beginning("p", [b"1"]) == History()
 
 
 def test_a_history_that_is_kept_again_takes_its_place_once() -> None:

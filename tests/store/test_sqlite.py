@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.store.contract.kit import P, begin, counts, item, talk, turn
@@ -13,6 +15,7 @@ from tests.store.contract.vectors import add_file, index, new_store
 
 from antiphon.store import activity, containers, conversations, files, prompts, recordings, runs, webhooks
 from antiphon.store.activity import ActivityRow
+from antiphon.store.conversations import ConversationRow
 from antiphon.store.errors import AlreadyExists
 from antiphon.store.open import UnknownStore, open_store
 from antiphon.store.paging import PageQuery
@@ -260,33 +263,47 @@ async def test_notes_cost_no_transaction_of_their_own_while_others_write(file: P
     await store.close()
 
 
+def steps(db: sqlite3.Connection, rule: Steps[object]) -> int:
+    """Of SQLite's machine, to carry out a rule that finds something."""
+    counted = 0
+
+    def count() -> None:
+        nonlocal counted
+        counted += 1
+
+    db.set_progress_handler(count, 1)
+    assert drive(db, rule) is not None
+    db.set_progress_handler(None, 0)
+    return counted
+
+
 async def test_a_claim_costs_the_same_among_very_many_jobs(file: Path) -> None:
     store = await open_sqlite(file)
     db = connect(file)
-
-    def steps() -> int:
-        """Of SQLite's machine, to find the job that is next."""
-        counted = 0
-
-        def count() -> None:
-            nonlocal counted
-            counted += 1
-
-        db.set_progress_handler(count, 1)
-        key = drive(db, next_due(Wanted(("index", "purge"), 1e12, "me", 5.0, MANY), "b"))
-        db.set_progress_handler(None, 0)
-        assert key is not None
-        return counted
-
     found = []
     for count in (10, 5_000):
         for project in ("a", "b", "c"):
             await store.work.enqueue([Job(kind="index", payload=b"", project=project)] * count)
         await store.work.claim(["index"], "other", 1e12, 8)  # what others do stands before what is due
-        found.append(steps())
+        found.append(steps(db, next_due(Wanted(("index", "purge"), 1e12, "me", 5.0, MANY), "b")))
 
     assert found[1] < 2 * found[0], found
     db.close()
+    await store.close()
+
+
+async def test_the_event_loop_reads_little_of_a_conversation(file: Path) -> None:
+    store = await open_sqlite(file)
+    for name, count, size in (("few", 8, 1), ("many", 2_000, 1), ("large", 8, 2**15)):
+        rows = [item(f"{name}{n}", "x" * size) for n in range(count)]
+        await store.conversations.create(P, ConversationRow(name, 1, b"{}"), rows)
+
+    def looked(name: str) -> Steps[Any]:
+        return conversations.history(P, name, 0, 0, "", conversations._FEW, conversations._SHORT)
+
+    with contextlib.closing(connect(file)) as db:
+        assert steps(db, looked("many")) < steps(db, looked("few"))
+        assert [drive(db, looked(name)).rows is None for name in ("few", "many", "large")] == [0, 1, 1]
     await store.close()
 
 

@@ -26,6 +26,8 @@ _SHARE = 4
 """The part of them that one may be: a larger one would drive out most of the others."""
 _ITEM = 1024
 """Bytes of an item beside its text."""
+_ENTRY = 512
+"""Bytes of a history beside its items."""
 _Key: TypeAlias = tuple[str, str | bytes]
 """A project, and the id of a response or a conversation, or the first of the rows."""
 
@@ -44,11 +46,18 @@ class History(Struct, frozen=True):
     """The items as they were read, of a chain that was."""
     stop: int = 0
     """The position at which a conversation goes on behind it."""
+    torn: bool = False
+    """Whether data of an item was not there when it was read: then it is not kept."""
+
+    @property
+    def last(self) -> str:
+        """The id of its last item."""
+        return (self.items[-1].id or "") if self.items else ""
 
     @property
     def size(self) -> int:
         """Bytes that it takes, about: the items, and what a backend writes of them."""
-        return (3 if self.rows else 2) * self.length + _ITEM * len(self.items)
+        return (3 if self.rows else 2) * self.length + _ITEM * len(self.items) + _ENTRY
 
     def followed_by(self, more: Sequence[Item], length: int) -> "History":
         """It and what came then, `length` bytes of JSON."""
@@ -59,6 +68,7 @@ class History(Struct, frozen=True):
             length=self.length + length,
             words=words,
             said=self._said(items, more) if words else None,
+            torn=self.torn,
         )
 
     def _said(self, items: Sequence[Item], more: Sequence[Item]) -> Said | None:
@@ -104,9 +114,10 @@ class Histories:
         return found
 
     def _keep(self, key: _Key, history: History) -> None:
-        before = self._known.pop(key, History())
-        self._size -= before.size
-        if history.size > self._most // _SHARE:
+        before = self._known.pop(key, None)
+        if before is not None:
+            self._size -= before.size
+        if history.torn or history.size > self._most // _SHARE:
             return
         self._known[key] = history
         self._size += history.size

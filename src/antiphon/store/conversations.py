@@ -42,7 +42,9 @@ class Stretch(Struct, frozen=True):
 
 
 _FEW = 16
-"""Positions that are read at once."""
+"""Positions that are read while the event loop waits."""
+_SHORT = 2**14
+"""Bytes of an item that is."""
 
 
 class Conversations:
@@ -92,14 +94,15 @@ class Conversations:
         return await filled(self._data, project, found)
 
     async def history(
-        self, project: str, conversation_id: str, start: int = 0, count: int = 0
+        self, project: str, conversation_id: str, start: int = 0, count: int = 0, last: str = ""
     ) -> Stretch | None:
         """The items of the conversation, oldest first: from `start` on where it has still the `count` items
-        that it had before, else all of it."""
-        asked = (project, conversation_id, start, count)
-        found = await self._database.read(history, *asked, _FEW)
+        that it had before, the one with the id `last` behind the others, else all of it."""
+        database, asked = self._database, (project, conversation_id, start, count, last)
+        bounds = (_FEW, _SHORT) if database.reads_inline else (FAR, FAR)
+        found = await database.read(history, *asked, *bounds)
         if found is not None and found.rows is None:
-            found = await self._database.read_long(history, *asked, FAR)
+            found = await database.read_long(history, *asked, FAR, FAR)
         if found is None:
             return None
         rows = await self._data.filled(project, found.rows or [])
@@ -198,34 +201,43 @@ class _Found(NamedTuple):
     start: int
     stop: int
     rows: list[bytes] | None
-    """None: they are too many."""
+    """None: they are too many, or one is too long."""
 
 
-# A position is used once, and nothing that was removed comes back: as many items as there were are the same.
+# What was removed does not come back, and a position is used once, unless the database was set back. So items
+# that are as many as they were, and end with the same one, are the same. They are brought in order elsewhere:
+# SQLite does not see that they stand in one thread, and would copy all of them.
 _HISTORY = """
     WITH stretch AS MATERIALIZED (
-        SELECT t.id AS thread, t.next_position AS stop, CASE WHEN $4 = (
+        SELECT t.id AS thread, t.next_position AS stop, CASE WHEN t.next_position >= $3 AND $4 = (
             SELECT count(*) FROM links WHERE thread = t.id AND position < $3 AND state <> 2
+        ) AND $5 = (
+            SELECT i.id
+            FROM links AS l /*ordered*/ JOIN items AS i ON i.key = l.item
+            WHERE l.thread = t.id AND l.position < $3 AND l.state <> 2
+            ORDER BY l.position DESC LIMIT 1
         ) THEN $3 ELSE 0 END AS start
         FROM conversations AS c
         JOIN threads AS t ON t.project_id = c.project_id AND t.conversation_id = c.id
         WHERE c.project_id = $1 AND c.id = $2)
-    SELECT s.start, s.stop, i.json
+    SELECT s.start, s.stop, l.position, CASE WHEN length(i.json) <= CAST($7 AS BIGINT) THEN i.json END
     FROM stretch AS s
-    LEFT JOIN links AS l ON l.thread = s.thread AND l.position >= s.start AND l.state <> 2
-        AND s.stop - s.start <= $5
-    LEFT JOIN items AS i ON i.key = l.item
-    ORDER BY l.position"""
+    LEFT JOIN links AS l ON l.thread = s.thread AND l.state <> 2
+        AND l.position >= CASE WHEN s.stop - s.start <= $6 THEN s.start ELSE s.stop END
+    LEFT JOIN items AS i ON i.key = l.item"""
 
 
-def history(project: str, conversation_id: str, start: int, count: int, most: int) -> Steps[_Found | None]:
-    """At most so many positions of it."""
-    found = yield Statement(_HISTORY, (project, conversation_id, start, count, most))
+def history(
+    project: str, conversation_id: str, start: int, count: int, last: str, most: int, longest: int
+) -> Steps[_Found | None]:
+    """At most so many positions of it, and so many bytes of an item."""
+    found = yield Statement(_HISTORY, (project, conversation_id, start, count, last, most, longest))
     if not found:
         return None
-    start, stop, _ = found[0]
-    rows = [json for _, _, json in found if json is not None] if stop - start <= most else None
-    return _Found(start, stop, rows)
+    start, stop, *_ = found[0]
+    rows = sorted(row[2:] for row in found if row[2] is not None)
+    whole = stop - start <= most and all(json is not None for _, json in rows)
+    return _Found(start, stop, [json for _, json in rows] if whole else None)
 
 
 def item(project: str, conversation_id: str, item_id: str) -> Steps[bytes | None]:

@@ -70,6 +70,10 @@ class Marked(Struct, frozen=True):
     data: Sequence[DataRow] = ()
 
 
+class Torn(bytes):
+    """JSON some of whose data was not there when it was filled. It may be there again."""
+
+
 Cuts: TypeAlias = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 """JSON with marks, and its data by SHA-256."""
 Write: TypeAlias = Callable[[Sequence[Marked]], Awaitable[T]]
@@ -96,12 +100,17 @@ def cut(json: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
 def fill(jsons: Sequence[bytes], data: Mapping[bytes, bytes]) -> Sequence[bytes]:
     """JSON with data by SHA-256 in place of its marks: what `cut` has taken out."""
     texts = {sha256.hex().encode(): _encoded(found) for sha256, found in data.items()}
-    return [_marks.sub(lambda mark: texts[mark[1]], json) if MARKED in json else json for json in jsons]
+    return [_filled(json, texts) if MARKED in json else json for json in jsons]
 
 
 def marked_in(jsons: Iterable[bytes]) -> set[bytes]:
     """The SHA-256 of the data that belongs in there."""
     return {bytes.fromhex(mark.decode()) for json in jsons if MARKED in json for mark in _marks.findall(json)}
+
+
+def _filled(json: bytes, texts: Mapping[bytes, bytes]) -> bytes:
+    whole = _marks.sub(lambda mark: texts[mark[1]], json)
+    return whole if all(texts[mark] for mark in _marks.findall(json)) else Torn(whole)
 
 
 def _decoded(text: bytes) -> bytes | None:
@@ -198,7 +207,7 @@ class InlineData:
             return await _written(blobs, cuts, (), write)
 
     async def filled(self, project: str, jsons: Sequence[bytes]) -> Sequence[bytes]:
-        """JSON as it came, with its data."""
+        """JSON as it came, with its data; what lacks some of it is Torn."""
         wanted = marked_in(jsons)
         if not wanted:
             return jsons

@@ -34,6 +34,16 @@ async def spoken(store: Store, conversation_id: str, project: str = P) -> Sequen
     return None if found is None else found.rows
 
 
+def set_back(conversation_id: str, position: int) -> Steps[None]:
+    """The conversation is as a backup has it that was made when it ended there."""
+    thread = "(SELECT id FROM threads WHERE conversation_id = $1)"
+    values = conversation_id, position
+    yield Statement(f"DELETE FROM responses WHERE thread = {thread} AND start >= $2", values)
+    yield Statement(f"DELETE FROM links WHERE thread = {thread} AND position >= $2", values)
+    yield Statement("DELETE FROM items WHERE key NOT IN (SELECT item FROM links)")
+    yield Statement("UPDATE threads SET next_position = $2 WHERE conversation_id = $1", values)
+
+
 def item(item_id: str, text: str | None = None) -> ItemRow:
     return ItemRow(id=item_id, json=f'{{"id":"{item_id}","text":"{text or item_id}"}}'.encode())
 

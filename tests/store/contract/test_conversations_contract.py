@@ -3,7 +3,20 @@
 import asyncio
 
 import pytest
-from tests.store.contract.kit import Clock, P, begin, counts, ids, item, items, said, spoken, texts, turn
+from tests.store.contract.kit import (
+    Clock,
+    P,
+    begin,
+    counts,
+    ids,
+    item,
+    items,
+    said,
+    set_back,
+    spoken,
+    texts,
+    turn,
+)
 
 from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem, UnknownCursor
@@ -45,15 +58,36 @@ async def test_what_is_new_in_a_conversation_is_read_alone_while_all_before_is_t
     await begin(store, "c", *names)
     whole = Stretch(0, many, texts(*names))
     assert await store.conversations.history(P, "c") == whole
-    assert await store.conversations.history(P, "c", 1, 1) == Stretch(1, many, texts(*names[1:]))
-    assert await store.conversations.history(P, "c", many, many) == Stretch(many, many, [])
-    assert await store.conversations.history(P, "c", many, many + 1) == whole
+    assert await store.conversations.history(P, "c", 1, 1, "i0") == Stretch(1, many, texts(*names[1:]))
+    assert await store.conversations.history(P, "c", many, many, names[-1]) == Stretch(many, many, [])
+    assert await store.conversations.history(P, "c", many, many + 1, names[-1]) == whole
+    assert await store.conversations.history(P, "c", many, many, "i0") == whole
     await store.conversations.delete_item(P, "c", "i1")
     left = Stretch(0, many, texts("i0", *names[2:]))
-    assert await store.conversations.history(P, "c", many, many) == left
-    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many, [])
+    asked = (many, many - 1, names[-1])
+    assert await store.conversations.history(P, "c", many, many, names[-1]) == left
+    assert await store.conversations.history(P, "c", *asked) == Stretch(many, many, [])
     await store.conversations.add_items(P, "c", items("i1"))
-    assert await store.conversations.history(P, "c", many, many - 1) == Stretch(many, many + 1, texts("i1"))
+    assert await store.conversations.history(P, "c", *asked) == Stretch(many, many + 1, texts("i1"))
+
+
+@pytest.mark.parametrize("more", [[], ["x"], ["x", "y"], ["x", "y", "z"]])
+async def test_a_conversation_that_was_set_back_is_read_whole(store: Store, more: list[str]) -> None:
+    """Its positions come again, for something else."""
+    await begin(store, "c", *"abcd")
+    await store.write(set_back, "c", 2)
+    await store.conversations.add_items(P, "c", items(*more))
+    whole = Stretch(0, 2 + len(more), texts("a", "b", *more))
+    assert await store.conversations.history(P, "c", 4, 4, "d") == whole
+
+
+@pytest.mark.parametrize("sizes", [[10**6], [10] * 15 + [10**6], [10**5] * 16])
+async def test_large_items_are_read_as_small_ones(store: Store, sizes: list[int]) -> None:
+    await begin(store, "c", "a")
+    large = [item(f"i{n}", "x" * size) for n, size in enumerate(sizes)]
+    await store.conversations.add_items(P, "c", large)
+    found = await store.conversations.history(P, "c", 1, 1, "a")
+    assert found == Stretch(1, 1 + len(large), [row.json for row in large])
 
 
 async def test_a_turn_joins_the_conversation_input_first(store: Store) -> None:

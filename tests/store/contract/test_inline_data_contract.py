@@ -12,7 +12,7 @@ from tests.store.contract.kit import DAY, Clock, P, begin, counts, spoken, turn
 from antiphon.protocol.ids import new_blob_name
 from antiphon.store.errors import DuplicateItem, LostRun
 from antiphon.store.file_storage import ORPHAN_SECONDS, FileStorage
-from antiphon.store.inline_data import REMOVE
+from antiphon.store.inline_data import REMOVE, Torn
 from antiphon.store.items import ItemRow
 from antiphon.store.paging import PageQuery
 from antiphon.store.run_log import Claim, Record, RunEnd
@@ -97,6 +97,25 @@ async def test_pictures_of_conversations_are_read_as_they_came(store: Store) -> 
     page = await store.conversations.items(P, "c", PageQuery(1, "desc", None))
     assert page is not None
     assert (page.items, page.more) == ([picture("b", 1)], True)
+
+
+async def test_what_lacks_its_picture_says_so_until_it_is_there_again(store: Store, home: Home) -> None:
+    rows = [ItemRow("words", b'{"id":"words"}'), picture("a")]
+    await begin(store, "c")
+    await store.conversations.add_items(P, "c", rows)
+    await store.responses.save(P, turn("r", asks=rows, says=()))
+    (name,) = await names(home)
+    aside = new_blob_name()
+    await home.blobs.duplicate(name, aside)
+    await home.blobs.remove([name])
+
+    for found in (await spoken(store, "c"), await store.responses.history(P, "r")):
+        assert found == [rows[0].json, b'{"id":"a","result":""}']
+        assert [isinstance(row, Torn) for row in found] == [False, True]
+    await home.blobs.duplicate(aside, name)
+    for found in (await spoken(store, "c"), await store.responses.history(P, "r")):
+        assert found == [row.json for row in rows]
+        assert not any(isinstance(row, Torn) for row in found)
 
 
 async def test_an_item_that_comes_again_with_its_picture_is_the_one_that_is_there(

@@ -206,7 +206,9 @@ class Pair:
         name = self.name("conv", conversation)
         said = self.model.conversations.get(name)
         known = self.heard.get(name, Stretch(0, 0, ()))
-        found = await self.store.conversations.history(self.project, name, known.stop, len(known.rows))
+        last = known.rows[-1].decode().strip('"').split()[0] if known.rows else ""
+        asked = (known.stop, len(known.rows), last)
+        found = await self.store.conversations.history(self.project, name, *asked)
         assert (found is None) == (said is None)
         if said is None or found is None:
             return

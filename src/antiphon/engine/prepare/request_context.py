@@ -27,6 +27,7 @@ from antiphon.protocol.items import (
     decode_stored,
 )
 from antiphon.protocol.parse import Parsed
+from antiphon.store.inline_data import Torn
 from antiphon.store.store import Store
 from antiphon.tools.local_shell import with_call_ids
 
@@ -178,7 +179,8 @@ def call_ids(items: Sequence[Item]) -> Set[str]:
 async def _conversation(store: Store, project: str, conversation_id: str, histories: Histories) -> History:
     """The items of a conversation. Raises NotFound."""
     known = histories.find(project, conversation_id) or _NOTHING
-    found = await store.conversations.history(project, conversation_id, known.stop, len(known.items))
+    asked = (known.stop, len(known.items), known.last)
+    found = await store.conversations.history(project, conversation_id, *asked)
     if found is None:
         raise NotFound(f"Conversation with id '{conversation_id}' not found.")
     before = known if found.start == known.stop else _NOTHING
@@ -214,10 +216,11 @@ async def _followed(known: History, rows: Sequence[bytes]) -> History:
     """It and what was read behind it."""
     length = sum(map(len, rows))
     again = len(known.items) if known.said is None else 0
-    return await offload(
+    whole = await offload(
         again + len(rows) + in_bytes(length),
         lambda: known.followed_by([decode_stored(row) for row in rows], length),
     )
+    return replace(whole, torn=True) if any(isinstance(row, Torn) for row in rows) else whole
 
 
 async def _references(store: Store, project: str, items: Sequence[InputItem]) -> References:
