@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.store.contract.homes import HOMES, Home
 
-from antiphon.engine.jobs import JobQueue, Jobs, JobWorker
+from antiphon.engine.jobs import JobQueue, Jobs, JobWorker, name_of
 from antiphon.engine.queue import Pool
+from antiphon.store import work
 from antiphon.store.store import Store
 from antiphon.store.work import ClaimedJob, Job
 
@@ -176,3 +177,18 @@ async def test_what_is_claimed_while_the_store_is_asked_what_is_ours_is_not_give
             gate.set()
         await nothing_left(store)
     assert asked == [b"first", b"second"]
+
+
+async def test_the_end_of_a_job_that_was_withdrawn_is_not_that_of_the_next(store: Store) -> None:
+    queue = JobQueue(store.work, ["index"], of_project=2)
+    claimed = []
+    for name in ("1", "2"):
+        await store.work.enqueue([Job(kind="index", payload=b"", name=name)])
+        claimed.append(await queue.claim(60))
+        await store.write(work.withdraw, "index", ["1"])
+    gone, mine = (name_of(job) for job in claimed if job is not None)
+
+    await queue.finish(gone, ())
+    assert set(await queue.owned()) == {mine}
+    await queue.finish(mine, ())
+    assert await store.work.due(["index"]) is None

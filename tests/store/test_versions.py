@@ -23,6 +23,7 @@ from antiphon.store.open import open_store
 from antiphon.store.postgres import schema as postgres_schema
 from antiphon.store.sqlite import schema as sqlite_schema
 from antiphon.store.statements import Own, Steps
+from antiphon.store.work import Job
 
 HOMES = ("sqlite", "postgres")
 ADDED = ("CREATE TABLE later (name TEXT)", "ALTER TABLE responses ADD COLUMN later TEXT")
@@ -68,6 +69,33 @@ async def test_a_database_of_an_older_version_becomes_what_a_new_one_is(
             assert await postgres_schema.migrate(old) == list(range(1, known + 1))
 
     assert await columns(old) == await columns(new)
+
+
+async def test_jobs_of_an_older_version_are_there_and_their_keys_are_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of("sqlite", tmp_path)
+    with monkeypatch.context() as older:
+        older.setattr(sqlite_schema, "scripts_of", lambda home: scripts_of(home)[:19])
+        sqlite_schema.prepare(tmp_path / "antiphon.db").close()
+    job = "INSERT INTO work (key, kind, name, project_id, payload, run_at, fence, attempts, error, failed_at)"
+    execute(url, f"{job} VALUES (7, 'k', 'n', 'p', x'31', 1.5, 3, 2, 'why', NULL)")
+    execute(url, f"{job} VALUES (9, 'k', NULL, NULL, x'32', 2, 1, 1, 'why', 5)")
+
+    store = await open_store(url)
+    try:
+        (failed,) = await store.work.failed(9)
+        assert (failed.key, failed.error, failed.failed_at) == (9, "why", 5)
+        assert await store.work.expire(6, 9) == 1
+        await store.work.enqueue([Job(kind="k", payload=b"3", name=name) for name in ("m", "n")])
+        jobs = await store.work.claim(["k"], "me", 5, 9)
+    finally:
+        await store.close()
+    assert [(job.key, job.project, job.payload, job.attempts) for job in jobs] == [
+        (7, "p", b"1", 3),
+        (10, None, b"3", 1),
+    ]
+    assert jobs[0].fence == 4
 
 
 def execute(url: str, *statements: str) -> None:

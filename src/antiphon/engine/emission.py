@@ -22,8 +22,9 @@ FIRST_BYTE_GRACE = 2.0
 Emit = Callable[[Sequence[Emitted]], Awaitable[None]]
 """Takes a batch of events. Returns when there may be more of them."""
 AtOnce = Callable[[Sequence[Emitted]], bool]
-"""Takes a batch of events that nobody waits for. False: it did not, since the reader is slow, or has nothing
-yet."""
+"""Takes a batch of events that nobody waits for. False: they have to be, since the reader is slow, or has
+nothing yet: they come again, first of all, unless the run ends before. A reader that keeps them all the same
+knows them by their numbers."""
 Flush = Callable[[], Awaitable[None]]
 """Hands over what has been emitted since the last time; returns when the reader has taken it."""
 FlushAtOnce = Callable[[], bool]
@@ -58,7 +59,7 @@ class Emission:
         self._plain_at_once = at_once
         self._show(shows)
         self._left: Sequence[Emitted] = ()
-        """What could not be taken at once."""
+        """What the reader has to be waited for."""
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._keep_alive: float | None = None

@@ -60,4 +60,4 @@ class Follower:
         """Returns when there may be more, or after a moment."""
         if self._told is None:
             await self._wait()
-        self._looks = self._told is None
+        self._looks = self._looks or self._told is None

@@ -111,13 +111,21 @@ class LoggedEvents(Struct, frozen=True):
     ended: bool
 
 
+OURS = "key = $1 AND owner = $2 AND id = $3"
+"""The run of a claim (`claim_of`), while it is its own. In SQLite the key of a run that was deleted may be
+another's now."""
+
+
+def claim_of(claim: Claim) -> tuple[int, str, str]:
+    return claim.key, claim.owner, claim.id
+
+
 # ---- reading ----------------------------------------------------------------------------------------
 
 
 def whole(claim: Claim) -> Steps[list[bytes]]:
     """All events so far. Raises LostRun."""
-    found = yield Statement("SELECT 1 FROM runs WHERE key = $1 AND owner = $2", (claim.key, claim.owner))
-    if not found:
+    if not (yield Statement(f"SELECT 1 FROM runs WHERE {OURS}", claim_of(claim))):
         raise LostRun
     return (yield from _from(claim.key, 0))
 
@@ -204,15 +212,15 @@ def _append_record(claim: Claim, more: Record) -> Steps[None]:
 
 
 def _advance(claim: Claim, more: Record, stands: int) -> Steps[bool]:
-    sql = "UPDATE runs SET next = $1, progress = $2 WHERE key = $3 AND owner = $4 AND next = $5 RETURNING 1"
-    values = (more.after, more.progress, claim.key, claim.owner, stands)
+    sql = f"UPDATE runs SET next = $4, progress = $5 WHERE {OURS} AND next = $6 RETURNING 1"
+    values = (*claim_of(claim), more.after, more.progress, stands)
     return (yield from changed(Statement(sql, values)))
 
 
 def _known(claim: Claim, more: Record) -> Steps[int]:
     """How many of the events are in the log already. Raises LostRun when others are."""
-    sql = "SELECT next FROM runs WHERE key = $1 AND owner = $2"
-    found = yield from one(Statement(f"{sql} /*! FOR NO KEY UPDATE */", (claim.key, claim.owner)))
+    sql = f"SELECT next FROM runs WHERE {OURS} /*! FOR NO KEY UPDATE */"
+    found = yield from one(Statement(sql, claim_of(claim)))
     if found is None or not more.first < found[0] <= more.after:
         raise LostRun
     known = found[0] - more.first

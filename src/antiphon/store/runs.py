@@ -407,8 +407,8 @@ def leave(owner: str, ids: Sequence[str]) -> Steps[None]:
 
 
 def note_deaths(claim: Claim, deaths: int) -> Steps[None]:
-    sql = "UPDATE runs SET deaths = $1 WHERE key = $2 AND owner = $3"
-    yield Statement(sql, (deaths, claim.key, claim.owner))
+    sql = f"UPDATE runs SET deaths = $4 WHERE {run_log.OURS}"
+    yield Statement(sql, (*run_log.claim_of(claim), deaths))
 
 
 def release_all() -> Steps[None]:

@@ -5,11 +5,21 @@ import sqlite3
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from openai import OpenAI
 from tests.api.test_background import WORDS, begin, ended, held
 from tests.conftest import Running, checked_client, config_for
 from tests.scripted import Gate, Upstream
+from tests.store.contract.kit import P, turn
+from tests.stream.test_machine import call, machine, message
+
+from antiphon.engine.background.journal import Journal
+from antiphon.engine.checkpoint import Checkpoint
+from antiphon.engine.emission import Emission
+from antiphon.engine.event_log import EventLog
+from antiphon.store.runs import AcceptedRun
+from antiphon.store.sqlite.database import open_sqlite
 
 FAILS = 0.4
 """Seconds for which the disk fails: longer than events are gathered, and shorter than a lease."""
@@ -76,3 +86,40 @@ def test_a_run_that_is_somebody_elses_is_given_up(client: OpenAI, upstream: Upst
     gate.wait_reached()
     client.responses.delete(response.id)
     upstream.requests[-1].wait_gone()
+
+
+@pytest.mark.parametrize("end", ["goes on", "ends", "is left"])
+async def test_what_has_to_be_waited_for_is_in_the_log_also_when_the_run_is_over_before(
+    tmp_path: Path, end: str
+) -> None:
+    store = await open_sqlite(tmp_path / "antiphon.db")
+    made = machine()
+    made.create()
+    run = AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True)
+    claim = await store.runs.accept(P, run, 1, "me", 60)
+    assert claim is not None
+    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    made.start()
+    async with Emission(events, journal.write, at_once=journal.write_at_once) as emission:
+        await emission.flush()
+        call(made).close()
+        assert not emission.flush_at_once()
+        message(made)
+        if end == "goes on":
+            await emission.flush()
+        elif end == "ends":
+            made.cancel(None)
+            await journal.finish(made.snapshot(), events.drain(), ())
+            await emission.flush()
+        else:
+            await journal.write(events.drain())
+            await journal.flush()
+
+    found = await store.runs.events_after(P, "a", -1)
+    await store.close()
+    assert found is not None
+    told = [msgspec.json.decode(line) for line in found.events]
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    kinds = [event["type"].removeprefix("response.") for event in told]
+    assert kinds[:2] == ["created", "in_progress"]
+    assert kinds.count("output_item.added") == 2

@@ -67,6 +67,18 @@ async def test_who_knows_how_a_log_begins_is_told_what_follows(store: Store) -> 
         assert not found.events
 
 
+async def test_who_was_told_while_he_read_or_waited_looks_for_all_that_came_since(store: Store) -> None:
+    """At once: what wakes him comes once."""
+    mine = await claimed(store)
+    with store.runs.followed(P, "a", -1, [b"0", b"1"]) as follower:
+        assert await follows(follower) == [b"0", b"1"]
+        for number in (2, 3):  # the first is told, the second is to be read
+            await store.runs.record(mine, Record(number, [b"%d" % number], b""))
+        await follower.wait()
+        found = [await follower.more() for _ in range(2)]
+    assert [each and each.events for each in found] == [[b"2"], [b"3"]]
+
+
 async def test_the_log_of_a_response_that_is_deleted_ends_for_who_follows_it(store: Store) -> None:
     await claimed(store)
     with store.runs.followed(P, "a", -1, [b"0", b"1"]) as follower:

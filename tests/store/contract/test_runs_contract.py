@@ -347,6 +347,29 @@ async def test_a_deleted_response_takes_its_run_with_it(store: Store) -> None:
         await store.runs.context(mine)
 
 
+async def test_who_carries_a_deleted_run_writes_nothing_into_the_next(store: Store) -> None:
+    await accept(store, "a")
+    gone = await claim(store)
+    await store.responses.delete(P, "a")
+    await accept(store, "b")
+    mine = await claim(store)
+    with pytest.raises(LostRun):
+        await store.runs.record(gone, Record(2, [b"a says"], b"", b"{}"))
+    with pytest.raises(LostRun):
+        await store.runs.finish(gone, ending("a"))
+    with pytest.raises(LostRun):
+        await store.runs.log(gone)
+    await store.runs.note_deaths(gone, 2)
+
+    await store.runs.record(mine, Record(2, [b"b says"], b""))
+    with pytest.raises(LostRun):  # nor what is there already
+        await store.runs.record(gone, Record(2, [b"b says"], b""))
+
+    assert await log(store, "b") == [b"0", b"1", b"b says"]
+    await store.runs.release("me")
+    assert (await claim(store)).deaths == 0
+
+
 async def test_a_cancellation_is_seen_by_who_carries_the_run(store: Store, other: Store) -> None:
     await accept(store, "a")
     await claim(store)

@@ -154,6 +154,21 @@ async def test_a_lease_that_is_not_renewed_runs_out_and_its_holder_can_do_nothin
     assert await rows_left(store) == {}
 
 
+async def test_who_does_a_job_that_was_withdrawn_does_nothing_to_the_next(store: Store, clock: Clock) -> None:
+    await store.work.enqueue([replace(JOB, name="1")])
+    gone = await claim(store)
+    await store.write(work.withdraw, "index", ["1"])
+    await store.work.enqueue([replace(JOB, name="2")])
+    mine = await claim(store)
+
+    assert mine.key != gone.key
+    assert not await store.work.renew(gone, LEASE)
+    assert not await store.work.finish(gone)
+    assert not await store.work.retry(gone, clock.now, "late")
+    assert not await store.work.fail(gone, "late")
+    assert await store.work.finish(mine)
+
+
 async def test_who_lost_his_lease_to_nobody_may_still_finish(home: Home, store: Store, clock: Clock) -> None:
     await store.work.enqueue([JOB])
     mine = await claim(store)

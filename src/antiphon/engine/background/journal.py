@@ -62,14 +62,15 @@ class Journal:
         if self._lost:
             raise LostRun
         if not self.write_at_once(emitted):
-            self._take(emitted)
             await self.flush()
 
     def write_at_once(self, emitted: Sequence[Emitted]) -> bool:
-        """Take events that nobody waits for. False: they have to be."""
-        if self._lost or self._is_ahead or any(map(_is_waited_for, emitted)):
-            return False
+        """Take events that nobody waits for. False: they have to be. They are taken all the same, since the
+        run may end before they come again."""
+        was_ahead = self._is_ahead
         self._take(emitted)
+        if self._lost or was_ahead or any(map(_is_waited_for, emitted)):
+            return False
         if self._claim.streamed or any(isinstance(event, _SHOWN) for event in emitted):
             self._soon()
         return True
@@ -103,6 +104,9 @@ class Journal:
     # ---- writing ----
 
     def _take(self, emitted: Sequence[Emitted]) -> None:
+        """Each event once, by its number."""
+        if emitted and emitted[0].sequence_number < self._until:
+            emitted = [event for event in emitted if event.sequence_number >= self._until]
         for event in emitted:
             if isinstance(event, DeltaRun):
                 self._pending.append(event.lines())
@@ -187,6 +191,7 @@ class Journal:
             settled=settled,
         )
         await self._runs.finish(self._claim, end)
+        self._pending.clear()
 
     def _next_record(self, progress: bytes, response: bytes | None = None) -> Record:
         return Record(self._next, tuple(self._pending), progress, response, until=self._until)

@@ -178,7 +178,8 @@ _RECORD = """
             CAST($8 AS text[]), CAST($9 AS text[])) WITH ORDINALITY
             AS m (key, owner, first, after, progress, events, response, project, id, number)),
     held AS MATERIALIZED (
-        SELECT m.number FROM m JOIN runs ON runs.key = m.key AND runs.owner = m.owner AND runs.next = m.first
+        SELECT m.number FROM m JOIN runs ON runs.key = m.key AND runs.owner = m.owner AND runs.id = m.id
+            AND runs.next = m.first
         ORDER BY runs.key FOR NO KEY UPDATE OF runs),
     advanced AS (
         UPDATE runs SET next = m.after, progress = m.progress FROM m JOIN held ON held.number = m.number
@@ -218,7 +219,7 @@ _FINISH = f"""
     WITH ended AS (
         UPDATE runs
         SET status = 'ended', next = $6, ended_at = $7, owner = NULL, request = NULL, progress = NULL
-        WHERE key = $8 AND owner = $9 AND next = $10 AND conversation_id IS NULL
+        WHERE key = $8 AND owner = $9 AND id = $12 AND next = $10 AND conversation_id IS NULL
             AND ($15 = 1 OR NOT EXISTS (SELECT 1 FROM inline_data_uses WHERE run = runs.key))
         RETURNING key),
     r AS MATERIALIZED (
