@@ -122,11 +122,14 @@ RECORDED = (
     ),
 )
 """How many times its cost each may have where all is recorded that is sent upstream."""
-DEALT = tuple(
-    (replace(workload, budget=None, quick=workload.name == "plain, stored"), 1.05)
-    for workload in WORKLOADS
-    if workload.name
-    in ("plain, stored", "plain, not stored", "burst streams, stored", "paced streams, 64 at once")
+DEALT = (
+    *(
+        (replace(workload, budget=None, quick=workload.name == "plain, stored"), 1.05)
+        for workload in WORKLOADS
+        if workload.name
+        in ("plain, stored", "plain, not stored", "burst streams, stored", "paced streams, 64 at once")
+    ),
+    (Workload("plain, stored, 128 at once", count=1600, concurrency=128), 1.05),
 )
 """How many times its cost each may have where two workers share the requests."""
 
