@@ -73,7 +73,7 @@ def _costs(costs: Sequence[Compared], subject: str) -> Table:
         table.add_column(name, justify="right")
     table.add_column("event ms", justify="right")
     table.add_column("delta ms (floor)", justify="right")
-    if not any(cost.haproxy for cost in costs):
+    if costs and not any(cost.haproxy for cost in costs):
         table.caption = "haproxy, the physical limit, is not installed"
     for cost in costs:
         table.add_row(*_row(cost))
