@@ -38,10 +38,11 @@ else (`Splicer.few`); what else there is in it does not pay for being cut out.
 Who reads runs
 --------------
 `TurnWriter` gives them to the machine, which numbers them as a `DeltaRun` (`protocol/delta_runs.py`), and
-`api/run_frames.py` makes frames of that. Nobody else need know of them: a run is a delta of its kind, with
-all of the text, and who cares where it is cut, or keeps what he reads, has single ones made of it
-(`model.single` and `delta_runs.single`): calls in the text, text filters, the form of an answer, summaries,
-moderation, the journal of background responses, WebSockets, readers that join later, the self-check.
+`api/run_frames.py` makes frames of that; the journal of a background response writes it as lines, one for
+each event. Nobody else need know of them: a run is a delta of its kind, with all of the text, and who cares
+where it is cut, or keeps what he reads, has single ones made of it (`model.single` and `delta_runs.single`):
+calls in the text, text filters, the form of an answer, summaries, moderation, WebSockets, readers that join
+later, the self-check.
 
 All of it hangs on the `Splicer` that a parser is given. `text_runs = false` of a backend gives it none: then
 each chunk is decoded, and no run ever comes to be. Clients get the same either way
