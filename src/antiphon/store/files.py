@@ -11,7 +11,7 @@ from msgspec import Struct
 from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.paging import PageQuery, key_of
-from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders
+from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders, portions
 
 
 class FileRow(Struct, frozen=True):
@@ -120,8 +120,6 @@ class Files:
 _FILE = "id, created_at, filename, purpose, size, sha256, expires_at"
 _UPLOAD = "id, created_at, expires_at, filename, purpose, mime_type, size, file_seconds, status"
 _PENDING = "project_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3"
-_AT_ONCE = 32
-"""Ids in one statement."""
 _NAMING = (
     ("files", "id"),
     ("upload_parts", "id"),
@@ -142,17 +140,18 @@ def count_blobs() -> Steps[int]:
 
 
 def list_blobs(after: str) -> Steps[list[str]]:
-    parts = [f"SELECT {column} AS name FROM {table} WHERE {column} > $1" for table, column in _NAMING]
-    sql = f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000"
-    return [name for (name,) in (yield Statement(sql, (after,)))]
+    return [name for (name,) in (yield _behind(after, _NAMING))]
 
 
 def list_digests(after: str) -> Steps[dict[str, bytes]]:
-    parts = [
-        f"SELECT {column} AS name, sha256 FROM {table} WHERE {column} > $1" for table, column in _DIGESTED
-    ]
-    sql = f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000"
-    return {name: bytes(sha256) for name, sha256 in (yield Statement(sql, (after,)))}
+    found = yield _behind(after, _DIGESTED, ", sha256")
+    return {name: bytes(sha256) for name, sha256 in found}
+
+
+def _behind(after: str, naming: Iterable[tuple[str, str]], more: str = "") -> Statement:
+    """Some rows with names of blobs, and these columns of theirs, in an order, behind a name."""
+    parts = [f"SELECT {column} AS name{more} FROM {table} WHERE {column} > $1" for table, column in naming]
+    return Statement(f"{' UNION '.join(parts)} ORDER BY name LIMIT 1000", (after,))
 
 
 def add(project: str, row: FileRow) -> Steps[None]:
@@ -270,11 +269,10 @@ def sweep(now: float) -> Steps[list[str]]:
 
 def known(ids: Sequence[str]) -> Steps[set[str]]:
     found: set[str] = set()
-    for first in range(0, len(ids), _AT_ONCE):
-        some = ids[first : first + _AT_ONCE]
+    for some in portions(ids):
         named = placeholders(1, len(some))
         for table, column in _NAMING:
-            rows = yield Statement(f"SELECT {column} FROM {table} WHERE {column} IN ({named})", tuple(some))
+            rows = yield Statement(f"SELECT {column} FROM {table} WHERE {column} IN ({named})", some)
             found.update(name for (name,) in rows)
     return found
 

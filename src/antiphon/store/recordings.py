@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from antiphon.store.database import Database
 from antiphon.store.statements import (
-    NAMED_AT_ONCE,
     Insert,
     Lock,
     Row,
@@ -26,6 +25,7 @@ from antiphon.store.statements import (
     Steps,
     one,
     placeholders,
+    portions,
 )
 
 if sys.version_info >= (3, 14):
@@ -224,8 +224,7 @@ def _there(project: str, ids: Sequence[str]) -> Steps[list[Row]]:
     """Those of the responses that are there, with their project. Nobody deletes them before the rule ends. A
     background response is written anew when it ends: who waited for that sees it the second time."""
     found: list[Row] = []
-    for first in range(0, len(ids), NAMED_AT_ONCE):
-        some = ids[first : first + NAMED_AT_ONCE]
+    for some in portions(ids):
         named = f"""
             SELECT project_id, id FROM responses
             WHERE project_id = $1 AND id IN ({placeholders(2, len(some))})"""

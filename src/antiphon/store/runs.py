@@ -24,14 +24,11 @@ from antiphon.store.notices import QUEUE
 from antiphon.store.paging import PageQuery, key_of
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, whole_events, with_events
-from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders
+from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders, portions
 from antiphon.store.threads import Segment
 
 Place: TypeAlias = tuple[str, str]
 """A response: the project and the id."""
-
-_AT_ONCE = 32
-"""Ids in one statement."""
 
 
 class AcceptedRun(Struct, frozen=True):
@@ -386,8 +383,7 @@ def _claim(wanted: str, owner: str, now: float, lease: float, *place: str) -> St
 
 
 def renew(owner: str, until: float, ids: Sequence[str]) -> Steps[None]:
-    for first in range(0, len(ids), _AT_ONCE):
-        some = ids[first : first + _AT_ONCE]
+    for some in portions(ids):
         named = placeholders(3, len(some))
         sql = f"""
             UPDATE runs SET leased_until = $1 WHERE key IN (

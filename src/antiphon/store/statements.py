@@ -23,7 +23,7 @@ it began, and a rule that decides by what it read has to hold on to that until i
 - A rule may have to be carried out again when two met, so what it holds need not be in an order.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -93,16 +93,21 @@ def alone(kind: str, project: str) -> Steps[None]:
     yield Lock("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (f"{kind} {project}",))
 
 
-NAMED_AT_ONCE = 32
+_AT_ONCE = 32
 """Values in one statement: few forms of it are to be prepared."""
+
+
+def portions(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """The values, as many at a time as one statement names."""
+    for first in range(0, len(values), _AT_ONCE):
+        yield tuple(values[first : first + _AT_ONCE])
 
 
 def rows_named(select: str, project: str, names: Sequence[Any]) -> Steps[list[Row]]:
     """The rows of a project that have one of the names, some at a time. `select` goes up to the column of
     these: `SELECT a FROM t WHERE project_id = $1 AND b`."""
     found: list[Row] = []
-    for first in range(0, len(names), NAMED_AT_ONCE):
-        some = names[first : first + NAMED_AT_ONCE]
+    for some in portions(names):
         found += yield Statement(f"{select} IN ({placeholders(2, len(some))})", (project, *some))
     return found
 

@@ -32,14 +32,12 @@ from antiphon.store import inline_data
 from antiphon.store.errors import UnknownCursor
 from antiphon.store.items import ItemRow, Page
 from antiphon.store.paging import Order, PageQuery
-from antiphon.store.statements import Insert, Lock, Statement, Steps, one
+from antiphon.store.statements import Insert, Lock, Statement, Steps, one, portions
 
 LINKED, HELD, HIDDEN = 0, 1, 2
 
 FAR = 2**62
 """Above every position."""
-_AT_ONCE = 32
-"""Ids in one statement: each number of them is a statement of its own to prepare."""
 
 _THREAD = "threads (project_id, next_position)"
 _LINK = "links (thread, position, item, state, project_id)"
@@ -141,8 +139,7 @@ def _find_or_add(project: str, item: ItemRow) -> Steps[int]:
 def held_ids(project: str, thread: int, items: Sequence[ItemRow]) -> Steps[set[str]]:
     """Those of the items' ids that the thread's conversation has already."""
     found: set[str] = set()
-    for first in range(0, len(items), _AT_ONCE):
-        ids = tuple(item.id for item in items[first : first + _AT_ONCE])
+    for ids in portions([item.id for item in items]):
         rows = yield Statement(_held_sql(len(ids)), (project, thread, HELD, *ids))
         found.update(item_id for (item_id,) in rows)
     return found

@@ -23,6 +23,7 @@ from antiphon.store.statements import (
     changed,
     one,
     placeholders,
+    portions,
     rows_named,
 )
 from antiphon.store.work import Job
@@ -32,8 +33,6 @@ INDEX = "index_file"
 each are the key of its entry."""
 MOST_FILES = 10_000
 """In one store."""
-_AT_ONCE = 32
-"""Keys in one statement."""
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
 
@@ -197,8 +196,7 @@ def enqueue(project: str, entries: Sequence[int], kind: str = INDEX) -> Steps[No
 def withdraw(entries: Sequence[int]) -> Steps[None]:
     """They are not to be indexed: who does it has lost the job."""
     yield from work.withdraw(INDEX, [str(key) for key in entries])
-    for first in range(0, len(entries), _AT_ONCE):
-        some = tuple(entries[first : first + _AT_ONCE])
+    for some in portions(entries):
         sql = f"""
             SELECT DISTINCT s.embedder FROM vector_store_files AS f JOIN vector_stores AS s ON s.key = f.store
             WHERE f.key IN ({placeholders(1, len(some))})"""
@@ -291,8 +289,7 @@ def remove_everywhere(project: str, file: int, now: float) -> Steps[None]:
 def drop(project: str, entries: Sequence[int], now: float) -> Steps[None]:
     """Entries go, with all that was made of them."""
     yield from withdraw(entries)
-    for first in range(0, len(entries), _AT_ONCE):
-        some = tuple(entries[first : first + _AT_ONCE])
+    for some in portions(entries):
         named = placeholders(1, len(some))
         sql = f"DELETE FROM vector_store_files WHERE key IN ({named}) RETURNING store"
         stores = {store for (store,) in (yield Statement(sql, some))}
@@ -308,8 +305,7 @@ def renew_version(store: int) -> Steps[None]:
 
 def _remove_present(project: str, store: int, files: Sequence[int], now: float) -> Steps[None]:
     present: list[int] = []
-    for first in range(0, len(files), _AT_ONCE):
-        some = files[first : first + _AT_ONCE]
+    for some in portions(files):
         named = placeholders(2, len(some))
         sql = f"SELECT key FROM vector_store_files WHERE store = $1 AND file IN ({named})"
         present += [key for (key,) in (yield Statement(sql, (store, *some)))]

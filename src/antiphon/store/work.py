@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from antiphon.store.database import Database
 from antiphon.store.notices import QUEUE
-from antiphon.store.statements import Insert, Statement, Steps, changed, placeholders
+from antiphon.store.statements import Insert, Statement, Steps, changed, placeholders, portions
 
 MANY = 2**31
 """Jobs: no bound."""
@@ -170,8 +170,6 @@ class Work:
 _JOB = "work (kind, name, project_id, payload, run_at)"
 _OURS = "key = $1 AND fence = $2 AND failed_at IS NULL"
 _ONCE = "ON CONFLICT DO NOTHING"
-_AT_ONCE = 32
-"""Names in one statement."""
 
 
 def _topic(kind: str) -> str:
@@ -336,7 +334,6 @@ def holds(job: ClaimedJob) -> Steps[bool]:
 
 def withdraw(kind: str, names: Sequence[str]) -> Steps[None]:
     """What these jobs are for is gone: whoever does one has lost it."""
-    for first in range(0, len(names), _AT_ONCE):
-        some = names[first : first + _AT_ONCE]
+    for some in portions(names):
         sql = f"DELETE FROM work WHERE kind = $1 AND name IN ({placeholders(2, len(some))})"
         yield Statement(sql, (kind, *some))
