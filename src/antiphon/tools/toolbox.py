@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 from weakref import proxy
 
 from msgspec import Raw
@@ -12,7 +12,6 @@ from antiphon.model import Function, Message
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.tools import (
-    BaseTool,
     CustomTool,
     FunctionTool,
     McpTool,
@@ -29,6 +28,7 @@ from antiphon.tools.base import GivenFile, Tool, ToolCall
 from antiphon.tools.callers import check_callers
 from antiphon.tools.context import ToolContext
 from antiphon.tools.deferred import Deferred
+from antiphon.tools.entry import Entry, duplicate, entry_of
 from antiphon.tools.function import ClientFunction
 from antiphon.tools.names import offered_name, safe_name
 from antiphon.tools.provider import ApprovedCall, ToolProvider
@@ -40,23 +40,6 @@ Finder = Literal["client", "server"]
 
 MOST_TOOLS = 4096
 """Functions of one response, those of namespaces included, and those that must be searched for."""
-
-
-class Entry(NamedTuple):
-    """A function that can be called, and the tool that it belongs to."""
-
-    kind: str
-    """The tool's type."""
-    name: str
-    """The tool's own name; a tool without one goes by its type."""
-    namespace: str | None
-    tool: Tool
-    hidden: bool
-    """Whether it must be searched for."""
-    label: str | None = None
-    """The server that has it."""
-    callers: Collection[str] = ("direct",)
-    """Who may call it: the model, a program of its, or both."""
 
 
 class Toolbox:
@@ -88,7 +71,7 @@ class Toolbox:
                 continue
             for name, entry in self._entries_of(wire, context, found=False):
                 if name in self._entries:
-                    raise _duplicate(name, entry, self._entries[name], context.place)
+                    raise duplicate(name, entry, self._entries[name], context.place)
                 self._entries[name] = entry
                 self._refuse_many(context.place)
 
@@ -114,7 +97,7 @@ class Toolbox:
         for function in tool.functions():
             entry = Entry(KIND, function.name, None, tool, False)
             if function.name in self._entries:
-                raise _duplicate(function.name, entry, self._entries[function.name], "tools")
+                raise duplicate(function.name, entry, self._entries[function.name], "tools")
             self._entries[function.name] = entry
 
     async def compile(self) -> None:
@@ -456,13 +439,13 @@ class Toolbox:
             for function in tool.functions():
                 if hidden and isinstance(member, FunctionTool | CustomTool):
                     self._deferred[function.name] = Deferred(member, group)
-                yield function.name, _entry(member, member_context, tool, hidden)
+                yield function.name, entry_of(member, member_context, tool, hidden)
 
     def _put(self, name: str, entry: Entry, place: str) -> None:
         before = self._entries.get(name)
         if before is not None:
             if (before.kind, before.name) != (entry.kind, entry.name):
-                raise _duplicate(name, entry, before, place)
+                raise duplicate(name, entry, before, place)
             if not before.hidden:
                 entry = entry._replace(hidden=False)
             elif not entry.hidden:
@@ -482,21 +465,3 @@ def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, T
         yield from namespace.members(wire, context)
     else:
         yield wire, context
-
-
-def _entry(wire: BaseTool, context: ToolContext, tool: Tool, hidden: bool) -> Entry:
-    kind = str(wire.__struct_config__.tag)
-    callers = getattr(wire, "allowed_callers", None) or ("direct",)
-    return Entry(kind, getattr(wire, "name", kind), context.namespace, tool, hidden, callers=callers)
-
-
-def _duplicate(name: str, entry: Entry, before: Entry, place: str) -> InvalidRequest:
-    ours = [kind for kind in (entry.kind, before.kind) if kind not in ("function", "custom")]
-    if len(ours) == 2 and entry.kind == before.kind:
-        return InvalidRequest(
-            f"Duplicate tool of the type '{entry.kind}'. A request can have one; all that it is to work with "
-            "belongs there.",
-            param=place,
-        )
-    why = f": the model knows the tool of the type '{ours[0]}' by it" if ours else ""
-    return InvalidRequest(f"Duplicate tool name '{name}'{why}. Names of tools must be unique.", param=place)

@@ -14,7 +14,7 @@ from antiphon.engine.calling.ask import Ask
 from antiphon.engine.calling.fallbacks import Candidate, Fallbacks
 from antiphon.engine.calling.retry import Retries
 from antiphon.engine.calling.truncation import Truncation
-from antiphon.model import Backend, Capabilities, Delta, Deltas, Model, TextDelta, Turn
+from antiphon.model import Backend, Capabilities, Delta, Deltas, TextDelta, Turn
 from antiphon.protocol.errors import UpstreamError
 
 WORDS = [(TextDelta(word),) for word in ("Salt", " is", " old", ",", " so", " is", " the", " sea", ".")]
@@ -42,15 +42,6 @@ class Server(Backend):
                 pour = yield ()
         if self._fault is not None:
             raise self._fault
-
-    async def models(self) -> Sequence[Model]:
-        return ()
-
-    async def count_tokens(self, turn: Turn) -> int | None:
-        return None
-
-    async def close(self) -> None:
-        pass
 
 
 def replicas(server: Server) -> Ask:
