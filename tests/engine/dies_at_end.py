@@ -29,7 +29,7 @@ async def _finish_or_die(
         await _finish(self, response, emitted, *more, **members)
         return
     self._take(emitted)
-    await self.flush()  # as a write does that waits for its turn when the run ends
+    await self.flush()  # as a write of older versions does that waits for its turn when the run ends
     _die()
 
 

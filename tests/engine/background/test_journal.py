@@ -1,5 +1,6 @@
 """What a background run emits is written down, whatever befalls the disk meanwhile."""
 
+import asyncio
 import contextlib
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from antiphon.engine.background.journal import Journal
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.emission import Emission
 from antiphon.engine.event_log import EventLog
+from antiphon.store.errors import LostRun
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.database import open_sqlite
 
@@ -123,3 +125,37 @@ async def test_what_has_to_be_waited_for_is_in_the_log_also_when_the_run_is_over
     kinds = [event["type"].removeprefix("response.") for event in told]
     assert kinds[:2] == ["created", "in_progress"]
     assert kinds.count("output_item.added") == 2
+
+
+async def test_nobody_is_told_of_an_end_before_the_run_has_ended(tmp_path: Path) -> None:
+    """However many writes wait for the disk when it ends."""
+    path = tmp_path / "antiphon.db"
+    store = await open_sqlite(path)
+    made = machine()
+    made.create()
+    claim = await store.runs.accept(
+        P, AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True), 1, "me", 60
+    )
+    assert claim is not None
+    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    fail(path, "UPDATE OF status ON runs", 3600)
+    with contextlib.closing(sqlite3.connect(path)) as disk:
+        disk.execute("BEGIN IMMEDIATE")  # it is busy
+        made.start()
+        await journal.write(events.drain())
+        waiting = [asyncio.create_task(journal.flush()) for _ in range(2)]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        made.cancel(None)
+        end = asyncio.create_task(journal.finish(made.snapshot(), events.drain(), ()))
+        await asyncio.sleep(0)
+        disk.rollback()
+        await asyncio.gather(*waiting)
+    found = await store.runs.events_after(P, "a", -1)
+    journal.stop()
+    with pytest.raises(LostRun):
+        await end
+    await store.close()
+    assert found is not None
+    told = [msgspec.json.decode(line)["type"] for line in found.events]
+    assert told == ["response.created", "response.in_progress"]
