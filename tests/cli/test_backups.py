@@ -4,8 +4,10 @@ import asyncio
 import base64
 import contextlib
 import io
+import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tarfile
@@ -197,6 +199,35 @@ def test_bytes_that_were_lost_before_are_told_and_keep_nothing_away(
     new = replace(config, data_dir=str(tmp_path / "fresh"))
     with Running(new) as running, checked_client(running.url) as client:
         assert client.files.content(there).read() == b"there"
+
+
+def test_a_backup_removes_what_killed_ones_left_beside_it_and_nothing_of_one_that_goes_on(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    filed(config, "one")
+    files = tmp_path / "backups"
+    files.mkdir()
+    spawned = multiprocessing.get_context("spawn")
+    dying = spawned.Process(target=_write_and_die, args=(config.data_dir, files / "killed.tar"))
+    dying.start()
+    dying.join()
+    assert [path.name[:17] for path in files.iterdir()] == [".antiphon-backup-"]
+
+    here = installed(Path(config.data_dir))
+    asyncio.run(backups.write(here, files / "one.tar", lambda _: _two(run, config, files)))
+
+    assert sorted(path.name for path in files.iterdir()) == ["one.tar", "two.tar"]
+
+
+def _two(run: Run, config: Config, files: Path) -> None:
+    done = backed_up(run, config, files / "two.tar")
+    assert done.returncode == 0, done.stderr
+
+
+def _write_and_die(data_dir: str, file: Path) -> None:
+    asyncio.run(
+        backups.write(installed(Path(data_dir)), file, lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    )
 
 
 # ---- restoring ------------------------------------------------------------------------------------------

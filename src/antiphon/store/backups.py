@@ -12,13 +12,14 @@ name it. What two snapshots name, before and after, and is not there, was lost b
 
 import asyncio
 import errno
+import fcntl
 import os
 import shutil
 import sqlite3
 import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final
@@ -37,6 +38,8 @@ _DATABASE: Final = "antiphon.db"
 _KEY: Final = "sealing.key"
 _ABOUT: Final = "backup.json"
 _BLOBS: Final = "files/"
+_DRAFTS: Final = ".antiphon-backup-"
+_DRAFT: Final = "backup.tar"
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite has beside a database, and takes for its own wherever it finds it."""
 _CHUNK = 2**20
@@ -97,14 +100,26 @@ def _draft_of(target: Path) -> Iterator[Path]:
         raise BackupError(f"{target} is there already: take another name, or remove it.")
     if not target.absolute().parent.is_dir():
         raise BackupError(f"There is no folder {target.parent}.")
-    with TemporaryDirectory(prefix=".antiphon-backup-", dir=target.absolute().parent) as folder:
-        yield Path(folder) / "backup.tar"
+    beside = target.absolute().parent
+    _remove_left(beside)
+    with TemporaryDirectory(prefix=_DRAFTS, dir=beside) as folder:
+        yield Path(folder) / _DRAFT
+
+
+def _remove_left(beside: Path) -> None:
+    """What backups left that were killed. One that goes on has the lock of its draft."""
+    for draft in beside.glob(f"{_DRAFTS}*/{_DRAFT}"):
+        with suppress(OSError), draft.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(draft.parent)
 
 
 @contextmanager
 def _tar_at(path: Path) -> Iterator[tarfile.TarFile]:
     """Durable when the block ends well."""
     with open(path, "xb", opener=_private) as file:
+        with suppress(OSError):  # a disk without locks: there nobody removes anything
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with tarfile.open(fileobj=file, mode="w") as tar:
             yield tar
         file.flush()
