@@ -22,8 +22,9 @@ from antiphon.store.store import Store
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
-    monkeypatch.setattr(queue, "LEASE", 0.3)
+    monkeypatch.setattr(queue, "LEASE", 1.0)
     monkeypatch.setattr(queue, "RENEWAL", 0.05)
+    monkeypatch.setattr(queue, "WATCH", 0.05)
     store = await HOMES[request.param](tmp_path).open(time.time)
     yield store
     await store.close()
@@ -70,23 +71,30 @@ async def accept(store: Store, name: str, owner: str | None = None) -> None:
     await store.runs.accept("p", run, 100, owner, 60.0)
 
 
-async def test_a_run_whose_worker_failed_is_begun_again_while_others_go_on(store: Store) -> None:
+@pytest.fixture(params=[["steady"], []], ids=["beside another", "alone"])
+async def others(request: pytest.FixtureRequest, store: Store) -> list[str]:
+    """Runs that go on."""
+    for name in request.param:
+        await accept(store, name)
+    return list(request.param)
+
+
+async def test_a_run_whose_worker_failed_is_begun_again(store: Store, others: list[str]) -> None:
     workers = Workers()
     pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
-    await accept(store, "steady")
     await accept(store, "faulty")
     async with pool.running():
         await asyncio.wait_for(workers.done.wait(), 20)
-    assert sorted(set(workers.begun)) == ["faulty", "steady"]
-    assert workers.begun.count("steady") == 1
+    assert sorted(set(workers.begun)) == ["faulty", *others]
+    assert workers.begun.count("steady") == len(others)
 
 
+@pytest.mark.usefixtures("others")
 async def test_a_run_that_is_ours_and_of_which_we_never_heard_is_begun(store: Store) -> None:
     workers = Workers()
     workers.begun.append("unheard")
     pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
     await accept(store, "unheard", "me")
-    await accept(store, "steady")
     async with pool.running():
         await asyncio.wait_for(workers.done.wait(), 20)
     assert workers.begun.count("unheard") == 2

@@ -240,16 +240,17 @@ class Pool(Generic[Claim]):
     async def _watch(self) -> None:
         """Keep hold of what is done here, and find out what is no longer to be."""
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renewed = checked = loop.time()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH):
                     await self._stirred.wait()
             self._stirred.clear()
-            if not self._working:
-                continue
+            if not self._working and (self._expected or loop.time() < checked + LEASE):
+                continue  # what is ours all the same can wait
+            checked = loop.time()
             try:
-                if loop.time() > renewed + RENEWAL:
+                if self._working and loop.time() > renewed + RENEWAL:
                     await self._queue.renew(list(self._working), LEASE)
                     renewed = loop.time()
                 await self._check()
@@ -271,8 +272,10 @@ class Pool(Generic[Claim]):
     async def _leave_idle(self, owned: Collection[str]) -> None:
         """Let go of what is ours for a lease, and is not done: its worker failed, or what told us that it is
         ours was lost with a connection."""
+        if self._expected:
+            return
         now = asyncio.get_running_loop().time()
-        idle = [] if self._expected else [name for name in owned if name not in self._working]
+        idle = [name for name in owned if name not in self._working]
         self._idle = {name: self._idle.get(name, now) for name in idle}
         if over := [name for name, since in self._idle.items() if since + LEASE < now]:
             await self._queue.leave(over)
