@@ -1,4 +1,4 @@
-"""Codex 0.169, over HTTP and over a WebSocket."""
+"""Codex 0.171, over HTTP and over a WebSocket."""
 
 import json
 from pathlib import Path
@@ -124,6 +124,24 @@ def test_the_newest_models_get_their_tools_as_an_item_and_write_programs(
     assert told.outputs == [(0, WRONG), (0, "hello\n")]
     assert told.messages == ["Done."]
     assert [text.splitlines()[-1] for text in seen(upstream, "tool")[::2]] == ["echo helo", "hello"]
+
+
+def test_agents_of_the_newest_models_tell_each_other_what_to_do(codex: Codex, upstream: Upstream) -> None:
+    def of_the_child(body: Any) -> bool:
+        return "NEW_TASK" in str(body["messages"])
+
+    task = {"task_name": "child", "message": "Read greet.sh."}
+    upstream.on(of_the_child, Answer("It says helo."))
+    upstream.script(
+        Answer(calls=[Called("collaboration__spawn_agent", json.dumps(task))]),
+        Answer(calls=[Called("collaboration__wait_agent")]),
+        Answer("Wrong."),
+    )
+    told = codex.run("-m", "gpt-5.6-sol", "Have greet.sh read.")
+    assert told.messages == ["Wrong."]
+    (child,) = (received.body for received in upstream.requests if of_the_child(received.body))
+    assert child["messages"][-1]["content"].endswith("Payload:\n\nRead greet.sh.")
+    assert seen(upstream, "user")[-1].endswith("Payload:\nIt says helo.")
 
 
 def test_a_session_is_resumed_with_all_that_was_said(codex: Codex, upstream: Upstream) -> None:
