@@ -671,6 +671,13 @@ def test_members_that_codex_adds_with_every_release_break_nothing() -> None:
     assert parse_create(body(**added)).items == parse_create(body(**plain)).items
 
 
+def test_what_codex_asks_for_beyond_what_there_is_breaks_nothing() -> None:
+    include = ["output.encrypted_content", "reasoning.encrypted_content", {}]
+    parsed = parse_create(body(client_metadata={}, include=include))
+    assert parsed.request.include == ["reasoning.encrypted_content"]
+    assert refusal(lambda: parse_create(body(include=include)))[2] == "include[0]"
+
+
 # ---- lenient ----------------------------------------------------------------------------------------
 
 

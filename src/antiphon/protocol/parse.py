@@ -8,7 +8,7 @@ order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that as
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,7 @@ from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
 from antiphon.protocol.known_tools import KNOWN_TOOLS
 from antiphon.protocol.python_names import mend, mend_body
-from antiphon.protocol.request import ConversationRef, CreateResponse, RawItem
+from antiphon.protocol.request import ConversationRef, CreateResponse, Include, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
@@ -217,10 +217,19 @@ def _decode_again(decode: Callable[[bytes], T], plain: object, path: str = "") -
 
 def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
-    if not lenient:
+    if lenient:
+        _drop_unknown_includes(plain)
+    else:
         _refuse_moved(plain)
     _refuse_many(plain.get("input"), most_items)
     validate(plain, kind, drop_unknown=lenient)
+
+
+def _drop_unknown_includes(plain: JsonObject) -> None:
+    """A newer client asks for more than there is here to show."""
+    include = plain.get("include")
+    if isinstance(include, list):
+        plain["include"] = [each for each in include if each in get_args(Include)]
 
 
 def _look_at(kind: Any, plain: JsonObject, lenient: bool) -> None:
