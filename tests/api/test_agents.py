@@ -387,12 +387,29 @@ def test_what_several_agents_cannot_have_is_refused(
     assert upstream.requests == []
 
 
-def test_what_another_server_has_sealed_is_not_read(client: OpenAI, upstream: Upstream) -> None:
-    sealed = {"type": "encrypted_content", "encrypted_content": "bm90IG91cnM="}
-    message = {"type": "agent_message", "author": "/root/a", "recipient": "/root", "content": [sealed]}
+def told(text: str) -> Json:
+    """The message of an agent that Codex runs."""
+    sealed = {"type": "encrypted_content", "encrypted_content": text}
+    return {"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": [sealed]}
+
+
+@pytest.mark.parametrize("sealed", ["gAAAAABo" + "xY3_-" * 20 + "==", "Ab+/" * 10])
+def test_what_another_server_has_sealed_is_not_read(client: OpenAI, sealed: str) -> None:
     with pytest.raises(BadRequestError) as refused:
-        ask(client, [{"role": "user", "content": "Hi"}, message])
+        ask(client, [{"role": "user", "content": "Hi"}, told(sealed)])
     assert refused.value.code == "invalid_encrypted_content"
+
+
+@pytest.mark.parametrize("text", ["Look into it.", "Continue", "Zähle\n" + "a" * 100])
+def test_what_an_agent_of_the_client_was_told_in_the_clear_is_read(
+    client: OpenAI, upstream: Upstream, text: str
+) -> None:
+    """The API seals what a model writes as an argument that its schema calls encrypted; here it stays as it
+    was written, and so Codex hands it on."""
+    upstream.script(Answer("I will."))
+    given: Any = [{"role": "user", "content": "Hi"}, told(text)]
+    client.responses.create(model="m", input=given)
+    assert upstream.last.body["messages"][-1]["content"].endswith(f"/root/a:\n{text}")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ SCRIPTED = {"id": "scripted", "object": "model", "created": 1700000000, "owned_b
 @covers("endpoint.GET /models")
 def test_the_upstreams_models_are_listed(client: OpenAI, http: httpx2.Client, upstream: Upstream) -> None:
     assert wholes(client.models.list()) == [SCRIPTED]
-    assert http.get("/v1/models?client_version=0.169.0").json()["object"] == "list"
+    assert http.get("/v1/models?client_version=0.171.0").json()["object"] == "list"
 
 
 @covers("endpoint.GET /models/{model}")
@@ -63,14 +63,14 @@ def test_a_backend_that_is_down_hides_no_other(upstream: Upstream, tmp_path: Pat
 
 def catalogue(url: str) -> tuple[dict[str, Json], httpx2.Response]:
     """What Codex reads, by name."""
-    told = httpx2.get(f"{url}/v1/models", params={"client_version": "0.169.0"})
+    told = httpx2.get(f"{url}/v1/models", params={"client_version": "0.171.0"})
     return {model["slug"]: model for model in told.json()["models"]}, told
 
 
 def test_codex_finds_a_catalogue_beside_the_list(http: httpx2.Client, upstream: Upstream) -> None:
     upstream.models = ["scripted", "org/model:7b"]
 
-    listed = http.get("/v1/models", params={"client_version": "0.169.0"}).json()
+    listed = http.get("/v1/models", params={"client_version": "0.171.0"}).json()
 
     assert [model["id"] for model in listed["data"]] == ["scripted", "org/model:7b"]
     assert [model["slug"] for model in listed["models"]] == ["scripted", "org/model:7b"]

@@ -435,7 +435,7 @@ def test_an_effort_that_a_model_lacks_is_refused_before_it_is_asked(
     with Running(config) as running, checked_client(running.url) as client:
         with refused(400, "unsupported_value", "reasoning.effort") as refusal:
             client.responses.create(model="thinker", input="hi", reasoning={"effort": "minimal"})
-        told = httpx2.get(f"{running.url}/v1/models", params={"client_version": "0.169.0"}).json()
+        told = httpx2.get(f"{running.url}/v1/models", params={"client_version": "0.171.0"}).json()
         for effort in (None, "high"):
             client.responses.create(model="thinker", input="hi", reasoning={"effort": effort})  # type: ignore[typeddict-item]
 

@@ -57,6 +57,7 @@ class Told:
         self.thread: str = self.events[0]["thread_id"]
         self.messages = [item["text"] for item in items if item["type"] == "agent_message"]
         self.changes = [item["changes"] for item in items if item["type"] == "file_change"]
+        self.mcp_calls: list[Json] = [item for item in items if item["type"] == "mcp_tool_call"]
         commands = [item for item in items if item["type"] == "command_execution"]
         self.outputs = [(item["exit_code"], item["aggregated_output"]) for item in commands]
         self.usage: Json = self.events[-1]["usage"]

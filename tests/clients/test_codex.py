@@ -1,6 +1,8 @@
-"""Codex 0.169, over HTTP and over a WebSocket."""
+"""Codex 0.171, over HTTP and over a WebSocket."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,24 @@ def test_the_newest_models_get_their_tools_as_an_item_and_write_programs(
     assert [text.splitlines()[-1] for text in seen(upstream, "tool")[::2]] == ["echo helo", "hello"]
 
 
+def test_agents_of_the_newest_models_tell_each_other_what_to_do(codex: Codex, upstream: Upstream) -> None:
+    def of_the_child(body: Any) -> bool:
+        return "NEW_TASK" in str(body["messages"])
+
+    task = {"task_name": "child", "message": "Read greet.sh."}
+    upstream.on(of_the_child, Answer("It says helo."))
+    upstream.script(
+        Answer(calls=[Called("collaboration__spawn_agent", json.dumps(task))]),
+        Answer(calls=[Called("collaboration__wait_agent")]),
+        Answer("Wrong."),
+    )
+    told = codex.run("-m", "gpt-5.6-sol", "Have greet.sh read.")
+    assert told.messages == ["Wrong."]
+    (child,) = (received.body for received in upstream.requests if of_the_child(received.body))
+    assert child["messages"][-1]["content"].endswith("Payload:\n\nRead greet.sh.")
+    assert seen(upstream, "user")[-1].endswith("Payload:\nIt says helo.")
+
+
 def test_a_session_is_resumed_with_all_that_was_said(codex: Codex, upstream: Upstream) -> None:
     upstream.script(Answer(calls=[command("cat greet.sh")]), Answer("It says helo."), Answer("As I said."))
     first = codex.run("What does greet.sh say?")
@@ -135,6 +155,76 @@ def test_a_session_is_resumed_with_all_that_was_said(codex: Codex, upstream: Ups
     assert seen(upstream, "user")[-2:] == ["What does greet.sh say?", "Are you sure?"]
     assert seen(upstream, "assistant")[-1] == "It says helo."
     assert seen(upstream, "tool")[0].endswith(WRONG)
+
+
+def test_a_session_is_forked_and_goes_two_ways(codex: Codex, upstream: Upstream) -> None:
+    upstream.script(Answer("It says helo."), Answer("Hello."))
+    first = codex.run("What does greet.sh say?")
+    second = codex.run("fork", first.thread, "And what should it say?")
+    assert second.thread != first.thread
+    assert second.messages == ["Hello."]
+    assert seen(upstream, "assistant") == ["It says helo."]
+
+
+def test_changes_are_reviewed(codex: Codex, upstream: Upstream) -> None:
+    for words in (["init", "--quiet"], ["add", "greet.sh"]):
+        subprocess.run(["git", *words], cwd=codex.project, check=True)
+    place = {
+        "absolute_file_path": str(codex.project / "greet.sh"),
+        "line_range": {"start": 1, "end": 1},
+    }
+    finding = {"title": "A typo", "body": "hello", "confidence_score": 0.9, "priority": 1}
+    verdict = {
+        "findings": [finding | {"code_location": place}],
+        "overall_correctness": "patch is incorrect",
+        "overall_explanation": "One letter is missing.",
+        "overall_confidence_score": 0.9,
+    }
+    upstream.script(Answer(calls=[command("git diff --staged")]), Answer(json.dumps(verdict)))
+    told = codex.run("review", "--uncommitted")
+    assert told.messages[0].startswith("One letter is missing.")
+    assert "A typo" in told.messages[0]
+    assert "+echo helo" in seen(upstream, "tool")[-1]
+
+
+NOTES = """
+from fastmcp import FastMCP
+
+server = FastMCP("notes")
+
+@server.tool
+def add_note(text: str) -> str:
+    return f"added {text}"
+
+server.run(show_banner=False)
+"""
+SEARCHED = [Called("tool_search", '{"query": "notes"}')], [Called("mcp__notes__add_note", '{"text": "milk"}')]
+WAYS = {
+    "some-model": [SEARCHED[1]],
+    "gpt-5.5": [*SEARCHED],
+    "gpt-5.6-sol": [[freeform("functions__exec", 'await tools.mcp__notes__add_note({ text: "milk" });')]],
+}
+
+
+@pytest.mark.parametrize("model", WAYS)
+def test_tools_of_mcp_servers_are_called(
+    codex: Codex, upstream: Upstream, tmp_path: Path, model: str
+) -> None:
+    """They are offered to a model that Codex does not know, found by one that it does, and called from
+    programs by the newest ones."""
+    (tmp_path / "notes.py").write_text(NOTES)
+    settings = {"command": sys.executable, "args": [str(tmp_path / "notes.py")]}
+    options = {
+        **settings,
+        "required": True,
+        "startup_timeout_sec": 50,
+        "default_tools_approval_mode": "approve",
+    }
+    words = [f"-cmcp_servers.notes.{name}={json.dumps(value)}" for name, value in options.items()]
+    upstream.script(*[Answer(calls=calls) for calls in WAYS[model]], Answer("Noted."))
+    told = codex.run(*words, "-m", model, "Note the milk.")
+    assert told.messages == ["Noted."]
+    assert [item["result"]["content"][0]["text"] for item in told.mcp_calls] == ["added milk"]
 
 
 def test_the_last_message_follows_the_schema_that_was_given(

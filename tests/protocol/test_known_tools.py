@@ -10,6 +10,7 @@ from tests.scripted import Answer, Upstream
 from tests.tools.using import ask, offered
 
 from antiphon.protocol.errors import InvalidRequest
+from antiphon.protocol.items import AdditionalTools, ToolSearchOutput
 from antiphon.protocol.known_tools import KnownTools
 from antiphon.protocol.parse import parse_create
 from antiphon.protocol.tools import FunctionTool, NamespaceTool, Tool
@@ -28,6 +29,16 @@ FUNCTION: dict[str, Any] = {
 }
 GROUP: dict[str, Any] = {"type": "namespace", "name": "town", "description": "A town.", "tools": [FUNCTION]}
 SERVER: dict[str, Any] = {"type": "mcp", "server_label": "s", "authorization": "secret"}
+
+
+def brought(*tools: object) -> dict[str, Any]:
+    """The item in which Codex sends its tools."""
+    return {"type": "additional_tools", "role": "developer", "tools": tools}
+
+
+def found(*tools: object) -> dict[str, Any]:
+    """What a search of the client's came to."""
+    return {"type": "tool_search_output", "execution": "client", "call_id": "call_1", "tools": tools}
 
 
 def raw(tool: object) -> msgspec.Raw:
@@ -74,18 +85,39 @@ def test_what_is_made_of_a_tool_is_kept_where_it_comes_again_alone() -> None:
     assert known.tools[0].kept
 
 
-DOUBLED = {
-    "name": (b'{"type": "function", "name": 1, "name": "g"}', "tools[1].name"),
-    "type": (b'{"type": "function", "type": "custom", "name": "f"}', "tools[1].type"),
-}
-
-
-@pytest.mark.parametrize(("tool", "param"), DOUBLED.values(), ids=DOUBLED)
-def test_a_fault_in_a_tool_is_found_where_it_stands(tool: bytes, param: str) -> None:
-    body = b'{"model": "m", "input": "x", "tools": [{"type": "web_search"}, %b]}' % tool
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": "x", "tools": [{"type": "web_search"}, FUNCTION | {"name": 1}]}, "tools[1].name"),
+        ({"input": [brought({"type": "web_search"}, FUNCTION | {"name": 1})]}, "input[0].tools[1].name"),
+    ],
+)
+def test_a_fault_in_a_tool_is_found_where_it_stands(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_create(body)
+        parse_create(json.dumps({"model": "m"} | body).encode())
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("item", [brought(GROUP, FUNCTION), found(GROUP, FUNCTION)])
+def test_tools_that_items_bring_are_read_once(item: dict[str, Any]) -> None:
+    body = json.dumps({"model": "m", "input": [item], "tools": [GROUP]}).encode()
+    first, again = parse_create(body), parse_create(body)
+    (one,), (other,) = first.items, again.items
+    assert isinstance(one, AdditionalTools | ToolSearchOutput)
+    assert isinstance(other, AdditionalTools | ToolSearchOutput)
+    assert one == other
+    assert [id(tool) for tool in one.tools] == [id(tool) for tool in other.tools]
+    assert first.request.tools is not None
+    assert first.request.tools[0] is one.tools[0]
+
+
+@pytest.mark.parametrize("tools", ["null", "7", "absent"])
+def test_an_item_that_brings_tools_has_some(tools: str) -> None:
+    item = b'{"type": "additional_tools", "role": "developer", "tools": %b}' % tools.encode()
+    item = item.replace(b', "tools": absent', b"")
+    with pytest.raises(InvalidRequest) as caught:
+        parse_create(b'{"model": "m", "input": [%b]}' % item)
+    assert caught.value.param == "input[0].tools"
 
 
 def test_what_is_no_tool_is_refused_each_time() -> None:

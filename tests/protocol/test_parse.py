@@ -18,6 +18,7 @@ from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.parse import Parsed, parse, parse_create, parse_items
 from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.tools import FunctionTool
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import Metadata, Wire
 
@@ -670,6 +671,13 @@ def test_members_that_codex_adds_with_every_release_break_nothing() -> None:
     assert parse_create(body(**added)).items == parse_create(body(**plain)).items
 
 
+def test_what_codex_asks_for_beyond_what_there_is_breaks_nothing() -> None:
+    include = ["output.encrypted_content", "reasoning.encrypted_content", {}]
+    parsed = parse_create(body(client_metadata={}, include=include))
+    assert parsed.request.include == ["reasoning.encrypted_content"]
+    assert refusal(lambda: parse_create(body(include=include)))[2] == "include[0]"
+
+
 # ---- lenient ----------------------------------------------------------------------------------------
 
 
@@ -732,10 +740,30 @@ def test_items_are_reported_by_the_path_where_they_stand() -> None:
     assert told[2:] == ("items[1]", TYPE, wrong_type("items[1]", "an input item", "an integer"))
 
 
-def test_a_member_sent_twice_is_refused_in_other_words() -> None:
-    """Plain JSON keeps the last one only, so the examiner does not see what msgspec refuses."""
-    twice = b'{"model": "m", "input": "x", "stream": "x", "stream": true}'
-    assert refusal(lambda: parse_create(twice))[:4] == (400, "invalid_request_error", "stream", VALUE)
+FUNCTION = b'{"type": "function", "name": "f"}'
+DOUBLED = {
+    "member": (b'"input": "x", "stream": "x", "stream": true', {"stream": True}),
+    "nested": (b'"input": "x", "metadata": {"a": 1, "a": "b"}', {"metadata": {"a": "b"}}),
+    "tools": (b'"input": "x", "tools": [7], "tools": [%b]' % FUNCTION, {"tools": [FunctionTool(name="f")]}),
+    "of a tool": (
+        b'"input": "x", "tools": [{"type": "function", "name": 1, "name": "f"}]',
+        {"tools": [FunctionTool(name="f")]},
+    ),
+    "input": (b'"input": [7], "input": [{"role": 7, "role": "user", "content": "x"}]', {}),
+}
+
+
+@pytest.mark.parametrize(("members", "read"), DOUBLED.values(), ids=DOUBLED)
+def test_of_members_sent_twice_the_last_one_counts(members: bytes, read: dict[str, Any]) -> None:
+    """As in any JSON, whether the first one fits or not."""
+    parsed = parse_create(b'{"model": "m", %b}' % members)
+    assert {name: getattr(parsed.request, name) for name in read} == read
+    assert len(parsed.items) == 1
+
+
+def test_of_members_sent_twice_the_last_one_must_fit() -> None:
+    twice = b'{"model": "m", "input": "x", "stream": true, "stream": "x"}'
+    assert refusal(lambda: parse_create(twice))[2:4] == ("stream", TYPE)
 
 
 def test_a_huge_unknown_key_is_neither_compared_nor_repeated_in_full() -> None:

@@ -4,6 +4,7 @@ A model's turn may be several items (reasoning, a message, calls); neighbours of
 one message again, since that is how the model wrote them.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Literal
@@ -37,6 +38,10 @@ Attached = Callable[[Item], Item]
 COMPACTION = "compaction"
 AGENT = "agent message"
 BLANK_LINE = "\n\n"
+
+# What a server may have sealed, ours or another: base64, of no fewer letters than an empty text comes to.
+_SEALED = re.compile(r"[A-Za-z0-9_+/-]{39,}=*").fullmatch
+
 ReasoningContext = Literal["auto", "current_turn", "all_turns"]
 
 
@@ -109,13 +114,15 @@ class Transcript(Struct, eq=False):
         return replace(message, opaque=reduce(Opaque.plus, found)) if found else message
 
     def _from_agent(self, item: AgentMessage) -> str:
-        told = [
-            part.text if not isinstance(part, EncryptedText) else self._unseal(AGENT, part.encrypted_content)
-            for part in item.content
-        ]
-        if None in told:
-            raise _not_ours("agent_message")
+        told = (self._told(part) if isinstance(part, EncryptedText) else part.text for part in item.content)
         return letter(item.author, item.recipient, "\n".join(text for text in told if text))
+
+    def _told(self, part: EncryptedText) -> str:
+        """Codex passes on what its model wrote as an argument, which the API seals, and we do not."""
+        text = self._unseal(AGENT, part.encrypted_content)
+        if text is None and _SEALED(part.encrypted_content):
+            raise _not_ours("agent_message")
+        return part.encrypted_content if text is None else text
 
     def _compacted(self, item: Compaction) -> str:
         text = self._unseal(COMPACTION, item.encrypted_content)

@@ -4,8 +4,8 @@ and how the right type for an item is found. surface.md sections 3 to 5.
 Tool calls are written down in `client_items` and `hosted_items`; this module is the door to all of them.
 """
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
@@ -50,6 +50,7 @@ from antiphon.protocol.hosted_items import (
     WebSearchCall,
 )
 from antiphon.protocol.item import InputItem, Item, ItemStatus, NewId, StatusItem, item_type
+from antiphon.protocol.known_tools import KNOWN_TOOLS
 from antiphon.protocol.request import Effort, JsonSchemaFormat, TextFormat
 from antiphon.protocol.tools import McpTool, Tool
 from antiphon.protocol.wire import Wire, shown
@@ -277,8 +278,10 @@ _bare_reference = msgspec.json.Decoder(_BareReference)
 
 
 @cache
-def _decoder(kind: type[InputItem]) -> msgspec.json.Decoder[InputItem]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: type[InputItem]) -> Callable[[bytes | msgspec.Raw], InputItem]:
+    if kind in (AdditionalTools, ToolSearchOutput):
+        return partial(KNOWN_TOOLS.decode, kind=kind)
+    return msgspec.json.Decoder(kind).decode
 
 
 def decode_item(raw: bytes | msgspec.Raw) -> InputItem:
@@ -289,7 +292,7 @@ def decode_item(raw: bytes | msgspec.Raw) -> InputItem:
         raise msgspec.ValidationError("Not the type of an item, or the role of a message")
     if kind is ItemReference and seen.type is None:
         return ItemReference(id=_bare_reference.decode(raw).id)
-    return _decoder(kind).decode(raw)
+    return _decoder(kind)(raw)
 
 
 def decode_stored(raw: bytes | msgspec.Raw) -> Item:

@@ -8,11 +8,10 @@ order: behaviours.md section 6, steps 1 to 3, and those of steps 4 and 5 that as
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
@@ -20,9 +19,9 @@ from antiphon.protocol.counting import CountTokens
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
-from antiphon.protocol.known_tools import KnownTools
+from antiphon.protocol.known_tools import KNOWN_TOOLS
 from antiphon.protocol.python_names import mend, mend_body
-from antiphon.protocol.request import ConversationRef, CreateResponse, RawItem
+from antiphon.protocol.request import ConversationRef, CreateResponse, Include, RawItem
 from antiphon.protocol.validate import validate
 from antiphon.protocol.wire import JsonObject, encode
 
@@ -85,9 +84,9 @@ def parse_create(
     """Parse the body of POST /responses, or a `CreateFrame`. `lenient` drops members that we don't know.
     A warm-up, which asks for no answer, may come without any input."""
     try:
-        request = _read(body, kind)
-    except _UNFIT as unfit:
-        request = _read_again(body, kind, lenient, partial(_look_at_create, kind, most_items), unfit)
+        request = KNOWN_TOOLS.decode(body, kind)
+    except _UNFIT:
+        request = _read_again(body, kind, lenient, partial(_look_at_create, kind, most_items))
     if request.input:
         lenient = lenient or request.client_metadata is not None
         items = input_items(request.input, lenient, most_items)
@@ -124,8 +123,8 @@ def parse(
     decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind))
     try:
         return decoder.decode(body)
-    except _UNFIT as unfit:
-        return _read_again(body, kind, lenient, check or partial(_look_at, kind), unfit)
+    except _UNFIT:
+        return _read_again(body, kind, lenient, check or partial(_look_at, kind))
 
 
 def parse_items(raws: Iterable[RawItem], path: str = "input", lenient: bool = False) -> list[InputItem]:
@@ -155,50 +154,34 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 _json = msgspec.json.Decoder()
-_known_tools = KnownTools()
-
-
-def _read(body: bytes, kind: type[CreateResponse]) -> CreateResponse:
-    """Raises what msgspec raises for what does not fit."""
-    request = kind(*astuple(_tools_unread(kind).decode(body)))
-    if request.tools:
-        raws: Iterable[Any] = request.tools
-        try:
-            request.tools = [_known_tools.read(raw) for raw in raws]
-        except _UNFIT:
-            return cast(CreateResponse, _decoder(kind).decode(body))  # which says where it does not fit
-    return request
-
-
-@cache
-def _tools_unread(kind: type[CreateResponse]) -> msgspec.json.Decoder[CreateResponse]:
-    """Leaves the tools of a request as they came."""
-    tools = ("tools", list[msgspec.Raw] | None, None)
-    return msgspec.json.Decoder(msgspec.defstruct(kind.__name__, [tools], bases=(kind,)))
 
 
 def _parse_item(raw: RawItem, path: str, lenient: bool) -> InputItem:
     try:
         return decode_item(raw)
-    except _UNFIT as unfit:
-        refusal = unfit
-    plain = _plain(raw)
-    mended = mend(plain)
-    _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
-    return _decode_again(decode_item, plain, lenient or mended, refusal, path)
+    except _UNFIT:
+        return _parse_again(raw, path, lenient)
 
 
 # ---- what does not fit ------------------------------------------------------------------------------
 
 
-def _read_again(body: bytes, kind: type[T], lenient: bool, check: Check, refusal: Exception) -> T:
+def _read_again(body: bytes, kind: type[T], lenient: bool, check: Check) -> T:
     """Decode what was refused for what we forgive. Raises InvalidRequest for what we do not."""
     plain = _object(body)
-    mended = mend_body(plain)
+    mend_body(plain)
     lenient = lenient or (issubclass(kind, CreateResponse) and plain.get(_CODEX) is not None)
     _explain(partial(check, plain, lenient))
     decoder: msgspec.json.Decoder[T] = _decoder(cast(Any, kind))
-    return _decode_again(decoder.decode, plain, lenient or mended, refusal)
+    return _decode_again(decoder.decode, plain)
+
+
+def _parse_again(raw: RawItem, path: str, lenient: bool) -> InputItem:
+    """The same for an item."""
+    plain = _plain(raw)
+    mend(plain)
+    _explain(partial(validate, plain, RawItem, path, drop_unknown=lenient))
+    return _decode_again(decode_item, plain, path)
 
 
 def _plain(raw: bytes | msgspec.Raw) -> Any:
@@ -223,13 +206,9 @@ def _explain(check: Callable[[], None]) -> None:
         raise error_messages.not_json() from deep
 
 
-def _decode_again(
-    decode: Callable[[bytes], T], plain: object, lenient: bool, refusal: Exception, path: str = ""
-) -> T:
-    """Decode what was refused for unknown members only, which are gone by now; with `lenient` there may have
-    been some."""
-    if not lenient:
-        raise error_messages.unexplained(refusal, path) from refusal
+def _decode_again(decode: Callable[[bytes], T], plain: object, path: str = "") -> T:
+    """Decode what was refused for what is gone by now: members that we do not know, or that were sent twice.
+    Of those, the last one counts, as in any JSON."""
     try:
         return decode(encode(plain))
     except _UNFIT as unfit:
@@ -238,10 +217,19 @@ def _decode_again(
 
 def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObject, lenient: bool) -> None:
     _refuse_absent(plain)
-    if not lenient:
+    if lenient:
+        _drop_unknown_includes(plain)
+    else:
         _refuse_moved(plain)
     _refuse_many(plain.get("input"), most_items)
     validate(plain, kind, drop_unknown=lenient)
+
+
+def _drop_unknown_includes(plain: JsonObject) -> None:
+    """A newer client asks for more than there is here to show."""
+    include = plain.get("include")
+    if isinstance(include, list):
+        plain["include"] = [each for each in include if each in get_args(Include)]
 
 
 def _look_at(kind: Any, plain: JsonObject, lenient: bool) -> None:

@@ -11,34 +11,30 @@ _LEVELS = 5
 """How far inside: the tools of a namespace that an item brings."""
 
 
-def mend_body(body: dict[str, Any]) -> bool:
-    """Mend the tools and the format of a body in place. Whether there was anything to mend."""
-    return mend(body.get("tools")) + mend(body.get("text")) > 0
+def mend_body(body: dict[str, Any]) -> None:
+    """Mend the tools and the format of a body in place."""
+    mend(body.get("tools"))
+    mend(body.get("text"))
 
 
-def mend(value: Any, levels: int = _LEVELS) -> bool:
+def mend(value: Any, levels: int = _LEVELS) -> None:
     """Mend an item, a tool or several of them in place: such members get their names on the wire, or are left
-    out when they are null. Whether there were any."""
+    out when they are null."""
     if levels == 0:
-        return False
+        return
     if isinstance(value, list):
-        return sum(mend(each, levels - 1) for each in value) > 0
-    if not isinstance(value, dict):
-        return False
-    found = sum(_rename(value, name) for name in _NAMES) + sum(_drop(value, name) for name in _READ)
-    return sum(mend(value.get(name), levels - 1) for name in _NESTED) + found > 0
+        for each in value:
+            mend(each, levels - 1)
+    elif isinstance(value, dict):
+        _rename(value)
+        for name in _READ:
+            value.pop(name, None)
+        for name in _NESTED:
+            mend(value.get(name), levels - 1)
 
 
-def _rename(value: dict[str, Any], name: str) -> bool:
-    if name not in value:
-        return False
-    given = value.pop(name)
-    if given is not None:
-        value.setdefault(_NAMES[name], given)
-    return True
-
-
-def _drop(value: dict[str, Any], name: str) -> bool:
-    found = name in value
-    value.pop(name, None)
-    return found
+def _rename(value: dict[str, Any]) -> None:
+    for name, wire in _NAMES.items():
+        given = value.pop(name, None)
+        if given is not None:
+            value.setdefault(wire, given)

@@ -49,8 +49,8 @@ class ClientTool(BaseTool, gc=True, dict=True):
 
     @property
     def kept(self) -> dict[object, Any]:
-        """What others made of it, by what that depends on besides. Of a tool that need not come again, as one
-        that stands in a history, nothing is kept."""
+        """What others made of it, by what that depends on besides. Of a tool that nobody remembers,
+        nothing is kept."""
         kept: dict[object, Any] = vars(self).get("kept", {})
         return kept
 
