@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from antiphon.context.agents import ROOT
+from antiphon.context.agents import ROOT, named
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     ApplyPatchCallOutput,
@@ -29,7 +29,7 @@ _BY_CLIENTS = frozenset(
 
 def speaker(item: Item) -> str:
     """The agent that an item is of."""
-    return item.agent.agent_name if item.agent is not None else ROOT
+    return named(item) or ROOT
 
 
 def unanswered(items: Iterable[Item | None]) -> dict[str, Item]:
