@@ -20,13 +20,13 @@ import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.agents import ROOT, owners
-from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.agent import Agent
 from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.prepare.unsupported import check_capable
 from antiphon.engine.shared_flush import SharedFlush
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
@@ -34,7 +34,7 @@ from antiphon.guard.offload import offload
 from antiphon.model import Message, TextPart, Turn
 from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
-from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
+from antiphon.protocol.errors import ApiError, ModelFault
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import AgentName, Item, item_type
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
@@ -51,11 +51,6 @@ TURNS_IN_ALL = 200
 """Turns of all agents of a response together."""
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
-
-_NO_PICTURES = (
-    "Injected outputs are text: images, files and screenshots are looked at when a request begins. Answer "
-    "the call in the next request, with previous_response_id."
-)
 
 
 class Takes(NamedTuple):
@@ -363,23 +358,37 @@ class Crew:
 
     # ---- what the client gives them ----
 
-    def inject(self, outputs: Sequence[Item]) -> bool:
-        """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
-        InvalidRequest for what no model can read."""
+    async def inject(self, outputs: Sequence[Item]) -> bool:
+        """Give agents what their calls wait for: all of it, or nothing, where it is not waited for, or no
+        more when what it has attached is there. Raises InvalidRequest for what the model cannot read, and
+        Unavailable."""
+        if self._asked_for(outputs) is None:
+            return False
+        plan = self._plan
+        attached = await plan.attach(outputs, outputs)
+        read = [plan.turns.transcript.read([attached(output)]) for output in outputs]
+        for messages in read:
+            check_capable(plan.request, replace(plan.turn, messages=messages), plan.caller.capabilities)
+        calls = self._asked_for(outputs)
+        if calls is None:
+            return False
+        for call, output, messages in zip(calls, outputs, read, strict=True):
+            self._answer(call, output, messages)
+        self._changed.set()
+        return True
+
+    def _asked_for(self, outputs: Sequence[Item]) -> Sequence[Item] | None:
+        """The calls that the outputs answer; None: not all of them are waited for."""
         calls = self._unanswered()
         ids = [str(getattr(output, "call_id", None)) for output in outputs]
         if not ids or len(set(ids)) < len(ids) or not calls.keys() >= set(ids):
-            return False
-        for call_id, output in zip(ids, outputs, strict=True):
-            if kind_of(calls[call_id]).answered_by != item_type(output):
-                return False
-        if any(has_attached(output) for output in outputs):
-            raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
-        read = [self._plan.turns.transcript.read([output]) for output in outputs]
-        for call_id, output, messages in zip(ids, outputs, read, strict=True):
-            self._answer(calls[call_id], output, messages)
-        self._changed.set()
-        return True
+            return None
+        found = [calls[call_id] for call_id in ids]
+        fits = all(
+            kind_of(call).answered_by == item_type(output)
+            for call, output in zip(found, outputs, strict=True)
+        )
+        return found if fits else None
 
     def _answer(self, call: Item, output: Item, messages: Sequence[Message]) -> None:
         agent = self._agents[speaker(call)]
