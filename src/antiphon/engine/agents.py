@@ -23,7 +23,14 @@ from antiphon.context.agents import ROOT, owners
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.agent import Agent
-from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
+from antiphon.engine.agent_calls import (
+    INTERRUPTED,
+    answers,
+    interrupted,
+    is_by_client,
+    speaker,
+    unanswered,
+)
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.unsupported import check_capable
@@ -36,7 +43,7 @@ from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
 from antiphon.protocol.errors import ApiError, ModelFault
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.item import AgentName, Item, item_type
+from antiphon.protocol.item import AgentName, Item
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
@@ -362,33 +369,20 @@ class Crew:
         """Give agents what their calls wait for: all of it, or nothing, where it is not waited for, or no
         more when what it has attached is there. Raises InvalidRequest for what the model cannot read, and
         Unavailable."""
-        if self._asked_for(outputs) is None:
+        if answers(outputs, self._unanswered()) is None:
             return False
         plan = self._plan
         attached = await plan.attach(outputs, outputs)
         read = [plan.turns.transcript.read([attached(output)]) for output in outputs]
         for messages in read:
             check_capable(plan.request, replace(plan.turn, messages=messages), plan.caller.capabilities)
-        calls = self._asked_for(outputs)
+        calls = answers(outputs, self._unanswered())
         if calls is None:
             return False
         for call, output, messages in zip(calls, outputs, read, strict=True):
             self._answer(call, output, messages)
         self._changed.set()
         return True
-
-    def _asked_for(self, outputs: Sequence[Item]) -> Sequence[Item] | None:
-        """The calls that the outputs answer; None: not all of them are waited for."""
-        calls = self._unanswered()
-        ids = [str(getattr(output, "call_id", None)) for output in outputs]
-        if not ids or len(set(ids)) < len(ids) or not calls.keys() >= set(ids):
-            return None
-        found = [calls[call_id] for call_id in ids]
-        fits = all(
-            kind_of(call).answered_by == item_type(output)
-            for call, output in zip(found, outputs, strict=True)
-        )
-        return found if fits else None
 
     def _answer(self, call: Item, output: Item, messages: Sequence[Message]) -> None:
         agent = self._agents[speaker(call)]
