@@ -7,6 +7,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 from tests.api.asking import whole
 from tests.ledger import covers
+from tests.papers import picture_url
 from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.engine.agents import TURNS_IN_ALL
@@ -526,21 +527,72 @@ def test_a_response_whose_agents_all_wait_can_be_given_what_they_wait_for(
     assert [item.type for item in items] == ["message"]
 
 
-PICTURE: Json = {"type": "input_image", "image_url": "http://169.254.169.254/latest", "detail": "auto"}
-FILE: Json = {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}
+def inject(connection: Any, upstream: Upstream, output: Any) -> Json:
+    """What a response ends as whose one agent is given this for its call."""
+    told, call = begin_alone(connection, upstream)
+    item: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": output}
+    connection.response.inject(response_id=told[0]["response"]["id"], input=[item])
+    while told[-1]["type"] not in ("response.completed", "error"):
+        told.append(whole(connection.recv()))
+    response: Json = told[-1]["response"]
+    return response
 
 
-@pytest.mark.parametrize("part", [PICTURE, FILE])
-def test_outputs_that_nobody_has_looked_at_are_not_injected(
-    client: OpenAI, upstream: Upstream, part: Json
-) -> None:
+def test_pictures_are_injected(client: OpenAI, upstream: Upstream) -> None:
+    shot = {"type": "input_image", "image_url": picture_url(), "detail": "auto"}
+    upstream.on(says("red", last="data:image/png"), Answer("It is red."))
+    with client.beta.responses.connect() as connection:
+        response = inject(connection, upstream, [{"type": "input_text", "text": "red"}, shot])
+
+    assert texts(response, "/root") == ["It is red."]
+    assert picture_url() in str(upstream.last.body["messages"])
+    (output,) = (item for item in response["output"] if item["type"] == "function_call_output")
+    assert [part["type"] for part in output["output"]] == ["input_text", "input_image"]
+
+
+def test_files_are_injected(client: OpenAI, upstream: Upstream) -> None:
+    file = client.files.create(file=("a.txt", b"It is all red."), purpose="user_data")
+    with client.beta.responses.connect() as connection:
+        response = inject(connection, upstream, [{"type": "input_file", "file_id": file.id}])
+
+    assert texts(response, "/root") == ["It is red."]
+    assert "It is all red." in str(upstream.last.body["messages"])
+
+
+def test_screenshots_are_injected(client: OpenAI, upstream: Upstream) -> None:
+    shown = {"type": "computer_screenshot", "image_url": picture_url()}
+    upstream.on(says(last="data:image/png"), Answer("It is red."))
+    upstream.on(says(last="Go."), Answer(calls=[Called("computer", '{"actions": [{"type": "screenshot"}]}')]))
+    with client.beta.responses.connect() as connection:
+        options: Any = {"multi_agent": {"enabled": True}, "tools": [{"type": "computer"}]}
+        connection.response.create(model="m", input="Go.", **options)
+        told = [whole(connection.recv())]
+        while told[-1]["type"] != "response.output_item.done":
+            told.append(whole(connection.recv()))
+        call_id = told[-1]["item"]["call_id"]
+        output: Any = {"type": "computer_call_output", "call_id": call_id, "output": shown}
+        connection.response.inject(response_id=told[0]["response"]["id"], input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+
+    assert texts(told[-1]["response"], "/root") == ["It is red."]
+
+
+INWARD: Json = {"type": "input_image", "image_url": "http://169.254.169.254/latest", "detail": "auto"}
+MISSING: Json = {"type": "input_file", "file_id": "file-nobody"}
+SOUND: Json = {"type": "input_image", "image_url": "data:image/png;base64,UklGRg==", "detail": "auto"}
+
+
+@pytest.mark.parametrize("part", [INWARD, MISSING, SOUND])
+def test_what_no_model_can_be_shown_is_not_injected(client: OpenAI, upstream: Upstream, part: Json) -> None:
     with client.beta.responses.connect() as connection:
         told, call = begin_alone(connection, upstream)
         response_id = told[0]["response"]["id"]
         output: Any = {"type": "function_call_output", "call_id": call["call_id"], "output": [part]}
         connection.response.inject(response_id=response_id, input=[output])
         refused = whole(connection.recv())
-        assert (refused["type"], refused["error"]["code"]) == ("error", "unsupported_value")
+        assert (refused["type"], refused["status"]) == ("error", 400)
+        assert refused["error"]["param"].startswith("input")
         output["output"] = "red"
         connection.response.inject(response_id=response_id, input=[output])
         while told[-1]["type"] != "response.completed":

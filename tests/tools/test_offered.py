@@ -117,6 +117,19 @@ def test_a_name_that_the_model_made_up_reaches_no_client_without_tools(
     assert [item["type"] for item in ask(client, server)["output"]] == ["mcp_list_tools", "message"]
 
 
+@pytest.mark.parametrize("name", ["things.add now", "what?", "x" * 65, "é"])
+def test_a_name_that_no_function_can_have_is_sent_back_as_one_that_it_can(
+    client: OpenAI, upstream: Upstream, server: Json, name: str
+) -> None:
+    """The upstream refuses others, as OpenAI does, and the model could not mend its call."""
+    upstream.script(calls(name, "{}"), Answer("I have none."))
+
+    answer = ask(client, server)
+
+    assert [item["type"] for item in answer["output"]] == ["mcp_list_tools", "message"]
+    assert f"there is no function '{name}'" in read(upstream)[-1]["content"]
+
+
 def test_a_call_that_is_not_made_does_not_keep_others_from_being_made(
     client: OpenAI, upstream: Upstream, things: Toolset, server: Json
 ) -> None:

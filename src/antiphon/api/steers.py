@@ -112,20 +112,27 @@ class Steers:
         if target is None or target.run.machine.ended:
             await self._refuse_injection(brought)
             return
-        self._give(target.run, brought, len(frame))
+        if not await self._give(target.run, brought, len(frame)):
+            await self._refuse_injection(brought)
+            return
         event = InjectCreated(response_id=brought.response_id)
         await self._behind(target.steering, target.lane, event)
 
-    def _give(self, run: Run, brought: Injected, size: int) -> None:
-        """The outputs are part of the response from here on, and held as long as it is made."""
+    async def _give(self, run: Run, brought: Injected, size: int) -> bool:
+        """The outputs are part of the response from here on, and held as long as it is made. Whether it has
+        not ended before."""
         hold(self._scope, size)
+        given = False
         try:
-            if run.crew is None or not run.crew.inject(brought.items):
-                raise InvalidRequest("The response waits for no such outputs just now.", param="input")
-        except ApiError:
-            let_go(self._scope, size)
-            raise
-        self._injected[run.machine.id] += size
+            given = run.crew is not None and await run.crew.inject(brought.items)
+        finally:
+            if not given:
+                let_go(self._scope, size)
+        if given:
+            self._injected[run.machine.id] += size
+        elif not run.machine.ended:
+            raise InvalidRequest("The response waits for no such outputs just now.", param="input")
+        return given
 
     async def _refuse_injection(self, brought: Injected) -> None:
         ended = brought.response_id in (*self._active, *self._ended)

@@ -6,6 +6,7 @@ else's.
 
 from collections.abc import Iterator, Sequence
 
+from antiphon.protocol.hosted_items import McpApprovalRequest, McpApprovalResponse
 from antiphon.protocol.item import Item
 from antiphon.protocol.items import AgentMessage
 
@@ -16,16 +17,27 @@ def owners(items: Sequence[Item]) -> Iterator[str]:
     """The agent that reads each item."""
     by_call: dict[str, str] = {}
     for item in items:
-        call_id: str | None = getattr(item, "call_id", None)
-        if isinstance(item, AgentMessage):
-            owner = item.recipient
-        elif item.agent is not None:
-            owner = item.agent.agent_name
-        else:
-            owner = by_call.get(call_id or "", ROOT)
-        if call_id is not None:
-            by_call.setdefault(call_id, owner)
+        call = _call(item)
+        owner = item.recipient if isinstance(item, AgentMessage) else named(item)
+        owner = owner or by_call.get(call or "", ROOT)
+        if call is not None:
+            by_call.setdefault(call, owner)
         yield owner
+
+
+def named(item: Item) -> str | None:
+    """The agent that an item says it is of."""
+    return item.agent.agent_name if item.agent is not None else None
+
+
+def _call(item: Item) -> str | None:
+    """What a call, or a request for consent, and its answer have in common."""
+    if isinstance(item, McpApprovalRequest):
+        return item.id
+    if isinstance(item, McpApprovalResponse):
+        return item.approval_request_id
+    call_id: str | None = getattr(item, "call_id", None)
+    return call_id
 
 
 def of_agent(items: Sequence[Item], agent: str) -> Sequence[Item]:

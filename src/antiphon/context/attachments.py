@@ -6,7 +6,7 @@ What is stored stays as it was sent.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -70,6 +70,10 @@ class Attached:
             if isinstance(image, InputImage):
                 return replace(shot, image_url=image.image_url)
         return shot
+
+
+Attach = Callable[[Sequence[Item], Sequence[Item]], Awaitable[Attached]]
+"""`Attachments.resolve`, of items and given ones, for the model of a response."""
 
 
 def _ended(shown: Sequence[Any], given: CacheBreakpoint) -> Sequence[Any]:
@@ -178,11 +182,6 @@ def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key
             key = _key(part)
             if key:
                 yield key, (part, f"{place}.{path}" if place else "")
-
-
-def has_attached(item: Item) -> bool:
-    """Whether a model can read the item only when it is resolved."""
-    return any(_key(part) for part, _ in _attachments(item))
 
 
 def _attachments(item: Item) -> Iterator[tuple[Any, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 
 from antiphon.model import Message, Turn
+from antiphon.tools.provider import ApprovedCall
 
 
 class Agent:
@@ -12,6 +13,8 @@ class Agent:
         self.name = name
         self.turn = turn
         """The one that it takes next."""
+        self.approved: list[ApprovedCall] = []
+        """Calls that a user has consented to: they are made before that turn."""
         self.task = ""
         self.mail: list[tuple[str, str]] = []
         """Authors and texts of what it has not read."""

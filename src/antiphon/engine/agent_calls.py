@@ -1,8 +1,8 @@
 """Calls that agents make of the client, and what answers them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from antiphon.context.agents import ROOT
+from antiphon.context.agents import ROOT, named
 from antiphon.protocol.client_items import (
     ApplyPatchCall,
     ApplyPatchCallOutput,
@@ -11,7 +11,7 @@ from antiphon.protocol.client_items import (
     FunctionCall,
     FunctionCallOutput,
 )
-from antiphon.protocol.item import Item
+from antiphon.protocol.item import Item, item_type
 from antiphon.stream.kinds import kind_of
 
 INTERRUPTED = "The agent was interrupted."
@@ -29,7 +29,7 @@ _BY_CLIENTS = frozenset(
 
 def speaker(item: Item) -> str:
     """The agent that an item is of."""
-    return item.agent.agent_name if item.agent is not None else ROOT
+    return named(item) or ROOT
 
 
 def unanswered(items: Iterable[Item | None]) -> dict[str, Item]:
@@ -45,6 +45,16 @@ def unanswered(items: Iterable[Item | None]) -> dict[str, Item]:
         elif kind.answered_by is not None and not kind.was_cut(item):
             calls[call_id] = item
     return calls
+
+
+def answers(outputs: Sequence[Item], calls: Mapping[str, Item]) -> Sequence[Item] | None:
+    """Those of the calls that the outputs answer, one each; None: not all of them do."""
+    ids = [str(getattr(output, "call_id", None)) for output in outputs]
+    if not ids or len(set(ids)) < len(ids) or not calls.keys() >= set(ids):
+        return None
+    found = [calls[call_id] for call_id in ids]
+    kinds = [kind_of(call).answered_by for call in found]
+    return found if kinds == [item_type(output) for output in outputs] else None
 
 
 def is_by_client(call: Item) -> bool:

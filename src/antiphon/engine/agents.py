@@ -14,33 +14,41 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from antiphon.context.agents import ROOT, owners
-from antiphon.context.attachments import has_attached
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
 from antiphon.engine.agent import Agent
-from antiphon.engine.agent_calls import INTERRUPTED, interrupted, is_by_client, speaker, unanswered
+from antiphon.engine.agent_calls import (
+    INTERRUPTED,
+    answers,
+    interrupted,
+    is_by_client,
+    speaker,
+    unanswered,
+)
 from antiphon.engine.emission import Emission, Flush
 from antiphon.engine.prepare.plan import Plan
+from antiphon.engine.prepare.unsupported import check_capable
 from antiphon.engine.shared_flush import SharedFlush
 from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
 from antiphon.guard.offload import offload
-from antiphon.model import Function, Message, TextPart, Turn
+from antiphon.model import Message, TextPart, Turn
 from antiphon.protocol.agent_items import Action, EncryptedText
 from antiphon.protocol.content import OutputText
-from antiphon.protocol.errors import ApiError, InvalidRequest, ModelFault
+from antiphon.protocol.errors import ApiError, ModelFault
 from antiphon.protocol.frames import CreateFrame
-from antiphon.protocol.item import AgentName, Item, item_type
+from antiphon.protocol.item import AgentName, Item
 from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
 from antiphon.tools.calls import Arguments
+from antiphon.tools.provider import ApprovedCall
 
 CONCURRENT = 3
 """Subagents that work at once, where the request does not say."""
@@ -51,12 +59,15 @@ TURNS_IN_ALL = 200
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
 
-_NO_PICTURES = (
-    "Injected outputs are text: images, files and screenshots are looked at when a request begins. Answer "
-    "the call in the next request, with previous_response_id."
-)
 
-TakeTurn = Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
+class Takes(NamedTuple):
+    """What an agent does, carried out."""
+
+    turn: Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
+    approved: Callable[[Turn, Sequence[ApprovedCall], Flush], Awaitable[Turn]]
+    """Makes calls that were approved; gives the turn that reads what came of them."""
+
+
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 
 
@@ -81,12 +92,12 @@ def speaking(agent: str) -> Iterator[None]:
 class Crew:
     """The agents of a response, at work."""
 
-    def __init__(self, plan: Plan, machine: Machine, seal: Seal, take: TakeTurn, emission: Emission) -> None:
+    def __init__(self, plan: Plan, machine: Machine, seal: Seal, takes: Takes, emission: Emission) -> None:
         options = plan.request.multi_agent
         self._plan = plan
         self._machine = machine
         self._seal = seal
-        self._take = take
+        self._takes = takes
         self._most = (options and options.max_concurrent_subagents) or CONCURRENT
         self._injectable = isinstance(plan.request, CreateFrame)
         self._agents: dict[str, Agent] = {}
@@ -135,6 +146,7 @@ class Crew:
                 continue
             built = await offload(len(items), self._plan.turns.build, items, name)
             agent = self._agents[name] = Agent(name, self._plain(built))
+            agent.approved = [call for call in self._plan.approved if call.agent == name]
             if isinstance(item, AgentMessage) or kind_of(item).nature == "output":
                 self._due.append(agent)
         self._start(self._agents[ROOT])
@@ -170,16 +182,17 @@ class Crew:
         """Turns of an agent, until it has said its last; None: the response ends before. Raises _Cut, and
         ApiError."""
         SPEAKER.set(agent.name)
+        await self._make_approved(agent)
         faulty = 0
         for _ in range(TURNS):
             self._turns += 1
             if self._turns > TURNS_IN_ALL:
                 raise _Cut("max_messages")
             await self._deliver(agent)
-            writer = await self._take(agent.turn, self._flushing.flush, lambda: self._phase(agent))
+            writer = await self._takes.turn(agent.turn, self._flushing.flush, lambda: self._phase(agent))
             if writer.cut is not None:
                 raise _Cut(writer.cut)
-            agent.turn = following(agent.turn, writer, self._functions(agent))
+            agent.turn = following(agent.turn, writer, self._plan.toolbox.functions)
             if writer.awaits_client:
                 await self._ask_client(agent, writer)
             elif writer.ends and not agent.mail:
@@ -191,14 +204,15 @@ class Crew:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
         raise _Cut("max_messages")
 
-    def _functions(self, agent: Agent) -> tuple[Function, ...]:
-        """What an agent may call. Nobody asks a user for what a subagent wants: the answer is the root's."""
-        toolbox = self._plan.toolbox
-        return toolbox.functions if agent.name == ROOT else toolbox.without_consent
+    async def _make_approved(self, agent: Agent) -> None:
+        """What an agent asked a user for, it goes on with."""
+        calls, agent.approved = agent.approved, []
+        if calls:
+            agent.turn = await self._takes.approved(agent.turn, calls, self._flushing.flush)
 
     def _plain(self, turn: Turn) -> Turn:
         """A turn of a subagent: what the request says of the form of the answer is for the root."""
-        return replace(turn, format="text", choice="auto", functions=self._plan.toolbox.without_consent)
+        return replace(turn, format="text", choice="auto")
 
     def _phase(self, agent: Agent) -> Literal["commentary", "final_answer"]:
         return "commentary" if agent.mail or self._has_help(agent) else "final_answer"
@@ -255,7 +269,7 @@ class Crew:
             await self._changed.wait()
             return True
         paused = [agent for agent in blocked if agent.owed]
-        if paused and self._injectable and await self._changes_soon():
+        if self._injectable and self._unanswered() and await self._changes_soon():
             return True
         for agent in paused:
             await self._cancel(agent)
@@ -351,21 +365,22 @@ class Crew:
 
     # ---- what the client gives them ----
 
-    def inject(self, outputs: Sequence[Item]) -> bool:
-        """Give agents what their calls wait for: all of it, or nothing, where it is not waited for. Raises
-        InvalidRequest for what no model can read."""
-        calls = self._unanswered()
-        ids = [str(getattr(output, "call_id", None)) for output in outputs]
-        if not ids or len(set(ids)) < len(ids) or not calls.keys() >= set(ids):
+    async def inject(self, outputs: Sequence[Item]) -> bool:
+        """Give agents what their calls wait for: all of it, or nothing, where it is not waited for, or no
+        more when what it has attached is there. Raises InvalidRequest for what the model cannot read, and
+        Unavailable."""
+        if answers(outputs, self._unanswered()) is None:
             return False
-        for call_id, output in zip(ids, outputs, strict=True):
-            if kind_of(calls[call_id]).answered_by != item_type(output):
-                return False
-        if any(has_attached(output) for output in outputs):
-            raise InvalidRequest(_NO_PICTURES, param="input", code="unsupported_value")
-        read = [self._plan.turns.transcript.read([output]) for output in outputs]
-        for call_id, output, messages in zip(ids, outputs, read, strict=True):
-            self._answer(calls[call_id], output, messages)
+        plan = self._plan
+        attached = await plan.attach(outputs, outputs)
+        read = [plan.turns.transcript.read([attached(output)]) for output in outputs]
+        for messages in read:
+            check_capable(plan.request, replace(plan.turn, messages=messages), plan.caller.capabilities)
+        calls = answers(outputs, self._unanswered())
+        if calls is None:
+            return False
+        for call, output, messages in zip(calls, outputs, read, strict=True):
+            self._answer(call, output, messages)
         self._changed.set()
         return True
 
@@ -448,9 +463,10 @@ class Crew:
             return f"{target.name} cannot be interrupted: you work for it."
         if target.running is None:
             return f"{target.name} does nothing just now."
-        calls = [call for call in self._unanswered().values() if speaker(call) == target.name]
+        waiting = self._unanswered()
+        calls = [call for call in waiting.values() if speaker(call) == target.name]
         outputs = [output for call in calls if (output := interrupted(call)) is not None]
-        if len(outputs) < len(calls):
+        if len(outputs) < len(calls) or not target.owed <= waiting.keys():
             return f"{target.name} cannot be interrupted: it waits for what a client does."
         for call, output in zip(calls, outputs, strict=True):
             self._answer(call, output, self._plan.turns.transcript.read([output]))

@@ -17,7 +17,7 @@ from antiphon.backends.upstream_errors import REFUSED
 from antiphon.context.agents import ROOT
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
-from antiphon.engine.agents import Crew, speaking
+from antiphon.engine.agents import Crew, Takes, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
@@ -49,6 +49,7 @@ from antiphon.stream.items import OpenCompaction
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import IncompleteReason
 from antiphon.tools.agents import Agents
+from antiphon.tools.provider import ApprovedCall
 
 log = structlog.get_logger()
 
@@ -270,17 +271,22 @@ class Run:
             if not emission.opened:
                 plan.toolbox.refuse_unlisted()
             turn = plan.turns.with_listed_tools(turn)
-        if plan.approved:
-            writer = self._writer()
-            for call in plan.approved:
-                writer.resume(plan.toolbox.approved(call))
-            await self._run_calls(writer, flush)
-            turn = replace(following(turn, writer, plan.toolbox.functions), choice=turn.choice)
+        approved = [call for call in plan.approved if self.crew is None or call.agent in (None, ROOT)]
+        if approved:
+            turn = await self._approved(turn, approved, flush)
         if plan.programs and plan.compacts is None:
             return await self._after_programs(turn, flush)
-        if plan.approved:
+        if approved:
             return turn
         return freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+
+    async def _approved(self, turn: Turn, calls: Sequence[ApprovedCall], flush: Flush) -> Turn:
+        """Make calls that were approved: the turn in which the model reads what came of them."""
+        writer = self._writer()
+        for call in calls:
+            writer.resume(self.plan.toolbox.approved(call))
+        await self._run_calls(writer, flush)
+        return replace(following(turn, writer, self.plan.toolbox.functions), choice=turn.choice)
 
     async def _after_programs(self, turn: Turn, flush: Flush) -> Turn | None:
         """The turn in which the model reads what came of the programs that had waited; None: one waits for
@@ -320,7 +326,8 @@ class Run:
         self, tool: Agents, turn: Turn, emission: Emission
     ) -> IncompleteReason | None:
         """Turns of several agents. Gives why the first of them is cut short, if it is. Raises ApiError."""
-        crew = tool.crew = self.crew = Crew(self.plan, self.machine, self._seal, self._take_turn, emission)
+        takes = Takes(self._take_turn, self._approved)
+        crew = tool.crew = self.crew = Crew(self.plan, self.machine, self._seal, takes, emission)
         with speaking(ROOT):
             first = await self._with_tools(turn, emission)
             return await crew.run(first) if first is not None else None

@@ -28,6 +28,7 @@ from antiphon.stream.items import OpenMessage
 from antiphon.stream.machine import IncompleteReason, Machine
 from antiphon.tools.base import ServerCall, ToolCall
 from antiphon.tools.image_call import usage_of
+from antiphon.tools.names import offered_name
 from antiphon.tools.partial import decode
 from antiphon.tools.toolbox import Toolbox
 
@@ -123,8 +124,9 @@ class TurnWriter(TurnCalls):
             self._take[type(delta)](self, delta)
 
     def spoken(self) -> Message:
-        """The turn as the model's own message, for the turn that follows."""
-        calls = tuple(model.Call(call.id, call.name, call.arguments) for call in self.calls)
+        """The turn as the model's own message, for the turn that follows. A name that it made up is replaced
+        by one that upstreams take."""
+        calls = tuple(model.Call(call.id, offered_name(call.name), call.arguments) for call in self.calls)
         parts = tuple(self._said.parts())
         thought = self._reasoning
         if thought is None:

@@ -22,6 +22,8 @@ class ApprovedCall(NamedTuple):
     name: str
     """The tool's own name."""
     arguments: str
+    agent: str | None
+    """Which of several agents made it."""
 
 
 class ToolProvider(ABC):

@@ -119,11 +119,6 @@ class Toolbox:
         """Those that programs may call now."""
         return self._functions("programmatic")
 
-    @property
-    def without_consent(self) -> tuple[Function, ...]:
-        """Those on offer now that need the consent of nobody."""
-        return tuple(each for each in self.functions if self._entries[each.name].tool.executor != "approval")
-
     def returns_json(self, name: str) -> bool:
         """Whether what a function answers is JSON."""
         return name in self._entries and self._entries[name].tool.returns_json

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from antiphon.context.agents import named
 from antiphon.context.seal import Seal
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpApprovalResponse, McpCall
@@ -90,7 +91,9 @@ def _call(toolbox: Toolbox, request: McpApprovalRequest, index: int) -> Approved
             f"'{request.server_label}'.",
             param=f"input[{index}]",
         )
-    return ApprovedCall(request.id or "", request.server_label, request.name, request.arguments)
+    return ApprovedCall(
+        request.id or "", request.server_label, request.name, request.arguments, named(request)
+    )
 
 
 def _unknown(answer: McpApprovalResponse, index: int, why: str = "") -> InvalidRequest:

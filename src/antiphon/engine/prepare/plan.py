@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from antiphon.context.attachments import Attach
 from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.request_context import RequestContext
@@ -49,6 +50,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What plays programs; None: there are none."""
     programs: Sequence[Program]
     """Those that wait for what is known now, before the model goes on."""
+    attach: Attach
+    """Looks at what items have attached that come while the response is made."""
     compacts: int | None
     """How many of the items are compacted first: those before a `compaction_trigger`, or all of them when
     they have grown past a threshold."""

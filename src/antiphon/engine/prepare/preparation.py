@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.gate import WAIT_SECONDS, Place
 from antiphon.backends.router import Route, Router
-from antiphon.context.attachments import Attachments
+from antiphon.context.attachments import Attach, Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.thought import unseal
 from antiphon.context.transcript import Transcript
@@ -180,7 +180,8 @@ class Preparation:
             programs = await self._programs(project, context)
             if approved or programs:
                 check_makes_calls(request)
-        transcript = await self._transcript(project, request, route, toolbox, context)
+        attach = self._attaching(project, request, route, toolbox)
+        transcript = await self._transcript(project, route, toolbox, context, attach)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
         if request.tool_choice is not None:
@@ -203,6 +204,7 @@ class Preparation:
             approved=approved,
             player=self._resources.player,
             programs=programs,
+            attach=attach,
             compacts=context.to_compact,
             moderation=moderation_of(self._moderator, turns, context) if request.moderation else None,
         )
@@ -267,8 +269,13 @@ class Preparation:
         await toolbox.compile()
         return toolbox
 
+    def _attaching(self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox) -> Attach:
+        unseen = _UNSEEN if toolbox.takes_pictures else None
+        can, small = route.capabilities, compression(request)
+        return partial(self._attachments.resolve, project, can=can, unseen=unseen, compression=small)
+
     async def _transcript(
-        self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox, context: RequestContext
+        self, project: str, route: Route, toolbox: Toolbox, context: RequestContext, attach: Attach
     ) -> Transcript:
         """What reads the items of the context, with all that they have attached."""
         recollect = partial(unseal, self._seal, project)
@@ -276,15 +283,10 @@ class Preparation:
         source = (route.name or "", route.model)
         if context.words and context.prompt is None:
             return Transcript(toolbox.to_messages, unsealed, recollect, source=source)
-        can = route.capabilities
         whole = () if context.words else await offload(context.size, since_compaction, context.whole)
-        read = (*(context.prompt or ()), *whole)
-        unseen = _UNSEEN if toolbox.takes_pictures else None
-        attached = await self._attachments.resolve(
-            project, read, context.input, can, unseen, compression(request)
-        )
+        attached = await attach((*(context.prompt or ()), *whole), context.input)
         found = Recollection()
-        if can.opaque:
+        if route.capabilities.opaque:
             found = await Recollecting(self._store, project, recollect, source).of(context.input)
         return Transcript(
             toolbox.to_messages,
