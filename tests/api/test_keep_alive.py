@@ -48,7 +48,7 @@ def test_it_is_one_too_when_the_upstream_gives_signs_of_life(
                 gate.open()
         opening.cancel()
         assert stream.get_final_response().output_text == "Hello"
-    assert pulses == 3
+    assert pulses >= 3
 
 
 def test_the_streaming_helper_does_not_mind(upstream: Upstream, tmp_path: Path) -> None:
