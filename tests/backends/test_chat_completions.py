@@ -782,7 +782,7 @@ async def test_an_upstream_that_is_silent_times_out(upstream: Upstream, connect:
     gate = Gate(after=0)
     upstream.script(Answer("Hello", gate=gate))
     with pytest.raises(UpstreamTimeout, match="silent for more than"):
-        await collect(connect(read_timeout=0.05), turn())
+        await collect(connect(read_timeout=0.5), turn())
     await upstream.last.gone()
 
 
@@ -798,7 +798,7 @@ async def test_an_upstream_that_never_ends_its_stream_is_ended(upstream: Upstrea
 async def test_an_upstream_that_falls_silent_times_out(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer("Hello", gate=Gate(after=2)))
     with pytest.raises(UpstreamTimeout):
-        await collect(connect(read_timeout=0.05), turn())
+        await collect(connect(read_timeout=0.5), turn())
 
 
 # ---- answers in one piece ---------------------------------------------------------------------------
@@ -924,7 +924,7 @@ async def test_a_server_that_cannot_is_asked_as_often_as_it_may_be_and_once_at_l
     attempts: int, upstream: Upstream, connect: Connect
 ) -> None:
     upstream.default = refusal(503, "Loading model")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(UpstreamError):
             await collect(connect(attempts=attempts), turn())
     assert len(upstream.requests) == max(1, attempts)

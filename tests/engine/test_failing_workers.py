@@ -22,8 +22,8 @@ from antiphon.store.store import Store
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
-    monkeypatch.setattr(queue, "LEASE", 0.3)
-    monkeypatch.setattr(queue, "RENEWAL", 0.05)
+    monkeypatch.setattr(queue, "LEASE", 1.5)
+    monkeypatch.setattr(queue, "RENEWAL", 0.1)
     store = await HOMES[request.param](tmp_path).open(time.time)
     yield store
     await store.close()
@@ -76,7 +76,7 @@ async def test_a_run_whose_worker_failed_is_begun_again_while_others_go_on(store
     await accept(store, "steady")
     await accept(store, "faulty")
     async with pool.running():
-        await asyncio.wait_for(workers.done.wait(), 20)
+        await asyncio.wait_for(workers.done.wait(), 60)
     assert sorted(set(workers.begun)) == ["faulty", "steady"]
     assert workers.begun.count("steady") == 1
 
@@ -88,5 +88,5 @@ async def test_a_run_that_is_ours_and_of_which_we_never_heard_is_begun(store: St
     await accept(store, "unheard", "me")
     await accept(store, "steady")
     async with pool.running():
-        await asyncio.wait_for(workers.done.wait(), 20)
+        await asyncio.wait_for(workers.done.wait(), 60)
     assert workers.begun.count("unheard") == 2
