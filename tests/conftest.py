@@ -27,10 +27,14 @@ from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 from antiphon.api.protocol import HttpProtocol
 from antiphon.application import create_application
 from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
+from antiphon.guard import pool
 
 # How fast examples are made says how busy the machine is, and nothing of the code under test.
 settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("antiphon")
+
+# Nor does how long a call in a child process lasts: what it may take of a processor is bounded apart.
+pool._WAITS = 60
 
 # Each client of httpx2 reads the certificates of the whole world: 25 ms, for every test.
 httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)

@@ -31,6 +31,7 @@ from tests.api.asking import (
 )
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
+from tests.ports import Port
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.served import Served
 
@@ -530,14 +531,9 @@ def test_a_call_that_breaks_off_is_incomplete(reader: OpenAI, upstream: Upstream
     assert '{"a":1,"b":2}'.startswith(second["arguments"])
 
 
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def test_an_upstream_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
-    down = BackendSettings(base_url=f"http://127.0.0.1:{closed_port()}/v1", default=True)
+    port = Port()  # nobody listens there
+    down = BackendSettings(base_url=f"http://127.0.0.1:{port.number}/v1", default=True)
     config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"down": down})
     with Running(config) as running, checked_client(running.url) as client:
         with refused(502, None, None, "server_error") as refusal_:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from openai import APIError, OpenAI
 from openai.types.responses import ResponseCreatedEvent
 from tests.backends.reading import read
+from tests.ports import Port
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
@@ -771,10 +771,9 @@ async def test_what_came_before_the_break_is_emitted(upstream: Upstream, connect
 
 
 async def test_an_upstream_that_is_down_is_named_without_its_password(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(UpstreamError, match=f"http://127.0.0.1:{port}/v1 cannot be reached") as caught:
-        await collect(connect(f"http://me:secret@127.0.0.1:{port}/v1"), turn())
+    port = Port()  # nobody listens there
+    with pytest.raises(UpstreamError, match=f"http://127.0.0.1:{port.number}/v1 cannot be reached") as caught:
+        await collect(connect(f"http://me:secret@127.0.0.1:{port.number}/v1"), turn())
     assert "secret" not in caught.value.message
 
 
