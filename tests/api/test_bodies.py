@@ -109,7 +109,7 @@ def test_room_is_made_again_by_whatever_ends_a_request(narrow: Running, upstream
 def until(holds: Any) -> None:
     """Waits for what comes about soon, by asking."""
     pause = threading.Event()
-    for _ in range(200):
+    for _ in range(2000):
         if holds():
             return
         pause.wait(0.02)
@@ -119,7 +119,7 @@ def until(holds: Any) -> None:
 def frames(socket: ClientConnection, terminal: str) -> list[Json]:
     found: list[Json] = []
     while not found or found[-1]["type"] != terminal:
-        found.append(json.loads(socket.recv(timeout=10)))
+        found.append(json.loads(socket.recv(timeout=60)))
     return found
 
 

@@ -73,9 +73,9 @@ def test_a_connection_says_so_too(upstream: Upstream, tmp_path: Path) -> None:
         address = server.url.replace("http", "ws") + "/v1/responses"
         with connect(address) as socket:
             socket.send('{"type": "response.create", "model": "m", "input": "hi"}')
-            told = [json.loads(socket.recv(timeout=10))]
+            told = [json.loads(socket.recv(timeout=60))]
             while told[-1]["type"] != "response.completed":
-                told.append(json.loads(socket.recv(timeout=10)))
+                told.append(json.loads(socket.recv(timeout=60)))
                 if [event["type"] for event in told].count("response.in_progress") == 3:
                     gate.open()
     assert [event["sequence_number"] for event in told] == list(range(len(told)))
