@@ -29,8 +29,12 @@ from antiphon.application import create_application
 from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
 from antiphon.guard import pool
 
-# How fast examples are made says how busy the machine is, and nothing of the code under test.
-settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast examples are made says how busy the machine is, and nothing of the code under test. They are the
+# same each time; others are looked for with `--hypothesis-profile others`.
+settings.register_profile(
+    "antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("others", parent=settings.get_profile("antiphon"), derandomize=False)
 settings.load_profile("antiphon")
 
 # Nor does how long a call in a child process lasts: what it may take of a processor is bounded apart.

@@ -137,7 +137,7 @@ class S3:
         return True
 
     def _ask(self, method: str, path: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port.number, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port.number, timeout=60)
         try:
             connection.request(method, path)
             assert connection.getresponse().status == 200

@@ -47,7 +47,7 @@ def serving(answers: ASGIApp, **settings: Any) -> Served:
 def to(served: Served) -> socket.socket:
     """A connection."""
     url = httpx2.URL(served.url)
-    return socket.create_connection((url.host, url.port), timeout=10)
+    return socket.create_connection((url.host, url.port), timeout=60)
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ def test_a_huge_body_is_refused(small: httpx2.Client, upstream: Upstream) -> Non
 
 def test_a_huge_body_in_one_piece_that_does_not_say_its_length_is_refused(small: httpx2.Client) -> None:
     url, body = small.base_url, json.dumps({**ASKED, "input": "x" * 3000}).encode()
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -161,7 +161,7 @@ def test_a_huge_body_in_one_piece_that_does_not_say_its_length_is_refused(small:
 
 def test_a_body_that_lies_about_its_length_is_refused_unread(small: httpx2.Client) -> None:
     url = small.base_url
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n{"

@@ -38,7 +38,7 @@ def place(server: Running) -> str:
 def bare(server: Running) -> Iterator[sockets.socket]:
     """An open WebSocket, for frames that no library sends."""
     url = httpx2.URL(server.url)
-    with sockets.create_connection((url.host, url.port), timeout=20) as connection:
+    with sockets.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(HANDSHAKE)
         while not connection.recv(1024, sockets.MSG_PEEK).endswith(b"\r\n\r\n"):
             pass

@@ -70,7 +70,7 @@ def unhurried(upstream: Upstream, tmp_path: Path) -> Iterator[Served]:
 @contextlib.contextmanager
 def connected(server: Served) -> Iterator[socket.socket]:
     url = httpx2.URL(server.url)
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         yield connection
 
 
@@ -241,7 +241,6 @@ def test_a_body_that_does_not_come_is_given_up(quick: Served, upstream: Upstream
 def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(quick: Served) -> None:
     with connected(quick) as connection:
         assert asks(connection, POST + b"Content-Length: 99999999999\r\n\r\n{") == 413
-        connection.settimeout(5)
         assert until_closed(connection)[:13] in (b"", b"HTTP/1.1 408 ")
 
 

@@ -564,7 +564,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Tier]:
 
 
 async def next_of(line: SimpleQueue[Tier]) -> Tier:
-    return await asyncio.to_thread(line.get, timeout=20)
+    return await asyncio.to_thread(line.get, timeout=60)
 
 
 @pytest.mark.parametrize("path", ALL)

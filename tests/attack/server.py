@@ -13,7 +13,7 @@ import httpx2
 from tests.chaos.processes import processes
 from tests.ports import Port
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds in which the server must be up."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -16,7 +16,7 @@ from tests.chaos.database import Database
 from tests.chaos.processes import alive_in, workers_of
 from tests.ports import Port
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds in which a server must be up, or be gone."""
 
 _CONFIG = """

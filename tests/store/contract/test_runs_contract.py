@@ -403,7 +403,7 @@ async def test_all_readers_of_a_log_wake_when_it_grows_whoever_of_them_has_left(
 
     await store.runs.record(mine, Record(2, [b"2"], b""))
 
-    _, asleep = await asyncio.wait(readers, timeout=10)
+    _, asleep = await asyncio.wait(readers, timeout=60)
     assert len(asleep) == 0
     await store.close()
 
@@ -411,7 +411,7 @@ async def test_all_readers_of_a_log_wake_when_it_grows_whoever_of_them_has_left(
 async def test_a_reader_that_was_not_woken_looks_again_after_a_moment(home: Home, clock: Clock) -> None:
     store = await home.open(clock, poll=0.01)
     readers = [asyncio.create_task(store.runs.wait_for_events("a")) for _ in range(3)]
-    _, asleep = await asyncio.wait(readers, timeout=10)
+    _, asleep = await asyncio.wait(readers, timeout=60)
     assert len(asleep) == 0
     await store.close()
 
