@@ -20,17 +20,25 @@ from openai import AsyncOpenAI, OpenAI
 from tests.kept_at import CHOSEN, new_store, store_at
 from tests.order import longest_first
 from tests.s3 import shared_s3
-from tests.scripted import Upstream
+from tests.scripted import PATIENCE, Upstream
 from tests.served import Served
 from tests.wire import CheckedAsyncTransport, CheckedTransport, Checker
 
 from antiphon.api.protocol import HttpProtocol
 from antiphon.application import create_application
 from antiphon.config import BackendSettings, Blobs, Config, Sandbox, Server
+from antiphon.guard import pool
 
-# How fast examples are made says how busy the machine is, and nothing of the code under test.
-settings.register_profile("antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast examples are made says how busy the machine is, and nothing of the code under test. They are the
+# same each time; others are looked for with `--hypothesis-profile others`.
+settings.register_profile(
+    "antiphon", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("others", parent=settings.get_profile("antiphon"), derandomize=False)
 settings.load_profile("antiphon")
+
+# Nor does how long a call in a child process lasts: what it may take of a processor is bounded apart.
+pool._WAITS = 60
 
 # Each client of httpx2 reads the certificates of the whole world: 25 ms, for every test.
 httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
@@ -143,7 +151,7 @@ def server(
 def checked_client(url: str, api_key: str = "sk-test") -> Iterator[OpenAI]:
     """The official client, pointed at a server by its base URL; every answer is checked."""
     with (
-        httpx2.Client(transport=CheckedTransport(Checker()), timeout=30) as http,
+        httpx2.Client(transport=CheckedTransport(Checker()), timeout=PATIENCE) as http,
         OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0, http_client=http) as client,
     ):
         yield client
@@ -158,7 +166,7 @@ def client(server: Running) -> Iterator[OpenAI]:
 @pytest.fixture
 async def aclient(server: Running) -> AsyncIterator[AsyncOpenAI]:
     async with (
-        httpx2.AsyncClient(transport=CheckedAsyncTransport(Checker()), timeout=30) as http,
+        httpx2.AsyncClient(transport=CheckedAsyncTransport(Checker()), timeout=PATIENCE) as http,
         AsyncOpenAI(
             base_url=f"{server.url}/v1", api_key="sk-test", max_retries=0, http_client=http
         ) as client,
@@ -170,5 +178,5 @@ async def aclient(server: Running) -> AsyncIterator[AsyncOpenAI]:
 def http(server: Running) -> Iterator[httpx2.Client]:
     """Plain HTTP to the server, for what the official client would not send."""
     transport = CheckedTransport(Checker())
-    with httpx2.Client(base_url=server.url, transport=transport, timeout=30) as http:
+    with httpx2.Client(base_url=server.url, transport=transport, timeout=PATIENCE) as http:
         yield http

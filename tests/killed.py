@@ -2,12 +2,12 @@
 
 import os
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.forked import Forked
+from tests.ports import Port
 from tests.scripted import Upstream
 
 PATIENCE = 60.0
@@ -30,8 +30,7 @@ class Killed:
         self._options = options
         self._settings = settings or {}
         self._upstream = upstream
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = Port()
         self.process: Forked | None = None
 
     def __enter__(self) -> Self:
@@ -42,7 +41,7 @@ class Killed:
         self.kill()
 
     def start(self) -> None:
-        command = ["serve", "--port", str(self._port)]
+        command = ["serve", "--port", str(self._port.number)]
         options = ["--upstream", self._upstream.base_url, "--data-dir", str(self._home / "data")]
         environment = {**os.environ, **self._settings}
         self.process = Forked(self._module, [*command, *options, *self._options], environment)
@@ -56,7 +55,7 @@ class Killed:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port.number}"
 
     @property
     def database(self) -> Path:

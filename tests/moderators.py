@@ -37,7 +37,7 @@ ON_IMAGES = (
     "violence",
     "violence/graphic",
 )
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class ServedModerator(Served):

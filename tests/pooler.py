@@ -30,7 +30,7 @@ default_pool_size = {size}
 ignore_startup_parameters = extra_float_digits
 """
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 needs_pooler = pytest.mark.skipif(
     shutil.which("pgbouncer") is None,

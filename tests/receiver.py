@@ -51,7 +51,7 @@ class Receiver:
 
     async def next(self) -> Received:
         """The next that comes, or has come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self._new.get()
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,6 @@ import atexit
 import functools
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+
+from tests.ports import Port
 
 _PATIENCE = 60.0
 _PROGRAM = Path(__file__).with_name("moto_server.py")
@@ -25,9 +26,7 @@ class S3:
     """A server, which forgets everything when it is stopped."""
 
     def __init__(self) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        self._port = Port()
         self.start()
 
     def __enter__(self) -> Self:
@@ -38,7 +37,7 @@ class S3:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(_PROGRAM), str(self.port)],
+            [sys.executable, str(_PROGRAM), str(self._port.number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -58,7 +57,7 @@ class S3:
     def variables(self) -> Mapping[str, str]:
         """What a process has in its environment that uses it."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port.number}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test-secret",
             "AWS_REGION": "us-east-1",
@@ -138,7 +137,7 @@ class S3:
         return True
 
     def _ask(self, method: str, path: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port.number, timeout=60)
         try:
             connection.request(method, path)
             assert connection.getresponse().status == 200

@@ -24,7 +24,7 @@ from aiohttp import web
 from tests import messages_rules
 from tests.chat_rules import complaint
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds after which waiting for something that never happens fails."""
 BEAT = 0.02
 """Seconds between signs of life."""

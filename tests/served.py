@@ -74,7 +74,7 @@ class Served:
 
     def __enter__(self) -> Self:
         self.thread.start()
-        assert self._server.ready.wait(20), "the server did not start"
+        assert self._server.ready.wait(60), "the server did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +82,7 @@ class Served:
 
     def stop(self) -> None:
         self._server.stop()
-        self.thread.join(20)
+        self.thread.join(60)
         self._socket.close()
 
     def _run(self) -> None:

@@ -1,7 +1,9 @@
 """What the wire tests ask with, and how they name what is different in every answer."""
 
 import contextlib
+import json
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -188,3 +190,14 @@ def events_of(body: bytes) -> list[Json]:
     """The events of a stream as it went over the wire."""
     frames = body.removesuffix(b"\n\n").split(b"\n\n")
     return [msgspec.json.decode(frame.partition(b"\ndata: ")[2]) for frame in frames]
+
+
+@contextlib.contextmanager
+def hanging_up(url: str, path: str, request: Json) -> Iterator[None]:
+    """A client that sends its request, and goes away at the end of the block."""
+    place = httpx2.URL(url)
+    body = json.dumps(request).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {place.netloc.decode()}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((place.host, place.port)) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield

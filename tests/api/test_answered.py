@@ -159,8 +159,8 @@ def test_a_socket_has_no_place_for_warnings_they_are_logged(
     url = str(fresh.base_url).replace("http", "ws") + "/v1/responses"
     with connect(url) as socket:
         socket.send('{"type": "response.create", "model": "m", "input": "Hi", "user": "u"}')
-        while "response.completed" not in str(socket.recv(timeout=10)):
+        while "response.completed" not in str(socket.recv(timeout=60)):
             pass
         socket.send('{"type": "nothing"}')
-        socket.recv(timeout=10)
+        socket.recv(timeout=60)
     assert "unheeded" in capsys.readouterr().out

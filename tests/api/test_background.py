@@ -145,7 +145,7 @@ def test_readers_that_come_while_it_is_made_read_along(http: httpx2.Client, upst
     gate.open()
     told = [*begun, *first]
     for reader in readers:
-        reader.join(10)
+        reader.join(60)
     assert sorted(read, key=len) == [told[4:], told[1:]]
 
 

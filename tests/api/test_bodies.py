@@ -1,6 +1,7 @@
 """Bodies that are held: how many bytes at once, what comes of compressed ones, and when they are let go."""
 
 import contextlib
+import gc
 import json
 import socket
 import sys
@@ -109,7 +110,7 @@ def test_room_is_made_again_by_whatever_ends_a_request(narrow: Running, upstream
 def until(holds: Any) -> None:
     """Waits for what comes about soon, by asking."""
     pause = threading.Event()
-    for _ in range(200):
+    for _ in range(2000):
         if holds():
             return
         pause.wait(0.02)
@@ -119,7 +120,7 @@ def until(holds: Any) -> None:
 def frames(socket: ClientConnection, terminal: str) -> list[Json]:
     found: list[Json] = []
     while not found or found[-1]["type"] != terminal:
-        found.append(json.loads(socket.recv(timeout=10)))
+        found.append(json.loads(socket.recv(timeout=60)))
     return found
 
 
@@ -200,7 +201,7 @@ def test_a_body_that_takes_too_long_in_all_is_given_up(
 ) -> None:
     monkeypatch.setattr(body, "SECONDS", 0.2)
     url = httpx2.URL(server.url)
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 90000\r\n\r\n{"
@@ -236,12 +237,13 @@ def test_what_a_refused_body_held_goes_back_at_once(http: httpx2.Client) -> None
     ]
     for refused in bodies:
         http.post("/v1/responses", content=refused, headers=JSON_TYPE)
+        gc.disable()  # what is in cycles is not gone
         tracemalloc.start()
         try:
             for _ in range(3):
                 told = http.post("/v1/responses", content=refused, headers=JSON_TYPE)
                 assert told.status_code == 400
-            kept = tracemalloc.get_traced_memory()[0]
+            until(lambda: tracemalloc.get_traced_memory()[0] < 2 * MB)
         finally:
             tracemalloc.stop()
-        assert kept < 2 * MB
+            gc.enable()

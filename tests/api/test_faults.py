@@ -31,6 +31,7 @@ from tests.api.asking import (
 )
 from tests.conftest import Running, checked_client, config_for
 from tests.ledger import covers
+from tests.ports import Port
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
 from tests.served import Served
 
@@ -150,7 +151,7 @@ def test_a_huge_body_is_refused(small: httpx2.Client, upstream: Upstream) -> Non
 
 def test_a_huge_body_in_one_piece_that_does_not_say_its_length_is_refused(small: httpx2.Client) -> None:
     url, body = small.base_url, json.dumps({**ASKED, "input": "x" * 3000}).encode()
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -160,7 +161,7 @@ def test_a_huge_body_in_one_piece_that_does_not_say_its_length_is_refused(small:
 
 def test_a_body_that_lies_about_its_length_is_refused_unread(small: httpx2.Client) -> None:
     url = small.base_url
-    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999\r\n\r\n{"
@@ -530,14 +531,9 @@ def test_a_call_that_breaks_off_is_incomplete(reader: OpenAI, upstream: Upstream
     assert '{"a":1,"b":2}'.startswith(second["arguments"])
 
 
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def test_an_upstream_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
-    down = BackendSettings(base_url=f"http://127.0.0.1:{closed_port()}/v1", default=True)
+    port = Port()  # nobody listens there
+    down = BackendSettings(base_url=f"http://127.0.0.1:{port.number}/v1", default=True)
     config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"down": down})
     with Running(config) as running, checked_client(running.url) as client:
         with refused(502, None, None, "server_error") as refusal_:
@@ -557,8 +553,8 @@ def test_a_whole_answer_that_breaks_off_is_refused(client: OpenAI, upstream: Ups
 
 @pytest.fixture
 def hurried(upstream: Upstream, tmp_path: Path) -> Iterator[OpenAI]:
-    """A server that gives its upstream a tenth of a second, from one piece of an answer to the next."""
-    slow = BackendSettings(base_url=upstream.base_url, default=True, timeout=0.1)
+    """A server that gives its upstream a second, from one piece of an answer to the next."""
+    slow = BackendSettings(base_url=upstream.base_url, default=True, timeout=1)
     config = Config(data_dir=str(tmp_path), server=Server(verify=True), backends={"slow": slow})
     with Running(always_streamed(config)) as running, checked_client(running.url) as client:
         yield client
@@ -570,7 +566,7 @@ def test_an_upstream_that_is_silent_times_out(hurried: OpenAI, upstream: Upstrea
     with refused(504, None, None, "server_error") as refusal_:
         hurried.responses.create(model="m", input="Hi")
 
-    assert "silent for more than 0.1 seconds" in refusal_.message
+    assert "silent for more than 1 seconds" in refusal_.message
     upstream.last.wait_gone()
 
 
@@ -598,7 +594,7 @@ def test_a_whole_answer_may_take_longer_but_not_for_ever(upstream: Upstream, tmp
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_response_may_take_only_so_long(upstream: Upstream, tmp_path: Path, after: int) -> None:
     upstream.script(Answer("Hello!", size=3, gate=Gate(after)), Answer("Hello!", size=3, gate=Gate(after)))
-    limits = Limits(response_seconds=0.2)
+    limits = Limits(response_seconds=1)
     config = structs.replace(always_streamed(config_for(upstream, tmp_path)), limits=limits)
     with Running(config) as running, checked_client(running.url) as client:
         if after:

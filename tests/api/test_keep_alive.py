@@ -48,7 +48,7 @@ def test_it_is_one_too_when_the_upstream_gives_signs_of_life(
                 gate.open()
         opening.cancel()
         assert stream.get_final_response().output_text == "Hello"
-    assert pulses == 3
+    assert pulses >= 3
 
 
 def test_the_streaming_helper_does_not_mind(upstream: Upstream, tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_a_connection_says_so_too(upstream: Upstream, tmp_path: Path) -> None:
         address = server.url.replace("http", "ws") + "/v1/responses"
         with connect(address) as socket:
             socket.send('{"type": "response.create", "model": "m", "input": "hi"}')
-            told = [json.loads(socket.recv(timeout=10))]
+            told = [json.loads(socket.recv(timeout=60))]
             while told[-1]["type"] != "response.completed":
-                told.append(json.loads(socket.recv(timeout=10)))
+                told.append(json.loads(socket.recv(timeout=60)))
                 if [event["type"] for event in told].count("response.in_progress") == 3:
                     gate.open()
     assert [event["sequence_number"] for event in told] == list(range(len(told)))

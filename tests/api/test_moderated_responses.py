@@ -256,7 +256,7 @@ def test_a_frame_that_is_blocked_ends_no_connection(running: Running, upstream: 
     upstream.script(Answer("Hello"))
     with connect(running.url.replace("http", "ws") + "/v1/responses") as socket:
         socket.send(frame("idiot", BLOCKS_INPUT))
-        refusal = json.loads(socket.recv(timeout=10))
+        refusal = json.loads(socket.recv(timeout=60))
         assert (refusal["type"], refusal["status"], refusal["error"]["code"]) == (
             "error",
             400,
@@ -312,7 +312,7 @@ def last(socket: Any) -> Json:
 def frames(socket: Any) -> list[Json]:
     told: list[Json] = []
     while not told or told[-1]["type"] not in {f"response.{status}" for status in TERMINAL}:
-        told.append(json.loads(socket.recv(timeout=10)))
+        told.append(json.loads(socket.recv(timeout=60)))
     return told
 
 

@@ -89,12 +89,12 @@ def test_what_is_said_to_a_response_ends_no_connection(
         for deep in [*map(nested, (*DEEP, *range(980, 1030))), '"\\ud800"', "\ud800", "{"]:
             for members in (f'"{name}":"resp_x","input":{deep}', f'"{name}":{deep},"input":"Hi"'):
                 socket.send(f'{{"type":"{target}",{members}}}'.encode(errors="surrogatepass"))
-                assert json.loads(socket.recv(timeout=10))["error"]["message"], deep
+                assert json.loads(socket.recv(timeout=60))["error"]["message"], deep
 
 
 def ended(socket: ClientConnection) -> int:
     """The status of the next answer, when all of it has come."""
-    while (event := json.loads(socket.recv(timeout=10)))["type"] not in ("response.completed", "error"):
+    while (event := json.loads(socket.recv(timeout=60)))["type"] not in ("response.completed", "error"):
         pass
     return event.get("status", 200)
 

@@ -122,7 +122,7 @@ def test_a_socket_remembers_it_without_a_store(server: Running, upstream: Upstre
         def ask(**members: Any) -> dict[str, Any]:
             frame = {"type": "response.create", "model": "m", "tools": [ADD], "store": False, **members}
             socket.send(json.dumps(frame))
-            while (event := json.loads(socket.recv(timeout=10)))["type"] != "response.completed":
+            while (event := json.loads(socket.recv(timeout=60)))["type"] != "response.completed":
                 assert "encrypted_content" not in json.dumps(event)
             return dict(event["response"])
 

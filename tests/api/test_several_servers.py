@@ -35,7 +35,7 @@ class Three(NamedTuple):
 
 @pytest.fixture(params=list(ANSWERS))
 def three(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Three]:
-    monkeypatch.setattr(health, "CHECK_PATIENCE", 0.5)
+    monkeypatch.setattr(health, "CHECK_PATIENCE", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as hanging, Upstream() as refusing, Upstream() as working:
         refusing.on(lambda _: True, refusal(503, "loading"))
         working.default = ANSWERS[request.param]()

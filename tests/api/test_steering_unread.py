@@ -45,7 +45,7 @@ def test_no_more_is_refused_than_the_client_reads(server: Running, upstream: Ups
     line = Unread(server)
     client = connect(url, sock=line, compression=None)
     client.send(json.dumps({"type": "response.create", "model": "m", "input": "Count."}))
-    response_id = json.loads(client.recv(timeout=10))["response"]["id"]
+    response_id = json.loads(client.recv(timeout=60))["response"]["id"]
     gate.wait_reached()
     steer = {"type": "response.steer", "previous_response_id": response_id}
     line.may_read.clear()

@@ -170,9 +170,9 @@ def in_background(server: Running, body: Json) -> list[Json]:
 def over_a_socket(server: Running, body: Json) -> list[Json]:
     with connect(server.url.replace("http", "ws") + "/v1/responses") as socket:
         socket.send(json.dumps({"type": "response.create", **body}))
-        events = [json.loads(socket.recv(timeout=10))]
+        events = [json.loads(socket.recv(timeout=60))]
         while events[-1]["type"] not in TERMINAL:
-            events.append(json.loads(socket.recv(timeout=10)))
+            events.append(json.loads(socket.recv(timeout=60)))
     return events
 
 

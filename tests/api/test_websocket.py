@@ -36,7 +36,7 @@ def send(socket: ClientConnection, **members: Any) -> None:
 
 
 def frame(socket: ClientConnection) -> Json:
-    value: Json = json.loads(socket.recv(timeout=10))
+    value: Json = json.loads(socket.recv(timeout=60))
     return value
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import httpx2
 from tests.chaos.processes import processes
+from tests.ports import Port
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds in which the server must be up."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,19 +39,19 @@ class Server:
         """`keys`: projects and their hashed keys; `more`: TOML that is added to the configuration."""
         self.deaths = 0
         self._home = home
-        self._port = _free_port()
+        self._port = Port()
         self._process: subprocess.Popen[bytes] | None = None
         listed = "\n".join(f'{project} = "{key}"' for project, key in keys.items())
-        config = _CONFIG.format(port=self._port, keys=listed, upstream=upstream, more=more)
+        config = _CONFIG.format(port=self._port.number, keys=listed, upstream=upstream, more=more)
         (home / "antiphon.toml").write_text(config)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port.number}"
 
     @property
     def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self._port
+        return "127.0.0.1", self._port.number
 
     @property
     def log(self) -> Path:
@@ -136,9 +136,3 @@ def _descendants(pid: int) -> Iterator[int]:
         child = waiting.pop()
         yield child
         waiting += parents.get(child, [])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

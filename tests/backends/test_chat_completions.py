@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from openai import APIError, OpenAI
 from openai.types.responses import ResponseCreatedEvent
 from tests.backends.reading import read
+from tests.ports import Port
 from tests.scripted import Answer, Called, Gate, Upstream, Usage, refusal
 
 from antiphon.backends.chat_completions import ChatCompletions
@@ -771,10 +771,9 @@ async def test_what_came_before_the_break_is_emitted(upstream: Upstream, connect
 
 
 async def test_an_upstream_that_is_down_is_named_without_its_password(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(UpstreamError, match=f"http://127.0.0.1:{port}/v1 cannot be reached") as caught:
-        await collect(connect(f"http://me:secret@127.0.0.1:{port}/v1"), turn())
+    port = Port()  # nobody listens there
+    with pytest.raises(UpstreamError, match=f"http://127.0.0.1:{port.number}/v1 cannot be reached") as caught:
+        await collect(connect(f"http://me:secret@127.0.0.1:{port.number}/v1"), turn())
     assert "secret" not in caught.value.message
 
 
@@ -782,7 +781,7 @@ async def test_an_upstream_that_is_silent_times_out(upstream: Upstream, connect:
     gate = Gate(after=0)
     upstream.script(Answer("Hello", gate=gate))
     with pytest.raises(UpstreamTimeout, match="silent for more than"):
-        await collect(connect(read_timeout=0.05), turn())
+        await collect(connect(read_timeout=0.5), turn())
     await upstream.last.gone()
 
 
@@ -798,7 +797,7 @@ async def test_an_upstream_that_never_ends_its_stream_is_ended(upstream: Upstrea
 async def test_an_upstream_that_falls_silent_times_out(upstream: Upstream, connect: Connect) -> None:
     upstream.script(Answer("Hello", gate=Gate(after=2)))
     with pytest.raises(UpstreamTimeout):
-        await collect(connect(read_timeout=0.05), turn())
+        await collect(connect(read_timeout=0.5), turn())
 
 
 # ---- answers in one piece ---------------------------------------------------------------------------
@@ -924,7 +923,7 @@ async def test_a_server_that_cannot_is_asked_as_often_as_it_may_be_and_once_at_l
     attempts: int, upstream: Upstream, connect: Connect
 ) -> None:
     upstream.default = refusal(503, "Loading model")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(UpstreamError):
             await collect(connect(attempts=attempts), turn())
     assert len(upstream.requests) == max(1, attempts)

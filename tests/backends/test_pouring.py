@@ -75,7 +75,7 @@ class Taken:
         else:
             self._connection.connection_lost(fault)
         try:
-            await asyncio.wait_for(taking, 5)
+            await asyncio.wait_for(taking, 60)
         except OSError as raised:
             return type(raised).__name__
         finally:

@@ -205,12 +205,12 @@ async def test_who_waits_for_a_server_that_hangs_is_answered_by_another(
     servers: list[Upstream], monkeypatch: pytest.MonkeyPatch, named: Sequence[NamedModel]
 ) -> None:
     """It takes connections, and says nothing: not even that it is there. Whatever is said of its models."""
-    monkeypatch.setattr(health, "CHECK_PATIENCE", 0.1)
+    monkeypatch.setattr(health, "CHECK_PATIENCE", 1.0)
 
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         port = hanging.getsockname()[1]
         router = build([config(f"http://127.0.0.1:{port}/v1", servers[0].base_url)], named=named)
-        async with router.probing(), asyncio.timeout(10):
+        async with router.probing(), asyncio.timeout(60):
             asked = [said(router.resolve("m").backend, turn(f"question {number}")) for number in range(20)]
             assert await asyncio.gather(*asked) == ["well"] * 20
         await router.close()
@@ -260,19 +260,19 @@ async def test_a_server_that_takes_a_turn_up_and_then_hangs_is_found_out_too(
     raw: Raw, servers: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers send the head of an answer before they read the prompt."""
-    monkeypatch.setattr(health, "CHECK_PATIENCE", 0.1)
+    monkeypatch.setattr(health, "CHECK_PATIENCE", 1.0)
     router = build([config(raw.url, servers[0].base_url)])
     async with router.probing():
         asked = [said(router.resolve("m").backend, turn(f"question {number}")) for number in range(20)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await asyncio.gather(*asked) == ["well"] * 20
     assert raw.taken_up.is_set()
     await router.close()
 
 
 async def test_the_first_byte_is_one_of_the_answer(raw: Raw, servers: list[Upstream]) -> None:
-    backend = build([config(raw.url, servers[0].base_url, first_byte_timeout=1)]).resolve("m").backend
-    async with asyncio.timeout(5):
+    backend = build([config(raw.url, servers[0].base_url, first_byte_timeout=2)]).resolve("m").backend
+    async with asyncio.timeout(60):
         asked = [said(backend, turn(f"question {number}")) for number in range(20)]
         assert await asyncio.gather(*asked) == ["well"] * 20
     assert raw.taken_up.is_set()
@@ -283,7 +283,7 @@ async def test_a_server_that_is_alone_may_take_its_time(raw: Raw, monkeypatch: p
     """One with much to do does not list its models. Nobody else could answer."""
     monkeypatch.setattr(health, "CHECK_PATIENCE", 0.05)
     monkeypatch.setattr(replicas, "CHECK_SECONDS", 0.01)
-    one = BackendConfig(name="one", base_url=raw.url, first_byte_timeout=5, default=True, dialect="generic")
+    one = BackendConfig(name="one", base_url=raw.url, first_byte_timeout=60, default=True, dialect="generic")
     router = build([one])
     async with router.probing():
         answer = asyncio.create_task(said(router.resolve("m").backend, turn("hello")))
@@ -335,7 +335,7 @@ async def test_the_first_byte_has_a_time_of_its_own(servers: list[Upstream]) -> 
     held = Gate(0)
     servers[0].script(Answer("late", gate=held))
     router: Router = build(
-        [BackendConfig(name="one", base_url=servers[0].base_url, first_byte_timeout=0.4, default=True)]
+        [BackendConfig(name="one", base_url=servers[0].base_url, first_byte_timeout=1.5, default=True)]
     )
     with pytest.raises(ApiError, match="did not begin to answer in time"):
         await said(router.resolve("m").backend, turn("hello"))
@@ -344,7 +344,7 @@ async def test_the_first_byte_has_a_time_of_its_own(servers: list[Upstream]) -> 
     servers[0].script(Answer("slow but there", size=4, gate=between))
     answer = asyncio.create_task(said(router.resolve("m").backend, turn("hello")))
     await between.reached()
-    await asyncio.wait([answer], timeout=0.6)
+    await asyncio.wait([answer], timeout=2)
     between.open()
     assert await answer == "slow but there"
     await router.close()

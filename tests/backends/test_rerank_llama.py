@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield next(line for line in process.stdout if line.startswith("at ")).split()[1]
-        process.communicate("", timeout=20)
+        process.communicate("", timeout=60)
 
 
 async def test_it_scores_each_text(url: str) -> None:

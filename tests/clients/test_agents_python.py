@@ -304,7 +304,7 @@ async def test_a_shell_on_the_clients_machine_runs_what_the_model_writes(
 
 
 def _execute(command: str, folder: Path) -> ShellCommandOutput:
-    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=10)
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60)
     return ShellCommandOutput(done.stdout, done.stderr, ShellCallOutcome("exit", done.returncode), command)
 
 

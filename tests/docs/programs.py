@@ -5,10 +5,10 @@ import subprocess
 
 
 def line(process: "subprocess.Popen[bytes]") -> str:
-    """The next line that a program prints, within 20 seconds. The program is started with `bufsize=0`: what
+    """The next line that a program prints, within two minutes. The program is started with `bufsize=0`: what
     a buffer holds already, nobody could wait for."""
     assert process.stdout
-    assert select.select([process.stdout], [], [], 20)[0], "it prints nothing more"
+    assert select.select([process.stdout], [], [], 120)[0], "it prints nothing more"
     text = process.stdout.readline()
     assert text, "it has ended"
     return text.decode().rstrip()

@@ -69,7 +69,7 @@ class Company:
         self.crew = Crew(self.plan, self.machine, Seal(bytes(KEY_BYTES)), self._take, self.emission)
 
     async def run(self) -> IncompleteReason | None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.crew.run(EMPTY)
 
     async def spawn(self, parent: str, name: str) -> str:

@@ -40,7 +40,7 @@ class Reader:
 
     async def next(self) -> list[str]:
         """All there is when a batch has come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.got.wait()
         self.got.clear()
         return self.seen
@@ -158,7 +158,7 @@ async def test_who_emits_beside_the_run_can_wait_until_it_is_read() -> None:
         assert not first.done()
         assert not second.done()
         reader.may_read.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await second
         assert first.done()
         assert reader.seen[2:] == ["steer.accepted"] * 2
@@ -205,7 +205,7 @@ async def test_what_the_reader_is_told_nothing_of_breaks_no_silence_and_is_not_w
         await emission.flush()
         reader.got.clear()
         taken = asyncio.create_task(emission.taken())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert emission.flush_at_once()
             while not reader.got.is_set() and emission.flush_at_once():  # until a sign of life is on its way
                 assert not taken.done()
@@ -216,7 +216,7 @@ async def test_what_the_reader_is_told_nothing_of_breaks_no_silence_and_is_not_w
 
 async def test_nobody_waits_for_a_reader_that_never_was() -> None:
     made, events = begun()
-    async with Unread(events) as emission, asyncio.timeout(10):
+    async with Unread(events) as emission, asyncio.timeout(60):
         await emission.flush()
         steered(made, emission)
         waiting = asyncio.create_task(emission.taken())
@@ -234,7 +234,7 @@ async def test_nobody_waits_for_a_reader_that_is_gone() -> None:
             await gone.wait()
             raise ConnectionError
 
-    async with Emission(events, emit) as emission, asyncio.timeout(10):
+    async with Emission(events, emit) as emission, asyncio.timeout(60):
         await emission.flush()
         steered(made, emission)
         first = asyncio.create_task(emission.taken())
@@ -252,7 +252,7 @@ async def test_nobody_waits_for_a_reader_that_is_gone() -> None:
 
 async def test_nobody_waits_for_a_reader_when_the_run_is_over() -> None:
     made, events = begun()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with Emission(events, Reader().emit) as emission:
             made.steer(SteerAccepted(steer=SteerRef("steer_1", made.id)))
             waiting = asyncio.create_task(emission.taken())

@@ -22,8 +22,8 @@ from antiphon.store.store import Store
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Store]:
-    monkeypatch.setattr(queue, "LEASE", 1.0)
-    monkeypatch.setattr(queue, "RENEWAL", 0.05)
+    monkeypatch.setattr(queue, "LEASE", 1.5)
+    monkeypatch.setattr(queue, "RENEWAL", 0.1)
     monkeypatch.setattr(queue, "WATCH", 0.05)
     store = await HOMES[request.param](tmp_path).open(time.time)
     yield store
@@ -84,7 +84,7 @@ async def test_a_run_whose_worker_failed_is_begun_again(store: Store, others: li
     pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
     await accept(store, "faulty")
     async with pool.running():
-        await asyncio.wait_for(workers.done.wait(), 20)
+        await asyncio.wait_for(workers.done.wait(), 60)
     assert sorted(set(workers.begun)) == ["faulty", *others]
     assert workers.begun.count("steady") == len(others)
 
@@ -96,5 +96,5 @@ async def test_a_run_that_is_ours_and_of_which_we_never_heard_is_begun(store: St
     pool = Pool(RunQueue(store.runs, "me", lambda: False), workers, 4)
     await accept(store, "unheard", "me")
     async with pool.running():
-        await asyncio.wait_for(workers.done.wait(), 20)
+        await asyncio.wait_for(workers.done.wait(), 60)
     assert workers.begun.count("unheard") == 2

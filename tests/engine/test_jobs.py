@@ -43,7 +43,7 @@ class Handler:
 
 
 async def nothing_left(store: Store) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await store.work.due(["index"]) is not None:
             await store.work.wait_for_jobs("index")
 
@@ -95,10 +95,10 @@ async def test_what_is_under_way_when_a_process_stops_is_done_by_another_one(sto
         await asyncio.Event().wait()
 
     await store.work.enqueue([Job(kind="index", payload=b"x")])
-    async with asyncio.timeout(10), Jobs(store.work, {"index": hang}).running():
+    async with asyncio.timeout(60), Jobs(store.work, {"index": hang}).running():
         await begun.wait()
     handler = Handler()
-    async with asyncio.timeout(10), Jobs(store.work, {"index": handler}).running():
+    async with asyncio.timeout(60), Jobs(store.work, {"index": handler}).running():
         await handler.done.wait()
         await nothing_left(store)
     assert handler.asked == [b"x"]
@@ -108,7 +108,7 @@ async def test_a_job_waits_for_its_time(store: Store) -> None:
     handler = Handler()
     later = Job(kind="index", payload=b"later", run_at=2e9)
     await store.work.enqueue([later, Job(kind="index", payload=b"now")])
-    async with asyncio.timeout(10), Jobs(store.work, {"index": handler}).running():
+    async with asyncio.timeout(60), Jobs(store.work, {"index": handler}).running():
         await handler.done.wait()
     assert handler.asked == [b"now"]
     assert await store.work.due(["index"]) == 2e9
@@ -141,7 +141,7 @@ async def test_a_project_whose_jobs_take_long_leaves_room_for_another_one(store:
             await gate.wait()
 
     jobs = Jobs(store.work, {"index": handle}, at_once=4)
-    async with asyncio.timeout(20), jobs.running():
+    async with asyncio.timeout(60), jobs.running():
         await store.work.enqueue([Job(kind="index", payload=b"", project="large") for _ in range(20)])
         await store.work.enqueue([Job(kind="index", payload=b"", project="small")])
         jobs.wake()
@@ -164,7 +164,7 @@ async def test_what_is_claimed_while_the_store_is_asked_what_is_ours_is_not_give
 
     queue = Slow(store)
     pool = Pool(queue, lambda job: JobWorker(queue, job, handle, ()), 2)
-    async with asyncio.timeout(20), pool.running():
+    async with asyncio.timeout(60), pool.running():
         await store.work.enqueue([Job(kind="index", payload=b"first")])
         await begun[b"first"].wait()
         await queue.asked.wait()

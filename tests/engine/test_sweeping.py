@@ -63,7 +63,7 @@ async def running(stack: AsyncExitStack, store: Store, rounds: Rounds) -> None:
 
 async def test_several_processes_do_a_round_once(stores: list[Store]) -> None:
     rounds = Rounds()
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
         for store in stores:
             await running(stack, store, rounds)
         await rounds.until(1)
@@ -77,7 +77,7 @@ async def test_a_round_follows_the_other_whatever_fails(
 ) -> None:
     monkeypatch.setattr(sweeping, "PERIOD_SECONDS", 0.0)
     rounds = Rounds()
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
         for store in stores:
             await running(stack, store, rounds)
         await rounds.until(5)

@@ -92,7 +92,7 @@ def laborious() -> bytes:
 
 
 async def test_what_takes_too_long_is_told_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antiphon.guard.pool._WAITS", 10_000)  # the machine may be slow
+    monkeypatch.setattr("antiphon.guard.pool._WAITS", 10_000)  # of a hundredth of a second
     pictures, data = Pictures(seconds=0.01), laborious()
     try:
         assert await pictures.look(data) == Seen(fault="invalid_image")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from antiphon.sandbox.base import CommandResult, Sandbox
 
-SECONDS = 20.0
+SECONDS = 60.0
 CHARACTERS = 100_000
 
 

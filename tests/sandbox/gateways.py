@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.kept_python import kept
+from tests.ports import Port
 
 from antiphon.sandbox.environment import Environment, Recipe
 
 TOKEN = "a-token-of-the-gateway"
-_PATIENCE = 40.0
+_PATIENCE = 180.0
 
 
 def _installed() -> Environment:
@@ -28,8 +29,8 @@ def gateway(home: Path) -> Iterator[str]:
     if shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
     program = _installed().folder / "bin" / "jupyter-kernelgateway"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    held = Port()
+    port = held.number
     own = ["--dev-bind", "/", "/", "--tmpfs", "/mnt", "--proc", "/proc", "--unshare-pid", "--die-with-parent"]
     options = [f"--KernelGatewayApp.port={port}", "--KernelGatewayApp.port_retries=0"]
     variables = {"KG_AUTH_TOKEN": TOKEN, "HOME": str(home), "PATH": f"{program.parent}:{os.environ['PATH']}"}

@@ -30,7 +30,7 @@ async def neighbour(box: Sandbox) -> AsyncIterator[Sandbox]:
         while True:
             began = time.monotonic()
             assert await said(box, "echo well") == "well"
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
             await asyncio.sleep(0.05)
 
     asking = asyncio.create_task(ask())
@@ -99,7 +99,7 @@ async def test_many_processes_that_are_too_large_together_end_and_it_is_said_why
 ) -> None:
     """Where the kernel bounds them together it ends those that are too much; else the sandbox ends."""
     many = f"for i in $(seq 6); do {GROW} & done; wait -n; exit $?"
-    (result,) = await asyncio.gather(shell(victim, many, seconds=15), return_exceptions=True)
+    (result,) = await asyncio.gather(shell(victim, many, seconds=60), return_exceptions=True)
 
     if isinstance(result, CommandResult):
         assert result.exit_code == 137
@@ -149,7 +149,7 @@ time.sleep(60)'""",
 )
 async def test_who_fills_the_disk_ends(victim: Sandbox, neighbour: Sandbox, fill: str, words: str) -> None:
     with pytest.raises(SandboxEnded, match=words):
-        await shell(victim, fill, seconds=30)
+        await shell(victim, fill)
     await until_ended(victim, words)
 
 
@@ -246,6 +246,6 @@ async def test_twenty_neighbours_go_on_answering_whatever_goes_off(driver: Bubbl
     for _ in range(5):
         began = time.monotonic()
         assert await asyncio.gather(*(said(box, "echo well") for box in neighbours)) == ["well"] * 20
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
     await asyncio.gather(*going_off, return_exceptions=True)
     await asyncio.gather(*(box.close() for box in [*neighbours, *victims]))

@@ -1,7 +1,6 @@
 """What a sandbox does, in a real one."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -40,11 +39,9 @@ async def test_a_signal_that_ends_a_command_is_an_exit_code_as_a_shell_has_it(bo
 
 
 async def test_a_command_that_takes_too_long_is_stopped_and_what_it_printed_is_kept(box: Sandbox) -> None:
-    began = time.monotonic()
-    result = await shell(box, "echo before; sleep 60; echo after", seconds=0.5)
+    result = await shell(box, "echo before; sleep 600; echo after", seconds=3)
 
     assert (result.stdout, result.exit_code) == ("before\n", None)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -122,11 +119,11 @@ async def _no_longer_runs(box: Sandbox, program: str) -> bool:
 
 
 async def test_commands_may_run_at_the_same_time(box: Sandbox) -> None:
-    began = time.monotonic()
-    results = await asyncio.gather(*(shell(box, f"sleep 0.5; echo {number}") for number in range(8)))
+    """Each waits for all the others."""
+    wait = "until [ $(ls | wc -l) = 8 ]; do sleep 0.05; done"
+    results = await asyncio.gather(*(shell(box, f"touch {n}; {wait}; echo {n}", 20) for n in range(8)))
 
     assert [result.stdout for result in results] == [f"{number}\n" for number in range(8)]
-    assert time.monotonic() - began < 3
 
 
 async def test_a_command_of_megabytes_is_refused_or_run_and_the_next_one_works(box: Sandbox) -> None:

@@ -55,7 +55,7 @@ async def test_a_program_that_ends_twice_has_ended_once(inside: Inside) -> None:
     asked = asyncio.create_task(inside.channel.ask("x"))
     await inside.say(id=1, result="heard")
 
-    assert await asyncio.wait_for(asked, 5) == "heard"
+    assert await asyncio.wait_for(asked, 60) == "heard"
     assert await inside.channel.ended(7) == 1
     serving.cancel()
 

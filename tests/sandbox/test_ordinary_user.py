@@ -9,7 +9,7 @@ import pytest
 from tests.sandbox import ordinary
 
 FILES = ("escape", "links", "bombs", "ends")
-SECONDS = 240
+SECONDS = 900
 
 
 @pytest.mark.attack

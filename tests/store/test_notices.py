@@ -16,7 +16,7 @@ async def test_who_leaves_leaves_nothing_behind_and_takes_nobody_with_him() -> N
     notices.report("another log")
     notices.report("log")
 
-    _, asleep = await asyncio.wait(waiting, timeout=10)
+    _, asleep = await asyncio.wait(waiting, timeout=60)
     assert (len(asleep), notices.topics) == (0, 0)
 
 

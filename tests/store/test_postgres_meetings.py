@@ -242,7 +242,7 @@ async def until_waiting(
     sql = """
         SELECT count(DISTINCT l.pid) FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
         WHERE NOT l.granted AND a.datname = current_database()"""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not task.done():
             cursor = await gate.execute(sql)
             row = await cursor.fetchone()

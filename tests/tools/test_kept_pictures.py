@@ -28,7 +28,7 @@ __all__ = ["_images", "images"]
 WEIGHT = 200_000
 """Bytes of a picture."""
 SMALL = 20_000
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

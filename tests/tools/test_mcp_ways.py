@@ -66,7 +66,7 @@ def said(socket: ClientConnection, **members: Any) -> list[Json]:
     socket.send(json.dumps({"type": "response.create", "model": "m", "store": False, **members}))
     events: list[Json] = []
     while not events or "output" not in events[-1].get("response", {}) or not _over(events[-1]):
-        events.append(json.loads(socket.recv(timeout=10)))
+        events.append(json.loads(socket.recv(timeout=60)))
         assert events[-1]["type"] != "error", events[-1]
     assert fold(events) == events[-1]["response"]
     return events

@@ -456,9 +456,8 @@ def test_a_program_without_calls_ends_within_the_response(client: OpenAI, upstre
     ],
 )
 def test_what_went_wrong_in_a_program_the_model_reads(
-    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, code: str, words: str
+    client: OpenAI, upstream: Upstream, code: str, words: str
 ) -> None:
-    monkeypatch.setattr("antiphon.guard.pool._WAITS", 12)  # other tests leave it little of a processor
     upstream.script(program(code), Answer("Sorry."))
 
     response = ask(client, PROGRAMS, ONE)

@@ -24,7 +24,7 @@ from antiphon.tools.registry import REGISTRY, ROWS
 TOOL: Json = {"type": "web_search_preview"}
 SOURCES = "web_search_call.action.sources"
 LOOK = calls("look_up", '{"query": "boats"}', 5)
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 class Shelf:

@@ -1,8 +1,6 @@
 """Models that answer in the place of others, bounds on what is asked at once, and what is said of a model."""
 
 import contextlib
-import json
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from openai import OpenAI
 from openai.types.responses import Response
 from tests import messages_script
+from tests.api.asking import hanging_up
 from tests.conftest import Running, checked_client, config_for
 from tests.papers import picture_url
 from tests.scripted import Answer, Called, Gate, Upstream, refusal
@@ -31,6 +30,7 @@ NUMBER = {
 }
 ADD = {"type": "function", "name": "add", "parameters": NUMBER, "strict": True}
 PICTURE = picture_url()
+RESPONSES = "/v1/responses"
 
 
 class Pair(NamedTuple):
@@ -291,7 +291,7 @@ def test_who_hangs_up_leaves_the_place_to_the_next(tmp_path: Path, stream: bool)
         pair.first.script(*(Answer("a long answer", size=2, gate=gate) for gate in gates), Answer("well"))
         request = {"input": "hello", "model": "m", "stream": stream, "store": False}
         for number, gate in enumerate(gates):
-            with hanging_up(pair.url, request), hanging_up(pair.url, request):
+            with hanging_up(pair.url, RESPONSES, request), hanging_up(pair.url, RESPONSES, request):
                 gate.wait_reached()
             pair.first.requests[number].wait_gone()
         assert pair.client.responses.create(model="m", input="hello").output_text == "well"
@@ -303,20 +303,10 @@ def test_who_reads_nothing_leaves_the_place_to_the_next(
     monkeypatch.setattr(HttpProtocol, "READ_SECONDS", 0.2)
     with running(tmp_path, {"max_concurrency": 1}) as pair:
         pair.first.script(Answer("word " * 2_000_000, size=50_000), Answer("well"))
-        with hanging_up(pair.url, {"input": "hello", "model": "m", "stream": True, "store": False}):
+        request = {"input": "hello", "model": "m", "stream": True, "store": False}
+        with hanging_up(pair.url, RESPONSES, request):
             pair.first.wait_requests(1)
             assert pair.client.responses.create(model="m", input="hello").output_text == "well"
-
-
-@contextlib.contextmanager
-def hanging_up(url: str, request: Any) -> Iterator[None]:
-    """A client that sends its request, and goes away at the end of the block."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    body = json.dumps(request).encode()
-    head = f"POST /v1/responses HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        yield
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ async def test_what_is_noted_is_written_in_any_case(home: Home, store: Store, cl
 
 async def test_what_is_noted_does_not_wait_for_somebody_to_write(store: Store) -> None:
     store.activity.note(ROW)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await listed(store):
             pass
 

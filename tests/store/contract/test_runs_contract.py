@@ -58,13 +58,15 @@ async def log(store: Store, name: str, after: int = -1) -> Sequence[bytes]:
 async def test_a_look_for_more_of_a_log_does_not_read_what_is_in_it(store: Store) -> None:
     await accept(store, "a")
     await store.runs.record(await claim(store), Record(2, [b'"%b"' % (b"x " * (32 << 20))], b""))
+    began = time.monotonic()
     assert len((await log(store, "a"))[-1]) == (64 << 20) + 2
+    read = time.monotonic() - began
 
     began = time.monotonic()
     for _ in range(200):
         assert await log(store, "a", after=2) == []
 
-    assert time.monotonic() - began < 2, "each look read 64 MiB"
+    assert time.monotonic() - began < max(2, 20 * read), "each look read 64 MiB"
 
 
 async def test_what_waits_longest_is_claimed_first_and_by_one(store: Store, other: Store) -> None:
@@ -401,7 +403,7 @@ async def test_all_readers_of_a_log_wake_when_it_grows_whoever_of_them_has_left(
 
     await store.runs.record(mine, Record(2, [b"2"], b""))
 
-    _, asleep = await asyncio.wait(readers, timeout=10)
+    _, asleep = await asyncio.wait(readers, timeout=60)
     assert len(asleep) == 0
     await store.close()
 
@@ -409,7 +411,7 @@ async def test_all_readers_of_a_log_wake_when_it_grows_whoever_of_them_has_left(
 async def test_a_reader_that_was_not_woken_looks_again_after_a_moment(home: Home, clock: Clock) -> None:
     store = await home.open(clock, poll=0.01)
     readers = [asyncio.create_task(store.runs.wait_for_events("a")) for _ in range(3)]
-    _, asleep = await asyncio.wait(readers, timeout=10)
+    _, asleep = await asyncio.wait(readers, timeout=60)
     assert len(asleep) == 0
     await store.close()
 

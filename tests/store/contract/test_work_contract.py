@@ -266,7 +266,7 @@ async def test_all_who_wait_for_jobs_wake_when_some_come(home: Home, clock: Cloc
 
     await store.work.enqueue([JOB])
 
-    _, asleep = await asyncio.wait(waiting, timeout=10)
+    _, asleep = await asyncio.wait(waiting, timeout=60)
     assert len(asleep) == 0
     assert not elsewhere.done()
     elsewhere.cancel()
