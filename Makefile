@@ -53,8 +53,7 @@ check: lint
 
 # Types are checked beside the tests, which leave a core idle while they begin.
 test: $(READY)
-	@scripts/browser
-	@scripts/pooler
+	@scripts/programs
 	@scripts/sandbox
 	@$(MAKE) --no-print-directory -j 2 lint tests
 

@@ -1,5 +1,5 @@
 """`python -m scripts.picture` takes the picture of the dashboard that the documents show: a server with a few
-responses, looked at with Chromium (scripts/browser installs it)."""
+responses, looked at with Chromium (scripts/programs installs it)."""
 
 import json
 import tempfile

@@ -34,7 +34,7 @@ _PATIENCE = 60.0
 
 needs_pooler = pytest.mark.skipif(
     shutil.which("pgbouncer") is None,
-    reason="needs pgbouncer, which scripts/pooler installs: sudo apt-get install pgbouncer",
+    reason="needs pgbouncer, which scripts/programs installs: sudo apt-get install pgbouncer",
 )
 
 

@@ -98,7 +98,8 @@ def test_a_port_that_is_taken_is_one_sentence_and_nothing_is_begun(run: Run, tmp
         (["--model", "llama3"], "There is no model 'llama3' here. There are: none."),
         (["--model", "hf:llama3"], "'hf:llama3' names no model. A model is hf:OWNER/REPO,"),
         (["--model", "./none.gguf"], "There is no file"),
-        (["--upstream", "localhost:11434"], "must begin with http:// or https://"),
+        (["--upstream", "localhost:11434"], "--upstream is a URL, such as http://127.0.0.1:11434/v1"),
+        (["--upstream", "http://"], "--upstream is a URL, such as http://127.0.0.1:11434/v1"),
         (
             ["--upstream", "http://a/v1", "--upstream-key-env", "NO_SUCH"],
             "NO_SUCH, a variable that is not set",
@@ -113,6 +114,13 @@ def test_options_that_cannot_be_followed_are_one_sentence(run: Run, options: lis
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_more_workers_than_the_configuration_takes_are_refused(run: Run) -> None:
+    done = run("serve", "--workers", "257")
+
+    assert done.returncode == 2
+    assert "less than or equal to 256" in done.stderr
 
 
 def test_a_dialect_that_nobody_speaks_is_one_sentence(run: Run) -> None:
@@ -327,6 +335,15 @@ def test_it_says_where_it_listens_and_stops_when_it_is_asked_to(serve: Serve, ho
         server.process.send_signal(how)
 
         assert server.process.wait(30) == 0
+
+
+def test_what_it_says_to_try_has_a_key_where_one_is_needed(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "antiphon.toml").write_text("[server]\nrequire_keys = true", encoding="utf-8")
+
+    with serve("--upstream", "http://127.0.0.1:9/v1") as server:
+        assert "keys    needed: `antiphon key create NAME` makes one" in server.told
+        assert "Bearer $OPENAI_API_KEY" in server.told
+        assert "api_key" not in server.told
 
 
 HOSTED = """

@@ -168,10 +168,21 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             "[keys.shop]\nconcurrency = 1",
             r"\[keys.shop\] in .* says what a key may that is not in \[server.keys\]",
         ),
-        ('[server]\nkeys.a = "plain"', r"server.keys.* in .* has a wrong value"),
+        (
+            '[server]\nkeys.a = "plain"',
+            r"server.keys.* in .* has a wrong value.*`antiphon key PROJECT` makes a key",
+        ),
         (
             '[backends.a]\ntype = "magic"',
-            r"backends.*type in .* has a wrong value: invalid enum value 'magic'",
+            r"backends.a.type in .* has a wrong value: invalid enum value 'magic'. Known are anthropic, ",
+        ),
+        (
+            '[backends.a]\nbase_url = "http://a"\n[backends.b]\nbase_url = 1',
+            r"backends.b.base_url in .* has a wrong value: expected `str \| null`, got `int`",
+        ),
+        (
+            '[backends]\nbase_url = "http://a"',
+            r"base_url in .* belongs into \[backends.NAME\], with a name of yours",
         ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
         (
@@ -207,7 +218,7 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
         ('[webhooks.a]\nsecret="x"', r"webhooks.* in .* has a wrong value: .*missing required field `url`"),
         (
             '[webhooks.a]\nurl="http://a"\nsecret="x"\nevents=["response.done"]',
-            r"webhooks.*events.* has a wrong value: invalid enum value 'response.done'",
+            r"webhooks.a.events.* value: invalid enum value 'response.done'. Known are response.cancelled, ",
         ),
         ('[webhooks.a]\nurl="http://a"\nsecret="x"\nevents=[]', r"webhooks.*events in .* has a wrong value"),
         ('[webhooks.a]\nurl="http://a"\nsecret="x"\nevent=[]', r"Unknown key 'event' .*mean 'events'"),
@@ -444,6 +455,13 @@ def test_things_are_kept_as_long_as_on_the_real_api_unless_set_otherwise() -> No
         responses_days=30, events_hours=24, deliveries_days=30, activity_days=90
     )
     assert config.load(environ=environ).retention == config.Retention(responses_days=0, events_hours=0.5)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "antiphon.toml"
+    file.write_text("\ufeff[server]\nport = 9000", encoding="utf-8")
+
+    assert config.load(file, environ={}).server.port == 9000
 
 
 # ---- who may come in ----------------------------------------------------------------------------------

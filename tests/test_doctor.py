@@ -170,6 +170,7 @@ def test_a_backend_that_is_away_fails(tmp_path: Path) -> None:
     done = doctor(tmp_path, toml='[backends.gone]\nbase_url = "http://127.0.0.1:9/v1"\n')
     assert done.returncode == 1
     assert "FAILED  backend gone: The upstream at http://127.0.0.1:9/v1 cannot be reached" in done.stdout
+    assert "Does it run there? base_url is its URL, with /v1." in done.stdout
 
 
 def test_a_key_that_is_not_set_fails(tmp_path: Path, upstream: Upstream) -> None:

@@ -326,7 +326,8 @@ async def _reached(
             found = await backend.probe()
             models = [model.id for model in await backend.models()]
     except (ApiError, TimeoutError) as fault:
-        yield Finding(subject, "failed", str(fault) or f"no answer within {_SECONDS:g} seconds")
+        hint = "Does it run there? base_url is its URL, with /v1."
+        yield Finding(subject, "failed", str(fault) or f"no answer within {_SECONDS:g} seconds", hint)
         return
     yield Finding(subject, "ok", found or "its dialect is configured, or known by its address")
     shown = ", ".join(models[:_MODELS_SHOWN]) or "none"

@@ -219,7 +219,8 @@ def _announce(settings: config.Config, models: Mapping[str, "Wanted"], stopped: 
     else:
         if settings.dashboard.enabled:
             console.print(f"\nLook at what it does: [bold]http://{_reachable(settings.server)}/dashboard[/]")
-        console.print(_next_steps(url, _model_to_try(settings, models)), markup=False)
+        model = _model_to_try(settings, models)
+        console.print(_next_steps(url, model, settings.server.needs_key), markup=False)
     if settings.store.is_shared and not (settings.blobs.url or "").startswith("s3://"):
         console.print(
             "[yellow]Files are in a folder[/] (url of \\[blobs]): that is right for servers of one machine, "
@@ -273,16 +274,17 @@ def _facts(settings: config.Config, models: Mapping[str, "Wanted"]) -> Iterator[
     if to := destination(settings.telemetry):
         yield "traces", f"and metrics go to {to}" if installed() else LACKING
     yield "data", settings.data_dir
-    yield (
-        "keys",
-        _keys(settings),
-    )
+    yield "keys", _keys(settings)
 
 
 def _keys(settings: config.Config) -> str:
     if not settings.server.needs_key:
         return "any API key is accepted"
-    return f"{len(set(settings.projects_by_key().values()))} projects, and keys made at run time"
+    if not settings.server.keys:
+        return "needed: `antiphon key create NAME` makes one"
+    projects = list(dict.fromkeys(settings.projects_by_key().values()))
+    whose = f"project {projects[0]}" if len(projects) == 1 else f"{len(projects)} projects"
+    return f"needed: those of {whose} in [server.keys], and those of `antiphon key create`"
 
 
 def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> str:
@@ -299,17 +301,21 @@ def _model_to_try(settings: config.Config, models: Mapping[str, "Wanted"]) -> st
     return "MODEL"
 
 
-def _next_steps(url: str, model: str) -> str:
+def _next_steps(url: str, model: str, needs_key: bool) -> str:
+    with_key = ", with the key in OPENAI_API_KEY" if needs_key else ""
+    headers = '-H "Authorization: Bearer $OPENAI_API_KEY" ' if needs_key else ""
+    body = f'{{"model": "{model}", "input": "Say hello."}}'
+    given = "" if needs_key else ', api_key="any"'
     return f"""
-Try it:
+Try it{with_key}:
 
-  curl {url}/responses -H "Content-Type: application/json" -d '{{"model": "{model}", "input": "Say hello."}}'
+  curl {url}/responses {headers}-H "Content-Type: application/json" -d '{body}'
 
 or, in Python:
 
   from openai import OpenAI
 
-  client = OpenAI(base_url="{url}", api_key="any")
+  client = OpenAI(base_url="{url}"{given})
   response = client.responses.create(model="{model}", input="Say hello.")
   print(response.output_text)
 """

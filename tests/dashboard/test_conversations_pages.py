@@ -44,6 +44,18 @@ def test_a_conversation_is_opened_read_followed_to_its_responses_and_deleted(
 
 
 @BROWSER
+def test_the_list_of_conversations_is_no_wider_than_the_window(
+    tab: Tab, server: Running, client: OpenAI
+) -> None:
+    client.conversations.create(metadata={"topic": "x" * 512, "short": "a b"})
+    tab.set_viewport_size({"width": 390, "height": 800})
+
+    tab.goto(f"{server.url}/dashboard/conversations")
+
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@BROWSER
 def test_pictures_of_a_conversation_are_shown(tab: Tab, server: Running, client: OpenAI) -> None:
     part = {"type": "input_image", "image_url": f"data:image/png;base64,{encoded(png(120, 90))}"}
     made = client.conversations.create(items=[{"role": "user", "content": [part]}])  # type: ignore[list-item]

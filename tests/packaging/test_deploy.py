@@ -1,10 +1,13 @@
 """Files of deploy/: what they name is there, what they say fits together, and linters find nothing."""
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,9 @@ import httpx2
 import pytest
 import typer.main
 import yaml
-from tests.conftest import Running, config_for
+from tests.conftest import Running, checked_client, config_for
 from tests.docs.reading import ROOT, blocks
-from tests.scripted import Upstream
+from tests.scripted import Answer, Gate, Upstream
 
 from antiphon import __version__, config
 from antiphon.cli import commands
@@ -255,10 +258,6 @@ def test_systemd_reads_its_unit(more: str, tmp_path: Path) -> None:
     lint("systemd-analyze", "verify", str(unit))
 
 
-def test_nginx_reads_its_configuration() -> None:
-    lint("nginx", "-t", "-c", str(DEPLOY / "nginx.conf"))
-
-
 def test_the_image_is_built_of_what_is_there() -> None:
     kept = {line[1:] for line in TEXTS["Dockerfile.dockerignore"].splitlines() if line.startswith("!")}
     copied: Mapping[str, None] = dict.fromkeys(
@@ -269,3 +268,43 @@ def test_the_image_is_built_of_what_is_there() -> None:
 
     assert set(copied) == kept
     assert all((ROOT / name).exists() for name in kept)
+
+
+# ---- a proxy --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def nginx(server: Running, folder: Path) -> Iterator[str]:
+    """The URL of one that is configured as the file says, with a server of this machine behind it."""
+    program = shutil.which("nginx")
+    if program is None or os.getuid() != 0:
+        pytest.skip("needs root, and nginx, which scripts/programs installs: sudo apt-get install nginx")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    text = TEXTS["nginx.conf"].replace("server:8000", server.url.removeprefix("http://"))
+    file = folder / "nginx.conf"
+    own = f"pid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+    file.write_text(own + text.replace("listen 8080", f"listen {address}"), encoding="utf-8")
+    subprocess.run([program, "-c", file], check=True)  # ends when it listens
+    try:
+        yield f"http://{address}"
+    finally:
+        subprocess.run([program, "-c", file, "-s", "stop"], check=True)
+
+
+def test_nginx_hands_on_events_as_they_come(server: Running, upstream: Upstream, tmp_path: Path) -> None:
+    gate = Gate(after=2)
+    upstream.script(Answer("Hello!", size=3, gate=gate), Answer("And again."))
+
+    with nginx(server, tmp_path) as url, checked_client(url) as client:
+        told = client.responses.create(model="m", input="Hi", stream=True)
+        seen = [next(told).type for _ in range(5)]
+        gate.open()
+        rest = [event.type for event in told]
+        with client.responses.connect() as connection:
+            connection.response.create(model="m", input="Again")
+            over = next(event for event in connection if event.type == "response.completed")
+
+    assert seen[-1] == "response.output_text.delta"
+    assert rest[-1] == "response.completed"
+    assert over.response.output_text == "And again."

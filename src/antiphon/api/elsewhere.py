@@ -33,5 +33,5 @@ _SERVED = (
 def hint(path: str) -> str:
     """What to use instead of what is not there."""
     if not path.startswith("/v1/"):
-        return f"{_SERVED} The base URL of a client ends with /v1."
+        return f"{_SERVED} The base URL of a client ends with /v1; /dashboard has pages for people."
     return _ELSEWHERE.get(path.removeprefix("/v1/").partition("/")[0], _SERVED)

@@ -119,7 +119,8 @@ def refused(
     if 400 <= status < 500 and fault.code in REFUSED:
         return _forbidden(fault)
     if status in (401, 403):
-        return UpstreamRefusal(f"The upstream at {where} refuses our API key (HTTP {status}).")
+        key = "our API key, which api_key_env names"
+        return UpstreamRefusal(f"The upstream at {where} refuses {key} (HTTP {status}).")
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
         return _not_found(fault, where, model, speaks)
     if refuses_media(fault.message):
@@ -201,7 +202,8 @@ def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> Rat
 
 def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
     if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
-        return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).")
+        hint = "" if where.endswith("/v1") else " Its base_url usually ends with /v1."
+        return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).{hint}")
     return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
 
 

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from antiphon.store.store import Store
     from antiphon.store.wholeness import Count, Opens
 
-File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="A tar, for this user's eyes alone.")]
+NewFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A tar, which this user alone can read.")
+]
+File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="One that `antiphon backup` wrote.")]
 
 
-def backup(file: File, data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
+def backup(file: NewFile, data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
     """Writes all that is kept to a file, as it is at one moment. Servers go on meanwhile."""
     from antiphon.cli.progress import counter
     from antiphon.store import backups
@@ -41,7 +44,7 @@ def backup(file: File, data_dir: DataDir = None, config_file: ConfigFile = None)
 
 
 def restore(file: File, data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
-    """Puts a backup where nothing is kept yet, and checks it. Killed, it is given again."""
+    """Puts a backup where nothing is kept yet, and checks it. If it is interrupted, run it again."""
     from antiphon.cli.progress import counter
     from antiphon.store import backups
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import difflib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,19 +28,12 @@ app = typer.Typer(
     name="antiphon",
     help="OpenAI's Responses and Conversations APIs on top of any model.",
     add_completion=False,
+    rich_markup_mode="markdown",  # that of rich would leave out whatever stands in brackets
 )
 app.add_typer(keys.app, name="key")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(files.app, name="files")
 app.add_typer(sandbox.app, name="sandbox")
-app.command()(searches.search)
-app.command()(logs.logs)
-app.command()(init.init)
-app.command()(homes.migrate)
-app.command()(homes.copy)
-app.command()(backups.backup)
-app.command()(backups.restore)
-app.command()(backups.check)
 
 
 def _version(wanted: bool) -> None:
@@ -83,13 +77,13 @@ def serve(
             metavar="ENGINE", help="Search the web: duckduckgo, brave, tavily, exa, serper, mcp:NAME."
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Server processes. [1]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Server processes. [1]")] = None,
     role: Annotated[
         str | None,
         typer.Option(metavar="ROLE", help="server: no background work; worker: nothing else; both. [both]"),
     ] = None,
 ) -> None:
-    """Starts the server: on the embedded model, or on any Chat Completions server."""
+    """Starts the server: on the embedded model, or in front of the model servers that you have."""
     signal.signal(signal.SIGTERM, serving.stop)
     settings = config.load(config_file, data_dir=data_dir)
     settings = _with_server(settings, host=host, port=port, workers=workers, role=_role(role))
@@ -213,6 +207,15 @@ async def _examine(settings: config.Config, deep: bool, as_json: bool) -> bool:
     return well
 
 
+app.command()(init.init)
+app.command()(logs.logs)
+app.command()(searches.search)
+app.command()(backups.backup)
+app.command()(backups.restore)
+app.command()(backups.check)
+app.command()(homes.migrate)
+app.command()(homes.copy)
+
 _UNSET = "a variable that is not set: set it, as with `export NAME=…`, before the start"
 
 
@@ -245,6 +248,8 @@ def _with_backend(
             return settings
         name, given = "embedded", config.BackendSettings(type="llama", model=model, default=True)
     else:
+        if not re.match("https?://[^/]", upstream):
+            fail(f"--upstream is a URL, such as http://127.0.0.1:11434/v1, and not '{upstream}'.")
         name, given = (
             "upstream",
             config.BackendSettings(

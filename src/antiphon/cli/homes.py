@@ -50,7 +50,8 @@ def copy(
     data_dir: DataDir = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Copies all that is kept to another home. Stop all servers first. Killed, it is given again."""
+    """Copies all that is kept to another home. Stop all servers first. If it is interrupted, run it
+    again."""
     settings = config.load(config_file, data_dir=data_dir)
     folder = Path(settings.data_dir)
     moved = _Move(

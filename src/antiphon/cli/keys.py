@@ -84,6 +84,7 @@ def create(
 ) -> None:
     """Makes a key that is let in at once, and prints it: it is shown this once."""
     from antiphon.keys.issuing import shown
+    from antiphon.store.open import without_secrets
 
     settings = config.load(config_file, data_dir=data_dir)
     limits = _changed(
@@ -103,7 +104,8 @@ def create(
         print(msgspec.json.encode({"key": new.secret, **shown(new.row)}).decode())
         return
     print(f"The key '{name}' of project {whose} (it is shown this once):\n\n    {new.secret}\n")
-    print(f"It is let in at once. `antiphon key revoke {new.row.id}` takes it back.")
+    print(f"Servers on {without_secrets(settings.store_url)} let it in at once.")
+    print(f"`antiphon key revoke {new.row.id}` takes it back.")
 
 
 @app.command("list")

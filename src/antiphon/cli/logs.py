@@ -7,14 +7,15 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from antiphon import config, serving
+from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import with_store
 
 if TYPE_CHECKING:
     from antiphon.store.activity import ActivityEntry, ActivityQuery, ActivityRow
@@ -52,6 +53,7 @@ def logs(
 ) -> None:
     """What became of responses, a line each; or what one of them was sent, and what came back."""
     from antiphon.store.activity import ActivityQuery
+    from antiphon.store.open import without_secrets
 
     settings = config.load(config_file, data_dir=data_dir)
     query = ActivityQuery(
@@ -66,27 +68,15 @@ def logs(
     write = _write_json if as_json else _write_line
     try:
         if response is not None:
-            _with_store(settings, lambda store: _one(store, project, response, as_json))
+            with_store(settings, lambda store: _one(store, project, response, as_json))
         else:
-            _with_store(settings, lambda store: _list(store, query, follow, write))
+            found = with_store(settings, lambda store: _list(store, query, follow, write))
+            if not (found or as_json):
+                print(f"There are none in {without_secrets(settings.store_url)}.")
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
-
-
-def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[None]]") -> None:
-    from antiphon.store.open import open_store
-
-    async def asked() -> None:
-        with serving.data_in_words(settings):
-            store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
-        try:
-            await ask(store)
-        finally:
-            await store.close()
-
-    asyncio.run(asked())
 
 
 def _time(text: str) -> float:
@@ -104,16 +94,18 @@ def _time(text: str) -> float:
 
 async def _list(
     store: "Store", query: "ActivityQuery", follow: bool, write: "Callable[[ActivityRow], None]"
-) -> None:
-    if write is _write_line:
-        _print_cells(_TITLES)
+) -> bool:
+    """Whether any were found."""
     known = {entry.key for entry in await _latest(store, query)} if follow else set()
     entries = (await store.activity.page(query)).entries if query.limit else ()
+    if write is _write_line and (entries or follow):
+        _print_cells(_TITLES)
     for entry in reversed(entries):
         write(entry.row)
     if follow:
         async for entry in _following(store, query, known | {entry.key for entry in entries}):
             write(entry.row)
+    return bool(entries)
 
 
 async def _following(

@@ -3,9 +3,9 @@
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -65,7 +65,7 @@ def _find(file: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -87,6 +87,8 @@ def _check_keys(tree: dict[str, Any], where: str) -> None:
             _check_table(value, SECTIONS[key], f"[{key}]", where)
         elif key in NAMED:
             for name, table in _table(value, f"[{key}]", where).items():
+                if name in NAMED[key].__struct_fields__ and not isinstance(table, dict):
+                    raise ConfigError(f"{name} in {where} belongs into [{key}.NAME], with a name of yours.")
                 _check_table(table, NAMED[key], f"[{key}.{name}]", where)
         elif key in NESTED:
             for name, table in _table(value, f"[{key}]", where).items():
@@ -118,5 +120,39 @@ def _convert(tree: dict[str, Any], where: str) -> Config:
         return msgspec.convert({"data_dir": "", **tree}, Config)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
-        key = path.removesuffix("`") or "a key"
-        raise ConfigError(f"{key} in {where} has a wrong value: {reason[0].lower()}{reason[1:]}.") from error
+        key = path.removesuffix("`")
+        said = f"{reason[0].lower()}{reason[1:]}{_known(key, reason)}"
+        raise ConfigError(f"{_named(key, tree) or 'a key'} in {where} has a wrong value: {said}.") from error
+
+
+def _named(key: str, tree: dict[str, Any]) -> str:
+    """The key with the name of its section, of which the error says only that there is one."""
+    section, several, member = key.partition("[...]")
+    if not several or section not in NAMED:
+        return key
+    for name, table in tree[section].items():
+        try:
+            msgspec.convert(table, NAMED[section])
+        except msgspec.ValidationError:
+            return f"{section}.{name}{member}"
+    return key
+
+
+def _known(key: str, reason: str) -> str:
+    """What a key takes, where that is not in the reason."""
+    if "sha256" in reason:
+        return ". `antiphon key PROJECT` makes a key and its line"
+    if "enum value" not in reason:
+        return ""
+    kind: Any = Config
+    for part in key.replace("[...]", "").split("."):
+        kind = get_type_hints(kind)[part]
+        kind = next((each for each in _within(kind) if hasattr(each, "__struct_fields__")), kind)
+    values = [value for each in _within(kind) for value in get_args(each)]
+    return f". Known are {', '.join(sorted(values))}"
+
+
+def _within(kind: Any) -> Iterator[Any]:
+    """The types of which a type is made; a `Literal` is one."""
+    parts = () if get_origin(kind) is Literal else get_args(kind)
+    yield from (leaf for part in parts for leaf in _within(part)) if parts else [kind]
