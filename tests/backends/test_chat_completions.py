@@ -751,7 +751,7 @@ BROKEN: dict[str, tuple[Answer, type[ApiError], str]] = {
 @pytest.mark.parametrize("case", BROKEN)
 async def test_a_broken_answer_is_an_error(case: str, upstream: Upstream, connect: Connect) -> None:
     answer, kind, message = BROKEN[case]
-    upstream.script(answer)
+    upstream.default = answer
     with pytest.raises(ApiError, match=message) as caught:
         await collect(connect(), turn())
     assert type(caught.value) is kind or issubclass(type(caught.value), kind)

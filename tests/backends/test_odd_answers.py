@@ -137,6 +137,41 @@ ANSWERS: dict[str, tuple[bytes, list[Any]]] = {
         calls(piece(0, "functions.get_weather", "{}", "x")) + CALLED,
         [call("get_weather", "{}")],
     ),
+    "parallel calls under one index, without ids": (
+        calls(piece(0, "f", '{"n":1}', ""), piece(0, "f", '{"n":2}', ""))
+        + calls(piece(0, "g", '{"n":3}', ""))
+        + CALLED,
+        [call("f", '{"n":1}'), call("f", '{"n":2}'), call("g", '{"n":3}')],
+    ),
+    "the arguments of a second call under the index of the first": (
+        calls(piece(0, "f", "", "x"))
+        + calls(piece(0, "", '{"n":1}'))
+        + calls(piece(0, "", '{"n":2}'))
+        + CALLED,
+        [call("f", '{"n":1}'), call("f", '{"n":2}')],
+    ),
+    "the name in every piece, with neither an index nor an id": (
+        calls(piece(None, "f", '{"n"')) + calls(piece(None, "f", ":1}")) + CALLED,
+        [call("f", '{"n":1}')],
+    ),
+    "arguments as JSON in a string": (
+        calls(piece(0, "f", '"{\\"n', "x")) + calls(piece(0, None, '\\":1}"')) + CALLED,
+        [call("f", '{"n":1}')],
+    ),
+    "no arguments": (
+        calls(piece(0, "f", None, "x")) + calls(piece(1, "g", "null", "y")) + CALLED,
+        [call("f", "{}"), call("g", "{}")],
+    ),
+    # ---- signs of life ----
+    "data that is nothing, and bare words": (
+        b"data: \n\n"
+        + b"data:\n\ndata: [PING]\n\ndata: null\n\n"
+        + chunk({"content": "a"})
+        + b"event: heartbeat\ndata: 1\n\ndata: []\n\ndata: : PROCESSING\n\ndata: keep-alive\n\n"
+        + chunk({"content": "b"})
+        + STOP,
+        ["ab"],
+    ),
     # ---- odd members ----
     "a character in two halves": (
         chunk({"content": "a\ud83d"}) + chunk({"content": "\ude00b"}) + chunk({"content": "c"}) + STOP,
@@ -299,6 +334,14 @@ USAGES: dict[str, tuple[list[Any], UsageDelta]] = {
         ],
         UsageDelta(32, 103, 0, 94),
     ),
+    "the place of Groq": (
+        [{"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}}],
+        UsageDelta(3, 2),
+    ),
+    "the place of Moonshot": (
+        [{"choices": [{"delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 3}}]}],
+        UsageDelta(3, 0),
+    ),
     "counts that are none": ([{"prompt_tokens": "many", "completion_tokens": -1}], UsageDelta(0, 0)),
 }
 
@@ -307,7 +350,8 @@ USAGES: dict[str, tuple[list[Any], UsageDelta]] = {
 def test_usage_is_merged_from_what_is_said_of_it(case: str) -> None:
     said, expected = USAGES[case]
     stream = chunk({"content": "a"}, "stop") + b"".join(
-        raw({"choices": [], "usage": usage}) for usage in said
+        raw(usage if usage.keys() & {"choices", "x_groq"} else {"choices": [], "usage": usage})
+        for usage in said
     )
     assert deltas_of(stream + DONE)[-2:] == [expected, Finished("stop")]
 
@@ -334,6 +378,27 @@ EMPTY: dict[str, tuple[bytes, str]] = {
         chunk({"content": "Half"}) + b'event: error\ndata: {"message": "model crashed"}\n\n' + DONE,
         "model crashed",
     ),
+    "the status of a server that gives it apart": (
+        raw({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}})
+        + DONE,
+        "insufficient balance",
+    ),
+    "a list of errors": (raw([{"error": {"code": 503, "message": "overloaded"}}]) + DONE, "overloaded"),
+    "an error of a choice": (
+        chunk({"content": "Half"}, "error", error={"code": 502, "message": "provider died"}) + DONE,
+        "provider died",
+    ),
+    "an error beside a choice": (
+        chunk({"content": "Half"})
+        + raw({"choices": [{"delta": {}}], "x_groq": {"error": "over capacity"}})
+        + DONE,
+        "over capacity",
+    ),
+    "a call that the server could not read": (
+        chunk({"content": ""}, "function_call_filter: MALFORMED_FUNCTION_CALL") + DONE,
+        "MALFORMED_FUNCTION_CALL",
+    ),
+    "a reason that nobody knows": (chunk({"content": ""}, "OTHER") + DONE, "It says: OTHER"),
     "a provider that failed": (
         chunk({"content": "Half"}, "stop", native_finish_reason="network_error") + DONE,
         "network_error",
@@ -354,6 +419,59 @@ def test_an_answer_that_says_nothing_is_a_failure(case: str) -> None:
 def test_an_empty_answer_in_one_piece_is_a_failure(body: bytes) -> None:
     with pytest.raises(UpstreamError, match="without having said anything"):
         ChatStreamParser().whole(body)
+
+
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("repetition", "length"),
+        ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("sensitive", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+        ("eos_token", "stop"),
+        ("OTHER", "stop"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_end_is_what_it_means_under_any_name(reason: str, end: str, streamed: bool) -> None:
+    if streamed:
+        found = deltas_of(chunk({"content": "Hi"}, reason) + DONE)
+    else:
+        answer = {"choices": [{"message": {"content": "Hi"}, "finish_reason": reason}]}
+        found = ChatStreamParser().whole(json.dumps(answer).encode())
+    assert found == [TextDelta("Hi"), Finished(end)]  # type: ignore[arg-type]
+
+
+def test_two_calls_with_one_id_can_be_told_apart(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(
+        Answer(raw=[calls(piece(0, "f", '{"n":1}', "x"), piece(1, "g", '{"n":2}', "x")) + CALLED])
+    )
+    tools: Any = [{"type": "function", "name": name, "parameters": {}, "strict": False} for name in NAMES]
+    first, second = client.responses.create(model="m", input="Hi", tools=tools).output
+    assert first.call_id == "x"  # type: ignore[union-attr]
+    assert second.call_id not in ("x", "")  # type: ignore[union-attr]
+
+
+def test_a_call_that_is_cut_before_its_arguments_has_none(client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(Answer(raw=[calls(piece(0, "f", "", "x")) + chunk({}, "length") + DONE]))
+    tools: Any = [{"type": "function", "name": "f", "parameters": {}, "strict": False}]
+    response = client.responses.create(model="m", input="Hi", tools=tools)
+    assert response.status == "incomplete"
+    assert [getattr(item, "arguments", "") for item in response.output] == [""]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_sources_of_a_text_are_its_annotations(stream: bool, client: OpenAI, upstream: Upstream) -> None:
+    cited = {"url": "https://a.example/", "title": "A", "start_index": 0, "end_index": 3}
+    noted = [{"type": "url_citation", "url_citation": cited}, {"type": "unheard"}, "odd"]
+    whole = {"choices": [{"message": {"content": "See.", "annotations": noted}, "finish_reason": "stop"}]}
+    pieces = chunk({"content": "See."}) + chunk({"content": "", "annotations": noted}) + STOP
+    upstream.script(Answer(raw=[pieces if stream else json.dumps(whole).encode()]))
+    text: Any = client.responses.create(model="m", input="Hi").output[0]
+    assert [each.model_dump() for each in text.content[0].annotations] == [{"type": "url_citation", **cited}]
 
 
 def test_an_odd_member_in_an_answer_of_many_lines_costs_itself_alone() -> None:

@@ -2,19 +2,23 @@
 
 The forms are those of docs/internals/upstreams.md section 1. A call is passed on while it is written. What
 would be wrong to pass on waits: arguments before the name, an empty object that may be a placeholder, a piece
-that may repeat all that came before it. Then what is valid JSON as a whole decides.
+that may repeat all that came before it, JSON in a string. Then what is valid JSON as a whole decides.
 """
+
+import msgspec
 
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.offer import meant
 from antiphon.backends.splice import Run
 from antiphon.model import CallArguments, CallRun, CallStarted, Delta, OpaqueDelta
-from antiphon.model.json_text import is_json
+from antiphon.model.json_text import is_json, is_object, is_same
 from antiphon.model.opaque import joined
 from antiphon.protocol.wire import JsonObject
 
 _SHORT = 8
 """Characters of an empty object with white space around it, at most."""
+_NONE = ("", "null", "None")
+"""How servers write that there are no arguments."""
 
 
 class _Open:
@@ -53,17 +57,32 @@ class _Open:
     def arguments(self) -> str:
         """All that there is of them: what is valid as a whole is what was meant."""
         appended = "".join(self._pieces)
-        return (
-            self.repeated if self.repeated and not is_json(appended) and is_json(self.repeated) else appended
-        )
+        if self.repeated and not is_json(appended) and is_json(self.repeated):
+            return self.repeated
+        return _unquoted(appended) if self._is_quoted() else appended
 
     @property
     def complete(self) -> bool:
         """Whether the arguments are whole. Looked at only when they end as an object does."""
         if self._checked != self._size:
             self._checked = self._size
-            self._complete = self._pieces[-1].rstrip().endswith("}") and is_json(self.arguments)
+            last = self._pieces[-1].rstrip()[-1:]
+            ends = last == "}" or (last == '"' and self._is_quoted())
+            self._complete = ends and is_json(self.arguments)
         return self._complete
+
+    def is_other(self, name: str, text: str) -> bool:
+        """Whether a piece without an id of its own is of another call than this one, which is whole."""
+        if not self.complete or (not name and self._is_placeholder()):
+            return False
+        return bool(name and self.name and name != self.name) or (
+            not self._is_placeholder() and is_object(text) and not is_same(text, self.arguments)
+        )
+
+    def goes_on(self, name: str, text: str) -> bool:
+        """Whether a piece that has nothing but a name and a text is of this call: some servers tell the name
+        with each."""
+        return name == self.name and self._size > 0 and not self.complete and text.lstrip()[:1] != "{"
 
     def named(self, name: str) -> None:
         """A name may come whole, again and again, growing, or in pieces."""
@@ -105,7 +124,7 @@ class _Open:
 
     def take(self) -> str:
         """What is certain of the arguments, and was not passed on yet."""
-        if self.repeated or self._is_placeholder():
+        if self.repeated or self._is_placeholder() or self._is_quoted():
             return ""
         pieces, self.sent = self._pieces[self.sent :], len(self._pieces)
         return "".join(pieces)
@@ -127,7 +146,10 @@ class _Open:
         return beginning[:_SHORT]
 
     def _is_placeholder(self) -> bool:
-        return 1 < self._size <= _SHORT and "".join(self._pieces).strip() == "{}"
+        return 1 < self._size <= _SHORT and "".join(self._pieces).strip() in ("{}", *_NONE)
+
+    def _is_quoted(self) -> bool:
+        return self._beginning().lstrip().startswith('"')
 
 
 class Calls:
@@ -186,32 +208,39 @@ class Calls:
         out.append(CallRun(self._current, run.text, run.pieces))
         return True
 
-    def finish(self, out: list[Delta]) -> None:
-        """The answer ends: what waited is passed on."""
+    def finish(self, out: list[Delta], *, cut: bool = False) -> None:
+        """The answer ends: what waited is passed on. `cut`: it may be only the beginning of it."""
         while self._current < len(self._calls):
-            self._end_current(out)
+            self._end_current(out, "" if cut else "{}")
 
     def _find(self, piece: CallPiece, name: str, text: str) -> _Open:
         """The call that a piece belongs to, a new one if it belongs to none."""
         for call in reversed(self._calls):
             if piece.index is not None:
-                if call.key == piece.index and not self._reused(call, piece, name):
+                if call.key == piece.index and not self._reused(call, piece, name, text):
                     return call
-            elif (piece.id and piece.id == call.id) or not (piece.id or name):
+            elif (piece.id and piece.id == call.id) or not (piece.id or name or call.is_other(name, text)):
                 return call
         last = self._calls[-1] if self._calls else None
         if last is not None and not (piece.id or name) and not last.complete:
             return last  # the tail of a call, under another index than its head
         if last is not None and not last.name and name and not piece.id:
             return last  # the name of a call whose arguments came before it
-        self._calls.append(_Open(piece.index))
-        return self._calls[-1]
+        if last is not None and not piece.id and piece.index is None and last.goes_on(name, text):
+            return last
+        opened = _Open(piece.index)
+        if last is not None and not (name or piece.id) and piece.index == last.key:
+            opened.name = last.name  # of the same function, as its arguments alone say
+        self._calls.append(opened)
+        return opened
 
-    def _reused(self, call: _Open, piece: CallPiece, name: str) -> bool:
+    def _reused(self, call: _Open, piece: CallPiece, name: str, text: str) -> bool:
         """Some servers give every call the index 0. Others give every piece a new id, so that an id
-        alone does not say: only a name next to it, when the call so far lacks nothing."""
-        other = bool(name and piece.id and call.id and piece.id != call.id)
-        return other and (not call.arguments or call.complete)
+        alone does not say: only a name next to it, when the call so far lacks nothing. Without ids, another
+        name or other arguments say it."""
+        if name and piece.id and call.id and piece.id != call.id:
+            return not call.arguments or call.complete
+        return (not piece.id or not call.id) and call.is_other(name, text)
 
     def _pass_on(self, out: list[Delta]) -> None:
         self._pass_on_current(out)
@@ -226,12 +255,13 @@ class Calls:
             self._start(call, out)
             out.append(CallArguments(self._current, text))
 
-    def _end_current(self, out: list[Delta]) -> None:
-        """A call without a name is none."""
+    def _end_current(self, out: list[Delta], nothing: str = "{}") -> None:
+        """A call without a name is none. `nothing`: what a call has for arguments of which none came."""
         call = self._calls[self._current]
         if call.name:
             self._start(call, out)
-            if text := call.rest():
+            rest = call.rest()
+            if text := rest if call.sent or rest.strip() not in _NONE else nothing:
                 out.append(CallArguments(self._current, text))
             self._pass_on_opaque(call, out)
         self._current += 1
@@ -246,4 +276,15 @@ class Calls:
         if not call.started:
             call.started = True
             self._pass_on_opaque(call, out)
-            out.append(CallStarted(self._current, meant(call.name, self._names) or call.name, call.id))
+            is_known = any(before.id == call.id for before in self._calls[: self._current])
+            call_id = "" if is_known else call.id
+            out.append(CallStarted(self._current, meant(call.name, self._names) or call.name, call_id))
+
+
+def _unquoted(text: str) -> str:
+    """An object that came as a string of JSON."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    return found if isinstance(found, str) and is_object(found) else text

@@ -61,6 +61,7 @@ class Said(Struct, frozen=True, gc=False):
     reasoning_details: Any = None
     thinking_blocks: Any = None
     extra_content: Any = None
+    annotations: Any = None
 
     @property
     def opaque(self) -> dict[str, Any]:
@@ -75,16 +76,6 @@ class Said(Struct, frozen=True, gc=False):
 
 def _given(said: CallPiece | Said, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(said, name))}
-
-
-class Choice(Struct, frozen=True, gc=False):
-    delta: Said | None = None
-    message: Said | None = None
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    """What OpenRouter was sent by the provider that it asked."""
-    logprobs: TokenLogprobs | None = None
-    index: int | None = 0
 
 
 class InputDetails(Struct, frozen=True, gc=False):
@@ -115,12 +106,34 @@ class Usage(Struct, frozen=True, gc=False):
     completion_tokens_details: OutputDetails | None = None
 
 
+class Choice(Struct, frozen=True, gc=False):
+    delta: Said | None = None
+    message: Said | None = None
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    """What OpenRouter was sent by the provider that it asked."""
+    logprobs: TokenLogprobs | None = None
+    index: int | None = 0
+    usage: Usage | None = None
+    """Moonshot's place for it."""
+    error: Any = None
+    """OpenRouter's."""
+
+
+class Groq(Struct, frozen=True, gc=False):
+    """What Groq says beside an answer."""
+
+    usage: Usage | None = None
+    error: Any = None
+
+
 class Chunk(Struct, frozen=True, gc=False):
     choices: list[Choice] | None = None
     usage: Usage | None = None
     error: Any = None
     object: str | None = None
     service_tier: str | None = None
+    x_groq: Groq | None = None
 
     @property
     def chosen(self) -> Choice:
@@ -148,13 +161,13 @@ def decode_leniently(event: bytes) -> Chunk | None:
         return None
     if not isinstance(value, dict):
         return None
-    usage = value.get("usage")
     return Chunk(
         choices=[_choice(each) for each in _objects(value.get("choices"))],
-        usage=_usage(usage) if isinstance(usage, dict) else None,
+        usage=_usage(value.get("usage")),
         error=value.get("error"),
         object=_string(value.get("object")),
         service_tier=_string(value.get("service_tier")),
+        x_groq=_groq(value.get("x_groq")),
     )
 
 
@@ -166,7 +179,13 @@ def _choice(value: dict[str, Any]) -> Choice:
         native_finish_reason=_string(value.get("native_finish_reason")),
         logprobs=_logprobs(value.get("logprobs")),
         index=count(value.get("index")),
+        usage=_usage(value.get("usage")),
+        error=value.get("error"),
     )
+
+
+def _groq(value: Any) -> Groq | None:
+    return Groq(_usage(value.get("usage")), value.get("error")) if isinstance(value, dict) else None
 
 
 def _said(value: Any) -> Said | None:
@@ -183,6 +202,7 @@ def _said(value: Any) -> Said | None:
         reasoning_details=value.get("reasoning_details"),
         thinking_blocks=value.get("thinking_blocks"),
         extra_content=value.get("extra_content"),
+        annotations=value.get("annotations"),
     )
 
 
@@ -260,7 +280,9 @@ def _token_members(value: dict[str, Any]) -> tuple[str, float | None, list[int] 
 _COUNTS = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 
 
-def _usage(value: dict[str, Any]) -> Usage:
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
     before = _objects(value.get("prompt_tokens_details"))
     after = _objects(value.get("completion_tokens_details"))
     return Usage(

@@ -46,6 +46,8 @@ _HEEDLESS = "llama.cpp"
 _PROXY = "x-litellm-version"
 # How often one turn is sent: each refusal may teach one thing.
 _LESSONS = 4
+# Of refusals that are about the request, and say nothing of answers in one piece.
+_TEACHING = (400, 404, 422)
 
 _NO_NAMES: frozenset[str] = frozenset()
 """One for all turns without functions: Python makes another each time, of the size of a small dict."""
@@ -127,60 +129,57 @@ class ChatCompletions(Backend):
         return replace(can, context_window=self._window)
 
     async def stream(self, turn: Turn) -> Deltas:
-        upstream = self._upstream
-        try:
-            with await self._taken_up(turn) as response:
-                if response.content_type.startswith("application/json"):
-                    body = response.rest()
-                    if body is None:
-                        yield ()  # it was taken up
-                        body = await upstream.body(response)
-                    try:
-                        whole = self._whole(turn, body)
-                    except ApiError:
-                        yield ()  # it was taken up, however soon its bytes came
-                        raise
-                    yield whole
-                    return
-                upstream.check_page(response)
-                yield ()  # it was taken up
-                answer, calls = self._parser(turn), self._text_calls_of(turn)
-                async with aclosing(upstream.deltas(response, answer)) as batches:
-                    with suppress(StopAsyncIteration):
-                        pour = None
-                        while True:
-                            deltas = await batches.asend(pour)
-                            if calls is None:
-                                pour = yield deltas
-                            else:
-                                yield calls.feed(deltas)
-            self._note(turn.model, answer)
-        except ApiError as fault:
-            raise upstream.discreet(fault) from None
-
-    async def _taken_up(self, turn: Turn) -> HttpAnswer:
-        """The answer, as it begins. A server that cannot just now is asked again. Raises ApiError."""
-        left = self._attempts
+        upstream, left = self._upstream, self._attempts
         while True:
+            answer, taken_up = self._parser(turn), False
             try:
-                return await self._agreed(turn)
+                with await self._agreed(turn) as response:
+                    taken_up = True
+                    if response.content_type.startswith("application/json"):
+                        body = response.rest()
+                        if body is None:
+                            yield ()  # it was taken up
+                            body = await upstream.body(response)
+                        try:
+                            whole = self._whole(turn, body)
+                        except ApiError as fault:
+                            answer.fault = fault
+                            yield ()  # it was taken up, however soon its bytes came
+                            raise
+                        yield whole
+                        return
+                    upstream.check_page(response)
+                    yield ()  # it was taken up
+                    calls = self._text_calls_of(turn)
+                    async with aclosing(upstream.deltas(response, answer)) as batches:
+                        with suppress(StopAsyncIteration):
+                            pour = None
+                            while True:
+                                deltas = await batches.asend(pour)
+                                if calls is None:
+                                    pour = yield deltas
+                                else:
+                                    yield calls.feed(deltas)
+                self._note(turn.model, answer)
+                return
             except ApiError as fault:
                 left -= 1
-                pause = pause_before_retry(fault) if left > 0 else None
+                retries = left > 0 and (not taken_up or answer.failed_at_once)
+                pause = pause_before_retry(fault) if retries else None
                 if pause is None:
-                    raise
+                    raise upstream.discreet(fault) from None
             await asyncio.sleep(pause)
 
     async def _agreed(self, turn: Turn) -> HttpAnswer:
         """What the head of an answer or a refusal teaches is remembered, and asked by again. Raises ApiError:
         Overrated when the turn needs what the server does not have after all."""
-        upstream, model = self._upstream, turn.model
+        upstream, model, words = self._upstream, turn.model, b""
         for _ in range(_LESSONS):
             before = self._dialect(model)
             body, encoded = await offload(turn.unwritten, _written, turn, before)
             patience = self._timeout if body["stream"] else self._long_timeout
             response = await upstream.post("chat/completions", encoded, patience)
-            teaches = response.status in (400, 422)  # of the request, and nothing of answers in one piece
+            teaches = response.status in _TEACHING
             impatient = turn.whole and before.whole and not teaches and self._minds_whole(response)
             if response.status == 200:
                 return response
@@ -193,7 +192,7 @@ class ChatCompletions(Backend):
                 raise upstream.refused(response, words, model)
             self._learn(model, taught, "a refusal")
             check_rated(turn, self.capabilities(model), self._capabilities(before))
-        raise upstream.refused(response, b"", model)
+        raise upstream.refused(response, words, model)
 
     def _minds_whole(self, response: HttpAnswer) -> bool:
         """Whether an answer in one piece was not a good idea, and has to be asked for again. Such a server is

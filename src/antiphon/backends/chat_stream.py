@@ -1,6 +1,6 @@
 """What an upstream says, chunk by chunk, as deltas. The hot path: every token of every answer passes here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,20 +11,24 @@ from antiphon.backends.chat_chunk import (
     CallPiece,
     Choice,
     Chunk,
+    Groq,
     Said,
     TokenLogprobs,
     Usage,
     decode,
     decode_leniently,
 )
+from antiphon.backends.endings import end_of, finished
+from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.splice import Run, Splicer, Wanted
-from antiphon.backends.sse import Events, all_events, data_of
+from antiphon.backends.sse import Events, all_events, data_of, is_beat
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
 from antiphon.backends.tokens import bytes_of, logprob_of
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
+    AnnotationDelta,
     AudioDelta,
     Delta,
     Finished,
@@ -41,15 +45,8 @@ _CUT_OFF = "The upstream ended its answer before it was complete."
 
 _EMPTY = "The upstream ended its answer without having said anything."
 
-REASONS: dict[str, Any] = {
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-}
 _RUNS = 8
 """Runs that are cut out of one read, or chunks that stand between them. What has more is mixed too finely."""
-FAULTS = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 
 # ---- the reader -------------------------------------------------------------------------------------
 
@@ -67,7 +64,6 @@ class ChatStreamParser:
         "_phrases",
         "_plain",
         "_reason",
-        "_said",
         "_scored",
         "_splicer",
         "_think",
@@ -78,6 +74,7 @@ class ChatStreamParser:
         "_words",
         "ended",
         "fault",
+        "said",
     )
 
     def __init__(
@@ -98,7 +95,7 @@ class ChatStreamParser:
         """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
         self._phrases = phrases
         self._reason: str | None = None
-        self._said = False
+        self.said = False
         """Whether there was anything in the answer."""
         self._scored = False
         """Whether logprobs came."""
@@ -127,6 +124,11 @@ class ChatStreamParser:
         """Whether something came that goes back as it came."""
         return self._gave_opaque or self._calls.opaque
 
+    @property
+    def failed_at_once(self) -> bool:
+        """Whether the upstream told of a fault, and nothing else."""
+        return self.fault is not None and not self.said
+
     def read_from(self, events: Events, data: bytes) -> list[Delta]:
         """The deltas of the events that one network read completes."""
         return self.read(events.whole(data))
@@ -151,7 +153,7 @@ class ChatStreamParser:
         except ApiError as fault:
             self.fault = fault
         if out:
-            self._said = True
+            self.said = True
         return out
 
     def _spliced(self, splicer: Splicer, events: bytes, out: list[Delta]) -> int:
@@ -197,7 +199,8 @@ class ChatStreamParser:
                 self._read_odd(event, out)
                 continue
             choices = chunk.choices
-            if choices and choices[0].index == 0 and chunk.usage is None and not chunk.error:
+            plain = chunk.usage is None and chunk.x_groq is None and not chunk.error
+            if plain and choices and choices[0].index == 0:
                 self._choice(choices[0], out)  # nearly always
             else:
                 self._take(chunk, event, out)
@@ -214,6 +217,14 @@ class ChatStreamParser:
         if chunk.usage is not None:
             self._usage = merged(self._usage, chunk.usage)
             self._tier = chunk.service_tier or self._tier
+        if chunk.x_groq is not None:
+            self._beside(chunk.x_groq)
+
+    def _beside(self, groq: Groq) -> None:
+        if groq.error:
+            raise from_stream(_as_error(groq.error), self._phrases)
+        if groq.usage is not None:
+            self._usage = merged(self._usage, groq.usage)
 
     def _read_odd(self, event: bytes, out: list[Delta]) -> None:
         """What is no chunk as it should be. Raises UpstreamError for what is none at all."""
@@ -223,8 +234,16 @@ class ChatStreamParser:
             self._take(self._paired(chunk), event, out)
         elif b"\n" in event:  # events that no blank line parts
             self._read(list(filter(None, event.split(b"\n"))), out)
-        else:
-            raise _nonsense(event)
+        elif not is_beat(event):
+            self._read_list(event, out)
+
+    def _read_list(self, event: bytes, out: list[Delta]) -> None:
+        """Errors stand in a list, at Gemini's; an empty one is a sign of life."""
+        try:
+            listed = msgspec.json.decode(event, type=list[dict[str, Any]])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _nonsense(event) from None
+        self._read([msgspec.json.encode(each) for each in listed], out)
 
     def whole(self, body: bytes, chunk: Chunk | None = None) -> list[Delta]:
         """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise. `chunk`:
@@ -233,7 +252,7 @@ class ChatStreamParser:
         if chunk is not None:
             self._take(chunk, body, out)
         else:
-            self._read([body] if body.lstrip().startswith(b"{") else all_events(body), out)
+            self._read([body] if body.lstrip()[:1] in (b"{", b"[") else all_events(body), out)
         if not self.ended:
             self._end(out)
         return out
@@ -271,7 +290,8 @@ class ChatStreamParser:
         said = choice.delta or choice.message
         if said is not None:
             text = said.content
-            if not text or choice.finish_reason:
+            bare = not text or choice.finish_reason
+            if bare:
                 self._opaque(said, out)
             if thought := said.reasoning_content or said.reasoning:
                 self._thought(thought, out)
@@ -280,15 +300,22 @@ class ChatStreamParser:
                     out.append(TextDelta(text))
                 else:
                     self._text(text, choice.logprobs, out)
-            if said.refusal:
-                out.append(RefusalDelta(said.refusal))
-            if said.audio:
-                out.append(AudioDelta(said.audio.data or "", said.audio.transcript or ""))
+            if said.refusal or said.audio:
+                out += _besides(said)
             if said.tool_calls or said.function_call:
                 self._call(said, out)
+            if bare:
+                out += _annotations(said.annotations)
         if choice.finish_reason:
-            native = choice.native_finish_reason
-            self._reason = native if native in FAULTS else choice.finish_reason
+            self._on_reason(choice, choice.finish_reason)
+
+    def _on_reason(self, choice: Choice, reason: str) -> None:
+        if choice.error:
+            raise from_stream(_as_error(choice.error), self._phrases)
+        native = choice.native_finish_reason
+        self._reason = native if native and end_of(native) == "fault" else reason
+        if choice.usage is not None:
+            self._usage = merged(self._usage, choice.usage)
 
     def _thought(self, thought: str, out: list[Delta]) -> None:
         if self._think is not None:
@@ -368,34 +395,33 @@ class ChatStreamParser:
             self._choice(Choice(delta=_alone(self._pairs)), out)
         if self._think is not None:
             out += self._unthought(self._think)
-        self._calls.finish(out)
+        self._calls.finish(out, cut=end_of(self._reason or "") == "length")
         if any(delta.text.strip() for delta in self._waiting):
             out += self._waiting
-        self._said = self._said or bool(out)
-        finished = self._finished()
+        self.said = self.said or bool(out)
+        last = self._finished()
         if self._usage is not None:
             out.append(to_delta(self._usage, self._tier))
-        out.append(finished)
+        out.append(last)
         self.ended, self._splicer = True, None
 
     def _unthought(self, think: ThinkSplitter) -> list[TextDelta | ReasoningDelta]:
         """What was held back at the end. An answer cannot be all reasoning because of a model's name."""
         held = think.flush(blank=not self._calls)
-        if think.unclosed and not self._calls and REASONS.get(self._reason or "") != "length":
+        if think.unclosed and not self._calls and end_of(self._reason or "") != "length":
             held.append(TextDelta(think.unclosed))
         return held
 
     def _finished(self) -> Finished:
         reason = self._reason or "stop"
-        if reason in FAULTS:
+        end = end_of(reason)
+        if end == "fault":
             said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
             raise UpstreamError(said.rstrip())
-        if self._reason is None and not self._said:
-            raise UpstreamError(
-                f"The upstream ended its answer without having said anything. {self._words}".rstrip()
-            )
-        # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
-        return Finished(REASONS.get(reason) or ("calls" if self._calls else "stop"))
+        if not self.said and (self._reason is None or end == "strange"):
+            why = self._words if self._reason is None else f"It says: {reason}."
+            raise UpstreamError(f"The upstream ended its answer without having said anything. {why}".rstrip())
+        return finished(end, bool(self._calls))
 
 
 class _Nonsense(UpstreamError):
@@ -429,6 +455,26 @@ def _alone(pairs: PairJoiner) -> Said:
     return Said(
         content=left.get("content"), reasoning_content=left.get("reasoning"), refusal=left.get("refusal")
     )
+
+
+def _besides(said: Said) -> Iterator[Delta]:
+    if said.refusal:
+        yield RefusalDelta(said.refusal)
+    if said.audio:
+        yield AudioDelta(said.audio.data or "", said.audio.transcript or "")
+
+
+def _as_error(error: Any) -> bytes:
+    return msgspec.json.encode({"error": error})
+
+
+def _annotations(given: Any) -> Iterator[AnnotationDelta]:
+    """Sources of the text, whose members stand one level deeper than in responses."""
+    for each in given if isinstance(given, list) else ():
+        inner = each.get(each.get("type")) if isinstance(each, dict) else None
+        found = annotation_of({**each, **inner}, 0) if isinstance(inner, dict) else None
+        if found is not None:
+            yield AnnotationDelta(found)
 
 
 def _parts(parts: list[dict[str, Any]], out: list[Delta]) -> str:

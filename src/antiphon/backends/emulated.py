@@ -40,6 +40,9 @@ from antiphon.model import (
 from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ModelFault
 
+_MOST_TAKERS = 256
+"""Clients may choose the names of models."""
+
 
 def adapt(backend: Backend) -> Backend:
     """The backend, with functions for those of its models that have none, or cannot be made to call one."""
@@ -53,6 +56,8 @@ class EmulatedTools(Around):
         super().__init__(inner)
         self._known = (Capabilities(), Capabilities())
         """What a model can by itself and with help, as it was asked for last: mostly that holds for all."""
+        self._takers: set[str] = set()
+        """Models that have answered to functions: their server surely takes them."""
 
     def capabilities(self, model: str) -> Capabilities:
         can, helped = self._known
@@ -68,7 +73,9 @@ class EmulatedTools(Around):
             return self.inner.stream(turn)
         if self._needs_help(turn):
             return self._emulate(turn)
-        return self._forced(turn) if _is_forced(turn) else self.inner.stream(turn)
+        if _is_forced(turn):
+            return self._forced(turn)
+        return self.inner.stream(turn) if turn.model in self._takers else self._tried(turn)
 
     async def count_tokens(self, turn: Turn) -> int | None:
         return await self.inner.count_tokens(self._rewritten(turn)[0] if self._needs_help(turn) else turn)
@@ -126,6 +133,22 @@ class EmulatedTools(Around):
         async with aclosing(self._emulate(turn)) as batches:
             async for batch in batches:
                 yield answer.with_usage(batch)
+
+    async def _tried(self, turn: Turn) -> Deltas:
+        """A server may say only now that its model knows no functions."""
+        try:
+            async with aclosing(self.inner.stream(turn)) as batches:
+                async for batch in batches:
+                    if len(self._takers) < _MOST_TAKERS:
+                        self._takers.add(turn.model)
+                    yield batch
+            return
+        except Overrated:
+            if not self._needs_help(turn):
+                raise
+        async with aclosing(self._emulate(turn)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def _emulate(self, turn: Turn) -> Deltas:
         if _is_forced(turn) and offered(turn):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.backends.leniency import read_leniently
-from antiphon.backends.sse import Events, all_events
+from antiphon.backends.sse import Events, all_events, is_beat
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.model import Delta, ReasoningDelta, TextDelta
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -116,7 +116,7 @@ class EventReader(Generic[E]):
             self._odd = bool(self._pairs)
         elif b"\n" in raw:  # events that no blank line parts
             self._read(list(filter(None, raw.split(b"\n"))), out)
-        else:
+        elif not is_beat(raw):
             excerpt = raw[:80].decode(errors="replace")
             raise _Nonsense(f"The upstream sent something that is no event: {excerpt!r}")
 

@@ -4,6 +4,7 @@ A dialect says what kinds of servers know; models and versions of them differ. W
 model of one backend, as long as the process runs.
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -28,13 +29,41 @@ _REFUSING = (
     "cannot find field",
     "invalid parameter",
     "is not available",
+    "cannot be combined",
+    "endpoints found that support",
     "instead",
 )
 """How servers say that they do not take something."""
 
+_Limit = Literal["max_tokens", "max_completion_tokens"]
 _REASONING: Literal["reasoning_content"] = "reasoning_content"
 _MISSING = ("must be passed back", "is missing", "must be provided", "is required")
 """How servers say that the model's reasoning has to come back (DeepSeek, Kimi)."""
+
+_NO_TOOLS = (
+    "not support tools",  # Ollama
+    "support tool use",  # OpenRouter, Groq
+    "not support tool call",
+    "not support function call",
+    "tools is not supported",  # OpenAI
+    "tools are not supported",
+    "tool calling is not supported",
+    "function calling is not supported",
+    "--tool-call-parser",  # vLLM that was started without one
+)
+"""How servers say that a model knows no functions, or that they cannot read its calls."""
+_NO_THINKING = ("not support thinking", "not support reasoning", "parameter reasoningeffort")
+"""How servers say that a model does not think, without the name of what was sent (Ollama, xAI)."""
+_NOT_WITH_TOOLS = ("response mime type", "json mode")
+"""What servers call a form that they do not hold an answer to where there are functions (Gemini, Groq)."""
+_OTHER_VALUES = ("supported values are", "must be one of", "unsupported value")
+"""How servers say that they know an effort, and not this one: that is for the client to change."""
+
+_LIMITS: tuple[tuple[_Limit, _Limit], ...] = (
+    ("max_tokens", "max_completion_tokens"),
+    ("max_completion_tokens", "max_tokens"),
+)
+"""Where one of both names for the length of an answer is refused, the other is known."""
 
 _Change = Callable[[Dialect], Dialect]
 
@@ -63,20 +92,33 @@ _PARAMETERS: dict[str, _Change] = {
 def lesson(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
     """The dialect that the refusal of a request teaches, in the server's `words`; None: nothing new."""
     words = words.lower()
-    if "max_tokens" in body and "max_completion_tokens" in words:
-        return replace(dialect, max_tokens="max_completion_tokens")
-    if "max_completion_tokens" in body and "max_tokens" in words.replace("max_completion_tokens", "", 1):
-        return replace(dialect, max_tokens="max_tokens")
+    taught = _taught(words, body, dialect) or dialect
+    if taught == dialect or (taught.effort != dialect.effort and knows_other_values(words)):
+        return None
+    return taught
+
+
+def _taught(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
     if _REASONING in words and any(phrase in words for phrase in _MISSING):
-        taught = replace(dialect, reasoning_sent=_REASONING, reasoning_of="all")
-        return taught if taught != dialect else None
+        return replace(dialect, reasoning_sent=_REASONING, reasoning_of="all")
+    if "tools" in body and any(phrase in words for phrase in _NO_TOOLS):
+        return replace(dialect, tools=False)
     if not refuses(words):
         return None
-    for name, change in _PARAMETERS.items():
-        if name in words and _was_sent(name, body):
-            changed = change(dialect)
-            return changed if changed != dialect else None
-    return None
+    for sent, other in _LIMITS:
+        if sent in body and re.search(rf"\b{sent}\b", words):
+            return replace(dialect, max_tokens=other)
+    if "tools" in body and "response_format" in body and any(each in words for each in _NOT_WITH_TOOLS):
+        return _PARAMETERS["response_format"](dialect)
+    if any(phrase in words for phrase in _NO_THINKING):
+        return replace(dialect, effort="")
+    name = next((name for name in _PARAMETERS if name in words and _was_sent(name, body)), None)
+    return None if name is None else _PARAMETERS[name](dialect)
+
+
+def knows_other_values(words: str) -> bool:
+    """Whether a server says, in these small letters, that it takes something, but not so."""
+    return any(phrase in words for phrase in _OTHER_VALUES)
 
 
 def refuses(words: str) -> bool:
@@ -112,5 +154,6 @@ def check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
     forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
     forced = forced and not has_hosted(turn)  # nobody emulates what the server runs
     formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
-    if (forced and not now.forced_tools) or (turn.format != "text" and formed):
+    calls = turn.functions and not now.tools
+    if calls or (forced and not now.forced_tools) or (turn.format != "text" and formed):
         raise Overrated("The model's server cannot do what this request asks of it.")

@@ -1,11 +1,14 @@
 """Server-sent events, split from bytes as they arrive. Made for one-line events, correct for all."""
 
+import re
+
 import msgspec
 
 from antiphon.protocol.errors import UpstreamError
 
 MAX_EVENT = 32 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_BEAT = re.compile(rb"\s*(?::.*|null|\d*|\W*(?:ping|pong|heartbeat|keep-?alive)\W*)\s*\Z", re.I)
 _NEXT = b"}\ndata:"
 """Where an event ends that no blank line parts from the next."""
 
@@ -82,6 +85,11 @@ def data_of(events: bytes) -> list[bytes]:
             # Nearly always: each of them is one line.
             return found
     return [data for event in events.split(b"\n\n") if (data := _data(event)) is not None]
+
+
+def is_beat(data: bytes) -> bool:
+    """Whether data is a sign of life and says nothing: nothing at all, a bare word, or a comment."""
+    return _BEAT.match(data) is not None
 
 
 def _may_end(tail: bytearray, known: int) -> bool:

@@ -5,10 +5,8 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
-import msgspec
-
+from antiphon.backends.faults import Fault, read
 from antiphon.backends.lessons import refuses_media
 from antiphon.protocol.errors import (
     ApiError,
@@ -30,7 +28,6 @@ _NO_MODEL = (
     r"^model (not exist|not found|does not exist)\b",
 )
 """How servers say in a 400 that they do not have a model."""
-_MESSAGES = ("message", "detail", "error", "error_message", "error_msg", "msg")
 
 POLICY = {
     "image_content_policy_violation": "image_content_policy_violation",
@@ -38,6 +35,7 @@ POLICY = {
     "moderation_blocked": "invalid_prompt",
     "content_policy_violation": "invalid_prompt",
     "content_filter": "invalid_prompt",  # Azure
+    "data_inspection_failed": "invalid_prompt",  # DashScope
     "bio_policy": "bio_policy",
     "misalignment_policy_violation": "misalignment_policy_violation",
 }
@@ -67,39 +65,30 @@ REFUSED = POLICY | _OF_INPUT
 TOO_LONG = "context_length_exceeded"
 """The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
+_NO_QUOTA = "insufficient_quota"
+_NO_CREDIT = (
+    "credit balance is too low",  # Anthropic
+    "insufficient balance",  # DeepSeek, Z.ai
+    "insufficient credits",
+    "insufficient funds",
+    "exceeded_current_quota",  # Moonshot
+    "account is in good standing",  # DashScope
+)
+"""How servers say that nobody has paid for us, in a 400 too."""
+_FORBIDDEN = (
+    "requires moderation",  # OpenRouter
+    "violates usage guidelines",  # xAI
+    "content exists risk",  # DeepSeek
+    "considered high risk",  # Moonshot
+    "may contain inappropriate content",  # DashScope
+)
+"""How servers say without a code that their policy forbids the input."""
+_NO_ENDPOINT = ("no endpoints found that", "no endpoints found matching")
+"""How OpenRouter says that none of those who have the model takes the request."""
+_NOT_NOW = (425, 498, 499)
+"""Statuses of refusals that another attempt may be spared: 498 is Groq's, for want of capacity."""
 # What servers say of a path that they do not have, rather than of a model.
 _NO_ROUTE = frozenset({"not found", "file not found", "404 page not found"})
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What an error body says."""
-
-    message: str = ""
-    code: str = ""
-    status: int = 0
-
-    def speaks_of(self, phrases: tuple[str, ...]) -> bool:
-        words = f"{self.code} {self.message}".lower()
-        return any(phrase in words for phrase in phrases)
-
-
-def read(body: bytes) -> Fault:
-    """The fault in an error body of any of the usual forms."""
-    try:
-        decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Fault()
-    if isinstance(decoded, list) and decoded:  # Gemini
-        decoded = decoded[0]
-    if not isinstance(decoded, dict):
-        return Fault()
-    fault = decoded.get("error") or decoded
-    if not isinstance(fault, dict):
-        return Fault(str(fault))
-    message = next((fault[name] for name in _MESSAGES if fault.get(name)), "")
-    code = fault.get("code") if isinstance(fault.get("code"), str) else fault.get("type")
-    status = next((fault[name] for name in ("code", "status") if isinstance(fault.get(name), int)), 0)
-    return Fault(_text(message), str(code or ""), status)
 
 
 def refused(
@@ -114,26 +103,41 @@ def refused(
 ) -> ApiError:
     """The error for an HTTP status that is no success. `speaks`: the API that was expected there."""
     fault = read(body)
-    if fault.speaks_of(phrases):
-        return too_long()
-    if 400 <= status < 500 and fault.code in REFUSED:
-        return _forbidden(fault)
-    if status in (401, 403):
+    if (found := _of_request(fault, phrases, status)) is not None:
+        return found
+    message = fault.message or _excerpt(body)
+    if status == 401 or (status == 403 and not message):
         key = "our API key, which api_key_env names"
         return UpstreamRefusal(f"The upstream at {where} refuses {key} (HTTP {status}).")
-    if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
-        return _not_found(fault, where, model, speaks)
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
-    message = fault.message or _excerpt(body)
     said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
+    if status == 403 or (status == 404 and fault.speaks_of(_NO_ENDPOINT)):
+        return UpstreamRefusal(said)
+    if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
+        return _not_found(fault, where, model, speaks)
+    told = retry_after(headers)
+    later = fault.wait if told is None else told
     if status == 429:
-        return _rate_limited(fault, said, headers)
+        return _rate_limited(fault, said, later)
     if status in (408, 504):
         return UpstreamTimeout(said)
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status not in _NOT_NOW and fault.generated is None:
         return InvalidRequest(fault.message or said)
-    return UpstreamError(said, retry_after=retry_after(headers))
+    return UpstreamError(_with_generated(said, fault), retry_after=later)
+
+
+def _of_request(fault: Fault, phrases: tuple[str, ...], status: int) -> ApiError | None:
+    """What a fault says of the request, or of our account, in whatever status."""
+    if fault.speaks_of(phrases):
+        return too_long(fault.message)
+    if fault.code in REFUSED and status < 500:
+        return _forbidden(fault, REFUSED[fault.code])
+    if status < 500 and fault.speaks_of(_FORBIDDEN):
+        return _forbidden(fault, "invalid_prompt")
+    if status == 402 or (status < 500 and fault.speaks_of(_NO_CREDIT)):
+        return RateLimited(f"The upstream has no credit left for us: {fault.message}", code=_NO_QUOTA)
+    return None
 
 
 def knows_no_path(status: int, body: bytes) -> bool:
@@ -145,14 +149,15 @@ def knows_no_path(status: int, body: bytes) -> bool:
 def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
-    if fault.speaks_of(phrases):
-        return too_long()
-    if fault.code in REFUSED:
-        return _forbidden(fault)
+    status = fault.status or (429 if "rate_limit" in fault.code else 0)
+    if (found := _of_request(fault, phrases, status)) is not None:
+        return found
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
-    if fault.status == 429 or "rate_limit" in fault.code:
-        return _rate_limited(fault, message, {})
-    return UpstreamError(message)
+    if status == 429:
+        return _rate_limited(fault, message, fault.wait)
+    if status in (400, 413, 422) and fault.generated is None:
+        return InvalidRequest(message)
+    return UpstreamError(_with_generated(message, fault), retry_after=fault.wait)
 
 
 def words_in(event: bytes) -> str:
@@ -161,8 +166,10 @@ def words_in(event: bytes) -> str:
     return fault.message[:_EXCERPT]
 
 
-def too_long() -> InvalidRequest:
-    return InvalidRequest(_TOO_LONG, param="input", code=TOO_LONG)
+def too_long(said: str = "") -> InvalidRequest:
+    """`said`: the server's words, which count where it is the answer that would be too long."""
+    message = f"{_TOO_LONG} The model's server: {said}" if "max_tokens" in said else _TOO_LONG
+    return InvalidRequest(message, param="input", code=TOO_LONG)
 
 
 def endless(where: str, most: int) -> UpstreamError:
@@ -173,13 +180,17 @@ def endless(where: str, most: int) -> UpstreamError:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from a number or a date."""
+    if (exact := _seconds(headers.get("Retry-After-Ms", ""))) is not None:
+        return exact / 1000
     value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
+    return _until(value) if value and not value[0].isdigit() else _seconds(value.removesuffix("s"))
+
+
+def _seconds(value: str) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        return _until(value)
+        return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
@@ -190,14 +201,19 @@ def _until(date: str) -> float | None:
         return None
 
 
-def _forbidden(fault: Fault) -> InvalidRequest:
+def _forbidden(fault: Fault, code: str) -> InvalidRequest:
     message = fault.message or "The input was refused by the model's server."
-    return InvalidRequest(message, param="input", code=REFUSED[fault.code])
+    return InvalidRequest(message, param="input", code=code)
 
 
-def _rate_limited(fault: Fault, message: str, headers: Mapping[str, str]) -> RateLimited:
-    code = "insufficient_quota" if fault.code == "insufficient_quota" else "rate_limit_exceeded"
-    return RateLimited(message, code=code, retry_after=retry_after(headers))
+def _rate_limited(fault: Fault, message: str, later: float | None) -> RateLimited:
+    code = _NO_QUOTA if fault.code == _NO_QUOTA else "rate_limit_exceeded"
+    return RateLimited(message, code=code, retry_after=later)
+
+
+def _with_generated(said: str, fault: Fault) -> str:
+    """What the model wrote tells more than that it was wrong."""
+    return f"{said} The model wrote: {fault.generated[:_EXCERPT]}" if fault.generated else said
 
 
 def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
@@ -214,10 +230,6 @@ def _means_no_model(fault: Fault, model: str) -> bool:
     words = fault.message.lower()
     name = re.escape(model.lower())
     return any(re.search(form.replace("NAME", name), words) for form in _NO_MODEL)
-
-
-def _text(message: object) -> str:
-    return message if isinstance(message, str) else msgspec.json.encode(message).decode()[:_EXCERPT]
 
 
 def _excerpt(body: bytes) -> str:

@@ -28,6 +28,11 @@ def is_object(text: str) -> bool:
         return False
 
 
+def is_same(first: str, second: str) -> bool:
+    """Whether two texts, which are JSON, mean the same."""
+    return first == second or bool(msgspec.json.decode(first) == msgspec.json.decode(second))
+
+
 def is_cut(text: str) -> bool:
     """Whether a text breaks off in the middle of a string, an object or an array."""
     depth = 0
