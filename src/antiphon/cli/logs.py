@@ -7,14 +7,15 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from antiphon import config, serving
+from antiphon import config
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import with_store
 
 if TYPE_CHECKING:
     from antiphon.store.activity import ActivityEntry, ActivityQuery, ActivityRow
@@ -66,27 +67,13 @@ def logs(
     write = _write_json if as_json else _write_line
     try:
         if response is not None:
-            _with_store(settings, lambda store: _one(store, project, response, as_json))
+            with_store(settings, lambda store: _one(store, project, response, as_json))
         else:
-            _with_store(settings, lambda store: _list(store, query, follow, write))
+            with_store(settings, lambda store: _list(store, query, follow, write))
     except KeyboardInterrupt:
         return
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
-
-
-def _with_store(settings: config.Config, ask: "Callable[[Store], Awaitable[None]]") -> None:
-    from antiphon.store.open import open_store
-
-    async def asked() -> None:
-        with serving.data_in_words(settings):
-            store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
-        try:
-            await ask(store)
-        finally:
-            await store.close()
-
-    asyncio.run(asked())
 
 
 def _time(text: str) -> float:
