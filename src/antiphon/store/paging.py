@@ -10,6 +10,7 @@ from antiphon.store.statements import Statement, Steps, one
 
 Order: TypeAlias = Literal["asc", "desc"]
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 def key_of(listed: Listed, after: str, key: Statement) -> Steps[int]:
@@ -20,10 +21,10 @@ def key_of(listed: Listed, after: str, key: Statement) -> Steps[int]:
     return int(found[0])
 
 
-class Page(Struct, Generic[T], frozen=True):
+class Page(Struct, Generic[T_co], frozen=True):
     """A part of a list. `more`: whether the list goes on."""
 
-    rows: Sequence[T]
+    rows: Sequence[T_co]
     more: bool
 
 

@@ -127,17 +127,13 @@ class Catalog(Protocol):
 
     def listing(self) -> str:
         """The names of those that must be searched for, each with what it is for, as lines."""
-        ...
 
     def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
         """Those that fit names or descriptions. They are offered from now on."""
-        ...
 
     @property
     def programmatic(self) -> Sequence[Function]:
         """The functions that programs may call."""
-        ...
 
     def returns_json(self, name: str) -> bool:
         """Whether what a function answers is JSON."""
-        ...
