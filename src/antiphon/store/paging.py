@@ -1,4 +1,4 @@
-"""Which part of a list is asked for."""
+"""A part of a list: which is asked for, and what is read of it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
