@@ -28,7 +28,7 @@ def activity(data_dir: Path) -> Sequence[ActivityRow]:
             page = await store.activity.page(ActivityQuery())
         finally:
             await store.close()
-        return [entry.row for entry in page.entries]
+        return [entry.row for entry in page.rows]
 
     return asyncio.run(read())
 

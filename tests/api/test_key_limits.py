@@ -371,7 +371,7 @@ def test_what_runs_in_the_background_counts_when_it_ends_and_is_the_keys(
     page = asyncio.run(with_store(running, lambda store: store.activity.page(ActivityQuery())))
 
     assert refusal(refused) == (429, "insufficient_quota", "insufficient_quota")
-    assert [entry.row.api_key for entry in page.entries] == ["free", "free", "t"]
+    assert [entry.row.api_key for entry in page.rows] == ["free", "free", "t"]
 
 
 # ---- made at run time, and changed ------------------------------------------------------------------

@@ -15,9 +15,7 @@ from antiphon.api.services import project, services
 from antiphon.protocol import error_messages
 from antiphon.protocol.containers import AddContainerFile, ContainerFile
 from antiphon.protocol.errors import NotFound
-from antiphon.protocol.wire import encode
 from antiphon.store.container_files import ContainerFileRow
-from antiphon.store.items import ItemRow, Page
 
 _ATTEMPTS = 3
 """To open a file whose content is replaced again and again."""
@@ -45,8 +43,7 @@ async def list_files(request: Request) -> HttpResponse:
     page = await held.store.container_files.page(project(request), container_id, query)
     if page is None:
         raise not_found()
-    rows = [ItemRow(row.id, encode(shown(row, container_id))) for row in page.rows]
-    return pages.show_page(Page(rows, page.more))
+    return pages.show_rows(page, lambda row: shown(row, container_id))
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -20,9 +20,7 @@ from antiphon.protocol.containers import (
     shown_policy,
 )
 from antiphon.protocol.errors import InvalidRequest, NotFound
-from antiphon.protocol.wire import encode
 from antiphon.store.containers import ContainerRow
-from antiphon.store.items import ItemRow, Page
 from antiphon.tools.containers import ContainerError, NewContainer, NoSuchContainer
 
 
@@ -45,7 +43,7 @@ async def list_containers(request: Request) -> HttpResponse:
     query = pages.page_query(request.query_params, ("name",))
     containers = services(request).store.containers
     page = await containers.page(project(request), query, request.query_params.get("name"))
-    return pages.show_page(Page([ItemRow(row.id, encode(shown(row))) for row in page.rows], page.more))
+    return pages.show_rows(page, shown)
 
 
 async def retrieve(request: Request) -> HttpResponse:

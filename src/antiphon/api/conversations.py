@@ -27,7 +27,8 @@ from antiphon.protocol.items import CompactionTrigger, ItemReference
 from antiphon.protocol.parse import parse, parse_items
 from antiphon.protocol.wire import encode
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.items import ItemRow, Page
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Page
 from antiphon.store.store import Store
 
 T = TypeVar("T", CreateConversation, CreateItems)

@@ -18,7 +18,6 @@ from antiphon.protocol.parse import parse
 from antiphon.protocol.wire import encode
 from antiphon.store.file_storage import About
 from antiphon.store.files import FileRow
-from antiphon.store.items import ItemRow, Page
 
 MAX_LIMIT = 10_000
 _MEMBER = re.compile(r"(\w+)\[(\w+)\]").fullmatch
@@ -44,8 +43,7 @@ async def list_files(request: Request) -> HttpResponse:
     query = pages.page_query(request.query_params, ("purpose",), default=MAX_LIMIT, most=MAX_LIMIT)
     purpose = request.query_params.get("purpose")
     page = await services(request).files.files(project(request), query, purpose)
-    rows = [ItemRow(row.id, encode(show(row))) for row in page.rows]
-    return pages.show_page(Page(rows, page.more))
+    return pages.show_rows(page, show)
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -14,12 +14,12 @@ from antiphon.api.admission import admit
 from antiphon.api.body import read_any_body, read_body
 from antiphon.api.callers import caller
 from antiphon.api.handed import Handed
+from antiphon.api.neighbours import model_of, read_members
 from antiphon.api.services import services
 from antiphon.backends.image_server import RemoteImageServer
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.keys.limiter import check_model
-from antiphon.model import Members
-from antiphon.protocol.error_messages import brief, not_an_object, not_json, wrong_type
+from antiphon.protocol.error_messages import brief
 from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.wire import encode
 from antiphon.store.keys import KeyUse
@@ -27,7 +27,6 @@ from antiphon.store.keys import KeyUse
 _FORM = b"multipart/form-data"
 _JSON = "application/json"
 _MODEL = b'name="model"'
-_members = msgspec.json.Decoder(Members).decode
 
 
 async def generations(request: Request) -> ASGIApp:
@@ -66,15 +65,8 @@ async def _passed_on(request: Request, path: str) -> ASGIApp:
 
 def _json_with_model(body: bytes, server: RemoteImageServer, use: KeyUse | None) -> bytes:
     """Raises InvalidRequest, NotFound, or PermissionDenied."""
-    try:
-        members = _members(body)
-        name = msgspec.json.decode(members.get("model", b"null"))
-    except msgspec.ValidationError:
-        raise not_an_object(msgspec.json.decode(body)) from None
-    except (ValueError, RecursionError):
-        raise not_json() from None
-    if name is not None and not isinstance(name, str):
-        raise wrong_type("model", "a string", name)
+    members = read_members(body)
+    name = model_of(members)
     _check_key(use, name or server.model)
     if name:
         _check(name, server)

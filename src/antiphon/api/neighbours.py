@@ -47,8 +47,8 @@ async def embeddings(request: Request) -> ASGIApp:
     """POST /embeddings. The embedder of this server comes before the models of the backends."""
     held = services(request)
     body = await read_body(request, held.config.server.max_body_bytes)
-    members = await offload(in_bytes(len(body)), _read, body)
-    if _model(members) == held.embedder.name:
+    members = await offload(in_bytes(len(body)), read_members, body)
+    if model_of(members) == held.embedder.name:
         await admit(request, held.embedder.name, len(body), 0)
         return await own_embeddings.answer(request, body)
     return await _handed(request, "embeddings", members, len(body))
@@ -56,13 +56,13 @@ async def embeddings(request: Request) -> ASGIApp:
 
 async def _passed_on(request: Request, endpoint: Endpoint) -> ASGIApp:
     body = await read_body(request, services(request).config.server.max_body_bytes)
-    members = await offload(in_bytes(len(body)), _read, body)
+    members = await offload(in_bytes(len(body)), read_members, body)
     return await _handed(request, endpoint, members, len(body))
 
 
 async def _handed(request: Request, endpoint: Endpoint, members: Members, size: int) -> ASGIApp:
     router = services(request).engine.router
-    model = _model(members)
+    model = model_of(members)
     await admit(request, model or router.default_model, size, _output(members))
     tier = _serve_as_granted(members, caller(request))
     route = _routed(router, model)
@@ -85,8 +85,8 @@ async def _answered(route: Routed, passed: Passed, place: Place) -> AsyncIterato
 # ---- what is asked, and of whom ---------------------------------------------------------------------
 
 
-def _read(body: bytes) -> Members:
-    """Raises InvalidRequest."""
+def read_members(body: bytes) -> Members:
+    """Those of a body, as they came. Raises InvalidRequest."""
     try:
         return _members(body)
     except msgspec.ValidationError:
@@ -95,8 +95,8 @@ def _read(body: bytes) -> Members:
         raise not_json() from None
 
 
-def _model(members: Members) -> str | None:
-    """Raises InvalidRequest."""
+def model_of(members: Members) -> str | None:
+    """The model that is named. Raises InvalidRequest."""
     try:
         name = msgspec.json.decode(members.get("model", b"null"))
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """What the server works with: opened when it starts, running while it runs, closed when it stops."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from antiphon.api.tool_setup import tool_resources
 from antiphon.backends.router import Router as BackendRouter
 from antiphon.backends.router import build
 from antiphon.config import Config, FileSearchSettings, Outbound
-from antiphon.config import Retention as Kept
 from antiphon.containers.room import Room
 from antiphon.context.attachments import Attachments
 from antiphon.context.seal import Seal
@@ -36,8 +35,6 @@ from antiphon.engine.background.background import Background, Capacity
 from antiphon.engine.background.owner import owner_name
 from antiphon.engine.engine import Engine
 from antiphon.engine.jobs import AT_ONCE, Jobs
-from antiphon.engine.moderating.moderator import Moderator
-from antiphon.engine.recorder import Recorder
 from antiphon.engine.rewriting import QueryRewriter
 from antiphon.engine.sweeping import Sweeping
 from antiphon.keys.limiter import Limiter
@@ -58,7 +55,6 @@ from antiphon.store.open_blobs import open_blobs
 from antiphon.store.retention import Retention, retention_rules
 from antiphon.store.store import Store
 from antiphon.store.vector_files import INDEX
-from antiphon.telemetry.tracing import Tracer
 from antiphon.tools.context import Images, ToolResources
 from antiphon.web.fetch import Fetcher
 from antiphon.webhooks.endpoints import Endpoint, key_of
@@ -111,8 +107,9 @@ async def open_services(config: Config, opened: Opened) -> Services:
     recorder = opened.keep(recorder_of(config, store.recordings))
     limiter = Limiter(store, owner_name())
     ended = partial(_ended, limiter)
-    engine = _engine(
-        config, backends, store, seal, attachments, resources, moderator, ended, recorder, tracer
+    verify, seconds = config.server.verify, config.limits.response_seconds
+    engine = Engine(
+        backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder, tracer
     )
     webhooks = _webhooks(config, store, seal)
     background = Background(engine, webhooks, _capacity(config))
@@ -165,24 +162,6 @@ def _readiness(store: Store, blobs: Blobs, draining: Draining) -> Readiness:
     )
 
 
-def _engine(
-    config: Config,
-    backends: BackendRouter,
-    store: Store,
-    seal: Seal,
-    attachments: Attachments,
-    resources: ToolResources,
-    moderator: Moderator | None,
-    ended: Callable[[ActivityRow, KeyUse | None], None],
-    recorder: Recorder | None,
-    tracer: Tracer | None,
-) -> Engine:
-    verify, seconds = config.server.verify, config.limits.response_seconds
-    return Engine(
-        backends, store, seal, attachments, verify, seconds, resources, moderator, ended, recorder, tracer
-    )
-
-
 def _ended(limiter: Limiter, row: ActivityRow, use: KeyUse | None) -> None:
     """A response has ended here. One in the background was settled with its end."""
     metrics.count_response(row)
@@ -199,8 +178,11 @@ def _finder(config: Config, opened: Opened, store: Store, embedder: Embedder) ->
 
 
 def _sweeping(config: Config, store: Store, files: FileStorage, room: Room) -> Sweeping:
-    retention = _retention(store, config.retention)
-    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, retention.sweep
+    kept = config.retention
+    rules = retention_rules(
+        store, kept.responses_days, kept.events_hours, kept.deliveries_days, kept.activity_days
+    )
+    sweeps = files.sweep, store.vector_stores.sweep, room.storage.sweep, Retention(rules).sweep
     return Sweeping(store.work, [*sweeps, *sweeps_of(config, store)])
 
 
@@ -210,14 +192,6 @@ def _rewriter(settings: FileSearchSettings, backends: BackendRouter) -> QueryRew
 
 def _fetcher(settings: Outbound) -> Fetcher:
     return Fetcher(reachable(settings), settings.max_bytes, settings.seconds)
-
-
-def _retention(store: Store, kept: Kept) -> Retention:
-    return Retention(
-        retention_rules(
-            store, kept.responses_days, kept.events_hours, kept.deliveries_days, kept.activity_days
-        )
-    )
 
 
 def _capacity(config: Config) -> Capacity:

@@ -1,6 +1,7 @@
 """Lists, a page at a time (endpoints.md section 0)."""
 
-from typing import cast, get_args
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast, get_args
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -11,10 +12,19 @@ from antiphon.guard.offload import in_bytes, offload
 from antiphon.protocol.errors import InvalidRequest, one_of
 from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.request import Include
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.paging import Order, PageQuery
+from antiphon.protocol.wire import encode
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Order, Page, PageQuery
 
 MAX_LIMIT = 100
+T = TypeVar("T")
+
+
+class Shown(Protocol):
+    """An entry of a list, as it goes to the client."""
+
+    @property
+    def id(self) -> str: ...
 
 
 def page_query(
@@ -67,17 +77,23 @@ def asked(params: QueryParams) -> Projection:
     return projection(cast(list[Include], given))
 
 
-async def show_items(page: Page, shows: Projection) -> HttpResponse:
+async def show_items(page: Page[ItemRow], shows: Projection) -> HttpResponse:
     """A page of items."""
-    rows = page.items
+    rows = page.rows
     size = len(rows) + in_bytes(sum(len(row.json) for row in rows))
     shown = await offload(size, lambda: [ItemRow(row.id, shows.stored_item(row.json)) for row in rows])
     return show_page(Page(shown, page.more))
 
 
-def show_page(page: Page) -> HttpResponse:
+def show_rows(page: Page[T], shown: Callable[[T], Shown]) -> HttpResponse:
+    """A page of anything else, of which `shown` makes entries."""
+    entries = map(shown, page.rows)
+    return show_page(Page([ItemRow(entry.id, encode(entry)) for entry in entries], page.more))
+
+
+def show_page(page: Page[ItemRow]) -> HttpResponse:
     """The body that every list has."""
-    rows = page.items
+    rows = page.rows
     return json(
         {
             "object": "list",

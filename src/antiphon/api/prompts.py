@@ -32,8 +32,9 @@ from antiphon.protocol.items import AssistantMessage, InputMessage
 from antiphon.protocol.parse import parse, parse_items
 from antiphon.protocol.prompt import CreatePrompt, Prompt, Template, UpdatePrompt
 from antiphon.protocol.wire import encode
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.prompts import PromptChange, PromptPage, PromptRow
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Page
+from antiphon.store.prompts import PromptChange, PromptRow
 
 T = TypeVar("T", CreatePrompt, UpdatePrompt)
 
@@ -164,7 +165,7 @@ def _prompt(row: PromptRow) -> Prompt:
     )
 
 
-async def _show_page(page: PromptPage, cursors: Sequence[str]) -> HttpResponse:
+async def _show_page(page: Page[PromptRow], cursors: Sequence[str]) -> HttpResponse:
     jsons = [encode(await shown(row)) for row in page.rows]
     rows = [ItemRow(*each) for each in zip(cursors, jsons, strict=True)]
     return pages.show_page(Page(rows, page.more))

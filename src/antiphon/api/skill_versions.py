@@ -13,8 +13,6 @@ from antiphon.containers.skills import version_not_found, version_of
 from antiphon.protocol import error_messages
 from antiphon.protocol.containers import SkillVersion
 from antiphon.protocol.ids import new_skill_version_id
-from antiphon.protocol.wire import encode
-from antiphon.store.items import ItemRow, Page
 from antiphon.store.skills import NewVersion, VersionRow
 
 _DEFAULT = "default"
@@ -44,7 +42,7 @@ async def list_versions(request: Request) -> HttpResponse:
     page = await skills.versions(project(request), request.path_params["skill_id"], query)
     if page is None:
         raise not_found(request)
-    return pages.show_page(Page([ItemRow(row.id, encode(_shown(row))) for row in page.rows], page.more))
+    return pages.show_rows(page, _shown)
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -15,9 +15,7 @@ from antiphon.protocol import error_messages
 from antiphon.protocol.containers import Skill, UpdateSkill
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.ids import new_skill_id, new_skill_version_id
-from antiphon.protocol.wire import encode
 from antiphon.store.bundles import Bundle
-from antiphon.store.items import ItemRow, Page
 from antiphon.store.skills import NewVersion, SkillRow, VersionRow, Which
 
 _FIELD = "files"
@@ -39,7 +37,7 @@ async def list_skills(request: Request) -> HttpResponse:
     """GET /skills"""
     query = pages.page_query(request.query_params, least=0)
     page = await services(request).store.skills.page(project(request), query)
-    return pages.show_page(Page([ItemRow(row.id, encode(_shown(row))) for row in page.rows], page.more))
+    return pages.show_rows(page, _shown)
 
 
 async def retrieve(request: Request) -> HttpResponse:

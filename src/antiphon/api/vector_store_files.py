@@ -16,9 +16,8 @@ from antiphon.protocol.errors import InvalidRequest, NotFound
 from antiphon.protocol.ids import new_file_batch_id
 from antiphon.protocol.vector_stores import AddFile, CreateFileBatch, FileBatch, UpdateFile
 from antiphon.protocol.wire import encode
-from antiphon.store.items import ItemRow, Page
 from antiphon.store.vector_batches import BatchRow, FileCounts
-from antiphon.store.vector_files import EntryPage, EntryRow, NewEntry, Status
+from antiphon.store.vector_files import EntryRow, NewEntry, Status
 
 
 async def create(request: Request) -> HttpResponse:
@@ -44,7 +43,7 @@ async def list_files(request: Request) -> HttpResponse:
     page = await files.page(project(request), store_id, query, _status(request))
     if page is None:
         raise not_found(store_id)
-    return _show_page(page, store_id)
+    return pages.show_rows(page, lambda row: stored_files.shown(row, store_id))
 
 
 async def retrieve(request: Request) -> HttpResponse:
@@ -133,7 +132,7 @@ async def list_batch(request: Request) -> HttpResponse:
     if page is None:
         await _check_store(request, store_id)
         raise _batch_not_found(store_id, batch_id)
-    return _show_page(page, store_id)
+    return pages.show_rows(page, lambda row: stored_files.shown(row, store_id))
 
 
 def _entries(asked: CreateFileBatch) -> list[NewEntry]:
@@ -197,11 +196,6 @@ def _batch_not_found(store_id: str, batch_id: str) -> NotFound:
 def _show(row: EntryRow, store_id: str) -> HttpResponse:
     waits = FileCounts(in_progress=int(row.status == "in_progress"))
     return json(stored_files.shown(row, store_id), headers=stored_files.pace(waits))
-
-
-def _show_page(page: EntryPage, store_id: str) -> HttpResponse:
-    rows = [ItemRow(row.file_id, encode(stored_files.shown(row, store_id))) for row in page.rows]
-    return pages.show_page(Page(rows, page.more))
 
 
 def _show_batch(row: BatchRow, store_id: str) -> HttpResponse:

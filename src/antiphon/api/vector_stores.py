@@ -33,7 +33,6 @@ from antiphon.protocol.wire import encode
 from antiphon.retrieval.embedder import EmbedderError
 from antiphon.retrieval.filters import FilterTooLarge
 from antiphon.retrieval.finder import Found, NoSuchStore, Query, StoreExpired, WrongEmbedder
-from antiphon.store.items import ItemRow, Page
 from antiphon.store.vector_stores import NewStore, StoreChange, StoreRow
 from antiphon.tools.search_filters import search_filter
 
@@ -71,7 +70,7 @@ async def list_stores(request: Request) -> HttpResponse:
     """GET /vector_stores"""
     query = pages.page_query(request.query_params, ("before",))
     page = await services(request).store.vector_stores.page(project(request), query)
-    return pages.show_page(Page([ItemRow(row.id, encode(shown(row))) for row in page.rows], page.more))
+    return pages.show_rows(page, shown)
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -23,8 +23,6 @@ from antiphon.protocol.webhooks import (
     UpdateEndpoint,
     WebhookEndpoint,
 )
-from antiphon.protocol.wire import encode
-from antiphon.store.items import ItemRow, Page
 from antiphon.store.webhook_endpoints import MOST, EndpointChange, EndpointRow
 from antiphon.webhooks.sending import NotSent
 from antiphon.webhooks.stored import KEPT_SECONDS, StoredEndpoints
@@ -47,7 +45,7 @@ async def list_endpoints(request: Request) -> HttpResponse:
     """GET /webhook_endpoints"""
     query = pages.page_query(request.query_params)
     page = await services(request).store.webhook_endpoints.page(project(request), query)
-    return pages.show_page(Page([ItemRow(row.id, encode(_shown(row))) for row in page.rows], page.more))
+    return pages.show_rows(page, _shown)
 
 
 async def retrieve(request: Request) -> HttpResponse:

@@ -1,7 +1,7 @@
 """Documents are put into a vector store: each once, however often the command is given."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -91,12 +91,6 @@ def _may_be_tried_again(file: HeldFile) -> bool:
 
 
 async def _read_into(path: Path, incoming: IncomingBlob) -> None:
-    chunks = _chunks(path)
-    while chunk := await asyncio.to_thread(next, chunks, b""):
-        await incoming.write(chunk)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            await incoming.write(chunk)

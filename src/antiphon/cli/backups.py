@@ -12,6 +12,7 @@ import typer
 
 from antiphon import config, serving
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import opened
 
 if TYPE_CHECKING:
     from antiphon.context.seal import Seal
@@ -136,21 +137,18 @@ async def _checked(settings: config.Config, *, contents: bool) -> bool:
     """Whether everything is whole."""
     from antiphon.api.seal_setup import seal_of
     from antiphon.store.copying import check_whole
-    from antiphon.store.open import open_store, without_secrets
+    from antiphon.store.open import without_secrets
 
     with serving.data_in_words(settings):
         seal, blobs = seal_of(settings), _blobs(settings)
         await blobs.check()
-        store = await open_store(settings.store_url, blobs, settings.store.listen_url)
-    try:
+    async with opened(settings, blobs) as store:
         with serving.data_in_words(settings):
             await check_whole(store, f"The store {without_secrets(settings.store_url)}")
             well = True
             async for words, count in _counts(store, blobs, seal, contents=contents):
                 well = well and not count.wrong
                 _tell(words, count)
-    finally:
-        await store.close()
     return well
 
 

@@ -93,9 +93,7 @@ def serve(
     _check_backends(settings)
     _check_web_search(settings)
     _check_webhooks(settings)
-    _check_moderation(settings)
-    _check_connectors(settings)
-    _check_sandbox(settings.sandbox)
+    _check_secrets(settings)
     make_data_dir(settings)
     with contextlib.suppress(KeyboardInterrupt), serving.listen(settings.server) as listener:
         settings = _with_server(settings, port=listener.getsockname()[1])
@@ -216,8 +214,6 @@ app.command()(backups.check)
 app.command()(homes.migrate)
 app.command()(homes.copy)
 
-_UNSET = "a variable that is not set: set it, as with `export NAME=…`, before the start"
-
 
 # ---- from options to settings ---------------------------------------------------------------------------
 
@@ -290,8 +286,7 @@ def _check_backends(settings: config.Config) -> None:
     from antiphon.backends.dialects import DIALECTS
 
     for name, backend in settings.backends.items():
-        if backend.api_key_env and backend.api_key_env not in os.environ:
-            fail(f"The key of backend '{name}' is read from {backend.api_key_env}, {_UNSET}.")
+        _check_variable(f"The key of backend '{name}'", backend.api_key_env)
         if backend.dialect and backend.dialect not in DIALECTS:
             near = difflib.get_close_matches(backend.dialect, DIALECTS, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Known are {', '.join(DIALECTS)}."
@@ -308,39 +303,34 @@ def _check_web_search(settings: config.Config) -> None:
     from antiphon.api.web_setup import key_variables, missing
 
     for engine, variable in key_variables(settings.tools.web_search).items():
-        if variable not in os.environ:
-            fail(f"The key of {engine} is read from {variable}, {_UNSET}.")
+        _check_variable(f"The key of {engine}", variable)
     if words := missing(settings.tools.web_search):
         fail(words)
 
 
-def _check_moderation(settings: config.Config) -> None:
-    variable = settings.moderation.api_key_env
-    if variable and variable not in os.environ:
-        fail(f"The key of what judges is read from {variable}, {_UNSET}.")
-
-
-def _check_sandbox(sandbox: config.Sandbox) -> None:
-    variable = sandbox.token_env
-    if variable and variable not in os.environ:
-        fail(f"The token of the Jupyter gateway is read from {variable}, {_UNSET}.")
-
-
-def _check_connectors(settings: config.Config) -> None:
+def _check_secrets(settings: config.Config) -> None:
+    """Those that nothing else is checked with."""
+    _check_variable("The key of what judges", settings.moderation.api_key_env)
     for name, connector in settings.connectors.items():
-        variable = connector.authorization_env
-        if variable and variable not in os.environ:
-            fail(f"The token of connector '{name}' is read from {variable}, {_UNSET}.")
+        _check_variable(f"The token of connector '{name}'", connector.authorization_env)
+    _check_variable("The token of the Jupyter gateway", settings.sandbox.token_env)
+
+
+def _check_variable(what: str, name: str | None) -> None:
+    """A secret is in the environment, if it is read from there."""
+    if name and name not in os.environ:
+        fail(
+            f"{what} is read from {name}, a variable that is not set: set it, as with `export NAME=…`, "
+            "before the start."
+        )
 
 
 def _check_webhooks(settings: config.Config) -> None:
     from antiphon.webhooks.endpoints import BadSecret, key_of
 
     for name, webhook in settings.webhooks.items():
-        variable = webhook.secret_env or ""
-        if variable and variable not in os.environ:
-            fail(f"The secret of webhook '{name}' is read from {variable}, {_UNSET}.")
+        _check_variable(f"The secret of webhook '{name}'", webhook.secret_env)
         try:
-            key_of(webhook.secret or os.environ.get(variable, ""))
+            key_of(webhook.secret or os.environ.get(webhook.secret_env or "", ""))
         except BadSecret as error:
             fail(f"The secret of webhook '{name}' is not one: {error}. `antiphon webhooks secret` makes one.")

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from antiphon import config, serving
 from antiphon.cli.options import ConfigFile, DataDir, fail
+from antiphon.cli.stores import opened, with_store
 from antiphon.store.open import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from antiphon.store.blobs import Blobs
     from antiphon.store.store import Store
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 def migrate(data_dir: DataDir = None, config_file: ConfigFile = None) -> None:
     """Brings the database of the store up to date, as a server does that starts."""
     settings = config.load(config_file, data_dir=data_dir)
-
-    async def opened() -> None:
-        async with _store(settings, settings.store_url):
-            pass
-
-    asyncio.run(opened())
+    with_store(settings, lambda store: store.reach())
     print(f"{without_secrets(settings.store_url)} is up to date.")
 
 
@@ -120,18 +116,9 @@ class _Move:
         return open_blobs(url, Path(self._settings.data_dir))
 
 
-@asynccontextmanager
-async def _store(settings: config.Config, url: str) -> "AsyncIterator[Store]":
-    from antiphon.store.open import open_store
-
+def _store(settings: config.Config, url: str) -> "AbstractAsyncContextManager[Store]":
     listen_url = settings.store.listen_url if url == settings.store_url else None
-    settings = replace(settings, store=replace(settings.store, url=url))
-    with serving.data_in_words(settings):
-        store = await open_store(url, listen_url=listen_url)
-    try:
-        yield store
-    finally:
-        await store.close()
+    return opened(replace(settings, store=replace(settings.store, url=url, listen_url=listen_url)))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TypeVar
 from antiphon import config, serving
 from antiphon.api.search_setup import embedder_of, reranking_of
 from antiphon.cli.options import fail
-from antiphon.cli.stores import with_store
+from antiphon.cli.stores import opened, with_store
 from antiphon.engine.jobs import Jobs
 from antiphon.retrieval.documents import Documents
 from antiphon.retrieval.embedder import Embedder
@@ -24,7 +24,6 @@ from antiphon.store.blobs import Blobs
 from antiphon.store.errors import Expired, StoreError, TooManyFiles, TooMuchStored
 from antiphon.store.faults import Unreachable
 from antiphon.store.file_storage import FileStorage
-from antiphon.store.open import open_store
 from antiphon.store.open_blobs import open_blobs
 from antiphon.store.paging import PageQuery
 from antiphon.store.store import Store
@@ -112,17 +111,16 @@ def _configured(settings: config.Config) -> Sequence[str]:
 async def _opened(settings: config.Config) -> AsyncIterator[Installation]:
     with serving.data_in_words(settings):
         blobs = open_blobs(settings.blobs.url, Path(settings.data_dir))
-        store = await open_store(settings.store_url, listen_url=settings.store.listen_url)
-    installation = Installation(settings, store, blobs)
-    try:
-        if settings.limits.stored_bytes is not None:  # a server may run that has a bound: it counts on
-            await store.usage.bound(settings.limits.stored_bytes)
-        yield installation
-    finally:
-        await installation.embedder.close()
-        if installation.reranking is not None:
-            await installation.reranking.reranker.close()
-        await store.close()
+    async with opened(settings) as store:
+        installation = Installation(settings, store, blobs)
+        try:
+            if settings.limits.stored_bytes is not None:  # a server may run that has a bound: it counts on
+                await store.usage.bound(settings.limits.stored_bytes)
+            yield installation
+        finally:
+            await installation.embedder.close()
+            if installation.reranking is not None:
+                await installation.reranking.reranker.close()
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ async def _list(
 ) -> bool:
     """Whether any were found."""
     known = {entry.key for entry in await _latest(store, query)} if follow else set()
-    entries = (await store.activity.page(query)).entries if query.limit else ()
+    entries = (await store.activity.page(query)).rows if query.limit else ()
     if write is _write_line and (entries or follow):
         _print_cells(_TITLES)
     for entry in reversed(entries):
@@ -129,10 +129,10 @@ async def _latest(store: "Store", query: "ActivityQuery") -> "Sequence[ActivityE
     entries: list[ActivityEntry] = []
     while True:
         page = await store.activity.page(query)
-        entries += page.entries
+        entries += page.rows
         if not page.more:
             return entries
-        query = replace(query, after=page.entries[-1].key)
+        query = replace(query, after=page.rows[-1].key)
 
 
 def _write_json(row: "ActivityRow") -> None:
@@ -184,7 +184,7 @@ async def _one(store: "Store", project: str | None, response_id: str, as_json: b
     from antiphon.store.activity import ActivityQuery
 
     query = ActivityQuery(project=project, response_id=response_id, limit=1)
-    rows = [entry.row for entry in (await store.activity.page(query)).entries]
+    rows = [entry.row for entry in (await store.activity.page(query)).rows]
     if not rows:
         fail(f"There is no response '{response_id}'. `antiphon logs` lists those that there are.")
     project = rows[0].project

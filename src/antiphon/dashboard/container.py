@@ -7,7 +7,7 @@ from antiphon.api.container_files import shown as shown_file
 from antiphon.api.containers import asked_id, not_found, shown
 from antiphon.api.services import project, services
 from antiphon.dashboard.page import next_page, page, page_query, plain, routes_of
-from antiphon.store.container_files import ContainerFilePage
+from antiphon.store.paging import Page
 
 
 async def show(request: Request) -> HttpResponse:
@@ -19,7 +19,7 @@ async def show(request: Request) -> HttpResponse:
     found = None
     if not row.expired:
         found = await store.container_files.page(project(request), container_id, page_query(request))
-    found = found or ContainerFilePage([], more=False)
+    found = found or Page([], more=False)
     data = {
         "container": plain(shown(row)),
         "files": plain([shown_file(file, container_id) for file in found.rows]),

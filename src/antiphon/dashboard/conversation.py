@@ -20,8 +20,8 @@ async def show(request: Request) -> HttpResponse:
         raise NotFound("There is no such conversation: it was not made here, or was deleted.")
     data = {
         "conversation": shown(row),
-        "items": [without_sealed(msgspec.json.decode(each.json)) for each in found.items[::-1]],
-        "next": url_with(request, after=found.items[-1].id) if found.more else None,
+        "items": [without_sealed(msgspec.json.decode(each.json)) for each in found.rows[::-1]],
+        "next": url_with(request, after=found.rows[-1].id) if found.more else None,
     }
     return await page(request, "conversation.html", data, helpers={"all_shown": all_shown})
 

@@ -109,7 +109,7 @@ async def _activity(request: Request, response: Any, recordings: Sequence[Record
         limit=1,
     )
     page = await services(request).store.activity.page(query)
-    return page.entries[0].row if page.entries else None
+    return page.rows[0].row if page.rows else None
 
 
 def _left_of(row: ActivityRow | None) -> Any:

@@ -113,7 +113,7 @@ async def _state(held: Services, owner: str) -> object:
     """Another one when something came, began or ended."""
     newest = await held.store.activity.page(ActivityQuery(project=owner, limit=1))
     here = [(made.id, made.status) for made in held.engine.making.of(owner)]
-    return [entry.key for entry in newest.entries], await held.store.runs.unended(owner, _RUNNING), here
+    return [entry.key for entry in newest.rows], await held.store.runs.unended(owner, _RUNNING), here
 
 
 routes = [

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from antiphon.dashboard import shown
 from antiphon.dashboard.markdown import code, markdown
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.wire import encode
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 LIMIT = 50
@@ -47,15 +47,6 @@ Endpoint = Callable[[Request], Awaitable[HttpResponse]]
 class _Row(Protocol):
     @property
     def id(self) -> str: ...
-
-
-class Listed(Protocol):
-    """A part of a list of the store."""
-
-    @property
-    def rows(self) -> Sequence[_Row]: ...
-    @property
-    def more(self) -> bool: ...
 
 
 class _Static(NamedTuple):
@@ -122,7 +113,7 @@ def page_query(request: Request) -> PageQuery:
     return PageQuery(limit=LIMIT, after=request.query_params.get("after") or None)
 
 
-def next_page(request: Request, found: Listed) -> str | None:
+def next_page(request: Request, found: Page[_Row]) -> str | None:
     """The address of the part of the list behind the one that was found; None: there is no more."""
     return url_with(request, after=found.rows[-1].id) if found.more and found.rows else None
 

@@ -48,7 +48,7 @@ def _made_here(made: Made) -> dict[str, Any]:
 async def _stored(request: Request) -> dict[str, Any]:
     response, output = await stored(request)
     read = await services(request).store.outline.input_items(project(request), response["id"], _MOST)
-    rows = read.items[::-1] if read else ()
+    rows = read.rows[::-1] if read else ()
     return {
         "response": response,
         "input": [without_sealed(msgspec.json.decode(row.json)) for row in rows],

@@ -16,7 +16,8 @@ from antiphon.api.services import Services, project, services
 from antiphon.dashboard.page import page, routes_of, url_with
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.response import Response
-from antiphon.store.activity import ActivityEntry, ActivityPage, ActivityQuery, ActivityRow
+from antiphon.store.activity import ActivityEntry, ActivityQuery, ActivityRow
+from antiphon.store.paging import Page
 from antiphon.store.store import Store
 
 LIMIT = 50
@@ -104,11 +105,11 @@ async def _found(store: Store, query: ActivityQuery, text: str) -> Found:
     if text:
         return await _search(store, query, text)
     found = await store.activity.page(query)
-    return Found([entry.row for entry in found.entries], _behind(found))
+    return Found([entry.row for entry in found.rows], _behind(found))
 
 
-def _behind(found: ActivityPage) -> int | None:
-    return found.entries[-1].key if found.more else None
+def _behind(found: Page[ActivityEntry]) -> int | None:
+    return found.rows[-1].key if found.more else None
 
 
 async def _search(store: Store, query: ActivityQuery, text: str) -> Found:
@@ -118,11 +119,11 @@ async def _search(store: Store, query: ActivityQuery, text: str) -> Found:
     part, searched = replace(query, limit=_AT_ONCE), 0
     while True:
         found = await store.activity.page(part)
-        searched += len(found.entries)
-        entries += await _having(store, query.project or "", found.entries, wanted)
+        searched += len(found.rows)
+        entries += await _having(store, query.project or "", found.rows, wanted)
         if not found.more or len(entries) >= query.limit or searched >= SEARCHED:
             return Found([entry.row for entry in entries], _behind(found), searched)
-        part = replace(part, after=found.entries[-1].key)
+        part = replace(part, after=found.rows[-1].key)
 
 
 async def _having(

@@ -10,8 +10,8 @@ from antiphon.api.services import project, services
 from antiphon.api.vector_stores import asked_id, faults_of, not_found, result, shown
 from antiphon.dashboard.page import page, page_query, plain, routes_of, url_with
 from antiphon.retrieval.finder import Query
-from antiphon.store.paging import PageQuery
-from antiphon.store.vector_files import EntryPage
+from antiphon.store.paging import Page, PageQuery
+from antiphon.store.vector_files import EntryRow
 
 MOST = 1000
 """Characters of what is looked for."""
@@ -38,7 +38,7 @@ async def show(request: Request) -> HttpResponse:
     return await page(request, "vector_store.html", data)
 
 
-async def _files(request: Request, store_id: str, found: EntryPage) -> list[Any]:
+async def _files(request: Request, store_id: str, found: Page[EntryRow]) -> list[Any]:
     """The files of the store as the API has them, and what they are called."""
     ids = [row.file_id for row in found.rows]
     names = await services(request).store.vector_files.names(project(request), ids)

@@ -21,7 +21,7 @@ from antiphon.protocol.hosted_items import (
 )
 from antiphon.protocol.item import Item
 from antiphon.scripting.program import MOST_CALLS, Recorded
-from antiphon.tools.mcp import function_name
+from antiphon.tools.names import safe_name
 
 _ID_DIGITS = 32
 
@@ -77,7 +77,7 @@ def record_of(
 
 
 def _request(item: McpApprovalRequest) -> Request:
-    return function_name(item.server_label, item.name), _decoded(item.arguments, None)
+    return safe_name(item.name, item.server_label), _decoded(item.arguments, None)
 
 
 @lru_cache(maxsize=64)

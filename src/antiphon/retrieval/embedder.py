@@ -41,14 +41,11 @@ class Embedder(Protocol):
     @property
     def name(self) -> str:
         """Which model this is."""
-        ...
 
     async def dimension(self) -> int:
         """Numbers in a vector. Raises EmbedderError."""
-        ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """A row for each text, in their order. Raises EmbedderError."""
-        ...
 
     async def close(self) -> None: ...

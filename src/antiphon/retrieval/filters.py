@@ -52,23 +52,13 @@ class Condition(Struct, frozen=True):
     parameters: tuple[str | int | float, ...] = ()
 
 
-class Dialect(Struct, frozen=True):
-    """How a database looks into JSON. `{…}` are filled in."""
-
-    entry: str
-    """There is an entry of this key in the column for which a test is true."""
-    tests: Mapping[type, str]
-    """A test of the entry's value, for each type: whether it is of that type, and the comparison."""
-
-
-SQLITE = Dialect(
-    entry="EXISTS (SELECT 1 FROM json_each({column}) AS entry WHERE entry.key = {key} AND ({test}))",
-    tests={
-        str: "entry.type = 'text' AND entry.value {order} {value}",
-        float: "entry.type IN ('integer', 'real') AND entry.value {order} {value}",
-        bool: "entry.type IN ('true', 'false') AND entry.value {order} {value}",
-    },
-)
+# What SQLite is asked of the column. A test is of the type of a value, and of the comparison with it.
+_ENTRY = "EXISTS (SELECT 1 FROM json_each({column}) AS entry WHERE entry.key = {key} AND ({test}))"
+_TESTS: Mapping[type, str] = {
+    str: "entry.type = 'text' AND entry.value {order} {value}",
+    float: "entry.type IN ('integer', 'real') AND entry.value {order} {value}",
+    bool: "entry.type IN ('true', 'false') AND entry.value {order} {value}",
+}
 
 _NEGATED: Mapping[Operator, Operator] = {"ne": "eq", "nin": "in"}
 _SIGNS: Mapping[Operator, str] = {"eq": "=", "in": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -82,11 +72,11 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
 _LARGEST = 2**63
 
 
-def condition(wanted: Filter, column: str, first: int = 1, dialect: Dialect = SQLITE) -> Condition:
-    """The filter as SQL over a column that holds attributes as a JSON object. Its placeholders are `$n`, from
-    `first` on. Raises FilterTooLarge."""
+def condition(wanted: Filter, column: str, first: int = 1) -> Condition:
+    """The filter as SQL of SQLite, over a column that holds attributes as a JSON object. Its placeholders are
+    `$n`, from `first` on. Raises FilterTooLarge."""
     check(wanted)
-    writer = _Writer(column, first, dialect)
+    writer = _Writer(column, first)
     return Condition(writer.text(wanted), tuple(writer.parameters))
 
 
@@ -139,11 +129,10 @@ def _stored(value: Value) -> str | int | float:
 class _Writer:
     """Writes SQL, and gathers its parameters."""
 
-    def __init__(self, column: str, first: int, dialect: Dialect) -> None:
+    def __init__(self, column: str, first: int) -> None:
         self.parameters: list[str | int | float] = []
         self._column = column
         self._first = first
-        self._dialect = dialect
 
     def text(self, wanted: Filter) -> str:
         if isinstance(wanted, Combine):
@@ -162,13 +151,13 @@ class _Writer:
         sign = _SIGNS[wanted.operator]
         tests = [self._test(sign, value) for value in wanted.values]
         test = " OR ".join(tests) or "1 = 0"
-        return self._dialect.entry.format(column=self._column, key=key, test=test)
+        return _ENTRY.format(column=self._column, key=key, test=test)
 
     def _test(self, sign: str, value: Value) -> str:
         kind = _kind(value)
         if kind is bool and sign != "=":
             return "1 = 0"
-        return self._dialect.tests[kind].format(order=sign, value=self._placeholder(_stored(value)))
+        return _TESTS[kind].format(order=sign, value=self._placeholder(_stored(value)))
 
     def _placeholder(self, value: str | int | float) -> str:
         self.parameters.append(value)

@@ -77,9 +77,7 @@ class Finder(Protocol):
 
     async def check(self, project: str, store_ids: Sequence[str]) -> None:
         """Raises NoSuchStore, StoreExpired or WrongEmbedder, as `find` would, without a search."""
-        ...
 
     async def find(self, project: str, store_ids: Sequence[str], query: Query) -> Sequence[Found]:
         """What all of these stores have, the best first. They count as used now. Raises NoSuchStore,
         StoreExpired or WrongEmbedder; EmbedderError when the question cannot be embedded; FilterTooLarge."""
-        ...

@@ -16,7 +16,6 @@ class Reranker(Protocol):
 
     async def scores(self, question: str, texts: Sequence[str]) -> Sequence[float]:
         """How well each text answers, from 0 to 1. Raises RerankerError."""
-        ...
 
     async def close(self) -> None: ...
 

@@ -165,10 +165,8 @@ class BoxedSandbox(Sandbox, Inside):
             self._finish("It did not answer.")
             raise SandboxEnded("It did not answer.") from None
 
-    async def spawn(
-        self, argv: Sequence[str], environment: Mapping[str, str] | None = None, cwd: str = DATA
-    ) -> Process:
-        pid = await self._channel.ask("spawn", argv=argv, environment=environment or {}, folder=cwd)
+    async def spawn(self, argv: Sequence[str], environment: Mapping[str, str]) -> Process:
+        pid = await self._channel.ask("spawn", argv=argv, environment=environment, folder=DATA)
         return _Program(self._channel, _read(pid, int))
 
     async def write(self, path: str, content: AsyncIterable[bytes]) -> None:

@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from antiphon.sandbox.base import DATA
-
 SOCKETS = "/run/antiphon"
 """Where, inside, the folder is that both sides see."""
 
@@ -54,11 +52,9 @@ class Inside(ABC):
         """Why the sandbox is gone; None: it lives."""
 
     @abstractmethod
-    async def spawn(
-        self, argv: Sequence[str], environment: Mapping[str, str] | None = None, cwd: str = DATA
-    ) -> Process:
-        """Start a program, with `environment` on top of the sandbox's own. What it prints is lost. Raises
-        SandboxEnded, SandboxError."""
+    async def spawn(self, argv: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """Start a program in `DATA`, with `environment` on top of the sandbox's own. What it prints is lost.
+        Raises SandboxEnded, SandboxError."""
 
     @abstractmethod
     def memory_kills(self) -> int:

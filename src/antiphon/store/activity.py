@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
+from antiphon.store.paging import Page
 from antiphon.store.statements import Insert, Row, Statement, Steps, one
 
 
@@ -82,13 +83,6 @@ class ActivityQuery(Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-class ActivityPage(Struct, frozen=True):
-    """A part of the list. `more`: whether it goes on."""
-
-    entries: Sequence[ActivityEntry]
-    more: bool
-
-
 class UsageRow(Struct, frozen=True, kw_only=True):
     """What responses of a day used that have the same model and key."""
 
@@ -122,7 +116,7 @@ class Activity:
         which nothing else is written. To be called in the event loop."""
         self._database.later(record_all, row)
 
-    async def page(self, query: ActivityQuery) -> ActivityPage:
+    async def page(self, query: ActivityQuery) -> Page[ActivityEntry]:
         """Raises UnknownCursor."""
         return await self._database.read_long(load_page, query)
 
@@ -171,7 +165,7 @@ def values_of(row: ActivityRow) -> Row:
     return (*values, encoded, conversation_id, api_key, int(stored), int(background))
 
 
-def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
+def load_page(query: ActivityQuery) -> Steps[Page[ActivityEntry]]:
     wanted: list[str] = []
     values: list[Any] = []
     for member, condition in _FILTERS.items():
@@ -193,7 +187,7 @@ def load_page(query: ActivityQuery) -> Steps[ActivityPage]:
         SELECT key, {COLUMNS} FROM activity {"WHERE" if wanted else ""} {" AND ".join(wanted)}
         ORDER BY ended_at DESC, key DESC LIMIT ${len(values)}"""
     rows = yield Statement(sql, tuple(values))
-    return ActivityPage([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
+    return Page([_entry(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
 
 
 def load_usage(project: str, since: int) -> Steps[Usage]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from antiphon.store.database import Database
 from antiphon.store.errors import ExpiredContainer, TooManyContainerFiles
-from antiphon.store.paging import PageQuery, key_of
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.statements import Insert, Statement, Steps, alone, one
 
 MOST_FILES = 1000
@@ -26,11 +26,6 @@ class ContainerFileRow(Struct, frozen=True, kw_only=True):
     sha256: bytes
     blob: str
     """Where its bytes are."""
-
-
-class ContainerFilePage(Struct, frozen=True):
-    rows: Sequence[ContainerFileRow]
-    more: bool
 
 
 class Stored(Struct, frozen=True):
@@ -76,7 +71,7 @@ class ContainerFiles:
         """Also those of a container that has expired: none, before long."""
         return await self._database.read_long(everything, project, container_id)
 
-    async def page(self, project: str, container_id: str, query: PageQuery) -> ContainerFilePage | None:
+    async def page(self, project: str, container_id: str, query: PageQuery) -> Page[ContainerFileRow] | None:
         """By creation. Raises UnknownCursor."""
         now = self._database.clock()
         return await self._database.read_long(list_files, project, container_id, query, now)
@@ -145,7 +140,7 @@ def everything(project: str, container_id: str) -> Steps[list[ContainerFileRow]]
 
 def list_files(
     project: str, container_id: str, query: PageQuery, now: float
-) -> Steps[ContainerFilePage | None]:
+) -> Steps[Page[ContainerFileRow] | None]:
     container = yield from _living(project, container_id, now)
     if container is None:
         return None
@@ -158,7 +153,7 @@ def list_files(
         SELECT {_FILE} FROM container_files WHERE container = $1 {wanted}
         ORDER BY key {query.order} LIMIT $2"""
     rows = [_row(row) for row in (yield Statement(sql, tuple(values)))]
-    return ContainerFilePage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def remove(project: str, container_id: str, file_id: str, now: float) -> Steps[str | None]:

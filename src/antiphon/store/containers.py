@@ -19,7 +19,7 @@ from antiphon.store.bundles import Bundle
 from antiphon.store.container_files import ContainerFileRow, Place
 from antiphon.store.database import Database
 from antiphon.store.errors import AlreadyExists, ContainerBusy, UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one, placeholders
 
 TOUCH_SECONDS = 5.0
@@ -59,11 +59,6 @@ class ContainerRow(Struct, frozen=True, kw_only=True):
     expired: bool
 
 
-class ContainerPage(Struct, frozen=True):
-    rows: Sequence[ContainerRow]
-    more: bool
-
-
 class Claim(Struct, frozen=True):
     """A container that this process may use."""
 
@@ -99,7 +94,7 @@ class Containers:
             self._database.later(touch, (project, container_id, int(now)))
         return replace(row, last_active_at=int(now))
 
-    async def page(self, project: str, query: PageQuery, name: str | None = None) -> ContainerPage:
+    async def page(self, project: str, query: PageQuery, name: str | None = None) -> Page[ContainerRow]:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_containers, project, query, name, self._database.clock())
 
@@ -184,7 +179,9 @@ def touch(uses: Sequence[tuple[str, str, int]]) -> Steps[None]:
         yield Statement(sql, (project, container_id, at))
 
 
-def list_containers(project: str, query: PageQuery, name: str | None, now: float) -> Steps[ContainerPage]:
+def list_containers(
+    project: str, query: PageQuery, name: str | None, now: float
+) -> Steps[Page[ContainerRow]]:
     wanted, values = "", [project, now, query.limit + 1]
     if query.after is not None:
         place = yield from container_files.place(project, query.after)
@@ -199,7 +196,7 @@ def list_containers(project: str, query: PageQuery, name: str | None, now: float
         SELECT {_COLUMNS}, {_LIVES} $2 FROM containers WHERE project_id = $1 {wanted}
         ORDER BY key {query.order} LIMIT $3"""
     rows = [_row(row) for row in (yield Statement(sql, tuple(values)))]
-    return ContainerPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def list_skills(project: str, container_id: str) -> Steps[list[ContainerSkill]]:

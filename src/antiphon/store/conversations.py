@@ -14,8 +14,8 @@ from antiphon.store import threads
 from antiphon.store.database import Database
 from antiphon.store.errors import DuplicateItem, UnknownCursor
 from antiphon.store.inline_data import InlineData, Marked
-from antiphon.store.items import ItemRow, Page, filled, marked
-from antiphon.store.paging import PageQuery
+from antiphon.store.items import ItemRow, filled, marked
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, changed, one
 from antiphon.store.threads import FAR, HELD, Segment
 
@@ -25,11 +25,6 @@ class ConversationRow(Struct, frozen=True):
     created_at: int
     metadata: bytes
     """A JSON object."""
-
-
-class ConversationPage(Struct, frozen=True):
-    rows: Sequence[ConversationRow]
-    more: bool
 
 
 class Stretch(Struct, frozen=True):
@@ -65,7 +60,7 @@ class Conversations:
     async def get(self, project: str, conversation_id: str) -> ConversationRow | None:
         return await self._database.read(load, project, conversation_id)
 
-    async def page(self, project: str, query: PageQuery) -> ConversationPage:
+    async def page(self, project: str, query: PageQuery) -> Page[ConversationRow]:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_conversations, project, query)
 
@@ -88,7 +83,7 @@ class Conversations:
 
         return await self._data.storing(project, [item.json for item in items], write)
 
-    async def items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
+    async def items(self, project: str, conversation_id: str, query: PageQuery) -> Page[ItemRow] | None:
         """Raises UnknownCursor when `query.after` is not in the conversation."""
         found = await self._database.read_long(list_items, project, conversation_id, query)
         return await filled(self._data, project, found)
@@ -147,7 +142,7 @@ def load(project: str, conversation_id: str) -> Steps[ConversationRow | None]:
     return ConversationRow(conversation_id, *found) if found is not None else None
 
 
-def list_conversations(project: str, query: PageQuery) -> Steps[ConversationPage]:
+def list_conversations(project: str, query: PageQuery) -> Steps[Page[ConversationRow]]:
     wanted, values = "", [project, query.limit + 1]
     if query.after is not None:
         cursor = yield from load(project, query.after)
@@ -159,7 +154,7 @@ def list_conversations(project: str, query: PageQuery) -> Steps[ConversationPage
         SELECT id, created_at, metadata FROM conversations WHERE project_id = $1 {wanted}
         ORDER BY created_at {query.order}, id {query.order} LIMIT $2"""
     rows = [ConversationRow(*row) for row in (yield Statement(sql, tuple(values)))]
-    return ConversationPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def update(project: str, conversation_id: str, metadata: bytes) -> Steps[ConversationRow | None]:
@@ -192,7 +187,7 @@ def add_items(project: str, conversation_id: str, items: Sequence[ItemRow]) -> S
     return True
 
 
-def list_items(project: str, conversation_id: str, query: PageQuery) -> Steps[Page | None]:
+def list_items(project: str, conversation_id: str, query: PageQuery) -> Steps[Page[ItemRow] | None]:
     end = yield from _end(project, conversation_id)
     return (yield from threads.page(project, [end], query)) if end is not None else None
 

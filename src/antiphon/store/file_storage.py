@@ -16,8 +16,8 @@ from msgspec import Struct
 from antiphon.protocol.ids import new_file_id, new_part_id, new_upload_id
 from antiphon.store.blobs import Blobs, IncomingBlob, OpenedBlob, pieces
 from antiphon.store.errors import BadPart, WrongChecksum, WrongSize
-from antiphon.store.files import FilePage, FileRow, Files, PartRow, UploadRow
-from antiphon.store.paging import PageQuery
+from antiphon.store.files import FileRow, Files, PartRow, UploadRow
+from antiphon.store.paging import Page, PageQuery
 
 BATCH_SECONDS = 30 * 86400
 """Files for batches are kept so long when nothing else is said."""
@@ -66,7 +66,7 @@ class FileStorage:
     async def file(self, project: str, file_id: str) -> FileRow | None:
         return await self._rows.get(project, file_id)
 
-    async def files(self, project: str, query: PageQuery, purpose: str | None) -> FilePage:
+    async def files(self, project: str, query: PageQuery, purpose: str | None) -> Page[FileRow]:
         """Raises UnknownCursor."""
         return await self._rows.page(project, query, purpose)
 

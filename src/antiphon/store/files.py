@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from antiphon.store import vector_files
 from antiphon.store.database import Database
-from antiphon.store.paging import PageQuery, key_of
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders, portions
 
 
@@ -22,11 +22,6 @@ class FileRow(Struct, frozen=True):
     size: int
     sha256: bytes
     expires_at: int | None = None
-
-
-class FilePage(Struct, frozen=True):
-    rows: Sequence[FileRow]
-    more: bool
 
 
 class UploadRow(Struct, frozen=True):
@@ -63,7 +58,7 @@ class Files:
     async def get(self, project: str, file_id: str) -> FileRow | None:
         return await self._database.read(load, project, file_id, self._database.clock())
 
-    async def page(self, project: str, query: PageQuery, purpose: str | None = None) -> FilePage:
+    async def page(self, project: str, query: PageQuery, purpose: str | None = None) -> Page[FileRow]:
         """By creation. Raises UnknownCursor."""
         now = self._database.clock()
         return await self._database.read_long(list_files, project, query, purpose, now)
@@ -166,7 +161,7 @@ def load(project: str, file_id: str, now: float) -> Steps[FileRow | None]:
     return FileRow(*found) if found is not None else None
 
 
-def list_files(project: str, query: PageQuery, purpose: str | None, now: float) -> Steps[FilePage]:
+def list_files(project: str, query: PageQuery, purpose: str | None, now: float) -> Steps[Page[FileRow]]:
     wanted, values = "", [project, now, query.limit + 1]
     if query.after is not None:
         sql = "SELECT key FROM files WHERE project_id = $1 AND id = $2"
@@ -180,7 +175,7 @@ def list_files(project: str, query: PageQuery, purpose: str | None, now: float) 
         WHERE project_id = $1 AND (expires_at IS NULL OR expires_at > $2) {wanted}
         ORDER BY key {query.order} LIMIT $3"""
     rows = [FileRow(*row) for row in (yield Statement(sql, tuple(values)))]
-    return FilePage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def delete(project: str, file_id: str, now: float) -> Steps[bool]:

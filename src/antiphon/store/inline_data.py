@@ -37,8 +37,6 @@ REMOVE = "remove_blob"
 """The kind of the jobs that remove a blob."""
 AT_ONCE = 8
 """Blobs that one reader reads at the same time: in a bucket each of them takes a while to begin."""
-_IN_ONE = 32
-"""Of them in one statement."""
 MARK = b"\x1a"
 MARKED = MARK[0]
 """What has a mark in it has this byte, which is found sooner than `bytes` are."""

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from antiphon.store.database import Database
 from antiphon.store.inline_data import DataRow, InlineData, Marked
+from antiphon.store.paging import Page
 from antiphon.store.statements import Statement, Steps, one
 
 
@@ -18,24 +19,17 @@ class ItemRow(Struct, frozen=True):
     """What came in with it."""
 
 
-class Page(Struct, frozen=True):
-    """A part of a list. `more`: whether the list goes on."""
-
-    items: Sequence[ItemRow]
-    more: bool
-
-
 def marked(rows: Sequence[ItemRow], jsons: Sequence[Marked]) -> Sequence[ItemRow]:
     """The rows as they are written."""
     return [ItemRow(row.id, each.json, each.data) for row, each in zip(rows, jsons, strict=True)]
 
 
-async def filled(data: InlineData, project: str, page: Page | None) -> Page | None:
+async def filled(data: InlineData, project: str, page: Page[ItemRow] | None) -> Page[ItemRow] | None:
     """The page as it is shown."""
     if page is None:
         return None
-    jsons = await data.filled(project, [row.json for row in page.items])
-    return Page([ItemRow(row.id, json) for row, json in zip(page.items, jsons, strict=True)], page.more)
+    jsons = await data.filled(project, [row.json for row in page.rows])
+    return Page([ItemRow(row.id, json) for row, json in zip(page.rows, jsons, strict=True)], page.more)
 
 
 class Items:

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from antiphon.store import conversations, responses, run_log
 from antiphon.store.database import Database
 from antiphon.store.inline_data import MARK, InlineData
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.paging import PageQuery
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.responses import StoredResponse
 from antiphon.store.run_log import LoggedEvents
 from antiphon.store.statements import Row, Statement, Steps, one, rows_named
 
-_IN_ONE = 32
-"""Names of data in one statement."""
 FOLLOWING = 20
 """Forks that are found."""
 LINK = "inline:"
@@ -38,13 +36,15 @@ class Outline:
         found = await self._database.read_long(responses.load, project, response_id)
         return found and StoredResponse(found.json, _linked(found.output))
 
-    async def input_items(self, project: str, response_id: str, limit: int) -> Page | None:
+    async def input_items(self, project: str, response_id: str, limit: int) -> Page[ItemRow] | None:
         """What the response read, the newest first."""
         query = PageQuery(limit=limit)
         found = await self._database.read_long(responses.input_items, project, response_id, query)
         return found and _linked_page(found)
 
-    async def conversation_items(self, project: str, conversation_id: str, query: PageQuery) -> Page | None:
+    async def conversation_items(
+        self, project: str, conversation_id: str, query: PageQuery
+    ) -> Page[ItemRow] | None:
         """Raises UnknownCursor when `query.after` is not in the conversation."""
         found = await self._database.read_long(conversations.list_items, project, conversation_id, query)
         return found and _linked_page(found)
@@ -96,8 +96,8 @@ def following(project: str, response_id: str) -> Steps[list[str]]:
     return [found for (found,) in (*next_one, *(yield Statement(sql, place)))]
 
 
-def _linked_page(found: Page) -> Page:
-    return Page([ItemRow(row.id, _link(row.json)) for row in found.items], found.more)
+def _linked_page(found: Page[ItemRow]) -> Page[ItemRow]:
+    return Page([ItemRow(row.id, _link(row.json)) for row in found.rows], found.more)
 
 
 def sizes_of(project: str, wanted: Sequence[bytes]) -> Steps[list[Row]]:

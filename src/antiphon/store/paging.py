@@ -1,7 +1,7 @@
-"""Which part of a list is asked for."""
+"""A part of a list: which is asked for, and what is read of it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from antiphon.store.statements import Statement, Steps, one
 
 Order: TypeAlias = Literal["asc", "desc"]
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 def key_of(listed: Listed, after: str, key: Statement) -> Steps[int]:
@@ -18,6 +19,13 @@ def key_of(listed: Listed, after: str, key: Statement) -> Steps[int]:
     if found is None:
         raise UnknownCursor(listed, after)
     return int(found[0])
+
+
+class Page(Struct, Generic[T_co], frozen=True):
+    """A part of a list. `more`: whether the list goes on."""
+
+    rows: Sequence[T_co]
+    more: bool
 
 
 class PageQuery(Struct, frozen=True):
@@ -34,6 +42,11 @@ class PageQuery(Struct, frozen=True):
         """How a key compares with that of the cursor."""
         return ">" if self.order == "asc" else "<"
 
+    def page(self, rows: Sequence[T]) -> Page[T]:
+        """The page of rows that were read for it: one more than `limit`, if the list goes on."""
+        read = rows[: self.limit]
+        return Page(read[::-1] if self._is_backwards else read, more=len(rows) > self.limit)
+
     # ---- for lists that know `before` ----
 
     @property
@@ -48,10 +61,6 @@ class PageQuery(Struct, frozen=True):
     def direction(self) -> str:
         """The order in which entries are read: from the cursor on, also where it is the end of the page."""
         return ("desc" if self.order == "asc" else "asc") if self._is_backwards else self.order
-
-    def in_order(self, rows: Sequence[T]) -> Sequence[T]:
-        """What was read in that direction, in the order of the list."""
-        return rows[::-1] if self._is_backwards else rows
 
     @property
     def _is_backwards(self) -> bool:

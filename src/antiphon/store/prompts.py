@@ -1,12 +1,10 @@
 """Prompt templates, as they are kept: a prompt has a name, a default and versions, counted from 1."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor, UnknownVersion
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one
 
 
@@ -29,11 +27,6 @@ class PromptChange(Struct, frozen=True):
     template: bytes | None = None
     """That of a new version, which becomes the default unless there is another."""
     default_version: int | None = None
-
-
-class PromptPage(Struct, frozen=True):
-    rows: Sequence[PromptRow]
-    more: bool
 
 
 class Prompts:
@@ -60,11 +53,11 @@ class Prompts:
         """Forget the prompt, with all its versions."""
         return await self._database.write(delete, project, prompt_id)
 
-    async def page(self, project: str, query: PageQuery) -> PromptPage:
+    async def page(self, project: str, query: PageQuery) -> Page[PromptRow]:
         """Prompts by creation, each in its default version. Raises UnknownCursor."""
         return await self._database.read_long(list_prompts, project, query)
 
-    async def versions(self, project: str, prompt_id: str, query: PageQuery) -> PromptPage | None:
+    async def versions(self, project: str, prompt_id: str, query: PageQuery) -> Page[PromptRow] | None:
         """The versions of a prompt; a cursor is the number of one. Raises UnknownCursor."""
         return await self._database.read_long(list_versions, project, prompt_id, query)
 
@@ -120,7 +113,7 @@ def delete(project: str, prompt_id: str) -> Steps[bool]:
     return (yield from changed(Statement("DELETE FROM prompts WHERE key = $1 RETURNING 1", (key,))))
 
 
-def list_prompts(project: str, query: PageQuery) -> Steps[PromptPage]:
+def list_prompts(project: str, query: PageQuery) -> Steps[Page[PromptRow]]:
     after = None
     if query.after is not None:
         after = yield from _key(project, query.after)
@@ -129,10 +122,10 @@ def list_prompts(project: str, query: PageQuery) -> Steps[PromptPage]:
     sql = f"""{_SELECT} AND v.version = p.default_version
         WHERE p.project_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR p.key {query.side} $2)
         ORDER BY p.key {query.order} LIMIT $3"""
-    return (yield from _page(Statement(sql, (project, after, query.limit + 1)), query.limit))
+    return (yield from _page(Statement(sql, (project, after, query.limit + 1)), query))
 
 
-def list_versions(project: str, prompt_id: str, query: PageQuery) -> Steps[PromptPage | None]:
+def list_versions(project: str, prompt_id: str, query: PageQuery) -> Steps[Page[PromptRow] | None]:
     key = yield from _key(project, prompt_id)
     if key is None:
         return None
@@ -142,12 +135,11 @@ def list_versions(project: str, prompt_id: str, query: PageQuery) -> Steps[Promp
     sql = f"""{_SELECT}
         WHERE p.key = $1 AND (CAST($2 AS BIGINT) IS NULL OR v.version {query.side} $2)
         ORDER BY v.version {query.order} LIMIT $3"""
-    return (yield from _page(Statement(sql, (key, after, query.limit + 1)), query.limit))
+    return (yield from _page(Statement(sql, (key, after, query.limit + 1)), query))
 
 
-def _page(statement: Statement, limit: int) -> Steps[PromptPage]:
-    rows = [PromptRow(*row) for row in (yield statement)]
-    return PromptPage(rows[:limit], more=len(rows) > limit)
+def _page(statement: Statement, query: PageQuery) -> Steps[Page[PromptRow]]:
+    return query.page([PromptRow(*row) for row in (yield statement)])
 
 
 def _key(project: str, prompt_id: str) -> Steps[int | None]:

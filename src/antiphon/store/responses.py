@@ -11,8 +11,8 @@ from antiphon.store import activity, inline_data, recordings, threads
 from antiphon.store.activity import ActivityRow
 from antiphon.store.database import Database
 from antiphon.store.inline_data import InlineData, Marked
-from antiphon.store.items import ItemRow, Page, filled, marked
-from antiphon.store.paging import PageQuery
+from antiphon.store.items import ItemRow, filled, marked
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Lock, Row, Statement, Steps, one, placeholders
 from antiphon.store.threads import HELD, HIDDEN, LINKED, Segment
 
@@ -106,7 +106,7 @@ class Responses:
         go."""
         return await self._database.read(settled, project, response_id)
 
-    async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page | None:
+    async def input_items(self, project: str, response_id: str, query: PageQuery) -> Page[ItemRow] | None:
         """The input side of the response: inherited context and its own input (behaviours.md section 7.3). An
         id that is in it twice makes a cursor mean the first of them, in the order asked for.
 
@@ -350,7 +350,7 @@ def own_input(project: str, response_id: str) -> Steps[list[ItemRow]]:
     return [ItemRow(*row) for row in (yield Statement(sql, (project, response_id)))]
 
 
-def input_items(project: str, response_id: str, query: PageQuery) -> Steps[Page | None]:
+def input_items(project: str, response_id: str, query: PageQuery) -> Steps[Page[ItemRow] | None]:
     found = yield from extent(project, response_id)
     if found is None:
         return None

@@ -21,7 +21,7 @@ from antiphon.store.follower import Follower
 from antiphon.store.inline_data import InlineData, Marked
 from antiphon.store.items import marked
 from antiphon.store.notices import QUEUE
-from antiphon.store.paging import PageQuery, key_of
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.responses import ResponseRow, with_items
 from antiphon.store.run_log import Claim, LoggedEvents, Record, RunEnd, whole_events, with_events
 from antiphon.store.statements import Insert, Statement, Steps, alone, changed, one, placeholders, portions
@@ -72,11 +72,6 @@ class QueuedRun(Struct, frozen=True):
     """JSON, as it stood when it was accepted."""
 
 
-class RunPage(Struct, frozen=True):
-    rows: Sequence[QueuedRun]
-    more: bool
-
-
 class Waiting(Struct, frozen=True):
     """What nobody has begun."""
 
@@ -112,7 +107,7 @@ class Runs:
         without output."""
         return await self._database.read_long(unended, project, limit)
 
-    async def page(self, project: str, query: PageQuery) -> RunPage:
+    async def page(self, project: str, query: PageQuery) -> Page[QueuedRun]:
         """Runs that have not ended, by creation. Raises UnknownCursor."""
         return await self._database.read_long(list_runs, project, query)
 
@@ -442,7 +437,7 @@ def unended(project: str, limit: int) -> Steps[list[bytes]]:
     return [json for (json,) in (yield Statement(sql, (project, limit)))]
 
 
-def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
+def list_runs(project: str, query: PageQuery) -> Steps[Page[QueuedRun]]:
     wanted, values = "", [project, query.limit + 1]
     if query.after is not None:
         sql = "SELECT key FROM runs WHERE project_id = $1 AND id = $2"
@@ -454,7 +449,7 @@ def list_runs(project: str, query: PageQuery) -> Steps[RunPage]:
         JOIN responses AS p ON p.project_id = r.project_id AND p.id = r.id
         WHERE r.status <> 'ended' AND r.project_id = $1 {wanted} ORDER BY r.key {query.order} LIMIT $2"""
     rows = [QueuedRun(*row) for row in (yield Statement(sql, tuple(values)))]
-    return RunPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def running(project: str, response_id: str) -> Steps[bool]:

@@ -10,7 +10,7 @@ from antiphon.store import bundles
 from antiphon.store.bundles import Bundle
 from antiphon.store.database import Database
 from antiphon.store.errors import DefaultVersion, UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one
 
 Which: TypeAlias = int | Literal["latest", "default"]
@@ -42,16 +42,6 @@ class VersionRow(Struct, frozen=True):
     bundle: Bundle
 
 
-class SkillPage(Struct, frozen=True):
-    rows: Sequence[SkillRow]
-    more: bool
-
-
-class VersionPage(Struct, frozen=True):
-    rows: Sequence[VersionRow]
-    more: bool
-
-
 class Skills:
     """Rows belong to a project. What is not there is None, or False. Where something goes, those blobs are
     given that nothing knows any more."""
@@ -66,7 +56,7 @@ class Skills:
     async def get(self, project: str, skill_id: str) -> SkillRow | None:
         return await self._database.read(load, project, skill_id)
 
-    async def page(self, project: str, query: PageQuery) -> SkillPage:
+    async def page(self, project: str, query: PageQuery) -> Page[SkillRow]:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_skills, project, query)
 
@@ -87,7 +77,7 @@ class Skills:
     async def version(self, project: str, skill_id: str, which: Which) -> VersionRow | None:
         return await self._database.read(load_version, project, skill_id, which)
 
-    async def versions(self, project: str, skill_id: str, query: PageQuery) -> VersionPage | None:
+    async def versions(self, project: str, skill_id: str, query: PageQuery) -> Page[VersionRow] | None:
         """By number; cursors are ids of versions. Raises UnknownCursor."""
         return await self._database.read_long(list_versions, project, skill_id, query)
 
@@ -123,7 +113,7 @@ def load(project: str, skill_id: str) -> Steps[SkillRow | None]:
     return SkillRow(*found) if found is not None else None
 
 
-def list_skills(project: str, query: PageQuery) -> Steps[SkillPage]:
+def list_skills(project: str, query: PageQuery) -> Steps[Page[SkillRow]]:
     wanted, values = "", [project, query.limit + 1]
     if query.after is not None:
         key = yield from _key(project, query.after)
@@ -133,7 +123,7 @@ def list_skills(project: str, query: PageQuery) -> Steps[SkillPage]:
         wanted = f"AND s.key {query.side} $3"
     sql = f"{_SKILL} {wanted} ORDER BY s.key {query.order} LIMIT $2"
     rows = [SkillRow(*row) for row in (yield Statement(sql, tuple(values)))]
-    return SkillPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def set_default(project: str, skill_id: str, number: int) -> Steps[bool]:
@@ -184,7 +174,7 @@ def load_version(project: str, skill_id: str, which: Which) -> Steps[VersionRow 
     return _version(found) if found is not None else None
 
 
-def list_versions(project: str, skill_id: str, query: PageQuery) -> Steps[VersionPage | None]:
+def list_versions(project: str, skill_id: str, query: PageQuery) -> Steps[Page[VersionRow] | None]:
     if (yield from _key(project, skill_id)) is None:
         return None
     wanted, values = "", [project, skill_id, query.limit + 1]
@@ -197,7 +187,7 @@ def list_versions(project: str, skill_id: str, query: PageQuery) -> Steps[Versio
         wanted = f"AND v.number {query.side} $4"
     sql = f"{_VERSION} {wanted} ORDER BY v.number {query.order} LIMIT $3"
     rows = [_version(row) for row in (yield Statement(sql, tuple(values)))]
-    return VersionPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def delete_version(project: str, skill_id: str, number: int) -> Steps[list[str] | None]:

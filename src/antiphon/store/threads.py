@@ -30,8 +30,8 @@ from typing import NamedTuple
 
 from antiphon.store import inline_data
 from antiphon.store.errors import UnknownCursor
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.paging import Order, PageQuery
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Order, Page, PageQuery
 from antiphon.store.statements import Insert, Lock, Statement, Steps, one, portions
 
 LINKED, HELD, HIDDEN = 0, 1, 2
@@ -196,7 +196,7 @@ def between(thread: int, start: int, stop: int) -> Steps[list[bytes]]:
     return [json for (json,) in (yield Statement(sql, (thread, start, stop)))]
 
 
-def page(project: str, segments: Sequence[Segment], query: PageQuery, own: int = FAR) -> Steps[Page]:
+def page(project: str, segments: Sequence[Segment], query: PageQuery, own: int = FAR) -> Steps[Page[ItemRow]]:
     """A part of what is seen along a path. From position `own` on, hidden links are seen too.
 
     Raises UnknownCursor.
@@ -211,7 +211,7 @@ def page(project: str, segments: Sequence[Segment], query: PageQuery, own: int =
         rows += [ItemRow(id=id, json=json) for id, json in found]
         if len(rows) > query.limit:
             break
-    return Page(items=rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 @cache

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from antiphon.store import vector_chunks, vector_files
 from antiphon.store.database import Database
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Statement, Steps, alone, one
-from antiphon.store.vector_files import EntryPage, NewEntry, Status
+from antiphon.store.vector_files import EntryRow, NewEntry, Status
 
 
 class FileCounts(Struct, frozen=True):
@@ -54,7 +54,7 @@ class VectorBatches:
 
     async def page(
         self, project: str, store_id: str, batch_id: str, query: PageQuery, status: Status | None = None
-    ) -> EntryPage | None:
+    ) -> Page[EntryRow] | None:
         """The files of a batch, as `VectorFiles.page`."""
         return await self._database.read_long(list_entries, project, store_id, batch_id, query, status)
 
@@ -101,7 +101,7 @@ def cancel(project: str, store_id: str, batch_id: str, now: float) -> Steps[Batc
 
 def list_entries(
     project: str, store_id: str, batch_id: str, query: PageQuery, status: Status | None
-) -> Steps[EntryPage | None]:
+) -> Steps[Page[EntryRow] | None]:
     found = yield from one(_one(project, store_id, batch_id))
     if found is None:
         return None

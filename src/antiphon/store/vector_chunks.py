@@ -14,7 +14,7 @@ from antiphon.retrieval.filters import Filter
 from antiphon.retrieval.lexical import Expression
 from antiphon.store import vector_words, work
 from antiphon.store.database import Database
-from antiphon.store.statements import Insert, Own, Statement, Steps, placeholders
+from antiphon.store.statements import Insert, Own, Statement, Steps, placeholders, portions
 from antiphon.store.work import Job
 
 PURGE = "purge_chunks"
@@ -203,25 +203,23 @@ def load_fitting(store: int, wanted: Filter) -> Steps[set[int]]:
 
 def load_texts(keys: Sequence[int]) -> Steps[dict[int, FoundChunk]]:
     found: dict[int, FoundChunk] = {}
-    for begin in range(0, len(keys), AT_ONCE):
-        some = keys[begin : begin + AT_ONCE]
+    for some in portions(keys):
         sql = f"""
             SELECT c.key, c.entry, files.id, files.filename, f.attributes, c.start, c.text
             FROM vector_chunks AS c JOIN vector_store_files AS f ON f.key = c.entry
             JOIN files ON files.key = f.file
             WHERE c.key IN ({placeholders(1, len(some))})"""
-        found.update((row[0], FoundChunk(*row)) for row in (yield Statement(sql, tuple(some))))
+        found.update((row[0], FoundChunk(*row)) for row in (yield Statement(sql, some)))
     return found
 
 
 def load_own_texts(keys: Sequence[int]) -> Steps[dict[int, str]]:
     found: dict[int, str] = {}
-    for begin in range(0, len(keys), AT_ONCE):
-        some = keys[begin : begin + AT_ONCE]
+    for some in portions(keys):
         sql = f"""
             SELECT key, trim(about) || char(10) || substr(text, own_start - start + 1, own_end - own_start)
             FROM vector_chunks WHERE key IN ({placeholders(1, len(some))})"""
-        found.update((yield Statement(sql, tuple(some))))
+        found.update((yield Statement(sql, some)))
     return found
 
 

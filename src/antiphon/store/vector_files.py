@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from antiphon.store import vector_chunks, work
 from antiphon.store.database import Database
-from antiphon.store.errors import Expired, TooManyFiles, UnknownCursor, UnknownFile
-from antiphon.store.paging import PageQuery
+from antiphon.store.errors import Expired, TooManyFiles, UnknownFile
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.statements import (
     Insert,
     Row,
@@ -73,11 +73,6 @@ class HeldFile(Struct, frozen=True):
     error_message: str | None
 
 
-class EntryPage(Struct, frozen=True):
-    rows: Sequence[EntryRow]
-    more: bool
-
-
 class Place(Struct, frozen=True):
     """A store, as rules find it."""
 
@@ -109,7 +104,7 @@ class VectorFiles:
 
     async def page(
         self, project: str, store_id: str, query: PageQuery, status: Status | None = None
-    ) -> EntryPage | None:
+    ) -> Page[EntryRow] | None:
         """By the time at which they were added; cursors are ids of files. Raises UnknownCursor."""
         return await self._database.read_long(list_entries, project, store_id, query, status)
 
@@ -219,22 +214,19 @@ def held(project: str, store_id: str) -> Steps[list[HeldFile]]:
 
 def list_entries(
     project: str, store_id: str, query: PageQuery, status: Status | None
-) -> Steps[EntryPage | None]:
+) -> Steps[Page[EntryRow] | None]:
     store = yield from place(project, store_id)
     if store is None:
         return None
     return (yield from page("f.store = $1", store.key, query, status))
 
 
-def page(where: str, value: int, query: PageQuery, status: Status | None) -> Steps[EntryPage]:
+def page(where: str, value: int, query: PageQuery, status: Status | None) -> Steps[Page[EntryRow]]:
     """The entries for which `where` is true, with `value` for `$1`."""
     parameters: list[object] = [value]
     for cursor, side in query.bounds:
         sql = f"SELECT f.key FROM {_FROM} WHERE {where} AND files.id = $2"
-        found = yield from one(Statement(sql, (value, cursor)))
-        if found is None:
-            raise UnknownCursor("file", cursor)
-        parameters.append(found[0])
+        parameters.append((yield from key_of("file", cursor, Statement(sql, (value, cursor)))))
         where += f" AND f.key {side} ${len(parameters)}"
     if status is not None:
         parameters.append(status)
@@ -243,7 +235,7 @@ def page(where: str, value: int, query: PageQuery, status: Status | None) -> Ste
         f"SELECT {_ENTRY} FROM {_FROM} WHERE {where} ORDER BY f.key {query.direction} LIMIT {query.limit + 1}"
     )
     rows = [EntryRow(*row) for row in (yield Statement(sql, tuple(parameters)))]
-    return EntryPage(query.in_order(rows[: query.limit]), more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def set_attributes(project: str, store_id: str, file_id: str, attributes: str) -> Steps[bool]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from antiphon.store import vector_files
 from antiphon.store.database import Database
 from antiphon.store.errors import UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, one, placeholders
 from antiphon.store.vector_batches import FileCounts
 from antiphon.store.vector_files import NewEntry
@@ -62,11 +62,6 @@ class StoreChange(Struct, frozen=True, kw_only=True):
     """The days, or None to keep it for ever."""
 
 
-class StorePage(Struct, frozen=True):
-    rows: Sequence[StoreRow]
-    more: bool
-
-
 class Searched(Struct, frozen=True):
     """A store, as searches see it."""
 
@@ -100,7 +95,7 @@ class VectorStores:
         """It counts as used."""
         return await self._database.write(update, project, store_id, change, self._database.clock())
 
-    async def page(self, project: str, query: PageQuery) -> StorePage:
+    async def page(self, project: str, query: PageQuery) -> Page[StoreRow]:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_stores, project, query, self._database.clock())
 
@@ -183,7 +178,7 @@ def update(project: str, store_id: str, change: StoreChange, now: float) -> Step
     return (yield from load(project, store_id, now))
 
 
-def list_stores(project: str, query: PageQuery, now: float) -> Steps[StorePage]:
+def list_stores(project: str, query: PageQuery, now: float) -> Steps[Page[StoreRow]]:
     parameters: list[object] = [project]
     where = "project_id = $1"
     for cursor, side in query.bounds:
@@ -195,9 +190,8 @@ def list_stores(project: str, query: PageQuery, now: float) -> Steps[StorePage]:
     sql = f"""
         SELECT key, {_STORE} FROM vector_stores WHERE {where}
         ORDER BY key {query.direction} LIMIT {query.limit + 1}"""
-    rows = yield Statement(sql, tuple(parameters))
-    shown = yield from _with_counts(query.in_order(rows[: query.limit]), now)
-    return StorePage(shown, more=len(rows) > query.limit)
+    page = query.page((yield Statement(sql, tuple(parameters))))
+    return Page((yield from _with_counts(page.rows, now)), page.more)
 
 
 def delete(project: str, store_id: str, now: float) -> Steps[bool]:

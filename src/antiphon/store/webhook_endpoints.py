@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.store.database import Database
-from antiphon.store.paging import PageQuery, key_of
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, alone, changed, one
 
 MOST: Final = 100
@@ -51,11 +51,6 @@ class EndpointChange(Struct, frozen=True):
     events: Sequence[str] | None = None
 
 
-class EndpointPage(Struct, frozen=True):
-    rows: Sequence[EndpointRow]
-    more: bool
-
-
 class WebhookEndpoints:
     """Rows belong to a project. What is not there is None, or False from a delete."""
 
@@ -83,7 +78,7 @@ class WebhookEndpoints:
         """What waits for it is given up."""
         return await self._database.write(delete, project, endpoint_id)
 
-    async def page(self, project: str, query: PageQuery) -> EndpointPage:
+    async def page(self, project: str, query: PageQuery) -> Page[EndpointRow]:
         """By creation. Raises UnknownCursor."""
         return await self._database.read_long(list_endpoints, project, query)
 
@@ -156,7 +151,7 @@ def delete(project: str, endpoint_id: str) -> Steps[bool]:
     return True
 
 
-def list_endpoints(project: str, query: PageQuery) -> Steps[EndpointPage]:
+def list_endpoints(project: str, query: PageQuery) -> Steps[Page[EndpointRow]]:
     after = None
     if query.after is not None:
         sql = f"SELECT key FROM webhook_endpoints WHERE {_ONE}"
@@ -165,7 +160,7 @@ def list_endpoints(project: str, query: PageQuery) -> Steps[EndpointPage]:
         WHERE project_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR key {query.side} $2)
         ORDER BY key {query.order} LIMIT $3"""
     rows = [_row(row) for row in (yield Statement(sql, (project, after, query.limit + 1)))]
-    return EndpointPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def of_project(project: str) -> Steps[list[EndpointRow]]:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from antiphon.store.database import Database
-from antiphon.store.paging import PageQuery, key_of
+from antiphon.store.paging import Page, PageQuery, key_of
 from antiphon.store.statements import Insert, Row, Statement, Steps, changed, one
 
 DeliveryStatus: TypeAlias = Literal["pending", "delivered", "failed"]
@@ -80,11 +80,6 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
     """Why the last attempt was none."""
 
 
-class DeliveryPage(Struct, frozen=True):
-    rows: Sequence[DeliveryRow]
-    more: bool
-
-
 class Deliveries:
     """The rows of all projects."""
 
@@ -113,7 +108,7 @@ class Deliveries:
 
     async def page(
         self, project: str, query: PageQuery, status: DeliveryStatus | None = None
-    ) -> DeliveryPage:
+    ) -> Page[DeliveryRow]:
         """Those of a project, by creation. Raises UnknownCursor."""
         return await self._database.read_long(list_deliveries, project, query, status)
 
@@ -179,7 +174,9 @@ def latest(limit: int, status: DeliveryStatus | None) -> Steps[list[DeliveryRow]
     return [_row(row) for row in (yield Statement(sql, values))]
 
 
-def list_deliveries(project: str, query: PageQuery, status: DeliveryStatus | None) -> Steps[DeliveryPage]:
+def list_deliveries(
+    project: str, query: PageQuery, status: DeliveryStatus | None
+) -> Steps[Page[DeliveryRow]]:
     wanted, values = "", [project, query.limit + 1]
     if status is not None:
         values.append(status)
@@ -193,7 +190,7 @@ def list_deliveries(project: str, query: PageQuery, status: DeliveryStatus | Non
         wanted += f" AND key {query.side} ${len(values)}"
     sql = f"{_ROW} WHERE project_id = $1{wanted} ORDER BY key {query.order} LIMIT $2"
     rows = [_row(row) for row in (yield Statement(sql, tuple(values)))]
-    return DeliveryPage(rows[: query.limit], more=len(rows) > query.limit)
+    return query.page(rows)
 
 
 def load(delivery_id: str) -> Steps[DeliveryRow | None]:

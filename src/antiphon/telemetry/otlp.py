@@ -100,14 +100,15 @@ class OtlpTracer:
             for name, form in FORMS.items()
         }
 
-    def incoming(self, headers: Mapping[str, str]) -> Span:
+    def incoming(self, headers: Mapping[str, str]) -> "_OtlpSpan":
         """See `tracing.Tracer`; so for the others."""
-        return self._outside(headers)
+        found = trace.get_current_span(_PROPAGATOR.extract(headers, Context())).get_span_context()
+        return _OtlpSpan(self, None, found, "", "internal", 0, content=self._content)
 
     def resume(self, name: str, kind: Kind, kept: KeptSpan | None) -> Span:
         if kept is None:
-            return self._outside({}).begin(name, kind, {})
-        parent = self._outside(kept.parent)
+            return self.incoming({}).begin(name, kind, {})
+        parent = self.incoming(kept.parent)
         identity = self._entered(parent, name, kind, int(kept.trace_id, 16), int(kept.span_id, 16))
         return _OtlpSpan(self, parent, identity, name, kind, kept.began)
 
@@ -130,11 +131,6 @@ class OtlpTracer:
         for ending in endings:
             ending.start()
         await asyncio.to_thread(_join, endings)
-
-    def _outside(self, headers: Mapping[str, str]) -> "_OtlpSpan":
-        """What another program does, which tells of it itself."""
-        found = trace.get_current_span(_PROPAGATOR.extract(headers, Context())).get_span_context()
-        return _OtlpSpan(self, None, found, "", "internal", 0, content=self._content)
 
     def _entered(
         self, parent: "_OtlpSpan", name: str, kind: Kind, trace_id: int, span_id: int

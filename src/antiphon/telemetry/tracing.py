@@ -42,43 +42,34 @@ class Span(Protocol):
     @property
     def content(self) -> bool:
         """Whether it may be told what was said."""
-        ...
 
     @property
     def headers(self) -> Mapping[str, str]:
         """`HEADERS` for requests that are part of it."""
-        ...
 
     def begin(self, name: str, kind: Kind, attributes: Attributes) -> "Span":
         """Something that is part of it."""
-        ...
 
     def begin_kept(self) -> KeptSpan:
         """The same, to be gone on with later (`Tracer.resume`)."""
-        ...
 
     def belong(self, project: str, *, stored: bool) -> None:
         """Whose it is. Neither it nor what is part of it is told what is said where that is not `stored`, or
         the project is a silent one."""
-        ...
 
     def set(self, attributes: Attributes) -> None: ...
 
     def fail(self, error: str) -> None:
         """It did not go well. `error` is one of a few words: a code, or the class of an exception."""
-        ...
 
     def measure(self, name: str, value: float, attributes: Attributes | None = None) -> None:
         """A value for one of `histograms`, with attributes beside those of the span."""
-        ...
 
     def leave(self) -> None:
         """Not to be ended with the block: it is ended later, or by another process that goes on with it."""
-        ...
 
     def end(self, ago: float = 0.0) -> None:
         """It ended so many seconds ago."""
-        ...
 
     def __enter__(self) -> Self: ...
 
@@ -98,15 +89,12 @@ class Tracer(Protocol):
 
     def incoming(self, headers: Mapping[str, str]) -> Span:
         """What a request with these headers is part of, as it says itself. Nothing is told of it here."""
-        ...
 
     def resume(self, name: str, kind: Kind, kept: KeptSpan | None) -> Span:
         """A span that was begun before; None: one that is part of nothing."""
-        ...
 
     async def close(self) -> None:
         """Hand over what is still here, within a moment."""
-        ...
 
 
 CURRENT: ContextVar[Span | None] = ContextVar("span", default=None)

@@ -57,7 +57,6 @@ class Crew(Protocol):
 
     async def act(self, agent: str, action: Action, arguments: Arguments) -> str:
         """Carry out what an agent wants; what it reads of that."""
-        ...
 
 
 class Agents(Tool):

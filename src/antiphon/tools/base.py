@@ -32,11 +32,9 @@ class GivenFile(Protocol):
     @property
     def name(self) -> str:
         """No other file of the input has it."""
-        ...
 
     async def read(self) -> bytes:
         """Raises InvalidRequest when it cannot be read any more."""
-        ...
 
 
 class ToolResult(Struct, frozen=True):

@@ -7,11 +7,9 @@ from typing import Any
 from antiphon.model import CallRun
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ToolCall
-from antiphon.tools.partial import Piece, StringReader, decode
+from antiphon.tools.partial import Path, Piece, StringReader, decode
 
 Arguments = dict[str, Any]
-Path = tuple[str | int, ...]
-"""Keys and indexes that lead to a value."""
 
 
 class ReadCall(ToolCall, ABC):

@@ -40,11 +40,9 @@ class Source(Protocol):
     @property
     def shown(self) -> str:
         """What stands in the text in place of the mark; empty: nothing."""
-        ...
 
     def cited(self, start: int, end: int) -> Annotation:
         """It is cited at a place of a text, in characters: where `shown` is."""
-        ...
 
 
 class Sources:

@@ -20,11 +20,11 @@ from antiphon.stream.items import OpenText
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import ServerCall, Tool, ToolResult, Write
 from antiphon.tools.container_tool import LINKS, ContainerTool
-from antiphon.tools.containers import ContainerFile, Containers, NewContainer, Ran
+from antiphon.tools.containers import Containers, NewContainer, Ran
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
 from antiphon.tools.messages import answered, called
-from antiphon.tools.printed import shortened
+from antiphon.tools.printed import first_of, shortened
 from antiphon.tools.unsupported import UnavailableTool
 from antiphon.tools.workspace import NO_SANDBOX, Workspace, WorkspaceFailed, new_container
 from antiphon.tools.written_code import WrittenText, unfenced
@@ -169,7 +169,7 @@ def _read(ran: Ran, outputs: Sequence[Logs | Image], images: bool, window: int |
     if ran.execution.error:
         parts.append(TextPart(shortened(ran.execution.error, window)))
     if ran.files:
-        parts.append(TextPart(f"Files: {_listed(ran.files)}"))
+        parts.append(TextPart(f"Files: {first_of([file.path for file in ran.files], _NAMED)}"))
     return _in_lines(parts or [TextPart(_SILENT)])
 
 
@@ -182,11 +182,6 @@ def _line(part: Part) -> Part:
     if isinstance(part, TextPart) and not part.text.endswith("\n"):
         return TextPart(f"{part.text}\n")
     return part
-
-
-def _listed(files: Sequence[ContainerFile]) -> str:
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    return ", ".join(file.path for file in files[:_NAMED]) + more
 
 
 def _shown(outputs: Sequence[Logs | Image], images: bool, window: int | None = None) -> Iterator[Part]:
@@ -203,14 +198,10 @@ def _shown(outputs: Sequence[Logs | Image], images: bool, window: int | None = N
 
 
 def call_to_messages(item: CodeInterpreterCall, images: bool = True) -> Sequence[Message]:
+    """`images`: whether the model reads them; else they are named in words, since they came unasked."""
     call_id = item.id or ""
     output = _in_lines(list(_shown(item.outputs or (), images)))
     if not output:
         silent = _UNKNOWN if item.outputs is None else _SILENT
         output = (TextPart(_OUTCOMES.get(item.status or "", silent)),)
     return (called(call_id, NAME, {"code": item.code or ""}), answered(call_id, output))
-
-
-def call_to_messages_without_images(item: CodeInterpreterCall) -> Sequence[Message]:
-    """Pictures are named in words: they came unasked."""
-    return call_to_messages(item, images=False)

@@ -8,6 +8,7 @@ from antiphon.sandbox.base import DATA
 from antiphon.stream.filters import TextFilter
 from antiphon.tools.base import GivenFile, Tool
 from antiphon.tools.containers import Containers
+from antiphon.tools.printed import first_of
 from antiphon.tools.sandbox_links import SandboxLinks
 from antiphon.tools.workspace import Workspace
 
@@ -57,7 +58,4 @@ class ContainerTool(Tool):
     def about_files(self) -> str:
         """What the model reads of the files that are there."""
         paths = self.workspace.paths
-        if not paths:
-            return ""
-        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        return f"\nFiles that are there: {', '.join(paths[:_NAMED])}{more}"
+        return f"\nFiles that are there: {first_of(paths, _NAMED)}" if paths else ""

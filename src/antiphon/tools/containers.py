@@ -83,34 +83,27 @@ class Containers(Protocol):
 
     async def unavailable(self) -> str | None:
         """Why no code runs on this server, with what to install or to set; None: it does."""
-        ...
 
     async def create(self, project: str, new: NewContainer, container_id: str | None = None) -> str:
         """Make one, with the id of an item that names it already if there is one, and give its id. Raises the
         ApiError that says which member is wrong."""
-        ...
 
     async def adopt(self, project: str, container_id: str, wanted: NewContainer) -> bool:
         """Go on with one that was made before instead of a new one: it counts as used, and files that it
         lacks are put into it. False: its memory, network or skills are not as wanted. Raises what `check` and
         `create` do."""
-        ...
 
     async def check(self, project: str, container_id: str) -> None:
         """Raises NoSuchContainer or ContainerExpired. It counts as used now."""
-        ...
 
     async def skills(self, project: str, container_id: str) -> Sequence[MountedSkill]:
         """The skills that are in it."""
-        ...
 
     async def add(self, project: str, container_id: str, filename: str, content: bytes) -> ContainerFile:
         """Put a file of the user's into it, if it is not there already."""
-        ...
 
     async def execute(self, project: str, container_id: str, code: str) -> Ran:
         """Run Python in it. Raises ContainerError, SandboxError."""
-        ...
 
     async def run(
         self,
@@ -122,8 +115,6 @@ class Containers(Protocol):
     ) -> Sequence[CommandResult]:
         """Run commands in it, within the server's limits; None: as the server has it set. Raises
         ContainerError, SandboxError."""
-        ...
 
     async def files(self, project: str, container_id: str) -> Sequence[ContainerFile]:
         """Its files, in the order in which they were made. Raises NoSuchContainer or ContainerExpired."""
-        ...

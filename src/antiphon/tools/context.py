@@ -80,10 +80,6 @@ class ToolResources(Struct, frozen=True, kw_only=True):
     """Plays programs; None: there is no V8."""
 
 
-def _no_fingerprint(call_id: str, code: str) -> str:
-    return ""
-
-
 class Hosting(Struct, frozen=True, kw_only=True):
     """What the model's server runs itself."""
 
@@ -93,10 +89,6 @@ class Hosting(Struct, frozen=True, kw_only=True):
     """The backend's name."""
     sign: Callable[[bytes], str] = lambda content: ""
     """Hex digits that nobody can make but this installation, for the project."""
-
-
-def _unchanged(item: Item) -> Item:
-    return item
 
 
 class ToolContext(Struct, frozen=True, kw_only=True):
@@ -123,10 +115,10 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """Tokens that the model reads; None: not known."""
     programs: bool = False
     """Whether programs are there to call tools."""
-    fingerprint: Callable[[str, str], str] = _no_fingerprint
+    fingerprint: Callable[[str, str], str] = lambda call_id, code: ""
     """Gives a program, by its call_id and code, what proves that it is ours."""
     hosting: Hosting = Hosting()
-    certify: Callable[[Item], Item] = _unchanged
+    certify: Callable[[Item], Item] = lambda request: request
     """Gives a request for consent an id that proves that it is ours. Nobody can consent to one without."""
 
 
@@ -135,17 +127,13 @@ class Catalog(Protocol):
 
     def listing(self) -> str:
         """The names of those that must be searched for, each with what it is for, as lines."""
-        ...
 
     def find(self, wanted: Sequence[str]) -> Sequence[WireTool]:
         """Those that fit names or descriptions. They are offered from now on."""
-        ...
 
     @property
     def programmatic(self) -> Sequence[Function]:
         """The functions that programs may call."""
-        ...
 
     def returns_json(self, name: str) -> bool:
         """Whether what a function answers is JSON."""
-        ...

@@ -24,11 +24,12 @@ from antiphon.protocol.tools import ContainerReference, ShellContainer, ShellToo
 from antiphon.protocol.tools import Tool as WireTool
 from antiphon.sandbox.base import DATA, CommandResult
 from antiphon.tools.base import ServerCall, Tool, ToolResult
-from antiphon.tools.calls import Arguments, Path
+from antiphon.tools.calls import Arguments
 from antiphon.tools.container_tool import LINKS, ContainerTool
 from antiphon.tools.containers import Containers, NewContainer
 from antiphon.tools.context import ToolContext
 from antiphon.tools.emitter import Emitter
+from antiphon.tools.partial import Path
 from antiphon.tools.printed import shortened
 from antiphon.tools.shell import NAME, PARAMETERS, ClientShell, WrittenCommands, about_skills, printed
 from antiphon.tools.unsupported import UnavailableTool

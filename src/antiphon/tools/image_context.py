@@ -5,6 +5,7 @@ Those since the model last spoke; else the newest. What is attached is loaded wh
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from antiphon.protocol.content import InputImage
@@ -82,10 +83,5 @@ class ImageContext:
     def _attached(self, content: object) -> None:
         for part in content if isinstance(content, list | tuple) else ():
             if isinstance(part, InputImage):
-                self._shown.append(_Shown(self._reading(part), self._turn))
-
-    def _reading(self, part: InputImage) -> Callable[[], Awaitable[bytes]]:
-        async def read() -> bytes:
-            return await self._load(self._project, part, "input")
-
-        return read
+                read = partial(self._load, self._project, part, "input")
+                self._shown.append(_Shown(read, self._turn))

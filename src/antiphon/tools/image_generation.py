@@ -131,7 +131,8 @@ _UNKNOWN = "[The picture is not known any more.]"
 
 
 def call_to_messages(item: ImageGenerationCall, images: bool = True) -> Sequence[Message]:
-    """The picture itself comes back, so that the model can speak of it or change it."""
+    """The picture itself comes back, so that the model can speak of it or change it; in words where it reads
+    no images: the user has seen it."""
     call_id = item.id or ""
     call = called(call_id, NAME, {"prompt": item.revised_prompt or ""})
     if item.result:
@@ -144,8 +145,3 @@ def _outcome(item: ImageGenerationCall) -> str:
     if item.error is not None:
         return f"Error: the picture could not be made. {item.error.message}"
     return _CUT if item.status == "failed" else _UNKNOWN
-
-
-def call_to_messages_without_images(item: ImageGenerationCall) -> Sequence[Message]:
-    """In words: the user has seen it."""
-    return call_to_messages(item, images=False)

@@ -122,7 +122,7 @@ class Server(ToolProvider):
         return [(tool.name, McpFunction(self, tool)) for tool in self._listed or ()]
 
     def approved(self, call: ApprovedCall) -> "McpToolCall":
-        made = McpToolCall(self, call.name, function_name(self.label, call.name), call.request, call.request)
+        made = McpToolCall(self, call.name, safe_name(call.name, self.label), call.request, call.request)
         made.feed(call.arguments)
         return made
 
@@ -179,7 +179,7 @@ class McpFunction(Tool):
         described = (self._tool.description, about and f"About the server '{self._server.label}': {about}")
         return (
             Function(
-                function_name(self._server.label, self._tool.name),
+                safe_name(self._tool.name, self._server.label),
                 "\n\n".join(part for part in described if part),
                 self._parameters,
             ),
@@ -258,13 +258,7 @@ class AskedCall(WholeCall):
         machine.add(self._server.certified(request))
 
 
-# ---- names and schemas ------------------------------------------------------------------------------
-
-
-def function_name(label: str, name: str) -> str:
-    """The function that a server's tool is offered as: a matter of these two alone, so that a past call
-    reads under the same name."""
-    return safe_name(name, label)
+# ---- listings ------------------------------------------------------------------------------
 
 
 def _as_listed(tool: Listed) -> ListedTool:
@@ -388,6 +382,7 @@ def listing_to_messages(item: McpListTools) -> Sequence[Message]:
 
 
 def call_to_messages(item: McpCall, images: bool = True) -> Sequence[Message]:
+    """`images`: whether the model reads them; else they are named in words, since they came unasked."""
     call_id = item.id or ""
     if item.status == "incomplete":
         output: tuple[Part, ...] = (TextPart(_INTERRUPTED),)
@@ -395,17 +390,12 @@ def call_to_messages(item: McpCall, images: bool = True) -> Sequence[Message]:
         output = (TextPart(_error_words(item.error)),)
     else:
         output = _shown(item.output or "", images)
-    name = function_name(item.server_label, item.name)
+    name = safe_name(item.name, item.server_label)
     return (called(call_id, name, item.arguments), answered(call_id, output))
 
 
-def call_to_messages_without_images(item: McpCall) -> Sequence[Message]:
-    """Images are named in words: they came unasked."""
-    return call_to_messages(item, images=False)
-
-
 def approval_request_to_messages(item: McpApprovalRequest) -> Sequence[Message]:
-    return (called(item.id or "", function_name(item.server_label, item.name), item.arguments),)
+    return (called(item.id or "", safe_name(item.name, item.server_label), item.arguments),)
 
 
 def approval_response_to_messages(item: McpApprovalResponse) -> Sequence[Message]:

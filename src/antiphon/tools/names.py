@@ -21,7 +21,7 @@ def offered_name(name: str, namespace: str | None = None) -> str:
 
 
 def safe_name(name: str, namespace: str) -> str:
-    """The same for names that others gave."""
+    """The same for a tool of a server: `namespace` is the server's label."""
     return _safe(f"{namespace}__{name}")
 
 

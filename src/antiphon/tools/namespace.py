@@ -8,15 +8,17 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from antiphon.protocol.tools import CustomTool, FunctionTool, NamespaceTool
+from antiphon.protocol.tools import NamespaceTool
+from antiphon.protocol.tools import Tool as WireTool
 from antiphon.tools.context import ToolContext
 
 
-def members(
-    group: NamespaceTool, context: ToolContext
-) -> Iterator[tuple[FunctionTool | CustomTool, ToolContext]]:
-    """The tools of a group, each with its own context."""
-    about = f"About the group '{group.name}': {group.description}" if group.description else ""
-    for index, tool in enumerate(group.tools):
+def members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, ToolContext]]:
+    """The tools of a group, each with its own context; another tool is by itself."""
+    if not isinstance(wire, NamespaceTool):
+        yield wire, context
+        return
+    about = f"About the group '{wire.name}': {wire.description}" if wire.description else ""
+    for index, tool in enumerate(wire.tools):
         place = f"{context.place}.tools[{index}]"
-        yield tool, replace(context, place=place, namespace=group.name, about="" if index else about)
+        yield tool, replace(context, place=place, namespace=wire.name, about="" if index else about)

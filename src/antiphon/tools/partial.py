@@ -17,11 +17,14 @@ _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r"
 _UNREADABLE = "\ufffd"
 
 
+Path = tuple[str | int, ...]
+"""Keys and indexes that lead to a value."""
+
+
 class Piece(NamedTuple):
     """A piece of a string that is a value."""
 
-    path: tuple[str | int, ...]
-    """Keys and indexes that lead to it."""
+    path: Path
     text: str
     ended: bool
     """Whether this is the last piece of the string."""

@@ -19,20 +19,9 @@ _PLAIN_WEIGHT = 500
 _PLAIN_DEPTH = 48
 
 _ANNOTATIONS = frozenset({"$schema", "title", "description", "default", "examples", "$defs", "definitions"})
-_BOUNDS = frozenset(
-    {
-        *(
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-            "minLength",
-            "maxLength",
-        ),
-        *("minItems", "maxItems", "minProperties", "maxProperties", "type", "const", "required"),
-    }
-)
+_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
+_BOUNDS = _NUMBERS | _SIZES | {"type", "const", "required"}
 _LISTS = frozenset({"anyOf", "oneOf", "allOf"})
 _FORMATS = frozenset({"date", "date-time", "time", "email", "uuid", "uri", "ipv4", "ipv6", "hostname"})
 

@@ -149,8 +149,5 @@ def call_to_messages(item: Program) -> Sequence[Message]:
 
 
 def output_to_messages(item: ProgramOutput, images: bool = True) -> Sequence[Message]:
+    """`images`: whether the model reads them."""
     return (answered(item.call_id, _parts(item.result, images)),)
-
-
-def output_to_messages_without_images(item: ProgramOutput) -> Sequence[Message]:
-    return output_to_messages(item, images=False)

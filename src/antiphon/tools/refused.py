@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from antiphon.tools.base import ToolCall
+from antiphon.tools.printed import first_of
 
 _NAMED = 20
 """How many names the model is reminded of."""
@@ -22,8 +23,7 @@ class RefusedCall(ToolCall):
         names = sorted(self._offered)
         if not names:
             return f"{words} Answer without calling functions."
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        return f"{words} You can call: {', '.join(names[:_NAMED])}{more}."
+        return f"{words} You can call: {first_of(names, _NAMED)}."
 
 
 class SecondCall(ToolCall):

@@ -4,8 +4,9 @@ A row says all of it: the types of `tools` that the tool serves, what resolves a
 for its tools first), and how past items of it read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from antiphon.model import Message
@@ -55,7 +56,8 @@ from antiphon.tools.provider import ToolProvider
 
 Resolve = Callable[[Any, ToolContext], Tool]
 Provide = Callable[[Any, ToolContext], ToolProvider]
-Read = Callable[[Any], Sequence[Message]]
+Read = Callable[..., Sequence[Message]]
+"""Given an item, and `images` where its row says so."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class ToolRow:
     """Makes who must be asked for the tools behind an entry."""
     reads: Mapping[str, Read] = field(default_factory=dict)
     """How its past items read, by their types."""
-    reads_without_images: Mapping[str, Read] = field(default_factory=dict)
-    """The same where it differs for a model that reads no images."""
+    with_images: Collection[str] = ()
+    """Those of them that read otherwise (`images=False`) for a model that reads no images."""
 
 
 ROWS: Sequence[ToolRow] = (
@@ -137,7 +139,7 @@ ROWS: Sequence[ToolRow] = (
             "mcp_approval_request": mcp.approval_request_to_messages,
             "mcp_approval_response": mcp.approval_response_to_messages,
         },
-        reads_without_images={"mcp_call": mcp.call_to_messages_without_images},
+        with_images=("mcp_call",),
     ),
     ToolRow(
         (WebSearchTool, WebSearch20250826Tool, WebSearchPreviewTool, WebSearchPreview20250311Tool),
@@ -153,13 +155,13 @@ ROWS: Sequence[ToolRow] = (
         (CodeInterpreterTool,),
         code_interpreter.resolve,
         reads={"code_interpreter_call": code_interpreter.call_to_messages},
-        reads_without_images={"code_interpreter_call": code_interpreter.call_to_messages_without_images},
+        with_images=("code_interpreter_call",),
     ),
     ToolRow(
         (ImageGenerationTool,),
         image_generation.resolve,
         reads={"image_generation_call": image_generation.call_to_messages},
-        reads_without_images={"image_generation_call": image_generation.call_to_messages_without_images},
+        with_images=("image_generation_call",),
     ),
     ToolRow(
         reads={
@@ -171,7 +173,7 @@ ROWS: Sequence[ToolRow] = (
         (ProgrammaticToolCallingTool,),
         program.resolve,
         reads={"program": program.call_to_messages, "program_output": program.output_to_messages},
-        reads_without_images={"program_output": program.output_to_messages_without_images},
+        with_images=("program_output",),
     ),
 )
 
@@ -189,7 +191,8 @@ class Registry:
     def add(self, row: ToolRow) -> None:
         self._by_wire |= dict.fromkeys(row.wire, row)
         self._reads |= row.reads
-        self._reads_without_images |= {**row.reads, **row.reads_without_images}
+        in_words = {kind: partial(row.reads[kind], images=False) for kind in row.with_images}
+        self._reads_without_images |= {**row.reads, **in_words}
 
     def row(self, wire: WireTool, context: ToolContext) -> ToolRow:
         """The row of an entry of `tools`. Raises InvalidRequest for a type that nobody serves yet."""

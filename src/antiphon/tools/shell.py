@@ -13,9 +13,9 @@ from antiphon.protocol.tools import ContainerReference, LocalEnvironment
 from antiphon.stream.items import OpenCommands
 from antiphon.stream.machine import Machine
 from antiphon.tools.base import Tool
-from antiphon.tools.calls import Arguments, Path, WrittenCall
+from antiphon.tools.calls import Arguments, WrittenCall
 from antiphon.tools.messages import answered, called
-from antiphon.tools.partial import Piece, decode
+from antiphon.tools.partial import Path, Piece, decode
 
 NAME = "shell"
 
@@ -145,9 +145,7 @@ def output_to_messages(item: ShellCallOutput) -> Sequence[Message]:
     return (answered(item.call_id, printed(item.output) or _OUTCOMES.get(item.status or "", "")),)
 
 
-_OUTCOMES = {
-    "incomplete": "Error: the commands were interrupted. They may have taken effect, or not.",
-}
+_OUTCOMES = {"incomplete": "Error: the commands were interrupted. They may have taken effect, or not."}
 
 
 def printed(outputs: Sequence[CommandOutput]) -> str:
@@ -165,10 +163,8 @@ def about_skills(skills: Sequence[Skill]) -> str:
     if not skills:
         return ""
     lines = [f"- {skill.name}: {' '.join(skill.description.split())} ({skill.path})" for skill in skills]
-    return "\n\n".join(
-        (
-            "\n\nThe machine has skills: folders with instructions for tasks of a kind. Before a task that "
-            "one of them is for, read SKILL.md in its folder and do as it says.",
-            "\n".join(lines),
-        )
+    about = (
+        "The machine has skills: folders with instructions for tasks of a kind. Before a task that one of "
+        "them is for, read SKILL.md in its folder and do as it says."
     )
+    return "\n\n".join(("", about, "\n".join(lines)))

@@ -428,7 +428,7 @@ class Toolbox:
         if isinstance(wire, ToolSearchTool):
             self._searches = True
         group = wire if isinstance(wire, NamespaceTool) else None
-        for member, member_context in _members(wire, context):
+        for member, member_context in namespace.members(wire, context):
             tool = self._resolve(member, member_context)
             hidden = not found and bool(getattr(member, "defer_loading", None))
             for function in tool.functions():
@@ -453,10 +453,3 @@ class Toolbox:
             raise InvalidRequest(
                 f"A response can have {MOST_TOOLS} tools at most.", param=place, code="array_above_max_length"
             )
-
-
-def _members(wire: WireTool, context: ToolContext) -> Iterator[tuple[WireTool, ToolContext]]:
-    if isinstance(wire, NamespaceTool):
-        yield from namespace.members(wire, context)
-    else:
-        yield wire, context

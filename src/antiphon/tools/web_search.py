@@ -115,11 +115,12 @@ def _scope(tool: WebSearchTool | WebSearchPreviewTool, context: ToolContext) -> 
     """What the request grants; the preview knows less of it. Raises InvalidRequest."""
     full = tool if isinstance(tool, WebSearchTool) else WebSearchTool()
     filters, images = full.filters, full.image_settings
+    wants_images = "image" in (tool.search_content_types or ())
     room = min(_ROOM, context.window) if context.window else _ROOM
     return Scope(
         project=context.project,
         pages=RESULTS[tool.search_context_size or "medium"],
-        images=((images and images.max_results) or IMAGES) if _wants_images(tool) else 0,
+        images=((images and images.max_results) or IMAGES) if wants_images else 0,
         captions=images is None or images.caption is not False,
         allowed=_domains((filters and filters.allowed_domains) or (), "allowed_domains", context),
         blocked=_domains((filters and filters.blocked_domains) or (), "blocked_domains", context),
@@ -127,10 +128,6 @@ def _scope(tool: WebSearchTool | WebSearchPreviewTool, context: ToolContext) -> 
         room=room,
         window=room if full.return_token_budget == "unlimited" else min(_SMALL, room),
     )
-
-
-def _wants_images(tool: WebSearchTool | WebSearchPreviewTool) -> bool:
-    return "image" in (tool.search_content_types or ())
 
 
 def _domains(names: Sequence[str], member: str, context: ToolContext) -> Sequence[str]:

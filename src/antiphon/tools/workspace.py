@@ -78,10 +78,6 @@ class Workspace:
         return self._id
 
     @property
-    def wanted(self) -> NewContainer:
-        return self._wanted
-
-    @property
     def paths(self) -> Sequence[str]:
         """The files of the user's that are there when the response begins. Of those that code has made the
         model has read, and what it reads of a tool should stay the same from turn to turn: servers keep

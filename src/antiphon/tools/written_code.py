@@ -7,10 +7,9 @@ written as a text from its first character on is that text.
 from collections.abc import Iterator
 from typing import Any
 
-from antiphon.tools.partial import StringReader, decode
+from antiphon.tools.partial import Path, StringReader, decode
 
 _DOCSTRING = '"""'
-Path = tuple[str | int, ...]
 
 
 class WrittenText:

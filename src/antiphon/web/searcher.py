@@ -71,9 +71,9 @@ def _wide(asked: Asked) -> Asked:
     return replace(asked, most=asked.most * MORE) if asked.allowed or asked.blocked else asked
 
 
-def line(text: str, most: int = _TITLE) -> str:
+def line(text: str) -> str:
     """What strangers call a page, in one line."""
-    return " ".join(text[: 4 * most].split())[:most]
+    return " ".join(text[: 4 * _TITLE].split())[:_TITLE]
 
 
 def _page(found: Found) -> Found | None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tests.store.contract.homes import Home
 
 from antiphon.store.conversations import ConversationRow
-from antiphon.store.items import ItemRow, Page
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Page
 from antiphon.store.responses import ResponseRow
 from antiphon.store.statements import Statement, Steps
 from antiphon.store.store import Store
@@ -93,9 +94,9 @@ async def begin(store: Store, name: str, *ids: str, created_at: float = 1) -> No
     await store.conversations.create(P, ConversationRow(name, int(created_at), b"{}"), items(*ids))
 
 
-def ids(page: Page | None) -> list[str]:
+def ids(page: Page[ItemRow] | None) -> list[str]:
     assert page is not None
-    return [row.id for row in page.items]
+    return [row.id for row in page.rows]
 
 
 async def counts(store: Store, *more: str) -> dict[str, int]:

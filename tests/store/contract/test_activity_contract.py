@@ -42,7 +42,7 @@ PLAIN = ActivityRow(project=P, response_id="p", created_at=1, ended_at=2.0, mode
 async def listed(store: Store, **query: object) -> list[str]:
     """The ids of the responses."""
     page = await store.activity.page(ActivityQuery(**query))  # type: ignore[arg-type]
-    return [entry.row.response_id for entry in page.entries]
+    return [entry.row.response_id for entry in page.rows]
 
 
 async def save(store: Store, *rows: ActivityRow) -> None:
@@ -58,7 +58,7 @@ def ended(*names: str, **members: object) -> list[ActivityRow]:
 async def test_a_row_is_read_back_as_it_was_written(store: Store) -> None:
     await save(store, ROW, PLAIN)
     page = await store.activity.page(ActivityQuery())
-    assert [entry.row for entry in page.entries] == [ROW, replace(PLAIN, tools=[])]
+    assert [entry.row for entry in page.rows] == [ROW, replace(PLAIN, tools=[])]
     assert not page.more
 
 
@@ -150,8 +150,8 @@ async def test_the_list_is_paged_without_gaps_though_ends_coincide(store: Store,
     after, more = None, True
     while more:
         page = await store.activity.page(ActivityQuery(project=project, limit=3, after=after))
-        found += [entry.row.response_id for entry in page.entries]
-        after, more = page.entries[-1].key, page.more
+        found += [entry.row.response_id for entry in page.rows]
+        after, more = page.rows[-1].key, page.more
     assert found == names[::-1]
     with pytest.raises(UnknownCursor):
         await store.activity.page(ActivityQuery(after=10**9))

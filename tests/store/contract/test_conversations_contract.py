@@ -20,8 +20,7 @@ from tests.store.contract.kit import (
 
 from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem, UnknownCursor
-from antiphon.store.items import Page
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.responses import StoredResponse
 from antiphon.store.store import Store
 
@@ -43,11 +42,11 @@ async def test_conversation_items_are_paged_in_both_orders(store: Store) -> None
     await begin(store, "c", *"abcde")
     await store.conversations.delete_item(P, "c", "c")
     first = await store.conversations.items(P, "c", PageQuery(limit=2))
-    assert first == Page(items=items("e", "d"), more=True)
+    assert first == Page(items("e", "d"), more=True)
     last = await store.conversations.items(P, "c", PageQuery(limit=2, after="d"))
-    assert last == Page(items=items("b", "a"), more=False)
+    assert last == Page(items("b", "a"), more=False)
     up = await store.conversations.items(P, "c", PageQuery(limit=2, order="asc", after="a"))
-    assert up == Page(items=items("b", "d"), more=True)
+    assert up == Page(items("b", "d"), more=True)
 
 
 @pytest.mark.parametrize("many", [3, 40])

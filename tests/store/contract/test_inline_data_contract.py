@@ -81,7 +81,7 @@ async def test_pictures_are_read_as_they_came_and_are_not_in_rows(store: Store, 
     assert await store.responses.history(P, "a") == whole
     page = await store.responses.input_items(P, "a", PageQuery(10, "asc", None))
     assert page is not None
-    assert page.items == [picture("in", 1)]
+    assert page.rows == [picture("in", 1)]
     assert await store.items.get(P, "out") == whole[1]
     assert await store.items.before(P, "out", 1) == [whole[0]]
 
@@ -96,7 +96,7 @@ async def test_pictures_of_conversations_are_read_as_they_came(store: Store) -> 
     assert await store.conversations.item(P, "c", "b") == whole[1]
     page = await store.conversations.items(P, "c", PageQuery(1, "desc", None))
     assert page is not None
-    assert (page.items, page.more) == ([picture("b", 1)], True)
+    assert (page.rows, page.more) == ([picture("b", 1)], True)
 
 
 async def test_what_lacks_its_picture_says_so_until_it_is_there_again(store: Store, home: Home) -> None:

@@ -20,8 +20,8 @@ from tests.store.contract.kit import spoken
 
 from antiphon.store.conversations import ConversationRow, Stretch
 from antiphon.store.errors import DuplicateItem
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.paging import Order, PageQuery
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Order, Page, PageQuery
 from antiphon.store.responses import ResponseRow
 from antiphon.store.statements import Rows, Statement, Steps
 from antiphon.store.store import Store
@@ -132,7 +132,7 @@ def jsons(entries: Sequence[Entry]) -> list[bytes]:
     return [entry.row.json for entry in entries]
 
 
-Listing = Callable[[str, str, PageQuery], Awaitable[Page | None]]
+Listing = Callable[[str, str, PageQuery], Awaitable[Page[ItemRow] | None]]
 
 
 class Pair:
@@ -276,7 +276,7 @@ class Pair:
             query = PageQuery(limit=3 if unique else 1000, order=order, after=after)
             page = await method(self.project, name, query)
             assert page is not None
-            found += page.items
+            found += page.rows
             more = page.more
         return found
 

@@ -7,8 +7,8 @@ import random
 import msgspec
 from tests.store.contract.kit import P, begin, item, items, talk, texts, turn
 
-from antiphon.store.items import ItemRow, Page
-from antiphon.store.paging import PageQuery
+from antiphon.store.items import ItemRow
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.run_log import Record, RunEnd
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.store import Store

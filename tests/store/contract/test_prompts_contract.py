@@ -3,8 +3,8 @@
 import pytest
 
 from antiphon.store.errors import UnknownCursor, UnknownVersion
-from antiphon.store.paging import PageQuery
-from antiphon.store.prompts import PromptChange, PromptPage, PromptRow, Prompts
+from antiphon.store.paging import Page, PageQuery
+from antiphon.store.prompts import PromptChange, PromptRow, Prompts
 from antiphon.store.store import Store
 
 ROW = PromptRow("pmpt_1", 1700000000, "Greeter", 1, 1, b"{}")
@@ -22,9 +22,9 @@ async def test_no_project_sees_anothers_prompts(prompts: Prompts) -> None:
     assert await prompts.get("two", ROW.id) is None
     assert await prompts.update("two", ROW.id, PromptChange(name="Mine")) is None
     assert await prompts.versions("two", ROW.id, PageQuery()) is None
-    assert await prompts.page("two", PageQuery()) == PromptPage([], more=False)
+    assert await prompts.page("two", PageQuery()) == Page([], more=False)
     assert await prompts.delete("two", ROW.id) is False
-    assert await prompts.page("one", PageQuery()) == PromptPage([ROW], more=False)
+    assert await prompts.page("one", PageQuery()) == Page([ROW], more=False)
     with pytest.raises(UnknownCursor):
         await prompts.page("two", PageQuery(after=ROW.id))
 
@@ -46,7 +46,7 @@ async def test_a_refused_change_changes_nothing(prompts: Prompts) -> None:
     with pytest.raises(UnknownVersion):
         await prompts.update("one", ROW.id, PromptChange(name="x", template=b"[]", default_version=2))
 
-    assert await prompts.versions("one", ROW.id, PageQuery()) == PromptPage([ROW], more=False)
+    assert await prompts.versions("one", ROW.id, PageQuery()) == Page([ROW], more=False)
 
 
 async def test_a_deleted_prompt_leaves_nothing(prompts: Prompts) -> None:
@@ -56,4 +56,4 @@ async def test_a_deleted_prompt_leaves_nothing(prompts: Prompts) -> None:
     assert await prompts.delete("one", ROW.id) is True
 
     await prompts.create("one", ROW)
-    assert await prompts.versions("one", ROW.id, PageQuery()) == PromptPage([ROW], more=False)
+    assert await prompts.versions("one", ROW.id, PageQuery()) == Page([ROW], more=False)

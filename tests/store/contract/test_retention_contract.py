@@ -98,7 +98,7 @@ async def test_conversations_do_not_expire_nor_do_their_items(
     assert await spoken(store, "conv") == texts("hello", "r.in", "r.out")
     page = await store.conversations.items(P, "conv", PageQuery(order="asc"))
     assert page is not None
-    assert [row.id for row in page.items] == ["hello", "r.in", "r.out"]
+    assert [row.id for row in page.rows] == ["hello", "r.in", "r.out"]
 
 
 async def test_what_a_deleted_conversation_left_goes_by_the_age_of_its_end(

@@ -332,7 +332,7 @@ async def test_the_input_can_be_listed_all_the_while(store: Store) -> None:
     for _ in range(2):
         page = await store.responses.input_items(P, "a", PageQuery(order="asc"))
         assert page is not None
-        assert [row.id for row in page.items] == ["x", "a.in"]
+        assert [row.id for row in page.rows] == ["x", "a.in"]
         if await store.runs.running(P, "a"):
             await store.runs.finish(await claim(store), ending("a"))
 

@@ -6,12 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from antiphon.store.errors import UnknownCursor
-from antiphon.store.paging import PageQuery
+from antiphon.store.paging import Page, PageQuery
 from antiphon.store.store import Store
 from antiphon.store.webhook_endpoints import (
     MOST,
     EndpointChange,
-    EndpointPage,
     EndpointRow,
     SealedSecret,
     WebhookEndpoints,
@@ -61,7 +60,7 @@ async def test_no_project_sees_or_changes_anothers_endpoints(endpoints: WebhookE
     assert await endpoints.update("two", row.id, EndpointChange(NOW, name="x")) is None
     assert await endpoints.rotate("two", row.id, row.secret, NOW, NOW) is None
     assert await endpoints.delete("two", row.id) is False
-    assert await endpoints.page("two", PageQuery()) == EndpointPage([], more=False)
+    assert await endpoints.page("two", PageQuery()) == Page([], more=False)
     assert await endpoints.of("two") == []
     assert await endpoints.of("one") == [row]
     with pytest.raises(UnknownCursor):
@@ -73,11 +72,9 @@ async def test_pages_go_by_creation_in_either_order(endpoints: WebhookEndpoints)
     for row in rows:
         await endpoints.create(row)
 
-    assert await endpoints.page("one", PageQuery(limit=2)) == EndpointPage([rows[2], rows[1]], more=True)
-    assert await endpoints.page("one", PageQuery(after="we_1")) == EndpointPage([rows[0]], more=False)
-    assert await endpoints.page("one", PageQuery(order="asc", after="we_1")) == EndpointPage(
-        [rows[2]], more=False
-    )
+    assert await endpoints.page("one", PageQuery(limit=2)) == Page([rows[2], rows[1]], more=True)
+    assert await endpoints.page("one", PageQuery(after="we_1")) == Page([rows[0]], more=False)
+    assert await endpoints.page("one", PageQuery(order="asc", after="we_1")) == Page([rows[2]], more=False)
 
 
 async def test_only_a_change_that_changes_something_has_a_time(endpoints: WebhookEndpoints) -> None:

@@ -24,7 +24,7 @@ _EXPENDABLE = b"500"
 _libc = ctypes.CDLL(None)
 
 
-def _prctl(option: int, value: int = 0) -> None:
+def _prctl(option: int, value: int) -> None:
     _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
 

@@ -7,7 +7,7 @@ from psycopg import AsyncCursor
 
 from antiphon.store.postgres import searches, tables
 from antiphon.store.postgres.connections import Connection
-from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps
+from antiphon.store.statements import Insert, Lock, Own, Rows, Statement, Steps, placeholders
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ async def _insert(cursor: Cursor, step: Insert) -> Rows:
     """One row as it is, several as one array for each column: one text, however many they are."""
     returning = f"RETURNING {step.key}" if step.key else ""
     if len(step.rows) == 1:
-        values = ", ".join(f"${n}" for n in range(1, len(step.rows[0]) + 1))
+        values = placeholders(1, len(step.rows[0]))
         text = f"INSERT INTO {step.into} VALUES ({values}) {step.conflict} {returning}"
         return await execute(cursor, text, step.rows[0])
     if not step.rows:
