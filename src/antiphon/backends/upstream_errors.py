@@ -5,11 +5,11 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import msgspec
 
 from antiphon.backends.lessons import refuses_media
+from antiphon.model.json_text import read_json
 from antiphon.protocol.errors import (
     ApiError,
     InvalidRequest,
@@ -85,10 +85,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 def read(body: bytes) -> Fault:
     """The fault in an error body of any of the usual forms."""
-    try:
-        decoded: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Fault()
+    decoded = read_json(body)
     if isinstance(decoded, list) and decoded:  # Gemini
         decoded = decoded[0]
     if not isinstance(decoded, dict):

@@ -22,6 +22,7 @@ from antiphon.model import (
     TextDelta,
     UsageDelta,
 )
+from antiphon.model.json_text import read_json
 from antiphon.protocol.wire import JsonObject
 
 THINKING = "thinking_blocks"
@@ -226,10 +227,7 @@ class MessagesReader(EventReader[Event]):
 
 def _members(raw: bytes, name: str, block: Block) -> JsonObject:
     """A block with all its members, also those that we do not read."""
-    try:
-        found = msgspec.json.decode(raw)[name]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return asdict(block)
+    found = read_json(raw, {}).get(name)
     return found if isinstance(found, dict) else asdict(block)
 
 
