@@ -21,7 +21,7 @@ from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.tokens import bytes_of, logprob_of
+from antiphon.backends.tokens import scored
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
@@ -34,7 +34,7 @@ from antiphon.model import (
     TextDelta,
     TextRun,
 )
-from antiphon.protocol.content import Logprob, TopLogprob
+from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ApiError, UpstreamError
 
 _CUT_OFF = "The upstream ended its answer before it was complete."
@@ -324,7 +324,10 @@ class ChatStreamParser:
 
     def _text(self, content: Any, logprobs: TokenLogprobs | None, out: list[Delta]) -> None:
         text = content if isinstance(content, str) else _parts(content, out)
-        tokens = self._logprobs(logprobs) if logprobs and logprobs.content and self._top is not None else ()
+        tokens: tuple[Logprob, ...] = ()
+        if logprobs and logprobs.content and self._top is not None:
+            self._scored = True
+            tokens = scored(logprobs.content, self._top)
         if self._think is None:
             if text:
                 self._put(TextDelta(text, tokens), out)
@@ -345,21 +348,6 @@ class ChatStreamParser:
             self._calls.feed(CallPiece(said.function_call, 0), out)
         if self._waiting:
             self._release(out)
-
-    def _logprobs(self, logprobs: TokenLogprobs) -> tuple[Logprob, ...]:
-        self._scored = True
-        return tuple(
-            Logprob(
-                token=token.token,
-                bytes=bytes_of(token),
-                logprob=logprob_of(token),
-                top_logprobs=[
-                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=logprob_of(other))
-                    for other in (token.top_logprobs or ())[: self._top]
-                ],
-            )
-            for token in logprobs.content or ()
-        )
 
     # ---- the end ----
 

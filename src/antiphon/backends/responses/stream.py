@@ -20,7 +20,7 @@ from antiphon.backends.placed import noted
 from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
 from antiphon.backends.responses.hosted import HostedCalls
-from antiphon.backends.tokens import Token, bytes_of, logprob_of
+from antiphon.backends.tokens import Token, scored
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import tier_in
 from antiphon.model import (
@@ -36,7 +36,7 @@ from antiphon.model import (
     TextDelta,
     UsageDelta,
 )
-from antiphon.protocol.content import Logprob, TopLogprob
+from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import UpstreamError
 
 REASONING = "reasoning_items"
@@ -373,18 +373,7 @@ class ResponsesReader(EventReader[Event]):
         if self._top is None:
             return ()
         self._scored = True
-        return tuple(
-            Logprob(
-                token=each.token,
-                bytes=bytes_of(each),
-                logprob=logprob_of(each),
-                top_logprobs=[
-                    TopLogprob(token=t.token, bytes=bytes_of(t), logprob=logprob_of(t))
-                    for t in (each.top_logprobs or ())[: self._top]
-                ],
-            )
-            for each in tokens
-        )
+        return scored(tokens, self._top)
 
 
 def _item_at(raw: bytes, at: int) -> Any:
