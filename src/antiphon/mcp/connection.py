@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import httpx2
@@ -76,8 +76,8 @@ class Connection:
     def usable(self) -> bool:
         return not self.retired and self._keeper is not None and not self._keeper.done()
 
-    async def open(self, transport: Any, mode: str) -> None:
-        """Raises McpError."""
+    async def open(self, transport: Any, mode: str) -> Self:
+        """Itself, when its session has begun. Raises McpError."""
         exchange = begin()
         self._keeper = asyncio.create_task(self._keep(transport, mode))
         self._living.add(self)
@@ -90,6 +90,7 @@ class Connection:
                 self._cut_short(self._keeper)
         if not self._ready.done():
             raise error_of(exchange, _error(self._keeper))
+        return self
 
     async def list(self) -> list[Listed]:
         """Raises McpError."""
@@ -245,14 +246,14 @@ async def connect(
     """A session with the server, which stands in `living` until it has ended. Raises McpError."""
     if isinstance(address, Local):
         started = Connection(limits, living, _ENDING_SECONDS)
-        return await _opened(started, stdio.stdio_client(_parameters(address)), "auto")
+        return await started.open(stdio.stdio_client(_parameters(address)), "auto")
     try:
-        return await _opened(Connection(limits, living), _streamable(address, session, limits), "auto")
+        return await Connection(limits, living).open(_streamable(address, session, limits), "auto")
     except McpError as fault:
         if fault.kind != "http" or fault.code not in _OLD:
             raise
         with contextlib.suppress(McpError):
-            return await _opened(Connection(limits, living), _events(address, session, limits), "legacy")
+            return await Connection(limits, living).open(_events(address, session, limits), "legacy")
         raise
 
 
@@ -260,11 +261,6 @@ def _parameters(address: Local) -> stdio.StdioServerParameters:
     return stdio.StdioServerParameters(
         command=address.command, args=list(address.args), env=dict(address.env)
     )
-
-
-async def _opened(connection: Connection, transport: Any, mode: str) -> Connection:
-    await connection.open(transport, mode)
-    return connection
 
 
 @contextlib.asynccontextmanager
