@@ -16,7 +16,6 @@ import ssl
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
@@ -323,9 +322,7 @@ class HttpAnswer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
