@@ -119,7 +119,7 @@ async def load_context(
         past = _past(remembered)
     elif conversation is not None:
         past = await _conversation(store, project, conversation, histories)
-    prompt = None if request.prompt is None else await prompt_messages(store, project, request)
+    prompt = request.prompt and await prompt_messages(store, project, request.prompt, request.instructions)
     if previous is not None and remembered is None:
         past = await _previous(store, project, previous, histories)
     size = len(past.items) + len(items) + in_bytes(past.length + parsed.length)
