@@ -12,6 +12,7 @@ from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
 from antiphon.backends.placed import noted
 from antiphon.backends.upstream_errors import from_stream, words_in
+from antiphon.backends.usage import merged
 from antiphon.model import (
     CacheWrites,
     Delta,
@@ -87,7 +88,7 @@ class MessagesReader(EventReader[Event]):
         if event.error:
             raise from_stream(raw, self._phrases)
         if event.usage is not None:
-            self._usage = _merged(self._usage, event.usage)
+            self._usage = merged(self._usage, event.usage)
         self._take_frame(event, raw, out)
 
     def _take_frame(self, event: Event, raw: bytes, out: list[Delta]) -> None:
@@ -148,7 +149,7 @@ class MessagesReader(EventReader[Event]):
             self._on_piece(Piece(thinking=block.thinking), at, out)
             self._on_text(block.text or "", at, out)
         if answer.usage is not None:
-            self._usage = _merged(self._usage, answer.usage)
+            self._usage = merged(self._usage, answer.usage)
         self._on_reason(answer)
 
     def _begin(self, members: JsonObject, index: int | None, out: list[Delta]) -> None:
@@ -233,12 +234,6 @@ def _members(raw: bytes, name: str, block: Block) -> JsonObject:
 
 def _text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
-
-
-def _merged(before: Usage, after: Usage) -> Usage:
-    """What is known when more is said: a member that is zero or missing takes nothing away."""
-    known = {name: getattr(after, name) or getattr(before, name) for name in Usage.__struct_fields__}
-    return Usage(**known)
 
 
 def _cost(usage: Usage) -> UsageDelta:
