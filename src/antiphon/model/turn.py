@@ -80,6 +80,11 @@ class Message(Struct, frozen=True, gc=False):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+def leading(messages: Sequence[Message]) -> int:
+    """How many messages lead that are the system's or the developer's."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
+
+
 class Said(Struct, gc=False, eq=False):
     """What user and model have said by turns, the user first: text alone. It comes again with each turn, so a
     backend keeps here how it writes it."""
