@@ -64,7 +64,6 @@ class ChatStreamParser:
         "_decode",
         "_gave_opaque",
         "_pairs",
-        "_phrases",
         "_plain",
         "_reason",
         "_said",
@@ -86,7 +85,6 @@ class ChatStreamParser:
         think_tags: bool = False,
         think_opened: bool = False,
         top: int | None = None,
-        phrases: tuple[str, ...] = (),
         names: frozenset[str] = frozenset(),
         splicer: Splicer | None = None,
     ) -> None:
@@ -96,7 +94,6 @@ class ChatStreamParser:
         self._pairs = PairJoiner()
         self._plain = not think_tags
         """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
-        self._phrases = phrases
         self._reason: str | None = None
         self._said = False
         """Whether there was anything in the answer."""
@@ -204,11 +201,11 @@ class ChatStreamParser:
 
     def _take(self, chunk: Chunk, event: bytes, out: list[Delta]) -> None:
         if chunk.error:
-            raise from_stream(event, self._phrases)
+            raise from_stream(event)
         if chunk.choices:
             self._choice(chunk.chosen, out)
         elif chunk.object == "error":
-            raise from_stream(event, self._phrases)
+            raise from_stream(event)
         elif chunk.usage is None:
             self._words = words_in(event) or self._words
         if chunk.usage is not None:

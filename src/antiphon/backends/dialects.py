@@ -31,23 +31,6 @@ class GrammarForm(Struct, frozen=True):
     wrap: Literal["", "llguidance lark", "llguidance regex"] = ""
 
 
-# Said by servers, in any status or in the middle of a stream, when the prompt does not fit.
-CONTEXT_PHRASES = (
-    "context_length_exceeded",
-    "exceed_context_size",
-    "maximum context length",
-    "available context size",
-    "model's context length",
-    "context window",
-    "context length exceeded",
-    "context the overflows",
-    "input token count",
-    "prompt is too long",
-    "input is too long",
-    "reduce the length of the messages",
-)
-
-
 class Dialect(Struct, frozen=True, kw_only=True):
     """One way of speaking Chat Completions. The defaults are those of a server that we do not know."""
 
@@ -128,7 +111,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """What the first call of a turn is sent with when nothing goes back with it."""
     opaque: bool = False
     """Its answers may have members that it wants back as they came. Learned where it is not said."""
-    context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
     tools: bool = True

@@ -22,6 +22,7 @@ from antiphon.backends.offer import offered
 from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
+from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.guard.offload import offload
 from antiphon.model import Backend, Capabilities, Deltas, Model, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -57,7 +58,7 @@ class StreamingBackend(Backend, Generic[T, R]):
     """Of the endpoint, below `/v1`."""
     counting: str
     """Of the one that counts the tokens of a context."""
-    phrases: tuple[str, ...]
+    phrases: tuple[str, ...] = CONTEXT_PHRASES
     """How servers say that a context is too long."""
     house: str
     """The host of who made the API."""

@@ -64,6 +64,21 @@ _OF_INPUT = {
 """Codes of failed responses that OpenAI's servers alone give: they look closer at images than we do."""
 REFUSED = POLICY | _OF_INPUT
 """Codes of what stands in a request, and those that a response has for it."""
+CONTEXT_PHRASES = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "available context size",
+    "model's context length",
+    "context window",
+    "context length exceeded",
+    "context the overflows",
+    "input token count",
+    "prompt is too long",
+    "input is too long",
+    "reduce the length of the messages",
+)
+"""How servers say, in any status or in the middle of a stream, that the prompt does not fit."""
 TOO_LONG = "context_length_exceeded"
 """The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
@@ -106,7 +121,7 @@ def refused(
     *,
     where: str,
     model: str,
-    phrases: tuple[str, ...],
+    phrases: tuple[str, ...] = CONTEXT_PHRASES,
     speaks: str = "Chat Completions",
 ) -> ApiError:
     """The error for an HTTP status that is no success. `speaks`: the API that was expected there."""
@@ -138,7 +153,7 @@ def knows_no_path(status: int, body: bytes) -> bool:
     return status in (405, 501) or (status == 404 and (not said or said in _NO_ROUTE))
 
 
-def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
+def from_stream(event: bytes, phrases: tuple[str, ...] = CONTEXT_PHRASES) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
     if fault.speaks_of(phrases):

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from antiphon.backends.anthropic.payload import counted, payload
 from antiphon.backends.anthropic.stream import MessagesReader
 from antiphon.backends.anthropic.traits import Traits, lesson, listed_traits
-from antiphon.backends.dialects import CONTEXT_PHRASES
 from antiphon.backends.streaming import StreamingBackend
 from antiphon.backends.upstream import bearer
+from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.model import Turn
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import JsonObject
@@ -61,7 +61,7 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
         return {**payload(turn, traits), "stream": True}
 
     def _reader(self, turn: Turn) -> MessagesReader:
-        return MessagesReader(frozenset(each.name for each in turn.functions), self.upstream.phrases)
+        return MessagesReader(frozenset(each.name for each in turn.functions), self.phrases)
 
     def _lesson(self, words: str, body: JsonObject, traits: Traits) -> Traits | None:
         return lesson(words, body, traits)

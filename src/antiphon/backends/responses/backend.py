@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from antiphon.backends.dialects import CONTEXT_PHRASES
 from antiphon.backends.http import HttpAnswer
 from antiphon.backends.responses.hosted_tools import hosted_in
 from antiphon.backends.responses.payload import counted, payload
@@ -32,7 +31,6 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
     speaks = "Responses API"
     path = "responses"
     counting = "responses/input_tokens"
-    phrases = CONTEXT_PHRASES
     house = "api.openai.com"
 
     async def probe(self) -> str | None:
@@ -57,7 +55,6 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
         return ResponsesReader(
             frozenset(each.name for each in turn.functions),
             top=turn.sampling.top_logprobs,
-            phrases=self.upstream.phrases,
             most=None if self._own else turn.max_tokens,
             hosted=frozenset(hosted_in(turn)),
         )

@@ -53,20 +53,18 @@ _Key = str | int | None
 
 class ResponsesReader(EventReader[Event]):
     """Reads one answer. `names`: the functions on offer; `top`: how many alternatives of each token were
-    asked for; `phrases`: how the server says that a context is too long; `most`: tokens that the answer may
-    have, for servers that do not say that it was cut there; `hosted`: the tools that the server is to run."""
+    asked for; `most`: tokens that the answer may have, for servers that do not say that it was cut there;
+    `hosted`: the tools that the server is to run."""
 
     def __init__(
         self,
         names: frozenset[str] = frozenset(),
         *,
         top: int | None = None,
-        phrases: tuple[str, ...] = (),
         most: int | None = None,
         hosted: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(Event, decode, HALVES)
-        self._phrases = phrases
         self._top = top
         self._most = most
         self._calls = Calls(names)
@@ -119,7 +117,7 @@ class ResponsesReader(EventReader[Event]):
         if kind == _TEXT_DELTA:
             self._on_text(event, out)
         elif event.error or kind == "error":
-            raise from_stream(raw, self._phrases)
+            raise from_stream(raw)
         elif self._hosted.are_told_by(kind):
             self._hosted.on_event(event, partial(msgspec.json.decode, raw), out)
             self._last = ""
@@ -323,7 +321,7 @@ class ResponsesReader(EventReader[Event]):
             return
         if status == "failed" or response.error:
             error = response.error or {"message": "it failed without a reason"}
-            raise from_stream(msgspec.json.encode({"error": error}), self._phrases)
+            raise from_stream(msgspec.json.encode({"error": error}))
         if status == "cancelled":
             raise UpstreamError("The upstream cancelled its answer.")
         self._is_incomplete = status == "incomplete"
