@@ -232,8 +232,7 @@ def _reminded(turn: Turn) -> Turn:
 def _is_forced(turn: Turn) -> bool:
     """Whether a function must be called. What the model's server runs itself it is left to: nobody else can
     make such a call."""
-    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-    return forced and not has_hosted(turn)
+    return turn.is_forced and not has_hosted(turn)
 
 
 def _form(turn: Turn, functions: Sequence[Function]) -> JsonSchema | None:

@@ -204,6 +204,11 @@ class Turn(Struct, frozen=True, gc=False):
     as far as they are still there."""
 
     @property
+    def is_forced(self) -> bool:
+        """Whether a function must be called."""
+        return self.choice == "required" or isinstance(self.choice, NamedFunction)
+
+    @property
     def size(self) -> int:
         """How much there is to look at: messages, with their parts and calls. A long part counts more."""
         return _size_of(self.messages)

@@ -112,7 +112,7 @@ def _thinking(turn: Turn, traits: Traits, most: int, said: Ordered) -> JsonObjec
         return {}
     if turn.effort == "none":
         return {"thinking": {"type": "disabled"}} if traits.disabled else {}
-    if _is_forced(turn):
+    if turn.is_forced:  # a model does not think when it must call a function: both together are refused
         return {}
     shown = {"display": "summarized"} if traits.display else {}
     if traits.thinking == "adaptive":
@@ -121,11 +121,6 @@ def _thinking(turn: Turn, traits: Traits, most: int, said: Ordered) -> JsonObjec
     if most <= _LEAST_BUDGET or _has_begun(said):
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": max(budget, _LEAST_BUDGET), **shown}}
-
-
-def _is_forced(turn: Turn) -> bool:
-    """A model does not think when it must call a function: both together are refused."""
-    return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 
 def _has_begun(said: Ordered) -> bool:
