@@ -10,7 +10,7 @@ from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
-from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.frames import CreateFrame, warms_up
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import item_ids
 from antiphon.protocol.item import NewId
@@ -102,5 +102,4 @@ def is_followed(request: CreateResponse) -> bool:
 
 def generates(request: CreateResponse) -> bool:
     """Whether the model answers it."""
-    warms_up = isinstance(request, CreateFrame) and request.generate is False
-    return not (warms_up or prewarms(request))
+    return not (warms_up(request) or prewarms(request))
