@@ -318,14 +318,11 @@ def _part(part: Part, dialect: Dialect) -> JsonObject:
                 raise InvalidRequest(
                     "The model's server does not fetch images by URL: send the image itself."
                 )
-            return {"type": "image_url", "image_url": {"url": url} | _detail(detail)}
+            detailed = {} if detail == "auto" else {"detail": detail}
+            return {"type": "image_url", "image_url": {"url": url} | detailed}
         case AudioPart(data, kind):
             return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
         case FilePart(data, filename):
             return {"type": "file", "file": {"file_data": data, "filename": filename}}
         case HostedPart():
             raise ValueError("it goes to the server alone that ran the tool")
-
-
-def _detail(detail: str) -> JsonObject:
-    return {"detail": detail} if detail != "auto" else {}

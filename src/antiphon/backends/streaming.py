@@ -195,7 +195,7 @@ class StreamingBackend(Backend, Generic[T, R]):
                 break
             response, body = await self._sent(turn, continued), continued
             if response.status != 200:
-                raise await self._refused(response, turn)
+                raise self.upstream.refused(response, await self._words(response), turn.model)
         before = self._traits(turn.model)
         if (after := self._after(reader, before)) != before:
             self._learn(turn.model, after, "an answer")
@@ -221,9 +221,6 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     async def _sent(self, turn: Turn, body: JsonObject) -> HttpAnswer:
         return await self.upstream.post(self.path, await offload(turn.size, encode, body))
-
-    async def _refused(self, response: HttpAnswer, turn: Turn) -> ApiError:
-        return self.upstream.refused(response, await self._words(response), turn.model)
 
     async def _words(self, response: HttpAnswer) -> bytes:
         """The body of a refusal, whose connection is let go."""

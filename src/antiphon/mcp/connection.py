@@ -18,7 +18,7 @@ from mcp.client import stdio
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
-from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
+from mcp.types import CallToolResult, ToolListChangedNotification
 from msgspec import json
 
 from antiphon.mcp.base import CLOSED, Address, Limits, Listed, Local, McpError, Remote, Result, too_late
@@ -98,7 +98,9 @@ class Connection:
         cursor: str | None = None
         seconds = self._limits.list_seconds
         for _ in range(_PAGES):
-            page = await self._ask(self._page(cursor), _Patience(seconds, seconds))
+            page = await self._ask(
+                self._ready.result().list_tools(cursor=cursor), _Patience(seconds, seconds)
+            )
             for tool in page.tools:
                 described = _as_json(tool)
                 listed = Listed(
@@ -181,9 +183,6 @@ class Connection:
             async with client.listen(tools_list_changed=True) as events:
                 async for _ in events:
                     self.changed = True
-
-    async def _page(self, cursor: str | None) -> ListToolsResult:
-        return await self._ready.result().list_tools(cursor=cursor)
 
     async def _called(self, name: str, arguments: dict[str, Any], patience: "_Patience") -> CallToolResult:
         async def progress(progress: float, total: float | None, message: str | None) -> None:
