@@ -14,7 +14,7 @@ from antiphon.protocol.frames import CreateFrame, warms_up
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import item_ids
 from antiphon.protocol.item import NewId
-from antiphon.protocol.projection import Projection, projection_of
+from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
 from antiphon.scripting.player import Player
@@ -87,7 +87,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         asked: Sequence[Include] = self.request.include or ()
         if "code_interpreter_call" in types and self.request.store is False and self.toolbox.programmatic:
             asked = (*asked, "code_interpreter_call.outputs")
-        return projection_of(asked, types)
+        return projection(asked, types)
 
     @property
     def prewarms(self) -> bool:
