@@ -98,9 +98,8 @@ class Connection:
         cursor: str | None = None
         seconds = self._limits.list_seconds
         for _ in range(_PAGES):
-            page = await self._ask(
-                self._ready.result().list_tools(cursor=cursor), _Patience(seconds, seconds)
-            )
+            asked = self._ready.result().list_tools(cursor=cursor)
+            page = await self._ask(asked, _Patience(seconds, seconds))
             for tool in page.tools:
                 described = _as_json(tool)
                 listed = Listed(
