@@ -116,7 +116,7 @@ class ChatCompletions(Backend):
         return self._can if learned is None else self._rated(learned)
 
     def _rated(self, dialect: Dialect) -> Capabilities:
-        """What a dialect can, with the window that the server told."""
+        """What a dialect can, with the window that the server reports."""
         can = self._capabilities(dialect)
         if can.context_window or self._window is None:
             return can

@@ -97,7 +97,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         self._attempts = attempts
         self._text_calls = text_calls and not self._own
         self._configured = configured
-        self._unknown = self._of_strangers()
+        self._unknown = self._default_traits()
         self._known: dict[str, T] = {}
         """What is known of models, where that is not what is common to all."""
 
@@ -107,7 +107,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         """The headers of every request."""
         raise NotImplementedError
 
-    def _of_strangers(self) -> T:
+    def _default_traits(self) -> T:
         """What holds for models of which nothing is known."""
         raise NotImplementedError
 
@@ -143,16 +143,16 @@ class StreamingBackend(Backend, Generic[T, R]):
         calls = self._text_calls_of(turn)
         left = self._attempts
         while True:
-            told = False
+            sent = False
             try:
                 async with aclosing(self._attempt(turn)) as batches:
                     async for batch in batches:
-                        told = told or bool(batch)
+                        sent = sent or bool(batch)
                         yield batch if calls is None else calls.feed(batch)
                 return
             except ApiError as fault:
                 left -= 1
-                pause = pause_before_retry(fault) if left and not told else None
+                pause = pause_before_retry(fault) if left and not sent else None
                 if pause is None:
                     raise self.upstream.discreet(fault) from None
             await asyncio.sleep(pause)

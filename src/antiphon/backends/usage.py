@@ -30,8 +30,8 @@ def tier_in(said: str | None) -> str | None:
 
 
 def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
-    """The totals, and the service tier that was told. Where the reasoning counts on top of the completion,
-    as the total shows, it is added."""
+    """The totals, and the service tier that the server reports. Where the reasoning counts on top of the
+    completion, as the total shows, it is added."""
     before = usage.prompt_tokens_details or _NO_DETAILS
     after = usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0

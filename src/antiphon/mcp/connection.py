@@ -173,7 +173,7 @@ class Connection:
         self.changed = self.changed or isinstance(message, ToolListChangedNotification)
 
     async def _follow(self, client: Client) -> None:
-        """Newer servers report changes only to whom asks; it is no loss if one does not after all."""
+        """Newer servers report changes only to subscribers; it is no loss if one does not after all."""
         begin()
         tools = client.server_capabilities.tools
         if tools is None or not tools.list_changed:

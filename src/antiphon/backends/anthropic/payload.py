@@ -76,7 +76,7 @@ def _schema(turn: Turn, traits: Traits) -> JsonObject | None:
 
 
 def _with_form(turn: Turn, traits: Traits) -> tuple[Message, ...]:
-    """The messages; a schema that the server does not take as one is told the model in words."""
+    """The messages; a schema that the server does not take as one is described to the model in words."""
     if not isinstance(turn.format, JsonSchema) or _schema(turn, traits) is not None:
         return turn.messages
     words = (

@@ -214,7 +214,7 @@ class MessagesReader(EventReader[Event]):
         out.append(self._finished())
 
     def _cost(self) -> UsageDelta | None:
-        """None: nothing was told."""
+        """None: the server reported none."""
         if self._usage == _NO_USAGE:
             return self._spent
         return _cost(self._usage) if self._spent is None else self._spent.plus(_cost(self._usage))

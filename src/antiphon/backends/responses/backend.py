@@ -42,7 +42,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
     def _credentials(self, base_url: str, api_key: str | None) -> dict[str, str]:
         return bearer(api_key)
 
-    def _of_strangers(self) -> Traits:
+    def _default_traits(self) -> Traits:
         return Traits(instructed=True, documents=True, seals=True) if self._own else Traits()
 
     def _counted(self, turn: Turn, traits: Traits) -> JsonObject:
@@ -70,7 +70,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
 
     async def _agreed(self, turn: Turn) -> tuple[HttpAnswer, JsonObject]:
         """What its own tools did must not end the conversation, where the server has closed the container
-        that they worked in, or takes no such items back: then it is told in words."""
+        that they worked in, or takes no such items back: then the model reads of it in words."""
         try:
             return await super()._agreed(turn)
         except InvalidRequest as refusal:

@@ -1,8 +1,8 @@
 """What a server says that speaks the Responses API, as deltas: no id, index or number of its own is kept.
 
-What was told in pieces is not told again when it comes whole, and what never came in pieces is read where it
-stands whole: in its item, or in the response. Items of tools that the server runs itself are left out, unless
-it is asked to run them.
+What came in pieces is not read again when it comes whole, and what never came in pieces is read where it is
+whole: in its item, or in the response. Items of tools that the server runs itself are left out, unless it is
+asked to run them.
 """
 
 from collections import Counter
@@ -71,9 +71,9 @@ class ResponsesReader(EventReader[Event]):
         self._key: _Key = ""
         """The item of the last piece of text."""
         self._told: set[_Key] = set()
-        """Items of text of which something was told."""
+        """Items of text of which something was passed on."""
         self._begun: Counter[str] = Counter()
-        """Items of each type of which something was told."""
+        """The same, counted by type."""
         self._last = ""
         """The type of the newest of them."""
         self._ended: Counter[str] = Counter()
@@ -241,7 +241,7 @@ class ResponsesReader(EventReader[Event]):
             self._count(kind, out)
 
     def _count(self, kind: str, out: list[Delta]) -> None:
-        """An item of which something is told. Messages that follow each other are thoughts of their own."""
+        """An item begins to be passed on. Messages that follow each other are thoughts of their own."""
         if kind == _MESSAGE:
             self._length = self._length + len(_BLANK_LINE) if self._last == _MESSAGE else 0
             self._before, self._annotated = self._length, 0
@@ -268,16 +268,16 @@ class ResponsesReader(EventReader[Event]):
         if item.type not in (_MESSAGE, _REASONING):
             return
         self._ended[item.type] += 1
-        untold = self._ended[item.type] > self._begun[item.type]
-        if untold and (item.type == _MESSAGE or _shows_thoughts(item)):
+        unsaid = self._ended[item.type] > self._begun[item.type]
+        if unsaid and (item.type == _MESSAGE or _shows_thoughts(item)):
             self._count(item.type, out)
-        elif untold:
+        elif unsaid:
             self._begun[item.type] += 1  # nothing of it stands between what was said and what follows
         if item.type == _REASONING:
-            if untold:
+            if unsaid:
                 self._on_thoughts(item, out)
             self._on_sealed(item, members, out)
-        elif untold:
+        elif unsaid:
             self._on_parts(item.content or (), out)
         elif self._last == _MESSAGE and item.content:
             self._annotate(_annotations(item.content[-1])[self._annotated :], out)

@@ -29,7 +29,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     strict: bool = True
     forced: bool = True
     parallel: bool = True
-    """It can be told to make one call at a time."""
+    """It can be limited to one call at a time."""
     logprobs: bool = True
     gives_logprobs: bool = True
     images: bool = True

@@ -45,7 +45,7 @@ _SETTINGS: tuple[tuple[MissReason, tuple[str, ...]], ...] = (
     ("input_changed", ("instructions",)),
 )
 """Members of a response that stand before all messages, or keep prompts apart. The first that differs is
-told."""
+the reason."""
 
 
 async def diagnosed(store: Store, plan: Plan, memory: Memory | None) -> PromptCacheDiagnostics | None:
@@ -89,7 +89,7 @@ def _changed(compared: dict[str, Any], plan: Plan) -> MissReason | None:
 
 def _tier(plan: Plan, compared: str | None) -> str | None:
     """The service tier; that of the compared response where it may be the same again. A response shows what
-    its server said, which chooses when it is not told, or that of our queue where it said nothing."""
+    its server said, which chooses when none is asked for, or that of our queue where it said nothing."""
     asked = plan.request.service_tier
     is_open = asked in (None, "auto")
     may_be_the_same = is_open or tier_of(compared) in (plan.caller.tier, tier_of(asked))

@@ -57,7 +57,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     use: KeyUse | None = None
     """What it counts to; None: it was asked for without a key."""
     span: KeptSpan | None = None
-    """Of a response in the background, where spans are told."""
+    """Of a response in the background, where spans are traced."""
 
     @property
     def new_id(self) -> NewId:
