@@ -17,6 +17,7 @@ from antiphon.backends.chat_chunk import (
     decode,
     decode_leniently,
 )
+from antiphon.backends.event_reader import CUT_OFF, EMPTY, Nonsense
 from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of
 from antiphon.backends.surrogates import PairJoiner
@@ -36,10 +37,6 @@ from antiphon.model import (
 )
 from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ApiError, UpstreamError
-
-_CUT_OFF = "The upstream ended its answer before it was complete."
-
-_EMPTY = "The upstream ended its answer without having said anything."
 
 REASONS: dict[str, Any] = {
     "length": "length",
@@ -221,7 +218,7 @@ class ChatStreamParser:
         elif b"\n" in event:  # events that no blank line parts
             self._read(list(filter(None, event.split(b"\n"))), out)
         else:
-            raise _nonsense(event)
+            raise Nonsense(event, "chat completion")
 
     def whole(self, body: bytes, chunk: Chunk | None = None) -> list[Delta]:
         """The deltas of an answer that was not streamed, or of a stream that calls itself otherwise. `chunk`:
@@ -240,11 +237,11 @@ class ChatStreamParser:
         out: list[Delta] = []
         try:
             self._read([rest] if rest else [], out)
-        except _Nonsense as fault:
-            raise UpstreamError(_CUT_OFF) from fault
+        except Nonsense as fault:
+            raise UpstreamError(CUT_OFF) from fault
         if not self.ended:
             if self._reason is None:
-                raise UpstreamError(f"{_CUT_OFF} {self._words}".rstrip())
+                raise UpstreamError(f"{CUT_OFF} {self._words}".rstrip())
             self._end(out)
         return out
 
@@ -376,20 +373,9 @@ class ChatStreamParser:
             said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
             raise UpstreamError(said.rstrip())
         if self._reason is None and not self._said:
-            raise UpstreamError(
-                f"The upstream ended its answer without having said anything. {self._words}".rstrip()
-            )
+            raise UpstreamError(f"{EMPTY} {self._words}".rstrip())
         # Servers disagree on the reason next to calls, and new reasons come up: the calls decide.
         return Finished(REASONS.get(reason) or ("calls" if self._calls else "stop"))
-
-
-class _Nonsense(UpstreamError):
-    """What arrived is no chunk."""
-
-
-def _nonsense(event: bytes) -> _Nonsense:
-    excerpt = event[:80].decode(errors="replace")
-    return _Nonsense(f"The upstream sent something that is no chat completion: {excerpt!r}")
 
 
 def _join(said: Said, pairs: PairJoiner) -> Said:
