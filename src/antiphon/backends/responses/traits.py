@@ -47,7 +47,6 @@ class Traits(Struct, frozen=True, kw_only=True):
         return Capabilities(
             forced_tools=self.forced,
             parallel_tools=self.parallel,
-            strict_tools=False,
             json_schema=self.schemas,
             json_object=self.json_object,
             logprobs=self.logprobs,
