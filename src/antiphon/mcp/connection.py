@@ -243,8 +243,10 @@ async def connect(
 ) -> Connection:
     """A session with the server, which stands in `living` until it has ended. Raises McpError."""
     if isinstance(address, Local):
-        started = Connection(limits, living, _ENDING_SECONDS)
-        return await started.open(stdio.stdio_client(_parameters(address)), "auto")
+        started = stdio.StdioServerParameters(
+            command=address.command, args=list(address.args), env=dict(address.env)
+        )
+        return await Connection(limits, living, _ENDING_SECONDS).open(stdio.stdio_client(started), "auto")
     try:
         return await Connection(limits, living).open(_streamable(address, session, limits), "auto")
     except McpError as fault:
@@ -253,12 +255,6 @@ async def connect(
         with contextlib.suppress(McpError):
             return await Connection(limits, living).open(_events(address, session, limits), "legacy")
         raise
-
-
-def _parameters(address: Local) -> stdio.StdioServerParameters:
-    return stdio.StdioServerParameters(
-        command=address.command, args=list(address.args), env=dict(address.env)
-    )
 
 
 @contextlib.asynccontextmanager
