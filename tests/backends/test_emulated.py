@@ -12,7 +12,7 @@ from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.dialects import GENERIC, VLLM
-from antiphon.backends.emulated import EmulatedTools, adapt
+from antiphon.backends.emulated import EmulatedTools
 from antiphon.backends.hermes import REMINDER
 from antiphon.backends.offer import Offer
 from antiphon.backends.splitters import NamedSplitter, ObjectSplitter
@@ -385,8 +385,6 @@ async def test_a_model_that_cannot_be_forced_is_held_to_a_form(upstream: Upstrea
 
 def test_emulated_functions_are_a_capability(connect: Connect) -> None:
     assert connect(Capabilities(tools=False, grammar=True)).capabilities("m") == Capabilities(grammar=True)
-    inner = connect().inner
-    assert adapt(inner).capabilities("m").tools
 
 
 async def test_what_is_counted_is_what_is_sent(upstream: Upstream, connect: Connect) -> None:

@@ -453,31 +453,6 @@ def test_a_client_that_was_closed_hangs_up_what_it_has_only_then_connected(
     run(closed())
 
 
-async def test_there_are_no_more_connections_than_are_allowed() -> None:
-    open_now = most = 0
-    answering, full = asyncio.Event(), asyncio.Event()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal open_now, most
-        open_now += 1
-        most = max(most, open_now)
-        if open_now == 2:
-            full.set()
-        await request(reader)
-        await answering.wait()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx")
-        open_now -= 1
-        writer.close()
-
-    async with serving(handle) as url, asking(url, most=2) as client:
-        tasks = [asyncio.create_task(get(client, url)) for _ in range(6)]
-        await asyncio.wait_for(full.wait(), 60)
-        answering.set()
-        assert await asyncio.gather(*tasks) == [(200, b"x")] * 6
-
-    assert most == 2
-
-
 async def test_what_comes_packed_all_the_same_is_unpacked() -> None:
     packed = gzip.compress(b"hello" * 1000)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)

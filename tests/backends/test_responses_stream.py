@@ -45,7 +45,7 @@ RECORDED = sorted((Path(__file__).parents[1] / "tools" / "recorded").glob("*.jso
 
 def read(body: bytes, cuts: Sequence[int] = (), **more: Any) -> list[Any]:
     """What a stream says that comes in pieces. Raises ApiError."""
-    reader, events = ResponsesReader(NAMES, phrases=("context window",), **more), Events()
+    reader, events = ResponsesReader(NAMES, **more), Events()
     said: list[Delta] = []
     edges = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
     for start, end in pairwise(edges):

@@ -7,7 +7,7 @@ import pytest
 from tests.scripted import Upstream
 
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.emulated import adapt
+from antiphon.backends.emulated import EmulatedTools
 from antiphon.backends.named_models import NamedModel
 from antiphon.backends.router import BackendConfig, Offer, Route, Router, build
 from antiphon.model import Backend, Capabilities, Model
@@ -65,7 +65,7 @@ class Learning(ChatCompletions):
 @pytest.mark.parametrize("name", ["m", "m" * 1_000])
 def test_what_a_backend_has_learnt_is_known_at_once(name: str) -> None:
     backend = Learning(DOWN)
-    router = Router([Offer(adapt(backend), {}, default=True)])
+    router = Router([Offer(EmulatedTools(backend), {}, default=True)])
     assert router.resolve(name).capabilities.images
     backend.can = Capabilities(images=False)
     assert not router.resolve(name).capabilities.images

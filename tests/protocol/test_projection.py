@@ -10,7 +10,7 @@ from tests.protocol.test_items import EXAMPLES
 
 from antiphon.protocol import events
 from antiphon.protocol.items import decode_stored
-from antiphon.protocol.projection import ROWS, Projection, projection, projection_of
+from antiphon.protocol.projection import ROWS, Projection, projection
 from antiphon.protocol.request import Include
 from antiphon.protocol.wire import encode
 
@@ -125,8 +125,8 @@ def test_what_has_nothing_to_hide_is_passed_on_as_it_is() -> None:
     item = decode_stored(b'{"type":"message","role":"assistant","content":"Hi"}')
 
     assert projection(None).stored_item(line) is line
-    assert projection_of(None, frozenset({"message"})).item(item) is not item
-    assert projection_of(None, frozenset({"mcp_call"})).item(item) is item
-    assert not projection_of(None, frozenset({"mcp_call"}))
+    assert projection(None, frozenset({"message"})).item(item) is not item
+    assert projection(None, frozenset({"mcp_call"})).item(item) is item
+    assert not projection(None, frozenset({"mcp_call"}))
     assert not projection(ROWS)
     assert projection(None) is projection([])

@@ -214,6 +214,6 @@ class Steers:
     async def _behind(self, steering: Steering, lane: Lane, event: SteerEvent) -> None:
         """Tell it with the response's own events, or behind them. Returns when it is handed over."""
         if steering.emit(event):
-            await steering.told()
+            await steering.delivered()
         else:
             await self._tell(event, lane)

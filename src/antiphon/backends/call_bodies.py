@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from antiphon.backends.offer import Offer
 from antiphon.backends.python_calls import MAX_SIZE, read_python
 from antiphon.backends.syntaxes import Syntax
-from antiphon.backends.tagged_arguments import begin_pairs, begin_parameters, read_pairs, read_parameters
+from antiphon.backends.tagged_arguments import TAGGED, beginning, whole
 from antiphon.backends.value_scanner import MarkScanner, PythonScanner, StrictScanner, ValueScanner
 from antiphon.model.json_text import is_object
 
@@ -78,26 +78,18 @@ class CallBody:
         if self._function is None:
             found = read_python(body) if self.syntax.reads == "python" else read_calls(body)
             return known(found, self._offer)
-        match self.syntax.reads:
-            case "parameters":
-                arguments = read_parameters(body, self._function)
-            case "pairs":
-                arguments = read_pairs(body, self._function)
-            case _:
-                arguments = body if is_object(body) else None
+        if tagged := TAGGED.get(self.syntax.reads):
+            arguments = whole(tagged(body, self._function))
+        else:
+            arguments = body if is_object(body) else None
         return None if arguments is None else [(self._function.name, arguments)]
 
     def _half(self) -> Sequence[Said] | None:
         body = self._body()
         if self._function is None:
             return known(_first_of_calls(body), self._offer)
-        match self.syntax.reads:
-            case "parameters":
-                arguments = begin_parameters(body, self._function)
-            case "pairs":
-                arguments = begin_pairs(body, self._function)
-            case _:
-                arguments = body
+        tagged = TAGGED.get(self.syntax.reads)
+        arguments = beginning(tagged(body, self._function)) if tagged else body
         return [(self._function.name, arguments)]
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from antiphon.model import CallArguments, CallStarted, Delta, OpaqueDelta
+from antiphon.model.json_text import read_json
 
 
 class _Native:
@@ -105,7 +105,4 @@ class CallOrder:
 
 def _value(arguments: str) -> Any:
     """What arguments say, however they are written."""
-    try:
-        return msgspec.json.decode(arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        return arguments
+    return read_json(arguments or "{}", arguments)

@@ -70,7 +70,6 @@ class ChatCompletions(Backend):
         headers: Mapping[str, str] | None = None,
         connect_timeout: float = CONNECT_SECONDS,
         read_timeout: float = 600.0,
-        max_connections: int = 0,
         text_calls: bool = True,
         text_runs: bool = True,
         answer_bytes: int = ANSWER_BYTES,
@@ -80,11 +79,10 @@ class ChatCompletions(Backend):
     ) -> None:
         """Without a `dialect`, that of a well-known address is taken; `probe` asks any other. `ready` is
         awaited before each request and raises Unavailable while the server starts; `can` says what the
-        models of a dialect can; `read_timeout` is for the first byte and between two reads;
-        `max_connections` 0 sets no limit; `text_calls`: calls that the server leaves in the text are read;
-        `text_runs`: texts are taken in runs (`splice`); `attempts`: how often a server that cannot just now
-        is asked; `check_passed` refuses what is not passed through;
-        `name`: under which it is configured."""
+        models of a dialect can; `read_timeout` is for the first byte and between two reads; `text_calls`:
+        calls that the server leaves in the text are read; `text_runs`: texts are taken in runs (`splice`);
+        `attempts`: how often a server that cannot just now is asked; `check_passed` refuses what is not
+        passed through; `name`: under which it is configured."""
         found = dialect or known(base_url)
         self.dialect = found or GENERIC
         self._is_known = found is not None or bool(unix_socket)
@@ -98,9 +96,7 @@ class ChatCompletions(Backend):
             api_key=api_key or "",
             unix_socket=unix_socket,
             answer_bytes=answer_bytes,
-            phrases=self.dialect.context_phrases,
             ready=ready,
-            most=max_connections,
             name=name,
         )
         self._capabilities = can
@@ -122,7 +118,7 @@ class ChatCompletions(Backend):
         return self._can if learned is None else self._rated(learned)
 
     def _rated(self, dialect: Dialect) -> Capabilities:
-        """What a dialect can, with the window that the server told."""
+        """What a dialect can, with the window that the server reports."""
         can = self._capabilities(dialect)
         if can.context_window or self._window is None:
             return can
@@ -258,7 +254,6 @@ class ChatCompletions(Backend):
         if found is None:
             return f"a server at {self._upstream.where} that is not known: dialect {self.dialect.name}"
         self.dialect, self._window = found.dialect, found.context_window
-        self._upstream.phrases = self.dialect.context_phrases
         self._learned.clear()
         self._can = self._rated(self.dialect)
         return f"dialect {found.dialect.name} at {self._upstream.where}, known {found.how}"
@@ -309,7 +304,6 @@ class ChatCompletions(Backend):
             think_tags=self.dialect.think_tags,
             think_opened=opened_by_template(turn.model),
             top=turn.sampling.top_logprobs,
-            phrases=self.dialect.context_phrases,
             names=frozenset(function.name for function in turn.functions) if turn.functions else _NO_NAMES,
             splicer=Splicer() if self._text_runs else None,
         )

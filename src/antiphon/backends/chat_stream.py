@@ -19,12 +19,13 @@ from antiphon.backends.chat_chunk import (
     decode_leniently,
 )
 from antiphon.backends.endings import end_of, finished
+from antiphon.backends.event_reader import CUT_OFF, EMPTY, Nonsense
 from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of, is_beat
 from antiphon.backends.surrogates import PairJoiner
 from antiphon.backends.think import ThinkSplitter
-from antiphon.backends.tokens import bytes_of, logprob_of
+from antiphon.backends.tokens import scored
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged, to_delta
 from antiphon.model import (
@@ -38,12 +39,8 @@ from antiphon.model import (
     TextDelta,
     TextRun,
 )
-from antiphon.protocol.content import Logprob, TopLogprob
+from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ApiError, UpstreamError
-
-_CUT_OFF = "The upstream ended its answer before it was complete."
-
-_EMPTY = "The upstream ended its answer without having said anything."
 
 _RUNS = 8
 """Runs that are cut out of one read, or chunks that stand between them. What has more is mixed too finely."""
@@ -61,7 +58,6 @@ class ChatStreamParser:
         "_decode",
         "_gave_opaque",
         "_pairs",
-        "_phrases",
         "_plain",
         "_reason",
         "_scored",
@@ -83,7 +79,6 @@ class ChatStreamParser:
         think_tags: bool = False,
         think_opened: bool = False,
         top: int | None = None,
-        phrases: tuple[str, ...] = (),
         names: frozenset[str] = frozenset(),
         splicer: Splicer | None = None,
     ) -> None:
@@ -93,7 +88,6 @@ class ChatStreamParser:
         self._pairs = PairJoiner()
         self._plain = not think_tags
         """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
-        self._phrases = phrases
         self._reason: str | None = None
         self.said = False
         """Whether there was anything in the answer."""
@@ -207,11 +201,11 @@ class ChatStreamParser:
 
     def _take(self, chunk: Chunk, event: bytes, out: list[Delta]) -> None:
         if chunk.error:
-            raise from_stream(event, self._phrases)
+            raise from_stream(event)
         if chunk.choices:
             self._choice(chunk.chosen, out)
         elif chunk.object == "error":
-            raise from_stream(event, self._phrases)
+            raise from_stream(event)
         elif chunk.usage is None:
             self._words = words_in(event) or self._words
         if chunk.usage is not None:
@@ -222,7 +216,7 @@ class ChatStreamParser:
 
     def _beside(self, groq: Groq) -> None:
         if groq.error:
-            raise from_stream(_as_error(groq.error), self._phrases)
+            raise from_stream(_as_error(groq.error))
         if groq.usage is not None:
             self._usage = merged(self._usage, groq.usage)
 
@@ -242,7 +236,7 @@ class ChatStreamParser:
         try:
             listed = msgspec.json.decode(event, type=list[dict[str, Any]])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _nonsense(event) from None
+            raise Nonsense(event, "chat completion") from None
         self._read([msgspec.json.encode(each) for each in listed], out)
 
     def whole(self, body: bytes, chunk: Chunk | None = None) -> list[Delta]:
@@ -262,11 +256,11 @@ class ChatStreamParser:
         out: list[Delta] = []
         try:
             self._read([rest] if rest else [], out)
-        except _Nonsense as fault:
-            raise UpstreamError(_CUT_OFF) from fault
+        except Nonsense as fault:
+            raise UpstreamError(CUT_OFF) from fault
         if not self.ended:
             if self._reason is None:
-                raise UpstreamError(f"{_CUT_OFF} {self._words}".rstrip())
+                raise UpstreamError(f"{CUT_OFF} {self._words}".rstrip())
             self._end(out)
         return out
 
@@ -311,7 +305,7 @@ class ChatStreamParser:
 
     def _on_reason(self, choice: Choice, reason: str) -> None:
         if choice.error:
-            raise from_stream(_as_error(choice.error), self._phrases)
+            raise from_stream(_as_error(choice.error))
         native = choice.native_finish_reason
         self._reason = native if native and end_of(native) == "fault" else reason
         if choice.usage is not None:
@@ -351,7 +345,10 @@ class ChatStreamParser:
 
     def _text(self, content: Any, logprobs: TokenLogprobs | None, out: list[Delta]) -> None:
         text = content if isinstance(content, str) else _parts(content, out)
-        tokens = self._logprobs(logprobs) if logprobs and logprobs.content and self._top is not None else ()
+        tokens: tuple[Logprob, ...] = ()
+        if logprobs and logprobs.content and self._top is not None:
+            self._scored = True
+            tokens = scored(logprobs.content, self._top)
         if self._think is None:
             if text:
                 self._put(TextDelta(text, tokens), out)
@@ -372,21 +369,6 @@ class ChatStreamParser:
             self._calls.feed(CallPiece(said.function_call, 0), out)
         if self._waiting:
             self._release(out)
-
-    def _logprobs(self, logprobs: TokenLogprobs) -> tuple[Logprob, ...]:
-        self._scored = True
-        return tuple(
-            Logprob(
-                token=token.token,
-                bytes=bytes_of(token),
-                logprob=logprob_of(token),
-                top_logprobs=[
-                    TopLogprob(token=other.token, bytes=bytes_of(other), logprob=logprob_of(other))
-                    for other in (token.top_logprobs or ())[: self._top]
-                ],
-            )
-            for token in logprobs.content or ()
-        )
 
     # ---- the end ----
 
@@ -420,17 +402,8 @@ class ChatStreamParser:
             raise UpstreamError(said.rstrip())
         if not self.said and (self._reason is None or end == "strange"):
             why = self._words if self._reason is None else f"It says: {reason}."
-            raise UpstreamError(f"The upstream ended its answer without having said anything. {why}".rstrip())
+            raise UpstreamError(f"{EMPTY} {why}".rstrip())
         return finished(end, bool(self._calls))
-
-
-class _Nonsense(UpstreamError):
-    """What arrived is no chunk."""
-
-
-def _nonsense(event: bytes) -> _Nonsense:
-    excerpt = event[:80].decode(errors="replace")
-    return _Nonsense(f"The upstream sent something that is no chat completion: {excerpt!r}")
 
 
 def _join(said: Said, pairs: PairJoiner) -> Said:

@@ -31,43 +31,6 @@ class GrammarForm(Struct, frozen=True):
     wrap: Literal["", "llguidance lark", "llguidance regex"] = ""
 
 
-# Said by servers, in any status or in the middle of a stream, when the prompt does not fit.
-CONTEXT_PHRASES = (
-    "context_length_exceeded",
-    "exceed_context_size",
-    "maximum context length",
-    "available context size",
-    "model's context length",
-    "context window",
-    "context length exceeded",
-    "context the overflows",
-    "input token count",
-    "prompt is too long",
-    "input is too long",
-    "reduce the length of the messages",
-    "context limit",  # Anthropic
-    "context size has been exceeded",  # llama.cpp, in the middle of an answer
-    "longer than the maximum model length",  # vLLM
-    "maximum allowed length",  # SGLang
-    "`inputs` tokens +",  # TGI
-    "`inputs` must have less than",
-    "greater than the context length",  # LM Studio
-    "max context length",  # Ollama
-    "exceeds the context length",
-    "greater than max_seq_len",  # TabbyAPI
-    "exceed the configured limit",  # OpenAI
-    "prompt token count",  # GitHub
-    "tokens_limit_reached",
-    "maximum prompt length",  # xAI
-    "model token limit",  # Moonshot
-    "exceeds max length",  # Z.ai
-    "range of input length",  # DashScope
-    "expected maxlength",  # Bedrock
-    "tokens in the prompt cannot exceed",  # Cohere
-    "maximum number of tokens allowed",
-)
-
-
 class Dialect(Struct, frozen=True, kw_only=True):
     """One way of speaking Chat Completions. The defaults are those of a server that we do not know."""
 
@@ -148,7 +111,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """What the first call of a turn is sent with when nothing goes back with it."""
     opaque: bool = False
     """Its answers may have members that it wants back as they came. Learned where it is not said."""
-    context_phrases: tuple[str, ...] = CONTEXT_PHRASES
 
     # -- the rest ----------------------------------------------------------------------------------
     tools: bool = True
@@ -207,7 +169,6 @@ SGLANG = Dialect(
     caches_prompts=True,
     alternate=True,
     needs_user=True,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     effort="reasoning_effort",
     whole=True,
@@ -223,7 +184,6 @@ LLAMA_CPP = Dialect(
     alternate=True,
     needs_user=True,
     refill=True,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     choice="alone",
     parallel="always",
@@ -317,7 +277,6 @@ DEEPSEEK = Dialect(
     caches_prompts=True,
     late_system="system",
     merge_leading=False,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     parallel="never",
     strict=False,
@@ -331,7 +290,6 @@ DEEPSEEK = Dialect(
 MOONSHOT = Dialect(
     name="moonshot",
     caches_prompts=True,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     remote_images=False,
     choice="auto",
@@ -346,7 +304,6 @@ MOONSHOT = Dialect(
 ZAI = Dialect(
     name="zai",
     needs_user=True,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     stream_options=False,
     choice="auto",
@@ -374,7 +331,6 @@ MISTRAL = Dialect(
 DASHSCOPE = Dialect(
     name="dashscope",
     smallest_image=11,
-    reasoning_sent="reasoning_content",
     reasoning_of="all",
     choice="auto",
     parallel="always",

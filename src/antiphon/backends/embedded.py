@@ -20,13 +20,18 @@ class Embedded(Struct, frozen=True):
     """A model that runs here."""
 
     dialect: Dialect
-    can: Capabilities
+    window: int = CONTEXT_WINDOW
+    """Tokens of its context."""
     max_output_tokens: int | None = None
     """Of an answer of which no request says how long it may be; None: as many as the model likes."""
 
+    @property
+    def can(self) -> Capabilities:
+        return replace(capabilities(self.dialect), context_window=self.window)
+
     def within(self, window: int) -> "Embedded":
         """With so many tokens of context."""
-        return replace(self, can=replace(self.can, context_window=window))
+        return replace(self, window=window)
 
 
 def described(file: Gguf) -> Embedded:
@@ -38,7 +43,7 @@ def described(file: Gguf) -> Embedded:
         images=False,
         audio=False,
     )
-    return Embedded(dialect, capabilities(dialect)).within(default_window(file))
+    return Embedded(dialect, default_window(file))
 
 
 def default_window(file: Gguf) -> int:
@@ -54,25 +59,12 @@ SMOLLM2: Final = Embedded(
         alternate=False,
         needs_user=False,
         refill=False,
+        tools=False,
+        parallel="never",
         effort="",
         think_tags=False,
         images=False,
         audio=False,
-    ),
-    can=Capabilities(
-        tools=False,
-        parallel_tools=False,
-        json_schema=True,
-        json_object=True,
-        grammar=True,
-        regex=True,
-        logprobs=True,
-        images=False,
-        audio=False,
-        files=False,
-        reasoning=False,
-        caches_prompts=True,
-        context_window=CONTEXT_WINDOW,
     ),
     max_output_tokens=1024,
 )

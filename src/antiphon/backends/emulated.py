@@ -7,7 +7,6 @@ calls that are forced, which no server knows for functions.
 
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -37,20 +36,15 @@ from antiphon.model import (
     UsageDelta,
     single,
 )
-from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import ModelFault
 
 _MOST_TAKERS = 256
 """Clients may choose the names of models."""
 
 
-def adapt(backend: Backend) -> Backend:
-    """The backend, with functions for those of its models that have none, or cannot be made to call one."""
-    return EmulatedTools(backend)
-
-
 class EmulatedTools(Around):
-    """A backend whose every model can be given functions. Turns that need no help pass untouched."""
+    """A backend whose every model can be given functions, and be made to call one. Turns that need no help
+    pass untouched."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -261,8 +255,7 @@ def _reminded(turn: Turn) -> Turn:
 def _is_forced(turn: Turn) -> bool:
     """Whether a function must be called. What the model's server runs itself it is left to: nobody else can
     make such a call."""
-    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-    return forced and not has_hosted(turn)
+    return turn.is_forced and not has_hosted(turn)
 
 
 def _form(turn: Turn, functions: Sequence[Function]) -> JsonSchema | None:
@@ -291,31 +284,12 @@ def _filter(turn: Turn, functions: Sequence[Function], form: JsonSchema | Gramma
     return _Form(ObjectSplitter(Offer(functions)))
 
 
-class _Filter(Protocol):
-    """What stands between what the model says and who gets it."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the rest of the answer is not wanted."""
-        ...
-
-    def feed(self, batch: Sequence[Delta]) -> Sequence[Delta]: ...
-
-
-class _Splitter(Protocol):
-    calls: int
-
-    def feed(self, text: str, logprobs: tuple[Logprob, ...], out: list[Delta]) -> None: ...
-
-    def finish(self, out: list[Delta], cut: bool) -> None: ...
-
-
 class _Form:
     """An answer that is held to a form."""
 
     done = False
 
-    def __init__(self, splitter: _Splitter) -> None:
+    def __init__(self, splitter: NamedSplitter | TextSplitter | ObjectSplitter) -> None:
         self._splitter = splitter
         self._usage: list[Delta] = []
         """Waits for what the splitter still holds back."""
@@ -334,3 +308,7 @@ class _Form:
             else:
                 out.append(delta)
         return out
+
+
+_Filter = TextCalls | _Form
+"""What finds the calls in an answer. `done`: the rest of it is not wanted."""

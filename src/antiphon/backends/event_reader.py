@@ -16,13 +16,21 @@ from antiphon.backends.surrogates import PairJoiner
 from antiphon.model import Delta, ReasoningDelta, TextDelta
 from antiphon.protocol.errors import ApiError, UpstreamError
 
-_CUT_OFF = "The upstream ended its answer before it was complete."
-_EMPTY = "The upstream ended its answer without having said anything."
+CUT_OFF = "The upstream ended its answer before it was complete."
+EMPTY = "The upstream ended its answer without having said anything."
 _DONE = b"[DONE]"
 TEXT = "text"
 THOUGHT = "thought"
 
 E = TypeVar("E", bound=Struct)
+
+
+class Nonsense(UpstreamError):
+    """What came is not what was `expected`."""
+
+    def __init__(self, raw: bytes, expected: str) -> None:
+        excerpt = raw[:80].decode(errors="replace")
+        super().__init__(f"The upstream sent something that is no {expected}: {excerpt!r}")
 
 
 class EventReader(Generic[E]):
@@ -84,14 +92,14 @@ class EventReader(Generic[E]):
         out: list[Delta] = []
         try:
             self._read([rest] if rest else [], out)
-        except _Nonsense as fault:
-            raise UpstreamError(_CUT_OFF) from fault
+        except Nonsense as fault:
+            raise UpstreamError(CUT_OFF) from fault
         return self._closed(out)
 
     def _closed(self, out: list[Delta]) -> list[Delta]:
         if not self.ended:
             if not self._is_over:
-                raise UpstreamError(_CUT_OFF if self._said or out else _EMPTY)
+                raise UpstreamError(CUT_OFF if self._said or out else EMPTY)
             self._end(out)
         return out
 
@@ -117,8 +125,7 @@ class EventReader(Generic[E]):
         elif b"\n" in raw:  # events that no blank line parts
             self._read(list(filter(None, raw.split(b"\n"))), out)
         elif not is_beat(raw):
-            excerpt = raw[:80].decode(errors="replace")
-            raise _Nonsense(f"The upstream sent something that is no event: {excerpt!r}")
+            raise Nonsense(raw, "event")
 
     def _end(self, out: list[Delta]) -> None:
         alone = self._pairs.rest()
@@ -136,8 +143,4 @@ class EventReader(Generic[E]):
 
     def _nothing(self, words: str = "") -> UpstreamError:
         """The fault of an answer in which nothing was said."""
-        return UpstreamError(f"{_EMPTY} {words}".rstrip())
-
-
-class _Nonsense(UpstreamError):
-    """What arrived is no event."""
+        return UpstreamError(f"{EMPTY} {words}".rstrip())

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from antiphon.model.json_text import read_json
+
 _MESSAGES: Final = ("message", "detail", "error", "error_message", "error_msg", "msg", "status_msg")
 _WITHIN: Final = ("error", "errors", "base_resp")
 """Where the fault stands in a body, if it has a place of its own."""
@@ -40,17 +42,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 def read(body: bytes) -> Fault:
     """The fault in an error body of any of the usual forms."""
-    decoded = _decoded(body)
+    decoded = read_json(body)
     if isinstance(decoded, list) and decoded:  # Gemini
         decoded = decoded[0]
     return _fault(decoded) if isinstance(decoded, dict) else Fault()
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _fault(decoded: dict[str, Any]) -> Fault:

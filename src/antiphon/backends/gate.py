@@ -6,6 +6,8 @@ thousand turns of one keep nobody else waiting.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from antiphon.guard.turns import Turns
@@ -32,35 +34,22 @@ class Gate:
     def __init__(self, most: int) -> None:
         self._turns = Turns(most, share=most, ranks=len(TIERS))
 
-    def entered(self, place: Place) -> "_Inside":
+    @asynccontextmanager
+    async def entered(self, place: Place) -> AsyncIterator[None]:
         """In the block a turn may be asked for. Raises Unavailable when it would take too long."""
-        return _Inside(self, place)
+        if not self._turns.take_free(place.project):
+            await self._wait(place)
+        try:
+            yield
+        finally:
+            self._turns.give_back(place.project)
 
-    async def enter(self, place: Place) -> None:
-        if self._turns.take_free(place.project):
-            return
+    async def _wait(self, place: Place) -> None:
         try:
             async with asyncio.timeout(place.patience):
                 await self._turns.take(place.project, TIERS.index(place.tier))
         except TimeoutError:
             raise _crowded() from None
-
-    def leave(self, place: Place) -> None:
-        self._turns.give_back(place.project)
-
-
-class _Inside:
-    """A block that goes through a gate."""
-
-    def __init__(self, gate: Gate, place: Place) -> None:
-        self._gate = gate
-        self._place = place
-
-    async def __aenter__(self) -> None:
-        await self._gate.enter(self._place)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._gate.leave(self._place)
 
 
 def _crowded() -> Unavailable:

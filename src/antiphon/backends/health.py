@@ -52,10 +52,6 @@ class Replica:
         """How far it is from being well: to be compared."""
         return not self.is_there, self._rests_until
 
-    def asked(self, turn: Turn, patience: float | None) -> "Asked":
-        """An answer, of which the first byte must come in `patience` seconds; None: in any time."""
-        return Asked(self, turn, patience)
-
     def answered(self) -> None:
         """A turn is answered."""
         self._failures = 0
@@ -99,6 +95,7 @@ class Asked:
     Who reads it may take as long as he needs."""
 
     def __init__(self, replica: Replica, turn: Turn, patience: float | None) -> None:
+        """`patience`: seconds for the first byte; None: any time."""
         self.batches = replica.backend.stream(turn)
         self.due = 2
         """How many batches must come in time: that the turn was taken up is no answer yet."""

@@ -1,7 +1,6 @@
 """Functions for a model that knows none: described, remembered and answered in text, as Hermes has it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -9,6 +8,7 @@ from msgspec.structs import replace
 from antiphon.backends.references import moved
 from antiphon.backends.syntaxes import TOOL_CALL, TOOL_CALL_END
 from antiphon.model import Call, Function, Grammar, JsonSchema, Message, NamedFunction, TextPart, Turn
+from antiphon.model.json_text import read_json
 from antiphon.protocol.wire import JsonObject
 
 _INTRODUCTION = (
@@ -79,10 +79,7 @@ def remembered(messages: Iterable[Message]) -> list[Message]:
 
 
 def _call(call: Call) -> str:
-    try:
-        arguments: Any = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        arguments = call.arguments
+    arguments = read_json(call.arguments or "{}", call.arguments)
     return f"{TOOL_CALL}\n{_json({'name': call.name, 'arguments': arguments})}\n{TOOL_CALL_END}"
 
 

@@ -16,7 +16,6 @@ import ssl
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
@@ -28,6 +27,8 @@ from antiphon.backends.tape import Exchange, Server
 from antiphon.telemetry.tracing import passed_on
 
 JSON = "application/json"
+_KEEP_ALIVE = 4.0
+"""Seconds: shorter than the 5 after which uvicorn, and with it vLLM and SGLang, hang up when idle."""
 _GRACE = 1.0
 """Seconds for the end of an answer of which all that counts has come."""
 
@@ -68,19 +69,16 @@ class Client:
         headers: Mapping[str, str],
         *,
         unix_socket: str | None = None,
-        most: int = 0,
-        keep: float = 4.0,
+        keep: float = _KEEP_ALIVE,
         name: str | None = None,
     ) -> None:
-        """`most` connections at once, 0 for any number; `keep`: seconds for which an idle one is kept;
-        `name`: under which the server is configured, for recordings. Raises ValueError for a URL or a header
-        that cannot be sent."""
+        """`keep`: seconds for which an idle connection is kept; `name`: under which the server is configured,
+        for recordings. Raises ValueError for a URL or a header that cannot be sent."""
         if base.scheme not in ("http", "https") or not base.host:
             raise ValueError(f"{base} is no HTTP URL")
         self._base = base
         self._unix_socket = unix_socket
         self._keep = keep
-        self._slots = asyncio.Semaphore(most) if most else None
         self._idle: list[tuple[float, Connection]] = []
         """Until when, and which: the one that was used last is taken first."""
         self._sweep: asyncio.TimerHandle | None = None
@@ -98,8 +96,6 @@ class Client:
     ) -> "HttpAnswer":
         """A request, and the head of its answer. What the server did not take up, since it closed an idle
         connection just then, is sent once more. Raises OSError."""
-        if self._slots is not None:
-            await self._slots.acquire()
         recording = tape.current.get()
         exchange = recording.record(self._server, method, url, body) if recording is not None else None
         try:
@@ -108,7 +104,6 @@ class Client:
             head = _head(method, url, headers, body, content_type)
             connection = await self._asked(head, body, patience)
         except BaseException as fault:
-            self._release()
             if exchange is not None:
                 exchange.failed(fault)
             raise
@@ -181,7 +176,6 @@ class Client:
 
     def _done(self, connection: Connection) -> None:
         """Its answer is read, or given up."""
-        self._release()
         seconds = _kept_for(connection.headers, self._keep)
         if connection.usable and seconds > 0:
             self._idle.append((self._loop.time() + seconds, connection))
@@ -202,10 +196,6 @@ class Client:
                 connection.hang_up()
         self._idle = [(until, each) for until, each in self._idle if until > now and each.usable]
         self._sweep_later()
-
-    def _release(self) -> None:
-        if self._slots is not None:
-            self._slots.release()
 
 
 class HttpAnswer:
@@ -323,9 +313,7 @@ class HttpAnswer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

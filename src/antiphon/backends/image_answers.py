@@ -10,6 +10,7 @@ import msgspec
 from antiphon.backends import upstream_errors
 from antiphon.backends.image_facts import facts
 from antiphon.model.image import CachedTokens, ImageFault, ImageLook, ImageTokens, PartialPicture, Picture
+from antiphon.model.json_text import read_json
 
 Json = Mapping[str, Any]
 
@@ -21,10 +22,7 @@ _COMPLETED = (".completed",)
 
 def decoded(body: bytes) -> Json:
     """The object that an answer is. Raises ImageFault."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        answer = None
+    answer = read_json(body)
     if not isinstance(answer, dict):
         raise ImageFault("The image server's answer is no JSON object.")
     return answer
@@ -32,10 +30,7 @@ def decoded(body: bytes) -> Json:
 
 def refusal(status: int, body: bytes) -> ImageFault:
     """What a status that is no success means, with the body that came with it."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        answer = None
+    answer = read_json(body)
     found = fault_in(answer) if isinstance(answer, dict) else None
     if found is not None and found.code == _BLOCKED:
         return found

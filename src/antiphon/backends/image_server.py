@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 from yarl import URL
 
@@ -21,6 +20,7 @@ from antiphon.backends.retry import LONGEST
 from antiphon.backends.sse import Events
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.model.image import ImageFault, ImageRequest, PartialPicture, Picture, Pictures
+from antiphon.model.json_text import read_json
 from antiphon.model.passthrough import Answer
 from antiphon.protocol.errors import ApiError, NotFound, UpstreamError, UpstreamTimeout
 
@@ -323,10 +323,7 @@ def _faults() -> Iterator[None]:
 
 def _listed(body: bytes) -> tuple[set[str], set[str]]:
     """Of a list of models, whose they are, and their names."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return set(), set()
+    answer = read_json(body)
     data = answer.get("data") if isinstance(answer, dict) else None
     entries = [entry for entry in (data if isinstance(data, list) else ()) if isinstance(entry, dict)]
     return {str(entry.get("owned_by")) for entry in entries}, {str(entry.get("id")) for entry in entries}

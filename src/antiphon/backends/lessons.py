@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.dialects import HINTS, Dialect
 from antiphon.backends.offer import has_hosted
-from antiphon.model import Capabilities, NamedFunction, Overrated, Turn
+from antiphon.model import Capabilities, Overrated, Turn
 from antiphon.protocol.wire import JsonObject
 
 _REFUSING = (
@@ -151,8 +151,7 @@ def _is_strict(tool: JsonObject | msgspec.Raw) -> bool:
 
 def check_rated(turn: Turn, now: Capabilities, before: Capabilities) -> None:
     """Raises Overrated when the turn was made for a server that can more than was learned now."""
-    forced = turn.choice == "required" or isinstance(turn.choice, NamedFunction)
-    forced = forced and not has_hosted(turn)  # nobody emulates what the server runs
+    forced = turn.is_forced and not has_hosted(turn)  # nobody emulates what the server runs
     formed = (now.json_schema, now.json_object) != (before.json_schema, before.json_object)
     calls = turn.functions and not now.tools
     if calls or (forced and not now.forced_tools) or (turn.format != "text" and formed):

@@ -20,7 +20,7 @@ from typing import IO, Self
 from antiphon.backends.bounded import Bounded, WithoutLoops
 from antiphon.backends.chat_completions import ChatCompletions
 from antiphon.backends.embedded import CONTEXT_WINDOW, SMOLLM2, Embedded
-from antiphon.backends.emulated import adapt
+from antiphon.backends.emulated import EmulatedTools
 from antiphon.backends.llama_engine import ready_marker
 from antiphon.backends.passthrough import refuse_forms
 from antiphon.model import Backend
@@ -61,7 +61,7 @@ def embedded(
     )
     if most := max_output_tokens or model.max_output_tokens:
         engine = Bounded(engine, most)
-    return adapt(WithoutLoops(engine))
+    return EmulatedTools(WithoutLoops(engine))
 
 
 class LlamaProcess:

@@ -30,6 +30,7 @@ from antiphon.model import (
     Turn,
 )
 from antiphon.model.json_text import is_object
+from antiphon.model.turn import leading
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject, encode
 
@@ -46,7 +47,7 @@ def render_turn(turn: Turn, dialect: Dialect) -> list[JsonObject | msgspec.Raw]:
     messages, said = turn.messages, turn.said
     if said is None:
         return [*render(messages, dialect)]
-    start = _leading(messages)
+    start = leading(messages)
     end = start + len(said.messages)
     goes_on = end < len(messages) and messages[end].role == "user"
     if not goes_on or messages[start:end] != said.messages:
@@ -116,8 +117,8 @@ def _roles(messages: list[Message], dialect: Dialect) -> list[Message]:
 
 
 def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
-    leading = _leading(messages)
-    head, body = messages[:leading], messages[leading:]
+    count = leading(messages)
+    head, body = messages[:count], messages[count:]
     if dialect.late_system == "user":
         body = [replace(m, role="user") if m.role in ("system", "developer") else m for m in body]
     if dialect.needs_user and not any(m.role == "user" for m in body):
@@ -127,11 +128,6 @@ def _systems(messages: list[Message], dialect: Dialect) -> list[Message]:
         text = "\n\n".join(m.text for m in head)
         head = [Message("system", (TextPart(text),))]
     return head + body
-
-
-def _leading(messages: Sequence[Message]) -> int:
-    """How many messages of the system lead."""
-    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
 
 
 def results_after_calls(messages: list[Message]) -> list[Message]:
@@ -322,14 +318,11 @@ def _part(part: Part, dialect: Dialect) -> JsonObject:
                 raise InvalidRequest(
                     "The model's server does not fetch images by URL: send the image itself."
                 )
-            return {"type": "image_url", "image_url": {"url": url} | _detail(detail)}
+            detailed = {} if detail == "auto" else {"detail": detail}
+            return {"type": "image_url", "image_url": {"url": url} | detailed}
         case AudioPart(data, kind):
             return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
         case FilePart(data, filename):
             return {"type": "file", "file": {"file_data": data, "filename": filename}}
         case HostedPart():
             raise ValueError("it goes to the server alone that ran the tool")
-
-
-def _detail(detail: str) -> JsonObject:
-    return {"detail": detail} if detail != "auto" else {}

@@ -20,7 +20,7 @@ class NamedModel(Struct, frozen=True, kw_only=True):
     fallbacks: Sequence[str] = ()
     """Models or backends that answer in its place."""
     instructions: str | None = None
-    """What it is told before all else."""
+    """Instructions that come before all others."""
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None

@@ -18,6 +18,7 @@ from antiphon.backends.http import HttpAnswer, Patience
 from antiphon.backends.retry import pause_before_retry
 from antiphon.guard.offload import in_bytes, offload
 from antiphon.model import Members, Passed
+from antiphon.model.json_text import read_json
 from antiphon.model.passthrough import Answer
 from antiphon.protocol.errors import ApiError, InvalidRequest, NotFound, UpstreamError
 from antiphon.protocol.wire import encode
@@ -273,10 +274,7 @@ def _headers(response: HttpAnswer) -> Headers:
 
 def _is_envelope(words: bytes) -> bool:
     """Whether SDKs find their message in it."""
-    try:
-        told = msgspec.json.decode(words)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    told = read_json(words)
     error = told.get("error") if isinstance(told, dict) else None
     return isinstance(error, dict) and isinstance(error.get("message"), str) and bool(error["message"])
 

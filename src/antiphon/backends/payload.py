@@ -113,7 +113,7 @@ def _function(function: Function, dialect: Dialect) -> msgspec.Raw:
 
 
 def _described(function: Function, dialect: Dialect) -> JsonObject:
-    parameters = _schema_for(function.parameters, dialect) or _NO_PARAMETERS
+    parameters = _schema_for(function.parameters, dialect) or NO_PARAMETERS
     body: JsonObject = {"name": function.name, "parameters": parameters}
     if function.description:
         body["description"] = function.description
@@ -122,7 +122,7 @@ def _described(function: Function, dialect: Dialect) -> JsonObject:
     return body
 
 
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 # ---- the form of the answer -------------------------------------------------------------------------
 
@@ -193,18 +193,19 @@ def _sampling(sampling: Sampling, dialect: Dialect) -> JsonObject:
 def _refuse_penalties(body: JsonObject) -> None:
     for name in ("presence_penalty", "frequency_penalty"):
         if body.pop(name, 0):
-            raise _unsupported(name)
+            raise unsupported(name)
 
 
 def _logprobs(top: int | None, dialect: Dialect) -> JsonObject:
     if top is None:
         return {}
     if not dialect.logprobs:
-        raise _unsupported("top_logprobs")
+        raise unsupported("top_logprobs")
     return {"logprobs": True, "top_logprobs": max(top, dialect.least_top_logprobs)}
 
 
-def _unsupported(name: str) -> InvalidRequest:
+def unsupported(name: str) -> InvalidRequest:
+    """The fault of a parameter that the model's server does not take."""
     return InvalidRequest(f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
 
 

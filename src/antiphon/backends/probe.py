@@ -6,7 +6,6 @@ Each kind of server answers at a path that no other has, or names itself in its 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from antiphon.backends.dialects import (
     VLLM,
     Dialect,
 )
+from antiphon.model.json_text import read_json
 
 
 class Reply(Struct, frozen=True):
@@ -31,12 +31,7 @@ class Reply(Struct, frozen=True):
 
     def json(self) -> Any:
         """The body; None when it is no JSON, or no success."""
-        if self.status != 200:
-            return None
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+        return read_json(self.body) if self.status == 200 else None
 
 
 Ask = Callable[[str], Awaitable[Reply]]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 
-from antiphon.backends.health import CHECK_SECONDS, Replica
+from antiphon.backends.health import CHECK_SECONDS, Asked, Replica
 from antiphon.backends.prefixes import Heard, beginning_of, exchange, prefix_of
 from antiphon.backends.retry import another_may
 from antiphon.model import (
@@ -62,7 +62,7 @@ class Replicas(Backend):
             left.remove(replica)
             answered = False
             try:
-                async with replica.asked(turn, self._patience) as asked:
+                async with Asked(replica, turn, self._patience) as asked:
                     while asked.due or not answered or heard is not None:
                         batch = await asked.next()
                         answered = answered or has_output(batch)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from antiphon.backends.anthropic.backend import Anthropic
 from antiphon.backends.bounded import Bounded
 from antiphon.backends.chat_completions import ChatCompletions
-from antiphon.backends.dialects import DIALECTS, Dialect
-from antiphon.backends.emulated import adapt
+from antiphon.backends.dialects import DIALECTS
+from antiphon.backends.emulated import EmulatedTools
 from antiphon.backends.gate import Gate
 from antiphon.backends.named_models import NamedModel, Rated
 from antiphon.backends.payload import capabilities
@@ -332,18 +332,16 @@ Maker = Callable[[BackendConfig], Backend]
 
 
 def _chat_completions(config: BackendConfig) -> Backend:
-    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else "")
-    if not base_url:
-        raise ValueError(f"backends.{config.name} needs a base_url")
+    base_url = _base_url(config)
     if config.dialect and config.dialect not in DIALECTS:
         known = one_of(tuple(DIALECTS))
         raise ValueError(f"backends.{config.name}.dialect: {config.dialect!r} is none of {known}")
-    backend: Backend = ChatCompletions(
+    backend = ChatCompletions(
         base_url,
         dialect=DIALECTS[config.dialect] if config.dialect else None,
         api_key=config.api_key,
         unix_socket=config.unix_socket,
-        can=partial(_capabilities, config),
+        can=lambda dialect: _configured(config, capabilities(dialect)),
         read_timeout=config.timeout,
         text_calls=config.text_calls,
         text_runs=config.text_runs,
@@ -351,23 +349,13 @@ def _chat_completions(config: BackendConfig) -> Backend:
         attempts=config.attempts,
         name=config.name,
     )
-    if config.max_output_tokens is not None:
-        backend = Bounded(backend, config.max_output_tokens)
-    return adapt(backend)
-
-
-def _capabilities(config: BackendConfig, dialect: Dialect) -> Capabilities:
-    can = replace(capabilities(dialect), context_window=config.context_window)
-    return can if config.structured_output else replace(can, json_schema=False, json_object=False)
+    return _helped(config, backend)
 
 
 def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: BackendConfig) -> Backend:
     """`usual`: where it is when nothing is said."""
-    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else usual)
-    if not base_url:
-        raise ValueError(f"backends.{config.name} needs a base_url")
-    backend: Backend = kind(
-        base_url,
+    backend = kind(
+        _base_url(config, usual),
         api_key=config.api_key,
         unix_socket=config.unix_socket,
         timeout=config.timeout,
@@ -377,9 +365,22 @@ def _streaming(kind: type[Anthropic] | type[Responses], usual: str, config: Back
         configured=partial(_configured, config),
         name=config.name,
     )
+    return _helped(config, backend)
+
+
+def _base_url(config: BackendConfig, usual: str = "") -> str:
+    """Raises ValueError where nothing says where the server is."""
+    base_url = config.base_url or ("http://localhost/v1" if config.unix_socket else usual)
+    if not base_url:
+        raise ValueError(f"backends.{config.name} needs a base_url")
+    return base_url
+
+
+def _helped(config: BackendConfig, backend: Backend) -> Backend:
+    """The backend, with what is done here for models whose server does not do it."""
     if config.max_output_tokens is not None:
         backend = Bounded(backend, config.max_output_tokens)
-    return adapt(backend)
+    return EmulatedTools(backend)
 
 
 def _configured(config: BackendConfig, can: Capabilities) -> Capabilities:

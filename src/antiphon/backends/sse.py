@@ -4,6 +4,7 @@ import re
 
 import msgspec
 
+from antiphon.model.json_text import read_json
 from antiphon.protocol.errors import UpstreamError
 
 MAX_EVENT = 32 * 1024 * 1024
@@ -127,10 +128,7 @@ def _data(block: bytes) -> bytes | None:
 
 def _failure(data: bytes) -> bytes:
     """The data of an event named `error`, which may be words alone, as the object that an error is."""
-    try:
-        said = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = data.decode(errors="replace")
+    said = read_json(data, data.decode(errors="replace"))
     if isinstance(said, dict):
         return data if said.get("error") else msgspec.json.encode({"error": said or "unknown"})
     return msgspec.json.encode({"error": {"message": str(said)}})

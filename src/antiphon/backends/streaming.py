@@ -22,6 +22,7 @@ from antiphon.backends.offer import offered
 from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
+from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.guard.offload import offload
 from antiphon.model import Backend, Capabilities, Deltas, Model, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -57,7 +58,7 @@ class StreamingBackend(Backend, Generic[T, R]):
     """Of the endpoint, below `/v1`."""
     counting: str
     """Of the one that counts the tokens of a context."""
-    phrases: tuple[str, ...]
+    phrases: tuple[str, ...] = CONTEXT_PHRASES
     """How servers say that a context is too long."""
     house: str
     """The host of who made the API."""
@@ -96,7 +97,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         self._attempts = attempts
         self._text_calls = text_calls and not self._own
         self._configured = configured
-        self._unknown = self._of_strangers()
+        self._unknown = self._default_traits()
         self._known: dict[str, T] = {}
         """What is known of models, where that is not what is common to all."""
 
@@ -106,7 +107,7 @@ class StreamingBackend(Backend, Generic[T, R]):
         """The headers of every request."""
         raise NotImplementedError
 
-    def _of_strangers(self) -> T:
+    def _default_traits(self) -> T:
         """What holds for models of which nothing is known."""
         raise NotImplementedError
 
@@ -142,16 +143,16 @@ class StreamingBackend(Backend, Generic[T, R]):
         calls = self._text_calls_of(turn)
         left = self._attempts
         while True:
-            told = False
+            sent = False
             try:
                 async with aclosing(self._attempt(turn)) as batches:
                     async for batch in batches:
-                        told = told or bool(batch)
+                        sent = sent or bool(batch)
                         yield batch if calls is None else calls.feed(batch)
                 return
             except ApiError as fault:
                 left -= 1
-                pause = pause_before_retry(fault) if left and not told else None
+                pause = pause_before_retry(fault) if left and not sent else None
                 if pause is None:
                     raise self.upstream.discreet(fault) from None
             await asyncio.sleep(pause)
@@ -194,7 +195,7 @@ class StreamingBackend(Backend, Generic[T, R]):
                 break
             response, body = await self._sent(turn, continued), continued
             if response.status != 200:
-                raise await self._refused(response, turn)
+                raise self.upstream.refused(response, await self._words(response), turn.model)
         before = self._traits(turn.model)
         if (after := self._after(reader, before)) != before:
             self._learn(turn.model, after, "an answer")
@@ -220,9 +221,6 @@ class StreamingBackend(Backend, Generic[T, R]):
 
     async def _sent(self, turn: Turn, body: JsonObject) -> HttpAnswer:
         return await self.upstream.post(self.path, await offload(turn.size, encode, body))
-
-    async def _refused(self, response: HttpAnswer, turn: Turn) -> ApiError:
-        return self.upstream.refused(response, await self._words(response), turn.model)
 
     async def _words(self, response: HttpAnswer) -> bytes:
         """The body of a refusal, whose connection is let go."""

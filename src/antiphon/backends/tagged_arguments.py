@@ -1,7 +1,7 @@
 """Arguments that stand between tags, each a text: what they are as JSON is said by the function's schema."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -21,52 +21,12 @@ _PAIR = re.compile(r"\s*<arg_key>\s*([^<]{1,160}?)\s*</arg_key>\s*<arg_value>(.*
 _NONE = "null"
 
 
-def read_parameters(body: str, function: Function) -> str | None:
-    """The arguments as a JSON object; None when the body is not made of parameters."""
-    return _complete(_Reader(body, function).parameters())
+_Entry = tuple[str, Any] | None
+"""A name and its value; None behind the last when there is more than entries."""
 
 
-def read_pairs(body: str, function: Function) -> str | None:
-    """The same for keys and values that follow each other."""
-    return _complete(_Reader(body, function).pairs())
-
-
-def begin_parameters(body: str, function: Function) -> str:
-    """The beginning of the arguments, as far as they are whole."""
-    return _beginning(_Reader(body, function).parameters())
-
-
-def begin_pairs(body: str, function: Function) -> str:
-    return _beginning(_Reader(body, function).pairs())
-
-
-class _Reader:
-    def __init__(self, body: str, function: Function) -> None:
-        self._body = body
-        self._types = function.parameters.get("properties") or {}
-
-    def parameters(self) -> Iterator[tuple[str, Any] | None]:
-        """Each parameter; None behind the last when there is more than that."""
-        at = 0
-        while found := _PARAMETER.match(self._body, at):
-            at = found.end()
-            name, kind, value = found[1], found[2], found[3]
-            yield name, _value(_unframed(value), _schema_of(kind) or self._types.get(name))
-        yield from self._rest(at)
-
-    def pairs(self) -> Iterator[tuple[str, Any] | None]:
-        at = 0
-        while found := _PAIR.match(self._body, at):
-            at = found.end()
-            yield found[1], _value(found[2], self._types.get(found[1]))
-        yield from self._rest(at)
-
-    def _rest(self, at: int) -> Iterator[None]:
-        if self._body[at:].strip():
-            yield None
-
-
-def _complete(entries: Iterator[tuple[str, Any] | None]) -> str | None:
+def whole(entries: Iterable[_Entry]) -> str | None:
+    """The arguments as a JSON object; None when there is more than they say."""
     found = {}
     for entry in entries:
         if entry is None:
@@ -75,8 +35,35 @@ def _complete(entries: Iterator[tuple[str, Any] | None]) -> str | None:
     return _json(found)
 
 
-def _beginning(entries: Iterator[tuple[str, Any] | None]) -> str:
+def beginning(entries: Iterable[_Entry]) -> str:
+    """The beginning of the arguments, as far as they are whole."""
     return _json(dict(entry for entry in entries if entry is not None))[:-1]
+
+
+def _parameters(body: str, function: Function) -> Iterator[_Entry]:
+    types, at = function.parameters.get("properties") or {}, 0
+    while found := _PARAMETER.match(body, at):
+        at = found.end()
+        name, kind, value = found[1], found[2], found[3]
+        yield name, _value(_unframed(value), _schema_of(kind) or types.get(name))
+    if body[at:].strip():
+        yield None
+
+
+def _pairs(body: str, function: Function) -> Iterator[_Entry]:
+    types, at = function.parameters.get("properties") or {}, 0
+    while found := _PAIR.match(body, at):
+        at = found.end()
+        yield found[1], _value(found[2], types.get(found[1]))
+    if body[at:].strip():
+        yield None
+
+
+TAGGED: Mapping[str, Callable[[str, Function], Iterator[_Entry]]] = {
+    "parameters": _parameters,
+    "pairs": _pairs,
+}
+"""The arguments in a body, by what its syntax reads."""
 
 
 # ---- values -----------------------------------------------------------------------------------------

@@ -9,13 +9,12 @@ from yarl import URL
 from antiphon.backends import upstream_errors
 from antiphon.backends.http import Client, ConnectFault, ConnectTimeout, HttpAnswer, Patience
 from antiphon.backends.sse import MAX_EVENT, Events
+from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.model import Delta, Pour
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import encode
 from antiphon.telemetry import metrics
 
-# Shorter than the 5 s after which uvicorn, and with it vLLM and SGLang, hang up on an idle connection.
-_KEEP_ALIVE = 4.0
 _UNKNOWING = (400, 404, 405, 422, 501)
 """How servers say that they do not know a question."""
 _BURST = 4096
@@ -50,7 +49,7 @@ class Upstream:
     """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket. `speaks` is the name of its
     API, for messages; `phrases` are how it says that a context is too long; `patience` is that with which it
     is asked, unless another one is given. `ready` is awaited before each request and raises Unavailable while
-    the server starts; `most` connections at once, 0 for any number; `name`: under which it is configured."""
+    the server starts; `name`: under which it is configured."""
 
     def __init__(
         self,
@@ -62,9 +61,8 @@ class Upstream:
         api_key: str = "",
         unix_socket: str | None = None,
         answer_bytes: int = ANSWER_BYTES,
-        phrases: tuple[str, ...] = (),
+        phrases: tuple[str, ...] = CONTEXT_PHRASES,
         ready: Callable[[], Awaitable[None]] | None = None,
-        most: int = 0,
         name: str | None = None,
     ) -> None:
         self._base = URL(base_url.rstrip("/"))
@@ -72,7 +70,7 @@ class Upstream:
         """Of what is below the base URL."""
         self.where = str(self._base.with_user(None).with_query(None))
         self.host = self._base.host or ""
-        self.phrases = phrases
+        self._phrases = phrases
         self.api_key = api_key
         self.answer_bytes = answer_bytes
         self._speaks = speaks
@@ -80,7 +78,6 @@ class Upstream:
         self._unix_socket = unix_socket
         self._patience = patience
         self._ready = ready
-        self._most = most
         self._name = name
         self._client: Client | None = None
         self._up: bool | None = None
@@ -179,7 +176,7 @@ class Upstream:
             response.headers,
             where=self.where,
             model=model,
-            phrases=self.phrases,
+            phrases=self._phrases,
             speaks=self._speaks,
         )
 
@@ -214,8 +211,6 @@ class Upstream:
                     self._base,
                     self._headers,
                     unix_socket=self._unix_socket,
-                    most=self._most,
-                    keep=_KEEP_ALIVE,
                     name=self._name,
                 )
             except ValueError as fault:

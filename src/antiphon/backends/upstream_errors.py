@@ -62,6 +62,41 @@ _OF_INPUT = {
 """Codes of failed responses that OpenAI's servers alone give: they look closer at images than we do."""
 REFUSED = POLICY | _OF_INPUT
 """Codes of what stands in a request, and those that a response has for it."""
+CONTEXT_PHRASES = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "available context size",
+    "model's context length",
+    "context window",
+    "context length exceeded",
+    "context the overflows",
+    "input token count",
+    "prompt is too long",
+    "input is too long",
+    "reduce the length of the messages",
+    "context limit",  # Anthropic
+    "context size has been exceeded",  # llama.cpp, in the middle of an answer
+    "longer than the maximum model length",  # vLLM
+    "maximum allowed length",  # SGLang
+    "`inputs` tokens +",  # TGI
+    "`inputs` must have less than",
+    "greater than the context length",  # LM Studio
+    "max context length",  # Ollama
+    "exceeds the context length",
+    "greater than max_seq_len",  # TabbyAPI
+    "exceed the configured limit",  # OpenAI
+    "prompt token count",  # GitHub
+    "tokens_limit_reached",
+    "maximum prompt length",  # xAI
+    "model token limit",  # Moonshot
+    "exceeds max length",  # Z.ai
+    "range of input length",  # DashScope
+    "expected maxlength",  # Bedrock
+    "tokens in the prompt cannot exceed",  # Cohere
+    "maximum number of tokens allowed",
+)
+"""How servers say, in any status or in the middle of a stream, that the prompt does not fit."""
 TOO_LONG = "context_length_exceeded"
 """The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
@@ -98,7 +133,7 @@ def refused(
     *,
     where: str,
     model: str,
-    phrases: tuple[str, ...],
+    phrases: tuple[str, ...] = CONTEXT_PHRASES,
     speaks: str = "Chat Completions",
 ) -> ApiError:
     """The error for an HTTP status that is no success. `speaks`: the API that was expected there."""
@@ -146,7 +181,7 @@ def knows_no_path(status: int, body: bytes) -> bool:
     return status in (405, 501) or (status == 404 and (not said or said in _NO_ROUTE))
 
 
-def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
+def from_stream(event: bytes, phrases: tuple[str, ...] = CONTEXT_PHRASES) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
     status = fault.status or (429 if "rate_limit" in fault.code else 0)

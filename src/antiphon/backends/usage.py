@@ -1,21 +1,26 @@
 """What a turn cost, from what servers say of it under several names and in several chunks."""
 
+from typing import TypeVar
+
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from antiphon.backends.chat_chunk import InputDetails, Usage
 from antiphon.model import UsageDelta
+
+T = TypeVar("T", bound=Struct)
 
 _TIERS = {name: name for name in ("default", "flex", "priority", "ultrafast", "scale")} | {"fast": "priority"}
 """By their names in an answer: `fast` is shown as what it is."""
 _NO_DETAILS = InputDetails()
 
 
-def merged(before: Usage | None, after: Usage) -> Usage:
+def merged(before: T | None, after: T) -> T:
     """What is known when more is said: a member that is zero or missing takes nothing away."""
     if before is None:
         return after
     known = asdict(before) | {name: value for name, value in asdict(after).items() if value}
-    return Usage(**known)
+    return type(after)(**known)
 
 
 def tier_in(said: str | None) -> str | None:
@@ -25,8 +30,8 @@ def tier_in(said: str | None) -> str | None:
 
 
 def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
-    """The totals, and the service tier that was told. Where the reasoning counts on top of the completion,
-    as the total shows, it is added."""
+    """The totals, and the service tier that the server reports. Where the reasoning counts on top of the
+    completion, as the total shows, it is added."""
     before = usage.prompt_tokens_details or _NO_DETAILS
     after = usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.messages import CONTINUE, readable, results_after_calls
 from antiphon.model import Message, TextPart
-
-_SYSTEM = ("system", "developer")
+from antiphon.model.turn import leading
 
 
 class Ordered(Struct, frozen=True):
@@ -28,16 +27,16 @@ class Ordered(Struct, frozen=True):
 
 def ordered(messages: Sequence[Message]) -> Ordered:
     """The messages as such a server wants them."""
-    count = next((at for at, m in enumerate(messages) if m.role not in _SYSTEM), len(messages))
-    leading, rest = tuple(messages[:count]), list(messages[count:])
+    count = leading(messages)
+    first, rest = tuple(messages[:count]), list(messages[count:])
     if not rest:
         # Instructions alone: the last of them is what the model has to answer.
-        leading, rest = leading[:-1], [replace(each, role="user") for each in leading[-1:]]
+        first, rest = first[:-1], [replace(each, role="user") for each in first[-1:]]
     said = _distinct(readable(results_after_calls(rest)))
     newest = max((at for at, m in enumerate(said) if m.role == "user"), default=-1)
     if not said or said[-1].role == "assistant":
         said.append(Message("user", (TextPart(CONTINUE),)))
-    return Ordered(leading, tuple(said), newest)
+    return Ordered(first, tuple(said), newest)
 
 
 def _distinct(messages: list[Message]) -> list[Message]:

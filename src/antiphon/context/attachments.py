@@ -113,7 +113,7 @@ class Attachments:
         attached = Attached()
         if not items:
             return attached
-        wanted = await offload(len(items), _wanted_once, items, given)
+        wanted = await offload(len(items), _wanted, items, given)
         if len(wanted) > MOST:
             raise InvalidRequest(
                 f"A request can have {MOST} images, files and sounds at most.",
@@ -138,7 +138,7 @@ class Attachments:
 
     async def originals(self, project: str, items: Sequence[Item], can: Capabilities) -> Sequence[Original]:
         """The files and images that the items have attached, each once, with their names."""
-        wanted = await offload(len(items), _wanted_once, items, ())
+        wanted = await offload(len(items), _wanted, items, ())
         parts = [part for part, _ in wanted.values() if isinstance(part, InputFile | InputImage)]
         return await originals(parts, self._loader(project, can))
 
@@ -169,19 +169,17 @@ class Attachments:
         return Loader(self._files, self._fetcher, self._documents, project, can, self._most, sight, unseen)
 
 
-def _wanted_once(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:
-    return dict(_wanted(items, given))
-
-
-def _wanted(items: Sequence[Item], given: Sequence[Item]) -> Iterator[tuple[_Key, tuple[Any, str]]]:
-    """The attachments, each with the path at which faults are reported: of the past, it is all of `input`."""
+def _wanted(items: Sequence[Item], given: Sequence[Item]) -> dict[_Key, tuple[Any, str]]:
+    """The attachments, each once, with the path at which faults are reported: of the past, it is all of
+    `input`."""
     places = {id(item): f"input[{index}]" for index, item in enumerate(given)}
+    found: dict[_Key, tuple[Any, str]] = {}
     for item in items:
         place = places.get(id(item))
         for part, path in _attachments(item):
-            key = _key(part)
-            if key:
-                yield key, (part, f"{place}.{path}" if place else "")
+            if key := _key(part):
+                found[key] = part, f"{place}.{path}" if place else ""
+    return found
 
 
 def _attachments(item: Item) -> Iterator[tuple[Any, str]]:

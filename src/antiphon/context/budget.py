@@ -60,7 +60,7 @@ def _weight(part: Part) -> int:
 
 def shortened(messages: Sequence[Message], excess: int, pinned: int = 0) -> tuple[Message, ...] | None:
     """The messages without the oldest of them, so that at least `excess` estimated tokens are gone; None
-    when that many cannot go. The first `led` messages stay."""
+    when that many cannot go. The first `pinned` messages stay."""
     gone: set[int] = set()
     for unit in droppable(messages, pinned):
         if excess <= 0:

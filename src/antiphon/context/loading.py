@@ -6,7 +6,7 @@ as its text, with pictures of the pages that have none; an image that was sent a
 
 import asyncio
 from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from msgspec import Struct
 
@@ -14,12 +14,19 @@ from antiphon.context import images
 from antiphon.context.sight import Sight
 from antiphon.model import Capabilities
 from antiphon.protocol import error_messages
-from antiphon.protocol.content import ComputerScreenshot, InputAudio, InputFile, InputImage, InputText
+from antiphon.protocol.content import (
+    ComputerScreenshot,
+    ImageDetail,
+    InputAudio,
+    InputFile,
+    InputImage,
+    InputText,
+)
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.retrieval.documents import Documents, Found, Unreadable, Unsupported
 from antiphon.retrieval.extract import Images
 from antiphon.retrieval.kinds import PDF, TEXT, document_type, image_type
-from antiphon.web.fetch import BadUrl, Fetched, Fetcher, TooBig, Unfetchable
+from antiphon.web.fetch import BadUrl, Fetcher, TooBig, Unfetchable
 
 MAX_ATTACHMENT = 50 * 2**20
 """Bytes of one image or file."""
@@ -29,6 +36,8 @@ MAX_TEXT = 10_485_760
 Shown = InputText | InputImage | InputFile | InputAudio
 """A part that holds all that it says: an image as a data URL, a file as one with a name."""
 Image = InputImage | ComputerScreenshot
+Kind = Literal["image", "file"]
+"""What a client means to give, by which its faults are named."""
 
 
 class StoredFile(Protocol):
@@ -101,12 +110,11 @@ class Loader:
         if isinstance(part, InputFile):
             return (await self._loaded(part, "")).data
         if part.file_id:
-            absent, too_large = "image_file_not_found", "image_file_too_large"
-            return (await self._stored(part.file_id, param, absent, too_large)).data
+            return (await self._stored(part.file_id, param, "image")).data
         url = part.image_url or ""
         if url[:5].lower() == "data:":
             return (await asyncio.to_thread(_given, url, param)).data
-        return (await self._fetched_image(url, param)).data
+        return (await self._fetched(url, param, "image")).data
 
     async def filename(self, file_id: str) -> str | None:
         """The name of a stored file."""
@@ -128,23 +136,10 @@ class Loader:
         if part.image_url and part.image_url[:5].lower() == "data:":
             return await asyncio.to_thread(images.inline, part.image_url, param, MAX_ATTACHMENT)
         if part.image_url:
-            data = (await self._fetched_image(part.image_url, param)).data
+            loaded = await self._fetched(part.image_url, param, "image")
         else:
-            absent, too_large = "image_file_not_found", "image_file_too_large"
-            data = (await self._stored(part.file_id or "", param, absent, too_large)).data
-        return images.Given(data, images.checked(data, param, MAX_ATTACHMENT), param)
-
-    async def _fetched_image(self, url: str, param: str) -> Fetched:
-        try:
-            fetched = await self._fetcher.fetch(url)
-        except BadUrl as error:
-            _refuse(f"Invalid '{param}': the image URL cannot be used, {error}.", param, "invalid_image_url")
-        except TooBig as error:
-            _refuse(f"The image at '{param}' cannot be used: {error}.", param, "image_too_large")
-        except Unfetchable as error:
-            _refuse(f"Failed to download the image at '{param}': {error}.", param, "failed_to_download_image")
-        self._take(len(fetched.data), param)
-        return fetched
+            loaded = await self._stored(part.file_id or "", param, "image")
+        return images.Given(loaded.data, images.checked(loaded.data, param, MAX_ATTACHMENT), param)
 
     # ---- files ----
 
@@ -159,7 +154,7 @@ class Loader:
         if kind == PDF and self._can.files:
             return (InputFile(file_data=images.data_url(loaded.data, PDF), filename=name),)
         found = await self._read(loaded, name, detail)
-        pictures = self._pictures(found, name, part)
+        pictures = _pictures(found, name, detail)
         if kind != TEXT and not (pictures or found.text.strip()):
             words = f"The file '{name}' holds no text that the model could read."
             _refuse(words, loaded.param, "invalid_file")
@@ -178,45 +173,41 @@ class Loader:
             _refuse(f"The text of the file '{name}' is too long.", loaded.param, "string_above_max_length")
         return found
 
-    def _pictures(self, found: Found, name: str, part: InputFile) -> Sequence[Shown]:
-        shown: list[Shown] = []
-        for page in found.pages:
-            if page.image is not None:
-                shown.append(InputText(text=f"\nPage {page.number} of {_quoted(name)}:\n"))
-                url = images.data_url(page.image, "image/png")
-                shown.append(InputImage(image_url=url, detail=part.detail or "auto"))
-        return shown
-
     async def _loaded(self, part: InputFile, path: str) -> Loaded:
         member = _only(part, ("file_id", "file_url", "file_data"), path)
         param = _at(path, member)
         if part.file_id:
-            return await self._stored(part.file_id, param, "file_not_found", "file_too_large")
+            return await self._stored(part.file_id, param, "file")
         if part.file_url:
-            return await self._fetched_file(part.file_url, param)
+            return await self._fetched(part.file_url, param, "file")
         return await asyncio.to_thread(_given, part.file_data or "", param)
 
-    async def _fetched_file(self, url: str, param: str) -> Loaded:
+    # ---- images and files ----
+
+    async def _fetched(self, url: str, param: str, kind: Kind) -> Loaded:
         try:
             fetched = await self._fetcher.fetch(url)
         except BadUrl as error:
-            _refuse(f"Invalid '{param}': the URL cannot be used, {error}.", param, "invalid_file_url")
+            named = "image URL" if kind == "image" else "URL"
+            _refuse(f"Invalid '{param}': the {named} cannot be used, {error}.", param, f"invalid_{kind}_url")
         except TooBig as error:
-            _refuse(f"The file at '{param}' cannot be used: {error}.", param, "file_too_large")
+            _refuse(f"The {kind} at '{param}' cannot be used: {error}.", param, f"{kind}_too_large")
         except Unfetchable as error:
-            _refuse(f"Failed to download the file at '{param}': {error}.", param, "failed_to_download_file")
+            words = f"Failed to download the {kind} at '{param}': {error}."
+            _refuse(words, param, f"failed_to_download_{kind}")
         self._take(len(fetched.data), param)
         return Loaded(fetched.data, param, fetched.filename, fetched.media_type)
 
-    async def _stored(self, file_id: str, param: str, absent: str, too_large: str) -> Loaded:
+    async def _stored(self, file_id: str, param: str, kind: Kind) -> Loaded:
+        code = "image_file" if kind == "image" else "file"
         row = await self._files.file(self._project, file_id)
         if row is not None and row.size > MAX_ATTACHMENT:
-            _refuse(f"File '{file_id}' is larger than {MAX_ATTACHMENT} bytes.", param, too_large)
+            _refuse(f"File '{file_id}' is larger than {MAX_ATTACHMENT} bytes.", param, f"{code}_too_large")
         if row is not None:
             self._take(row.size, param)
         data = await self._files.content(row) if row is not None else None
         if row is None or data is None:
-            _refuse(f"File with id '{file_id[:100]}' not found.", param, absent)
+            _refuse(f"File with id '{file_id[:100]}' not found.", param, f"{code}_not_found")
         return Loaded(data, param, row.filename)
 
     def _take(self, size: int, param: str) -> None:
@@ -224,6 +215,15 @@ class Loader:
         if self._left < 0:
             words = f"The images and files of this request are larger than {self._most} bytes together."
             _refuse(words, param, "request_too_large")
+
+
+def _pictures(found: Found, name: str, detail: ImageDetail) -> Sequence[Shown]:
+    shown: list[Shown] = []
+    for page in found.pages:
+        if page.image is not None:
+            shown.append(InputText(text=f"\nPage {page.number} of {_quoted(name)}:\n"))
+            shown.append(InputImage(image_url=images.data_url(page.image, "image/png"), detail=detail))
+    return shown
 
 
 def _given(text: str, param: str) -> Loaded:

@@ -31,7 +31,7 @@ class Agent:
         """Whether it waits for others or for the client."""
         self.due = False
         """Whether it has mail that it goes on for, should it just be ending."""
-        self.untold = False
+        self.unreported = False
         """Whether it was interrupted by another than its parent, which does not know."""
 
     @property

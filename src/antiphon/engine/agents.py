@@ -160,7 +160,7 @@ class Crew:
                 self._start(agent)
 
     def _start(self, agent: Agent) -> None:
-        agent.untold = agent.due = False
+        agent.unreported = agent.due = False
         agent.running = asyncio.create_task(self._work(agent))
         agent.running.add_done_callback(lambda _: self._changed.set())
 
@@ -232,8 +232,8 @@ class Crew:
                 content=(EncryptedText(sealed),),
             )
             self._machine.add(item)
-            told = Message("user", parts=(TextPart(letter(author, agent.name, text)),))
-            agent.turn = replace(agent.turn, messages=(*agent.turn.messages, told))
+            read = Message("user", parts=(TextPart(letter(author, agent.name, text)),))
+            agent.turn = replace(agent.turn, messages=(*agent.turn.messages, read))
         if mail:
             await self._flushing.flush()
 
@@ -293,9 +293,9 @@ class Crew:
             if task is None or not task.done():
                 continue
             agent.running, agent.owed, agent.blocked = None, set(), False
-            told = self._outcome(agent, task)
-            if told is not None and agent.name != ROOT and not self._has_help(agent):
-                self._post(self._agents.get(agent.parent), agent.name, told, starts=not self._ending)
+            report = self._outcome(agent, task)
+            if report is not None and agent.name != ROOT and not self._has_help(agent):
+                self._post(self._agents.get(agent.parent), agent.name, report, starts=not self._ending)
             if agent.due and not self._ending:
                 self._start(agent)
 
@@ -310,7 +310,7 @@ class Crew:
         self._answer_calls(agent)
         agent.early, agent.answers = set(), []
         if fault is None:
-            return "I was interrupted." if agent.untold else None
+            return "I was interrupted." if agent.unreported else None
         why = fault.message if isinstance(fault, ApiError) else f"It was cut short ({fault})."
         return f"I could not finish. {why}"
 
@@ -472,7 +472,7 @@ class Crew:
             self._answer(call, output, self._plan.turns.transcript.read([output]))
         target.running.cancel()
         target.due = False
-        target.untold = target.untold or own.name != target.parent
+        target.unreported = target.unreported or own.name != target.parent
         return f"{target.name} is interrupted."
 
     async def _wait(self, own: Agent) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import structlog
@@ -46,9 +45,7 @@ class CallRuns:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for call, running in self._runs.items():
             running.task.cancel()
             self._count(call, running, "cancelled", time.perf_counter())

@@ -65,7 +65,7 @@ class Engine:
     ) -> None:
         """`deadline`: seconds that a response may take; None: as long as it needs. `ended` is called with
         what became of each response that ended here, and what it counts to. `recorder` keeps what is sent to
-        upstreams, `tracer` is told what is done in the background."""
+        upstreams, `tracer` traces what is done in the background."""
         self.router = router
         self.store = store
         self.warnings = Warnings()
@@ -88,7 +88,7 @@ class Engine:
         use: KeyUse | None = None,
         steering: Steering | None = None,
     ) -> AbstractAsyncContextManager[Run]:
-        """A run of the request, which counts to `use` and hears what `steering` is told. Its conversation, if
+        """A run of the request, which counts to `use` and can be steered by `steering`. Its conversation, if
         it has one, is its own until the block is left.
 
         Raises InvalidRequest or NotFound when the request cannot be met.

@@ -86,41 +86,34 @@ class Histories:
         self._size = 0
         self._known: OrderedDict[_Key, History] = OrderedDict()
 
-    def find(self, project: str, end: str) -> History | None:
-        """The history that ends with a response, or that of a conversation, if it is known. It may be there
-        no longer."""
-        return self._find((project, end))
+    def find(self, project: str, end: str | bytes) -> History | None:
+        """The history that ends with a response, or that of a conversation, or that begins with such a row,
+        if it is known. It may be there no longer."""
+        found = self._known.get((project, end))
+        if found is not None:
+            self._known.move_to_end((project, end))
+        return found
 
-    def keep(self, project: str, end: str, history: History) -> None:
-        """Keep the history that ends with a response, or that of a conversation, until others have its
-        place."""
-        self._keep((project, end), history)
+    def keep(self, project: str, end: str | bytes, history: History) -> None:
+        """Keep a history until others have its place; `end` as for `find`."""
+        before = self._known.pop((project, end), None)
+        if before is not None:
+            self._size -= before.size
+        if history.torn or history.size > self._most // _SHARE:
+            return
+        self._known[project, end] = history
+        self._size += history.size
+        while self._size > self._most:
+            _, gone = self._known.popitem(last=False)
+            self._size -= gone.size
 
     def beginning(self, project: str, rows: Sequence[bytes]) -> History:
         """What is known of a history that was read: all or a first part of it; nothing, if it was another
         one."""
-        found = self._find((project, rows[0])) if rows else None
+        found = self.find(project, rows[0]) if rows else None
         return found if found is not None and rows[: len(found.rows)] == found.rows else History()
 
     def keep_read(self, project: str, history: History) -> None:
         """Keep a history that was read, until others have its place."""
         if history.rows:
-            self._keep((project, history.rows[0]), history)
-
-    def _find(self, key: _Key) -> History | None:
-        found = self._known.get(key)
-        if found is not None:
-            self._known.move_to_end(key)
-        return found
-
-    def _keep(self, key: _Key, history: History) -> None:
-        before = self._known.pop(key, None)
-        if before is not None:
-            self._size -= before.size
-        if history.torn or history.size > self._most // _SHARE:
-            return
-        self._known[key] = history
-        self._size += history.size
-        while self._size > self._most:
-            _, gone = self._known.popitem(last=False)
-            self._size -= gone.size
+            self.keep(project, history.rows[0], history)

@@ -36,7 +36,7 @@ _STAGES: Mapping[type[Item], _Stages] = {
 """It begins, it works, it went well."""
 
 Working = model.HostedCode | model.HostedWorking | model.HostedPicture
-"""What is told of it between its begin and its end."""
+"""What happens to a call between its start and its end."""
 
 
 class HostedWriter:

@@ -8,8 +8,8 @@ process dies is done by another.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
@@ -53,11 +53,9 @@ class Jobs:
         """Hand over what is done here, and begin nothing more."""
         await self._pool.leave()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Jobs are done while the block runs. When it is left, those under way are left to others."""
-        async with self._pool.running():
-            yield
+        return self._pool.running()
 
     def _worker(self, job: ClaimedJob) -> "JobWorker":
         return JobWorker(self._queue, job, self._handlers[job.kind], self._pauses)

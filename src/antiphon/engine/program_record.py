@@ -5,13 +5,12 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-import msgspec
-
 from antiphon.engine.prepare.approvals import decided
 from antiphon.engine.prepare.inner_calls import episodes
 from antiphon.engine.prepare.interrupted import without_interrupted
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import AudioPart, FilePart, ImagePart, Message, Part, TextPart
+from antiphon.model.json_text import read_json
 from antiphon.protocol.client_items import CustomToolCallOutput, FunctionCallOutput
 from antiphon.protocol.hosted_items import (
     CodeInterpreterCall,
@@ -77,7 +76,7 @@ def record_of(
 
 
 def _request(item: McpApprovalRequest) -> Request:
-    return safe_name(item.name, item.server_label), _decoded(item.arguments, None)
+    return safe_name(item.name, item.server_label), read_json(item.arguments)
 
 
 @lru_cache(maxsize=64)
@@ -91,7 +90,7 @@ def _recorded(
 ) -> Recorded:
     value = _value(answer.parts, turns.toolbox.returns_json(name))
     fault = (value if isinstance(value, str) else "Error: the call failed") if failed else None
-    return Recorded(index, name, _decoded(arguments, None), None if failed else value, fault)
+    return Recorded(index, name, read_json(arguments), None if failed else value, fault)
 
 
 def _value(parts: Sequence[Part], is_json: bool) -> Any:
@@ -100,7 +99,7 @@ def _value(parts: Sequence[Part], is_json: bool) -> Any:
     if len(texts) < len(parts):
         return [_part(part) for part in parts]
     text = "".join(texts)
-    return _decoded(text, text) if is_json else text
+    return read_json(text, text) if is_json else text
 
 
 def _part(part: Part) -> dict[str, str]:
@@ -111,13 +110,6 @@ def _part(part: Part) -> dict[str, str]:
     if isinstance(part, AudioPart):
         return {"type": "input_audio", "data": part.data, "format": part.format}
     return {"type": "input_text", "text": part.text if isinstance(part, TextPart) else ""}
-
-
-def _decoded(text: str, otherwise: Any) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return otherwise
 
 
 def _failed(items: Iterable[Item]) -> Iterator[str]:

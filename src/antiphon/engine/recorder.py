@@ -3,7 +3,7 @@ has it.
 
 Nothing of it is on the way of a response. When one has ended, and the loop has done what that took, what is
 on its tape is packed, so that it is not held for long; what was packed is written twice a second. What cannot
-be written is told to the log and forgotten.
+be written is logged and dropped.
 """
 
 import asyncio

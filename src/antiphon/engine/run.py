@@ -278,7 +278,9 @@ class Run:
             return await self._after_programs(turn, flush)
         if approved:
             return turn
-        return freed(turn) if any(map(_was_chosen, plan.context.output_so_far)) else turn
+        # What had to be called has been, if the model has called anything in this response.
+        called = any(kind_of(item).was_chosen(item) for item in plan.context.output_so_far)
+        return freed(turn) if called else turn
 
     async def _approved(self, turn: Turn, calls: Sequence[ApprovedCall], flush: Flush) -> Turn:
         """Make calls that were approved: the turn in which the model reads what came of them."""
@@ -460,8 +462,3 @@ def failure(fault: ApiError) -> ResponseError:
     if fault.code in _TOLD:
         code = fault.code
     return ResponseError(code=code, message=fault.message)
-
-
-def _was_chosen(item: Item) -> bool:
-    """Whether it is a call that the model made in this response: if it had to, it has."""
-    return kind_of(item).was_chosen(item)

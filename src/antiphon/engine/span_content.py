@@ -5,10 +5,11 @@ named by their kind alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, Final
 
 from antiphon.model import Function, Message, Part, TextPart, Turn
+from antiphon.model.turn import leading
 from antiphon.protocol.wire import encode
 from antiphon.telemetry.tracing import Attributes
 
@@ -18,14 +19,13 @@ MOST: Final = 32_768
 """Bytes of an attribute, where it is a list."""
 PARTS: Final = 32
 """Of a message."""
-_INSTRUCTIONS: Final = ("system", "developer")
 _REASONS: Final = {"calls": "tool_call", None: "error"}
 
 
 def exchanged(turn: Turn, answer: Message, finished: str | None) -> Attributes:
     """What a model read in a turn, and what it said."""
-    instructions = list(takewhile(lambda message: message.role in _INSTRUCTIONS, turn.messages))
-    rest = turn.messages[len(instructions) :]
+    count = leading(turn.messages)
+    instructions, rest = turn.messages[:count], turn.messages[count:]
     said = {**_message(answer), "finish_reason": reason(finished)}
     found = {
         "gen_ai.system_instructions": _listed(_text(each.text) for each in instructions),

@@ -126,7 +126,7 @@ class Steering:
         emission.nudge()
         return True
 
-    async def told(self) -> None:
+    async def delivered(self) -> None:
         """Until what was emitted is with the reader, or never will be. So what is refused takes no more room
         than the client reads."""
         if self._emission is not None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import httpx2
@@ -18,7 +18,7 @@ from mcp.client import stdio
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
-from mcp.types import CallToolResult, ListToolsResult, ToolListChangedNotification
+from mcp.types import CallToolResult, ToolListChangedNotification
 from msgspec import json
 
 from antiphon.mcp.base import CLOSED, Address, Limits, Listed, Local, McpError, Remote, Result, too_late
@@ -76,8 +76,8 @@ class Connection:
     def usable(self) -> bool:
         return not self.retired and self._keeper is not None and not self._keeper.done()
 
-    async def open(self, transport: Any, mode: str) -> None:
-        """Raises McpError."""
+    async def open(self, transport: Any, mode: str) -> Self:
+        """Itself, when its session has begun. Raises McpError."""
         exchange = begin()
         self._keeper = asyncio.create_task(self._keep(transport, mode))
         self._living.add(self)
@@ -90,6 +90,7 @@ class Connection:
                 self._cut_short(self._keeper)
         if not self._ready.done():
             raise error_of(exchange, _error(self._keeper))
+        return self
 
     async def list(self) -> list[Listed]:
         """Raises McpError."""
@@ -97,7 +98,8 @@ class Connection:
         cursor: str | None = None
         seconds = self._limits.list_seconds
         for _ in range(_PAGES):
-            page = await self._ask(self._page(cursor), _Patience(seconds, seconds))
+            asked = self._ready.result().list_tools(cursor=cursor)
+            page = await self._ask(asked, _Patience(seconds, seconds))
             for tool in page.tools:
                 described = _as_json(tool)
                 listed = Listed(
@@ -171,7 +173,7 @@ class Connection:
         self.changed = self.changed or isinstance(message, ToolListChangedNotification)
 
     async def _follow(self, client: Client) -> None:
-        """Newer servers report changes only to whom asks; it is no loss if one does not after all."""
+        """Newer servers report changes only to subscribers; it is no loss if one does not after all."""
         begin()
         tools = client.server_capabilities.tools
         if tools is None or not tools.list_changed:
@@ -180,9 +182,6 @@ class Connection:
             async with client.listen(tools_list_changed=True) as events:
                 async for _ in events:
                     self.changed = True
-
-    async def _page(self, cursor: str | None) -> ListToolsResult:
-        return await self._ready.result().list_tools(cursor=cursor)
 
     async def _called(self, name: str, arguments: dict[str, Any], patience: "_Patience") -> CallToolResult:
         async def progress(progress: float, total: float | None, message: str | None) -> None:
@@ -244,27 +243,18 @@ async def connect(
 ) -> Connection:
     """A session with the server, which stands in `living` until it has ended. Raises McpError."""
     if isinstance(address, Local):
-        started = Connection(limits, living, _ENDING_SECONDS)
-        return await _opened(started, stdio.stdio_client(_parameters(address)), "auto")
+        started = stdio.StdioServerParameters(
+            command=address.command, args=list(address.args), env=dict(address.env)
+        )
+        return await Connection(limits, living, _ENDING_SECONDS).open(stdio.stdio_client(started), "auto")
     try:
-        return await _opened(Connection(limits, living), _streamable(address, session, limits), "auto")
+        return await Connection(limits, living).open(_streamable(address, session, limits), "auto")
     except McpError as fault:
         if fault.kind != "http" or fault.code not in _OLD:
             raise
         with contextlib.suppress(McpError):
-            return await _opened(Connection(limits, living), _events(address, session, limits), "legacy")
+            return await Connection(limits, living).open(_events(address, session, limits), "legacy")
         raise
-
-
-def _parameters(address: Local) -> stdio.StdioServerParameters:
-    return stdio.StdioServerParameters(
-        command=address.command, args=list(address.args), env=dict(address.env)
-    )
-
-
-async def _opened(connection: Connection, transport: Any, mode: str) -> Connection:
-    await connection.open(transport, mode)
-    return connection
 
 
 @contextlib.asynccontextmanager

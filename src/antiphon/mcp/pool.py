@@ -156,8 +156,7 @@ class Pool:
 
     async def _open(self, address: Address) -> "Connection":
         library = await imported("antiphon.mcp.connection")
-        trusted = isinstance(address, Configured)
-        session = self._trusting(library) if trusted else self._guarding(library, address)
+        session = self._session(library, address)
         try:
             async with asyncio.timeout(self.limits.list_seconds):
                 opened: Connection = await library.connect(address, session, self.limits, self._living)
@@ -165,18 +164,14 @@ class Pool:
         except TimeoutError:
             raise too_late(self.limits.list_seconds) from None
 
-    def _trusting(self, library: Any) -> "aiohttp.ClientSession":
-        """For addresses that the operator named."""
-        if self._trusted is None:
-            self._trusted = library.open_session(anywhere)
-        return self._trusted
-
-    def _guarding(self, library: Any, address: Address) -> "aiohttp.ClientSession":
-        """For those that requests name. Raises McpError."""
-        if self._guarded is None:
-            self._guarded = library.open_session(self._reachable)
+    def _session(self, library: Any, address: Address) -> "aiohttp.ClientSession":
+        """What the operator named may be anywhere; what a request names is guarded. Raises McpError."""
+        if isinstance(address, Configured):
+            self._trusted = self._trusted or library.open_session(anywhere)
+            return self._trusted
         if isinstance(address, Remote):
             _check_host(address.url, self._reachable)
+        self._guarded = self._guarded or library.open_session(self._reachable)
         return self._guarded
 
     def _make_room(self) -> None:

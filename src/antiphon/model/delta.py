@@ -172,9 +172,9 @@ class UsageDelta(Struct, frozen=True, gc=False):
     written_tokens: int = 0
     """Written to the cache."""
     writes: CacheWrites | None = None
-    """The same by how long they stay; None: not told."""
+    """The same by how long they stay; None: not reported."""
     tier: str | None = None
-    """The service tier that the turn was served in, as OpenAI names it; None: not told."""
+    """The service tier that the turn was served in, as OpenAI names it; None: not reported."""
 
     def plus(self, other: "UsageDelta") -> "UsageDelta":
         """The tokens of both."""

@@ -53,7 +53,7 @@ class CachedTokens(Struct, frozen=True, kw_only=True):
 
     all: int = 0
     image_and_text: tuple[int, int] | None = None
-    """None: not told."""
+    """None: not reported."""
 
 
 class ImageTokens(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Whether a text is JSON, or the beginning of it, and where it ends."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -9,6 +10,14 @@ from antiphon.guard.json_depth import is_deeper
 _PARTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.S)
 
 _MARKS = re.compile(r'["\\{}\[\]]')
+
+
+def read_json(text: str | bytes, otherwise: Any = None) -> Any:
+    """The value of a JSON text; `otherwise` for a text that is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return otherwise
 
 
 def is_json(text: str) -> bool:
@@ -22,10 +31,7 @@ def is_json(text: str) -> bool:
 
 def is_object(text: str) -> bool:
     """Whether a text is a JSON object, which can stand within others."""
-    try:
-        return isinstance(msgspec.json.decode(text), dict) and not is_deeper(text.encode())
-    except (msgspec.DecodeError, RecursionError):
-        return False
+    return isinstance(read_json(text), dict) and not is_deeper(text.encode())
 
 
 def is_same(first: str, second: str) -> bool:

@@ -80,6 +80,11 @@ class Message(Struct, frozen=True, gc=False):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+def leading(messages: Sequence[Message]) -> int:
+    """How many messages lead that are the system's or the developer's."""
+    return next((i for i, m in enumerate(messages) if m.role not in ("system", "developer")), len(messages))
+
+
 class Said(Struct, gc=False, eq=False):
     """What user and model have said by turns, the user first: text alone. It comes again with each turn, so a
     backend keeps here how it writes it."""
@@ -197,6 +202,11 @@ class Turn(Struct, frozen=True, gc=False):
     said: Said | None = None
     """A run of the messages, behind those of the system. Who changes messages need not know of it: it counts
     as far as they are still there."""
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether a function must be called."""
+        return self.choice == "required" or isinstance(self.choice, NamedFunction)
 
     @property
     def size(self) -> int:

@@ -169,12 +169,6 @@ class SummaryText(Part, tag="summary_text"):
     text: str
 
 
-class Text(Part, tag="text"):
-    """In no message of ours; the type of a conversation's message knows it."""
-
-    text: str
-
-
 class ComputerScreenshot(Part, tag="computer_screenshot"):
     """What a computer_call_output shows."""
 
@@ -182,12 +176,6 @@ class ComputerScreenshot(Part, tag="computer_screenshot"):
     image_url: str | None = None
     detail: ImageDetail | None = None
     prompt_cache_breakpoint: CacheBreakpoint | None = None
-
-
-class EncryptedContent(Part, tag="encrypted_content"):
-    """Only in the agent messages of the beta surface."""
-
-    encrypted_content: str
 
 
 UserPart = InputText | InputImage | InputFile | InputAudio

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from msgspec.structs import asdict
+
 from antiphon.protocol.request import (
     ConversationRef,
     CreateResponse,
@@ -33,19 +35,9 @@ class CountTokens(Wire):
 
     def request(self) -> CreateResponse:
         """The request whose context is counted; its model is empty when none was named."""
-        return CreateResponse(
-            model=self.model or "",
-            input=self.input or "",
-            previous_response_id=self.previous_response_id,
-            tools=self.tools,
-            tool_choice=self.tool_choice,
-            text=self.text,
-            parallel_tool_calls=self.parallel_tool_calls,
-            reasoning=self.reasoning,
-            truncation=self.truncation,
-            instructions=self.instructions,
-            conversation=self.conversation,
-        )
+        members = asdict(self)
+        del members["personality"]
+        return CreateResponse(**members | {"model": self.model or "", "input": self.input or ""})
 
 
 class TokenCount(Wire, kw_only=True):

@@ -2,7 +2,7 @@
 
 A log may have such a run in place of its events: it takes as many sequence numbers, and says the same. Who
 reads single events has them made (`single`); who writes them to a wire may take the texts as they are. Where
-runs come from, and who reads them, is told in `backends/splice.py`.
+runs come from, and who reads them, is described in `backends/splice.py`.
 """
 
 from collections.abc import Sequence

@@ -43,36 +43,37 @@ class ApiError(Exception):
         return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
 
 
-class InvalidRequest(ApiError):
+class ClientFault(ApiError):
+    """The client has to do something else."""
+
+    type = "invalid_request_error"
+
+
+class InvalidRequest(ClientFault):
     """The request cannot be carried out as it stands. The SDK does not repeat a 400, so conflicts that
     repeating cannot mend are shown with it too."""
 
     status = 400
-    type = "invalid_request_error"
 
 
-class Unauthorized(ApiError):
+class Unauthorized(ClientFault):
     status = 401
-    type = "invalid_request_error"
 
 
-class PermissionDenied(ApiError):
+class PermissionDenied(ClientFault):
     """The request comes from where none may."""
 
     status = 403
-    type = "invalid_request_error"
 
 
-class NotFound(ApiError):
+class NotFound(ClientFault):
     status = 404
-    type = "invalid_request_error"
 
 
-class MethodNotAllowed(ApiError):
+class MethodNotAllowed(ClientFault):
     """`allowed`: the methods of the place."""
 
     status = 405
-    type = "invalid_request_error"
 
     def __init__(self, message: str, allowed: Iterable[str]) -> None:
         super().__init__(message, code="method_not_allowed")
@@ -83,11 +84,10 @@ class MethodNotAllowed(ApiError):
         return [*super().headers, (b"allow", self._allowed.encode())]
 
 
-class UpgradeRequired(ApiError):
+class UpgradeRequired(ClientFault):
     """A place where WebSockets are opened was asked for something else."""
 
     status = 426
-    type = "invalid_request_error"
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -101,21 +101,18 @@ class ConnectorFailed(ApiError):
     type = "external_connector_error"
 
 
-class TooSlow(ApiError):
+class TooSlow(ClientFault):
     """The client takes too long to send its request."""
 
     status = 408
-    type = "invalid_request_error"
 
 
-class TooLarge(ApiError):
+class TooLarge(ClientFault):
     status = 413
-    type = "invalid_request_error"
 
 
-class HeadersTooLarge(ApiError):
+class HeadersTooLarge(ClientFault):
     status = 431
-    type = "invalid_request_error"
 
 
 class RateLimited(ApiError):

@@ -19,6 +19,11 @@ class CreateFrame(CreateResponse):
     """The lane of the connection that this response uses: lanes run side by side."""
 
 
+def warms_up(request: CreateResponse) -> bool:
+    """Whether it only prepares the state, and has nothing answered."""
+    return isinstance(request, CreateFrame) and request.generate is False
+
+
 class Peek(Wire, forbid_unknown_fields=False):
     """What distinguishes frames."""
 

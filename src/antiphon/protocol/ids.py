@@ -8,7 +8,9 @@ the 32 digits after the run are random for each.
 
 import os
 import secrets
+import string
 import time
+from collections.abc import Callable
 
 from antiphon.protocol.items import INPUT_ITEMS, NewId
 
@@ -18,6 +20,7 @@ _FRACTION = 16**3
 RUN = 18
 LENGTH = 50
 CONVERSATION_LENGTH = 48
+_ALPHANUMERIC = string.ascii_letters + string.digits
 
 _CHUNK = 40  # as many as an id needs at most, beside its time
 _CHUNKS = 256
@@ -33,65 +36,6 @@ def new_response_id() -> str:
 
 def new_conversation_id() -> str:
     return "conv_" + _digits(CONVERSATION_LENGTH)
-
-
-def new_prompt_id() -> str:
-    return "pmpt_" + _random(LENGTH)
-
-
-def new_vector_store_id() -> str:
-    return "vs_" + _random(32)
-
-
-def new_file_batch_id() -> str:
-    return "vsfb_" + _random(32)
-
-
-def new_container_id() -> str:
-    return "cntr_" + _random(48)
-
-
-def new_container_file_id() -> str:
-    return "cfile_" + _random(32)
-
-
-def new_skill_id() -> str:
-    return "skill_" + _random(48)
-
-
-def new_skill_version_id() -> str:
-    return "skillver_" + _random(48)
-
-
-def new_blob_name() -> str:
-    """Of bytes that have no id of their own."""
-    return "blob_" + _random(32)
-
-
-def new_event_id() -> str:
-    """Of an event that a webhook delivers."""
-    return "evt_" + _random(32)
-
-
-def new_delivery_id() -> str:
-    """Of an event on its way to one endpoint: the header `webhook-id`."""
-    return "wh_" + _random(32)
-
-
-def new_key_id() -> str:
-    return "key_" + _random(32)
-
-
-def new_webhook_endpoint_id() -> str:
-    return "we_" + _random(48)
-
-
-def new_steer_id() -> str:
-    return "steer_" + _random(32)
-
-
-def new_moderation_id() -> str:
-    return "modr_" + _random(32)
 
 
 def new_item_id(item_type: str) -> str:
@@ -124,17 +68,6 @@ def new_file_id() -> str:
     return "file-" + _alphanumeric(22)
 
 
-def new_upload_id() -> str:
-    return "upload_" + _random(LENGTH)
-
-
-def new_part_id() -> str:
-    return "part_" + _random(LENGTH)
-
-
-_ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-
-
 def new_call_id() -> str:
     return "call_" + _alphanumeric(24)
 
@@ -143,5 +76,28 @@ def _alphanumeric(length: int) -> str:
     return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(length))
 
 
-def new_request_id() -> str:
-    return "req_" + _random(32)
+def _made_of(prefix: str, length: int) -> Callable[[], str]:
+    """Makes names of a prefix and so many random digits."""
+    return lambda: prefix + _random(length)
+
+
+new_prompt_id = _made_of("pmpt_", LENGTH)
+new_vector_store_id = _made_of("vs_", 32)
+new_file_batch_id = _made_of("vsfb_", 32)
+new_container_id = _made_of("cntr_", 48)
+new_container_file_id = _made_of("cfile_", 32)
+new_skill_id = _made_of("skill_", 48)
+new_skill_version_id = _made_of("skillver_", 48)
+new_key_id = _made_of("key_", 32)
+new_webhook_endpoint_id = _made_of("we_", 48)
+new_steer_id = _made_of("steer_", 32)
+new_moderation_id = _made_of("modr_", 32)
+new_upload_id = _made_of("upload_", LENGTH)
+new_part_id = _made_of("part_", LENGTH)
+new_request_id = _made_of("req_", 32)
+new_blob_name = _made_of("blob_", 32)
+"""Of bytes that have no id of their own."""
+new_event_id = _made_of("evt_", 32)
+"""Of an event that a webhook delivers."""
+new_delivery_id = _made_of("wh_", 32)
+"""Of an event on its way to one endpoint: the header `webhook-id`."""

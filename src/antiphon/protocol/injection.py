@@ -11,8 +11,7 @@ from antiphon.protocol.events import SteerEvent
 from antiphon.protocol.item import Item
 from antiphon.protocol.parse import input_items, parse
 from antiphon.protocol.request import RawItem
-from antiphon.protocol.validate import validate
-from antiphon.protocol.wire import JsonObject, Wire
+from antiphon.protocol.wire import Wire
 
 
 class InjectFrame(Wire):
@@ -48,13 +47,9 @@ class Injected(Struct, frozen=True):
 
 def parse_inject(frame: bytes, *, most_items: int) -> Injected:
     """Raises InvalidRequest."""
-    found = parse(frame, InjectFrame, check=_check)
+    found = parse(frame, InjectFrame)
     items = input_items(found.input, False, most_items)
     for at, item in enumerate(items):
         if getattr(item, "call_id", None) is None:
             raise InvalidRequest("Outputs of calls alone are injected.", param=f"input[{at}]")
     return Injected(found.response_id, cast(Sequence[Item], items), found.input)
-
-
-def _check(plain: JsonObject, lenient: bool) -> None:
-    validate(plain, InjectFrame, drop_unknown=lenient)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from antiphon.protocol.wire import Wire
 
@@ -104,13 +105,7 @@ class ModerationResult(Verdict, tag="moderation_result", tag_field="type", kw_on
 
     @classmethod
     def of(cls, model: str, verdict: Verdict) -> "ModerationResult":
-        return cls(
-            model=model,
-            flagged=verdict.flagged,
-            categories=verdict.categories,
-            category_scores=verdict.category_scores,
-            category_applied_input_types=verdict.category_applied_input_types,
-        )
+        return cls(model=model, **asdict(verdict))
 
 
 class ModerationError(Wire, tag="error", tag_field="type"):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from antiphon.protocol import error_messages
 from antiphon.protocol.content import InputText
 from antiphon.protocol.counting import CountTokens
-from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.frames import warms_up
 from antiphon.protocol.item import InputItem
 from antiphon.protocol.items import CompactionTrigger, InputMessage, LocalShellCallOutput, decode_item
 from antiphon.protocol.known_tools import KNOWN_TOOLS
@@ -96,7 +96,7 @@ def parse_create(
         items = []
     if request.previous_response_id is not None or request.conversation is not None:
         _refuse_past(request)
-    elif not items and request.prompt is None and not _warms_up(request):
+    elif not items and request.prompt is None and not warms_up(request):
         raise error_messages.nothing_to_answer()
     return Parsed(request, items, len(body))
 
@@ -276,10 +276,6 @@ def _refuse_past(request: CreateResponse) -> None:
         _refuse_id(conversation, "conv", path, "invalid_value")
     if previous is not None:
         _refuse_id(previous, "resp", "previous_response_id")
-
-
-def _warms_up(request: CreateResponse) -> bool:
-    return isinstance(request, CreateFrame) and request.generate is False
 
 
 def _refuse_ids(items: list[InputItem], path: str) -> None:

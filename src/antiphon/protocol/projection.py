@@ -3,11 +3,11 @@ sees what he asked for (surface.md section 9).
 
 A row for each value of `include` says what stands where. A projection takes away what was not asked for,
 from items and events in the form of structs (while they are written) or of JSON (as they are stored). That
-nothing is to be taken away is found out without a look into each of them: see `projection_of` and the marks.
+nothing is to be taken away is found out without a look into each of them: see `projection` and the marks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -124,24 +124,16 @@ class Projection:
         return item
 
 
-def projection(include: Iterable[Include] | None) -> Projection:
-    """What hides all that is not among these values of `include`."""
-    return _projection(frozenset(include or ()))
-
-
-@cache
-def _projection(include: frozenset[Include]) -> Projection:
-    return Projection(row for name, row in ROWS.items() if name not in include)
-
-
-def projection_of(include: Iterable[Include] | None, types: frozenset[str]) -> Projection:
-    """The same where there are items of these types alone."""
-    return _projection_of(frozenset(include or ()), types)
+def projection(include: Iterable[Include] | None, types: frozenset[str] | None = None) -> Projection:
+    """What hides all that is not among these values of `include`. `types`: of the items that there are, where
+    that is known."""
+    return _projection(frozenset(include or ()), types)
 
 
 @lru_cache(maxsize=256)
-def _projection_of(include: frozenset[Include], types: frozenset[str]) -> Projection:
-    return Projection(row for name, row in ROWS.items() if name not in include and row.item in types)
+def _projection(include: frozenset[Include], types: frozenset[str] | None) -> Projection:
+    hidden = (row for name, row in ROWS.items() if name not in include)
+    return Projection(row for row in hidden if types is None or row.item in types)
 
 
 def _without(value: Any, path: tuple[str, ...], hidden: Any) -> Any:

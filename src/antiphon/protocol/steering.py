@@ -13,8 +13,7 @@ from antiphon.protocol.item import Item
 from antiphon.protocol.items import InputItem, InputMessage
 from antiphon.protocol.parse import input_items, parse
 from antiphon.protocol.request import RawItem
-from antiphon.protocol.validate import validate
-from antiphon.protocol.wire import JsonObject, Wire, shown
+from antiphon.protocol.wire import Wire, shown
 
 _PARTS = ("input_text", "input_image", "input_file")
 
@@ -130,15 +129,11 @@ def _target(named: msgspec.Raw) -> str:
 
 def parse_steer(frame: bytes, *, most_items: int) -> Said:
     """Raises InvalidRequest for anything but messages of the user."""
-    found = parse(frame, SteerFrame, check=_check)
+    found = parse(frame, SteerFrame)
     if not found.input:
         raise InvalidRequest("There is nothing in 'input' to steer by.", param="input")
     items = input_items(found.input, False, most_items)
     return Said(found.previous_response_id, [_of_user(item, at) for at, item in enumerate(items)])
-
-
-def _check(plain: JsonObject, lenient: bool) -> None:
-    validate(plain, SteerFrame, drop_unknown=lenient)
 
 
 def _of_user(item: InputItem, at: int) -> Item:

@@ -47,17 +47,13 @@ def _lax(schema: JsonObject) -> Iterator[str]:
     if schema.get("additionalProperties") is not False:
         yield "'additionalProperties' is required to be supplied and to be false."
     given = schema.get("required")
-    required = set(filter(_is_text, given)) if isinstance(given, list) else set()
+    required = {name for name in given if isinstance(name, str)} if isinstance(given, list) else set()
     for name in schema.get("properties") or ():
         if name not in required:
             yield (
                 "'required' is required to be supplied and to be an array including every key in "
                 f"properties. Missing '{name}'."
             )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 # ---- strict without being called so -----------------------------------------------------------------

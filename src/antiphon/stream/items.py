@@ -128,7 +128,7 @@ class OpenMessage(OpenParts):
     """An assistant message."""
 
     phase: Literal["commentary", "final_answer"] | None = None
-    """Set before it is closed, where that is told."""
+    """Set before it is closed, where it is known."""
     _text_place: DeltaPlace | None
     """Of the text that is written, once a run of it was."""
 

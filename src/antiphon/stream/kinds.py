@@ -29,25 +29,12 @@ Cut = Callable[[str], Mapping[str, Any]]
 """The members that an item is closed with when nobody will finish it, from words on why."""
 
 
-def _incomplete(why: str) -> Mapping[str, Any]:
-    return {"status": "incomplete"}
+def _with(**members: Any) -> Cut:
+    """The same, whatever the reason."""
+    return lambda why: members
 
 
-def _failed(why: str) -> Mapping[str, Any]:
-    return {"status": "failed"}
-
-
-def _without_picture(why: str) -> Mapping[str, Any]:
-    return {"status": "failed", "result": None}
-
-
-def _still_in_progress(why: str) -> Mapping[str, Any]:
-    """A patch knows no status `incomplete`: one that was cut short stays in progress for good."""
-    return {"status": "in_progress"}
-
-
-def _as_it_is(why: str) -> Mapping[str, Any]:
-    return {}
+_INCOMPLETE, _UNCHANGED = _with(status="incomplete"), _with()
 
 
 def _without_answer(why: str) -> Mapping[str, Any]:
@@ -76,7 +63,7 @@ class ItemKind:
     steps: Sequence[Step] = ()
     closes: Sequence[State] = (OPEN,)
     """The states in which it may be closed."""
-    cut: Cut = _incomplete
+    cut: Cut = _INCOMPLETE
     answered_by: str | None = None
     """The type of the item that answers it, under the same call_id."""
     text: TextMember | None = None
@@ -197,7 +184,7 @@ _MCP_CALL = (
 KINDS: Sequence[ItemKind] = (
     ItemKind(items.AssistantMessage, "speech", _MESSAGE),
     # The real API leaves `status` out of reasoning items (behaviours.md section 2).
-    ItemKind(items.Reasoning, "speech", _REASONING, cut=_as_it_is),
+    ItemKind(items.Reasoning, "speech", _REASONING, cut=_UNCHANGED),
     ItemKind(
         items.FunctionCall,
         "call",
@@ -222,11 +209,11 @@ KINDS: Sequence[ItemKind] = (
         "call",
         _DIFF.steps(OPEN, "written"),
         (OPEN, "written"),
-        cut=_still_in_progress,
+        cut=_with(status="in_progress"),  # it knows no status `incomplete`
         answered_by="apply_patch_call_output",
         text=_DIFF,
     ),
-    ItemKind(items.ApplyPatchCallOutput, "output", cut=_failed),
+    ItemKind(items.ApplyPatchCallOutput, "output", cut=_with(status="failed")),
     ItemKind(items.ShellCall, "call", steps.commands(), answered_by="shell_call_output"),
     ItemKind(items.ShellCallOutput, "output", steps.printed(), (OPEN, "printing")),
     ItemKind(items.LocalShellCall, "call", answered_by="local_shell_call_output"),
@@ -235,7 +222,7 @@ KINDS: Sequence[ItemKind] = (
     ItemKind(items.ComputerCallOutput, "output"),
     ItemKind(items.ToolSearchCall, "call", answered_by="tool_search_output"),
     ItemKind(items.ToolSearchOutput, "output"),
-    ItemKind(items.Program, "call", cut=_as_it_is, answered_by="program_output"),
+    ItemKind(items.Program, "call", cut=_UNCHANGED, answered_by="program_output"),
     ItemKind(items.ProgramOutput, "output"),
     ItemKind(items.FileSearchCall, "call", _FILE_SEARCH, _FILE_SEARCH_CLOSES),
     ItemKind(items.WebSearchCall, "call", _WEB_SEARCH, _WEB_SEARCH_CLOSES),
@@ -252,7 +239,7 @@ KINDS: Sequence[ItemKind] = (
         "call",
         (*_IMAGE, *_PARTIAL),
         (*_IMAGE_CLOSES, "partial"),
-        cut=_without_picture,
+        cut=_with(status="failed", result=None),
         effect=events.ImageGenerating,
     ),
     ItemKind(items.McpListTools, "context", _LISTING, ("listing", "listed"), cut=_without_answer),
@@ -265,15 +252,15 @@ KINDS: Sequence[ItemKind] = (
         effect=events.McpArgumentsDone,
         may_have_run=_is_whole,
     ),
-    ItemKind(items.McpApprovalRequest, "call", cut=_as_it_is),
-    ItemKind(items.McpApprovalResponse, "output", cut=_as_it_is),
+    ItemKind(items.McpApprovalRequest, "call", cut=_UNCHANGED),
+    ItemKind(items.McpApprovalResponse, "output", cut=_UNCHANGED),
     ItemKind(items.InputMessage, "context"),
-    ItemKind(items.Compaction, "context", _COMPACTION, cut=_as_it_is),
-    ItemKind(items.AdditionalTools, "context", cut=_as_it_is),
-    ItemKind(items.ConfigurationUpdate, "context", cut=_as_it_is),
-    ItemKind(items.AgentMessage, "context", cut=_as_it_is),
-    ItemKind(items.MultiAgentCall, "call", cut=_as_it_is, answered_by="multi_agent_call_output"),
-    ItemKind(items.MultiAgentCallOutput, "output", cut=_as_it_is),
+    ItemKind(items.Compaction, "context", _COMPACTION, cut=_UNCHANGED),
+    ItemKind(items.AdditionalTools, "context", cut=_UNCHANGED),
+    ItemKind(items.ConfigurationUpdate, "context", cut=_UNCHANGED),
+    ItemKind(items.AgentMessage, "context", cut=_UNCHANGED),
+    ItemKind(items.MultiAgentCall, "call", cut=_UNCHANGED, answered_by="multi_agent_call_output"),
+    ItemKind(items.MultiAgentCallOutput, "output", cut=_UNCHANGED),
 )
 
 # ---- what is derived from all of them -----------------------------------------------------------------

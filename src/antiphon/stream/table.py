@@ -9,6 +9,8 @@ Sources: behaviours.md section 2 (recorded order of the real API), surface.md se
 
 from collections.abc import Mapping
 
+from antiphon.protocol.response import TERMINAL
+
 State = str
 Rows = Mapping[tuple[State, str], State]
 
@@ -56,9 +58,7 @@ RESPONSE: Rows = {
     (FAILING, "response.failed"): ENDED,
 }
 
-TERMINAL_EVENTS = frozenset(
-    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
-)
+TERMINAL_EVENTS = frozenset(f"response.{status}" for status in TERMINAL)
 
 # ---- items ------------------------------------------------------------------------------------------
 

@@ -75,7 +75,8 @@ class Hub:
         try:
             answer = self.client.get(url, params={"blobs": "true"})
         except httpx2.HTTPError as error:
-            raise WeightsError(self.unreachable(error)) from error
+            why = str(error) or type(error).__name__
+            raise WeightsError(f"{self._where} cannot be reached ({why}). {_ELSEWHERE}") from error
         if answer.status_code != 200:
             raise WeightsError(self.refused(answer, wanted))
         try:
@@ -91,10 +92,6 @@ class Hub:
 
     def url(self, wanted: OnHub, commit: str, name: str) -> str:
         return f"{self._endpoint}/{wanted.repo}/resolve/{quote(commit, safe='')}/{quote(name)}"
-
-    def unreachable(self, error: Exception) -> str:
-        """In words, when nothing was answered."""
-        return f"{self._where} cannot be reached ({error or type(error).__name__}). {_ELSEWHERE}"
 
     def refused(self, answer: httpx2.Response, wanted: OnHub) -> str:
         """In words, what an answer that is no success means (huggingface_hub utils/_http.py)."""

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from antiphon.backends.anthropic.payload import counted, payload
 from antiphon.backends.anthropic.stream import MessagesReader
 from antiphon.backends.anthropic.traits import Traits, lesson, listed_traits
-from antiphon.backends.dialects import CONTEXT_PHRASES
 from antiphon.backends.streaming import StreamingBackend
 from antiphon.backends.upstream import bearer
+from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.model import Turn
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import JsonObject
@@ -36,9 +36,9 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
 
     async def probe(self) -> str | None:
         body = await self._listed()
-        told = {} if body is None else listed_traits(body, self._unknown)
-        self._known |= told
-        says = f"says what {len(told)} models take" if told else "does not say what its models take"
+        listed = {} if body is None else listed_traits(body, self._unknown)
+        self._known |= listed
+        says = f"says what {len(listed)} models take" if listed else "does not say what its models take"
         return f"Messages API at {self.upstream.where}, which {says}"
 
     # ---- Messages API ----
@@ -51,7 +51,7 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
         others = {} if f"//{self.house}" in base_url else bearer(api_key)
         return {**version, "x-api-key": api_key, **others}
 
-    def _of_strangers(self) -> Traits:
+    def _default_traits(self) -> Traits:
         return Traits(signs=True, documents=True) if self._own else Traits()
 
     def _counted(self, turn: Turn, traits: Traits) -> JsonObject:
@@ -61,7 +61,7 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
         return {**payload(turn, traits), "stream": True}
 
     def _reader(self, turn: Turn) -> MessagesReader:
-        return MessagesReader(frozenset(each.name for each in turn.functions), self.upstream.phrases)
+        return MessagesReader(frozenset(each.name for each in turn.functions), self.phrases)
 
     def _lesson(self, words: str, body: JsonObject, traits: Traits) -> Traits | None:
         return lesson(words, body, traits)

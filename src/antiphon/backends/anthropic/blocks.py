@@ -1,9 +1,8 @@
 """The blocks of an answer, put together again as they came: to be sent back."""
 
-from typing import Any
-
 import msgspec
 
+from antiphon.model.json_text import read_json
 from antiphon.protocol.wire import JsonObject
 
 _TEXTS = {"text": "text", "thinking": "thinking"}
@@ -34,11 +33,6 @@ class OpenBlock:
             text = {name: str(self.members.get(name) or "") + "".join(self.pieces)}
             return {**self.members, **text, **({"signature": self.signature} if self.signature else {})}
         if self.type in ("tool_use", "server_tool_use"):
-            return {**self.members, "input": self._input()}
+            given = self.arguments or msgspec.json.encode(self.members.get("input") or {})
+            return {**self.members, "input": read_json(given, {})}
         return self.members
-
-    def _input(self) -> Any:
-        try:
-            return msgspec.json.decode(self.arguments or msgspec.json.encode(self.members.get("input") or {}))
-        except (msgspec.DecodeError, RecursionError):
-            return {}

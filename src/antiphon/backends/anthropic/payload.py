@@ -7,9 +7,9 @@ from antiphon.backends.anthropic.messages import messages, system
 from antiphon.backends.anthropic.schemas import closed
 from antiphon.backends.anthropic.stream import THINKING
 from antiphon.backends.anthropic.traits import LEVELS, Traits
+from antiphon.backends.payload import NO_PARAMETERS, unsupported
 from antiphon.backends.wire_turns import Ordered, ordered
 from antiphon.model import Function, JsonSchema, Message, NamedFunction, TextPart, Turn
-from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.wire import JsonObject, encode
 
 _ANSWER = 8192
@@ -18,7 +18,6 @@ _LEAST_BUDGET = 1024
 _MOST_BUDGET = 32_768
 _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5}
 """Of an answer's tokens, that thinking may take with an effort; with any other, nearly all."""
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def payload(turn: Turn, traits: Traits) -> JsonObject:
@@ -58,7 +57,7 @@ def _tools(turn: Turn, traits: Traits) -> JsonObject:
 
 
 def _function(function: Function, traits: Traits) -> JsonObject:
-    parameters = {"type": "object", **function.parameters} if function.parameters else _NO_PARAMETERS
+    parameters = {"type": "object", **function.parameters} if function.parameters else NO_PARAMETERS
     body: JsonObject = {"name": function.name, "input_schema": parameters}
     if function.description:
         body["description"] = function.description
@@ -77,7 +76,7 @@ def _schema(turn: Turn, traits: Traits) -> JsonObject | None:
 
 
 def _with_form(turn: Turn, traits: Traits) -> tuple[Message, ...]:
-    """The messages; a schema that the server does not take as one is told the model in words."""
+    """The messages; a schema that the server does not take as one is described to the model in words."""
     if not isinstance(turn.format, JsonSchema) or _schema(turn, traits) is not None:
         return turn.messages
     words = (
@@ -113,7 +112,7 @@ def _thinking(turn: Turn, traits: Traits, most: int, said: Ordered) -> JsonObjec
         return {}
     if turn.effort == "none":
         return {"thinking": {"type": "disabled"}} if traits.disabled else {}
-    if _is_forced(turn):
+    if turn.is_forced:  # a model does not think when it must call a function: both together are refused
         return {}
     shown = {"display": "summarized"} if traits.display else {}
     if traits.thinking == "adaptive":
@@ -122,11 +121,6 @@ def _thinking(turn: Turn, traits: Traits, most: int, said: Ordered) -> JsonObjec
     if most <= _LEAST_BUDGET or _has_begun(said):
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": max(budget, _LEAST_BUDGET), **shown}}
-
-
-def _is_forced(turn: Turn) -> bool:
-    """A model does not think when it must call a function: both together are refused."""
-    return turn.choice == "required" or isinstance(turn.choice, NamedFunction)
 
 
 def _has_begun(said: Ordered) -> bool:
@@ -142,9 +136,7 @@ def _sampling(turn: Turn) -> JsonObject:
     sampling = turn.sampling
     for name in ("presence_penalty", "frequency_penalty", "top_logprobs"):
         if getattr(sampling, name):
-            raise InvalidRequest(
-                f"Unsupported parameter: '{name}' is not supported with this model.", param=name
-            )
+            raise unsupported(name)
     given = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     return {name: value for name, value in given.items() if value is not None}
 

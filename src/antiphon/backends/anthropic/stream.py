@@ -12,6 +12,7 @@ from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
 from antiphon.backends.placed import noted
 from antiphon.backends.upstream_errors import from_stream, words_in
+from antiphon.backends.usage import merged
 from antiphon.model import (
     CacheWrites,
     Delta,
@@ -22,6 +23,7 @@ from antiphon.model import (
     TextDelta,
     UsageDelta,
 )
+from antiphon.model.json_text import read_json
 from antiphon.protocol.wire import JsonObject
 
 THINKING = "thinking_blocks"
@@ -86,7 +88,7 @@ class MessagesReader(EventReader[Event]):
         if event.error:
             raise from_stream(raw, self._phrases)
         if event.usage is not None:
-            self._usage = _merged(self._usage, event.usage)
+            self._usage = merged(self._usage, event.usage)
         self._take_frame(event, raw, out)
 
     def _take_frame(self, event: Event, raw: bytes, out: list[Delta]) -> None:
@@ -147,7 +149,7 @@ class MessagesReader(EventReader[Event]):
             self._on_piece(Piece(thinking=block.thinking), at, out)
             self._on_text(block.text or "", at, out)
         if answer.usage is not None:
-            self._usage = _merged(self._usage, answer.usage)
+            self._usage = merged(self._usage, answer.usage)
         self._on_reason(answer)
 
     def _begin(self, members: JsonObject, index: int | None, out: list[Delta]) -> None:
@@ -212,7 +214,7 @@ class MessagesReader(EventReader[Event]):
         out.append(self._finished())
 
     def _cost(self) -> UsageDelta | None:
-        """None: nothing was told."""
+        """None: the server reported none."""
         if self._usage == _NO_USAGE:
             return self._spent
         return _cost(self._usage) if self._spent is None else self._spent.plus(_cost(self._usage))
@@ -226,21 +228,12 @@ class MessagesReader(EventReader[Event]):
 
 def _members(raw: bytes, name: str, block: Block) -> JsonObject:
     """A block with all its members, also those that we do not read."""
-    try:
-        found = msgspec.json.decode(raw)[name]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return asdict(block)
+    found = read_json(raw, {}).get(name)
     return found if isinstance(found, dict) else asdict(block)
 
 
 def _text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
-
-
-def _merged(before: Usage, after: Usage) -> Usage:
-    """What is known when more is said: a member that is zero or missing takes nothing away."""
-    known = {name: getattr(after, name) or getattr(before, name) for name in Usage.__struct_fields__}
-    return Usage(**known)
 
 
 def _cost(usage: Usage) -> UsageDelta:

@@ -37,7 +37,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     strict: bool = True
     """It takes strict functions."""
     parallel: bool = True
-    """It can be told to make one call at a time."""
+    """It can be limited to one call at a time."""
     caching: bool = True
     images: bool = True
     documents: bool = False
@@ -84,8 +84,8 @@ class _Models(Struct, frozen=True):
 
 
 def listed_traits(body: bytes, common: Traits) -> Mapping[str, Traits]:
-    """The traits of the models in the body of `GET /models`; `common` are those that are not told. Empty for
-    a server that tells none."""
+    """The traits of the models in the body of `GET /models`; `common` are those that are not listed. Empty
+    for a server that lists none."""
     try:
         models = msgspec.json.decode(body, type=_Models).data or ()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

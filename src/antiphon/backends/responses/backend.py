@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from antiphon.backends.dialects import CONTEXT_PHRASES
 from antiphon.backends.http import HttpAnswer
 from antiphon.backends.responses.hosted_tools import hosted_in
 from antiphon.backends.responses.payload import counted, payload
@@ -32,7 +31,6 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
     speaks = "Responses API"
     path = "responses"
     counting = "responses/input_tokens"
-    phrases = CONTEXT_PHRASES
     house = "api.openai.com"
 
     async def probe(self) -> str | None:
@@ -44,7 +42,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
     def _credentials(self, base_url: str, api_key: str | None) -> dict[str, str]:
         return bearer(api_key)
 
-    def _of_strangers(self) -> Traits:
+    def _default_traits(self) -> Traits:
         return Traits(instructed=True, documents=True, seals=True) if self._own else Traits()
 
     def _counted(self, turn: Turn, traits: Traits) -> JsonObject:
@@ -57,7 +55,6 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
         return ResponsesReader(
             frozenset(each.name for each in turn.functions),
             top=turn.sampling.top_logprobs,
-            phrases=self.upstream.phrases,
             most=None if self._own else turn.max_tokens,
             hosted=frozenset(hosted_in(turn)),
         )
@@ -73,7 +70,7 @@ class Responses(StreamingBackend[Traits, ResponsesReader]):
 
     async def _agreed(self, turn: Turn) -> tuple[HttpAnswer, JsonObject]:
         """What its own tools did must not end the conversation, where the server has closed the container
-        that they worked in, or takes no such items back: then it is told in words."""
+        that they worked in, or takes no such items back: then the model reads of it in words."""
         try:
             return await super()._agreed(turn)
         except InvalidRequest as refusal:

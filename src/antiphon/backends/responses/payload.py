@@ -1,6 +1,7 @@
 """A turn as the body of a request to the Responses API. State is ours: nothing is stored there, and the whole
 history is sent."""
 
+from antiphon.backends.payload import NO_PARAMETERS, unsupported
 from antiphon.backends.responses.hosted_tools import chosen, hosted_in, offered_again, own, shown
 from antiphon.backends.responses.items import instructions, items
 from antiphon.backends.responses.traits import Traits
@@ -13,7 +14,6 @@ _SEALED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 _LEAST_TOKENS = 16
 """Of an answer, as the API has it."""
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def payload(turn: Turn, traits: Traits) -> JsonObject:
@@ -64,7 +64,7 @@ def _tools(turn: Turn, traits: Traits) -> JsonObject:
 
 def _function(function: Function, traits: Traits) -> JsonObject:
     body: JsonObject = {"type": "function", "name": function.name}
-    body["parameters"] = function.parameters or _NO_PARAMETERS
+    body["parameters"] = function.parameters or NO_PARAMETERS
     if function.description:
         body["description"] = function.description
     # Where nothing is said, OpenAI takes functions for strict ones.
@@ -111,8 +111,7 @@ def _sampling(turn: Turn, traits: Traits) -> JsonObject:
     body: JsonObject = {name: value for name in names if (value := getattr(sampling, name)) is not None}
     if sampling.top_logprobs is not None:
         if not traits.logprobs:
-            message = "Unsupported parameter: 'top_logprobs' is not supported with this model."
-            raise InvalidRequest(message, param="top_logprobs")
+            raise unsupported("top_logprobs")
         body["top_logprobs"] = sampling.top_logprobs
     return body
 

@@ -1,8 +1,8 @@
 """What a server says that speaks the Responses API, as deltas: no id, index or number of its own is kept.
 
-What was told in pieces is not told again when it comes whole, and what never came in pieces is read where it
-stands whole: in its item, or in the response. Items of tools that the server runs itself are left out, unless
-it is asked to run them.
+What came in pieces is not read again when it comes whole, and what never came in pieces is read where it is
+whole: in its item, or in the response. Items of tools that the server runs itself are left out, unless it is
+asked to run them.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from antiphon.backends.placed import noted
 from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.responses.events import HALVES, Event, Item, Part, Response, Usage, decode
 from antiphon.backends.responses.hosted import HostedCalls
-from antiphon.backends.tokens import Token, bytes_of, logprob_of
+from antiphon.backends.tokens import Token, scored
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import tier_in
 from antiphon.model import (
@@ -36,7 +36,7 @@ from antiphon.model import (
     TextDelta,
     UsageDelta,
 )
-from antiphon.protocol.content import Logprob, TopLogprob
+from antiphon.protocol.content import Logprob
 from antiphon.protocol.errors import UpstreamError
 
 REASONING = "reasoning_items"
@@ -53,29 +53,27 @@ _Key = str | int | None
 
 class ResponsesReader(EventReader[Event]):
     """Reads one answer. `names`: the functions on offer; `top`: how many alternatives of each token were
-    asked for; `phrases`: how the server says that a context is too long; `most`: tokens that the answer may
-    have, for servers that do not say that it was cut there; `hosted`: the tools that the server is to run."""
+    asked for; `most`: tokens that the answer may have, for servers that do not say that it was cut there;
+    `hosted`: the tools that the server is to run."""
 
     def __init__(
         self,
         names: frozenset[str] = frozenset(),
         *,
         top: int | None = None,
-        phrases: tuple[str, ...] = (),
         most: int | None = None,
         hosted: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(Event, decode, HALVES)
-        self._phrases = phrases
         self._top = top
         self._most = most
         self._calls = Calls(names)
         self._key: _Key = ""
         """The item of the last piece of text."""
         self._told: set[_Key] = set()
-        """Items of text of which something was told."""
+        """Items of text of which something was passed on."""
         self._begun: Counter[str] = Counter()
-        """Items of each type of which something was told."""
+        """The same, counted by type."""
         self._last = ""
         """The type of the newest of them."""
         self._ended: Counter[str] = Counter()
@@ -119,7 +117,7 @@ class ResponsesReader(EventReader[Event]):
         if kind == _TEXT_DELTA:
             self._on_text(event, out)
         elif event.error or kind == "error":
-            raise from_stream(raw, self._phrases)
+            raise from_stream(raw)
         elif self._hosted.are_told_by(kind):
             self._hosted.on_event(event, partial(msgspec.json.decode, raw), out)
             self._last = ""
@@ -243,7 +241,7 @@ class ResponsesReader(EventReader[Event]):
             self._count(kind, out)
 
     def _count(self, kind: str, out: list[Delta]) -> None:
-        """An item of which something is told. Messages that follow each other are thoughts of their own."""
+        """An item begins to be passed on. Messages that follow each other are thoughts of their own."""
         if kind == _MESSAGE:
             self._length = self._length + len(_BLANK_LINE) if self._last == _MESSAGE else 0
             self._before, self._annotated = self._length, 0
@@ -270,16 +268,16 @@ class ResponsesReader(EventReader[Event]):
         if item.type not in (_MESSAGE, _REASONING):
             return
         self._ended[item.type] += 1
-        untold = self._ended[item.type] > self._begun[item.type]
-        if untold and (item.type == _MESSAGE or _shows_thoughts(item)):
+        unsaid = self._ended[item.type] > self._begun[item.type]
+        if unsaid and (item.type == _MESSAGE or _shows_thoughts(item)):
             self._count(item.type, out)
-        elif untold:
+        elif unsaid:
             self._begun[item.type] += 1  # nothing of it stands between what was said and what follows
         if item.type == _REASONING:
-            if untold:
+            if unsaid:
                 self._on_thoughts(item, out)
             self._on_sealed(item, members, out)
-        elif untold:
+        elif unsaid:
             self._on_parts(item.content or (), out)
         elif self._last == _MESSAGE and item.content:
             self._annotate(_annotations(item.content[-1])[self._annotated :], out)
@@ -323,7 +321,7 @@ class ResponsesReader(EventReader[Event]):
             return
         if status == "failed" or response.error:
             error = response.error or {"message": "it failed without a reason"}
-            raise from_stream(msgspec.json.encode({"error": error}), self._phrases)
+            raise from_stream(msgspec.json.encode({"error": error}))
         if status == "cancelled":
             raise UpstreamError("The upstream cancelled its answer.")
         self._is_incomplete = status == "incomplete"
@@ -373,18 +371,7 @@ class ResponsesReader(EventReader[Event]):
         if self._top is None:
             return ()
         self._scored = True
-        return tuple(
-            Logprob(
-                token=each.token,
-                bytes=bytes_of(each),
-                logprob=logprob_of(each),
-                top_logprobs=[
-                    TopLogprob(token=t.token, bytes=bytes_of(t), logprob=logprob_of(t))
-                    for t in (each.top_logprobs or ())[: self._top]
-                ],
-            )
-            for each in tokens
-        )
+        return scored(tokens, self._top)
 
 
 def _item_at(raw: bytes, at: int) -> Any:

@@ -29,7 +29,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     strict: bool = True
     forced: bool = True
     parallel: bool = True
-    """It can be told to make one call at a time."""
+    """It can be limited to one call at a time."""
     logprobs: bool = True
     gives_logprobs: bool = True
     images: bool = True
@@ -47,7 +47,6 @@ class Traits(Struct, frozen=True, kw_only=True):
         return Capabilities(
             forced_tools=self.forced,
             parallel_tools=self.parallel,
-            strict_tools=False,
             json_schema=self.schemas,
             json_object=self.json_object,
             logprobs=self.logprobs,

@@ -36,6 +36,7 @@ from antiphon.model import (
     single,
 )
 from antiphon.model.json_text import JsonEnd, is_json
+from antiphon.model.turn import leading
 from antiphon.protocol.errors import ModelFault
 from antiphon.protocol.wire import encode
 from antiphon.tools.schema import Schema, SchemaMaker
@@ -315,9 +316,7 @@ def _instructed(turn: Turn, can: Capabilities) -> Turn:
     else:
         words += "It must be one JSON object."
     instruction = Message("system", parts=(TextPart(words),))
-    count = next(
-        (i for i, m in enumerate(turn.messages) if m.role not in ("system", "developer")), len(turn.messages)
-    )
+    count = leading(turn.messages)
     messages = (*turn.messages[:count], instruction, *turn.messages[count:])
     return replace(turn, messages=messages, format="json_object" if can.json_object else "text")
 

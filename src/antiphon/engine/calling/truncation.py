@@ -10,7 +10,7 @@ from contextlib import aclosing
 from msgspec import Struct
 from msgspec.structs import replace
 
-from antiphon.backends.upstream_errors import TOO_LONG
+from antiphon.backends.upstream_errors import TOO_LONG, too_long
 from antiphon.context.budget import estimate, shortened
 from antiphon.engine.calling.ask import Ask
 from antiphon.guard.offload import offload
@@ -67,7 +67,7 @@ class Truncation(Struct, eq=False):
             if shorter is None:
                 break
             turn = shorter
-        raise _too_long()
+        raise too_long()
 
     def stream(self, turn: Turn) -> Deltas:
         """The answer. A turn that the model's server calls too long is shortened, if it may be."""
@@ -122,11 +122,3 @@ async def count(backend: Backend, turn: Turn) -> int:
 
 async def _estimate(turn: Turn) -> int:
     return await offload(turn.size, estimate, turn)
-
-
-def _too_long() -> InvalidRequest:
-    return InvalidRequest(
-        "Your input exceeds the context window of this model. Please adjust your input and try again.",
-        param="input",
-        code=TOO_LONG,
-    )

@@ -32,6 +32,7 @@ from antiphon.protocol.prompt_cache import (
 from antiphon.protocol.tiers import tier_of
 from antiphon.protocol.wire import encode
 from antiphon.store.store import Store
+from antiphon.stream.built_item import member_at
 
 _SETTINGS: tuple[tuple[MissReason, tuple[str, ...]], ...] = (
     ("model_changed", ("model",)),
@@ -44,7 +45,7 @@ _SETTINGS: tuple[tuple[MissReason, tuple[str, ...]], ...] = (
     ("input_changed", ("instructions",)),
 )
 """Members of a response that stand before all messages, or keep prompts apart. The first that differs is
-told."""
+the reason."""
 
 
 async def diagnosed(store: Store, plan: Plan, memory: Memory | None) -> PromptCacheDiagnostics | None:
@@ -63,7 +64,7 @@ async def diagnosed(store: Store, plan: Plan, memory: Memory | None) -> PromptCa
     if reason := _changed(msgspec.json.decode(found.json), plan):
         return await _missed(plan, reason, ())
     given = history[: len(history) - len(found.output)]
-    return await _beside(plan, await offload(len(given), _items, given))
+    return await _beside(plan, await offload(len(given), lambda: [decode_stored(row) for row in given]))
 
 
 async def _beside(plan: Plan, compared: Sequence[Item]) -> PromptCacheDiagnostics:
@@ -78,30 +79,21 @@ async def _beside(plan: Plan, compared: Sequence[Item]) -> PromptCacheDiagnostic
     return await _missed(plan, "context_compacted" if _compacts(plan, compared) else "input_changed", shared)
 
 
-def _items(rows: Sequence[bytes]) -> Sequence[Item]:
-    return [decode_stored(row) for row in rows]
-
-
 def _changed(compared: dict[str, Any], plan: Plan) -> MissReason | None:
     """The first of the settings that differs."""
     own = msgspec.json.decode(encode(plan.response))
     own["service_tier"] = _tier(plan, compared.get("service_tier"))
-    return next((reason for reason, path in _SETTINGS if _at(own, path) != _at(compared, path)), None)
+    differs = (reason for reason, path in _SETTINGS if member_at(own, path) != member_at(compared, path))
+    return next(differs, None)
 
 
 def _tier(plan: Plan, compared: str | None) -> str | None:
     """The service tier; that of the compared response where it may be the same again. A response shows what
-    its server said, which chooses when it is not told, or that of our queue where it said nothing."""
+    its server said, which chooses when none is asked for, or that of our queue where it said nothing."""
     asked = plan.request.service_tier
     is_open = asked in (None, "auto")
     may_be_the_same = is_open or tier_of(compared) in (plan.caller.tier, tier_of(asked))
     return compared if may_be_the_same else tier_of(asked)
-
-
-def _at(response: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        response = response.get(name) if isinstance(response, dict) else None
-    return response
 
 
 def _shared(messages: Sequence[Message], others: Sequence[Message]) -> tuple[Message, ...]:

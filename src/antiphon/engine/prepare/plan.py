@@ -11,11 +11,11 @@ from antiphon.engine.moderating.moderation import Moderation
 from antiphon.engine.prepare.request_context import RequestContext
 from antiphon.engine.prepare.turn_builder import TurnBuilder
 from antiphon.model import Turn
-from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.frames import CreateFrame, warms_up
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import item_ids
 from antiphon.protocol.item import NewId
-from antiphon.protocol.projection import Projection, projection_of
+from antiphon.protocol.projection import Projection, projection
 from antiphon.protocol.request import CreateResponse, Include, prewarms
 from antiphon.protocol.response import Response
 from antiphon.scripting.player import Player
@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     use: KeyUse | None = None
     """What it counts to; None: it was asked for without a key."""
     span: KeptSpan | None = None
-    """Of a response in the background, where spans are told."""
+    """Of a response in the background, where spans are traced."""
 
     @property
     def new_id(self) -> NewId:
@@ -90,7 +90,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         asked: Sequence[Include] = self.request.include or ()
         if "code_interpreter_call" in types and self.request.store is False and self.toolbox.programmatic:
             asked = (*asked, "code_interpreter_call.outputs")
-        return projection_of(asked, types)
+        return projection(asked, types)
 
     @property
     def prewarms(self) -> bool:
@@ -105,5 +105,4 @@ def is_followed(request: CreateResponse) -> bool:
 
 def generates(request: CreateResponse) -> bool:
     """Whether the model answers it."""
-    warms_up = isinstance(request, CreateFrame) and request.generate is False
-    return not (warms_up or prewarms(request))
+    return not (warms_up(request) or prewarms(request))

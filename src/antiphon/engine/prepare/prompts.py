@@ -11,7 +11,7 @@ from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import NotFound
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.prompt import Template
-from antiphon.protocol.request import CreateResponse
+from antiphon.protocol.request import PromptRef
 from antiphon.store.prompts import PromptRow
 from antiphon.store.store import Store
 
@@ -19,15 +19,11 @@ _NO_VERSION = 0
 """Versions are counted from 1."""
 
 
-async def prompt_messages(store: Store, project: str, request: CreateResponse) -> list[PromptMessage] | None:
-    """The messages of the request's template, filled in, led by its instructions; None without a template.
-    Instructions of the request's own take the place of the template's.
-
-    Raises NotFound or InvalidRequest.
-    """
-    ref = request.prompt
-    if ref is None:
-        return None
+async def prompt_messages(
+    store: Store, project: str, ref: PromptRef, instructions: str | None
+) -> list[PromptMessage]:
+    """The messages of a request's template, filled in, led by its instructions. The request's own
+    `instructions` take the place of those. Raises NotFound or InvalidRequest."""
     row = await store.prompts.get(project, ref.id, version_number(ref.version))
     if row is None and ref.version is not None and await store.prompts.get(project, ref.id):
         raise absent_version(ref.id, ref.version)
@@ -36,8 +32,8 @@ async def prompt_messages(store: Store, project: str, request: CreateResponse) -
     template = template_of(row)
     led = instructed(template.instructions, messages_of(template))
     messages = await offload(len(row.template) // 100, rendered, led, ref.variables or {})
-    if request.instructions:
-        own = InputMessage(role="developer", content=(InputText(text=request.instructions),))
+    if instructions:
+        own = InputMessage(role="developer", content=(InputText(text=instructions),))
         messages = [own, *(messages[1:] if template.instructions else messages)]
     return [replace(message, id=None, status=None) for message in messages]
 

@@ -8,11 +8,9 @@ stored twice.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
-import msgspec
-
+from antiphon.model.json_text import read_json
 from antiphon.protocol.hosted_items import McpApprovalRequest, McpApprovalResponse
 from antiphon.protocol.item import Item, item_type
 from antiphon.protocol.items import AssistantMessage, InputMessage, Reasoning
@@ -132,8 +130,7 @@ def _content(item: Item) -> dict[str, Any]:
     members = {name: getattr(item, name) for name in item.__struct_fields__ if name not in _INCIDENTAL}
     arguments = members.get("arguments")
     if isinstance(arguments, str):
-        with suppress(msgspec.DecodeError, RecursionError):
-            members["arguments"] = msgspec.json.decode(arguments)
+        members["arguments"] = read_json(arguments, arguments)
     return members
 
 

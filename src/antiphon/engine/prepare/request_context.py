@@ -116,10 +116,10 @@ async def load_context(
     previous, conversation = request.previous_response_id, request.conversation_id
     remembered = memory.find(previous) if memory is not None and previous is not None else None
     if remembered:
-        past = _past(remembered)
+        past = _NOTHING.followed_by(remembered, 0)
     elif conversation is not None:
         past = await _conversation(store, project, conversation, histories)
-    prompt = None if request.prompt is None else await prompt_messages(store, project, request)
+    prompt = request.prompt and await prompt_messages(store, project, request.prompt, request.instructions)
     if previous is not None and remembered is None:
         past = await _previous(store, project, previous, histories)
     size = len(past.items) + len(items) + in_bytes(past.length + parsed.length)
@@ -130,10 +130,6 @@ async def load_context(
         references = await _references(store, project, items)
         context = await offload(size, _checked, past, items, references, new_id)
     return replace(context, prompt=prompt, history_unsaved=remembered is not None, size=size)
-
-
-def _past(items: Sequence[Item], length: int = 0) -> History:
-    return History().followed_by(items, length)
 
 
 def _in_words(past: History, items: Sequence[Item], new_id: NewId) -> RequestContext | None:

@@ -29,7 +29,7 @@ class RunRequest(Wire):
     use: KeyUse | None = None
     """What it counts to."""
     span: KeptSpan | None = None
-    """Its own, where spans are told."""
+    """Its own, where spans are traced."""
 
 
 def sealed(seal: Seal, plan: Plan, request: CreateResponse) -> bytes:
