@@ -120,6 +120,12 @@ TOLD: dict[str, tuple[Answer, int, str | None, str]] = {
         None,
         "No route",
     ),
+    "more than the tokens of a minute": (
+        refusal(413, "Request too large on tokens per minute: Limit 6000", "rate_limit_exceeded"),
+        429,
+        "rate_limit_exceeded",
+        "tokens per minute",
+    ),
     "no credit": (refusal(402, "Insufficient credits."), 429, "insufficient_quota", "Insufficient credits"),
     "no credit, as a request that is wrong": (
         refusal(400, "Your credit balance is too low to access the API."),

@@ -28,6 +28,7 @@ from antiphon.backends.passthrough import Check, HttpPassthrough, Server
 from antiphon.backends.payload import capabilities, encode, payload
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
+from antiphon.backends.seals import without_doubtful
 from antiphon.backends.splice import Splicer
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
@@ -187,7 +188,11 @@ class ChatCompletions(Backend):
                 if impatient:
                     continue
                 words = await upstream.refusal(response)
-            taught = lesson(upstream_errors.words_in(words), body, before) if teaches else None
+            said = upstream_errors.words_in(words) if teaches else ""
+            if (unsealed := without_doubtful(turn, said, upstream.where)) is not None:
+                turn = unsealed
+                continue
+            taught = lesson(said, body, before)
             if taught is None:
                 raise upstream.refused(response, words, model)
             self._learn(model, taught, "a refusal")

@@ -65,7 +65,7 @@ REFUSED = POLICY | _OF_INPUT
 TOO_LONG = "context_length_exceeded"
 """The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
-_NO_QUOTA = "insufficient_quota"
+_LIMITED, _NO_QUOTA = "rate_limit_exceeded", "insufficient_quota"
 _NO_CREDIT = (
     "credit balance is too low",  # Anthropic
     "insufficient balance",  # DeepSeek, Z.ai
@@ -111,13 +111,13 @@ def refused(
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
     said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
-    if status == 403 or (status == 404 and fault.speaks_of(_NO_ENDPOINT)):
+    if status == 403 or (status == 404 and _lacks_other(fault)):
         return UpstreamRefusal(said)
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
         return _not_found(fault, where, model, speaks)
     told = retry_after(headers)
     later = fault.wait if told is None else told
-    if status == 429:
+    if status == 429 or fault.code == _LIMITED:  # Groq says 413, where the tokens of a minute do not do
         return _rate_limited(fault, said, later)
     if status in (408, 504):
         return UpstreamTimeout(said)
@@ -148,7 +148,7 @@ def knows_no_path(status: int, body: bytes) -> bool:
 def from_stream(event: bytes, phrases: tuple[str, ...]) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
-    status = fault.status or (429 if "rate_limit" in fault.code else 0)
+    status = fault.status or (429 if "rate_limit" in fault.code or fault.code == _NO_QUOTA else 0)
     if (found := _of_request(fault, phrases, status)) is not None:
         return found
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
@@ -206,7 +206,7 @@ def _forbidden(fault: Fault, code: str) -> InvalidRequest:
 
 
 def _rate_limited(fault: Fault, message: str, later: float | None) -> RateLimited:
-    code = _NO_QUOTA if fault.code == _NO_QUOTA else "rate_limit_exceeded"
+    code = _NO_QUOTA if fault.code == _NO_QUOTA else _LIMITED
     return RateLimited(message, code=code, retry_after=later)
 
 
@@ -219,6 +219,12 @@ def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
     if not fault.message or fault.message.strip(" .").lower() in _NO_ROUTE:
         return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).")
     return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
+
+
+def _lacks_other(fault: Fault) -> bool:
+    """Whether a 404 is about something else than a model or a path."""
+    words = fault.message.lower()
+    return fault.speaks_of(_NO_ENDPOINT) or words.startswith("item ")
 
 
 def _means_no_model(fault: Fault, model: str) -> bool:
