@@ -132,10 +132,10 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> Deltas:
         upstream, left = self._upstream, self._attempts
         while True:
-            answer, taken_up = self._parser(turn), False
+            answer, fails = None, True  # `fails`: it told of a fault, or refused, and said nothing else
             try:
                 with await self._agreed(turn) as response:
-                    taken_up = True
+                    fails = False
                     if response.content_type.startswith("application/json"):
                         body = response.rest()
                         if body is None:
@@ -143,15 +143,15 @@ class ChatCompletions(Backend):
                             body = await upstream.body(response)
                         try:
                             whole = self._whole(turn, body)
-                        except ApiError as fault:
-                            answer.fault = fault
+                        except ApiError:
+                            fails = True
                             yield ()  # it was taken up, however soon its bytes came
                             raise
                         yield whole
                         return
                     upstream.check_page(response)
                     yield ()  # it was taken up
-                    calls = self._text_calls_of(turn)
+                    answer, calls = self._parser(turn), self._text_calls_of(turn)
                     async with aclosing(upstream.deltas(response, answer)) as batches:
                         with suppress(StopAsyncIteration):
                             pour = None
@@ -165,8 +165,8 @@ class ChatCompletions(Backend):
                 return
             except ApiError as fault:
                 left -= 1
-                retries = left > 0 and (not taken_up or answer.failed_at_once)
-                pause = pause_before_retry(fault) if retries else None
+                fails = fails or (answer is not None and answer.failed_at_once)
+                pause = pause_before_retry(fault) if fails and left > 0 else None
                 if pause is None:
                     raise upstream.discreet(fault) from None
             await asyncio.sleep(pause)

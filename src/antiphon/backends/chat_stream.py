@@ -304,7 +304,7 @@ class ChatStreamParser:
                 out += _besides(said)
             if said.tool_calls or said.function_call:
                 self._call(said, out)
-            if bare:
+            if bare and said.annotations:
                 out += _annotations(said.annotations)
         if choice.finish_reason:
             self._on_reason(choice, choice.finish_reason)

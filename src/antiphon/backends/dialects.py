@@ -48,23 +48,21 @@ CONTEXT_PHRASES = (
     "context limit",  # Anthropic
     "context size has been exceeded",  # llama.cpp, in the middle of an answer
     "longer than the maximum model length",  # vLLM
-    "maximum allowed length",  # SGLang
+    "tokens) exceeds the maximum allowed length",  # SGLang
     "`inputs` tokens +",  # TGI
     "`inputs` must have less than",
     "greater than the context length",  # LM Studio
     "max context length",  # Ollama
     "exceeds the context length",
     "greater than max_seq_len",  # TabbyAPI
-    "exceed the configured limit",  # OpenAI
+    "tokens exceed the configured limit",  # OpenAI
     "prompt token count",  # GitHub
     "tokens_limit_reached",
     "maximum prompt length",  # xAI
     "model token limit",  # Moonshot
-    "exceeds max length",  # Z.ai
+    "prompt exceeds max length",  # Z.ai
     "range of input length",  # DashScope
-    "expected maxlength",  # Bedrock
     "tokens in the prompt cannot exceed",  # Cohere
-    "maximum number of tokens allowed",
 )
 
 
