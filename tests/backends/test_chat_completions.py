@@ -288,7 +288,10 @@ PIECES: dict[str, tuple[list[Any], list[Delta]]] = {
         [CallStarted(0, "get_time", "x"), CallArguments(0, "{}")],
     ),
     "arguments as an object": ([piece(0, "f", {"a": 1}, "x")], ONE),
-    "no arguments at all": ([piece(0, "f", None, "x")], [CallStarted(0, "f", "x")]),
+    "no arguments at all": (
+        [piece(0, "f", None, "x")],
+        [CallStarted(0, "f", "x"), CallArguments(0, "{}")],
+    ),
     "indexes that do not begin at 0": ([piece(3, "f", '{"a":1}', "x"), piece(7, "g", '{"b":2}', "y")], TWO),
 }
 

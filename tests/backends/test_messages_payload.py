@@ -260,6 +260,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens",
         {"most": 4096},
     ),
+    "one effort of several": (
+        {"output_config": {"effort": "xhigh"}},
+        "This model does not support effort level 'xhigh'. Supported levels: high, low, medium.",
+        {"levels": frozenset({"low", "medium", "high", "max"})},
+    ),
     "what is no parameter": ({"max_tokens": 1}, "messages.0: image exceeds 5 MB maximum", {}),
 }
 

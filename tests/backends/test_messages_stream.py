@@ -271,6 +271,8 @@ REASONS = {
     "stop_sequence": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
+    "sensitive": "content_filter",
+    "something new": "stop",
 }
 
 
@@ -318,6 +320,11 @@ EMPTY = {
 def test_an_answer_in_which_nothing_was_said_is_a_failure(stream: bytes) -> None:
     with pytest.raises(UpstreamError):
         read(stream)
+
+
+def test_an_answer_that_is_given_up_is_a_failure() -> None:
+    with pytest.raises(UpstreamError, match="abort"):
+        read(b"".join(stream(text("Half"), reason="abort")))
 
 
 def test_an_empty_answer_with_a_proper_reason_is_none() -> None:

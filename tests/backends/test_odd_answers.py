@@ -334,6 +334,10 @@ USAGES: dict[str, tuple[list[Any], UsageDelta]] = {
         ],
         UsageDelta(32, 103, 0, 94),
     ),
+    "reasoning in the total alone": (
+        [{"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}],
+        UsageDelta(20, 603, 0, 405),
+    ),
     "the place of Groq": (
         [{"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}}],
         UsageDelta(3, 2),

@@ -8,6 +8,8 @@ from openai import APIError, APIStatusError, BadRequestError, OpenAI, RateLimitE
 from tests.scripted import Answer, Upstream, refusal
 
 from antiphon.backends.faults import read
+from antiphon.backends.http import Patience
+from antiphon.backends.upstream import Upstream as Server
 from antiphon.backends.upstream_errors import from_stream, retry_after
 from antiphon.protocol.errors import InvalidRequest
 
@@ -57,7 +59,6 @@ TOO_LONG = [
     "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 280000 tokens.",
     "Context size has been exceeded.",
     "Prompt length 5000 is greater than max_seq_len 4096",
-    "Malformed input request: expected maxLength: 50000, actual: 60000",
     "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
 ]
 
@@ -70,6 +71,21 @@ def test_a_context_that_is_too_long_is_that_in_any_words(
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model="m", input="Hi")
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages.0.name: string exceeds the maximum allowed length (64)",
+        "Malformed input request: expected maxLength: 64, actual: 70",
+        "temperature: expected a number",
+    ],
+)
+def test_what_else_is_too_long_is_no_context(words: str, client: OpenAI, upstream: Upstream) -> None:
+    upstream.script(refusal(400, words))
+    with pytest.raises(BadRequestError) as caught:
+        client.responses.create(model="m", input="Hi")
+    assert caught.value.code is None
 
 
 def test_a_limit_that_is_too_large_is_asked_for_once_and_told_in_the_servers_words(
@@ -119,6 +135,12 @@ TOLD: dict[str, tuple[Answer, int, str | None, str]] = {
         400,
         None,
         "No route",
+    ),
+    "more than the tokens of a minute": (
+        refusal(413, "Request too large on tokens per minute: Limit 6000", "rate_limit_exceeded"),
+        429,
+        "rate_limit_exceeded",
+        "tokens per minute",
     ),
     "no credit": (refusal(402, "Insufficient credits."), 429, "insufficient_quota", "Insufficient credits"),
     "no credit, as a request that is wrong": (
@@ -353,3 +375,19 @@ def test_a_client_is_told_to_come_back_when_the_body_says(client: OpenAI, upstre
     with pytest.raises(RateLimitError) as caught:
         client.responses.create(model="m", input="Hi")
     assert caught.value.response.headers["retry-after"] == "8"
+
+
+# ---- where it is asked ----
+
+
+def test_what_a_base_url_asks_for_is_asked_with_every_path() -> None:
+    azure = Server(
+        "https://r.openai.azure.com/openai/v1/?api-version=preview",
+        speaks="Chat Completions",
+        headers={},
+        patience=Patience(1, 1),
+    )
+    assert str(azure.url("chat/completions")) == (
+        "https://r.openai.azure.com/openai/v1/chat/completions?api-version=preview"
+    )
+    assert azure.where == "https://r.openai.azure.com/openai/v1"

@@ -124,7 +124,7 @@ class _Open:
 
     def take(self) -> str:
         """What is certain of the arguments, and was not passed on yet."""
-        if self.repeated or self._is_placeholder() or self._is_quoted():
+        if self.repeated or self._is_placeholder() or (not self.sent and self._is_quoted()):
             return ""
         pieces, self.sent = self._pieces[self.sent :], len(self._pieces)
         return "".join(pieces)

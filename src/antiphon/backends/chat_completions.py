@@ -28,6 +28,7 @@ from antiphon.backends.passthrough import Check, HttpPassthrough, Server
 from antiphon.backends.payload import capabilities, encode, payload
 from antiphon.backends.probe import Reply, probe
 from antiphon.backends.retry import pause_before_retry
+from antiphon.backends.seals import without_doubtful
 from antiphon.backends.splice import Splicer
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.think import opened_by_template
@@ -127,10 +128,10 @@ class ChatCompletions(Backend):
     async def stream(self, turn: Turn) -> Deltas:
         upstream, left = self._upstream, self._attempts
         while True:
-            answer, taken_up = self._parser(turn), False
+            answer, fails = None, True  # `fails`: it told of a fault, or refused, and said nothing else
             try:
                 with await self._agreed(turn) as response:
-                    taken_up = True
+                    fails = False
                     if response.content_type.startswith("application/json"):
                         body = response.rest()
                         if body is None:
@@ -138,15 +139,15 @@ class ChatCompletions(Backend):
                             body = await upstream.body(response)
                         try:
                             whole = self._whole(turn, body)
-                        except ApiError as fault:
-                            answer.fault = fault
+                        except ApiError:
+                            fails = True
                             yield ()  # it was taken up, however soon its bytes came
                             raise
                         yield whole
                         return
                     upstream.check_page(response)
                     yield ()  # it was taken up
-                    calls = self._text_calls_of(turn)
+                    answer, calls = self._parser(turn), self._text_calls_of(turn)
                     async with aclosing(upstream.deltas(response, answer)) as batches:
                         with suppress(StopAsyncIteration):
                             pour = None
@@ -160,8 +161,8 @@ class ChatCompletions(Backend):
                 return
             except ApiError as fault:
                 left -= 1
-                retries = left > 0 and (not taken_up or answer.failed_at_once)
-                pause = pause_before_retry(fault) if retries else None
+                fails = fails or (answer is not None and answer.failed_at_once)
+                pause = pause_before_retry(fault) if fails and left > 0 else None
                 if pause is None:
                     raise upstream.discreet(fault) from None
             await asyncio.sleep(pause)
@@ -183,7 +184,11 @@ class ChatCompletions(Backend):
                 if impatient:
                     continue
                 words = await upstream.refusal(response)
-            taught = lesson(upstream_errors.words_in(words), body, before) if teaches else None
+            said = upstream_errors.words_in(words) if teaches else ""
+            if (unsealed := without_doubtful(turn, said, upstream.where)) is not None:
+                turn = unsealed
+                continue
+            taught = lesson(said, body, before)
             if taught is None:
                 raise upstream.refused(response, words, model)
             self._learn(model, taught, "a refusal")

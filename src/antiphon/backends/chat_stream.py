@@ -193,8 +193,8 @@ class ChatStreamParser:
                 self._read_odd(event, out)
                 continue
             choices = chunk.choices
-            plain = chunk.usage is None and chunk.x_groq is None and not chunk.error
-            if plain and choices and choices[0].index == 0:
+            beside = chunk.usage or chunk.x_groq or chunk.error
+            if choices and choices[0].index == 0 and not beside:
                 self._choice(choices[0], out)  # nearly always
             else:
                 self._take(chunk, event, out)
@@ -298,7 +298,7 @@ class ChatStreamParser:
                 out += _besides(said)
             if said.tool_calls or said.function_call:
                 self._call(said, out)
-            if bare:
+            if bare and said.annotations:
                 out += _annotations(said.annotations)
         if choice.finish_reason:
             self._on_reason(choice, choice.finish_reason)

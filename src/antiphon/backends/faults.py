@@ -8,7 +8,16 @@ import msgspec
 
 from antiphon.model.json_text import read_json
 
-_MESSAGES: Final = ("message", "detail", "error", "error_message", "error_msg", "msg", "status_msg")
+_MESSAGES: Final = (
+    "message",
+    "Message",
+    "detail",
+    "error",
+    "error_message",
+    "error_msg",
+    "msg",
+    "status_msg",
+)
 _WITHIN: Final = ("error", "errors", "base_resp")
 """Where the fault stands in a body, if it has a place of its own."""
 _NOTHING: Final = (None, "", True, False)
@@ -74,7 +83,7 @@ def _behind(said: dict[str, Any]) -> Fault | None:
     raw = metadata.get("raw")
     body = raw.encode(errors="replace") if isinstance(raw, str) else msgspec.json.encode(raw)
     found = read(body.removeprefix(_DATA).strip()) if raw else Fault()
-    if not found.message and isinstance(raw, str):
+    if not found.message and isinstance(raw, str) and not raw.lstrip().startswith("<"):
         found = Fault(raw.strip()[:_LONGEST])
     status = _status(said.get("code")) or found.status
     return msgspec.structs.replace(found, status=status, wait=found.wait or _wait(metadata, found.message))

@@ -52,6 +52,7 @@ _NO_TOOLS = (
     "--tool-call-parser",  # vLLM that was started without one
 )
 """How servers say that a model knows no functions, or that they cannot read its calls."""
+_EFFORTS = ("reasoning_effort", "chat_template_kwargs", "reasoning", "thinking", "enable_thinking")
 _NO_THINKING = ("not support thinking", "not support reasoning", "parameter reasoningeffort")
 """How servers say that a model does not think, without the name of what was sent (Ollama, xAI)."""
 _NOT_WITH_TOOLS = ("response mime type", "json mode")
@@ -110,7 +111,7 @@ def _taught(words: str, body: JsonObject, dialect: Dialect) -> Dialect | None:
             return replace(dialect, max_tokens=other)
     if "tools" in body and "response_format" in body and any(each in words for each in _NOT_WITH_TOOLS):
         return _PARAMETERS["response_format"](dialect)
-    if any(phrase in words for phrase in _NO_THINKING):
+    if any(name in body for name in _EFFORTS) and any(phrase in words for phrase in _NO_THINKING):
         return replace(dialect, effort="")
     name = next((name for name in _PARAMETERS if name in words and _was_sent(name, body)), None)
     return None if name is None else _PARAMETERS[name](dialect)

@@ -20,6 +20,7 @@ from antiphon.backends.lessons import check_rated
 from antiphon.backends.listing import listed
 from antiphon.backends.offer import offered
 from antiphon.backends.retry import pause_before_retry
+from antiphon.backends.seals import without_doubtful
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
 from antiphon.backends.upstream_errors import CONTEXT_PHRASES
@@ -210,9 +211,13 @@ class StreamingBackend(Backend, Generic[T, R]):
             if response.status == 200:
                 return response, body
             words = await self._words(response)
-            taught = None
-            if response.status in _TEACHING:
-                taught = self._lesson(upstream_errors.words_in(words), body, before)
+            if response.status not in _TEACHING:
+                break
+            said = upstream_errors.words_in(words)
+            if (unsealed := without_doubtful(turn, said, self.upstream.where)) is not None:
+                turn = unsealed
+                continue
+            taught = self._lesson(said, body, before)
             if taught is None:
                 break
             self._learn(turn.model, taught, "a refusal")

@@ -65,10 +65,12 @@ class Upstream:
         ready: Callable[[], Awaitable[None]] | None = None,
         name: str | None = None,
     ) -> None:
-        self._base = URL(base_url.rstrip("/"))
-        self.url: Callable[[str], URL] = lru_cache(self._base.__truediv__)
-        """Of what is below the base URL."""
-        self.where = str(self._base.with_user(None).with_query(None))
+        given = URL(base_url)
+        self._base = URL(str(given.with_query(None)).rstrip("/"))
+        self._query = given.query_string
+        self.url: Callable[[str], URL] = lru_cache(self._below)
+        """Of what is below the base URL, with its query: Azure has its version there."""
+        self.where = str(self._base.with_user(None))
         self.host = self._base.host or ""
         self._phrases = phrases
         self.api_key = api_key
@@ -82,6 +84,10 @@ class Upstream:
         self._client: Client | None = None
         self._up: bool | None = None
         """Whether it answered when it was last asked; None: it was not."""
+
+    def _below(self, path: str) -> URL:
+        url = self._base / path
+        return url.with_query(self._query) if self._query else url
 
     def beside(self, path: str) -> URL:
         """Next to `/v1`, not below it."""

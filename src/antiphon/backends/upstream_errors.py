@@ -78,29 +78,27 @@ CONTEXT_PHRASES = (
     "context limit",  # Anthropic
     "context size has been exceeded",  # llama.cpp, in the middle of an answer
     "longer than the maximum model length",  # vLLM
-    "maximum allowed length",  # SGLang
+    "tokens) exceeds the maximum allowed length",  # SGLang
     "`inputs` tokens +",  # TGI
     "`inputs` must have less than",
     "greater than the context length",  # LM Studio
     "max context length",  # Ollama
     "exceeds the context length",
     "greater than max_seq_len",  # TabbyAPI
-    "exceed the configured limit",  # OpenAI
+    "tokens exceed the configured limit",  # OpenAI
     "prompt token count",  # GitHub
     "tokens_limit_reached",
     "maximum prompt length",  # xAI
     "model token limit",  # Moonshot
-    "exceeds max length",  # Z.ai
+    "prompt exceeds max length",  # Z.ai
     "range of input length",  # DashScope
-    "expected maxlength",  # Bedrock
     "tokens in the prompt cannot exceed",  # Cohere
-    "maximum number of tokens allowed",
 )
 """How servers say, in any status or in the middle of a stream, that the prompt does not fit."""
 TOO_LONG = "context_length_exceeded"
 """The code of an input that is longer than the model's window."""
 _TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
-_NO_QUOTA = "insufficient_quota"
+_LIMITED, _NO_QUOTA = "rate_limit_exceeded", "insufficient_quota"
 _NO_CREDIT = (
     "credit balance is too low",  # Anthropic
     "insufficient balance",  # DeepSeek, Z.ai
@@ -147,13 +145,13 @@ def refused(
     if refuses_media(fault.message):
         return InvalidRequest(fault.message, param="input", code="unsupported_value")
     said = f"The upstream at {where} answered with HTTP {status}" + (f": {message}" if message else ".")
-    if status == 403 or (status == 404 and fault.speaks_of(_NO_ENDPOINT)):
+    if status == 403 or (status == 404 and _lacks_other(fault)):
         return UpstreamRefusal(said)
     if status == 404 or (status in (400, 422) and _means_no_model(fault, model)):
         return _not_found(fault, where, model, speaks)
     told = retry_after(headers)
     later = fault.wait if told is None else told
-    if status == 429:
+    if status == 429 or fault.code == _LIMITED:  # Groq says 413, where the tokens of a minute do not do
         return _rate_limited(fault, said, later)
     if status in (408, 504):
         return UpstreamTimeout(said)
@@ -184,7 +182,7 @@ def knows_no_path(status: int, body: bytes) -> bool:
 def from_stream(event: bytes, phrases: tuple[str, ...] = CONTEXT_PHRASES) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
-    status = fault.status or (429 if "rate_limit" in fault.code else 0)
+    status = fault.status or (429 if "rate_limit" in fault.code or fault.code == _NO_QUOTA else 0)
     if (found := _of_request(fault, phrases, status)) is not None:
         return found
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
@@ -242,7 +240,7 @@ def _forbidden(fault: Fault, code: str) -> InvalidRequest:
 
 
 def _rate_limited(fault: Fault, message: str, later: float | None) -> RateLimited:
-    code = _NO_QUOTA if fault.code == _NO_QUOTA else "rate_limit_exceeded"
+    code = _NO_QUOTA if fault.code == _NO_QUOTA else _LIMITED
     return RateLimited(message, code=code, retry_after=later)
 
 
@@ -256,6 +254,12 @@ def _not_found(fault: Fault, where: str, model: str, speaks: str) -> ApiError:
         hint = "" if where.endswith("/v1") else " Its base_url usually ends with /v1."
         return UpstreamRefusal(f"The upstream at {where} speaks no {speaks} there (HTTP 404).{hint}")
     return NotFound(f"The requested model '{model}' does not exist.", param="model", code="model_not_found")
+
+
+def _lacks_other(fault: Fault) -> bool:
+    """Whether a 404 is about something else than a model or a path."""
+    words = fault.message.lower()
+    return fault.speaks_of(_NO_ENDPOINT) or words.startswith("item ")
 
 
 def _means_no_model(fault: Fault, model: str) -> bool:

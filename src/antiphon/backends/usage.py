@@ -31,14 +31,16 @@ def tier_in(said: str | None) -> str | None:
 
 def to_delta(usage: Usage, tier: str | None = None) -> UsageDelta:
     """The totals, and the service tier that the server reports. Where the reasoning counts on top of the
-    completion, as the total shows, it is added."""
+    completion, as the total shows, it is added; Gemini has it in the total alone."""
     before = usage.prompt_tokens_details or _NO_DETAILS
     after = usage.completion_tokens_details
     prompt = usage.prompt_tokens or usage.input_tokens or 0
     completion = usage.completion_tokens or usage.output_tokens or 0
     reasoning = (after.reasoning_tokens if after else None) or usage.reasoning_tokens or 0
-    if reasoning and usage.total_tokens == prompt + completion + reasoning:
-        completion += reasoning
     cached = before.cached_tokens or usage.cached_tokens or usage.prompt_cache_hit_tokens or 0
     written = before.cache_write_tokens or before.cache_creation_tokens or usage.cache_creation_input_tokens
+    rest = (usage.total_tokens or 0) - prompt - completion
+    if rest > 0 and (rest == reasoning or (prompt and not (reasoning or cached or written))):
+        reasoning = rest
+        completion += rest
     return UsageDelta(prompt, completion, cached, reasoning, written or 0, tier=tier_in(tier))

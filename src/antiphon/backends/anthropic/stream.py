@@ -9,6 +9,7 @@ from antiphon.backends.anthropic.blocks import OpenBlock
 from antiphon.backends.anthropic.events import HALVES, Answer, Block, Event, Piece, StopDetails, Usage, decode
 from antiphon.backends.calls import Calls
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
+from antiphon.backends.endings import end_of, finished
 from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
 from antiphon.backends.placed import noted
 from antiphon.backends.upstream_errors import from_stream, words_in
@@ -24,12 +25,12 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.model.json_text import read_json
+from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import JsonObject
 
 THINKING = "thinking_blocks"
 """The member of what goes back as it came that has blocks of thinking."""
 PAUSED = "pause_turn"
-_REASONS: dict[str, Any] = {"max_tokens": "length", "model_context_window_exceeded": "length"}
 _DECLINED = "The model declined to answer."
 _NO_USAGE = Usage()
 _LATER = 1 << 20
@@ -205,13 +206,20 @@ class MessagesReader(EventReader[Event]):
         if self._reason == PAUSED:
             return
         self._calls.finish(out)
-        if not (self._reason or self._said or out):
-            raise self._nothing(self._words)
+        self._check_end(out)
         if self._reason == "refusal":
             out.append(RefusalDelta((self._details and self._details.explanation) or _DECLINED))
         if (cost := self._cost()) is not None:
             out.append(cost)
         out.append(self._finished())
+
+    def _check_end(self, out: list[Delta]) -> None:
+        """Raises UpstreamError for an answer that is none."""
+        end = end_of(self._reason)
+        if end == "fault":
+            raise UpstreamError(f"The upstream gave up in the middle of its answer ({self._reason}).")
+        if not (self._said or out) and (end == "strange" and self._reason != "refusal"):
+            raise self._nothing(f"It says: {self._reason}." if self._reason else self._words)
 
     def _cost(self) -> UsageDelta | None:
         """None: the server reported none."""
@@ -223,7 +231,7 @@ class MessagesReader(EventReader[Event]):
         # A call that the model was not allowed to finish is none.
         if self._reason == "refusal":
             return Finished("content_filter" if self._calls else "stop")
-        return Finished(_REASONS.get(self._reason) or ("calls" if self._calls else "stop"))
+        return finished(end_of(self._reason), bool(self._calls))
 
 
 def _members(raw: bytes, name: str, block: Block) -> JsonObject:

@@ -144,8 +144,9 @@ def _of_thinking(words: str, body: JsonObject, traits: Traits) -> Traits | None:
     kind = _at(body, "thinking").get("type")
     if "display" in words and "display" in _at(body, "thinking"):
         return replace(traits, display=False)
-    if "effort" in words and "effort" in _at(body, "output_config"):
-        return replace(traits, levels=frozenset())
+    if "effort" in words and (level := _at(body, "output_config").get("effort")):
+        known = traits.levels - {level} if "level" in words else frozenset()
+        return replace(traits, levels=known)
     if kind == "adaptive" and ("adaptive" in words or "thinking" in words):
         return replace(traits, thinking="enabled" if "adaptive" in words else "")
     if kind == "enabled" and "thinking" in words:

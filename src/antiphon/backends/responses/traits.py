@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from antiphon.backends.dialects import HINTS
-from antiphon.backends.lessons import refuses
+from antiphon.backends.lessons import knows_other_values, refuses
 from antiphon.model import Capabilities
 from antiphon.protocol.wire import JsonObject
 
@@ -97,6 +97,8 @@ def lesson(words: str, body: JsonObject, traits: Traits) -> Traits | None:
     for name, change in _TAUGHT.items():
         if name in words and _was_sent(name, body):
             taught = change(traits)
+            if taught.effort != traits.effort and knows_other_values(words):
+                return None
             return taught if taught != traits else None
     return None
 
