@@ -21,7 +21,7 @@ WHY = 'rewrite_query;why="{}"'
 @pytest.fixture
 def settings() -> Json:
     """What a test sets of `[tools.file_search]`."""
-    return {"rewrite_model": "writer", "rewrite_seconds": 0.5}
+    return {"rewrite_model": "writer", "rewrite_seconds": 3}
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ async def test_what_goes_wrong_there_is_raised_here(one: Room, two: Room) -> Non
 
 async def test_who_waits_too_long_for_a_place_there_is_told_so(open_room: OpenRoom, sockets: Path) -> None:
     async with (
-        open_room("one", sockets, sandboxes=1, queue_seconds=0.1) as one,
+        open_room("one", sockets, sandboxes=1, queue_seconds=1) as one,
         open_room("two", sockets) as two,
     ):
         container, other = await made(one), await made(one)

@@ -342,7 +342,7 @@ async def test_a_project_that_has_all_its_sandboxes_loses_one_of_its_own(open_ro
 
 
 async def test_who_comes_when_all_are_busy_waits_and_is_refused_in_the_end(open_room: OpenRoom) -> None:
-    async with open_room(sandboxes=1, queue_seconds=0.2) as room:
+    async with open_room(sandboxes=1, queue_seconds=1) as room:
         first, second = await made(room), await made(room)
         await room.execute(P, first, "pass")
         (sandbox,) = driver_of(room).started

@@ -113,8 +113,8 @@ def test_it_looks_at_so_many_candidates_and_so_much_of_each(client: OpenAI, rera
     assert max(map(len, asked["documents"])) == 100
 
 
-@pytest.mark.parametrize("settings", [{"seconds": 0.3}])
-@pytest.mark.parametrize(("mood", "reason"), [("broken", "HTTP 404"), ("hanging", "within 0.3 seconds")])
+@pytest.mark.parametrize("settings", [{"seconds": 2}])
+@pytest.mark.parametrize(("mood", "reason"), [("broken", "HTTP 404"), ("hanging", "within 2 seconds")])
 def test_a_search_is_not_lost_when_it_fails_and_the_log_says_so(
     client: OpenAI, reranker: ServedReranker, mood: Any, reason: str
 ) -> None:

@@ -15,7 +15,7 @@ from tests.api.test_background import ended
 from tests.conftest import Running, checked_client, config_for
 from tests.killed import Killed
 from tests.scripted import Answer, Called, Upstream
-from tests.telemetry.collector import Collector
+from tests.telemetry.collector import PATIENCE, Collector
 from tests.telemetry.test_traces import wiki
 from tests.telemetry.traced import CALLER, TRACE, WITHIN, traced, tracing
 from tests.test_doctor import doctor
@@ -85,11 +85,11 @@ def test_workers_are_told_apart(collector: Collector, upstream: Upstream, tmp_pa
         return {span.resource["service.instance.id"] for span in here.spans}
 
     with Killed(tmp_path, upstream, settings=settings) as server:
-        for _ in range(100):  # the kernel deals connections out
+        end = time.monotonic() + PATIENCE
+        while len(instances(collector)) < 2:  # the kernel deals connections out, once both are there
+            assert time.monotonic() < end
             asked = {"model": "m", "input": "Hi"}
             httpx2.post(f"{server.url}/v1/responses", json=asked).raise_for_status()
-            if len(instances(collector)) == 2:
-                break
         server.stop()
 
     assert len(instances(collector)) == 2
