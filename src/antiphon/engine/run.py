@@ -315,7 +315,7 @@ class Run:
     async def _loop(self, turn: Turn, emission: Emission) -> IncompleteReason | None:
         """Turns of the model, until one of them is the last. Gives why it is, if there is more to say. Raises
         ApiError."""
-        faulty, at_once = 0, emission.flush_at_once if emission.pours else None
+        faulty, in_vain, at_once = 0, 0, emission.flush_at_once if emission.pours else None
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
             await self._turn(turn, writer, emission.flush, at_once)
@@ -325,7 +325,12 @@ class Run:
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
+            in_vain = in_vain + 1 if self._allowed() == 0 and writer.called_in_vain else 0
+            if in_vain > REPAIRS:
+                break
             turn = following(turn, writer, self.plan.toolbox.functions)
+            if in_vain == REPAIRS:  # it was told that no more calls are made, again and again
+                turn = replace(turn, choice="none")
         return "max_messages"
 
     async def _have_agents_work(
