@@ -688,3 +688,32 @@ def test_a_client_that_goes_away_stops_all_agents(client: OpenAI, upstream: Upst
     for received in upstream.requests:
         if "to you, /root/" in str(received.body["messages"][-1]):
             received.wait_gone()
+
+
+def test_what_a_subagent_knows_is_compacted_where_it_has_grown_too_long(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    """Each has a context of its own, so a compaction is of one agent, and read by it alone."""
+    long = "word " * 2000
+    follow = Called("followup_task", '{"target": "/root/a", "message": "And b?"}')
+    upstream.on(says("to you, /root/a:", last="Write a summary"), Answer("The book is red."))
+    upstream.on(says(last="Write a summary"), Answer("a has read a book."))
+    upstream.on(says("The book is red.", last="And b?"), Answer("b is blue."))
+    upstream.on(says("to you, /root/a:", last="Read it."), Answer(f"It is red. {long}"))
+    upstream.on(says("b is blue."), Answer("Blue."))
+    upstream.on(says("It is red."), Answer("Red."))
+    upstream.on(says(last="a has read a book."), Answer(calls=[follow, WAITS]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Read it."), WAITS]))
+    first = ask(client, "Go.")
+    compacting: Any = [{"type": "compaction", "compact_threshold": 1000}]
+
+    second = ask(client, "Ask.", previous_response_id=first["id"], context_management=compacting)
+
+    for agent in ("/root", "/root/a"):
+        kinds = [item["type"] for item in of(second, agent)]
+        assert (kinds[0], kinds.count("compaction")) == ("compaction", 1)
+    assert texts(second, "/root/a") == ["b is blue."]
+    read = next(str(each.body["messages"]) for each in upstream.requests if "And b?" in str(each.body))
+    assert "The book is red." in read
+    assert "a has read a book." not in read
+    assert long not in read

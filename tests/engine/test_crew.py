@@ -10,6 +10,7 @@ from tests.stream.test_machine import message, running
 from antiphon.context.agents import ROOT
 from antiphon.context.seal import KEY_BYTES, Seal
 from antiphon.context.transcript import Transcript
+from antiphon.engine.agent import Takes
 from antiphon.engine.agents import Crew
 from antiphon.engine.emission import Emission, Emit, Flush
 from antiphon.engine.event_log import EventLog
@@ -48,6 +49,7 @@ def plan_of(*, agents: int = 9) -> Plan:
         approved=(),
         player=None,
         programs=(),
+        attach=UNUSED,
         compacts=None,
     )
 
@@ -66,7 +68,8 @@ class Company:
         self.plan = plan_of()
         self._events = EventLog(self.machine, None)
         self.emission = Emission(self._events, emit)
-        self.crew = Crew(self.plan, self.machine, Seal(bytes(KEY_BYTES)), self._take, self.emission)
+        takes = Takes(self._take, UNUSED, UNUSED)
+        self.crew = Crew(self.plan, self.machine, Seal(bytes(KEY_BYTES)), takes, self.emission)
 
     async def run(self) -> IncompleteReason | None:
         async with asyncio.timeout(60):

@@ -7,7 +7,7 @@ from openai.types.responses import ToolParam
 from tests.ledger import covers
 from tests.scripted import Answer, Called, Upstream, Usage
 
-from antiphon.engine.run import TURNS
+from antiphon.engine.turns import REPAIRS, TURNS
 
 
 def deferred(name: str) -> ToolParam:
@@ -42,6 +42,26 @@ def test_calls_past_the_limit_are_ignored_and_the_model_reads_so(client: OpenAI,
     assert [item.type for item in response.output] == ["tool_search_call", "tool_search_output", "message"]
     assert "no more tool calls" in upstream.last.body["messages"][-1]["content"]
     assert response.max_tool_calls == 1
+
+
+def test_a_model_that_calls_past_the_limit_in_vain_is_soon_given_no_choice(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.on(lambda body: body.get("tool_choice") == "none", Answer("I stop."))
+    upstream.default = search("sail")
+    response = client.responses.create(model="m", input="hi", tools=TOOLS, max_tool_calls=1)
+    assert (response.status, response.output_text) == ("completed", "I stop.")
+    assert len(upstream.requests) == 1 + REPAIRS + 1
+
+
+def test_a_model_that_calls_past_the_limit_whatever_it_is_told_is_stopped(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    upstream.default = search("sail")
+    response = client.responses.create(model="m", input="hi", tools=TOOLS, max_tool_calls=1)
+    assert response.status == "incomplete"
+    assert [item.type for item in response.output] == ["tool_search_call", "tool_search_output"]
+    assert len(upstream.requests) == 1 + REPAIRS + 1
 
 
 @covers("incomplete.max_messages")

@@ -1,9 +1,23 @@
 """One of several agents of a response: what it reads next, and what it waits for."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
+from antiphon.engine.emission import Flush
+from antiphon.engine.turn_writer import Phase, TurnWriter
 from antiphon.model import Message, Turn
 from antiphon.tools.provider import ApprovedCall
+
+
+class Takes(NamedTuple):
+    """What an agent does, carried out."""
+
+    turn: Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
+    approved: Callable[[Turn, Sequence[ApprovedCall], Flush], Awaitable[Turn]]
+    """Makes calls that were approved; gives the turn that reads what came of them."""
+    compact: Callable[[Turn, Flush], Awaitable[None]]
+    """Compacts what a turn reads, as an item."""
 
 
 class Agent:
@@ -43,3 +57,15 @@ class Agent:
         if self.running is None:
             return "idle"
         return "waits for the client" if self.owed else "waits" if self.blocked else "works"
+
+
+async def all_ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """When all of them have, also when this task is cancelled meanwhile: then it raises that."""
+    cancelled: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

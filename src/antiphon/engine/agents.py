@@ -12,9 +12,9 @@ or wait for somebody who is. Over a WebSocket it stays open for a while then, si
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from antiphon.context.agents import ROOT, owners
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import AGENT, letter
-from antiphon.engine.agent import Agent
+from antiphon.engine.agent import Agent, Takes, all_ended
 from antiphon.engine.agent_calls import (
     INTERRUPTED,
     answers,
@@ -31,11 +31,12 @@ from antiphon.engine.agent_calls import (
     speaker,
     unanswered,
 )
-from antiphon.engine.emission import Emission, Flush
+from antiphon.engine.emission import Emission
+from antiphon.engine.prepare.compaction_point import exceeds_threshold
 from antiphon.engine.prepare.plan import Plan
 from antiphon.engine.prepare.unsupported import check_capable
 from antiphon.engine.shared_flush import SharedFlush
-from antiphon.engine.turn_writer import Phase, TurnWriter
+from antiphon.engine.turn_writer import TurnWriter
 from antiphon.engine.turns import REPAIRS, TURNS, following
 from antiphon.guard.offload import offload
 from antiphon.model import Message, TextPart, Turn
@@ -48,7 +49,6 @@ from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCall
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
 from antiphon.tools.calls import Arguments
-from antiphon.tools.provider import ApprovedCall
 
 CONCURRENT = 3
 """Subagents that work at once, where the request does not say."""
@@ -58,14 +58,6 @@ TURNS_IN_ALL = 200
 """Turns of all agents of a response together."""
 INJECTION_SECONDS = 10.0
 """How long a response waits for its client over a WebSocket when nobody works."""
-
-
-class Takes(NamedTuple):
-    """What an agent does, carried out."""
-
-    turn: Callable[[Turn, Flush, Phase], Awaitable[TurnWriter]]
-    approved: Callable[[Turn, Sequence[ApprovedCall], Flush], Awaitable[Turn]]
-    """Makes calls that were approved; gives the turn that reads what came of them."""
 
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -182,6 +174,7 @@ class Crew:
         """Turns of an agent, until it has said its last; None: the response ends before. Raises _Cut, and
         ApiError."""
         SPEAKER.set(agent.name)
+        await self._compact(agent)
         await self._make_approved(agent)
         faulty = 0
         for _ in range(TURNS):
@@ -203,6 +196,15 @@ class Crew:
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
         raise _Cut("max_messages")
+
+    async def _compact(self, agent: Agent) -> None:
+        """What a subagent knows is compacted where it has grown too long. What the root knows was before."""
+        plan = self._plan
+        if agent.name == ROOT or not await exceeds_threshold(plan.request, plan.caller, agent.turn):
+            return
+        await self._takes.compact(agent.turn, self._flushing.flush)
+        items = (*plan.context.items, *filter(None, self._machine.items))
+        agent.turn = self._plain(await offload(len(items), plan.turns.build, items, agent.name))
 
     async def _make_approved(self, agent: Agent) -> None:
         """What an agent asked a user for, it goes on with."""
@@ -354,7 +356,7 @@ class Crew:
         for task in working:
             task.cancel()
         try:
-            await _ended(working)
+            await all_ended(working)
             await self._flushing.settle()
         finally:
             self._flushing.give_up()
@@ -490,15 +492,3 @@ class Crew:
         agents = self._agents.values()
         rows = [{"name": each.name, "status": each.status, "task": each.task} for each in agents]
         return msgspec.json.encode(rows).decode()
-
-
-async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """When all of them have, also when this task is cancelled meanwhile: then it raises that."""
-    cancelled: asyncio.CancelledError | None = None
-    while not all(task.done() for task in tasks):
-        try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled

@@ -7,6 +7,7 @@ it.
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import structlog
@@ -17,7 +18,8 @@ from antiphon.backends.upstream_errors import REFUSED
 from antiphon.context.agents import ROOT
 from antiphon.context.seal import Seal
 from antiphon.context.thought import seal
-from antiphon.engine.agents import Crew, Takes, speaking
+from antiphon.engine.agent import Takes
+from antiphon.engine.agents import Crew, speaking
 from antiphon.engine.calling.ask import Ask
 from antiphon.engine.checkpoint import Checkpoint
 from antiphon.engine.compaction import compact
@@ -146,12 +148,8 @@ class Run:
             else:
                 self._begin(emission, keep_alive)
             try:
-                if plan.moderation is None:
-                    cut = await self._answer(emission)
-                    self._close(cut)
-                    self._end(cut)
-                else:
-                    await self._moderated(plan.moderation, emission)
+                with speaking(ROOT) if plan.toolbox.agents is not None else nullcontext():
+                    await self._say(emission)
             except ApiError as fault:
                 self._fail(fault)
                 if not emission.opened and not isinstance(fault, ModelFault):
@@ -162,6 +160,15 @@ class Run:
                 self._kept = True
                 await self._keep(self.machine.snapshot())
             await emission.flush()
+
+    async def _say(self, emission: Emission) -> None:
+        """All between the start and the last event. Raises ApiError."""
+        if self.plan.moderation is not None:
+            await self._moderated(self.plan.moderation, emission)
+            return
+        cut = await self._answer(emission)
+        self._close(cut)
+        self._end(cut)
 
     def _ended(self) -> Ended:
         """For what is recorded of it."""
@@ -215,7 +222,8 @@ class Run:
         if said_all and not plan.programs:
             return None
         if plan.compacts is not None:
-            await self._compact(plan.compacts, emission.flush)
+            items = plan.context.items[: plan.compacts]
+            await self._compact(await offload(plan.compacts, plan.turns.build, items), emission.flush)
             items = self._compacted(plan.compacts)
             turn = await offload(len(items), plan.turns.build, items)
         if not (generates or plan.prewarms) or plan.context.only_compacts:
@@ -236,15 +244,13 @@ class Run:
                 answered(span, self.plan.caller, "length", cost, None)
         self._checkpoint.usage = with_turn(self._checkpoint.usage, cost)
 
-    async def _compact(self, count: int, flush: Flush) -> None:
-        """Compact the first `count` items, as an item of the output."""
-        plan = self.plan
+    async def _compact(self, turn: Turn, flush: Flush) -> None:
+        """Compact what a turn reads, as an item of the output."""
         item = Compaction(id=self.machine.new_id("compaction"), encrypted_content="")
         handle = self.machine.open(OpenCompaction, item)
         handle.compacting()
         await flush()
-        turn = await offload(count, plan.turns.build, plan.context.items[:count])
-        compacted = await compact(plan.caller, turn, self._seal, plan.project)
+        compacted = await compact(self.plan.caller, turn, self._seal, self.plan.project)
         handle.encrypted_content = compacted.encrypted_content
         handle.close()
         self._count(compacted.usage)
@@ -311,7 +317,7 @@ class Run:
     async def _loop(self, turn: Turn, emission: Emission) -> IncompleteReason | None:
         """Turns of the model, until one of them is the last. Gives why it is, if there is more to say. Raises
         ApiError."""
-        faulty, at_once = 0, emission.flush_at_once if emission.pours else None
+        faulty, in_vain, at_once = 0, 0, emission.flush_at_once if emission.pours else None
         for _ in range(TURNS):
             writer = self._writer(offered(turn))
             await self._turn(turn, writer, emission.flush, at_once)
@@ -321,18 +327,22 @@ class Run:
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
+            in_vain = in_vain + 1 if self._allowed() == 0 and writer.called_in_vain else 0
+            if in_vain > REPAIRS:
+                break
             turn = following(turn, writer, self.plan.toolbox.functions)
+            if in_vain == REPAIRS:  # it was told that no more calls are made, again and again
+                turn = replace(turn, choice="none")
         return "max_messages"
 
     async def _have_agents_work(
         self, tool: Agents, turn: Turn, emission: Emission
     ) -> IncompleteReason | None:
         """Turns of several agents. Gives why the first of them is cut short, if it is. Raises ApiError."""
-        takes = Takes(self._take_turn, self._approved)
+        takes = Takes(self._take_turn, self._approved, self._compact)
         crew = tool.crew = self.crew = Crew(self.plan, self.machine, self._seal, takes, emission)
-        with speaking(ROOT):
-            first = await self._with_tools(turn, emission)
-            return await crew.run(first) if first is not None else None
+        first = await self._with_tools(turn, emission)
+        return await crew.run(first) if first is not None else None
 
     async def _take_turn(self, turn: Turn, flush: Flush, phase: Phase) -> TurnWriter:
         """One turn of one of several agents."""

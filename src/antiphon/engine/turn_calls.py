@@ -70,6 +70,11 @@ class TurnCalls:
         return any(call.executor == "server" for call in self._refused)
 
     @property
+    def called_in_vain(self) -> bool:
+        """Whether the model has called something, and none of it is made."""
+        return bool(self.calls) and all(call in self._refused for call in self.calls)
+
+    @property
     def refusals(self) -> Mapping[str, str]:
         """Why calls were not made, by their ids."""
         return {call.id: words for call, words in self._refused.items()}

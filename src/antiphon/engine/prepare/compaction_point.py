@@ -1,7 +1,6 @@
 """When a context is compacted before it is answered."""
 
-from antiphon.backends.router import Route
-from antiphon.engine.calling.truncation import count
+from antiphon.engine.calling.model_caller import ModelCaller
 from antiphon.model import Turn
 from antiphon.protocol.request import CreateResponse
 
@@ -11,10 +10,10 @@ _FILLED = 0.8
 """The part of the window behind which a context is compacted, when the request names no threshold."""
 
 
-async def exceeds_threshold(request: CreateResponse, route: Route, turn: Turn) -> bool:
+async def exceeds_threshold(request: CreateResponse, caller: ModelCaller, turn: Turn) -> bool:
     """Whether the context has grown past the threshold that `context_management` sets."""
     if not request.context_management:
         return False
-    window = route.capabilities.context_window or DEFAULT_WINDOW
+    window = caller.capabilities.context_window or DEFAULT_WINDOW
     threshold = request.context_management[0].compact_threshold or int(_FILLED * window)
-    return await count(route.backend, turn) > threshold
+    return await caller.count(turn) > threshold

@@ -123,7 +123,7 @@ class Preparation:
         if plan.moderation is not None:
             await plan.moderation.admit()
         may_compact = request.context_management and context.trigger is None and not plan.programs
-        if may_compact and await exceeds_threshold(request, route, plan.turn):
+        if may_compact and await exceeds_threshold(request, plan.caller, plan.turn):
             plan = replace(plan, compacts=len(context.items))
         response.input_transformations = _withheld(plan)
         if request.prompt_cache_options is not None:
