@@ -1,10 +1,14 @@
 """The server as an ASGI application."""
 
+import asyncio
+import multiprocessing
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Route
@@ -39,6 +43,12 @@ from antiphon.api.tracing import Traced
 from antiphon.config import Config, Server
 from antiphon.guard.budget import Budget
 from antiphon.guard.pages import Gate, KeyedGate, OpenGate, Origins
+from antiphon.store.faults import Unreachable
+
+log = structlog.get_logger()
+
+_PAUSE = 2.0
+"""Seconds before another worker tries to reach the store."""
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -54,7 +64,21 @@ def create_app(config: Config) -> ASGIApp:
 @asynccontextmanager
 async def _lifespan(config: Config, _: Any) -> AsyncIterator[dict[str, Services]]:
     async with Opened() as opened:
-        yield {"services": await open_services(config, opened)}
+        try:
+            made = await open_services(config, opened)
+        except Unreachable as error:
+            if multiprocessing.parent_process() is not None:
+                await _make_way(error)
+            raise
+        yield {"services": made}
+
+
+async def _make_way(error: Unreachable) -> NoReturn:
+    """Die, as one of several workers. Who does that is replaced; who says that he cannot start ends the whole
+    server. That has reached the store, and the other workers go on without it until it is back."""
+    log.warning("the store is away: this worker makes way for one that tries again", error=str(error))
+    await asyncio.sleep(_PAUSE)
+    os._exit(1)
 
 
 def gate_of(server: Server) -> Gate:
