@@ -184,6 +184,10 @@ def test_a_file_in_the_working_directory_is_read(write: Write, monkeypatch: pyte
             '[backends]\nbase_url = "http://a"',
             r"base_url in .* belongs into \[backends.NAME\], with a name of yours",
         ),
+        (
+            '[backends.a]\nbase_url = "http://a"\napi_key_env = "sk-123"',
+            "api_key_env in .* is the name of an environment variable that holds the secret, and not",
+        ),
         ("[backends.a]\ndefault = true", r"\[backends.a\] in .* needs a base_url"),
         (
             '[backends.a]\nbase_urls = ["http://a/v1", "http://b/v1"]\nunix_socket = "s"',

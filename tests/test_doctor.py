@@ -32,7 +32,7 @@ def doctor(
 def test_without_a_backend_it_says_what_serve_would_do(tmp_path: Path) -> None:
     done = doctor(tmp_path)
     assert done.returncode == 0
-    assert "the embedded model" in done.stdout
+    assert "SmolLM2-135M-Instruct, which `antiphon serve` fetches and runs" in done.stdout
 
 
 def test_embedded_models_are_there_or_to_be_fetched_or_missing(tmp_path: Path) -> None:

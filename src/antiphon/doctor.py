@@ -100,7 +100,8 @@ async def examine(config: Config, deep: bool) -> AsyncGenerator[Finding, None]:
     yield await _telemetry(config)
     yield await _images(config)
     if not config.backends:
-        yield Finding("backends", "ok", "none is configured: `antiphon serve` runs the embedded model")
+        found = _embedded("backends", BackendSettings(type="llama"), Path(config.data_dir))
+        yield replace(found, words=f"none is configured: {found.words}")
     for name, settings in config.backends.items():
         async with aclosing(_backend(config, name, settings, deep)) as findings:
             async for finding in findings:

@@ -124,6 +124,13 @@ def test_a_number_that_nothing_has_is_asked_for_again(at: Any) -> None:
     assert [backend.type for backend in written().backends.values()] == ["llama"]
 
 
+def test_an_address_that_is_none_is_asked_for_again(at: Any) -> None:
+    done = init(typed="1\nlocalhost:11434\nhttp://localhost:11434/v1\n\n\nn\n")
+
+    assert "'localhost:11434' is no URL" in done.output
+    assert [each.base_url for each in written().backends.values()] == ["http://localhost:11434/v1"]
+
+
 @pytest.mark.parametrize(
     ("answers", "dialect", "default"),
     [(EMPTY, "ollama", True), (UNKNOWN, None, "m"), (VLLM, "vllm", "gpt-oss-20b")],

@@ -54,7 +54,7 @@ def test_a_key_of_an_upstream_that_is_not_in_the_environment(run: Run) -> None:
 def test_an_upstream_without_its_scheme(run: Run) -> None:
     said = one_sentence(run("serve", "--port", "0", "--upstream", "127.0.0.1:11434"))
 
-    assert "must begin with http:// or https://" in said
+    assert "--upstream is a URL, such as http://127.0.0.1:11434/v1" in said
 
 
 def test_an_upstream_that_is_away_keeps_no_server_from_starting_and_doctor_says_so(run: Run) -> None:

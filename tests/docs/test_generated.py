@@ -112,6 +112,8 @@ def sample(setting: Setting) -> str:
         return json.dumps(not setting.field.default)
     if isinstance(setting.field.default, int | float):
         return str(setting.field.default * 2 or 1)
+    if setting.variable.endswith("_ENV"):
+        return "A_VARIABLE"
     if setting.type == "boolean":
         return "false"
     if setting.type.startswith("number"):

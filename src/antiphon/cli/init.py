@@ -82,16 +82,26 @@ def _asked_for_server() -> Upstream | None:
 
 
 def _asked_for_address() -> Upstream:
-    given = _given(typer.prompt("Its URL, with /v1").strip())
+    given = Upstream(typer.prompt("Its URL, with /v1", value_proc=_url))
     key = typer.prompt("The environment variable that holds its key", default="", show_default=False)
     model = typer.prompt("Its model for names that it does not know", default="", show_default=False)
     return replace(given, model=model.strip() or None, key_env=key.strip() or None)
 
 
 def _given(url: str) -> Upstream:
-    if not re.match("https?://[^/]", url):
-        fail(f"'{url}' is no URL: it begins with http:// or https://, as http://127.0.0.1:11434/v1 does.")
-    return Upstream(url)
+    try:
+        return Upstream(_url(url))
+    except typer.BadParameter as error:
+        fail(f"{error}.")
+
+
+def _url(text: str) -> str:
+    """Who is asked for one is asked again."""
+    if not re.match("https?://[^/]", text.strip()):
+        raise typer.BadParameter(
+            f"'{text}' is no URL: it begins with http:// or https://, as http://127.0.0.1:11434/v1 does"
+        )
+    return text.strip()
 
 
 def _asked_for_model(models: Sequence[str]) -> str | None:

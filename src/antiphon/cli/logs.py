@@ -95,7 +95,7 @@ def _time(text: str) -> float:
 async def _list(
     store: "Store", query: "ActivityQuery", follow: bool, write: "Callable[[ActivityRow], None]"
 ) -> bool:
-    """Whether any were found."""
+    """Whether there are any, as far as was asked."""
     known = {entry.key for entry in await _latest(store, query)} if follow else set()
     entries = (await store.activity.page(query)).rows if query.limit else ()
     if write is _write_line and (entries or follow):
@@ -105,7 +105,7 @@ async def _list(
     if follow:
         async for entry in _following(store, query, known | {entry.key for entry in entries}):
             write(entry.row)
-    return bool(entries)
+    return bool(entries) or not query.limit
 
 
 async def _following(

@@ -3,12 +3,11 @@
 import re
 from typing import Final
 
+from msgspec import Struct
+
 from antiphon.config.errors import ConfigError, check_known
 from antiphon.config.model_settings import BackendSettings, Embeddings, Moderation, Reranker
-from antiphon.config.settings import (
-    Config,
-    Sandbox,
-)
+from antiphon.config.settings import Config, Sandbox
 from antiphon.config.tool_settings import SEARCH_ENGINES
 
 _HOSTED: Final = ("web_search", "code_interpreter", "image_generation")
@@ -20,10 +19,12 @@ _RUN_HERE: Final = {
 """Tools that are not left to a model's server, and why."""
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check(config: Config, where: str) -> None:
     """Raises `ConfigError` for what cannot be used."""
+    _check_variables(config, where)
     for name, backend in config.backends.items():
         _check_addresses(name, backend, where)
         _check_api(name, backend, where)
@@ -54,6 +55,20 @@ def check(config: Config, where: str) -> None:
     defaults = [name for name, backend in config.backends.items() if backend.default]
     if len(defaults) > 1:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
+
+
+def _check_variables(settings: Struct, where: str) -> None:
+    """A secret that stands where its variable should be named is not repeated."""
+    for key in settings.__struct_fields__:
+        value = getattr(settings, key)
+        for each in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(each, Struct):
+                _check_variables(each, where)
+            elif key.endswith("_env") and each and not _VARIABLE.fullmatch(each):
+                raise ConfigError(
+                    f"{key} in {where} is the name of an environment variable that holds the secret, and not "
+                    "the secret itself."
+                )
 
 
 def _check_addresses(name: str, backend: BackendSettings, where: str) -> None:

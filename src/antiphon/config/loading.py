@@ -1,6 +1,7 @@
 """How the configuration is read, and handed to worker processes."""
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -145,7 +146,7 @@ def _known(key: str, reason: str) -> str:
     if "enum value" not in reason:
         return ""
     kind: Any = Config
-    for part in key.replace("[...]", "").split("."):
+    for part in re.sub(r"\[[^]]*\]", "", key).split("."):
         kind = get_type_hints(kind)[part]
         kind = next((each for each in _within(kind) if hasattr(each, "__struct_fields__")), kind)
     values = [value for each in _within(kind) for value in get_args(each)]
