@@ -7,7 +7,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 from tests.api.asking import whole
 from tests.ledger import covers
-from tests.papers import picture_url
+from tests.papers import picture_url, png
 from tests.scripted import Answer, Called, Gate, Upstream
 
 from antiphon.engine.agents import TURNS_IN_ALL
@@ -717,3 +717,40 @@ def test_what_a_subagent_knows_is_compacted_where_it_has_grown_too_long(
     assert "The book is red." in read
     assert "a has read a book." not in read
     assert long not in read
+
+
+def test_what_others_still_read_is_read_though_one_agent_was_compacted(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    """A picture that the root was shown before a subagent's compaction is looked at as ever."""
+    long = "word " * 4000
+    uploaded = client.files.create(file=("red.png", png()), purpose="vision")
+    picture = {"type": "input_image", "file_id": uploaded.id, "detail": "auto"}
+    shown: Any = [
+        {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": [picture]},
+        {"role": "user", "content": "Ask."},
+    ]
+    follow = Called("followup_task", '{"target": "/root/a", "message": "And b?"}')
+    upstream.on(says("to you, /root/a:", last="Write a summary"), Answer("The book is red."))
+    upstream.on(says("The book is red.", last="And b?"), Answer("b is blue."))
+    upstream.on(says("to you, /root/a:", last=long), Answer("It is red."))
+    upstream.on(says("to you, /root/a:", last="Read it."), Answer(calls=[Called("look")]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Read it."), WAITS]))
+    upstream.on(says(last="Ask."), Answer(calls=[follow, WAITS]))
+    upstream.default = Answer("Well.")
+    first = ask(client, "Go.", tools=[LOOK])
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": long}
+    second = ask(client, [output], tools=[LOOK], previous_response_id=first["id"])
+    compacting: Any = [{"type": "compaction", "compact_threshold": 3000}]
+    third = ask(
+        client, shown, tools=[LOOK], previous_response_id=second["id"], context_management=compacting
+    )
+    assert [item["type"] for item in third["output"]].count("compaction") == 1
+
+    ask(client, "More.", tools=[LOOK], previous_response_id=third["id"])
+
+    read = str(next(each.body for each in upstream.requests if says(last="More.")(each.body)))
+    assert "data:image/png;base64," in read
+    assert uploaded.id not in read

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from antiphon.context.agents import owners
 from antiphon.context.seal import Seal
 from antiphon.context.transcript import COMPACTION
 from antiphon.engine.calling.model_caller import ModelCaller
@@ -47,12 +48,18 @@ async def compact(caller: ModelCaller, turn: Turn, seal: Seal, project: str) -> 
 
 
 def since_compaction(items: Sequence[Item]) -> Sequence[Item]:
-    """What is still read of a context: the newest compaction stands for what came before it."""
-    made = (i for i, item in enumerate(items) if isinstance(item, Compaction) and item.encrypted_content)
-    newest = max(made, default=None)
-    if newest is None:
+    """What is still read of a context: the newest compaction of an agent stands for what it had read before.
+    What users, systems and developers wrote stays as it is."""
+    made = [isinstance(item, Compaction) and bool(item.encrypted_content) for item in items]
+    if not any(made):
         return items
-    return (*kept(items[:newest]), *items[newest:])
+    readers = tuple(owners(items))
+    newest = {reader: at for at, (reader, compacts) in enumerate(zip(readers, made, strict=True)) if compacts}
+    return tuple(
+        item
+        for at, (item, reader) in enumerate(zip(items, readers, strict=True))
+        if at >= newest.get(reader, 0) or isinstance(item, InputMessage)
+    )
 
 
 def kept(items: Sequence[Item]) -> Sequence[Item]:
