@@ -64,6 +64,14 @@ def test_a_model_that_calls_past_the_limit_whatever_it_is_told_is_stopped(
     assert len(upstream.requests) == 1 + REPAIRS + 1
 
 
+def test_calls_that_were_not_valid_are_none_past_the_limit(client: OpenAI, upstream: Upstream) -> None:
+    """A model that has used up its calls may still call the client, and have as many tries as any."""
+    unfound = Answer(calls=[Called("dig")])
+    upstream.script(search("sail"), *[unfound] * REPAIRS, Answer(calls=[Called("sail")]))
+    response = client.responses.create(model="m", input="hi", tools=TOOLS, max_tool_calls=1)
+    assert (response.status, response.output[-1].type) == ("completed", "function_call")
+
+
 @covers("incomplete.max_messages")
 def test_a_model_that_never_stops_calling_is_stopped(client: OpenAI, upstream: Upstream) -> None:
     upstream.default = search("sail")

@@ -327,9 +327,9 @@ class Run:
             faulty = faulty + 1 if writer.faults else 0
             if faulty > REPAIRS:
                 raise ModelFault(f"The model's call was not valid, {faulty} times: {writer.faults[-1]}")
-            in_vain = in_vain + 1 if self._allowed() == 0 and writer.called_in_vain else 0
-            if in_vain > REPAIRS:
+            if in_vain == REPAIRS:
                 break
+            in_vain += self._allowed() == 0 and writer.called_in_vain
             turn = following(turn, writer, self.plan.toolbox.functions)
             if in_vain == REPAIRS:  # it was told that no more calls are made, again and again
                 turn = replace(turn, choice="none")

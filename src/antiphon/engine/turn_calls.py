@@ -71,8 +71,8 @@ class TurnCalls:
 
     @property
     def called_in_vain(self) -> bool:
-        """Whether the model has called something, and none of it is made."""
-        return bool(self.calls) and all(call in self._refused for call in self.calls)
+        """Whether a call of ours is one too many, and nothing else that the model has called is made."""
+        return self.most_is_exceeded and all(call in self._refused for call in self.calls)
 
     @property
     def refusals(self) -> Mapping[str, str]:
