@@ -1,5 +1,6 @@
 """Several agents in one response (beta), with the official client."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -672,6 +673,34 @@ def test_it_waits_for_its_client_only_so_long(
         while told[-1]["type"] != "response.completed" or told[-1]["response"]["id"] == first:
             told.append(whole(connection.recv()))
     assert texts(told[-1]["response"], "/root") == ["It is red."]
+
+
+def test_agents_that_wait_for_each_other_alone_go_on_before_the_client_has_answered(
+    client: OpenAI, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client may want to see all of a turn before it answers a call of it."""
+    monkeypatch.setattr("antiphon.engine.agents.INJECTION_SECONDS", 30)
+    upstream.on(says("to you, /root/a:", last="nobody works"), Answer("a is blue."))
+    upstream.on(says("to you, /root/a:"), Answer(calls=[WAITS]))
+    upstream.on(says("red"), Answer("Red."))
+    upstream.on(says(last="has begun"), Answer(calls=[Called("look"), WAITS]))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Look.")]))
+    with client.beta.responses.connect() as connection:
+        connection.response.create(model="m", input="Go.", multi_agent={"enabled": True}, tools=[LOOK])
+        told = [whole(connection.recv())]
+        begun = time.monotonic()
+        done: list[Json] = []
+        while not any(item.get("action") == "wait_agent" and item.get("output") for item in done):
+            told.append(whole(connection.recv()))
+            if told[-1]["type"] == "response.output_item.done":
+                done += of({"output": [told[-1]["item"]]}, "/root")
+        (call_id,) = [item["call_id"] for item in done if item["type"] == "function_call"]
+        output: Any = {"type": "function_call_output", "call_id": call_id, "output": "red"}
+        connection.response.inject(response_id=told[0]["response"]["id"], input=[output])
+        while told[-1]["type"] != "response.completed":
+            told.append(whole(connection.recv()))
+    assert texts(told[-1]["response"], "/root")[-1] == "Red."
+    assert time.monotonic() - begun < 25
 
 
 def test_a_client_that_goes_away_stops_all_agents(client: OpenAI, upstream: Upstream) -> None:

@@ -271,7 +271,7 @@ class Crew:
             await self._changed.wait()
             return True
         paused = [agent for agent in blocked if agent.owed]
-        if self._injectable and self._unanswered() and await self._changes_soon():
+        if paused and self._injectable and self._unanswered() and await self._changes_soon():
             return True
         for agent in paused:
             await self._cancel(agent)
