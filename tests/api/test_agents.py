@@ -773,9 +773,7 @@ def test_what_others_still_read_is_read_though_one_agent_was_compacted(
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": long}
     second = ask(client, [output], tools=[LOOK], previous_response_id=first["id"])
     compacting: Any = [{"type": "compaction", "compact_threshold": 3000}]
-    third = ask(
-        client, shown, tools=[LOOK], previous_response_id=second["id"], context_management=compacting
-    )
+    third = ask(client, shown, tools=[LOOK], previous_response_id=second["id"], context_management=compacting)
     assert [item["type"] for item in third["output"]].count("compaction") == 1
 
     ask(client, "More.", tools=[LOOK], previous_response_id=third["id"])
@@ -783,3 +781,56 @@ def test_what_others_still_read_is_read_though_one_agent_was_compacted(
     read = str(next(each.body for each in upstream.requests if says(last="More.")(each.body)))
     assert "data:image/png;base64," in read
     assert uploaded.id not in read
+
+
+def test_an_agent_that_has_read_nothing_has_nothing_compacted(client: OpenAI, upstream: Upstream) -> None:
+    """Instructions and tools alone may come to more than the threshold."""
+    upstream.on(says(last="Write a summary"), Answer("Nothing has happened."))
+    upstream.on(says("to you, /root/a:", last="Look."), Answer("a is red."))
+    upstream.on(says("a is red."), Answer("Red."))
+    upstream.on(says(last="Nothing has happened."), Answer(calls=[spawn("a", "Look."), WAITS]))
+    compacting: Any = [{"type": "compaction", "compact_threshold": 1000}]
+    response = ask(client, "Go.", instructions="word " * 2000, context_management=compacting)
+    assert texts(response, "/root")[-1] == "Red."
+    assert [item["type"] for item in of(response, "/root/a")] == ["message", "agent_message"]
+
+
+def test_an_agent_whose_compaction_was_the_last_goes_on_with_what_it_was_given(
+    client: OpenAI, upstream: Upstream
+) -> None:
+    long = "word " * 4000
+    gate, summing = Gate(after=0), Gate(after=0)
+    upstream.on(says("to you, /root/a:", last="Write a summary"), Answer("The book is red.", gate=summing))
+    upstream.on(says("to you, /root/a:", last=long), Answer("It is red."))
+    upstream.on(says("to you, /root/a:", last="Read it."), Answer(calls=[Called("look")]))
+    upstream.on(says("It is red."), Answer("Red."))
+    upstream.on(says(last="More."), WAIT)
+    upstream.on(says(last="Ask."), Answer("We", finish="length", gate=gate))
+    upstream.on(says(last="Go."), Answer(calls=[spawn("a", "Read it."), WAITS]))
+    upstream.default = Answer("Well.")
+    first = ask(client, "Go.", tools=[LOOK])
+    (call,) = [item for item in first["output"] if item["type"] == "function_call"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": long}
+    given: Any = [output, {"role": "user", "content": "Ask."}]
+    with client.beta.responses.create(
+        model="m",
+        input=given,
+        tools=[LOOK],
+        previous_response_id=first["id"],
+        context_management=[{"type": "compaction", "compact_threshold": 3000}],
+        multi_agent={"enabled": True},
+        betas=BETA,
+        stream=True,
+    ) as stream:
+        events = iter(stream)
+        next(events)
+        gate.wait_reached()
+        summing.wait_reached()
+        gate.open()
+        second: Json = whole(list(events)[-1])["response"]
+    assert (second["status"], of(second, "/root/a")[-1]["type"]) == ("incomplete", "compaction")
+
+    third = ask(client, "More.", tools=[LOOK], previous_response_id=second["id"])
+
+    assert texts(third, "/root/a") == ["It is red."]
+    assert texts(third, "/root")[-1] == "Red."

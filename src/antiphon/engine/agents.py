@@ -45,7 +45,7 @@ from antiphon.protocol.content import OutputText
 from antiphon.protocol.errors import ApiError, ModelFault
 from antiphon.protocol.frames import CreateFrame
 from antiphon.protocol.item import AgentName, Item
-from antiphon.protocol.items import AgentMessage, MultiAgentCall, MultiAgentCallOutput
+from antiphon.protocol.items import AgentMessage, Compaction, MultiAgentCall, MultiAgentCallOutput
 from antiphon.stream.kinds import kind_of
 from antiphon.stream.machine import SPEAKER, IncompleteReason, Machine
 from antiphon.tools.calls import Arguments
@@ -131,7 +131,8 @@ class Crew:
     async def _restore(self, turn: Turn) -> None:
         """The agents of earlier responses of the chain go on where they were."""
         items = self._plan.context.items
-        last = dict(zip(owners(items), items, strict=True))
+        owned = zip(owners(items), items, strict=True)
+        last = {name: item for name, item in owned if not isinstance(item, Compaction)}
         self._agents[ROOT] = Agent(ROOT, turn)
         for name, item in list(last.items())[: MOST - 1]:
             if name == ROOT:
@@ -200,7 +201,9 @@ class Crew:
     async def _compact(self, agent: Agent) -> None:
         """What a subagent knows is compacted where it has grown too long. What the root knows was before."""
         plan = self._plan
-        if agent.name == ROOT or not await exceeds_threshold(plan.request, plan.caller, agent.turn):
+        if agent.name == ROOT or len(agent.turn.messages) <= plan.turns.pinned:
+            return
+        if not await exceeds_threshold(plan.request, plan.caller, agent.turn):
             return
         await self._takes.compact(agent.turn, self._flushing.flush)
         items = (*plan.context.items, *filter(None, self._machine.items))
