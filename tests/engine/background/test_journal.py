@@ -159,3 +159,43 @@ async def test_nobody_is_told_of_an_end_before_the_run_has_ended(tmp_path: Path)
     assert found is not None
     told = [msgspec.json.decode(line)["type"] for line in found.events]
     assert told == ["response.created", "response.in_progress"]
+
+
+async def test_nobody_is_told_of_an_end_that_was_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was to be written in a moment does not come behind the end with what only the end may tell."""
+    monkeypatch.setattr("antiphon.engine.background.journal.GATHER", 0)
+    path = tmp_path / "antiphon.db"
+    store = await open_sqlite(path)
+    made = machine()
+    made.create()
+    claim = await store.runs.accept(
+        P, AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True), 1, "me", 60
+    )
+    assert claim is not None
+    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    fail(path, "UPDATE OF status ON runs", 3600)
+    with contextlib.closing(sqlite3.connect(path)) as disk:
+        disk.execute("BEGIN IMMEDIATE")  # it is busy
+        made.start()
+        flushed = asyncio.create_task(journal.flush())
+        await asyncio.sleep(0)
+        assert journal.write_at_once(events.drain())
+        made.cancel(None)
+        end = asyncio.create_task(journal.finish(made.snapshot(), events.drain(), ()))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        disk.rollback()
+        await flushed
+    journal.stop()
+    with pytest.raises(LostRun):
+        await end
+    for _ in range(4):
+        await asyncio.sleep(0)
+    await store.close()
+    store = await open_sqlite(path)
+    found = await store.runs.events_after(P, "a", -1)
+    await store.close()
+    assert found is not None
+    assert not [line for line in found.events if b"response.cancelled" in line]

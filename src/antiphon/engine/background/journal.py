@@ -92,10 +92,10 @@ class Journal:
     ) -> None:
         """Take the last events, the response that they end, the webhooks that it has sent, what became of it,
         and what it counts to its key. Raises LostRun."""
+        self._forget_later()  # what it had written is written with the end
         async with self._writing:
             # A write that waited before us would tell of the end before it is one.
             self._take(emitted)
-            self._forget_later()
             await self._tried(lambda: self._end(response, deliveries, activity, settled))
 
     def stop(self) -> None:
