@@ -202,7 +202,7 @@ FAILURES = [
 def test_a_response_that_failed_says_why(
     bare: httpx2.Client, upstream: Upstream, answer: Answer, code: str
 ) -> None:
-    upstream.script(answer)
+    upstream.default = answer  # one that is busy is asked again
     *_, error, failed = stream(bare)
     assert error["error"]["message"] == error["message"]
     assert failed["response"]["error"]["code"] == code
