@@ -178,6 +178,13 @@ ANSWERS: dict[str, tuple[bytes, list[Any]]] = {
         calls(piece(0, "f", None, "x")) + calls(piece(1, "g", "null", "y")) + CALLED,
         [call("f", "{}"), call("g", "{}")],
     ),
+    "no arguments in pieces, and then a call": (
+        calls(piece(0, "f", "{", "x"))
+        + calls(piece(0, None, "}"))
+        + calls(piece(0, None, '{"n":1}'))
+        + CALLED,
+        [call("f", "{}"), call("f", '{"n":1}')],
+    ),
     # ---- signs of life ----
     "data that is nothing, and bare words": (
         b"data: \n\n"

@@ -146,7 +146,8 @@ class _Open:
         return beginning[:_SHORT]
 
     def _is_placeholder(self) -> bool:
-        return 1 < self._size <= _SHORT and "".join(self._pieces).strip() in ("{}", *_NONE)
+        small = not self.sent and 1 < self._size <= _SHORT
+        return small and "".join(self._pieces).strip() in ("{}", *_NONE)
 
     def _ends_quoted(self) -> bool:
         return self._is_quoted() and "".join(self._pieces[-2:]).rstrip().endswith('}"')
