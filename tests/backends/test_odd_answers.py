@@ -1,7 +1,9 @@
 """What real servers send beside the specification, and what is read of it (docs/internals/upstreams.md)."""
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -150,6 +152,20 @@ ANSWERS: dict[str, tuple[bytes, list[Any]]] = {
         + CALLED,
         [call("f", '{"n":1}'), call("f", '{"n":2}')],
     ),
+    "a third call under one index that is as the first": (
+        calls(piece(0, "f", '{"n":1}'), piece(0, "f", '{"n":2}'), piece(0, "f", '{"n":1}')) + CALLED,
+        [call("f", '{"n":1}'), call("f", '{"n":2}'), call("f", '{"n":1}')],
+    ),
+    "calls of one id without an index": (
+        calls(piece(None, "f", '{"n":1}', "x"), piece(None, "f", '{"n":2}', "x"))
+        + calls(piece(None, "g", '{"n":2}', "x"))
+        + CALLED,
+        [call("f", '{"n":1}'), call("f", '{"n":2}'), call("g", '{"n":2}')],
+    ),
+    "pieces of a call without an index, each with its name and id": (
+        calls(piece(None, "f", '{"n"', "x")) + calls(piece(None, "f", ":1}", "x")) + CALLED,
+        [call("f", '{"n":1}')],
+    ),
     "the name in every piece, with neither an index nor an id": (
         calls(piece(None, "f", '{"n"')) + calls(piece(None, "f", ":1}")) + CALLED,
         [call("f", '{"n":1}')],
@@ -161,6 +177,13 @@ ANSWERS: dict[str, tuple[bytes, list[Any]]] = {
     "no arguments": (
         calls(piece(0, "f", None, "x")) + calls(piece(1, "g", "null", "y")) + CALLED,
         [call("f", "{}"), call("g", "{}")],
+    ),
+    "no arguments in pieces, and then a call": (
+        calls(piece(0, "f", "{", "x"))
+        + calls(piece(0, None, "}"))
+        + calls(piece(0, None, '{"n":1}'))
+        + CALLED,
+        [call("f", "{}"), call("f", '{"n":1}')],
     ),
     # ---- signs of life ----
     "data that is nothing, and bare words": (
@@ -454,9 +477,37 @@ def test_two_calls_with_one_id_can_be_told_apart(client: OpenAI, upstream: Upstr
         Answer(raw=[calls(piece(0, "f", '{"n":1}', "x"), piece(1, "g", '{"n":2}', "x")) + CALLED])
     )
     tools: Any = [{"type": "function", "name": name, "parameters": {}, "strict": False} for name in NAMES]
-    first, second = client.responses.create(model="m", input="Hi", tools=tools).output
-    assert first.call_id == "x"  # type: ignore[union-attr]
-    assert second.call_id not in ("x", "")  # type: ignore[union-attr]
+    made: Any = client.responses.create(model="m", input="Hi", tools=tools).output
+    assert made[0].call_id == "x"
+    assert made[1].call_id not in ("x", "")
+
+
+def test_calls_of_one_id_in_an_answer_of_one_piece_are_all_made(client: OpenAI, upstream: Upstream) -> None:
+    said = [piece(None, "f", '{"n":1}', "call"), piece(None, "f", '{"n":2}', "call")]
+    message = {"role": "assistant", "content": None, "tool_calls": said}
+    body = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+    upstream.script(Answer(raw=[json.dumps(body).encode()], content_type="application/json"))
+    tools: Any = [{"type": "function", "name": "f", "parameters": {}, "strict": False}]
+    made: Any = client.responses.create(model="m", input="Hi", tools=tools).output
+    assert [item.arguments for item in made] == ['{"n":1}', '{"n":2}']
+    assert len({item.call_id for item in made}) == 2
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"".join(calls(piece(0, "f", f'{{"n":{n}}}')) for n in range(4000)),
+        b"".join(calls(piece(0, "f", f'{{"n":{n}}}', f"call_{n}")) for n in range(4000)),
+        calls(piece(0, "f", '"{', "x")) + calls(piece(0, None, '\\"word\\"')) * 20_000,
+        raw(b" " * 20_000 + b"x"),
+    ],
+    ids=["calls under one index", "with ids", "arguments in a string", "blanks before nonsense"],
+)
+def test_an_odd_answer_costs_by_its_length(stream: bytes) -> None:
+    begun = time.process_time()
+    with suppress(UpstreamError):
+        deltas_of(stream + CALLED)
+    assert time.process_time() - begun < 3.0
 
 
 def test_a_call_that_is_cut_before_its_arguments_has_none(client: OpenAI, upstream: Upstream) -> None:

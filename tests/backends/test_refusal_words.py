@@ -1,6 +1,7 @@
 """What servers refuse, in their own words, and what a client is told (docs/internals/upstreams.md)."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from tests.scripted import Answer, Upstream, refusal
 from antiphon.backends.faults import read
 from antiphon.backends.http import Patience
 from antiphon.backends.upstream import Upstream as Server
-from antiphon.backends.upstream_errors import from_stream, retry_after
-from antiphon.protocol.errors import InvalidRequest
+from antiphon.backends.upstream_errors import from_stream, refused, retry_after
+from antiphon.protocol.errors import InvalidRequest, UpstreamError
 
 F: Any = [{"type": "function", "name": "f", "parameters": {}, "strict": False}]
 SCHEMA: Any = {
@@ -86,6 +87,14 @@ def test_what_else_is_too_long_is_no_context(words: str, client: OpenAI, upstrea
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model="m", input="Hi")
     assert caught.value.code is None
+
+
+def test_a_limit_of_tokens_in_time_is_no_context_that_is_too_long(client: OpenAI, upstream: Upstream) -> None:
+    upstream.default = refusal(429, "Quota exceeded for input token count per minute. Please retry in 20s.")
+    with pytest.raises(RateLimitError) as caught:
+        client.responses.create(model="m", input="Hi")
+    assert caught.value.code == "rate_limit_exceeded"
+    assert caught.value.response.headers["retry-after"] == "20"
 
 
 def test_a_limit_that_is_too_large_is_asked_for_once_and_told_in_the_servers_words(
@@ -298,6 +307,7 @@ def test_what_fails_before_anything_was_said_is_asked_for_once_more(
     case: str, stream: bool, client: OpenAI, upstream: Upstream
 ) -> None:
     upstream.script(FAILED[case], Answer("There."))
+    response: Any
     if stream:
         with client.responses.stream(model="m", input="Hi", tools=F) as events:
             response = events.get_final_response()
@@ -391,3 +401,29 @@ def test_what_a_base_url_asks_for_is_asked_with_every_path() -> None:
         "https://r.openai.azure.com/openai/v1/chat/completions?api-version=preview"
     )
     assert azure.where == "https://r.openai.azure.com/openai/v1"
+
+
+def test_what_a_base_url_asks_for_keeps_its_escapes() -> None:
+    server = Server(
+        "http://h/v1?key=a%2Bb%26c", speaks="Chat Completions", headers={}, patience=Patience(1, 1)
+    )
+    assert str(server.url("models")) == "http://h/v1/models?key=a%2Bb%26c"
+
+
+# ---- what costs time ----
+
+
+@pytest.mark.parametrize(("model", "words"), [("-", "model" + "-" * 30_000), ("-", "-" * 30_000)])
+def test_a_model_is_looked_for_in_no_more_than_a_sentence(model: str, words: str) -> None:
+    begun = time.process_time()
+    fault = refused(400, json.dumps({"error": {"message": words}}).encode(), {}, where="w", model=model)
+    assert isinstance(fault, InvalidRequest)
+    assert time.process_time() - begun < 1.0
+
+
+def test_what_stands_behind_more_proxies_than_there_are_is_left_there() -> None:
+    depth = 320
+    nested = b'{"error":' + b'{"metadata":{"raw":' * depth + b'"words"' + b"}}" * depth + b"}"
+    begun = time.process_time()
+    assert isinstance(from_stream(nested), UpstreamError)
+    assert time.process_time() - begun < 0.05

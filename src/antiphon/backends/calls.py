@@ -67,7 +67,7 @@ class _Open:
         if self._checked != self._size:
             self._checked = self._size
             last = self._pieces[-1].rstrip()[-1:]
-            ends = last == "}" or (last == '"' and self._is_quoted())
+            ends = last == "}" or (last == '"' and self._ends_quoted())
             self._complete = ends and is_json(self.arguments)
         return self._complete
 
@@ -146,7 +146,11 @@ class _Open:
         return beginning[:_SHORT]
 
     def _is_placeholder(self) -> bool:
-        return 1 < self._size <= _SHORT and "".join(self._pieces).strip() in ("{}", *_NONE)
+        small = not self.sent and 1 < self._size <= _SHORT
+        return small and "".join(self._pieces).strip() in ("{}", *_NONE)
+
+    def _ends_quoted(self) -> bool:
+        return self._is_quoted() and "".join(self._pieces[-2:]).rstrip().endswith('}"')
 
     def _is_quoted(self) -> bool:
         return self._beginning().lstrip().startswith('"')
@@ -156,11 +160,13 @@ class Calls:
     """One call is passed on at a time: the pieces of later ones wait until it is complete. `names` are those
     of the functions on offer."""
 
-    __slots__ = ("_calls", "_current", "_names", "opaque")
+    __slots__ = ("_calls", "_current", "_ids", "_names", "opaque")
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
         self._calls: list[_Open] = []
         self._current = 0
+        self._ids: dict[str, _Open] = {}
+        """The first call of each id: others of the same are given one of their own."""
         self._names = names
         self.opaque = False
         """Whether something came with one that goes back as it came."""
@@ -185,7 +191,9 @@ class Calls:
         if opaque:
             self.opaque = True
             call.opaque = joined((call.opaque, opaque))
-        call.id = call.id or piece.id or ""
+        if piece.id and not call.id:
+            call.id = piece.id
+            self._ids.setdefault(call.id, call)
         if function.name:
             call.named(function.name)
         if text:
@@ -215,12 +223,13 @@ class Calls:
 
     def _find(self, piece: CallPiece, name: str, text: str) -> _Open:
         """The call that a piece belongs to, a new one if it belongs to none."""
-        for call in reversed(self._calls):
-            if piece.index is not None:
-                if call.key == piece.index and not self._reused(call, piece, name, text):
-                    return call
-            elif (piece.id and piece.id == call.id) or not (piece.id or name or call.is_other(name, text)):
-                return call
+        index = piece.index
+        newest = next((call for call in reversed(self._calls) if index is None or call.key == index), None)
+        if newest is not None and not self._is_other(newest, piece, name, text):
+            return newest
+        older = self._ids.get(piece.id) if piece.id else None  # that one goes on, an id alone says
+        if older is not None and index in (None, older.key) and not older.is_other(name, text):
+            return older
         last = self._calls[-1] if self._calls else None
         if last is not None and not (piece.id or name) and not last.complete:
             return last  # the tail of a call, under another index than its head
@@ -234,10 +243,13 @@ class Calls:
         self._calls.append(opened)
         return opened
 
-    def _reused(self, call: _Open, piece: CallPiece, name: str, text: str) -> bool:
-        """Some servers give every call the index 0. Others give every piece a new id, so that an id
-        alone does not say: only a name next to it, when the call so far lacks nothing. Without ids, another
-        name or other arguments say it."""
+    def _is_other(self, call: _Open, piece: CallPiece, name: str, text: str) -> bool:
+        """Whether a piece is of another call than the newest of its index. Some servers give every call the
+        index 0, or all of them one id. Others give every piece a new id, so that an id alone does not say:
+        only a name next to it, when the call so far lacks nothing. Without ids, another name or other
+        arguments say it."""
+        if piece.index is None and (piece.id or name):
+            return not piece.id or piece.id != call.id or call.is_other(name, text)
         if name and piece.id and call.id and piece.id != call.id:
             return not call.arguments or call.complete
         return (not piece.id or not call.id) and call.is_other(name, text)
@@ -276,8 +288,7 @@ class Calls:
         if not call.started:
             call.started = True
             self._pass_on_opaque(call, out)
-            is_known = any(before.id == call.id for before in self._calls[: self._current])
-            call_id = "" if is_known else call.id
+            call_id = call.id if self._ids.get(call.id) is call else ""
             out.append(CallStarted(self._current, meant(call.name, self._names) or call.name, call_id))
 
 

@@ -20,6 +20,8 @@ _MESSAGES: Final = (
 )
 _WITHIN: Final = ("error", "errors", "base_resp")
 """Where the fault stands in a body, if it has a place of its own."""
+_PROXIES: Final = 2
+"""One behind the other, of which the last says what went wrong."""
 _NOTHING: Final = (None, "", True, False)
 _LONGEST: Final = 300
 _DATA: Final = b"data:"
@@ -49,17 +51,17 @@ class Fault(msgspec.Struct, frozen=True):
         return any(phrase in words for phrase in phrases)
 
 
-def read(body: bytes) -> Fault:
-    """The fault in an error body of any of the usual forms."""
+def read(body: bytes, proxies: int = _PROXIES) -> Fault:
+    """The fault in an error body of any of the usual forms, from behind so many proxies at most."""
     decoded = read_json(body)
     if isinstance(decoded, list) and decoded:  # Gemini
         decoded = decoded[0]
-    return _fault(decoded) if isinstance(decoded, dict) else Fault()
+    return _fault(decoded, proxies) if isinstance(decoded, dict) else Fault()
 
 
-def _fault(decoded: dict[str, Any]) -> Fault:
+def _fault(decoded: dict[str, Any], proxies: int) -> Fault:
     said = next(filter(None, (_object(decoded.get(name)) for name in _WITHIN)), decoded)
-    behind = _behind(said)
+    behind = _behind(said, proxies) if proxies else None
     if behind is not None and behind.message:
         return behind
     message = next((_text(said[name]) for name in _MESSAGES if said.get(name) not in _NOTHING), "")
@@ -77,12 +79,12 @@ def _object(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _behind(said: dict[str, Any]) -> Fault | None:
+def _behind(said: dict[str, Any], proxies: int) -> Fault:
     """What the server behind a proxy said, which tells more than that it failed (OpenRouter)."""
     metadata = _object(said.get("metadata")) or {}
     raw = metadata.get("raw")
     body = raw.encode(errors="replace") if isinstance(raw, str) else msgspec.json.encode(raw)
-    found = read(body.removeprefix(_DATA).strip()) if raw else Fault()
+    found = read(body.removeprefix(_DATA).strip(), proxies - 1) if raw else Fault()
     if not found.message and isinstance(raw, str) and not raw.lstrip().startswith("<"):
         found = Fault(raw.strip()[:_LONGEST])
     status = _status(said.get("code")) or found.status

@@ -9,7 +9,8 @@ from antiphon.protocol.errors import UpstreamError
 
 MAX_EVENT = 32 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
-_BEAT = re.compile(rb"\s*(?::.*|null|\d*|\W*(?:ping|pong|heartbeat|keep-?alive)\W*)\s*\Z", re.I)
+_BEAT = re.compile(rb"null|\d*|\W*(?:ping|pong|heartbeat|keep-?alive)\W*", re.I)
+_LONGEST_BEAT = 64
 _NEXT = b"}\ndata:"
 """Where an event ends that no blank line parts from the next."""
 
@@ -90,7 +91,8 @@ def data_of(events: bytes) -> list[bytes]:
 
 def is_beat(data: bytes) -> bool:
     """Whether data is a sign of life and says nothing: nothing at all, a bare word, or a comment."""
-    return _BEAT.match(data) is not None
+    said = data.strip()
+    return said[:1] == b":" or (len(said) <= _LONGEST_BEAT and _BEAT.fullmatch(said) is not None)
 
 
 def _may_end(tail: bytearray, known: int) -> bool:

@@ -67,7 +67,7 @@ class Upstream:
     ) -> None:
         given = URL(base_url)
         self._base = URL(str(given.with_query(None)).rstrip("/"))
-        self._query = given.query_string
+        self._query = given.query
         self.url: Callable[[str], URL] = lru_cache(self._below)
         """Of what is below the base URL, with its query: Azure has its version there."""
         self.where = str(self._base.with_user(None))

@@ -20,6 +20,8 @@ from antiphon.protocol.errors import (
 
 MAX_BODY = 64 * 1024
 _EXCERPT = 300
+_SENTENCE = 1000
+"""Of a message, in which a model is looked for: names may be made of what the forms below run over."""
 _NO_MODEL = (
     "invalid model name",
     r"^(invalid|unknown) model[^a-z]*NAME\W*$",
@@ -162,7 +164,7 @@ def refused(
 
 def _of_request(fault: Fault, phrases: tuple[str, ...], status: int) -> ApiError | None:
     """What a fault says of the request, or of our account, in whatever status."""
-    if fault.speaks_of(phrases):
+    if fault.speaks_of(phrases) and (status != 429 or TOO_LONG in fault.code):
         return too_long(fault.message)
     if fault.code in REFUSED and status < 500:
         return _forbidden(fault, REFUSED[fault.code])
@@ -266,7 +268,7 @@ def _means_no_model(fault: Fault, model: str) -> bool:
     """Whether a refusal says that there is no such model."""
     if fault.code == "model_not_found":
         return True
-    words = fault.message.lower()
+    words = fault.message[:_SENTENCE].lower()
     name = re.escape(model.lower())
     return any(re.search(form.replace("NAME", name), words) for form in _NO_MODEL)
 
