@@ -15,6 +15,7 @@ from tests.protocol.test_items import EXAMPLES
 from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.frames import CreateFrame
+from antiphon.protocol.item import item_type
 from antiphon.protocol.items import InputMessage, decode_item
 from antiphon.protocol.parse import Parsed, parse, parse_create, parse_items
 from antiphon.protocol.request import CreateResponse
@@ -676,6 +677,17 @@ def test_what_codex_asks_for_beyond_what_there_is_breaks_nothing() -> None:
     parsed = parse_create(body(client_metadata={}, include=include))
     assert parsed.request.include == ["reasoning.encrypted_content"]
     assert refusal(lambda: parse_create(body(include=include)))[2] == "include[0]"
+
+
+def test_what_python_names_otherwise_may_stand_in_items_and_in_the_body_at_once() -> None:
+    said = {"type": "output_text", "text": "{}", "annotations": [], "parsed": {}}
+    message = {"type": "message", "role": "assistant", "content": [said]}
+    tool = {"type": "function", "name": "f", "async_": None}
+    group = {"type": "namespace", "name": "g", "description": "", "tools": [tool]}
+    brought = {"type": "additional_tools", "role": "developer", "tools": [group]}
+    parsed = parse_create(body(input=[message, brought], tools=[tool]))
+    assert [item_type(item) for item in parsed.items] == ["message", "additional_tools"]
+    assert parsed.request.tools == [FunctionTool(name="f")]
 
 
 # ---- lenient ----------------------------------------------------------------------------------------

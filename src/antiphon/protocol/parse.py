@@ -227,9 +227,9 @@ def _look_at_create(kind: type[CreateResponse], most_items: int, plain: JsonObje
 
 def _drop_unknown_includes(plain: JsonObject) -> None:
     """A newer client asks for more than there is here to show."""
-    include = plain.get("include")
+    include, known = plain.get("include"), get_args(Include)
     if isinstance(include, list):
-        plain["include"] = [each for each in include if each in get_args(Include)]
+        plain["include"] = [each for each in include if each in known]
 
 
 def _look_at(kind: Any, plain: JsonObject, lenient: bool) -> None:

@@ -12,9 +12,10 @@ _LEVELS = 5
 
 
 def mend_body(body: dict[str, Any]) -> None:
-    """Mend the tools and the format of a body in place."""
+    """Mend the tools, the format and the items of a body in place."""
     mend(body.get("tools"))
     mend(body.get("text"))
+    mend(body.get("input"), _LEVELS + 1)
 
 
 def mend(value: Any, levels: int = _LEVELS) -> None:
