@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.chaos.processes import workers_of
 from tests.commands import Run, one_sentence, run
 from tests.kept_model import kept_model
 from tests.small_disk import fill, make_read_only, mounted
@@ -335,6 +336,28 @@ def test_it_says_where_it_listens_and_stops_when_it_is_asked_to(serve: Serve, ho
         server.process.send_signal(how)
 
         assert server.process.wait(30) == 0
+
+
+def test_it_stops_also_while_its_workers_begin(tmp_path: Path) -> None:
+    options = ["--port", "0", "--upstream", "http://127.0.0.1:9/v1", "--workers", "256"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "antiphon", "serve", *options, "--data-dir", tmp_path],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,  # of those that were asked to end as they began
+        start_new_session=True,
+    ) as process:
+        try:
+            while not (begun := workers_of(process.pid)):
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            while process.poll() is None:
+                begun = [*begun, *workers_of(process.pid)]
+
+            assert process.returncode == 0
+            assert len(set(begun)) < 128
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_it_says_to_try_has_a_key_where_one_is_needed(serve: Serve, tmp_path: Path) -> None:

@@ -461,6 +461,13 @@ def test_things_are_kept_as_long_as_on_the_real_api_unless_set_otherwise() -> No
     assert config.load(environ=environ).retention == config.Retention(responses_days=0, events_hours=0.5)
 
 
+@pytest.mark.parametrize("name", ["openai-api-key", "openai.key", "9", "lower_case1"])
+def test_a_variable_that_is_set_may_have_any_name(name: str, write: Write) -> None:
+    file = write(f'[backends.a]\nbase_url = "http://a"\napi_key_env = "{name}"')
+
+    assert config.load(file, environ={name: "sk-secret"}).backends["a"].api_key_env == name
+
+
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "antiphon.toml"
     file.write_text("\ufeff[server]\nport = 9000", encoding="utf-8")

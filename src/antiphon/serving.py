@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import signal
 import socket
 import sqlite3
 import sys
@@ -15,11 +16,15 @@ from antiphon import __version__, config
 
 if TYPE_CHECKING:
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
     from antiphon.engines import Wanted
 
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
+_HEALTHCHECK_SECONDS = 30
+"""Without a sign of life before another worker takes its place. Each begins with that, and many that begin
+together on a busy machine, or one that is put to sleep for a while, are well."""
 
 
 class ServeError(Exception):
@@ -142,7 +147,6 @@ def _opened_at(family: int, address: object) -> socket.socket:
 def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "Wanted"]) -> None:
     """Serves until it is asked to stop. `models` are the embedded ones, by their backends."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     from antiphon.telemetry.worker_files import shared_folder
 
@@ -156,9 +160,25 @@ def run(settings: config.Config, listener: socket.socket, models: Mapping[str, "
             server.run(sockets=[listener])
         else:
             with shared_folder():
-                Multiprocess(server.config, sockets=[listener]).run()
+                _workers(server.config, listener).run()
     finally:
         stopped.set()
+
+
+def _workers(made: "uvicorn.Config", listener: socket.socket) -> "Multiprocess":
+    from uvicorn.supervisors import Multiprocess
+
+    class Workers(Multiprocess):
+        def init_processes(self) -> None:
+            """Who is asked to stop meanwhile begins no more: uvicorn heeds signals when all have begun."""
+            wanted, self.processes_num = self.processes_num, 1
+            while len(self.processes) < wanted and not self.should_exit.is_set():
+                super().init_processes()
+                if not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self.signal_queue):
+                    self.should_exit.set()
+            self.processes_num = wanted
+
+    return Workers(made, sockets=[listener])
 
 
 def _allow_files() -> None:
@@ -192,6 +212,7 @@ def _uvicorn(settings: config.Config) -> "uvicorn.Config":
         proxy_headers=False,  # nothing here asks who the client is: a layer less for each message
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.server.stop_seconds,
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
 
 

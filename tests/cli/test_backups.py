@@ -219,6 +219,41 @@ def test_a_backup_removes_what_killed_ones_left_beside_it_and_nothing_of_one_tha
     assert sorted(path.name for path in files.iterdir()) == ["one.tar", "two.tar"]
 
 
+def test_a_backup_removes_no_folder_that_has_more_than_a_killed_one_leaves(
+    run: Run, config: Config, tmp_path: Path
+) -> None:
+    filed(config, "one")
+    mine = [tmp_path / ".antiphon-backup-mine", tmp_path / ".antiphon-backup-more", tmp_path / "elsewhere"]
+    for folder, names in zip(
+        mine, [["backup.tar"], *[["backup.tar", "antiphon.db", "notes"]] * 2], strict=True
+    ):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("mine")
+    (tmp_path / ".antiphon-backup-link").symlink_to(tmp_path / "elsewhere")
+
+    done = backed_up(run, config, tmp_path / "one.tar")
+
+    assert done.returncode == 0, done.stderr
+    assert [len(list(folder.iterdir())) for folder in mine] == [1, 3, 3]
+
+
+def test_a_backup_is_its_own_until_it_has_its_name(
+    run: Run, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed(config, "one")
+    keep = backups._keep
+
+    def late(draft: Path, target: Path) -> None:
+        _two(run, config, tmp_path)
+        keep(draft, target)
+
+    monkeypatch.setattr(backups, "_keep", late)
+    asyncio.run(backups.write(installed(Path(config.data_dir)), tmp_path / "one.tar", lambda _: None))
+
+    assert {path.name for path in tmp_path.glob("*.tar")} == {"one.tar", "two.tar"}
+
+
 def _two(run: Run, config: Config, files: Path) -> None:
     done = backed_up(run, config, files / "two.tar")
     assert done.returncode == 0, done.stderr

@@ -131,6 +131,21 @@ def test_an_address_that_is_none_is_asked_for_again(at: Any) -> None:
     assert [each.base_url for each in written().backends.values()] == ["http://localhost:11434/v1"]
 
 
+def test_a_key_in_the_place_of_its_variable_is_asked_for_again_and_not_repeated(at: Any) -> None:
+    done = init(typed="1\nhttp://localhost:11434/v1\nsk-secret\nEXAMPLE_KEY\n\nn\n")
+
+    assert "that is no name of a variable" in done.output
+    assert [each.api_key_env for each in written().backends.values()] == ["EXAMPLE_KEY"]
+
+
+def test_a_variable_that_is_set_may_have_any_name(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("openai-api-key", "sk-secret")
+
+    done = init(typed="1\nhttp://localhost:11434/v1\nopenai-api-key\n\nn\n")
+
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("answers", "dialect", "default"),
     [(EMPTY, "ollama", True), (UNKNOWN, None, "m"), (VLLM, "vllm", "gpt-oss-20b")],

@@ -1,6 +1,7 @@
 """The command `antiphon init`: a configuration with a word on each setting, written after a few questions."""
 
 import asyncio
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def _write(file: Path, text: str, force: bool) -> None:
             new.write(text)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}.")
-    config.load(file, environ={})
+    config.load(file, environ={name: "" for name in os.environ if not name.startswith("ANTIPHON_")})
 
 
 def _say_next(file: Path, key: Key | None) -> None:
@@ -83,9 +84,11 @@ def _asked_for_server() -> Upstream | None:
 
 def _asked_for_address() -> Upstream:
     given = Upstream(typer.prompt("Its URL, with /v1", value_proc=_url))
-    key = typer.prompt("The environment variable that holds its key", default="", show_default=False)
+    key = typer.prompt(
+        "The environment variable that holds its key", default="", show_default=False, value_proc=_variable
+    )
     model = typer.prompt("Its model for names that it does not know", default="", show_default=False)
-    return replace(given, model=model.strip() or None, key_env=key.strip() or None)
+    return replace(given, model=model.strip() or None, key_env=key or None)
 
 
 def _given(url: str) -> Upstream:
@@ -101,6 +104,13 @@ def _url(text: str) -> str:
         raise typer.BadParameter(
             f"'{text}' is no URL: it begins with http:// or https://, as http://127.0.0.1:11434/v1 does"
         )
+    return text.strip()
+
+
+def _variable(text: str) -> str:
+    """A key that is given instead is not repeated, nor written to the file."""
+    if text.strip() and not config.is_variable(text.strip()):
+        raise typer.BadParameter("that is no name of a variable: set one to the key, and give its name here")
     return text.strip()
 
 

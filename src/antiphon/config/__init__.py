@@ -6,7 +6,7 @@ named tables `ANTIPHON_BACKENDS_NAME_KEY`), which wins over the file, which wins
 setting that is silently ignored is found out too late.
 """
 
-from antiphon.config.checks import check
+from antiphon.config.checks import check, is_variable
 from antiphon.config.environment import RESOLVED
 from antiphon.config.errors import ConfigError
 from antiphon.config.loading import FILE_NAME, default_data_dir, dump, load, resolved
@@ -76,6 +76,7 @@ __all__ = [
     "dump",
     "hash_key",
     "is_loopback",
+    "is_variable",
     "load",
     "resolved",
 ]

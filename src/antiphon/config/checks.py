@@ -1,6 +1,8 @@
 """What the types of a configuration cannot express."""
 
+import os
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -22,9 +24,9 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check(config: Config, where: str) -> None:
+def check(config: Config, where: str, environ: Mapping[str, str] = os.environ) -> None:
     """Raises `ConfigError` for what cannot be used."""
-    _check_variables(config, where)
+    _check_variables(config, where, environ)
     for name, backend in config.backends.items():
         _check_addresses(name, backend, where)
         _check_api(name, backend, where)
@@ -57,14 +59,20 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"Only one backend can be the default; in {where} there are {', '.join(defaults)}.")
 
 
-def _check_variables(settings: Struct, where: str) -> None:
+def is_variable(text: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether it may be the name of one. Containers have some that no shell could set, such as
+    `openai-api-key` of a secret of Kubernetes: those are in the environment."""
+    return bool(_VARIABLE.fullmatch(text)) or text in environ
+
+
+def _check_variables(settings: Struct, where: str, environ: Mapping[str, str]) -> None:
     """A secret that stands where its variable should be named is not repeated."""
     for key in settings.__struct_fields__:
         value = getattr(settings, key)
         for each in value.values() if isinstance(value, dict) else [value]:
             if isinstance(each, Struct):
-                _check_variables(each, where)
-            elif key.endswith("_env") and each and not _VARIABLE.fullmatch(each):
+                _check_variables(each, where, environ)
+            elif key.endswith("_env") and each and not is_variable(each, environ):
                 raise ConfigError(
                     f"{key} in {where} is the name of an environment variable that holds the secret, and not "
                     "the secret itself."

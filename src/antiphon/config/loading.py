@@ -32,7 +32,7 @@ def load(
     directory = data_dir or _given_directory(config.data_dir, environ)
     directory = (directory or default_data_dir(environ)).expanduser().absolute()
     config = msgspec.structs.replace(config, data_dir=str(directory))
-    check(config, where)
+    check(config, where, environ)
     return config
 
 

@@ -102,24 +102,39 @@ def _draft_of(target: Path) -> Iterator[Path]:
         raise BackupError(f"There is no folder {target.parent}.")
     beside = target.absolute().parent
     _remove_left(beside)
-    with TemporaryDirectory(prefix=_DRAFTS, dir=beside) as folder:
+    with TemporaryDirectory(prefix=_DRAFTS, dir=beside) as folder, _locked(Path(folder)):
         yield Path(folder) / _DRAFT
 
 
 def _remove_left(beside: Path) -> None:
-    """What backups left that were killed. One that goes on has the lock of its draft."""
-    for draft in beside.glob(f"{_DRAFTS}*/{_DRAFT}"):
-        with suppress(OSError), draft.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(draft.parent)
+    """What backups left that were killed. One that goes on has the lock of its folder; one with anything else
+    in it is somebody's."""
+    for draft in beside.glob(f"{_DRAFTS}*/{_DATABASE}"):
+        folder = draft.parent
+        with suppress(OSError), _locked(folder) as locked:
+            if locked and all(path.name.startswith((_DATABASE, _DRAFT, _ABOUT)) for path in folder.iterdir()):
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether it is: another process may have it, or the disk have no locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = True
+    except OSError:
+        locked = False
+    try:
+        yield locked
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def _tar_at(path: Path) -> Iterator[tarfile.TarFile]:
     """Durable when the block ends well."""
     with open(path, "xb", opener=_private) as file:
-        with suppress(OSError):  # a disk without locks: there nobody removes anything
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with tarfile.open(fileobj=file, mode="w") as tar:
             yield tar
         file.flush()
