@@ -26,7 +26,8 @@ class Debtors:
         self._most = most
         self._seconds = seconds
         self._owing: dict[Debtor, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._looks = False
+        """Whether the timer runs. It is not kept: a server that ends would be left in a cycle with it."""
 
     def __len__(self) -> int:
         return len(self._owing)
@@ -36,8 +37,8 @@ class Debtors:
         self._owing[debtor] = None
         if len(self._owing) > self._most:
             next(iter(self._owing)).give_up()
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._seconds, self._look)
+        if not self._looks:
+            self._look_later()
 
     def remove(self, debtor: Debtor) -> None:
         """It owes nothing any more."""
@@ -48,4 +49,10 @@ class Debtors:
         now = self._loop.time()
         for debtor in [each for each in self._owing if each.is_overdue(now)]:
             debtor.give_up()
-        self._timer = self._loop.call_later(self._seconds, self._look) if self._owing else None
+        self._looks = False
+        if self._owing:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._looks = True
+        self._loop.call_later(self._seconds, self._look)

@@ -45,7 +45,7 @@ async def test_items_have_links_in_place_of_their_pictures(store: Store) -> None
     assert found is not None
     assert read is not None
     assert found.output == [linked("o")]
-    assert [row.json for row in read.items] == [*texts("b.in"), linked("o")]
+    assert [row.json for row in read.rows] == [*texts("b.in"), linked("o")]
     assert read.more
     assert await store.outline.own_input(P, "a") == [linked("i"), item("j").json]
     assert await store.outline.response("other", "a") is None
