@@ -6,8 +6,6 @@ thousand turns of one keep nobody else waiting.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from antiphon.guard.turns import Turns
@@ -34,22 +32,36 @@ class Gate:
     def __init__(self, most: int) -> None:
         self._turns = Turns(most, share=most, ranks=len(TIERS))
 
-    @asynccontextmanager
-    async def entered(self, place: Place) -> AsyncIterator[None]:
+    def entered(self, place: Place) -> "_Inside":
         """In the block a turn may be asked for. Raises Unavailable when it would take too long."""
-        if not self._turns.take_free(place.project):
-            await self._wait(place)
-        try:
-            yield
-        finally:
-            self._turns.give_back(place.project)
+        return _Inside(self, place)
 
-    async def _wait(self, place: Place) -> None:
+    async def enter(self, place: Place) -> None:
+        if self._turns.take_free(place.project):
+            return
         try:
             async with asyncio.timeout(place.patience):
                 await self._turns.take(place.project, TIERS.index(place.tier))
         except TimeoutError:
             raise _crowded() from None
+
+    def leave(self, place: Place) -> None:
+        self._turns.give_back(place.project)
+
+
+class _Inside:
+    """A block that goes through a gate. Each turn does: a generator of the library's would cost more than all
+    else here."""
+
+    def __init__(self, gate: Gate, place: Place) -> None:
+        self._gate = gate
+        self._place = place
+
+    async def __aenter__(self) -> None:
+        await self._gate.enter(self._place)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gate.leave(self._place)
 
 
 def _crowded() -> Unavailable:
