@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from antiphon.backends.gate import WAIT_SECONDS, Place
 from antiphon.backends.router import Route, Router
-from antiphon.context.attachments import Attach, Attachments
+from antiphon.context.attachments import Attach, Attached, Attachments
 from antiphon.context.seal import Seal
 from antiphon.context.thought import unseal
 from antiphon.context.transcript import Transcript
@@ -45,6 +45,7 @@ from antiphon.protocol.content import InputText
 from antiphon.protocol.errors import InvalidRequest
 from antiphon.protocol.hosted_items import Program
 from antiphon.protocol.ids import item_ids, new_response_id
+from antiphon.protocol.item import Item
 from antiphon.protocol.parse import Parsed
 from antiphon.protocol.request import CreateResponse
 from antiphon.protocol.response import InputTransformation, Response, compression, opening
@@ -180,7 +181,7 @@ class Preparation:
             programs = await self._programs(project, context)
             if approved or programs:
                 check_makes_calls(request)
-        attach = self._attaching(project, request, route, toolbox)
+        attach = partial(self._attach, project, request, route, toolbox)
         transcript = await self._transcript(project, route, toolbox, context, attach)
         if toolbox.takes_files:
             toolbox.take_files(await self._attachments.originals(project, context.items, route.capabilities))
@@ -269,10 +270,20 @@ class Preparation:
         await toolbox.compile()
         return toolbox
 
-    def _attaching(self, project: str, request: CreateResponse, route: Route, toolbox: Toolbox) -> Attach:
+    async def _attach(
+        self,
+        project: str,
+        request: CreateResponse,
+        route: Route,
+        toolbox: Toolbox,
+        read: Sequence[Item],
+        given: Sequence[Item],
+    ) -> Attached:
+        """What the items that are read have attached. Raises InvalidRequest."""
         unseen = _UNSEEN if toolbox.takes_pictures else None
-        can, small = route.capabilities, compression(request)
-        return partial(self._attachments.resolve, project, can=can, unseen=unseen, compression=small)
+        return await self._attachments.resolve(
+            project, read, given, route.capabilities, unseen, compression(request)
+        )
 
     async def _transcript(
         self, project: str, route: Route, toolbox: Toolbox, context: RequestContext, attach: Attach
