@@ -59,6 +59,7 @@ def test_a_store_is_made_filled_searched_and_deleted(tab: Tab, server: Running, 
     tab.goto(f"{server.url}/dashboard/vector_stores")
     tab.get_by_label("Name").fill("Of trees")
     tab.get_by_role("button", name="Make one").click()
+    tab.wait_for_url("**/vector_stores/vs_*")  # and until its script listens
     tab.locator(".drop input").set_input_files(chosen("oaks.txt"))
     expect(tab.locator("#files tr", has_text="oaks.txt").locator(".status")).to_have_text("completed")
     expect(tab.locator("#files")).to_contain_text("1 of 1 files are indexed")
