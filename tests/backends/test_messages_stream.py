@@ -26,7 +26,6 @@ from antiphon.protocol.errors import ApiError, InvalidRequest, RateLimited, Upst
 
 RECORDED = Path(__file__).parent / "recorded" / "messages"
 NAMES = frozenset({"get_weather", "add"})
-PHRASES = ("prompt is too long",)
 
 # The streams of Anthropic's reference ("Streaming messages"), byte for byte.
 BASIC = (RECORDED / "basic.sse").read_bytes()
@@ -67,7 +66,7 @@ DOCUMENTED: dict[str, tuple[bytes, list[Any]]] = {
 
 def read(stream: bytes, cuts: Sequence[int] = ()) -> list[Any]:
     """What a stream says that comes in pieces: neighbouring texts are one. Raises ApiError."""
-    reader, events = MessagesReader(NAMES, PHRASES), Events()
+    reader, events = MessagesReader(NAMES), Events()
     said: list[Delta] = []
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, end in pairwise(edges):

@@ -5,13 +5,11 @@ would be wrong to pass on waits: arguments before the name, an empty object that
 that may repeat all that came before it, JSON in a string. Then what is valid JSON as a whole decides.
 """
 
-import msgspec
-
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
 from antiphon.backends.offer import meant
 from antiphon.backends.splice import Run
 from antiphon.model import CallArguments, CallRun, CallStarted, Delta, OpaqueDelta
-from antiphon.model.json_text import is_json, is_object, is_same
+from antiphon.model.json_text import is_json, is_object, is_same, read_json
 from antiphon.model.opaque import joined
 from antiphon.protocol.wire import JsonObject
 
@@ -294,8 +292,5 @@ class Calls:
 
 def _unquoted(text: str) -> str:
     """An object that came as a string of JSON."""
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
+    found = read_json(text)
     return found if isinstance(found, str) and is_object(found) else text

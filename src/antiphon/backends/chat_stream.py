@@ -18,8 +18,8 @@ from antiphon.backends.chat_chunk import (
     decode,
     decode_leniently,
 )
-from antiphon.backends.endings import end_of, finished
-from antiphon.backends.event_reader import CUT_OFF, EMPTY, Nonsense
+from antiphon.backends.endings import end_of, finished, gave_up
+from antiphon.backends.event_reader import CUT_OFF, Nonsense, nothing_said
 from antiphon.backends.responses.annotations import annotation_of
 from antiphon.backends.splice import Run, Splicer, Wanted
 from antiphon.backends.sse import Events, all_events, data_of, is_beat
@@ -60,6 +60,7 @@ class ChatStreamParser:
         "_pairs",
         "_plain",
         "_reason",
+        "_said",
         "_scored",
         "_splicer",
         "_think",
@@ -70,7 +71,6 @@ class ChatStreamParser:
         "_words",
         "ended",
         "fault",
-        "said",
     )
 
     def __init__(
@@ -89,7 +89,7 @@ class ChatStreamParser:
         self._plain = not think_tags
         """Whether text goes out as it comes: there is no reasoning in it, and no call was begun."""
         self._reason: str | None = None
-        self.said = False
+        self._said = False
         """Whether there was anything in the answer."""
         self._scored = False
         """Whether logprobs came."""
@@ -121,7 +121,7 @@ class ChatStreamParser:
     @property
     def failed_at_once(self) -> bool:
         """Whether the upstream told of a fault, and nothing else."""
-        return self.fault is not None and not self.said
+        return self.fault is not None and not self._said
 
     def read_from(self, events: Events, data: bytes) -> list[Delta]:
         """The deltas of the events that one network read completes."""
@@ -147,7 +147,7 @@ class ChatStreamParser:
         except ApiError as fault:
             self.fault = fault
         if out:
-            self.said = True
+            self._said = True
         return out
 
     def _spliced(self, splicer: Splicer, events: bytes, out: list[Delta]) -> int:
@@ -380,7 +380,7 @@ class ChatStreamParser:
         self._calls.finish(out, cut=end_of(self._reason or "") == "length")
         if any(delta.text.strip() for delta in self._waiting):
             out += self._waiting
-        self.said = self.said or bool(out)
+        self._said = self._said or bool(out)
         last = self._finished()
         if self._usage is not None:
             out.append(to_delta(self._usage, self._tier))
@@ -398,11 +398,10 @@ class ChatStreamParser:
         reason = self._reason or "stop"
         end = end_of(reason)
         if end == "fault":
-            said = f"The upstream gave up in the middle of its answer ({reason}). {self._words}"
-            raise UpstreamError(said.rstrip())
-        if not self.said and (self._reason is None or end == "strange"):
+            raise gave_up(reason, self._words)
+        if not self._said and (self._reason is None or end == "strange"):
             why = self._words if self._reason is None else f"It says: {reason}."
-            raise UpstreamError(f"{EMPTY} {why}".rstrip())
+            raise nothing_said(why)
         return finished(end, bool(self._calls))
 
 

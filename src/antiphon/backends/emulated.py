@@ -6,7 +6,7 @@ calls that are forced, which no server knows for functions.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
@@ -132,10 +132,13 @@ class EmulatedTools(Around):
         """A server may say only now that its model knows no functions."""
         try:
             async with aclosing(self.inner.stream(turn)) as batches:
-                async for batch in batches:
-                    if len(self._takers) < _MOST_TAKERS:
-                        self._takers.add(turn.model)
-                    yield batch
+                with suppress(StopAsyncIteration):
+                    pour = None
+                    while True:
+                        batch = await batches.asend(pour)
+                        if len(self._takers) < _MOST_TAKERS:
+                            self._takers.add(turn.model)
+                        pour = yield batch
             return
         except Overrated:
             if not self._needs_help(turn):

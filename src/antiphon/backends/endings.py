@@ -3,6 +3,7 @@
 from typing import Final, Literal
 
 from antiphon.model import Finished
+from antiphon.protocol.errors import UpstreamError
 
 End = Literal["usual", "length", "content_filter", "fault", "strange"]
 """`fault`: the server gave up; `strange`: a word that we do not know."""
@@ -36,3 +37,9 @@ def end_of(reason: str) -> End:
 def finished(end: End, calls: bool) -> Finished:
     """Servers disagree on the reason next to calls, and new ones come up: whether there are calls decides."""
     return Finished(end) if end in ("length", "content_filter") else Finished("calls" if calls else "stop")
+
+
+def gave_up(reason: str, words: str = "") -> UpstreamError:
+    """The fault of an answer whose end is a `fault`; `words` are the server's."""
+    said = f"The upstream gave up in the middle of its answer ({reason}). {words}"
+    return UpstreamError(said.rstrip())

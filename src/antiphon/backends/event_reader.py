@@ -17,7 +17,6 @@ from antiphon.model import Delta, ReasoningDelta, TextDelta
 from antiphon.protocol.errors import ApiError, UpstreamError
 
 CUT_OFF = "The upstream ended its answer before it was complete."
-EMPTY = "The upstream ended its answer without having said anything."
 _DONE = b"[DONE]"
 TEXT = "text"
 THOUGHT = "thought"
@@ -31,6 +30,11 @@ class Nonsense(UpstreamError):
     def __init__(self, raw: bytes, expected: str) -> None:
         excerpt = raw[:80].decode(errors="replace")
         super().__init__(f"The upstream sent something that is no {expected}: {excerpt!r}")
+
+
+def nothing_said(words: str = "") -> UpstreamError:
+    """The fault of an answer in which nothing was said; `words` tell why."""
+    return UpstreamError(f"The upstream ended its answer without having said anything. {words}".rstrip())
 
 
 class EventReader(Generic[E]):
@@ -99,7 +103,7 @@ class EventReader(Generic[E]):
     def _closed(self, out: list[Delta]) -> list[Delta]:
         if not self.ended:
             if not self._is_over:
-                raise UpstreamError(CUT_OFF if self._said or out else EMPTY)
+                raise UpstreamError(CUT_OFF) if self._said or out else nothing_said()
             self._end(out)
         return out
 
@@ -140,7 +144,3 @@ class EventReader(Generic[E]):
     def _joined(self, channel: str, text: str) -> str:
         """Text that may begin or end with half of a character: what waits is put in front."""
         return self._pairs.join(channel, text) or ""
-
-    def _nothing(self, words: str = "") -> UpstreamError:
-        """The fault of an answer in which nothing was said."""
-        return UpstreamError(f"{EMPTY} {words}".rstrip())

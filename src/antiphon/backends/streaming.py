@@ -23,7 +23,6 @@ from antiphon.backends.retry import pause_before_retry
 from antiphon.backends.seals import without_doubtful
 from antiphon.backends.text_calls import TextCalls
 from antiphon.backends.upstream import ANSWER_BYTES, CONNECT_SECONDS, Reader, Upstream
-from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.guard.offload import offload
 from antiphon.model import Backend, Capabilities, Deltas, Model, Turn
 from antiphon.protocol.errors import ApiError, UpstreamError
@@ -59,8 +58,6 @@ class StreamingBackend(Backend, Generic[T, R]):
     """Of the endpoint, below `/v1`."""
     counting: str
     """Of the one that counts the tokens of a context."""
-    phrases: tuple[str, ...] = CONTEXT_PHRASES
-    """How servers say that a context is too long."""
     house: str
     """The host of who made the API."""
     listing: Mapping[str, str] = {}
@@ -90,7 +87,6 @@ class StreamingBackend(Backend, Generic[T, R]):
             api_key=api_key or "",
             unix_socket=unix_socket,
             answer_bytes=answer_bytes,
-            phrases=self.phrases,
             name=name,
         )
         self._own = self.upstream.host == self.house

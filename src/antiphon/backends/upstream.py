@@ -9,7 +9,6 @@ from yarl import URL
 from antiphon.backends import upstream_errors
 from antiphon.backends.http import Client, ConnectFault, ConnectTimeout, HttpAnswer, Patience
 from antiphon.backends.sse import MAX_EVENT, Events
-from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.model import Delta, Pour
 from antiphon.protocol.errors import ApiError, UpstreamError, UpstreamTimeout
 from antiphon.protocol.wire import encode
@@ -47,7 +46,7 @@ class Reader(Protocol):
 
 class Upstream:
     """A server at `base_url` (with its `/v1`), reached over TCP or a unix socket. `speaks` is the name of its
-    API, for messages; `phrases` are how it says that a context is too long; `patience` is that with which it
+    API, for messages; `patience` is that with which it
     is asked, unless another one is given. `ready` is awaited before each request and raises Unavailable while
     the server starts; `name`: under which it is configured."""
 
@@ -61,7 +60,6 @@ class Upstream:
         api_key: str = "",
         unix_socket: str | None = None,
         answer_bytes: int = ANSWER_BYTES,
-        phrases: tuple[str, ...] = CONTEXT_PHRASES,
         ready: Callable[[], Awaitable[None]] | None = None,
         name: str | None = None,
     ) -> None:
@@ -72,7 +70,6 @@ class Upstream:
         """Of what is below the base URL, with its query: Azure has its version there."""
         self.where = str(self._base.with_user(None))
         self.host = self._base.host or ""
-        self._phrases = phrases
         self.api_key = api_key
         self.answer_bytes = answer_bytes
         self._speaks = speaks
@@ -182,7 +179,6 @@ class Upstream:
             response.headers,
             where=self.where,
             model=model,
-            phrases=self._phrases,
             speaks=self._speaks,
         )
 

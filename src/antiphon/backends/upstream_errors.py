@@ -181,11 +181,11 @@ def knows_no_path(status: int, body: bytes) -> bool:
     return status in (405, 501) or (status == 404 and (not said or said in _NO_ROUTE))
 
 
-def from_stream(event: bytes, phrases: tuple[str, ...] = CONTEXT_PHRASES) -> ApiError:
+def from_stream(event: bytes) -> ApiError:
     """The error for an error object where a chunk should be."""
     fault = read(event)
     status = fault.status or (429 if "rate_limit" in fault.code or fault.code == _NO_QUOTA else 0)
-    if (found := _of_request(fault, phrases, status)) is not None:
+    if (found := _of_request(fault, CONTEXT_PHRASES, status)) is not None:
         return found
     message = f"The upstream failed: {fault.message or _excerpt(event)}"
     if status == 429:

@@ -13,7 +13,6 @@ from antiphon.backends.anthropic.stream import MessagesReader
 from antiphon.backends.anthropic.traits import Traits, lesson, listed_traits
 from antiphon.backends.streaming import StreamingBackend
 from antiphon.backends.upstream import bearer
-from antiphon.backends.upstream_errors import CONTEXT_PHRASES
 from antiphon.model import Turn
 from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import JsonObject
@@ -30,7 +29,6 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
     speaks = "Messages API"
     path = "messages"
     counting = "messages/count_tokens"
-    phrases = (*CONTEXT_PHRASES, "exceed context limit")
     house = "api.anthropic.com"
     listing = MappingProxyType({"limit": "1000"})
 
@@ -61,7 +59,7 @@ class Anthropic(StreamingBackend[Traits, MessagesReader]):
         return {**payload(turn, traits), "stream": True}
 
     def _reader(self, turn: Turn) -> MessagesReader:
-        return MessagesReader(frozenset(each.name for each in turn.functions), self.phrases)
+        return MessagesReader(frozenset(each.name for each in turn.functions))
 
     def _lesson(self, words: str, body: JsonObject, traits: Traits) -> Traits | None:
         return lesson(words, body, traits)

@@ -9,8 +9,8 @@ from antiphon.backends.anthropic.blocks import OpenBlock
 from antiphon.backends.anthropic.events import HALVES, Answer, Block, Event, Piece, StopDetails, Usage, decode
 from antiphon.backends.calls import Calls
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
-from antiphon.backends.endings import end_of, finished
-from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
+from antiphon.backends.endings import end_of, finished, gave_up
+from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader, nothing_said
 from antiphon.backends.placed import noted
 from antiphon.backends.upstream_errors import from_stream, words_in
 from antiphon.backends.usage import merged
@@ -25,7 +25,6 @@ from antiphon.model import (
     UsageDelta,
 )
 from antiphon.model.json_text import read_json
-from antiphon.protocol.errors import UpstreamError
 from antiphon.protocol.wire import JsonObject
 
 THINKING = "thinking_blocks"
@@ -38,12 +37,10 @@ _LATER = 1 << 20
 
 
 class MessagesReader(EventReader[Event]):
-    """Reads one answer. `names`: the functions on offer; `phrases`: how the server says that a context is too
-    long."""
+    """Reads one answer. `names`: the functions on offer."""
 
-    def __init__(self, names: frozenset[str] = frozenset(), phrases: tuple[str, ...] = ()) -> None:
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
         super().__init__(Event, decode, HALVES)
-        self._phrases = phrases
         self._calls = Calls(names)
         self._blocks: list[OpenBlock] = []
         self._block = OpenBlock(None, {})
@@ -87,7 +84,7 @@ class MessagesReader(EventReader[Event]):
                 return
             self._on_reason(piece)
         if event.error:
-            raise from_stream(raw, self._phrases)
+            raise from_stream(raw)
         if event.usage is not None:
             self._usage = merged(self._usage, event.usage)
         self._take_frame(event, raw, out)
@@ -217,9 +214,9 @@ class MessagesReader(EventReader[Event]):
         """Raises UpstreamError for an answer that is none."""
         end = end_of(self._reason)
         if end == "fault":
-            raise UpstreamError(f"The upstream gave up in the middle of its answer ({self._reason}).")
+            raise gave_up(self._reason)
         if not (self._said or out) and (end == "strange" and self._reason != "refusal"):
-            raise self._nothing(f"It says: {self._reason}." if self._reason else self._words)
+            raise nothing_said(f"It says: {self._reason}." if self._reason else self._words)
 
     def _cost(self) -> UsageDelta | None:
         """None: the server reported none."""

@@ -14,7 +14,7 @@ import msgspec
 
 from antiphon.backends.calls import Calls
 from antiphon.backends.chat_chunk import CallPiece, FunctionPiece
-from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader
+from antiphon.backends.event_reader import TEXT, THOUGHT, EventReader, nothing_said
 from antiphon.backends.image_answers import tokens
 from antiphon.backends.placed import noted
 from antiphon.backends.responses.annotations import annotation_of
@@ -352,7 +352,7 @@ class ResponsesReader(EventReader[Event]):
         self._calls.finish(out)
         response = self._response or Response()
         if not (self._said or out) and not response.output and self._usage is None:
-            raise self._nothing(self._words)
+            raise nothing_said(self._words)
         if self._usage is not None:
             out.append(_cost(self._usage, tier_in(response.service_tier)))
         out += _pictures(response.tool_usage)
