@@ -20,8 +20,8 @@ MAX_LIMIT = 100
 T = TypeVar("T")
 
 
-class Shown(Protocol):
-    """An entry of a list, as it goes to the client."""
+class HasId(Protocol):
+    """An entry of a list: by its id clients find where they were."""
 
     @property
     def id(self) -> str: ...
@@ -85,7 +85,7 @@ async def show_items(page: Page[ItemRow], shows: Projection) -> HttpResponse:
     return show_page(Page(shown, page.more))
 
 
-def show_rows(page: Page[T], shown: Callable[[T], Shown]) -> HttpResponse:
+def show_rows(page: Page[T], shown: Callable[[T], HasId]) -> HttpResponse:
     """A page of anything else, of which `shown` makes entries."""
     entries = map(shown, page.rows)
     return show_page(Page([ItemRow(entry.id, encode(entry)) for entry in entries], page.more))

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import difflib
 import os
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 
 from antiphon import __version__, config, serving
 from antiphon.cli import backups, files, homes, init, keys, logs, sandbox, searches, webhooks
-from antiphon.cli.options import ConfigFile, DataDir, fail, make_data_dir
+from antiphon.cli.options import ConfigFile, DataDir, fail, is_url, make_data_dir
 
 if TYPE_CHECKING:
     from antiphon.engines import Wanted
@@ -244,7 +243,7 @@ def _with_backend(
             return settings
         name, given = "embedded", config.BackendSettings(type="llama", model=model, default=True)
     else:
-        if not re.match("https?://[^/]", upstream):
+        if not is_url(upstream):
             fail(f"--upstream is a URL, such as http://127.0.0.1:11434/v1, and not '{upstream}'.")
         name, given = (
             "upstream",

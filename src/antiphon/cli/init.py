@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from antiphon import config
 from antiphon.cli.first_config import Key, Upstream, text_of
 from antiphon.cli.keys import check_project
-from antiphon.cli.options import fail
+from antiphon.cli.options import fail, is_url
 from antiphon.keys.secret import new_secret
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _given(url: str) -> Upstream:
 
 def _url(text: str) -> str:
     """Who is asked for one is asked again."""
-    if not re.match("https?://[^/]", text.strip()):
+    if not is_url(text.strip()):
         raise typer.BadParameter(
             f"'{text}' is no URL: it begins with http:// or https://, as http://127.0.0.1:11434/v1 does"
         )

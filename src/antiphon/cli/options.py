@@ -1,5 +1,6 @@
 """What several commands share: their options, and how they end."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -20,6 +21,11 @@ def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence for people."""
     print(f"antiphon: {sentence}", file=sys.stderr)
     raise SystemExit(1)
+
+
+def is_url(text: str) -> bool:
+    """Whether it may be where a server is: who leaves out the scheme is told so at once."""
+    return re.match("https?://[^/]", text) is not None
 
 
 def make_data_dir(settings: config.Config) -> None:

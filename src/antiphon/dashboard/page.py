@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from antiphon import __version__
 from antiphon.api.body import json
+from antiphon.api.pages import HasId
 from antiphon.dashboard import shown
 from antiphon.dashboard.markdown import code, markdown
 from antiphon.protocol.errors import NotFound
@@ -42,11 +43,6 @@ _NAVIGATION = [
 """What is at the top of every page: a page that is added is named here."""
 
 Endpoint = Callable[[Request], Awaitable[HttpResponse]]
-
-
-class _Row(Protocol):
-    @property
-    def id(self) -> str: ...
 
 
 class _Static(NamedTuple):
@@ -113,7 +109,7 @@ def page_query(request: Request) -> PageQuery:
     return PageQuery(limit=LIMIT, after=request.query_params.get("after") or None)
 
 
-def next_page(request: Request, found: Page[_Row]) -> str | None:
+def next_page(request: Request, found: Page[HasId]) -> str | None:
     """The address of the part of the list behind the one that was found; None: there is no more."""
     return url_with(request, after=found.rows[-1].id) if found.more and found.rows else None
 

@@ -22,6 +22,8 @@ from antiphon.engine.event_log import EventLog
 from antiphon.store.errors import LostRun
 from antiphon.store.runs import AcceptedRun
 from antiphon.store.sqlite.database import open_sqlite
+from antiphon.store.store import Store
+from antiphon.stream.machine import Machine
 
 FAILS = 0.4
 """Seconds for which the disk fails: longer than events are gathered, and shorter than a lease."""
@@ -43,6 +45,16 @@ def mend(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("DROP TRIGGER refused")
         db.commit()
+
+
+async def begun(path: Path) -> tuple[Store, Machine, EventLog, Journal]:
+    """A run that is ours, and what writes it down."""
+    store, made = await open_sqlite(path), machine()
+    made.create()
+    run = AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True)
+    claim = await store.runs.accept(P, run, 1, "me", 60)
+    assert claim is not None
+    return store, made, EventLog(made, None), Journal(store.runs, claim, Checkpoint())
 
 
 @pytest.mark.parametrize("statement", ["INSERT ON events", "UPDATE ON runs", "INSERT ON items"])
@@ -94,13 +106,7 @@ def test_a_run_that_is_somebody_elses_is_given_up(client: OpenAI, upstream: Upst
 async def test_what_has_to_be_waited_for_is_in_the_log_also_when_the_run_is_over_before(
     tmp_path: Path, end: str
 ) -> None:
-    store = await open_sqlite(tmp_path / "antiphon.db")
-    made = machine()
-    made.create()
-    run = AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True)
-    claim = await store.runs.accept(P, run, 1, "me", 60)
-    assert claim is not None
-    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    store, made, events, journal = await begun(tmp_path / "antiphon.db")
     made.start()
     async with Emission(events, journal.write, at_once=journal.write_at_once) as emission:
         await emission.flush()
@@ -130,14 +136,7 @@ async def test_what_has_to_be_waited_for_is_in_the_log_also_when_the_run_is_over
 async def test_nobody_is_told_of_an_end_before_the_run_has_ended(tmp_path: Path) -> None:
     """However many writes wait for the disk when it ends."""
     path = tmp_path / "antiphon.db"
-    store = await open_sqlite(path)
-    made = machine()
-    made.create()
-    claim = await store.runs.accept(
-        P, AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True), 1, "me", 60
-    )
-    assert claim is not None
-    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    store, made, events, journal = await begun(path)
     fail(path, "UPDATE OF status ON runs", 3600)
     with contextlib.closing(sqlite3.connect(path)) as disk:
         disk.execute("BEGIN IMMEDIATE")  # it is busy
@@ -167,14 +166,7 @@ async def test_nobody_is_told_of_an_end_that_was_given_up(
     """What was to be written in a moment does not come behind the end with what only the end may tell."""
     monkeypatch.setattr("antiphon.engine.background.journal.GATHER", 0)
     path = tmp_path / "antiphon.db"
-    store = await open_sqlite(path)
-    made = machine()
-    made.create()
-    claim = await store.runs.accept(
-        P, AcceptedRun(turn("a", says=()), b"sealed", [], streamed=True), 1, "me", 60
-    )
-    assert claim is not None
-    events, journal = EventLog(made, None), Journal(store.runs, claim, Checkpoint())
+    store, made, events, journal = await begun(path)
     fail(path, "UPDATE OF status ON runs", 3600)
     with contextlib.closing(sqlite3.connect(path)) as disk:
         disk.execute("BEGIN IMMEDIATE")  # it is busy
