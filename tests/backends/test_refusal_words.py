@@ -333,7 +333,7 @@ def test_a_request_that_is_wrong_is_not_asked_again_when_the_stream_tells_it(
     ):
         list(events)
     assert len(upstream.requests) == 1
-    assert isinstance(from_stream(b'{"error": {"message": "bad schema", "code": 400}}', ()), InvalidRequest)
+    assert isinstance(from_stream(b'{"error": {"message": "bad schema", "code": 400}}'), InvalidRequest)
 
 
 # ---- when to come back ----
